@@ -1,0 +1,152 @@
+"""Every error edgeban raises on purpose, sorted by what the caller does next."""
+
+from __future__ import annotations
+
+
+class EdgebanError(Exception):
+    """Base of all errors that edgeban raises on purpose."""
+
+
+class ConfigurationError(EdgebanError):
+    """A setting, secret or policy is missing or wrong: a person must change it."""
+
+
+# --- what a client of the API or the queue did wrong -------------------------------------------
+
+
+class InputError(EdgebanError):
+    """The request cannot be served as it is: the client must change it.
+
+    ``status`` and ``code`` are what the HTTP answer carries; the message names the field, what is wrong with its
+    value and the remedy, and never repeats more than a short piece of the value.
+    """
+
+    status = 400
+    code = "bad_request"
+
+
+class UnreadableReport(InputError):
+    """The body is not a report of the format it claims to be."""
+
+    code = "unreadable_report"
+
+
+class BadSignature(InputError):
+    """The request is unsigned, wrongly signed, too old or from the future."""
+
+    status = 401
+    code = "bad_signature"
+
+
+class NotAuthenticated(InputError):
+    """No operator token, or one that is not known."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class NotAllowed(InputError):
+    """The caller is known, and may not do this."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class NotFound(InputError):
+    """There is no such thing, or none that the caller may see."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(InputError):
+    """The request contradicts what is recorded already."""
+
+    status = 409
+    code = "conflict"
+
+
+class TooLarge(InputError):
+    """A size limit is crossed; the message says which."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnknownFormat(InputError):
+    """No parser for this content type."""
+
+    status = 415
+    code = "unknown_format"
+
+
+class TooManyRequests(InputError):
+    """A rate limit is crossed: the same request works ``retry_after`` seconds later."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+# --- what a vendor answered, or did not -----------------------------------------------------------
+
+
+class VendorError(EdgebanError):
+    """A vendor call did not succeed. ``kind`` is the value of the metric dimension."""
+
+    kind = "other"
+
+    def __init__(self, message: str, *, code: str = "", request_id: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.request_id = request_id
+
+
+class Throttled(VendorError):
+    """Nothing happened at the vendor: wait ``retry_after`` seconds, then call again."""
+
+    kind = "throttled"
+
+    def __init__(self, message: str, *, retry_after: float = 2.0, code: str = "", request_id: str = "") -> None:
+        super().__init__(message, code=code, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class Unavailable(VendorError):
+    """The call did not reach the vendor (no connection): call again later, nothing happened."""
+
+    kind = "unavailable"
+
+
+class AnswerUnknown(VendorError):
+    """The call may or may not have had its effect (timeout, reset, 5xx): look it up before calling again."""
+
+    kind = "answer_unknown"
+
+
+class ContentRefused(VendorError):
+    """The vendor refuses the call because of its URLs, and did nothing: split it to find which."""
+
+    kind = "content_refused"
+
+
+class AccessRefused(VendorError):
+    """The vendor refuses the credentials or the permission: stop calling this account and tell a person."""
+
+    kind = "access_refused"
+
+
+class QuotaExceeded(VendorError):
+    """The account's quota is used up: nothing happened; waiting is the only thing that may help."""
+
+    kind = "quota_exceeded"
+
+
+# --- our own concurrency -------------------------------------------------------------------------------
+
+
+class StaleSubmitter(EdgebanError):
+    """Another submitter has taken over this vendor account: stop, touch nothing more."""

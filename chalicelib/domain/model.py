@@ -1,0 +1,152 @@
+"""The words of edgeban as types. See README, "Words"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+CHUNK_URLS = 1_000
+"""URLs in a chunk at the most: a chunk never needs more than one ban task."""
+
+CHUNK_BYTES = 256 * 1024
+"""Bytes of URLs in a chunk at the most, so that its compressed row stays below DynamoDB's 400 KB an item."""
+
+
+class Action(StrEnum):
+    """What a task asks of the vendor."""
+
+    BAN = "ban"
+    UNBAN = "unban"
+
+
+class TaskState(StrEnum):
+    """States of a ban task: ``submitting`` until the vendor's task id is recorded, then as the vendor says."""
+
+    SUBMITTING = "submitting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class ChunkState(StrEnum):
+    """States of a chunk that is not yet wholly in tasks."""
+
+    OPEN = "open"  # its URLs are being claimed, under a lease
+    WAITING = "waiting"  # sealed: the submitter may pack it
+    HELD = "held"  # sealed: a person decides
+
+
+class UrlState(StrEnum):
+    """What is true of one reported URL at one vendor account. The last five are terminal (``UNBANNED`` after a ban)."""
+
+    PENDING = "pending"  # claimed, not at the vendor yet
+    PROCESSING = "processing"  # the vendor works on it
+    BANNED = "banned"
+    REJECTED = "rejected"
+    HELD = "held"
+    SUPPRESSED = "suppressed"
+    FAILED = "failed"
+    UNBANNED = "unbanned"
+    EXPIRED = "expired"  # the ban came to its planned end
+
+
+# --- what comes in ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedUrl:
+    """One URL as a report names it. Empty or ``None`` means the report does not say: the source's default holds.
+
+    ``ban_days`` is in days; ``reported_at`` is aware (UTC).
+    """
+
+    url: str
+    category: str = ""
+    reporter: str = ""
+    ban_days: int | None = None
+    reported_at: datetime | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A part of a report that names nothing to ban, with the reason in words. ``where`` is a line or a path."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedReport:
+    """What a parser makes of one body. ``test`` reports walk the whole path and never reach a vendor."""
+
+    urls: tuple[ReportedUrl, ...]
+    skipped: tuple[Skipped, ...] = ()
+    correlation_id: str = ""
+    test: bool = False
+
+
+# --- vendors -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VendorLimits:
+    """What a vendor allows, each with its source in the vendor's file."""
+
+    urls_per_task: int
+    creates_per_second: float
+    queries_per_second: float
+    ban_days_min: int
+    ban_days_max: int
+    ban_days_default: int
+    task_window: timedelta
+    """The longest span between start and end of a task list query."""
+    tasks_per_page: int
+    banned_urls_per_page: int
+
+
+@dataclass(frozen=True, slots=True)
+class VendorTask:
+    """A task as the vendor's list shows it. ``state`` is ``None`` where the vendor's word for it is not known."""
+
+    id: str
+    action: Action | None
+    state: TaskState | None
+    urls: tuple[str, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VendorTaskPage:
+    """A page of the vendor's task list; ``total`` counts all tasks of the window."""
+
+    total: int
+    tasks: tuple[VendorTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BannedUrl:
+    """A URL that the vendor says is banned now."""
+
+    url: str
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BannedUrlPage:
+    """A page of the vendor's banned URLs; ``total`` counts them all."""
+
+    total: int
+    urls: tuple[BannedUrl, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VendorAccount:
+    """How to reach one account at one vendor. ``credentials`` never appears in a repr."""
+
+    name: str
+    vendor: str
+    endpoint: str
+    credentials: dict[str, str] = field(repr=False, default_factory=dict)

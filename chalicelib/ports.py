@@ -1,0 +1,130 @@
+"""All that the pipeline needs from outside, on one page. ``aws`` and ``vendors`` implement it, tests fake it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from chalicelib.domain.model import Action, BannedUrlPage, VendorLimits, VendorTaskPage
+
+Value = str | int | bytes | None | list["Value"] | dict[str, "Value"]
+"""What a row's attribute may hold. ``None`` in an expectation means: the attribute is absent."""
+
+Row = Mapping[str, Value]
+Key = tuple[str, str]
+"""Partition key and sort key: the attributes ``pk`` and ``sk`` of every row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Write a row that must not exist yet."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a row whether or not it exists."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change attributes of an existing row if ``expect`` holds (attribute → value; ``None``: absent)."""
+
+    key: Key
+    set: Row = field(default_factory=dict)
+    expect: Row = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a row if ``expect`` holds. Without ``expect`` a row that is gone already is no failure."""
+
+    key: Key
+    expect: Row = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Demand that a row exists with these values, and leave it as it is. Only within a transaction."""
+
+    key: Key
+    expect: Row
+
+
+Write = Insert | Put | Update | Delete | Check
+
+
+class Rows(Protocol):
+    """The ledger's table: single-row conditional writes, small transactions, queries in one partition."""
+
+    def get(
+        self, keys: Sequence[Key], *, consistent: bool = False, attributes: Sequence[str] = ()
+    ) -> dict[Key, dict[str, Value]]:
+        """Read rows by key; keys without a row are absent from the answer. ``attributes``: only these (and the key)."""
+
+    def query(
+        self, pk: str, *, prefix: str = "", after: str = "", limit: int = 0, newest_first: bool = False
+    ) -> list[dict[str, Value]]:
+        """Read a partition in order of the sort key, consistently; ``limit`` 0 means all; ``after`` is exclusive."""
+
+    def write(self, writes: Sequence[Write]) -> set[int]:
+        """Do each write on its own, in any order; return the indices of those whose condition failed.
+
+        A row may appear once in a call. Raises on anything but a failed condition, some writes then done.
+        """
+
+    def transact(self, writes: Sequence[Write]) -> bool:
+        """Do all writes or none (100 at the most); ``False`` if a condition failed."""
+
+    def add(self, key: Key, attribute: str, amount: int, *, set: Row | None = None) -> int:
+        """Add to a number, creating row and number as needed, and set attributes beside it; return the new number."""
+
+
+class BanVendor(Protocol):
+    """A CDN account where URLs can be banned. One call each, with a timeout; no retries, no sleeping inside."""
+
+    limits: VendorLimits
+
+    def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        """Ask for a ban or unban of at most ``limits.urls_per_task`` URLs; return the vendor's task id.
+
+        Raises every class of ``VendorError``.
+        """
+
+    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
+        """Read a page of the tasks created in ``[start, end]`` (at most ``limits.task_window`` apart)."""
+
+    def list_banned_urls(self, page: int, url: str = "") -> BannedUrlPage:
+        """Read page ``page`` (from 1) of the URLs banned now, ``limits.banned_urls_per_page`` a page."""
+
+
+class Kick(Protocol):
+    """Wake the submitter of a vendor account."""
+
+    def __call__(self, account: str, *, now: datetime) -> None: ...
+
+
+class ReportQueue(Protocol):
+    """The queue of reports."""
+
+    def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """Send bodies with their string attributes. Raises if any was not taken; some may have been."""
+
+
+class Objects(Protocol):
+    """Write-once objects in a bucket."""
+
+    def put_new(self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> bool:
+        """Write an object with its SHA-256 checked by the store; ``False`` if the key exists already."""
+
+    def get(self, key: str) -> bytes | None:
+        """Read an object; ``None`` if there is none."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with ``prefix``, sorted."""

@@ -1,0 +1,1 @@
+"""One file per CDN vendor; ``http`` is the only socket to a vendor."""
