@@ -1,0 +1,204 @@
+"""The only socket to a vendor: one request, one answer, and a plain word for what went wrong in between.
+
+No retries here: whether a call may be repeated is for the caller to know, who learns from the class of the error
+whether the vendor can have acted on it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
+
+from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable, VendorError
+
+CONNECT_TIMEOUT: Final = 3.05
+"""Seconds for one connection attempt; a little over 3, the time after which TCP sends a lost SYN again."""
+
+READ_TIMEOUT: Final = 10.0
+"""Seconds of silence from the vendor before we stop listening."""
+
+TOTAL_TIMEOUT: Final = 120.0
+"""Seconds for a whole body, however steadily it drips."""
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of a body at the most, after decompression."""
+
+READ_SIZE: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class VendorResponse:
+    """A whole answer. Header names are found in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class VendorHttp:
+    """HTTP to one vendor over kept-alive connections. Opens nothing before the first call; safe to share by threads.
+
+    Timeouts are in seconds. Redirects are not followed (the signature holds for one URL), proxies and ``.netrc`` of
+    the environment are ignored, cookies are not kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        read_timeout: float = READ_TIMEOUT,
+        total_timeout: float = TOTAL_TIMEOUT,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._timeout = (connect_timeout, read_timeout)
+        self._total_timeout = total_timeout
+        self._max_bytes = max_bytes
+        self._session: requests.Session | None = None
+        self._lock = threading.Lock()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: bytes = b"",
+        auth: AuthBase | None = None,
+    ) -> VendorResponse:
+        """Send one request and read its answer whole, whatever its status.
+
+        ``url`` carries its query, percent-encoded, and is sent as it is. ``auth`` sees the prepared request last.
+
+        Raises ``ConfigurationError`` (not https, or a header that cannot be sent), ``Unavailable`` (no connection, so
+        the vendor has seen nothing), ``AnswerUnknown`` (the request may have been seen and the answer is not whole),
+        and whatever ``auth`` raises. No message repeats a header, a query or a body: those may hold signatures.
+        """
+        require_endpoint(url)
+        session = self._open_session()
+        where = _where(method, url)
+        failure: Exception
+        try:
+            prepared = session.prepare_request(
+                requests.Request(method, url, headers=dict(headers or {}), data=data or None, auth=auth)
+            )
+        except (requests.RequestException, UnicodeEncodeError) as exc:
+            failure = ConfigurationError(f"{where}: the request cannot be formed ({type(exc).__name__})")
+        else:
+            try:
+                return self._exchange(session, prepared, where)
+            except (requests.RequestException, HTTPError) as exc:
+                failure = _translate(exc, where)
+            except UnicodeEncodeError:
+                failure = ConfigurationError(f"{where}: a header holds characters that HTTP cannot carry")
+        # Raised out here and not `from exc`: the messages of requests and urllib3 repeat URLs with their query, and a
+        # logged traceback would print them with the signature inside.
+        raise failure
+
+    def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _open_session(self) -> requests.Session:
+        with self._lock:
+            if self._session is None:
+                session = requests.Session()
+                session.trust_env = False
+                session.headers["User-Agent"] = "edgeban"
+                session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+                self._session = session
+            return self._session
+
+    def _exchange(self, session: requests.Session, prepared: requests.PreparedRequest, where: str) -> VendorResponse:
+        deadline = time.monotonic() + self._total_timeout
+        body = bytearray()
+        with session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+            # Leaving the block early closes the connection, so the rest of the body is never taken for an answer.
+            for piece in response.iter_content(READ_SIZE):
+                body += piece
+                if len(body) > self._max_bytes:
+                    raise AnswerUnknown(f"{where}: the answer is longer than {self._max_bytes} bytes")
+                if time.monotonic() > deadline:
+                    raise AnswerUnknown(f"{where}: the answer took longer than {self._total_timeout:g} s")
+        return VendorResponse(status=response.status_code, headers=response.headers, body=bytes(body))
+
+
+def require_endpoint(url: str) -> None:
+    """Refuse a URL that would send credentials in the clear: https, or http to this machine (simulators) only.
+
+    Raises ``ConfigurationError``.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        raise ConfigurationError("a vendor endpoint is not a URL") from None
+    if not host:
+        raise ConfigurationError("a vendor endpoint must be an absolute https URL")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"the vendor endpoint at {host} must not contain a user name or password")
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return
+    raise ConfigurationError(f"the vendor endpoint at {host} must use https (http is for this machine alone)")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _where(method: str, url: str) -> str:
+    parts = urlsplit(url)
+    return f"{method} {parts.hostname}{parts.path}"
+
+
+def _translate(exc: Exception, where: str) -> VendorError:
+    """Sort a transport failure by the one question that matters: can the vendor have seen the request?
+
+    The answer is no only while there was no connection to write to. A kept-alive connection that the vendor had closed
+    looks the same as a crash in the middle of the work, so everything later counts as seen.
+    """
+    if _never_connected(exc):
+        return Unavailable(f"{where}: no connection ({_kind(exc)})")
+    if isinstance(exc, requests.ReadTimeout):
+        return AnswerUnknown(f"{where}: no answer in time")
+    return AnswerUnknown(f"{where}: the connection broke before the answer was whole ({_kind(exc)})")
+
+
+def _never_connected(exc: Exception) -> bool:
+    if isinstance(exc, requests.ConnectTimeout):
+        return True
+    reason = _reason(exc)
+    if isinstance(reason, SSLError):
+        # A certificate is judged before the first byte of the request. Other TLS failures can come at any time.
+        return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in reason.args)
+    return isinstance(reason, NewConnectionError)  # refused, unreachable, or (a subclass) no such name
+
+
+def _reason(exc: Exception) -> object:
+    """What urllib3 had to say, out of the one or two wrappers around it. (Not the message: it repeats the URL.)"""
+    inner: object = exc.args[0] if exc.args else None
+    return inner.reason if isinstance(inner, MaxRetryError) else inner
+
+
+def _kind(exc: Exception) -> str:
+    reason = _reason(exc)
+    return type(reason if isinstance(reason, Exception) else exc).__name__
