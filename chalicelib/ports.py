@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -82,8 +82,8 @@ class Rows(Protocol):
     def transact(self, writes: Sequence[Write]) -> bool:
         """Do all writes or none (100 at the most); ``False`` if a condition failed."""
 
-    def add(self, key: Key, attribute: str, amount: int, *, set: Row | None = None) -> int:
-        """Add to a number, creating row and number as needed, and set attributes beside it; return the new number."""
+    def add(self, key: Key, attribute: str, amount: int, *, beside: Row | None = None) -> dict[str, Value]:
+        """Add to a number, creating row and number as needed, set attributes beside it; return the whole new row."""
 
 
 class BanVendor(Protocol):
@@ -107,7 +107,15 @@ class BanVendor(Protocol):
 class Kick(Protocol):
     """Wake the submitter of a vendor account."""
 
-    def __call__(self, account: str, *, now: datetime) -> None: ...
+    def __call__(self, account: str, *, now: datetime) -> None:
+        """Send a wake-up; the queue's delay is the batching window, and kicks inside one window are one."""
+
+
+class Tell(Protocol):
+    """Say what happened: one log line per outcome, and the metrics that belong to it. Never a secret."""
+
+    def __call__(self, event: str, /, **fields: object) -> None:
+        """Tell one event by its name, with ids and counts as fields."""
 
 
 class ReportQueue(Protocol):
@@ -128,3 +136,48 @@ class Objects(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """All keys that begin with ``prefix``, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportLimits:
+    """What a vendor allows of its exports, each with its source in the vendor's file."""
+
+    creates_per_second: float
+    describes_per_second: float
+    window_days: int
+    """How many days back a day may lie for its export to be created still."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportStatus:
+    """How far an export is. ``status`` is the vendor's word; ``download_url`` is empty until it is ``complete``."""
+
+    status: str
+    complete: bool
+    download_url: str = field(default="", repr=False)  # may carry a signature in its query
+
+
+class ExportVendor(Protocol):
+    """A CDN account that tells which URLs the vendor blocked by itself, a day at a time. One call each, no retries."""
+
+    limits: ExportLimits
+
+    def create_export(self, task_name: str, day_start: datetime) -> str:
+        """Ask for the export of the day that begins at ``day_start`` (aware); return the vendor's task id.
+
+        Raises every class of ``VendorError``; ``ContentRefused`` means that the vendor will not take this day.
+        """
+
+    def describe_export(self, task_id: str) -> ExportStatus:
+        """Ask how far an export is. Raises as ``create_export`` does; ``ContentRefused``: the task is not known."""
+
+
+class Download(Protocol):
+    """Fetch the file of an export."""
+
+    def __call__(self, url: str) -> Iterator[bytes]:
+        """Yield the file's bytes as received, in blocks of at most 64 KiB; nothing is opened before the first.
+
+        Raises while it is read: ``DownloadRefused`` (never again), ``DownloadExpired`` (describe the export again for
+        a new URL), ``Unavailable`` or ``AnswerUnknown`` (later, from the beginning; the blocks so far are worthless).
+        """

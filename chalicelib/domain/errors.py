@@ -150,3 +150,14 @@ class QuotaExceeded(VendorError):
 
 class StaleSubmitter(EdgebanError):
     """Another submitter has taken over this vendor account: stop, touch nothing more."""
+
+
+# --- the file of an export ---------------------------------------------------------------------------------
+
+
+class DownloadRefused(EdgebanError):
+    """The file is not fetched: where it lies, or what answers there, is not allowed. Never again; a person looks."""
+
+
+class DownloadExpired(EdgebanError):
+    """The URL of the file does not work any more: describe the export again for a new one."""
