@@ -1,0 +1,122 @@
+"""edgeban's own format: a JSON object whose ``urls`` are strings or objects.
+
+Values beside a URL win over those of the report. Unknown fields are refused rather than ignored, because a misspelt
+``ban_duration`` would otherwise ban for the default time without a word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from chalicelib.domain.errors import UnreadableReport
+from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.reports import reading
+from chalicelib.reports.reading import Json, ParserOptions, as_text
+
+_SHARED = ("category", "reporter", "ban_duration", "reported_at", "note")
+_REPORT_FIELDS = frozenset(("urls", "correlation_id", "test", *_SHARED))
+_URL_FIELDS = frozenset(("url", *_SHARED))
+
+_Shared = tuple[str, str, int | None, datetime | None, str]
+
+
+def parse(body: bytes, options: ParserOptions) -> ParsedReport:
+    """Read a report; one wrong field refuses the whole of it, so that the client learns of it.
+
+    Raises UnreadableReport and TooLarge.
+    """
+    report = reading.as_object(reading.read_json(body, options), "the report")
+    _check_fields(report, _REPORT_FIELDS, "the report")
+    if "urls" not in report:
+        raise UnreadableReport('the report has no "urls": name at least one URL to ban')
+    urls = reading.as_list(report["urls"], "urls")
+    if not urls:
+        raise UnreadableReport("urls is empty: name at least one URL to ban")
+    if len(urls) > options.max_urls:
+        reading.too_many_urls(options.max_urls)
+    test = report.get("test", False)
+    if not isinstance(test, bool):
+        raise UnreadableReport(f"test must be true or false, not {reading.shown(test)}")
+    correlation_id = as_text(report.get("correlation_id", ""), "correlation_id", reading.MAX_CORRELATION_ID_LENGTH)
+    shared = _shared(report, "", ("", "", None, None, ""))
+    return ParsedReport(
+        tuple([_url(entry, index, shared) for index, entry in enumerate(urls)]), (), correlation_id, test
+    )
+
+
+def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool = False) -> bytes:
+    """Write a report that ``parse`` reads back as the same; values that all URLs share stand once, at the top."""
+    said = [_fields(url) for url in urls]
+    first = said[0] if said else {}
+    report = {name: value for name, value in first.items() if all(fields.get(name) == value for fields in said)}
+    if report:
+        said = [{name: value for name, value in fields.items() if name not in report} for fields in said]
+    if correlation_id:
+        report["correlation_id"] = correlation_id
+    if test:
+        report["test"] = True
+    report["urls"] = [{"url": url.url, **fields} if fields else url.url for url, fields in zip(urls, said, strict=True)]
+    return json.dumps(report, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _url(entry: Json, index: int, shared: _Shared) -> ReportedUrl:
+    if isinstance(entry, str):
+        return ReportedUrl(entry, *shared)
+    where = f"urls[{index}]"
+    if not isinstance(entry, dict):
+        raise UnreadableReport(f"{where} must be a string or an object, not {reading.kind_of(entry)}")
+    _check_fields(entry, _URL_FIELDS, where)
+    url = entry.get("url")
+    if not isinstance(url, str):
+        raise UnreadableReport(f"{where}.url must be a string, not {reading.kind_of(url)}")
+    return ReportedUrl(url, *_shared(entry, f"{where}.", shared))
+
+
+def _shared(fields: dict[str, Json], where: str, outer: _Shared) -> _Shared:
+    """Read the values that may stand at the report or beside a URL. Runs once a URL: messages are made on failure."""
+    category = fields.get("category", outer[0])
+    if not isinstance(category, str) or len(category) > reading.MAX_CATEGORY_LENGTH:
+        category = as_text(category, f"{where}category", reading.MAX_CATEGORY_LENGTH)
+    reporter = fields.get("reporter", outer[1])
+    if not isinstance(reporter, str) or len(reporter) > reading.MAX_REPORTER_LENGTH:
+        reporter = as_text(reporter, f"{where}reporter", reading.MAX_REPORTER_LENGTH)
+    ban_days = _ban_days(fields["ban_duration"], where) if "ban_duration" in fields else outer[2]
+    reported_at = reading.as_time(fields["reported_at"], f"{where}reported_at") if "reported_at" in fields else outer[3]
+    note = fields.get("note", outer[4])
+    if not isinstance(note, str) or len(note) > reading.MAX_NOTE_LENGTH:
+        note = as_text(note, f"{where}note", reading.MAX_NOTE_LENGTH)
+    return category, reporter, ban_days, reported_at, note
+
+
+def _ban_days(value: Json, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in reading.BAN_DAYS:
+        raise UnreadableReport(
+            f"{where}ban_duration is {reading.shown(value)}: write a whole number of days from 1 to 30, or leave it out"
+        )
+    return value
+
+
+def _check_fields(fields: dict[str, Json], known: frozenset[str], where: str) -> None:
+    if not fields.keys() <= known:
+        unknown = min(fields.keys() - known)
+        raise UnreadableReport(
+            f"{where} has the unknown field {reading.shown(unknown)}: known are {', '.join(sorted(known))}"
+        )
+
+
+def _fields(url: ReportedUrl) -> dict[str, object]:
+    """Return what is said of a URL, by the names of the format; what is not said is left out."""
+    fields: dict[str, object] = {}
+    if url.category:
+        fields["category"] = url.category
+    if url.reporter:
+        fields["reporter"] = url.reporter
+    if url.ban_days is not None:
+        fields["ban_duration"] = url.ban_days
+    if url.reported_at is not None:
+        fields["reported_at"] = url.reported_at.isoformat()
+    if url.note:
+        fields["note"] = url.note
+    return fields

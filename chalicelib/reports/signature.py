@@ -1,0 +1,214 @@
+"""Who sent this body: Standard Webhooks, ``X-Hub-Signature-256`` and bearer tokens.
+
+Standard Webhooks (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md) is
+written out here; the tests hold it against the package ``standardwebhooks``. The package itself is not used at run
+time because it reads the clock (``now`` is an argument here), decodes the body to text before it checks it, so that
+a body that is not UTF-8 cannot be verified, and lets ValueError and binascii.Error out on a malformed header.
+
+Header names are case-insensitive everywhere. Each function returns the idempotency id of the request. No message
+repeats a secret, a signature or an expected value.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+
+from chalicelib.domain.errors import BadSignature, ConfigurationError
+
+TOLERANCE = timedelta(minutes=5)
+"""How far a timestamp may be from now, in either direction: what the standard's own libraries allow."""
+
+MIN_SECRET_LENGTH = 16
+"""Characters of a hub secret or a bearer token at the least: shorter ones can be guessed."""
+
+MAX_SIGNATURES = 20
+"""Signatures in one header at the most; a rotation needs two."""
+
+_ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_HUB = re.compile(r"sha256=([0-9a-fA-F]{64})")
+_HASHED_TOKEN = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+class Scheme(StrEnum):
+    """How a source proves who it is. A source has exactly one scheme, so none can be downgraded to another."""
+
+    STANDARD_WEBHOOKS = "standard-webhooks"
+    HUB = "hub-sha256"
+    BEARER = "bearer"
+
+
+def authenticate(
+    scheme: Scheme, *, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: datetime
+) -> str:
+    """Check a request by the scheme of its source and return its idempotency id.
+
+    Raises BadSignature, and ConfigurationError if a secret is unusable.
+    """
+    match scheme:
+        case Scheme.STANDARD_WEBHOOKS:
+            return verify(secrets=secrets, headers=headers, body=body, now=now)
+        case Scheme.HUB:
+            return verify_hub(secrets, headers, body)
+        case Scheme.BEARER:
+            return verify_bearer(secrets, headers, body)
+
+
+def check_secrets(scheme: Scheme, secrets: Sequence[str]) -> None:
+    """Raise ConfigurationError unless there is a secret and each is usable for the scheme: for use on load."""
+    if not secrets:
+        raise ConfigurationError("the source has no secret: give it one, or two while they are rotated")
+    for secret in secrets:
+        if scheme is Scheme.STANDARD_WEBHOOKS:
+            _webhook_key(secret)
+        elif scheme is Scheme.BEARER:
+            _token_hash(secret)
+        else:
+            _hub_key(secret)
+
+
+def sign(secret: str, webhook_id: str, timestamp: datetime | int, body: bytes) -> str:
+    """Return the ``webhook-signature`` of a body: ``v1,<base64>``. ``timestamp`` is aware, or in Unix seconds.
+
+    Raises ConfigurationError if the secret is not ``whsec_`` and base64 of 24 to 64 bytes.
+    """
+    seconds = timestamp if isinstance(timestamp, int) else int(timestamp.timestamp())
+    return _signature(_webhook_key(secret), webhook_id, str(seconds), body)
+
+
+def verify(
+    *,
+    secrets: Sequence[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    tolerance: timedelta = TOLERANCE,
+) -> str:
+    """Check a Standard Webhooks signature over the raw body and return the ``webhook-id``.
+
+    Any of the signatures may match any of the live secrets. A replay within the tolerance is the caller's to
+    recognise, by the id. Raises BadSignature, and ConfigurationError if a secret is unusable.
+    """
+    check_secrets(Scheme.STANDARD_WEBHOOKS, secrets)
+    webhook_id = _header(headers, "webhook-id")
+    timestamp = _header(headers, "webhook-timestamp")
+    signatures = _header(headers, "webhook-signature")
+    if webhook_id is None or timestamp is None or signatures is None:
+        raise BadSignature("send the headers webhook-id, webhook-timestamp and webhook-signature")
+    _check_id(webhook_id)
+    if not _TIMESTAMP.fullmatch(timestamp):
+        raise BadSignature("the header webhook-timestamp must be the time of sending in whole Unix seconds")
+    age = now.timestamp() - int(timestamp)
+    if age > tolerance.total_seconds():
+        raise BadSignature(f"the header webhook-timestamp is {age:.0f} s old: sign each attempt with its own time")
+    if -age > tolerance.total_seconds():
+        raise BadSignature(f"the header webhook-timestamp is {-age:.0f} s ahead: set the sender's clock")
+    given = signatures.split(" ")
+    if len(given) > MAX_SIGNATURES:
+        raise BadSignature(f"the header webhook-signature holds more than {MAX_SIGNATURES} signatures")
+    expected = [_signature(_webhook_key(secret), webhook_id, timestamp, body) for secret in secrets]
+    if not _any_equal(expected, given):
+        raise BadSignature(
+            "no signature in webhook-signature matches: sign '{id}.{timestamp}.{raw body}' with the source's secret"
+        )
+    return webhook_id
+
+
+def verify_hub(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> str:
+    """Check ``X-Hub-Signature-256: sha256=<hex>``, the HMAC-SHA256 of the raw body.
+
+    Returns the ``webhook-id`` if there is one, else the body's SHA-256. The scheme signs neither id nor time, so a
+    captured request can be sent again under another id: its URLs are then known already, and nothing happens.
+
+    Raises BadSignature, and ConfigurationError if a secret is unusable.
+    """
+    check_secrets(Scheme.HUB, secrets)
+    given = _HUB.fullmatch(_header(headers, "x-hub-signature-256") or "")
+    if given is None:
+        raise BadSignature("send the header X-Hub-Signature-256: sha256= and 64 hexadecimal digits")
+    expected = [hmac_digest(_hub_key(secret), body, sha256).hex() for secret in secrets]
+    if not _any_equal(expected, [given[1].lower()]):
+        raise BadSignature("X-Hub-Signature-256 does not match: sign the raw body with the source's secret")
+    return _id_or_hash(headers, body)
+
+
+def verify_bearer(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> str:
+    """Check ``Authorization: Bearer <token>`` against tokens or their hashes (``sha256:<64 hexadecimal digits>``).
+
+    Returns the ``webhook-id`` if there is one, else the body's SHA-256.
+    Raises BadSignature, and ConfigurationError if a secret is unusable.
+    """
+    check_secrets(Scheme.BEARER, secrets)
+    kind, _, token = (_header(headers, "authorization") or "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token:
+        raise BadSignature("send the header Authorization: Bearer and the source's token")
+    given = sha256(token.encode("utf-8", "replace")).hexdigest()
+    if not _any_equal([_token_hash(secret) for secret in secrets], [given]):
+        raise BadSignature("the bearer token is not one of the source's: check which source the URL names")
+    return _id_or_hash(headers, body)
+
+
+def _signature(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> str:
+    signed = f"{webhook_id}.{timestamp}.".encode() + body
+    return "v1," + b64encode(hmac_digest(key, signed, sha256)).decode()
+
+
+def _any_equal(expected: Sequence[str], given: Sequence[str]) -> bool:
+    """Compare all with all, in a time that does not depend on where they differ.
+
+    As bytes, since ``compare_digest`` refuses text that is not ASCII.
+    """
+    wanted = [text.encode() for text in expected]
+    offered = [text.encode("utf-8", "replace") for text in given]
+    return sum(compare_digest(one, other) for one in wanted for other in offered) > 0
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """Find a header by its lower-case name; a header that is there twice with two values is nobody's."""
+    found = {value for key, value in headers.items() if key.lower() == name}
+    if len(found) > 1:
+        raise BadSignature(f"the header {name} is there twice, with two values: send it once")
+    return next(iter(found), None)
+
+
+def _check_id(webhook_id: str) -> None:
+    if not _ID.fullmatch(webhook_id):
+        raise BadSignature("the header webhook-id must be 1 to 256 printable ASCII characters")
+
+
+def _id_or_hash(headers: Mapping[str, str], body: bytes) -> str:
+    webhook_id = _header(headers, "webhook-id")
+    if webhook_id is None:
+        return "sha256:" + sha256(body).hexdigest()
+    _check_id(webhook_id)
+    return webhook_id
+
+
+def _webhook_key(secret: str) -> bytes:
+    try:
+        encoded = secret.removeprefix("whsec_")
+        key = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)  # some senders leave the padding out
+    except ValueError:  # binascii.Error is one
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ConfigurationError("a Standard Webhooks secret is whsec_ and the base64 of 24 to 64 random bytes")
+    return key
+
+
+def _hub_key(secret: str) -> bytes:
+    if len(secret) < MIN_SECRET_LENGTH:
+        raise ConfigurationError(f"the secret of a source has at least {MIN_SECRET_LENGTH} characters")
+    return secret.encode()
+
+
+def _token_hash(secret: str) -> str:
+    hashed = _HASHED_TOKEN.fullmatch(secret)
+    return hashed[1] if hashed else sha256(_hub_key(secret)).hexdigest()
