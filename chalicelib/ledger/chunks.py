@@ -1,0 +1,199 @@
+"""Chunks: the URLs that were claimed together and go to the vendor together.
+
+The order that survives a crash between any two steps: **open** the chunk (its candidates are durable), claim,
+**seal** it with what was won. A claim that points at an open chunk is a live duplicate; an open chunk whose lease
+has passed is finished by the sweep, by claiming again for the same chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.ledger import KEEP, journal
+from chalicelib.ledger.row import blob, epoch, millis, moment, number, numbers, squeeze, stamp, text, unsqueeze
+from chalicelib.ports import Delete, Insert, Put, Rows, Update, Value
+
+LEASE = timedelta(minutes=5)
+"""How long intake may take to claim and seal: longer than its function's timeout, so that a lease that has passed
+means a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a URL of a chunk came from."""
+
+    report: str
+    source: str
+    reporter: str
+    category: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The lasting part of a chunk. ``urls`` are canonical, ``keys`` their URL keys, ``origins`` beside them."""
+
+    id: str
+    account: str
+    action: Action
+    ban_days: int
+    rule: str
+    urls: tuple[str, ...]
+    keys: tuple[str, ...]
+    origins: tuple[Origin, ...]
+    created_at: datetime
+    received_at: datetime
+    until: datetime
+    """The planned end of the ban."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The part of a chunk that is not in tasks yet: positions from ``next`` to ``count``, without ``lost``."""
+
+    chunk: str
+    account: str
+    state: ChunkState
+    action: Action
+    ban_days: int
+    count: int
+    next: int
+    lost: tuple[int, ...]
+    received_at: datetime
+    lease_until: datetime | None = None
+    rule: str = ""
+    then: ChunkState | None = None
+    """What an open chunk becomes when it is sealed."""
+
+
+def chunk_id(now: datetime, keys: Iterable[str]) -> str:
+    """Name a chunk by its time and content: ids sort by time, and the same work at the same moment is the same."""
+    return f"{stamp(now)}-{hashlib.sha256(','.join(keys).encode()).hexdigest()[:12]}"
+
+
+def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
+    """Make the candidates durable, under a lease. First the URLs, then the row that the sweep finds them by."""
+    origins = list(dict.fromkeys(chunk.origins))
+    position = {origin: index for index, origin in enumerate(origins)}
+    document = {
+        "urls": chunk.urls,
+        "keys": chunk.keys,
+        "origins": [[o.report, o.source, o.reporter, o.category, o.note] for o in origins],
+        "origin": [position[o] for o in chunk.origins] if len(origins) > 1 else [],
+    }
+    rows.write(
+        [
+            Put(
+                {
+                    "pk": f"chunk#{chunk.id}",
+                    "sk": "chunk",
+                    "account": chunk.account,
+                    "action": chunk.action.value,
+                    "ban_days": chunk.ban_days,
+                    "rule": chunk.rule,
+                    "body": squeeze(document),
+                    "created_at": millis(chunk.created_at),
+                    "received_at": millis(chunk.received_at),
+                    "until": millis(chunk.until),
+                    "expires_at": epoch(chunk.until + KEEP),
+                }
+            ),
+            Put(journal.entry("chunk", chunk.id, now=now)),
+        ]
+    )
+    rows.write(
+        [
+            Insert(
+                {
+                    "pk": f"account#{chunk.account}",
+                    "sk": f"chunk#{chunk.id}",
+                    "state": ChunkState.OPEN.value,
+                    "then": (ChunkState.HELD if held else ChunkState.WAITING).value,
+                    "action": chunk.action.value,
+                    "ban_days": chunk.ban_days,
+                    "rule": chunk.rule,
+                    "count": len(chunk.urls),
+                    "received_at": millis(chunk.received_at),
+                    "lease_until": millis(now + LEASE),
+                }
+            )
+        ]
+    )
+
+
+def seal(rows: Rows, chunk: Chunk, won: set[str], *, held: bool) -> bool:
+    """Close the claiming with what was won; ``False`` if somebody sealed it before."""
+    lost = [index for index, key in enumerate(chunk.keys) if key not in won]
+    key = (f"account#{chunk.account}", f"chunk#{chunk.id}")
+    still_open: dict[str, Value] = {"state": ChunkState.OPEN.value}
+    if len(lost) == len(chunk.keys):
+        return not rows.write([Delete(key, expect=still_open)])
+    state = ChunkState.HELD if held else ChunkState.WAITING
+    change: dict[str, Value] = {"state": state.value, "next": 0, "lost": list(lost)}
+    return not rows.write([Update(key, set=change, expect=still_open, remove=("lease_until", "then"))])
+
+
+def read(rows: Rows, ids: Sequence[str]) -> dict[str, Chunk]:
+    """Read chunks by id."""
+    found = rows.get([(f"chunk#{each}", "chunk") for each in dict.fromkeys(ids)], consistent=True)
+    return {pk[6:]: _chunk(row) for (pk, _), row in found.items()}
+
+
+def _chunk(row: Mapping[str, Value]) -> Chunk:
+    document: dict[str, Any] = unsqueeze(blob(row, "body"))
+    origins = [Origin(*each) for each in document["origins"]]
+    which = document["origin"] or [0] * len(document["urls"])
+    created_at, received_at, until = moment(row, "created_at"), moment(row, "received_at"), moment(row, "until")
+    assert created_at
+    assert received_at
+    assert until
+    return Chunk(
+        id=text(row, "pk")[6:],
+        account=text(row, "account"),
+        action=Action(text(row, "action")),
+        ban_days=number(row, "ban_days"),
+        rule=text(row, "rule"),
+        urls=tuple(document["urls"]),
+        keys=tuple(document["keys"]),
+        origins=tuple(origins[index] for index in which),
+        created_at=created_at,
+        received_at=received_at,
+        until=until,
+    )
+
+
+def work(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> list[Work]:
+    """Read the chunks of an account that are not wholly in tasks, oldest first, consistently."""
+    found = rows.query(f"account#{account}", prefix="chunk#", limit=limit, after=after)
+    return [_work(row) for row in found]
+
+
+def work_of(rows: Rows, account: str, chunk: str) -> Work | None:
+    """Read one chunk's remaining work; ``None`` once it is wholly in tasks."""
+    key = (f"account#{account}", f"chunk#{chunk}")
+    row = rows.get([key], consistent=True).get(key)
+    return _work(row) if row else None
+
+
+def _work(row: Mapping[str, Value]) -> Work:
+    received_at = moment(row, "received_at")
+    assert received_at
+    return Work(
+        chunk=text(row, "sk")[6:],
+        account=text(row, "pk")[8:],
+        state=ChunkState(text(row, "state")),
+        action=Action(text(row, "action")),
+        ban_days=number(row, "ban_days"),
+        count=number(row, "count"),
+        next=number(row, "next"),
+        lost=numbers(row, "lost"),
+        received_at=received_at,
+        lease_until=moment(row, "lease_until"),
+        rule=text(row, "rule"),
+        then=ChunkState(text(row, "then")) if row.get("then") else None,
+    )

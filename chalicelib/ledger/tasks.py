@@ -1,0 +1,232 @@
+"""Ban tasks: what is asked of a vendor, from ``submitting`` to ``succeeded`` or ``failed``.
+
+A task's row is written before the vendor is called and says when (``attempted_at``): a crash, or an answer that was
+lost, leaves a task that *may* be at the vendor, and that is looked up there before it is submitted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.domain.errors import StaleSubmitter
+from chalicelib.domain.model import Action, TaskState
+from chalicelib.domain.packing import Slice
+from chalicelib.ledger import KEEP, journal
+from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, stamp, text, texts, unsqueeze
+from chalicelib.ports import Check, Delete, Insert, Put, Row, Rows, Update, Value, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A ban task. ``root`` is the task that this one is a part or a repetition of, itself for a first one."""
+
+    id: str
+    account: str
+    action: Action
+    ban_days: int
+    slices: tuple[Slice, ...]
+    state: TaskState
+    created_at: datetime
+    received_at: datetime
+    """When the oldest of its reports arrived."""
+    root: str
+    attempts: int = 0
+    attempted_at: datetime | None = None
+    not_before: datetime | None = None
+    vendor_task_id: str = ""
+    submitted_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str = ""
+    parent: str = ""
+    children: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """URLs in the task."""
+        return sum(each.count for each in self.slices)
+
+
+def new_task(
+    *, account: str, action: Action, ban_days: int, slices: tuple[Slice, ...], received_at: datetime, now: datetime,
+    parent: Task | None = None, attempted: bool = False, not_before: datetime | None = None,
+) -> Task:  # fmt: skip
+    """Make a task; its id sorts by time and is the same for the same work at the same moment."""
+    content = ",".join(f"{each.chunk}:{each.start}-{each.end}" for each in slices)
+    name = hashlib.sha256(f"{account}|{action}|{content}|{parent.id if parent else ''}".encode()).hexdigest()[:12]
+    task_id = f"{stamp(now)}-{name}"
+    return Task(
+        id=task_id, account=account, action=action, ban_days=ban_days, slices=slices, state=TaskState.SUBMITTING,
+        created_at=now, received_at=received_at, root=parent.root if parent else task_id, not_before=not_before,
+        attempts=int(attempted), attempted_at=now if attempted else None, parent=parent.id if parent else "",
+    )  # fmt: skip
+
+
+def _key(task_id: str) -> tuple[str, str]:
+    return (f"task#{task_id}", "task")
+
+
+def _live(account: str, task_id: str) -> tuple[str, str]:
+    return (f"account#{account}", f"live#{task_id}")
+
+
+def _inserts(task: Task) -> list[Write]:
+    row: dict[str, Value] = {
+        "pk": f"task#{task.id}",
+        "sk": "task",
+        "account": task.account,
+        "action": task.action.value,
+        "ban_days": task.ban_days,
+        "state": task.state.value,
+        "slices": squeeze([[s.chunk, s.start, s.end, list(s.lost)] for s in task.slices]),
+        "count": task.count,
+        "created_at": millis(task.created_at),
+        "received_at": millis(task.received_at),
+        "root": task.root,
+        "parent": task.parent,
+        "attempts": task.attempts,
+        "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP),
+    }
+    if task.attempted_at:
+        row["attempted_at"] = millis(task.attempted_at)
+    if task.not_before:
+        row["not_before"] = millis(task.not_before)
+    pk, sk = _live(task.account, task.id)
+    return [Insert(row), Put({"pk": pk, "sk": sk})]
+
+
+def begin_drain(rows: Rows, account: str, *, now: datetime) -> dict[str, Value]:
+    """Become the one submitter of the account: every earlier one is refused its next task (``StaleSubmitter``)."""
+    return rows.add((f"account#{account}", "control"), "epoch", 1, beside={"drain_at": millis(now)})
+
+
+def record_new(rows: Rows, task: Task, *, drain: int) -> None:
+    """Write a task before its vendor call. Raises StaleSubmitter if another submitter has begun since."""
+    ours = Check((f"account#{task.account}", "control"), {"epoch": drain})
+    if not rows.transact([ours, *_inserts(task)]):
+        raise StaleSubmitter(f"another submitter of {task.account} has begun, or task {task.id} is recorded already")
+
+
+def take_slices(rows: Rows, task: Task, counts: Mapping[str, int]) -> None:
+    """Take a recorded task's slices off the waiting chunks. Repeating it changes nothing.
+
+    ``counts`` says how long each chunk is: one that is taken to its end leaves the list of waiting ones.
+    """
+    ends: dict[str, int] = {}
+    for each in task.slices:
+        ends[each.chunk] = max(each.end, ends.get(each.chunk, 0))
+    writes: list[Write] = [
+        Put({
+            "pk": f"chunk#{each.chunk}", "sk": f"task#{task.id}", "start": each.start, "end": each.end,
+            "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP),
+        })
+        for each in task.slices
+    ]  # fmt: skip
+    for chunk, end in ends.items():
+        key = (f"account#{task.account}", f"chunk#{chunk}")
+        if chunk in counts:
+            writes.append(Delete(key) if end >= counts[chunk] else Update(key, set={"next": end}))
+    rows.write(writes)
+
+
+def record_attempt(rows: Rows, task: Task, *, now: datetime) -> Task:
+    """Write that the vendor is about to be called. Raises StaleSubmitter if the task has moved on."""
+    expect: Row = {"state": TaskState.SUBMITTING.value, "attempts": task.attempts}
+    change: Row = {"attempts": task.attempts + 1, "attempted_at": millis(now)}
+    if rows.write([Update(_key(task.id), set=change, expect=expect, remove=("not_before",))]):
+        raise StaleSubmitter(f"task {task.id} was taken up elsewhere")
+    return replace(task, attempts=task.attempts + 1, attempted_at=now, not_before=None)
+
+
+def record_not_sent(rows: Rows, task: Task) -> None:
+    """Write that the last attempt certainly had no effect, so that the next needs no look-up first."""
+    expect: Row = {"state": TaskState.SUBMITTING.value}
+    rows.write([Update(_key(task.id), set={"attempts": 0}, expect=expect, remove=("attempted_at",))])
+
+
+def record_processing(rows: Rows, task: Task, vendor_task_id: str, *, now: datetime) -> bool:
+    """Write the vendor's task id. ``False`` if that vendor task is another task's, or ours has moved on."""
+    expect: Row = {"state": TaskState.SUBMITTING.value}
+    change: Row = {"state": TaskState.PROCESSING.value, "vendor_task_id": vendor_task_id, "submitted_at": millis(now)}
+    index: Row = {
+        "pk": f"vendor#{task.account}#{vendor_task_id}", "sk": "task", "task": task.id,
+        "expires_at": epoch(now + timedelta(days=task.ban_days) + KEEP),
+    }  # fmt: skip
+    return rows.transact([Update(_key(task.id), set=change, expect=expect), Insert(index)])
+
+
+def known_vendor_tasks(rows: Rows, account: str, vendor_task_ids: Iterable[str]) -> set[str]:
+    """Which vendor tasks are recorded as somebody's already."""
+    keys = [(f"vendor#{account}#{each}", "task") for each in dict.fromkeys(vendor_task_ids)]
+    return {pk.split("#", 2)[2] for pk, _ in rows.get(keys, consistent=True)}
+
+
+def finish(
+    rows: Rows, task: Task, state: TaskState, *, reason: str = "", children: Sequence[Task] = (), now: datetime
+) -> bool:
+    """End a task, and in the same transaction begin the tasks that carry its URLs on. ``False`` if it had ended."""
+    change: dict[str, Value] = {"state": state.value, "finished_at": millis(now), "reason": reason[:500]}
+    if children:
+        change["children"] = [child.id for child in children]
+    writes: list[Write] = [
+        Update(_key(task.id), set=change, expect={"state": task.state.value}),
+        Delete(_live(task.account, task.id)),
+        Insert(journal.entry("task", task.id, now=now)),
+    ]
+    for child in children:
+        writes += _inserts(child)
+    return rows.transact(writes)
+
+
+def live(rows: Rows, account: str) -> list[Task]:
+    """Read the unfinished tasks of an account, oldest first, consistently."""
+    found = [text(row, "sk")[5:] for row in rows.query(f"account#{account}", prefix="live#")]
+    tasks = read(rows, found)
+    return [tasks[each] for each in found if each in tasks]
+
+
+def read(rows: Rows, ids: Sequence[str]) -> dict[str, Task]:
+    """Read tasks by id."""
+    found = rows.get([_key(each) for each in dict.fromkeys(ids)], consistent=True)
+    return {pk[5:]: _task(row) for (pk, _), row in found.items()}
+
+
+def of_chunk(rows: Rows, chunk: str) -> list[tuple[str, int, int]]:
+    """Which tasks carry which positions of a chunk (task id, start, end), oldest first."""
+    found = rows.query(f"chunk#{chunk}", prefix="task#")
+    return [(text(row, "sk")[5:], number(row, "start"), number(row, "end")) for row in found]
+
+
+def count_retry(rows: Rows, root: str, calls: int) -> int:
+    """Count vendor calls spent on repeating a failed task's parts; return their number so far."""
+    return number(rows.add(_key(root), "retries", calls), "retries")
+
+
+def _task(row: Mapping[str, Value]) -> Task:
+    slices: list[Any] = unsqueeze(blob(row, "slices"))
+    created_at, received_at = moment(row, "created_at"), moment(row, "received_at")
+    assert created_at
+    assert received_at
+    return Task(
+        id=text(row, "pk")[5:],
+        account=text(row, "account"),
+        action=Action(text(row, "action")),
+        ban_days=number(row, "ban_days"),
+        slices=tuple(Slice(chunk, start, end, tuple(lost)) for chunk, start, end, lost in slices),
+        state=TaskState(text(row, "state")),
+        created_at=created_at,
+        received_at=received_at,
+        root=text(row, "root"),
+        attempts=number(row, "attempts"),
+        attempted_at=moment(row, "attempted_at"),
+        not_before=moment(row, "not_before"),
+        vendor_task_id=text(row, "vendor_task_id"),
+        submitted_at=moment(row, "submitted_at"),
+        finished_at=moment(row, "finished_at"),
+        reason=text(row, "reason"),
+        parent=text(row, "parent"),
+        children=texts(row, "children"),
+    )
