@@ -1,0 +1,130 @@
+"""What an answer of Huawei Cloud CDN means: a document, or one of our errors.
+
+Codes: https://support.huaweicloud.com/api-cdn/ErrorCode.html (CDN.*) and
+https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-errorcode.html (APIGW.*, of its gateway).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from chalicelib.domain.errors import (
+    AccessRefused,
+    AnswerUnknown,
+    ContentRefused,
+    QuotaExceeded,
+    Throttled,
+    VendorError,
+)
+from chalicelib.vendors.http import VendorResponse
+
+THROTTLE_WAIT: Final = 2.0  # seconds: the advice for APIGW.0308 is to try again after 2 to 5
+MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: whatever Retry-After says
+
+# The page documents most CDN.* codes under HTTP 200, so the code decides and not the status.
+ERRORS: Final[Mapping[str, type[VendorError]]] = {
+    "CDN.0000": AnswerUnknown,  # internal error
+    "CDN.0001": ContentRefused,  # parameter missing or malformed: our fields are fixed, only the URLs vary
+    "CDN.0002": AccessRefused,  # not authenticated
+    "CDN.0003": ContentRefused,  # object does not exist; a judgement: an unban may name what is not banned
+    "CDN.0004": AccessRefused,  # insufficient permission
+    "CDN.0005": QuotaExceeded,  # upper limit exceeded
+    "CDN.0020": AccessRefused,  # not authorised for the enterprise project
+    "CDN.0021": AccessRefused,  # fine-grained authorisation failed
+    "CDN.0105": ContentRefused,  # domain does not exist
+    "CDN.0106": ContentRefused,  # the domain's state does not allow it
+    "CDN.0108": ContentRefused,  # URL of a domain that is not this tenant's
+    "CDN.0110": ContentRefused,  # too many URLs
+    "CDN.0114": AccessRefused,  # CDN is not enabled
+    "CDN.0115": ContentRefused,  # domain prohibited
+    "CDN.0116": ContentRefused,  # domain locked
+    "CDN.0127": ContentRefused,  # malformed domain
+    "CDN.0145": ContentRefused,  # only for enabled domains
+    "APIGW.0301": AccessRefused,  # wrong signature, unknown key; more than five in a row lock the key for 5 minutes
+    "APIGW.0302": AccessRefused,  # permission denied
+    "APIGW.0303": AccessRefused,  # wrong signature or app
+    "APIGW.0306": AccessRefused,  # permission denied
+    "APIGW.0307": AccessRefused,  # the token must be updated
+    "APIGW.0308": Throttled,
+}
+
+_OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
+"""Signatures, keys and tokens have no shorter form; a refused signature is sometimes quoted back."""
+
+
+def read_answer(response: VendorResponse) -> Mapping[str, Any]:
+    """Return the document of a success. HTTP 200 is none if the body speaks of an error.
+
+    Raises every class of ``VendorError`` but ``Unavailable``.
+    """
+    document = _document(response.body)
+    code, text = _error_in(document)
+    if response.status == 200 and document is not None and not code:
+        return document
+    request_id = response.headers.get("X-Request-Id") or str((document or {}).get("request_id") or "")
+    message = f"Huawei Cloud CDN: HTTP {response.status} {code or 'without an error code'}{': ' if text else ''}{text}"
+    kind = _kind(response.status, code)
+    if document and document.get("task_id"):
+        kind = AnswerUnknown  # an error and a task: the list of tasks has the last word
+    if kind is Throttled:
+        raise Throttled(message, retry_after=_retry_after(response), code=code, request_id=request_id)
+    raise kind(message, code=code, request_id=request_id)
+
+
+def _kind(status: int, code: str) -> type[VendorError]:
+    known = ERRORS.get(code)
+    if status == 429 or known is Throttled:
+        return Throttled
+    if status >= 500:
+        return AnswerUnknown
+    if known is not None:
+        return known
+    if status == 413 or (status in (200, 400) and code.startswith("CDN.")):
+        # 413: half of the URLs make half of the body.
+        # A code that is not in the table, from CDN itself. Our calls differ in nothing but their URLs, and CDN's limits
+        # on URLs (length, characters) are not documented: so it is the URLs, and halving finds which. That ends: at
+        # single URLs, each rejected with this code on its record. If it were the whole call, the first record says so.
+        return ContentRefused
+    if 400 <= status < 500 and status != 408:
+        # The gateway, or nobody we know, refused before CDN saw a URL: wrong endpoint, API not opened for the account.
+        # Halving would refuse every URL for what a person has to put right; they wait instead.
+        return AccessRefused
+    return AnswerUnknown
+
+
+def _document(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _error_in(document: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Find code and text: nested in ``error`` (creating a task) or flat (lists, gateway)."""
+    if document is None:
+        return "", ""
+    nested = document.get("error")
+    source = nested if isinstance(nested, dict) else document
+    code = str(source.get("error_code") or source.get("errorCode") or "")
+    text = str(source.get("error_msg") or source.get("errorMsg") or "")
+    if code.startswith("APIG."):
+        code = "APIGW." + code.removeprefix("APIG.")
+    return _printable(code, 40), _printable(text, 200)
+
+
+def _printable(text: str, length: int) -> str:
+    shown = _OPAQUE.sub("(…)", text)
+    return "".join(sign if sign.isprintable() else " " for sign in shown)[:length]
+
+
+def _retry_after(response: VendorResponse) -> float:
+    """Seconds to wait. No Retry-After is documented; if one comes in its form of seconds, it holds."""
+    try:
+        seconds = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return THROTTLE_WAIT
+    return min(seconds, MAX_THROTTLE_WAIT) if seconds >= 0 else THROTTLE_WAIT
