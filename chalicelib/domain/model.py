@@ -150,3 +150,26 @@ class VendorAccount:
     vendor: str
     endpoint: str
     credentials: dict[str, str] = field(repr=False, default_factory=dict)
+
+
+# --- decisions ----------------------------------------------------------------------------------------------------
+
+
+class VerdictKind(StrEnum):
+    """What is decided about one reported URL at one account."""
+
+    BAN = "ban"
+    HOLD = "hold"  # a person decides
+    DUPLICATE = "duplicate"  # it is banned, or on its way
+    REJECTED = "rejected"  # never sent: unusable, or not ours
+    SUPPRESSED = "suppressed"  # not sent now: protected, cooling down, dry run
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision, the rule that made it, and the reason in words for the source. ``ban_days`` is the vendor's."""
+
+    kind: VerdictKind
+    rule: str
+    reason: str = ""
+    ban_days: int = 0

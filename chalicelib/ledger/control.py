@@ -1,0 +1,81 @@
+"""Switches and the submitter's state, one row a vendor account and one for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.ledger.row import millis, moment, number, text
+from chalicelib.ports import Rows, Update, Value
+
+EVERYWHERE = "*"
+"""The name under which all accounts are paused at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """``blocked_until``: the vendor refused credentials or quota, so its calls wait. ``paused_by``: who, when and why."""
+
+    account: str
+    epoch: int = 0
+    paused: bool = False
+    paused_by: str = ""
+    reason: str = ""
+    paused_at: datetime | None = None
+    blocked_until: datetime | None = None
+    blocked_reason: str = ""
+    last_call_at: datetime | None = None
+
+
+def _key(account: str) -> tuple[str, str]:
+    return (f"account#{account}", "control")
+
+
+def of_row(row: Mapping[str, Value]) -> Control:
+    """Read a control row."""
+    return Control(
+        account=text(row, "pk")[8:],
+        epoch=number(row, "epoch"),
+        paused=bool(number(row, "paused")),
+        paused_by=text(row, "paused_by"),
+        reason=text(row, "reason"),
+        paused_at=moment(row, "paused_at"),
+        blocked_until=moment(row, "blocked_until"),
+        blocked_reason=text(row, "blocked_reason"),
+        last_call_at=moment(row, "last_call_at"),
+    )
+
+
+def read(rows: Rows, accounts: list[str]) -> dict[str, Control]:
+    """Read the switches of accounts, ``EVERYWHERE`` among them if named; an account without a row has none set."""
+    found = rows.get([_key(account) for account in accounts], consistent=True)
+    return {name: of_row(found[_key(name)]) if _key(name) in found else Control(name) for name in accounts}
+
+
+def paused(rows: Rows, account: str) -> bool:
+    """Whether submission is paused for the account, by its own switch or the one for all."""
+    return any(each.paused for each in read(rows, [EVERYWHERE, account]).values())
+
+
+def set_paused(rows: Rows, account: str, *, actor: str, reason: str, now: datetime) -> None:
+    """Pause an account, or ``EVERYWHERE``."""
+    beside: dict[str, Value] = {"paused": 1, "paused_by": actor, "reason": reason, "paused_at": millis(now)}
+    rows.add(_key(account), "switched", 1, beside=beside)
+
+
+def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
+    """End a pause, and a block by the vendor with it: a person says that the cause is gone."""
+    rows.add(_key(account), "switched", 1, beside={"paused": 0, "resumed_by": actor, "resumed_at": millis(now)})
+    rows.write([Update(_key(account), remove=("blocked_until", "blocked_reason"))])
+
+
+def block(rows: Rows, account: str, *, until: datetime, reason: str) -> None:
+    """Keep the submitter from calling the vendor for a while."""
+    change: dict[str, Value] = {"blocked_until": millis(until), "blocked_reason": reason[:300]}
+    rows.write([Update(_key(account), set=change)])
+
+
+def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:
+    """Write when the vendor was last called, so that the next submitter keeps the rate across the change."""
+    rows.write([Update(_key(account), set={"last_call_at": millis(now)})])

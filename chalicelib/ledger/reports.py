@@ -1,0 +1,167 @@
+"""Reports: what arrived by webhook, kept so that its sender can ask what became of each URL.
+
+The URLs of a report stand in parts beside its row, written before it, so that the row's one conditional write is what
+accepts the report. What becomes of a URL is read from its claim; only verdicts that leave no claim are written here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.ledger import KEEP
+from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, unsqueeze
+from chalicelib.ports import Insert, Put, Rows, Value
+
+PART_URLS = 1_000
+PART_BYTES = 256 * 1024
+"""URLs and bytes of URLs in one part at the most: its compressed row stays below DynamoDB's 400 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A URL that was refused or suppressed, by which rule and why. ``account`` is empty where none was concerned."""
+
+    url: str
+    verdict: str
+    rule: str
+    reason: str
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is recorded of a report. ``urls`` are the accepted canonical ones."""
+
+    id: str
+    source: str
+    body_sha256: str
+    received_at: datetime
+    urls: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+    correlation_id: str = ""
+    test: bool = False
+
+
+def report_id(source: str, delivery_id: str) -> str:
+    """Name a report: the same for the same source and delivery (its ``webhook-id``, or the queue's message id)."""
+    digest = hashlib.sha256(f"{source}\0{delivery_id}".encode()).digest()
+    return "r-" + base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+
+
+def split(urls: Sequence[str]) -> list[list[str]]:
+    """Split URLs into parts of at most ``PART_URLS`` and ``PART_BYTES``."""
+    parts: list[list[str]] = []
+    size = PART_BYTES
+    for url in urls:
+        size += len(url)
+        if size > PART_BYTES or len(parts[-1]) >= PART_URLS:
+            parts.append([])
+            size = len(url)
+        parts[-1].append(url)
+    return parts
+
+
+def record(rows: Rows, report: Report) -> str:
+    """Record a report unless it is there already; return the body's SHA-256 that the ledger holds for its id.
+
+    Repeating it is harmless: the parts' keys hold the body's hash, so that another body under the same id cannot
+    change what was accepted.
+    """
+    parts = split(report.urls)
+    refusals = [[r.url, r.verdict, r.rule, r.reason, r.account] for r in report.refusals]
+    row: dict[str, Value] = {
+        "pk": f"report#{report.id}",
+        "sk": "report",
+        "source": report.source,
+        "body_sha256": report.body_sha256,
+        "received_at": millis(report.received_at),
+        "accepted": len(report.urls),
+        "parts": len(parts),
+        "expires_at": epoch(report.received_at + KEEP),
+    }
+    if report.correlation_id:
+        row["correlation_id"] = report.correlation_id
+    if report.test:
+        row["test"] = 1
+    if len(parts) == 1 and not refusals:
+        row["urls"] = squeeze(parts[0])
+    else:
+        more: list[Any] = [*parts, *split_refusals(refusals)]
+        rows.write(
+            [
+                Put({
+                    "pk": f"report#{report.id}", "sk": f"part#{report.body_sha256[:16]}#{index:04}",
+                    "urls" if index < len(parts) else "refusals": squeeze(part), "expires_at": row["expires_at"],
+                })
+                for index, part in enumerate(more)
+            ]
+        )  # fmt: skip
+    if not rows.write([Insert(row)]):
+        return report.body_sha256
+    key = (f"report#{report.id}", "report")
+    return text(rows.get([key], consistent=True)[key], "body_sha256")
+
+
+def split_refusals(refusals: list[list[str]]) -> list[list[list[str]]]:
+    """Split refusals into parts as ``split`` does URLs."""
+    parts: list[list[list[str]]] = []
+    size = PART_BYTES
+    for each in refusals:
+        length = sum(len(text) for text in each)
+        size += length
+        if size > PART_BYTES or len(parts[-1]) >= PART_URLS:
+            parts.append([])
+            size = length
+        parts[-1].append(each)
+    return parts
+
+
+def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refusal]], *, now: datetime) -> None:
+    """Add to reports what intake refused or suppressed of them, since that leaves no claim to read it from.
+
+    The keys are report ids with the id of the queue message: redelivering a message writes the same rows again.
+    """
+    rows.write(
+        [
+            Put({
+                "pk": f"report#{report}", "sk": f"verdict#{message}#{index:04}", "refusals": squeeze(part),
+                "expires_at": epoch(now + KEEP),
+            })
+            for (report, message), each in refusals.items()
+            for index, part in enumerate(split_refusals([[r.url, r.verdict, r.rule, r.reason, r.account] for r in each]))
+        ]
+    )  # fmt: skip
+
+
+def read(rows: Rows, report: str) -> Report | None:
+    """Read a report with all that was refused of it."""
+    found = rows.query(f"report#{report}")
+    head = next((row for row in found if row["sk"] == "report"), None)
+    if head is None:
+        return None
+    received_at = moment(head, "received_at")
+    assert received_at
+    ours = f"part#{text(head, 'body_sha256')[:16]}#"
+    urls: list[str] = unsqueeze(blob(head, "urls")) if "urls" in head else []
+    refusals: list[Refusal] = []
+    for row in found:
+        name = text(row, "sk")
+        if name.startswith(ours) and "urls" in row:
+            urls += unsqueeze(blob(row, "urls"))
+        if (name.startswith(ours) or name.startswith("verdict#")) and "refusals" in row:
+            refusals += [Refusal(*each) for each in unsqueeze(blob(row, "refusals"))]
+    return Report(
+        id=report,
+        source=text(head, "source"),
+        body_sha256=text(head, "body_sha256"),
+        received_at=received_at,
+        urls=tuple(urls),
+        refusals=tuple(refusals),
+        correlation_id=text(head, "correlation_id"),
+        test=bool(number(head, "test")),
+    )

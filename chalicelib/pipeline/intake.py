@@ -1,0 +1,260 @@
+"""Queued reports → claims and chunks. A message is acknowledged only when its URLs are durable.
+
+Crash order: chunk *open* (the URLs are durable, under a lease) → claims → chunk *sealed* → kick → acknowledge. A crash
+before the acknowledgement brings the messages again: what is claimed by then is a duplicate of a chunk that the sweep
+finishes, what is not is claimed by a new chunk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.domain.errors import InputError
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, verdict
+from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, url_key
+from chalicelib.ledger import chunks, claims, reports
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.claims import Candidate, Claim
+from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.receive import options_of
+from chalicelib.ports import Kick, Rows, Tell
+from chalicelib.reports import format_for, parse
+from chalicelib.reports.sources import Source
+
+NOBODY = Source("")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One queue message, read. ``recorded``: the report has a row that its source can ask for."""
+
+    message_id: str
+    report_id: str
+    source: Source
+    received_at: datetime
+    urls: tuple[ReportedUrl, ...]
+    test: bool = False
+    recorded: bool = False
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A URL at an account, with the first report that named it."""
+
+    key: str
+    url: str
+    account: str
+    reported: ReportedUrl
+    delivery: Delivery
+    others: list[Delivery] = field(default_factory=list)
+    """Where the batch named it again."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch came to. ``failed`` are the ids of the messages to be redelivered."""
+
+    failed: list[str] = field(default_factory=list)
+    verdicts: Counter[str] = field(default_factory=Counter)
+
+
+def intake_reports(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    sources: Mapping[str, Source],
+    policy: Policy,
+    rows: Rows,
+    kick: Kick,
+    tell: Tell,
+    now: datetime,
+) -> Outcome:
+    """Take a batch of queue messages; what cannot be read is returned as failed and goes on to the dead letters."""
+    outcome = Outcome()
+    deliveries: list[Delivery] = []
+    for record in records:
+        try:
+            deliveries.append(read_record(record, sources, now=now))
+        except InputError as error:
+            outcome.failed.append(record["messageId"])
+            tell("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
+    wanted, refusals = sort_out(deliveries, policy, outcome.verdicts)
+    known = claims.read(rows, list(wanted))
+    fresh: dict[tuple[str, int, str], list[Wanted]] = {}
+    for each in wanted.values():
+        decided = _decide(each, known.get(each.key), policy, now=now)
+        outcome.verdicts[decided.kind.value] += 1
+        if decided.kind in {VerdictKind.BAN, VerdictKind.HOLD}:
+            rule = decided.rule if decided.kind is VerdictKind.HOLD else ""
+            fresh.setdefault((each.account, decided.ban_days, rule), []).append(each)
+        if decided.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
+            refusal = Refusal(each.url, decided.kind.value, decided.rule, decided.reason, each.account)
+            refusals += [(delivery, refusal) for delivery in (each.delivery, *each.others)]
+            outcome.verdicts[decided.kind.value] += len(each.others)
+        else:
+            outcome.verdicts[VerdictKind.DUPLICATE.value] += len(each.others)
+    _record_refusals(rows, refusals, now=now)
+    for (account, ban_days, rule), group in fresh.items():
+        sealed = 0
+        for part in _parts(group):
+            sealed += _claim(part, account, ban_days, rule, known, rows=rows, outcome=outcome, now=now)
+        if sealed and not rule:
+            kick(account, now=now)
+    oldest = min((delivery.received_at for delivery in deliveries), default=now)
+    tell(
+        "reports_taken", messages=len(records), unreadable=len(outcome.failed),
+        queue_wait=(now - oldest).total_seconds(), **outcome.verdicts,
+    )  # fmt: skip
+    return outcome
+
+
+def read_record(record: Mapping[str, Any], sources: Mapping[str, Source], *, now: datetime) -> Delivery:
+    """Read one SQS record. Raises an InputError if it is no report that a known source may send."""
+    attributes = {name: str(each.get("stringValue", "")) for name, each in record.get("messageAttributes", {}).items()}
+    name = attributes.get("source", "")
+    source = sources.get(name)
+    if source is None:
+        raise InputError(f"the message attribute source is {name[:60]!r}: name a configured source")
+    chosen = attributes.get("format") or source.format or format_for(attributes.get("content_type", ""), None)
+    parsed = parse(record["body"].encode("utf-8", "surrogatepass"), chosen, options_of(source, now))
+    sent = record.get("attributes", {}).get("SentTimestamp")
+    received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
+    if "received_at" in attributes:
+        received_at = datetime.fromisoformat(attributes["received_at"])
+    return Delivery(
+        message_id=record["messageId"],
+        report_id=attributes.get("report_id") or reports.report_id(source.name, record["messageId"]),
+        source=source,
+        received_at=received_at,
+        urls=parsed.urls,
+        test=parsed.test,
+        recorded="report_id" in attributes,
+    )
+
+
+def sort_out(
+    deliveries: Iterable[Delivery], policy: Policy, verdicts: Counter[str]
+) -> tuple[dict[str, Wanted], list[tuple[Delivery, Refusal]]]:
+    """Canonicalise and dedupe a batch in memory: every URL once an account, with its first report."""
+    wanted: dict[str, Wanted] = {}
+    seen: dict[str, list[Wanted]] = {}
+    refusals: list[tuple[Delivery, Refusal]] = []
+    for delivery in deliveries:
+        hosts = delivery.source.hosts
+        for reported in delivery.urls:
+            try:
+                url = canonical_url(reported.url)
+            except UnusableUrl as error:
+                verdicts[VerdictKind.REJECTED.value] += 1
+                refusals.append((delivery, Refusal(reported.url[:200], "rejected", "unusable_url", error.reason)))
+                continue
+            again = seen.get(url)
+            if again is not None:
+                for each in again:
+                    each.others.append(delivery)
+                continue
+            accounts = accounts_for(url, policy) if hosts is None or hosts.covers(host_of(url)) else []
+            if not accounts:
+                verdicts[VerdictKind.REJECTED.value] += 1
+                refusals.append((delivery, Refusal(url, NOT_MANAGED.kind.value, NOT_MANAGED.rule, NOT_MANAGED.reason)))
+                continue
+            seen[url] = [Wanted(url_key(account, url), url, account, reported, delivery) for account in accounts]
+            wanted.update((each.key, each) for each in seen[url])
+    return wanted, refusals
+
+
+def _decide(wanted: Wanted, known: Claim | None, policy: Policy, *, now: datetime) -> Verdict:
+    source, reported = wanted.delivery.source, wanted.reported
+    if wanted.delivery.test:
+        return Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
+    decided = verdict(
+        wanted.url, reported, policy, live=known is not None and not known.ended(now),
+        cooling=known is not None and known.cooling(now),
+    )  # fmt: skip
+    if not reported.ban_days and source.ban_days and decided.ban_days:
+        return Verdict(decided.kind, decided.rule, decided.reason, source.ban_days)
+    return decided
+
+
+def _parts(group: list[Wanted]) -> Iterable[list[Wanted]]:
+    part: list[Wanted] = []
+    size = 0
+    for each in group:
+        if part and (len(part) == CHUNK_URLS or size + len(each.url) > CHUNK_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += len(each.url)
+    if part:
+        yield part
+
+
+def _claim(
+    part: list[Wanted], account: str, ban_days: int, rule: str, known: Mapping[str, Claim], *,
+    rows: Rows, outcome: Outcome, now: datetime,
+) -> int:  # fmt: skip
+    """Open a chunk, claim its URLs, seal it; return how many it won."""
+    keys = tuple(each.key for each in part)
+    origins: dict[tuple[str, str, str], Origin] = {}
+    chunk = Chunk(
+        id=chunks.chunk_id(now, keys), account=account, action=Action.BAN, ban_days=ban_days, rule=rule,
+        urls=tuple(each.url for each in part), keys=keys, origins=tuple(_origin(each, origins) for each in part),
+        created_at=now, received_at=min(each.delivery.received_at for each in part),
+        until=now + timedelta(days=ban_days),
+    )  # fmt: skip
+    chunks.open_chunk(rows, chunk, held=bool(rule), now=now)
+    candidates = [Candidate(each.key, each.url, each.delivery.report_id) for each in part]
+    won = claims.claim(rows, candidates, known, chunk=chunk.id, account=account, until=chunk.until, now=now)
+    chunks.seal(rows, chunk, won, held=bool(rule))
+    lost = len(part) - len(won)
+    if lost:  # another intake was quicker since our read
+        kind = VerdictKind.HOLD if rule else VerdictKind.BAN
+        outcome.verdicts[kind.value] -= lost
+        outcome.verdicts[VerdictKind.DUPLICATE.value] += lost
+    return len(won)
+
+
+def _origin(wanted: Wanted, origins: dict[tuple[str, str, str], Origin]) -> Origin:
+    """The origin of a URL; one object for all URLs that share it, since a report may name thousands."""
+    reported, delivery = wanted.reported, wanted.delivery
+    category = reported.category or delivery.source.category
+    shared = (delivery.report_id, reported.reporter, category)
+    found = origins.get(shared)
+    if found is None:
+        found = origins[shared] = Origin(
+            delivery.report_id, delivery.source.name, reported.reporter, category, reported.note
+        )
+    return found
+
+
+def finish_chunk(work: chunks.Work, *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> None:
+    """Finish an open chunk whose intake died: claim again for the same chunk, and seal it."""
+    chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
+    if chunk is None:
+        tell("chunk_without_urls", chunk_id=work.chunk, account=work.account)
+        return
+    candidates = [
+        Candidate(key, url, origin.report)
+        for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True)
+    ]
+    known = claims.read(rows, chunk.keys, consistent=True)
+    won = claims.claim(rows, candidates, known, chunk=chunk.id, account=chunk.account, until=chunk.until, now=now)
+    held = work.then is not None and work.then.value == "held"
+    if chunks.seal(rows, chunk, won, held=held):
+        tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
+    if won and not held:
+        kick(chunk.account, now=now)
+
+
+def _record_refusals(rows: Rows, refusals: list[tuple[Delivery, Refusal]], *, now: datetime) -> None:
+    """Tell the reports that can be asked for what was refused of them here: it leaves no claim to read it from."""
+    by_message: dict[tuple[str, str], list[Refusal]] = {}
+    for delivery, refusal in refusals:
+        if delivery.recorded:
+            by_message.setdefault((delivery.report_id, delivery.message_id), []).append(refusal)
+    if by_message:
+        reports.record_refusals(rows, by_message, now=now)

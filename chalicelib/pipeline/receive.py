@@ -1,0 +1,154 @@
+"""``POST /v1/reports/{source}``: verify, record, queue, answer.
+
+Crash order: the report is recorded, then queued, then answered. A sender that saw no 202 sends again under the same
+``webhook-id``: the report is found recorded and queued once more, which intake's claims make harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from chalicelib.domain.errors import BadSignature, Conflict, TooLarge, TooManyRequests
+from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, standing
+from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
+from chalicelib.ledger import reports
+from chalicelib.ledger.reports import Refusal, Report
+from chalicelib.ledger.row import epoch, number
+from chalicelib.ports import ReportQueue, Rows, Tell
+from chalicelib.reports import ParserOptions, format_for, native, parse
+from chalicelib.reports.signature import authenticate
+from chalicelib.reports.sources import Source
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes of a body at the most: a Lambda function gets 6 MB an invocation, of which escaping may take a third."""
+
+MESSAGE_BYTES = 200 * 1024
+"""Bytes of URLs in one queue message: below the 256 KB that every SQS queue takes, whatever its settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a source is told of its report."""
+
+    report_id: str
+    accepted: int
+    refusals: tuple[Refusal, ...]
+    correlation_id: str = ""
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def receive_report(
+    source_name: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    sources: Mapping[str, Source],
+    policy: Policy,
+    rows: Rows,
+    queue: ReportQueue,
+    tell: Tell,
+    now: datetime,
+) -> Receipt:
+    """Take one report, or raise the InputError that says what its sender must change."""
+    if len(body) > MAX_BODY:
+        raise TooLarge(f"the body has {len(body):,} bytes: send at most {MAX_BODY:,} a report")
+    source = sources.get(source_name)
+    if source is None or source.auth is None:
+        # The answer is that of a wrong signature, so that nobody learns which sources there are.
+        raise BadSignature("the signature does not match: sign the raw body with the secret of this source")
+    delivery_id = authenticate(source.auth, secrets=source.secrets, headers=headers, body=body, now=now)
+    _limit_rate(rows, source, now=now)
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    parsed = parse(body, format_for(content_type, source.format or None), options_of(source, now))
+    accepted, refusals = sort_out(parsed, source, policy)
+    report = Report(
+        id=reports.report_id(source.name, delivery_id),
+        source=source.name,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        received_at=now,
+        urls=tuple(dict.fromkeys(each.url for each in accepted)),
+        refusals=tuple(refusals),
+        correlation_id=parsed.correlation_id,
+        test=parsed.test,
+    )
+    if reports.record(rows, report) != report.body_sha256:
+        raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
+    queue.send(messages(report, accepted))
+    tell(
+        "report_received", report_id=report.id, source=source.name, accepted=len(report.urls), refused=len(refusals),
+        skipped=len(parsed.skipped), correlation_id=parsed.correlation_id,
+    )  # fmt: skip
+    return Receipt(
+        report_id=report.id,
+        accepted=len(report.urls),
+        refusals=report.refusals,
+        correlation_id=parsed.correlation_id,
+        skipped=tuple((each.where, each.reason) for each in parsed.skipped),
+    )
+
+
+def options_of(source: Source, now: datetime) -> ParserOptions:
+    """How to read the bodies of a source."""
+    return ParserOptions(defanged=source.defanged, html_escaped=source.html_escaped, now=now)
+
+
+def sort_out(parsed: ParsedReport, source: Source, policy: Policy) -> tuple[list[ReportedUrl], list[Refusal]]:
+    """Canonicalise each URL and refuse at once those that no ledger needs to be asked about."""
+    accepted: list[ReportedUrl] = []
+    refusals: list[Refusal] = []
+    for each in parsed.urls:
+        try:
+            url = canonical_url(each.url)
+        except UnusableUrl as error:
+            refusals.append(Refusal(each.url[:200], "rejected", "unusable_url", error.reason))
+            continue
+        ours = accounts_for(url, policy) and (source.hosts is None or source.hosts.covers(host_of(url)))
+        refused = standing(url, policy) if ours else NOT_MANAGED
+        if refused:
+            refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
+        else:
+            accepted.append(
+                replace(
+                    each, url=url, category=each.category or source.category, ban_days=each.ban_days or source.ban_days
+                )
+            )
+    return accepted, refusals
+
+
+def messages(report: Report, accepted: Sequence[ReportedUrl]) -> list[tuple[str, dict[str, str]]]:
+    """Split what was accepted over queue messages."""
+    attributes = {
+        "source": report.source,
+        "report_id": report.id,
+        "format": "native",
+        "received_at": report.received_at.isoformat(),
+    }
+    parts: list[list[ReportedUrl]] = []
+    size = MESSAGE_BYTES
+    for each in accepted:
+        length = len(each.url) + len(each.note) + len(each.reporter) + 120
+        size += length
+        if size > MESSAGE_BYTES or len(parts[-1]) >= reports.PART_URLS:
+            parts.append([])
+            size = length
+        parts[-1].append(each)
+    return [
+        (native.render(part, correlation_id=report.correlation_id, test=report.test).decode(), attributes)
+        for part in parts
+    ]
+
+
+def _limit_rate(rows: Rows, source: Source, *, now: datetime) -> None:
+    if not source.reports_per_minute:
+        return
+    window = epoch(now) // 60
+    row = rows.add((f"rate#{source.name}#{window}", "rate"), "reports", 1, beside={"expires_at": epoch(now) + 600})
+    if number(row, "reports") > source.reports_per_minute:
+        raise TooManyRequests(
+            f"the source sent more than {source.reports_per_minute} reports this minute",
+            retry_after=60 - epoch(now) % 60,
+        )
