@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -248,10 +249,13 @@ class LocalAws:
             for attribute in {"CodeUri", "ContentUri"} & properties.keys():
                 name = properties[attribute]
                 if name not in keys:
-                    body = (packaged / name).read_bytes()
+                    archive = packaged / name
+                    body = (_with_packages_first(archive) if attribute == "ContentUri" else archive).read_bytes()
                     keys[name] = f"{hashlib.sha256(body).hexdigest()}.zip"
                     self.s3.put_object(Bucket=PACKAGES_BUCKET, Key=keys[name], Body=body)
                 properties[attribute] = f"s3://{PACKAGES_BUCKET}/{keys[name]}"
+        if self._enforce_iam:
+            _allow_plain_http(template)
         return template
 
     def _created(self, name: str) -> dict[str, str]:
@@ -394,6 +398,34 @@ class LocalAws:
     @functools.cached_property
     def ssm(self) -> SSMClient:
         return self._session.client("ssm", **self.client_arguments())
+
+
+def _with_packages_first(layer: Path) -> Path:
+    """Repack a layer so that MiniStack imports its packages before those of its own environment, as AWS does.
+
+    Both layouts are AWS's. MiniStack puts ``python/`` at the head of ``sys.path`` and ``python/lib/…/site-packages``
+    at its end, where an older boto3 of its own would hide ours.
+    """
+    repacked = layer.with_name("layer-packages-first.zip")
+    if not repacked.exists():
+        unfinished = layer.with_name(f"layer-{os.getpid()}.unfinished")
+        with zipfile.ZipFile(layer) as source, zipfile.ZipFile(unfinished, "w") as target:
+            for entry in source.infolist():
+                _, _, inside = entry.filename.partition("/site-packages/")
+                if inside and not entry.is_dir():
+                    target.writestr(f"python/{inside}", source.read(entry))
+        unfinished.rename(repacked)
+    return repacked
+
+
+def _allow_plain_http(template: dict[str, Any]) -> None:
+    """Take the TLS-only rules out of resource policies: MiniStack enforces them, and is spoken to without TLS."""
+    for resource in template["Resources"].values():
+        if resource["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}:
+            document = resource["Properties"]["PolicyDocument"]
+            document["Statement"] = [rule for rule in document["Statement"] if rule["Sid"] != "TlsOnly"] or [
+                {"Sid": "Nothing", "Effect": "Deny", "Principal": "*", "Action": "none:None", "Resource": "*"}
+            ]
 
 
 def scheduled_event(region: str = "us-east-1") -> dict[str, Any]:
