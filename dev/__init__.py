@@ -1,0 +1,1 @@
+"""What serves development only: nothing here ships to Lambda."""

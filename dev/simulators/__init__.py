@@ -1,0 +1,1 @@
+"""Stand-ins for vendors that speak the documented API over real HTTP. None imports ``chalicelib``."""

@@ -1,0 +1,181 @@
+"""A small HTTP/1.1 server on 127.0.0.1 whose answers can also be late, cut short, or a reset connection.
+
+>>> with SimulatorServer(lambda request: Reply(200, b"hello")) as server:
+...     print(server.url)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.client import responses
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, Self
+
+MAX_BODY = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came over the wire: header names in lower case, ``path`` and ``query`` still encoded."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Reply:
+    """What to answer, and how: ``whole``, ``truncate`` (half the body, then the end) or ``reset`` (no answer, RST)."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    delay: float = 0.0
+    """Seconds to wait before the answer is sent."""
+    wire: Literal["whole", "truncate", "reset"] = "whole"
+
+
+def json_reply(status: int, document: Any, **headers: str) -> Reply:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json", **names})
+
+
+class SimulatorServer:
+    """Serve ``handle`` in threads, from ``start`` to ``stop`` or as a context manager. ``port`` 0 takes a free one."""
+
+    def __init__(self, handle: Callable[[Request], Reply], *, port: int = 0) -> None:
+        self._server = _Server(handle, port)
+        self._thread: threading.Thread | None = None
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+        self._server.close_connections()
+        self._server.server_close()  # joins the threads of the connections
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    block_on_close = True
+    request_queue_size = 128
+
+    def __init__(self, handle: Callable[[Request], Reply], port: int) -> None:
+        self.handle = handle
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            with self._lock:
+                self._open.discard(request)
+
+    def close_connections(self) -> None:
+        """Wake the threads that wait for a next request on a kept-alive connection."""
+        self.stopping.set()
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news; any other error is a fault of the simulator and is shown."""
+        import sys
+
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "simulator"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > MAX_BODY or "chunked" in (self.headers.get("Transfer-Encoding") or ""):
+            self.close_connection = True
+            self._send(Reply(413, b"too large", {"Content-Type": "text/plain"}))
+            return
+        body = self.rfile.read(length) if length else b""
+        if len(body) < length:
+            self.close_connection = True
+            return
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self._send(self.server.handle(Request(self.command, path, query, headers, body)))
+
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
+
+    def _send(self, reply: Reply) -> None:
+        if reply.delay:
+            self.server.stopping.wait(reply.delay)
+        if reply.wire == "reset":
+            self._reset()
+            return
+        lines = [f"HTTP/1.1 {reply.status} {responses.get(reply.status, '')}", f"Date: {self.date_time_string()}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines += [f"Content-Length: {len(reply.body)}", "", ""]
+        body = reply.body
+        if reply.wire == "truncate":
+            body = body[: len(body) // 2]
+            self.close_connection = True
+        if self.close_connection:
+            lines.insert(1, "Connection: close")
+        self.wfile.write("\r\n".join(lines).encode("latin-1") + body)  # one write, one packet where it fits
+
+    def _reset(self) -> None:
+        """Send RST: with a linger time of 0, the last close drops the connection instead of ending it."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.rfile.close()
+        self.connection.close()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
+        """Say nothing: the simulator keeps its own log of calls."""
+
+
+def serve_until_interrupted(server: SimulatorServer) -> None:
+    """Run in the foreground until Ctrl-C or SIGTERM."""
+    import signal
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    server.start()
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        server.stop()
