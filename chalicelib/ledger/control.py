@@ -15,7 +15,7 @@ EVERYWHERE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """``blocked_until``: the vendor refused credentials or quota, so its calls wait. ``paused_by``: who, when and why."""
+    """``blocked_until``: the vendor refused credentials or quota, so calls of it wait."""
 
     account: str
     epoch: int = 0

@@ -73,7 +73,7 @@ def record(rows: Rows, report: Report) -> str:
     change what was accepted.
     """
     parts = split(report.urls)
-    refusals = [[r.url, r.verdict, r.rule, r.reason, r.account] for r in report.refusals]
+    refusals = [_plain(refusal) for refusal in report.refusals]
     row: dict[str, Value] = {
         "pk": f"report#{report.id}",
         "sk": "report",
@@ -107,6 +107,10 @@ def record(rows: Rows, report: Report) -> str:
     return text(rows.get([key], consistent=True)[key], "body_sha256")
 
 
+def _plain(refusal: Refusal) -> list[str]:
+    return [refusal.url, refusal.verdict, refusal.rule, refusal.reason, refusal.account]
+
+
 def split_refusals(refusals: list[list[str]]) -> list[list[list[str]]]:
     """Split refusals into parts as ``split`` does URLs."""
     parts: list[list[list[str]]] = []
@@ -133,7 +137,7 @@ def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refu
                 "expires_at": epoch(now + KEEP),
             })
             for (report, message), each in refusals.items()
-            for index, part in enumerate(split_refusals([[r.url, r.verdict, r.rule, r.reason, r.account] for r in each]))
+            for index, part in enumerate(split_refusals([_plain(refusal) for refusal in each]))
         ]
     )  # fmt: skip
 
@@ -153,7 +157,7 @@ def read(rows: Rows, report: str) -> Report | None:
         name = text(row, "sk")
         if name.startswith(ours) and "urls" in row:
             urls += unsqueeze(blob(row, "urls"))
-        if (name.startswith(ours) or name.startswith("verdict#")) and "refusals" in row:
+        if name.startswith((ours, "verdict#")) and "refusals" in row:
             refusals += [Refusal(*each) for each in unsqueeze(blob(row, "refusals"))]
     return Report(
         id=report,

@@ -96,9 +96,9 @@ def _source(name: str, fields: Any) -> Source:
 def _auth(where: str, value: object) -> Scheme | None:
     if value == "none":
         return None
-    if value not in list(Scheme):
-        raise ConfigurationError(f'{where}.auth must be one of {", ".join(Scheme)}, or "none" for a queue producer')
-    return Scheme(str(value))
+    if not isinstance(value, str) or value not in {each.value for each in Scheme}:
+        raise ConfigurationError(f'{where}.auth must be one of {", ".join(each.value for each in Scheme)}, or "none" for a queue producer')
+    return Scheme(value)
 
 
 def _typed(where: str, fields: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:

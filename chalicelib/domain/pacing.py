@@ -1,0 +1,43 @@
+"""Keep calls apart so that a vendor's rate is never crossed. Time and sleeping are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+SHARE = 0.96
+"""How much of a vendor's rate we use: the rest is room for calls that are on the way for unequal times, so that
+eleven never arrive within one second where ten may. 9.6 calls/s of 10 is above the 95 % we owe a backlog."""
+
+
+class Pace:
+    """Evenly spaced permissions to call. ``wait`` sleeps until the next one is due."""
+
+    def __init__(
+        self, rate: float, *, clock: Callable[[], datetime], sleep: Callable[[float], None],
+        last: datetime | None = None,
+    ) -> None:  # fmt: skip
+        """``rate`` is in calls a second; ``last`` is when somebody else made the last one."""
+        self._gap = timedelta(seconds=1 / (rate * SHARE))
+        self._clock = clock
+        self._sleep = sleep
+        # Whoever called last may have used the whole of its second.
+        self._next = last + timedelta(seconds=1) + self._gap if last else clock()
+
+    @property
+    def due(self) -> datetime:
+        """When the next call is due."""
+        return self._next
+
+    def wait(self) -> datetime:
+        """Sleep until the next call is due; return the time then."""
+        now = self._clock()
+        if self._next > now:
+            self._sleep((self._next - now).total_seconds())
+            now = self._clock()
+        self._next = max(self._next, now - self._gap / 4) + self._gap
+        return now
+
+    def hold(self, seconds: float) -> None:
+        """Let no call go for a while."""
+        self._next = max(self._next, self._clock() + timedelta(seconds=seconds))

@@ -1,0 +1,49 @@
+"""What becomes of a task that the vendor refused or failed: its parts go on, or its URLs end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from chalicelib.domain.model import TaskState, UrlState
+from chalicelib.domain.packing import Slice, halve
+from chalicelib.ledger import claims, tasks
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.tasks import Task
+from chalicelib.ports import Rows
+
+ChunkOf = Callable[[str], Chunk]
+"""Find a chunk by its id."""
+
+
+def urls_of(task: Task, chunk_of: ChunkOf) -> list[str]:
+    """The canonical URLs of a task, in order."""
+    return [chunk_of(each.chunk).urls[position] for each in task.slices for position in each.positions()]
+
+
+def split(
+    rows: Rows, task: Task, *, reason: str, now: datetime, whole: bool = False, not_before: datetime | None = None
+) -> list[Task]:
+    """End a task as failed and carry its URLs on in two halves, or once more as a ``whole``; return the new tasks.
+
+    One transaction: the URLs are always in exactly one unfinished task. Empty if somebody else did it before.
+    """
+    parts: tuple[tuple[Slice, ...], ...] = (task.slices,) if whole else halve(task.slices)
+    children = [
+        tasks.new_task(
+            account=task.account, action=task.action, ban_days=task.ban_days, slices=part, parent=task,
+            received_at=task.received_at, now=now, not_before=not_before,
+        )
+        for part in parts
+    ]  # fmt: skip
+    done = tasks.finish(rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
+    return children if done else []
+
+
+def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of: ChunkOf, now: datetime) -> bool:
+    """End a task and its URLs: first each URL's claim says why, then the task, so that a crash between repeats it."""
+    for each in task.slices:
+        chunk = chunk_of(each.chunk)
+        keys = [chunk.keys[position] for position in each.positions()]
+        claims.end(rows, keys, chunk=chunk.id, outcome=outcome, reason=reason, now=now)
+    return tasks.finish(rows, task, TaskState.FAILED, reason=reason, now=now)

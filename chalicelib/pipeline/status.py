@@ -1,0 +1,182 @@
+"""What is true of a URL, a report or a task, and why (I7). Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from chalicelib.domain.model import Action, ChunkState, TaskState, UrlState
+from chalicelib.domain.policy import Policy, accounts_for
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import chunks, claims, tasks
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.reports import Report
+from chalicelib.ledger.row import epoch
+from chalicelib.ledger.tasks import Task
+from chalicelib.ports import Rows
+
+TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
+"""``held`` waits for a person, and is an end as far as the machine goes (I1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UrlStatus:
+    """One URL at one account. ``tasks`` are those that carried it, oldest first."""
+
+    url: str
+    account: str
+    state: UrlState
+    reason: str = ""
+    rule: str = ""
+    report: str = ""
+    source: str = ""
+    reporter: str = ""
+    category: str = ""
+    chunk: str = ""
+    until: int = 0
+    tasks: tuple[Task, ...] = field(default=())
+
+
+class Explainer:
+    """Answers about many URLs with each chunk and task read once."""
+
+    def __init__(self, rows: Rows, *, now: datetime) -> None:
+        self._rows = rows
+        self._now = now
+        self._chunks: dict[str, chunks.Chunk] = {}
+        self._positions: dict[str, dict[str, int]] = {}
+        self._work: dict[str, chunks.Work | None] = {}
+        self._links: dict[str, list[tuple[str, int, int]]] = {}
+        self._tasks: dict[str, Task] = {}
+
+    def claims(self, found: Iterable[Claim]) -> list[UrlStatus]:
+        """Explain claims."""
+        wanted = list(found)
+        self._read({each.chunk for each in wanted})
+        return [self._explain(each) for each in wanted]
+
+    def _read(self, ids: set[str]) -> None:
+        new = ids - self._chunks.keys()
+        self._chunks.update(chunks.read(self._rows, sorted(new)))
+        for chunk_id in new & self._chunks.keys():
+            chunk = self._chunks[chunk_id]
+            self._positions[chunk_id] = {key: position for position, key in enumerate(chunk.keys)}
+            self._work[chunk_id] = chunks.work_of(self._rows, chunk.account, chunk_id)
+            self._links[chunk_id] = tasks.of_chunk(self._rows, chunk_id)
+        self._read_tasks(task_id for chunk_id in new for task_id, _, _ in self._links.get(chunk_id, ()))
+
+    def _read_tasks(self, ids: Iterable[str]) -> None:
+        new = [each for each in ids if each not in self._tasks]
+        while new:
+            self._tasks.update(tasks.read(self._rows, new))
+            new = [
+                child
+                for each in new
+                if each in self._tasks
+                for child in self._tasks[each].children
+                if child not in self._tasks
+            ]
+
+    def _explain(self, claim: Claim) -> UrlStatus:
+        chunk = self._chunks.get(claim.chunk)
+        if chunk is None:  # claimed, and the chunk's rows have expired
+            state = UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED
+            return UrlStatus(claim.url, claim.account, state, claim.reason, report=claim.report, chunk=claim.chunk)
+        position = self._positions[claim.chunk].get(claim.key, -1)
+        carried = self._carried(claim.chunk, position)
+        state, reason = self._state(claim, carried)
+        origin = chunk.origins[position]
+        return UrlStatus(
+            url=chunk.urls[position], account=chunk.account, state=state, reason=reason, rule=chunk.rule,
+            report=origin.report, source=origin.source, reporter=origin.reporter, category=origin.category,
+            chunk=chunk.id, until=claim.until, tasks=tuple(carried),
+        )  # fmt: skip
+
+    def _carried(self, chunk: str, position: int) -> list[Task]:
+        """The tasks that carried a position of a chunk, each followed by the part of it that carried it on."""
+        carried: list[Task] = []
+        waiting = [self._tasks[task_id] for task_id, start, end in self._links[chunk] if start <= position < end
+                   and task_id in self._tasks]  # fmt: skip
+        while waiting:
+            task = waiting.pop(0)
+            if any(s.chunk == chunk and s.start <= position < s.end for s in task.slices):
+                carried.append(task)
+                waiting += [self._tasks[child] for child in task.children if child in self._tasks]
+        return carried
+
+    def _state(self, claim: Claim, carried: list[Task]) -> tuple[UrlState, str]:
+        if claim.outcome:
+            return UrlState(claim.outcome), claim.reason
+        work = self._work.get(claim.chunk)
+        if not carried:
+            if work and (work.state is ChunkState.HELD or work.then is ChunkState.HELD):
+                return UrlState.HELD, f"waits for a person: {work.rule}"
+            return UrlState.PENDING, ""
+        last = carried[-1]
+        if last.state is TaskState.SUBMITTING:
+            return UrlState.PENDING, last.reason
+        if last.state is TaskState.PROCESSING:
+            return UrlState.PROCESSING, ""
+        if last.state is TaskState.FAILED:
+            return UrlState.FAILED, last.reason
+        if last.action is Action.UNBAN:
+            return UrlState.UNBANNED, ""
+        return (UrlState.BANNED, "") if claim.until > epoch(self._now) else (UrlState.EXPIRED, "")
+
+
+def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:
+    """Explain a canonical URL at each account that serves its host; empty if nobody ever asked for it."""
+    keys = [url_key(account, url) for account in accounts_for(url, policy)]
+    found = claims.read(rows, keys, consistent=True, whole=True)
+    return Explainer(rows, now=now).claims(found[key] for key in keys if key in found)
+
+
+def of_report(report: Report, *, rows: Rows, policy: Policy, now: datetime) -> list[dict[str, Any]]:
+    """State of each URL of a report: what was refused, and for the rest what its claim says.
+
+    A URL that is not claimed yet is ``pending``: its message is still in the queue.
+    """
+    states: list[dict[str, Any]] = []
+    refused: dict[str, set[str]] = {}
+    for each in report.refusals:
+        refused.setdefault(each.url, set()).add(each.account)
+        states.append(
+            {"url": each.url, "account": each.account, "state": each.verdict, "rule": each.rule, "reason": each.reason}
+        )
+    wanted = [
+        (url, account, url_key(account, url))
+        for url in report.urls
+        for account in accounts_for(url, policy) or [""]
+        if not refused.get(url, set()) & {"", account}
+    ]
+    found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
+    explained = {
+        claim.key: status
+        for claim, status in zip(found.values(), Explainer(rows, now=now).claims(found.values()), strict=True)
+    }
+    for url, account, key in wanted:
+        status = explained.get(key)
+        states.append(brief(status, report.id) if status else {"url": url, "account": account, "state": "pending"})
+    return states
+
+
+def brief(status: UrlStatus, report: str) -> dict[str, Any]:
+    """What a source may know of a URL: not who else reported it."""
+    said: dict[str, Any] = {"url": status.url, "account": status.account, "state": status.state.value}
+    if status.reason:
+        said["reason"] = status.reason
+    if status.rule:
+        said["rule"] = status.rule
+    if status.state is UrlState.BANNED:
+        said["until"] = status.until
+    if status.report != report:
+        said["reported_before"] = True
+    return said
+
+
+def terminal(states: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether every URL has come to an end."""
+    ends = {each.value for each in TERMINAL}
+    return all(each["state"] in ends for each in states)

@@ -1,0 +1,355 @@
+"""Waiting chunks → ban tasks at the vendor: one drain of one vendor account.
+
+Crash order of a task: its row (``submitting``, with the time of the attempt) → its slices taken off the waiting
+chunks → the vendor's call → the vendor's task id. A crash or a lost answer in between leaves a task that *may* be at
+the vendor: the next drain looks it up in the vendor's list and adopts it, and only when the vendor has had time to
+show it and does not, submits it again.
+
+One drain at a time: the FIFO queue sees to it, and the account's epoch, checked in the transaction that records a
+task, makes a drain that was believed dead stop at its next step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chalicelib.domain.errors import (
+    AccessRefused,
+    AnswerUnknown,
+    ContentRefused,
+    QuotaExceeded,
+    StaleSubmitter,
+    Throttled,
+    Unavailable,
+    VendorError,
+)
+from chalicelib.domain.model import ChunkState, TaskState, UrlState
+from chalicelib.domain.pacing import Pace
+from chalicelib.domain.packing import Plan, Waiting, pack
+from chalicelib.ledger import chunks, control, tasks
+from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.adopt import adopt
+from chalicelib.pipeline.outcomes import give_up, split, urls_of
+from chalicelib.ports import BanVendor, Rows, Tell
+
+SETTLE = timedelta(seconds=60)
+"""How long after an attempt whose answer is unknown the vendor's list may still come to show the task."""
+
+LOOK_AGAIN = timedelta(seconds=3)
+PATIENCE = timedelta(seconds=10)
+"""How long a drain with nothing else to do waits for a task to come due, instead of leaving it to the sweep."""
+
+MAX_FAILURES = 3
+"""Calls without an answer in a row after which the vendor counts as down: the next sweep tries again."""
+
+MAX_THROTTLES = 8
+ACCESS_BLOCK = timedelta(minutes=10)  # five refused signatures lock a key for 5 min: VENDORS, Huawei 1d
+QUOTA_BLOCK = timedelta(minutes=15)
+LOOK_UP_RATE = 10.0
+"""Task list queries a second for look-ups: a third of the vendor's, the rest is for track_tasks."""
+
+CHECK_PAUSED = timedelta(seconds=10)
+CACHED_CHUNKS = 64
+WORK_AT_ONCE = 4_000
+"""Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain did. ``why`` it ended: ``done``, ``deadline``, ``paused``, ``blocked``, ``stale``, ``down``."""
+
+    why: str
+    tasks: int = 0
+    urls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """One call of the vendor: its error, or none."""
+
+    task: Task
+    error: VendorError | None
+
+
+def submit_tasks(
+    account: str,
+    *,
+    vendor: BanVendor,
+    rows: Rows,
+    tell: Tell,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    deadline: datetime,
+    workers: int = 8,
+) -> Drained:
+    """Submit all that waits for a vendor account, until ``deadline``. ``workers`` 0 calls one at a time, in order."""
+    now = clock()
+    if control.paused(rows, account):
+        tell("submission_paused", account=account)
+        return Drained("paused")
+    state = control.of_row(tasks.begin_drain(rows, account, now=now))
+    if state.blocked_until and state.blocked_until > now:
+        tell("submission_blocked", account=account, until=state.blocked_until.isoformat(), reason=state.blocked_reason)
+        return Drained("blocked")
+    drain = _Drain(
+        account, state, vendor=vendor, rows=rows, tell=tell, clock=clock, sleep=sleep, deadline=deadline,
+        workers=workers,
+    )  # fmt: skip
+    try:
+        drained = drain.run()
+    except StaleSubmitter as error:
+        tell("submitter_stale", account=account, problem=str(error))
+        drained = Drained("stale", drain.tasks, drain.urls)
+    else:
+        control.record_last_call(rows, account, now=clock())
+    tell("drained", account=account, why=drained.why, tasks=drained.tasks, urls=drained.urls)
+    return drained
+
+
+class _Drain:
+    """The state of one drain. Everything but the vendor's call itself runs in the calling thread."""
+
+    def __init__(
+        self, account: str, state: control.Control, *, vendor: BanVendor, rows: Rows, tell: Tell,
+        clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime, workers: int,
+    ) -> None:  # fmt: skip
+        self.account, self.epoch = account, state.epoch
+        self.vendor, self.rows, self.tell = vendor, rows, tell
+        self.clock, self.sleep, self.deadline, self.workers = clock, sleep, deadline, workers
+        self.pace = Pace(vendor.limits.creates_per_second, clock=clock, sleep=sleep, last=state.last_call_at)
+        self.look_up_pace = Pace(LOOK_UP_RATE, clock=clock, sleep=sleep)
+        self.tasks = self.urls = 0
+        self.failures = self.throttles = 0
+        self.stop = ""
+        self.proven = False
+        self.due: deque[Task] = deque()
+        self.fresh: set[str] = set()
+        self.later: list[tuple[datetime, Task]] = []
+        self.chunks: dict[str, Chunk] = {}
+        self.work: dict[str, Work] = {}
+        self.checked_at = clock()
+
+    # --- the loop ------------------------------------------------------------------------------------------
+
+    def run(self) -> Drained:
+        plans = deque(self._begin())
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            calls: set[Future[_Called]] = set()
+            while True:
+                calls = self._settle_calls(calls, room=self.workers if self.proven else 1)
+                if self._stopped():
+                    break
+                task = self._next(plans)
+                if task is not None:
+                    ready = self._ready(task)
+                    if ready is None:
+                        continue
+                    self.pace.wait()
+                    if self.workers:
+                        calls.add(pool.submit(self._call, *ready))
+                    else:
+                        self._handle(self._call(*ready))
+                elif calls:
+                    calls = self._settle_calls(calls, room=len(calls))
+                elif not self._wait_for_later():
+                    more = self._plan() if self.tasks else []
+                    if sum(plan.count for plan in more) < self.vendor.limits.urls_per_task:
+                        break  # less than a full task has come since: the next kick packs it with what follows
+                    plans.extend(more)
+            self._settle_calls(calls, room=1)
+        return Drained(self.stop or "done", self.tasks, self.urls)
+
+    def _begin(self) -> list[Plan]:
+        """Take up what earlier drains left: tasks that are recorded and perhaps at the vendor, then what waits."""
+        unsent = [task for task in tasks.live(self.rows, self.account) if task.state is TaskState.SUBMITTING]
+        waiting = {work.chunk: work for work in chunks.work(self.rows, self.account, limit=WORK_AT_ONCE)}
+        for task in unsent:  # a crash may have kept its slices from being taken off the waiting chunks
+            behind = {
+                each.chunk: waiting[each.chunk].count
+                for each in task.slices
+                if each.chunk in waiting and waiting[each.chunk].next < each.end
+            }
+            if behind and not task.parent:
+                tasks.take_slices(self.rows, task, behind)
+        now = self.clock()
+        for task in unsent:
+            if task.not_before and task.not_before > now:
+                self.later.append((task.not_before, task))
+            else:
+                self.due.append(task)
+        return self._plan()
+
+    def _plan(self) -> list[Plan]:
+        found = chunks.work(self.rows, self.account, limit=WORK_AT_ONCE)
+        ready = [work for work in found if work.state is ChunkState.WAITING]
+        self.work = {work.chunk: work for work in ready}
+        return pack(
+            (Waiting(w.chunk, w.action, w.ban_days, w.next, w.count, w.lost) for w in ready),
+            limit=self.vendor.limits.urls_per_task,
+        )
+
+    def _next(self, plans: deque[Plan]) -> Task | None:
+        if self.due:
+            return self.due.popleft()
+        if not plans:
+            return None
+        plan = plans.popleft()
+        task = tasks.new_task(
+            account=self.account, action=plan.action, ban_days=plan.ban_days, slices=plan.slices, attempted=True,
+            received_at=min(self.work[each.chunk].received_at for each in plan.slices), now=self.clock(),
+        )  # fmt: skip
+        tasks.record_new(self.rows, task, drain=self.epoch)
+        tasks.take_slices(self.rows, task, {each.chunk: self.work[each.chunk].count for each in plan.slices})
+        self.fresh.add(task.id)
+        return task
+
+    def _ready(self, task: Task) -> tuple[Task, list[str]] | None:
+        """Make a task ready for its call; ``None`` if it is not to be called now."""
+        urls = urls_of(task, self._chunk_of(task))
+        if task.id in self.fresh:
+            self.fresh.discard(task.id)
+            return task, urls
+        if task.attempted_at:
+            try:
+                vendor_task_id = adopt(
+                    task, urls, vendor=self.vendor, rows=self.rows, pace=self.look_up_pace, now=self.clock()
+                )
+            except VendorError as error:  # of the list: it says nothing of the task
+                self._tell_error(error, task)
+                self._fail()
+                self.later.append((self.clock() + LOOK_AGAIN, task))
+                return None
+            if vendor_task_id:
+                self.tell("task_adopted", task_id=task.id, account=self.account, vendor_task_id=vendor_task_id)
+                self._submitted(task)
+                return None
+            if self.clock() < task.attempted_at + SETTLE:
+                self.later.append((task.attempted_at + SETTLE, task))
+                return None
+        return tasks.record_attempt(self.rows, task, now=self.clock()), urls
+
+    def _wait_for_later(self) -> bool:
+        """Sleep until the next postponed task is due, if that is soon; ``False`` if there is none to wait for."""
+        if not self.later:
+            return False
+        self.later.sort(key=lambda pair: (pair[0], pair[1].id))
+        due_at, task = self.later[0]
+        now = self.clock()
+        if due_at > min(now + PATIENCE, self.deadline):
+            return False
+        if due_at > now:
+            self.sleep((due_at - now).total_seconds())
+        self.later.pop(0)
+        self.due.append(task)
+        return True
+
+    def _stopped(self) -> bool:
+        now = self.clock()
+        if not self.stop and max(now, self.pace.due) >= self.deadline:
+            self.stop = "deadline"
+        if not self.stop and now - self.checked_at >= CHECK_PAUSED:
+            self.checked_at = now
+            if control.paused(self.rows, self.account):
+                self.stop = "paused"
+        return bool(self.stop)
+
+    # --- the vendor -------------------------------------------------------------------------------------------
+
+    def _call(self, task: Task, urls: list[str]) -> _Called:
+        """Call the vendor and record its answer: the only part that runs beside others of its kind."""
+        try:
+            vendor_task_id = self.vendor.create_task(task.action, urls, task.ban_days)
+        except VendorError as error:
+            return _Called(task, error)
+        if not tasks.record_processing(self.rows, task, vendor_task_id, now=self.clock()):
+            return _Called(task, AnswerUnknown(f"vendor task {vendor_task_id} is recorded for another task already"))
+        return _Called(task, None)
+
+    def _settle_calls(self, calls: set[Future[_Called]], *, room: int) -> set[Future[_Called]]:
+        """Handle the calls that are done, and wait until fewer than ``room`` are under way."""
+        while True:
+            done = {call for call in calls if call.done()}
+            if not done and len(calls) >= room and calls:
+                done, _ = wait(calls, return_when=FIRST_COMPLETED)
+            for call in done:
+                self._handle(call.result())
+            calls = calls - done
+            if len(calls) < room:
+                return calls
+
+    def _handle(self, called: _Called) -> None:
+        task, error = called.task, called.error
+        if error is None or isinstance(error, ContentRefused):
+            self.proven, self.failures, self.throttles = True, 0, 0
+        if error is None:
+            self._submitted(task)
+            return
+        self._tell_error(error, task)
+        if isinstance(error, ContentRefused):
+            self._isolate(task, error)
+        elif isinstance(error, Throttled):
+            self._again(task)
+            self.throttles += 1
+            self.pace.hold(error.retry_after * 2 ** min(self.throttles - 1, 4))
+            if self.throttles > MAX_THROTTLES:
+                self.stop = "down"
+        elif isinstance(error, AccessRefused | QuotaExceeded):
+            self._again(task)
+            block = ACCESS_BLOCK if isinstance(error, AccessRefused) else QUOTA_BLOCK
+            control.block(self.rows, self.account, until=self.clock() + block, reason=f"{error.code} {error}")
+            self.stop = "blocked"
+        elif isinstance(error, Unavailable):
+            self._again(task)
+            self._fail()
+        else:
+            self.later.append((self.clock() + LOOK_AGAIN, task))
+            self._fail()
+
+    def _submitted(self, task: Task) -> None:
+        self.tasks += 1
+        self.urls += task.count
+        self.tell(
+            "task_submitted", task_id=task.id, account=self.account, action=task.action.value, urls=task.count,
+            seconds=(self.clock() - task.received_at).total_seconds(),
+        )  # fmt: skip
+
+    def _tell_error(self, error: VendorError, task: Task) -> None:
+        self.tell(
+            "vendor_error", account=self.account, kind=error.kind, code=error.code, vendor_request_id=error.request_id,
+            task_id=task.id, problem=str(error)[:300],
+        )  # fmt: skip
+
+    def _fail(self) -> None:
+        """Count a call without an answer, and slow down; too many in a row mean that the vendor is down."""
+        self.failures += 1
+        self.pace.hold(2.0**self.failures - 1)
+        if self.failures >= MAX_FAILURES:
+            self.stop = "down"
+
+    def _again(self, task: Task) -> None:
+        """The call had no effect: unless an earlier one may have had, the task is called again without a look."""
+        if task.attempts <= 1:
+            tasks.record_not_sent(self.rows, task)
+            task = replace(task, attempts=0, attempted_at=None)
+        self.due.append(task)
+
+    def _isolate(self, task: Task, error: ContentRefused) -> None:
+        """Split a refused task in two; a single refused URL ends here, with the vendor's reason."""
+        reason, now = f"{error.code} {error}".strip(), self.clock()
+        if task.count > 1:
+            self.due.extend(split(self.rows, task, reason=reason, now=now))
+        elif give_up(self.rows, task, UrlState.REJECTED, reason=reason, chunk_of=self._chunk_of(task), now=now):
+            self.tell("url_refused", task_id=task.id, account=self.account, code=error.code, problem=reason[:300])
+
+    def _chunk_of(self, task: Task) -> Callable[[str], Chunk]:
+        missing = [each.chunk for each in task.slices if each.chunk not in self.chunks]
+        if missing:
+            if len(self.chunks) > CACHED_CHUNKS:
+                self.chunks.clear()
+            self.chunks.update(chunks.read(self.rows, [each.chunk for each in task.slices]))
+        return self.chunks.__getitem__

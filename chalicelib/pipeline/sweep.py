@@ -1,0 +1,40 @@
+"""Every minute: finish what a crash left open, and wake the submitters of what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from chalicelib.domain.model import ChunkState, TaskState
+from chalicelib.ledger import chunks, control, tasks
+from chalicelib.pipeline.intake import finish_chunk
+from chalicelib.pipeline.submit import SETTLE
+from chalicelib.ports import Kick, Rows, Tell
+
+
+def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> dict[str, int]:
+    """Look at every account; return how many chunks and tasks of each wait to be submitted."""
+    waiting: dict[str, int] = {}
+    for account in accounts:
+        found = chunks.work(rows, account)
+        for work in found:
+            if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
+                finish_chunk(work, rows=rows, kick=kick, tell=tell, now=now)
+        ready = [work for work in found if work.state is ChunkState.WAITING]
+        unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
+        due = [
+            task
+            for task in unsent
+            if not (task.not_before and task.not_before > now)
+            and not (task.attempted_at and task.attempted_at + SETTLE > now)
+        ]
+        waiting[account] = len(ready) + len(unsent)
+        oldest = min((each.received_at for each in [*ready, *unsent]), default=now)
+        tell(
+            "account_swept", account=account, chunks_waiting=len(ready), tasks_submitting=len(unsent),
+            chunks_held=sum(work.state is ChunkState.HELD for work in found),
+            oldest_waiting=(now - oldest).total_seconds(),
+        )  # fmt: skip
+        if (ready or due) and not control.paused(rows, account):
+            kick(account, now=now)
+    return waiting

@@ -1,0 +1,167 @@
+"""Follow the tasks that a vendor works on to their end, in the vendor's own list.
+
+The vendor gives one status a task and no detail of a URL. A failed task is repeated once as a whole, since most
+failures pass; then it is split, so that one URL that the vendor cannot ban does not keep the others unbanned. The
+parts of one task together get ``RETRY_CALLS`` calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chalicelib.domain.errors import VendorError
+from chalicelib.domain.model import TaskState, UrlState, VendorTask
+from chalicelib.domain.pacing import Pace
+from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.adopt import SKEW
+from chalicelib.pipeline.outcomes import give_up, split
+from chalicelib.ports import BanVendor, Kick, Rows, Tell
+
+QUERY_RATE = 18.0
+"""Task list queries a second: with the submitter's look-ups (10) below the vendor's 30 (VENDORS, Huawei 1e)."""
+
+RETRY_CALLS = 100
+"""Calls that repeat the parts of one failed task: enough to isolate four URLs among 1,000."""
+
+RETRY_AFTER = timedelta(seconds=30)
+LOST_AFTER = timedelta(hours=1)
+"""A task that the vendor accepted and whose list has not shown for so long counts as failed."""
+
+
+@dataclass(slots=True)
+class Tracked:
+    """What a run came to, in tasks."""
+
+    succeeded: int = 0
+    failed: int = 0
+    open: int = 0
+    why: str = "done"
+
+
+def track_tasks(
+    account: str,
+    *,
+    vendor: BanVendor,
+    rows: Rows,
+    kick: Kick,
+    tell: Tell,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    deadline: datetime,
+) -> Tracked:
+    """Move every finished task of a vendor account to its end."""
+    tracked = Tracked()
+    processing = [task for task in tasks.live(rows, account) if task.state is TaskState.PROCESSING]
+    open_tasks = {task.vendor_task_id: task for task in processing}
+    pace = Pace(QUERY_RATE, clock=clock, sleep=sleep)
+    read_at = clock()
+    retried = False
+    try:
+        for theirs in _their_tasks(processing, vendor, pace, now=read_at, deadline=deadline, clock=clock):
+            task = open_tasks.get(theirs.id)
+            if task is None or theirs.state not in {TaskState.SUCCEEDED, TaskState.FAILED}:
+                continue
+            del open_tasks[theirs.id]
+            if theirs.state is TaskState.SUCCEEDED:
+                _succeed(task, rows, tell, now=clock())
+                tracked.succeeded += 1
+            else:
+                retried |= _fail(task, "the vendor reports the task as failed", rows, tell, now=clock())
+                tracked.failed += 1
+            if not open_tasks:
+                break
+        else:
+            seen_whole = clock() < deadline
+            for task in open_tasks.values() if seen_whole else ():
+                if task.submitted_at and read_at - task.submitted_at > LOST_AFTER and not _listed(task, vendor, pace):
+                    retried |= _fail(task, "the vendor's list does not show the task any more", rows, tell, now=clock())
+                    tracked.failed += 1
+    except VendorError as error:  # the next minute asks again
+        tell(
+            "vendor_error", account=account, kind=error.kind, code=error.code, vendor_request_id=error.request_id,
+            problem=str(error)[:300],
+        )  # fmt: skip
+        tracked.why = error.kind
+    if retried:
+        kick(account, now=clock())
+    tracked.open = len(open_tasks)
+    tell(
+        "tasks_tracked", account=account, succeeded=tracked.succeeded, failed=tracked.failed, open=tracked.open,
+        why=tracked.why,
+    )  # fmt: skip
+    return tracked
+
+
+def windows(processing: Iterable[Task], *, longest: timedelta, now: datetime) -> list[tuple[datetime, datetime]]:
+    """The spans of time to ask the vendor about: those in which an open task was created there, none too long."""
+    spans: list[tuple[datetime, datetime]] = []
+    for at in sorted(task.attempted_at or task.created_at for task in processing):
+        if spans and at + SKEW - spans[-1][0] <= longest:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], at + SKEW))
+        else:
+            spans.append((at - SKEW, at + SKEW))
+    return [(start, max(end, start + timedelta(seconds=1))) for start, end in spans]
+
+
+def _their_tasks(
+    processing: list[Task], vendor: BanVendor, pace: Pace, *, now: datetime, deadline: datetime,
+    clock: Callable[[], datetime],
+) -> Iterable[VendorTask]:  # fmt: skip
+    for start, end in windows(processing, longest=vendor.limits.task_window, now=now):
+        offset, total = 0, 1
+        while offset < total and clock() < deadline:
+            pace.wait()
+            page = vendor.list_tasks(start, end, offset)
+            yield from page.tasks
+            if not page.tasks:
+                break
+            offset, total = offset + len(page.tasks), page.total
+
+
+def _listed(task: Task, vendor: BanVendor, pace: Pace) -> bool:
+    """Ask once more, closely around the task's creation, before it counts as lost."""
+    at = task.attempted_at or task.created_at
+    offset, total = 0, 1
+    while offset < total:
+        pace.wait()
+        page = vendor.list_tasks(at - SKEW, at + SKEW, offset)
+        if any(each.id == task.vendor_task_id for each in page.tasks):
+            return True
+        if not page.tasks:
+            break
+        offset, total = offset + len(page.tasks), page.total
+    return False
+
+
+def _succeed(task: Task, rows: Rows, tell: Tell, *, now: datetime) -> None:
+    if tasks.finish(rows, task, TaskState.SUCCEEDED, now=now):
+        tell(
+            "task_finished", task_id=task.id, account=task.account, action=task.action.value, state="succeeded",
+            urls=task.count, seconds=(now - task.received_at).total_seconds(),
+        )  # fmt: skip
+
+
+def _fail(task: Task, reason: str, rows: Rows, tell: Tell, *, now: datetime) -> bool:
+    """Repeat or split a failed task within the budget, or let its URLs end; whether something is to be submitted."""
+    first = task.id == task.root
+    spent = tasks.count_retry(rows, task.root, 1 if first else 2)
+    children: list[Task] = []
+    if spent <= RETRY_CALLS and (first or task.count > 1):
+        children = split(rows, task, reason=reason, now=now, whole=first, not_before=now + RETRY_AFTER)
+        given_up = False
+    else:
+        given_up = give_up(rows, task, UrlState.FAILED, reason=reason, chunk_of=_chunks_of(rows, task), now=now)
+    tell(
+        "task_finished", task_id=task.id, account=task.account, action=task.action.value, state="failed",
+        urls=task.count, parts=len(children), given_up=task.count if given_up else 0,
+        seconds=(now - task.received_at).total_seconds(),
+    )  # fmt: skip
+    return bool(children)
+
+
+def _chunks_of(rows: Rows, task: Task) -> Callable[[str], Chunk]:
+    return chunks.read(rows, [each.chunk for each in task.slices]).__getitem__
