@@ -16,8 +16,8 @@ from chalicelib.reports import reading
 from chalicelib.reports.reading import Json, ParserOptions, as_text
 
 _SHARED = ("category", "reporter", "ban_duration", "reported_at", "note")
-_REPORT_FIELDS = frozenset(("urls", "correlation_id", "test", *_SHARED))
-_URL_FIELDS = frozenset(("url", *_SHARED))
+REPORT_FIELDS = frozenset(("urls", "correlation_id", "test", *_SHARED))
+URL_FIELDS = frozenset(("url", *_SHARED))
 
 _Shared = tuple[str, str, int | None, datetime | None, str]
 
@@ -28,7 +28,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     Raises UnreadableReport and TooLarge.
     """
     report = reading.as_object(reading.read_json(body, options), "the report")
-    _check_fields(report, _REPORT_FIELDS, "the report")
+    _check_fields(report, REPORT_FIELDS, "the report")
     if "urls" not in report:
         raise UnreadableReport('the report has no "urls": name at least one URL to ban')
     urls = reading.as_list(report["urls"], "urls")
@@ -40,7 +40,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     if not isinstance(test, bool):
         raise UnreadableReport(f"test must be true or false, not {reading.shown(test)}")
     correlation_id = as_text(report.get("correlation_id", ""), "correlation_id", reading.MAX_CORRELATION_ID_LENGTH)
-    shared = _shared(report, "", ("", "", None, None, ""))
+    shared = _shared(report, None, ("", "", None, None, ""))
     return ParsedReport(
         tuple([_url(entry, index, shared) for index, entry in enumerate(urls)]), (), correlation_id, test
     )
@@ -64,38 +64,43 @@ def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool 
 def _url(entry: Json, index: int, shared: _Shared) -> ReportedUrl:
     if isinstance(entry, str):
         return ReportedUrl(entry, *shared)
-    where = f"urls[{index}]"
     if not isinstance(entry, dict):
-        raise UnreadableReport(f"{where} must be a string or an object, not {reading.kind_of(entry)}")
-    _check_fields(entry, _URL_FIELDS, where)
+        raise UnreadableReport(f"urls[{index}] must be a string or an object, not {reading.kind_of(entry)}")
+    if not entry.keys() <= URL_FIELDS:
+        _check_fields(entry, URL_FIELDS, f"urls[{index}]")
     url = entry.get("url")
     if not isinstance(url, str):
-        raise UnreadableReport(f"{where}.url must be a string, not {reading.kind_of(url)}")
-    return ReportedUrl(url, *_shared(entry, f"{where}.", shared))
+        raise UnreadableReport(f"urls[{index}].url must be a string, not {reading.kind_of(url)}")
+    return ReportedUrl(url, *_shared(entry, index, shared))
 
 
-def _shared(fields: dict[str, Json], where: str, outer: _Shared) -> _Shared:
-    """Read the values that may stand at the report or beside a URL. Runs once a URL: messages are made on failure."""
+def _shared(fields: dict[str, Json], index: int | None, outer: _Shared) -> _Shared:
+    """Read the values that may stand at the report or beside a URL. Runs once a URL, so only failures name places."""
     category = fields.get("category", outer[0])
     if not isinstance(category, str) or len(category) > reading.MAX_CATEGORY_LENGTH:
-        category = as_text(category, f"{where}category", reading.MAX_CATEGORY_LENGTH)
+        category = as_text(category, _place(index, "category"), reading.MAX_CATEGORY_LENGTH)
     reporter = fields.get("reporter", outer[1])
     if not isinstance(reporter, str) or len(reporter) > reading.MAX_REPORTER_LENGTH:
-        reporter = as_text(reporter, f"{where}reporter", reading.MAX_REPORTER_LENGTH)
-    ban_days = _ban_days(fields["ban_duration"], where) if "ban_duration" in fields else outer[2]
-    reported_at = reading.as_time(fields["reported_at"], f"{where}reported_at") if "reported_at" in fields else outer[3]
+        reporter = as_text(reporter, _place(index, "reporter"), reading.MAX_REPORTER_LENGTH)
+    ban_days = fields.get("ban_duration", outer[2])
+    if not isinstance(ban_days, int) or isinstance(ban_days, bool) or ban_days not in reading.BAN_DAYS:
+        if "ban_duration" in fields:
+            raise UnreadableReport(
+                f"{_place(index, 'ban_duration')} is {reading.shown(ban_days)}: "
+                "write a whole number of days from 1 to 30, or leave it out"
+            )
+        ban_days = None
+    reported_at = outer[3]
+    if "reported_at" in fields:
+        reported_at = reading.as_time(fields["reported_at"], _place(index, "reported_at"))
     note = fields.get("note", outer[4])
     if not isinstance(note, str) or len(note) > reading.MAX_NOTE_LENGTH:
-        note = as_text(note, f"{where}note", reading.MAX_NOTE_LENGTH)
+        note = as_text(note, _place(index, "note"), reading.MAX_NOTE_LENGTH)
     return category, reporter, ban_days, reported_at, note
 
 
-def _ban_days(value: Json, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value not in reading.BAN_DAYS:
-        raise UnreadableReport(
-            f"{where}ban_duration is {reading.shown(value)}: write a whole number of days from 1 to 30, or leave it out"
-        )
-    return value
+def _place(index: int | None, field: str) -> str:
+    return field if index is None else f"urls[{index}].{field}"
 
 
 def _check_fields(fields: dict[str, Json], known: frozenset[str], where: str) -> None:

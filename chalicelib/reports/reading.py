@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn
+from io import StringIO
+from typing import Any, NoReturn
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Skipped
@@ -25,12 +26,14 @@ MAX_CORRELATION_ID_LENGTH = 128
 BAN_DAYS = range(1, 31)
 """Days that a ban may last."""
 
+MAX_URL_TEXT = 100_000
+"""Characters of a URL kept here, more than any usable URL has: one that is cut is refused later, by itself."""
+
 MAX_SKIPPED = 1_000
 """Parts without a URL that a report lists one by one; the rest is counted in one last line."""
 
-MAX_INTEGER_DIGITS = 20
-
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_CONTAINERS = frozenset((dict, list))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -108,8 +111,8 @@ def read_json(body: bytes, options: ParserOptions) -> Json:
         raise UnreadableReport(
             f"the body is not JSON: {error.msg[:80]} at line {error.lineno}, column {error.colno}"
         ) from None
-    except ValueError as error:  # from the hooks below
-        raise UnreadableReport(f"the body is not JSON that can be trusted: {error}") from None
+    except ValueError as error:  # from the hooks below, and from an integer of more than 4,300 digits
+        raise UnreadableReport(f"the body is not JSON that can be trusted: {str(error)[:120]}") from None
     except RecursionError:  # the decoder gives up near 1,000 levels; nothing was changed by then
         raise UnreadableReport(f"the body nests deeper than {options.max_depth} levels: flatten it") from None
     _check_depth(value, options.max_depth)
@@ -125,7 +128,8 @@ def read_rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV text with the number of the line where each ends; empty lines are left out."""
     import csv
 
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    # Strict: otherwise one quotation mark that is never closed swallows the rest of the file without a word.
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
             if row:
@@ -181,6 +185,17 @@ def clipped(value: Json, limit: int) -> str:
     return value.strip()[:limit] if isinstance(value, str) else ""
 
 
+def first_text(value: Json, limit: int) -> str:
+    """Return the first string of an array that is not empty, or the string itself, cut to its limit; or empty."""
+    candidates = value if isinstance(value, list) else [value]
+    return next((text for text in (clipped(one, limit) for one in candidates) if text), "")
+
+
+def listed(value: Json) -> list[Json]:
+    """Return an array, or an empty one where there is something else: for parts a foreign format need not have."""
+    return value if isinstance(value, list) else []
+
+
 def get(value: Json, *path: str) -> Json:
     """Return what lies at a path of keys, or ``None`` where there is no such thing."""
     for key in path:
@@ -192,7 +207,12 @@ def get(value: Json, *path: str) -> Json:
 
 def as_time(value: Json, where: str) -> datetime:
     """Return an RFC 3339 time with its zone, in UTC, or raise UnreadableReport."""
-    time = lenient_time(value) if isinstance(value, str) and _RFC3339.fullmatch(value) else None
+    time = None
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:  # contextlib.suppress would cost as much as the rest, once a URL
+            time = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):  # the 30th of February; an hour before the year 1
+            time = None
     if time is None:
         raise UnreadableReport(
             f"{where} is {shown(value)}: write an RFC 3339 time with its zone, such as 2026-03-01T12:00:00Z"
@@ -215,24 +235,17 @@ def lenient_time(value: Json) -> datetime | None:
     return None
 
 
-def each(values: Sequence[Json], where: str, visit: Callable[[dict[str, Json], str], None]) -> None:
-    """Call ``visit`` with each object of an array and its place; raise UnreadableReport at anything else."""
-    for index, value in enumerate(values):
-        place = f"{where}[{index}]"
-        visit(as_object(value, place), place)
-
-
 def _check_depth(value: Json, max_depth: int) -> None:
     """Refuse deep nesting, so that whoever walks the value may recurse; goes level by level itself."""
-    level: list[Json] = [value] if isinstance(value, (dict, list)) else []
+    level: list[Any] = [value] if type(value) in _CONTAINERS else []
     for _ in range(max_depth):
         if not level:
             return
         level = [
             inner
             for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-            if isinstance(inner, (dict, list))
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
         ]
     if level:
         raise UnreadableReport(f"the body nests deeper than {max_depth} levels: flatten it")
@@ -247,14 +260,8 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return value
 
 
-def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
-        raise ValueError(f"a number has more than {MAX_INTEGER_DIGITS} digits")
-    return int(digits)
-
-
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
