@@ -255,7 +255,7 @@ class LocalAws:
                     self.s3.put_object(Bucket=PACKAGES_BUCKET, Key=keys[name], Body=body)
                 properties[attribute] = f"s3://{PACKAGES_BUCKET}/{keys[name]}"
         if self._enforce_iam:
-            _allow_plain_http(template)
+            _suit_enforcement(template)
         return template
 
     def _created(self, name: str) -> dict[str, str]:
@@ -418,14 +418,22 @@ def _with_packages_first(layer: Path) -> Path:
     return repacked
 
 
-def _allow_plain_http(template: dict[str, Any]) -> None:
-    """Take the TLS-only rules out of resource policies: MiniStack enforces them, and is spoken to without TLS."""
+def _suit_enforcement(template: dict[str, Any]) -> None:
+    """Change what MiniStack's check of policies sees differently from AWS.
+
+    It is spoken to without TLS, so the TLS-only rules go; and it asks for ``dynamodb:BatchExecuteStatement``, where
+    AWS asks for the PartiQL action of each statement.
+    """
     for resource in template["Resources"].values():
         if resource["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}:
-            document = resource["Properties"]["PolicyDocument"]
-            document["Statement"] = [rule for rule in document["Statement"] if rule["Sid"] != "TlsOnly"] or [
-                {"Sid": "Nothing", "Effect": "Deny", "Principal": "*", "Action": "none:None", "Resource": "*"}
-            ]
+            rules = resource["Properties"]["PolicyDocument"]["Statement"]
+            harmless = {"Sid": "Nothing", "Effect": "Deny", "Principal": "*", "Action": "none:None", "Resource": "*"}
+            rules[:] = [rule for rule in rules if rule["Sid"] != "TlsOnly"] or [harmless]
+        if resource["Type"] == "AWS::IAM::Role":
+            for policy in resource["Properties"]["Policies"]:
+                for rule in policy["PolicyDocument"]["Statement"]:
+                    if any(action.startswith("dynamodb:PartiQL") for action in rule["Action"]):
+                        rule["Action"] = [*rule["Action"], "dynamodb:BatchExecuteStatement"]
 
 
 def scheduled_event(region: str = "us-east-1") -> dict[str, Any]:
@@ -454,7 +462,8 @@ def until_interrupted() -> threading.Event:
 def main() -> None:
     ended = until_interrupted()
     with LocalAws(stage=os.environ.get("STAGE", "local"), port=int(os.environ.get("PORT", "0")), say=_print) as aws:
-        aws.configure(sources={}, operators={}, vendors={}, policy={"version": 1, "accounts": {}})
+        policy = {"version": 1, "accounts": {"huawei-main": {"managed_domains": ["example.com", "*.example.com"]}}}
+        aws.configure(sources={}, operators={}, vendors={}, policy=policy)
         _print(f"AWS           {aws.url}  (region {aws.region}, credentials test/test)")
         _print(f"API           {aws.stack.api_url}")
         _print(f"reports queue {aws.stack.reports_queue_url}")

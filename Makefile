@@ -1,0 +1,109 @@
+# Everything runs in virtual environments of this directory; nothing else is needed than make and Python >= 3.11.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+STAGE ?= local
+T ?=
+FEED ?=
+LIMIT ?=
+ONCE ?=
+HUAWEI_ENDPOINT ?=
+HUAWEI_ACCESS_KEY ?=
+HUAWEI_SECRET_KEY ?=
+export FEED LIMIT ONCE HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
+
+BIN := .venv/bin
+PIP := install --quiet --disable-pip-version-check
+SDK := $(if $(wildcard requirements-sdk.txt),.venv-sdk/.ready)
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
+	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault."
+
+# --- use ---------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: .venv/.ready .venv-aws/.ready ## Show the whole pipeline on a local AWS, fed by a sample or by FEED
+	@$(BIN)/python -m dev.run
+
+.PHONY: local
+local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up with the app in it, until Ctrl-C
+	@STAGE=$(STAGE) $(BIN)/python -m dev.local_aws
+
+.PHONY: package
+package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print where
+	@$(BIN)/python -m dev.package $(STAGE)
+
+# --- checks --------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: lint types unit contract app e2e fault ## Run everything that CI runs
+	@echo "make test: all passed"
+
+.PHONY: lint
+lint: .venv/.ready ## Style, formatting and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+.PHONY: types
+types: .venv/.ready ## Types, strictly
+	@$(BIN)/mypy
+
+# A directory without tests yet (pytest's exit status 5) is not a failure.
+define pytest
+	@echo "== $(1)"
+	@$(BIN)/python -m pytest $(or $(T),tests/$(1)) || { status=$$?; [ $$status -eq 5 ] && [ -z "$(T)" ] || exit $$status; }
+endef
+
+.PHONY: unit
+unit: .venv/.ready ## Tests of one module at a time
+	$(call pytest,unit)
+
+.PHONY: contract
+contract: .venv/.ready $(SDK) ## Tests of what we say to others: vendors against their simulators, by their own SDK too
+	$(call pytest,contract)
+
+.PHONY: app
+app: .venv/.ready .venv-aws/.ready ## Tests of the app's routes, functions and packaged template
+	$(call pytest,app)
+
+.PHONY: e2e
+e2e: .venv/.ready .venv-aws/.ready ## Tests of the deployed stack on the local AWS
+	$(call pytest,e2e)
+
+.PHONY: fault
+fault: .venv/.ready .venv-aws/.ready ## Tests in which things break
+	$(call pytest,fault)
+
+# --- what it stands on ---------------------------------------------------------------------------------------
+
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "installing $(2) into $(1) (up to a minute)"
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip $(PIP) -r $(2)
+	@touch $(1)/.ready
+endef
+
+.venv/.ready: requirements.txt requirements-dev.txt
+	$(call environment,.venv,requirements-dev.txt)
+
+.venv-aws/.ready: requirements-aws.txt
+	$(call environment,.venv-aws,requirements-aws.txt)
+
+.venv-sdk/.ready: requirements-sdk.txt
+	$(call environment,.venv-sdk,requirements-sdk.txt)
+
+.PHONY: clean
+clean: ## Remove the environments, packages and caches
+	rm -rf .venv .venv-aws .venv-sdk .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
