@@ -1,0 +1,289 @@
+"""The template as ``chalice package --merge-template`` writes it: what Chalice cannot say must have arrived there.
+
+A misspelt logical id in the merge template does not fail, it adds a resource that nothing reads.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.package import ROOT, PackagingError, package
+
+Resource = dict[str, Any]
+
+LAMBDA_PRINCIPAL = "lambda.amazonaws.com"
+
+WITHOUT_OUR_VARIABLES: set[str] = set()
+"""Functions that may do without ``EDGEBAN_TABLE``."""
+
+STAR_WITH_A_REASON: dict[tuple[str, str], str] = {}
+"""(role, statement id) → why AWS lets nobody name the resource."""
+
+
+@pytest.fixture(scope="module")
+def directory() -> Path:
+    return package("prod")
+
+
+@pytest.fixture(scope="module")
+def template(directory: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((directory / "sam.json").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def resources(template: dict[str, Any]) -> dict[str, Resource]:
+    found: dict[str, Resource] = template["Resources"]
+    return found
+
+
+def of_type(resources: dict[str, Resource], kind: str) -> dict[str, Resource]:
+    return {name: each["Properties"] for name, each in resources.items() if each["Type"] == kind}
+
+
+def functions(resources: dict[str, Resource]) -> dict[str, Resource]:
+    return of_type(resources, "AWS::Serverless::Function")
+
+
+def event_source(resources: dict[str, Resource], function: str) -> Resource:
+    (event,) = functions(resources)[function]["Events"].values()
+    found: Resource = event["Properties"]
+    return found
+
+
+def test_every_merged_resource_has_a_type(resources: dict[str, Resource]) -> None:
+    assert [name for name, each in resources.items() if "Type" not in each] == []
+
+
+def test_every_merged_event_has_a_type(resources: dict[str, Resource]) -> None:
+    for name, each in functions(resources).items():
+        for event, source in each.get("Events", {}).items():
+            assert "Type" in source, f"{name}.{event}"
+
+
+def test_every_merged_path_was_a_route(resources: dict[str, Resource]) -> None:
+    for path, methods in resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"].items():
+        for method, operation in methods.items():
+            assert "responses" in operation or method == "options", f"{method} {path} comes from the template alone"
+
+
+def test_every_intrinsic_function_stands_alone(template: dict[str, Any]) -> None:
+    """A deep merge of ``Fn::GetAtt`` onto ``Fn::Sub`` leaves both, which AWS refuses and MiniStack accepts."""
+    assert [node for node in nodes(template) if len(node) > 1 and any(key.startswith("Fn::") for key in node)] == []
+
+
+def nodes(node: Any) -> list[dict[str, Any]]:
+    """Every object in the template."""
+    if isinstance(node, dict):
+        return [node, *(each for value in node.values() for each in nodes(value))]
+    if isinstance(node, list):
+        return [each for value in node for each in nodes(value)]
+    return []
+
+
+def test_every_reference_has_its_resource(template: dict[str, Any]) -> None:
+    known = {*template["Resources"], *template["Parameters"]}
+    for name in referred(template):
+        assert name in known or name.startswith("AWS::"), name
+
+
+def referred(node: Any) -> set[str]:
+    """All that ``Ref``, ``Fn::GetAtt`` and a plain ``Fn::Sub`` name."""
+    found: set[str] = set()
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "Ref":
+                found.add(value)
+            elif key == "Fn::GetAtt":
+                found.add(value[0])
+            elif key == "Fn::Sub" and isinstance(value, str):
+                found |= {part.split("}")[0].split(".")[0] for part in value.split("${")[1:]}
+            else:
+                found |= referred(value)
+    elif isinstance(node, list):
+        for each in node:
+            found |= referred(each)
+    return found
+
+
+@pytest.mark.parametrize(("function", "queue"), [("IntakeReports", "ReportsQueue"), ("SubmitTasks", "SubmitQueue")])
+def test_a_queue_function_answers_for_each_message(resources: dict[str, Resource], function: str, queue: str) -> None:
+    """Without this, AWS ignores the list of failed messages and deletes them all."""
+    source = event_source(resources, function)
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["Queue"] == {"Fn::Sub": f"${{{queue}.Arn}}"}
+
+
+def test_every_sqs_event_source_reports_batch_item_failures(resources: dict[str, Resource]) -> None:
+    for name, each in functions(resources).items():
+        for source in each.get("Events", {}).values():
+            if source["Type"] == "SQS":
+                assert source["Properties"].get("FunctionResponseTypes") == ["ReportBatchItemFailures"], name
+
+
+def test_reports_stay_invisible_for_six_timeouts_and_the_batching_window(resources: dict[str, Resource]) -> None:
+    timeout = functions(resources)["IntakeReports"]["Timeout"]
+    window = event_source(resources, "IntakeReports")["MaximumBatchingWindowInSeconds"]
+    assert resources["ReportsQueue"]["Properties"]["VisibilityTimeout"] >= 6 * timeout + window
+
+
+def test_a_dead_submitter_blocks_its_account_little_longer_than_its_timeout(resources: dict[str, Resource]) -> None:
+    timeout = functions(resources)["SubmitTasks"]["Timeout"]
+    visibility = resources["SubmitQueue"]["Properties"]["VisibilityTimeout"]
+    assert timeout < visibility <= timeout + 30
+
+
+def test_a_large_batch_has_a_batching_window(resources: dict[str, Resource]) -> None:
+    source = event_source(resources, "IntakeReports")
+    assert source["BatchSize"] <= 10 or source["MaximumBatchingWindowInSeconds"] >= 1
+
+
+def test_dead_letters_outlive_the_queue_they_come_from(resources: dict[str, Resource]) -> None:
+    queues = of_type(resources, "AWS::SQS::Queue")
+    sources = {name: each for name, each in queues.items() if "RedrivePolicy" in each}
+    assert sources.keys() == {"ReportsQueue", "SubmitQueue"}
+    for source in sources.values():
+        dead_letters = queues[source["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]]
+        assert dead_letters["MessageRetentionPeriod"] == 14 * 86400 > source["MessageRetentionPeriod"]
+        assert dead_letters.get("FifoQueue", False) == source.get("FifoQueue", False)
+        assert source["RedrivePolicy"]["maxReceiveCount"] >= 5
+
+
+def test_the_submit_queue_batches_by_its_delay(resources: dict[str, Resource]) -> None:
+    queue = resources["SubmitQueue"]["Properties"]
+    assert queue["FifoQueue"] is True
+    assert queue["DelaySeconds"] == 5
+    assert queue["ContentBasedDeduplication"] is False
+
+
+def test_every_function_has_a_role_of_its_own(resources: dict[str, Resource]) -> None:
+    roles = [each["Role"]["Fn::GetAtt"][0] for each in functions(resources).values()]
+    assert len(set(roles)) == len(roles)
+    ours = {
+        name
+        for name, each in of_type(resources, "AWS::IAM::Role").items()
+        if each["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"] == LAMBDA_PRINCIPAL
+    }
+    assert ours == set(roles)
+
+
+def test_every_policy_names_its_resources(resources: dict[str, Resource]) -> None:
+    for role, each in of_type(resources, "AWS::IAM::Role").items():
+        for policy in each["Policies"]:
+            for rule in policy["PolicyDocument"]["Statement"]:
+                named = rule["Resource"] if isinstance(rule["Resource"], list) else [rule["Resource"]]
+                assert "*" not in named or (role, rule["Sid"]) in STAR_WITH_A_REASON, f"{role} {rule['Sid']}"
+                assert not any(action.endswith("*") for action in rule["Action"]), f"{role} {rule['Sid']}"
+
+
+def test_the_outer_door_writes_nothing_but_reports(resources: dict[str, Resource]) -> None:
+    (policy,) = resources["ReceiveReportRole"]["Properties"]["Policies"]
+    rules = policy["PolicyDocument"]["Statement"]
+    (ledger,) = [rule for rule in rules if any(action.startswith("dynamodb:") for action in rule["Action"])]
+    keys = ledger["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert keys == ["report#*", "rate#*", "correlation#*"]
+    sends = [rule["Resource"] for rule in rules if "sqs:SendMessage" in rule["Action"]]
+    assert sends == [{"Fn::GetAtt": ["ReportsQueue", "Arn"]}]
+
+
+def test_reports_are_received_by_the_function_with_the_smallest_role(resources: dict[str, Resource]) -> None:
+    paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    received = paths["/v1/reports/{source}"]["post"]["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+    assert "${ReceiveReport.Arn}" in received
+    read = paths["/v1/reports/{source}"]["get"]["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+    assert "${APIHandler.Arn}" in read
+    assert resources["ReceiveReportInvokePermission"]["Properties"]["FunctionName"] == {"Ref": "ReceiveReport"}
+
+
+def test_every_function_is_told_where_things_are(resources: dict[str, Resource]) -> None:
+    for name, each in functions(resources).items():
+        variables = each["Environment"]["Variables"]
+        assert variables["POWERTOOLS_SERVICE_NAME"] == variables["POWERTOOLS_METRICS_NAMESPACE"] == "edgeban"
+        assert variables["EDGEBAN_STAGE"] == {"Ref": "Stage"}
+        assert "EDGEBAN_TABLE" in variables or name in WITHOUT_OUR_VARIABLES
+
+
+@pytest.mark.parametrize(
+    ("variable", "statement"),
+    [
+        ("EDGEBAN_REPORTS_QUEUE_URL", "sqs:SendMessage"),
+        ("EDGEBAN_SUBMIT_QUEUE_URL", "sqs:SendMessage"),
+        ("EDGEBAN_SOURCES_SECRET", "secretsmanager:GetSecretValue"),
+        ("EDGEBAN_OPERATORS_SECRET", "secretsmanager:GetSecretValue"),
+        ("EDGEBAN_VENDORS_SECRET", "secretsmanager:GetSecretValue"),
+        ("EDGEBAN_POLICY_PARAMETER", "ssm:GetParameter"),
+    ],
+)
+def test_a_function_knows_a_place_only_if_it_may_go_there(
+    resources: dict[str, Resource], variable: str, statement: str
+) -> None:
+    for name, each in functions(resources).items():
+        role = resources[each["Role"]["Fn::GetAtt"][0]]["Properties"]
+        allowed = {
+            json.dumps(rule["Resource"])
+            for policy in role["Policies"]
+            for rule in policy["PolicyDocument"]["Statement"]
+            if statement in rule["Action"]
+        }
+        place = each["Environment"]["Variables"].get(variable)
+        if place is None:
+            continue
+        named = place["Ref"] if "Ref" in place else place["Fn::Sub"].removeprefix("/")
+        assert any(named in resource for resource in allowed), f"{name} {variable}"
+
+
+def test_every_function_has_a_log_group_that_ends(resources: dict[str, Resource]) -> None:
+    groups = [each["LogGroupName"]["Fn::Sub"] for each in of_type(resources, "AWS::Logs::LogGroup").values()]
+    names = [f"/aws/lambda/{each['FunctionName']['Fn::Sub']}" for each in functions(resources).values()]
+    assert sorted(groups) == sorted(names)
+    assert all(each["RetentionInDays"] >= 1 for each in of_type(resources, "AWS::Logs::LogGroup").values())
+
+
+def test_functions_have_room_to_start(resources: dict[str, Resource]) -> None:
+    assert all(each["MemorySize"] >= 512 for each in functions(resources).values())
+
+
+@pytest.mark.parametrize("function", ["TrackTasks", "Sweep"])
+def test_scheduled_work_never_runs_twice_at_once(resources: dict[str, Resource], function: str) -> None:
+    assert functions(resources)[function]["ReservedConcurrentExecutions"] == 1
+
+
+def test_the_ledger_can_be_restored_and_forgets_by_itself(resources: dict[str, Resource]) -> None:
+    table = resources["Ledger"]
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_the_archive_is_private_locked_and_kept(resources: dict[str, Resource]) -> None:
+    bucket = resources["Archive"]
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["Properties"]["ObjectLockEnabled"] is True
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    rules = {rule["Sid"]: rule for rule in resources["ArchiveRules"]["Properties"]["PolicyDocument"]["Statement"]}
+    assert rules["TlsOnly"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert rules["WriteOnce"]["Condition"]["Null"] == {"s3:if-none-match": "true"}
+
+
+def test_the_gateway_answers_in_our_own_shape(resources: dict[str, Resource]) -> None:
+    answers = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "MISSING_AUTHENTICATION_TOKEN"} <= answers.keys()
+    for kind, answer in answers.items():
+        filled = answer["responseTemplates"]["application/json"].replace("$context.error.messageString", '"words"')
+        assert json.loads(filled)["error"].keys() == {"code", "message", "request_id"}, kind
+
+
+def test_a_package_without_its_dependencies_is_refused(tmp_path: Path) -> None:
+    """Chalice only prints that a wheel is missing."""
+    for name in ("config.json", "resources.json"):
+        (tmp_path / ".chalice").mkdir(exist_ok=True)
+        (tmp_path / ".chalice" / name).write_text((ROOT / ".chalice" / name).read_text())
+    (tmp_path / "app.py").write_text("this is not Python")
+    (tmp_path / "requirements.txt").write_text("")
+    with pytest.raises(PackagingError, match="chalice package"):
+        package("local", project=tmp_path)
