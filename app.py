@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
-from chalicelib.bootstrap import services
-from chalicelib.web import REPORT_CONTENT_TYPES, answered, lambda_observed
+from chalicelib.bootstrap import answered, services
+from chalicelib.web import REPORT_CONTENT_TYPES
 
 app = Chalice(app_name="edgeban", configure_logs=False)
 app.api.binary_types.append("message/rfc822")
+
+
+@app.middleware("all")
+def observed(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Let every log line and answer name its invocation."""
+    services().begin(event.lambda_context if isinstance(event, Request) else event.context)
+    return get_response(event)
+
+
+def request() -> Request:
+    """Return the request under way."""
+    assert app.current_request
+    return app.current_request
 
 
 # --- for abuse systems ---------------------------------------------------------------------------------
@@ -20,14 +34,14 @@ app.api.binary_types.append("message/rfc822")
 @answered
 def receive_report(source: str) -> Response:
     """Verify and record a report, queue its URLs, answer 202."""
-    return services().receive_report(source, app.current_request)
+    return services().receive_report(source, request())
 
 
 @app.route("/v1/reports/{source}", methods=["GET"])
 @answered
 def read_report(source: str) -> Response:
     """Show the state of each URL of a report; the path's last part is its report_id."""
-    return services().read_report(source, app.current_request)
+    return services().read_report(source, request())
 
 
 # --- for operators -----------------------------------------------------------------------------------------
@@ -37,7 +51,7 @@ def read_report(source: str) -> Response:
 @answered
 def read_url() -> Response:
     """Explain what is decided about ``?url=``."""
-    return services().read_url(app.current_request)
+    return services().read_url(request())
 
 
 @app.route("/v1/health", methods=["GET"])
@@ -51,28 +65,24 @@ def read_health() -> Response:
 
 
 @app.on_sqs_message(queue="reports", name="intake_reports", batch_size=1000, maximum_batching_window_in_seconds=1)
-@lambda_observed
 def intake_reports(event: SQSEvent) -> dict[str, Any]:
     """Turn queued reports into claims and chunks; return the messages to be redelivered."""
     return services().intake_reports(event.to_dict())
 
 
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)
-@lambda_observed
 def submit_tasks(event: SQSEvent) -> dict[str, Any]:
     """Pack waiting chunks into ban tasks and submit them to the vendor."""
     return services().submit_tasks(event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")
-@lambda_observed
 def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
     """Follow submitted tasks to their end."""
     return services().track_tasks(event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
-@lambda_observed
-def sweep(event: CloudWatchEvent) -> dict[str, Any]:
+def sweep(_event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and kick what waits."""
     return services().sweep()

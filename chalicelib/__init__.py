@@ -1,0 +1,1 @@
+"""edgeban: abuse reports in, URL bans at CDNs out, and the record of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.domain.model import Action, ChunkState, TaskState, UrlState
@@ -19,6 +19,12 @@ from chalicelib.ports import Rows
 
 TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 """``held`` waits for a person, and is an end as far as the machine goes (I1)."""
+
+OF_TASK = {
+    TaskState.SUBMITTING: UrlState.PENDING,
+    TaskState.PROCESSING: UrlState.PROCESSING,
+    TaskState.FAILED: UrlState.FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +121,11 @@ class Explainer:
                 return UrlState.HELD, f"waits for a person: {work.rule}"
             return UrlState.PENDING, ""
         last = carried[-1]
-        if last.state is TaskState.SUBMITTING:
-            return UrlState.PENDING, last.reason
-        if last.state is TaskState.PROCESSING:
-            return UrlState.PROCESSING, ""
-        if last.state is TaskState.FAILED:
-            return UrlState.FAILED, last.reason
+        if last.state is not TaskState.SUCCEEDED:
+            return OF_TASK[last.state], last.reason
         if last.action is Action.UNBAN:
             return UrlState.UNBANNED, ""
-        return (UrlState.BANNED, "") if claim.until > epoch(self._now) else (UrlState.EXPIRED, "")
+        return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), ""
 
 
 def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:
@@ -180,3 +182,39 @@ def terminal(states: Iterable[Mapping[str, Any]]) -> bool:
     """Whether every URL has come to an end."""
     ends = {each.value for each in TERMINAL}
     return all(each["state"] in ends for each in states)
+
+
+def whole(status: UrlStatus) -> dict[str, Any]:
+    """What an operator may know of a URL: everything."""
+    return {
+        "account": status.account,
+        "state": status.state.value,
+        "reason": status.reason,
+        "rule": status.rule,
+        "report_id": status.report,
+        "source": status.source,
+        "reporter": status.reporter,
+        "category": status.category,
+        "chunk_id": status.chunk,
+        "until": datetime.fromtimestamp(status.until, tz=UTC).isoformat(),
+        "tasks": [task_brief(each) for each in status.tasks],
+    }
+
+
+def task_brief(task: Task) -> dict[str, Any]:
+    """A task without its URLs."""
+    return {
+        "task_id": task.id,
+        "account": task.account,
+        "action": task.action.value,
+        "state": task.state.value,
+        "urls": task.count,
+        "ban_days": task.ban_days,
+        "vendor_task_id": task.vendor_task_id,
+        "created_at": task.created_at.isoformat(),
+        "submitted_at": task.submitted_at.isoformat() if task.submitted_at else None,
+        "finished_at": task.finished_at.isoformat() if task.finished_at else None,
+        "reason": task.reason,
+        "parent": task.parent or None,
+        "children": list(task.children),
+    }

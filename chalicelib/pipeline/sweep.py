@@ -29,7 +29,7 @@ def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: d
             and not (task.attempted_at and task.attempted_at + SETTLE > now)
         ]
         waiting[account] = len(ready) + len(unsent)
-        oldest = min((each.received_at for each in [*ready, *unsent]), default=now)
+        oldest = min([each.received_at for each in ready] + [each.received_at for each in unsent], default=now)
         tell(
             "account_swept", account=account, chunks_waiting=len(ready), tasks_submitting=len(unsent),
             chunks_held=sum(work.state is ChunkState.HELD for work in found),

@@ -61,7 +61,7 @@ def track_tasks(
     read_at = clock()
     retried = False
     try:
-        for theirs in _their_tasks(processing, vendor, pace, now=read_at, deadline=deadline, clock=clock):
+        for theirs in _their_tasks(processing, vendor, pace, deadline=deadline, clock=clock):
             task = open_tasks.get(theirs.id)
             if task is None or theirs.state not in {TaskState.SUCCEEDED, TaskState.FAILED}:
                 continue
@@ -96,22 +96,23 @@ def track_tasks(
     return tracked
 
 
-def windows(processing: Iterable[Task], *, longest: timedelta, now: datetime) -> list[tuple[datetime, datetime]]:
+def windows(processing: Iterable[Task], *, longest: timedelta) -> list[tuple[datetime, datetime]]:
     """The spans of time to ask the vendor about: those in which an open task was created there, none too long."""
     spans: list[tuple[datetime, datetime]] = []
-    for at in sorted(task.attempted_at or task.created_at for task in processing):
-        if spans and at + SKEW - spans[-1][0] <= longest:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], at + SKEW))
+    for task in sorted(processing, key=lambda each: each.created_at):
+        end = (task.submitted_at or task.created_at) + SKEW
+        start = max(task.created_at - SKEW, end - longest)
+        if spans and max(end, spans[-1][1]) - spans[-1][0] <= longest:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
         else:
-            spans.append((at - SKEW, at + SKEW))
-    return [(start, max(end, start + timedelta(seconds=1))) for start, end in spans]
+            spans.append((start, end))
+    return spans
 
 
 def _their_tasks(
-    processing: list[Task], vendor: BanVendor, pace: Pace, *, now: datetime, deadline: datetime,
-    clock: Callable[[], datetime],
+    processing: list[Task], vendor: BanVendor, pace: Pace, *, deadline: datetime, clock: Callable[[], datetime]
 ) -> Iterable[VendorTask]:  # fmt: skip
-    for start, end in windows(processing, longest=vendor.limits.task_window, now=now):
+    for start, end in windows(processing, longest=vendor.limits.task_window):
         offset, total = 0, 1
         while offset < total and clock() < deadline:
             pace.wait()

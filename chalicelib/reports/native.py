@@ -12,6 +12,7 @@ from datetime import datetime
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.policy import BAN_DAYS
 from chalicelib.reports import reading
 from chalicelib.reports.reading import Json, ParserOptions, as_text
 
@@ -83,7 +84,7 @@ def _shared(fields: dict[str, Json], index: int | None, outer: _Shared) -> _Shar
     if not isinstance(reporter, str) or len(reporter) > reading.MAX_REPORTER_LENGTH:
         reporter = as_text(reporter, _place(index, "reporter"), reading.MAX_REPORTER_LENGTH)
     ban_days = fields.get("ban_duration", outer[2])
-    if not isinstance(ban_days, int) or isinstance(ban_days, bool) or ban_days not in reading.BAN_DAYS:
+    if not isinstance(ban_days, int) or isinstance(ban_days, bool) or ban_days not in BAN_DAYS:
         if "ban_duration" in fields:
             raise UnreadableReport(
                 f"{_place(index, 'ban_duration')} is {reading.shown(ban_days)}: "

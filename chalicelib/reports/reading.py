@@ -23,9 +23,6 @@ MAX_CATEGORY_LENGTH = 64
 MAX_REPORTER_LENGTH = 200
 MAX_NOTE_LENGTH = 1_000
 MAX_CORRELATION_ID_LENGTH = 128
-BAN_DAYS = range(1, 31)
-"""Days that a ban may last."""
-
 MAX_URL_TEXT = 100_000
 """Characters of a URL kept here, more than any usable URL has: one that is cut is refused later, by itself."""
 

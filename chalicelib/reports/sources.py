@@ -35,6 +35,7 @@ class Source:
     callback_secret: str = field(default="", repr=False)
 
 
+SCHEMES = tuple(scheme.value for scheme in Scheme)
 FIELDS = {
     "auth", "secrets", "format", "defanged", "html_escaped", "category", "ban_days", "reports_per_minute", "hosts",
     "callback_url", "callback_secret",
@@ -55,28 +56,14 @@ def _source(name: str, fields: Any) -> Source:
     for each in fields:
         if each not in FIELDS:
             raise ConfigurationError(f"{where}: unknown field {each!r}; known are {', '.join(sorted(FIELDS))}")
-    auth = _auth(where, fields.get("auth"))
-    secrets = tuple(_typed(where, fields, "secrets", list, []))
-    if auth:
-        if len(secrets) > 2:
-            raise ConfigurationError(f"{where}.secrets holds {len(secrets)}: two at the most, the new and the old one")
-        try:
-            check_secrets(auth, secrets)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{where}.secrets: {error}") from error
+    auth, secrets = _credentials(where, fields)
     format_name = _typed(where, fields, "format", str, "")
     if format_name and format_name not in PARSERS:
         raise ConfigurationError(f"{where}.format is unknown; known are {', '.join(PARSERS)}")
     ban_days = fields.get("ban_days")
     if ban_days is not None and (not isinstance(ban_days, int) or ban_days not in BAN_DAYS):
         raise ConfigurationError(f"{where}.ban_days must be a whole number of days from 1 to 30")
-    hosts = fields.get("hosts")
-    callback_url = _typed(where, fields, "callback_url", str, "")
-    if callback_url and not callback_url.startswith("https://"):
-        raise ConfigurationError(f"{where}.callback_url must begin with https://")
-    callback_secret = _typed(where, fields, "callback_secret", str, "")
-    if callback_url:
-        check_secrets(Scheme.STANDARD_WEBHOOKS, [callback_secret])
+    callback_url, callback_secret = _callback(where, fields)
     return Source(
         name=name,
         auth=auth,
@@ -87,24 +74,47 @@ def _source(name: str, fields: Any) -> Source:
         category=_typed(where, fields, "category", str, ""),
         ban_days=ban_days,
         reports_per_minute=_typed(where, fields, "reports_per_minute", int, 0),
-        hosts=HostPatterns(_typed(where, fields, "hosts", list, [])) if hosts is not None else None,
+        hosts=HostPatterns(_typed(where, fields, "hosts", list, [])) if "hosts" in fields else None,
         callback_url=callback_url,
         callback_secret=callback_secret,
     )
 
 
+def _credentials(where: str, fields: Mapping[str, Any]) -> tuple[Scheme | None, tuple[str, ...]]:
+    auth = _auth(where, fields.get("auth"))
+    secrets = tuple(_typed(where, fields, "secrets", list, []))
+    if auth is None:
+        return None, secrets
+    if len(secrets) > 2:
+        raise ConfigurationError(f"{where}.secrets holds {len(secrets)}: two at the most, the new and the old one")
+    try:
+        check_secrets(auth, secrets)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}.secrets: {error}") from error
+    return auth, secrets
+
+
+def _callback(where: str, fields: Mapping[str, Any]) -> tuple[str, str]:
+    url, secret = _typed(where, fields, "callback_url", str, ""), _typed(where, fields, "callback_secret", str, "")
+    if url and not url.startswith("https://"):
+        raise ConfigurationError(f"{where}.callback_url must begin with https://")
+    if url:
+        check_secrets(Scheme.STANDARD_WEBHOOKS, [secret])
+    return url, secret
+
+
 def _auth(where: str, value: object) -> Scheme | None:
     if value == "none":
         return None
-    if not isinstance(value, str) or value not in {each.value for each in Scheme}:
-        raise ConfigurationError(f'{where}.auth must be one of {", ".join(each.value for each in Scheme)}, or "none" for a queue producer')
+    if not isinstance(value, str) or value not in SCHEMES:
+        raise ConfigurationError(f'{where}.auth must be one of {", ".join(SCHEMES)}, or "none" for a queue producer')
     return Scheme(value)
 
 
 def _typed(where: str, fields: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
     value = fields.get(name, default)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if type(value) is not kind:
         raise ConfigurationError(f"{where}.{name} must be of type {kind.__name__}")
-    if kind is list and not all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
         raise ConfigurationError(f"{where}.{name} must be a list of strings")
     return value

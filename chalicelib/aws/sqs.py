@@ -1,0 +1,70 @@
+"""The queues: reports in, kicks to the submitter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+WINDOW_SECONDS = 5
+"""Kicks of one account inside such a window are one. The submit queue's delay is as long: the batching window."""
+
+BATCH = 10  # SendMessageBatch's limit, and its bytes below
+BATCH_BYTES = 900 * 1024
+
+
+class NotQueued(Exception):
+    """The queue did not take a message: nothing was accepted yet, the sender tries again."""
+
+
+class Queue:
+    """The queue of reports: implements ``ports.ReportQueue``."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """See ``ReportQueue.send``."""
+        entries: list[dict[str, Any]] = []
+        size = 0
+        for index, (body, attributes) in enumerate(messages):
+            length = len(body.encode()) + 1_024
+            if entries and (len(entries) == BATCH or size + length > BATCH_BYTES):
+                self._send(entries)
+                entries, size = [], 0
+            size += length
+            entries.append(
+                {
+                    "Id": str(index),
+                    "MessageBody": body,
+                    "MessageAttributes": {
+                        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                    },
+                }
+            )
+        if entries:
+            self._send(entries)
+
+    def _send(self, entries: list[dict[str, Any]]) -> None:
+        answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+        if answer.get("Failed"):
+            raise NotQueued(f"{len(answer['Failed'])} messages refused: {answer['Failed'][0].get('Code')}")
+
+
+class SubmitQueue:
+    """The FIFO queue that wakes submitters: implements ``ports.Kick``."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def __call__(self, account: str, *, now: datetime) -> None:
+        """See ``Kick``."""
+        self._client.send_message(
+            QueueUrl=self._url,
+            MessageBody=json.dumps({"account": account}),
+            MessageGroupId=account,
+            MessageDeduplicationId=f"{account}-{int(now.timestamp()) // WINDOW_SECONDS}",
+        )

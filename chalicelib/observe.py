@@ -1,0 +1,79 @@
+"""Say what happened: one structured log line per outcome, and the metrics that belong to it.
+
+The metrics are CloudWatch's embedded format on standard output. Only ``account`` and ``kind`` and the like are
+dimensions: a source or a URL would make one metric each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+NAMESPACE = "edgeban"
+COUNT, SECONDS = MetricUnit.Count, MetricUnit.Seconds
+
+METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
+    # event: (metric, field that holds its value; "1" counts the event itself, unit)
+    "report_received": [
+        ("ReportsReceived", "1", COUNT), ("UrlsAccepted", "accepted", COUNT), ("UrlsRefused", "refused", COUNT),
+    ],
+    "request_refused": [("RequestsRefused", "1", COUNT)],
+    "reports_taken": [
+        ("MessagesTaken", "messages", COUNT), ("MessagesUnreadable", "unreadable", COUNT),
+        ("UrlsBan", "ban", COUNT), ("UrlsDuplicate", "duplicate", COUNT), ("UrlsRejected", "rejected", COUNT),
+        ("UrlsSuppressed", "suppressed", COUNT), ("UrlsHold", "hold", COUNT), ("QueueWait", "queue_wait", SECONDS),
+    ],
+    "task_submitted": [
+        ("TasksSubmitted", "1", COUNT), ("UrlsPerTask", "urls", COUNT), ("SecondsToSubmitted", "seconds", SECONDS),
+    ],
+    "task_adopted": [("TasksAdopted", "1", COUNT)],
+    "task_finished": [
+        ("TasksFinished", "1", COUNT), ("SecondsToFinished", "seconds", SECONDS), ("UrlsGivenUp", "given_up", COUNT),
+    ],
+    "url_refused": [("UrlsRefusedByVendor", "1", COUNT)],
+    "vendor_error": [("VendorErrors", "1", COUNT)],
+    "submission_blocked": [("SubmissionBlocked", "1", COUNT)],
+    "submission_paused": [("SubmissionPaused", "1", COUNT)],
+    "account_swept": [
+        ("ChunksWaiting", "chunks_waiting", COUNT), ("TasksSubmitting", "tasks_submitting", COUNT),
+        ("ChunksHeld", "chunks_held", COUNT), ("OldestWaiting", "oldest_waiting", SECONDS),
+    ],
+    "chunk_finished": [("ChunksHealed", "1", COUNT)],
+    "configuration_refused": [("ConfigurationRefused", "1", COUNT)],
+}  # fmt: skip
+
+DIMENSIONS = ("account", "kind", "state", "code", "action")
+"""Fields that are dimensions: each has few values."""
+
+WARNINGS = {
+    "vendor_error", "message_unreadable", "url_refused", "submission_blocked", "submitter_stale", "chunk_without_urls",
+    "configuration_refused",
+}  # fmt: skip
+
+
+class Observer:
+    """Implements ``ports.Tell``."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        """Log the event, and emit its metrics in one record."""
+        log = self._logger.warning if event in WARNINGS else self._logger.info
+        log(event, extra=fields)
+        wanted = [
+            (name, 1 if source == "1" else fields.get(source), unit) for name, source, unit in METRICS.get(event, ())
+        ]
+        values = [(name, value, unit) for name, value, unit in wanted if value is not None]
+        if not values:
+            return
+        record = EphemeralMetrics(namespace=NAMESPACE)
+        for name, value, unit in values:
+            record.add_metric(name=name, unit=unit, value=value)
+        for name in DIMENSIONS:
+            if fields.get(name):
+                record.add_dimension(name=name, value=str(fields[name]))
+        record.flush_metrics()

@@ -1,0 +1,35 @@
+"""The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from chalicelib.domain.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a function is told by its environment; what it is not told is empty, and named when it is needed."""
+
+    stage: str = ""
+    table: str = ""
+    reports_queue_url: str = ""
+    submit_queue_url: str = ""
+    bucket: str = ""
+    sources_secret: str = ""
+    operators_secret: str = ""
+    vendors_secret: str = ""
+    policy_parameter: str = ""
+
+    def need(self, name: str) -> str:
+        """Read a setting that must be there. Raises ConfigurationError that names its variable."""
+        value: str = getattr(self, name)
+        if not value:
+            raise ConfigurationError(f"the environment variable EDGEBAN_{name.upper()} is not set on this function")
+        return value
+
+
+def read() -> Settings:
+    """Read the environment."""
+    return Settings(**{name: os.environ.get(f"EDGEBAN_{name.upper()}", "") for name in Settings.__dataclass_fields__})
