@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 MAX_BODY = 32 * 1024 * 1024
 
@@ -165,7 +165,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the simulator keeps its own log of calls."""
 
 
-def serve_until_interrupted(server: SimulatorServer) -> None:
+class Startable(Protocol):
+    """A simulator."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def serve_until_interrupted(server: Startable) -> None:
     """Run in the foreground until Ctrl-C or SIGTERM."""
     import signal
 

@@ -1,0 +1,68 @@
+"""Faults on demand for the simulated Huawei Cloud CDN."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Match = Literal["create", "list_tasks", "list_banned", "token", "any"]
+Kind = Literal[
+    "429",  # the gateway throttles
+    "500",  # CDN.0000, nothing done
+    "500_after_effect",  # CDN.0000, but done
+    "error",  # any `status` with any `code`, nothing done
+    "error_200",  # an error body under HTTP 200, nothing done
+    "html",  # a page of a proxy instead of JSON (`status` 200 if none is given), nothing done
+    "slow",  # waits `seconds`, then works
+    "slow_after",  # works, then waits `seconds` before it answers
+    "reset_before",  # the connection is reset, nothing done
+    "reset_after",  # done, then the connection is reset: the answer is lost
+    "truncate",  # done, then half of the answer's body arrives
+]
+
+
+@dataclass
+class Fault:
+    """One fault. ``times`` 0 means without end (the default where a ``probability`` is given, else once)."""
+
+    match: Match
+    kind: Kind
+    times: int | None = None
+    probability: float | None = None
+    seed: int = 0
+    seconds: float = 1.0
+    status: int | None = None
+    code: str = ""
+    message: str = "made by a fault"
+    _random: random.Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.match not in get_args(Match) or self.kind not in get_args(Kind):
+            raise ValueError(f"no such fault: {self.match} {self.kind}")
+        if self.times is None:
+            self.times = 1 if self.probability is None else 0
+        self._random = random.Random(self.seed)
+
+    def strikes(self, endpoint: str) -> bool:
+        if self.match not in ("any", endpoint):
+            return False
+        return self.probability is None or self._random.random() < self.probability
+
+
+class Faults:
+    """The faults to come, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        self.pending: list[Fault] = []
+
+    def take(self, endpoint: str) -> Fault | None:
+        """The first fault that strikes this call; a fault that has struck often enough is gone."""
+        for fault in self.pending:
+            if fault.strikes(endpoint):
+                if fault.times:
+                    fault.times -= 1
+                    if fault.times == 0:
+                        self.pending.remove(fault)
+                return fault
+        return None

@@ -1,0 +1,357 @@
+"""What every ``BanVendor`` does, asked of our client and of the vendor's own SDK (both against the simulator) and of
+the fake that other tests use. Where our client and the SDK agree, neither rests on our reading of a page alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+from huaweicloudsdkcdn.v2 import (
+    AccessControlUrls,
+    CdnClient,
+    CreateAccessControlTaskRequest,
+    ListAccessControlTaskRequest,
+    ListBanUrlRequest,
+    UrlAccessControlTaskRequestBody,
+)
+from huaweicloudsdkcore.auth.credentials import GlobalCredentials
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+
+from chalicelib.domain.errors import ContentRefused
+from chalicelib.domain.model import (
+    Action,
+    BannedUrl,
+    BannedUrlPage,
+    TaskState,
+    VendorAccount,
+    VendorLimits,
+    VendorTask,
+    VendorTaskPage,
+)
+from chalicelib.ports import BanVendor
+from chalicelib.vendors.http import VendorHttp
+from chalicelib.vendors.huawei import LIMITS, connect
+from dev.simulators.huawei import HuaweiSimulator
+from tests import fake_vendor
+from tests.fake_vendor import FakeVendor
+
+DOMAIN_ID = "0123456789abcdef0123456789abcdef"
+TASK_SECONDS = 60.0
+ODD_URLS = (
+    "https://www.example.com/a%20b/%E4%B8%AD.txt?x=1&y=~z&z=%2F+",
+    'http://www.example.com/"quoted"\\and{braced}',
+    "https://www.example.com:8443/?",
+    "https://xn--fiq228c.example/中/é\u2028",
+)
+
+
+class Sdk:
+    """The vendor's own client, as a ``BanVendor``."""
+
+    limits: VendorLimits = LIMITS
+
+    def __init__(self, simulator: HuaweiSimulator, *, domain_id: str = "") -> None:
+        credentials = GlobalCredentials(simulator.identity.access_key, simulator.identity.secret_key, domain_id)
+        self.client: Any = CdnClient.new_builder().with_credentials(credentials).with_endpoint(simulator.url).build()
+
+    def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        body = UrlAccessControlTaskRequestBody(AccessControlUrls(list(urls), ban_days))
+        try:
+            answer = self.client.create_access_control_task(CreateAccessControlTaskRequest(action.value, body))
+        except ClientRequestException as exc:
+            if exc.error_code != "CDN.0001":
+                raise
+            raise ContentRefused("refused", code=exc.error_code) from exc
+        assert isinstance(answer.task_id, str)
+        return answer.task_id
+
+    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
+        first, last = (int(at.timestamp() * 1000) for at in (start, end))
+        answer = self.client.list_access_control_task(ListAccessControlTaskRequest(first, last, offset, 100))
+        states = {"processing": TaskState.PROCESSING, "succeed": TaskState.SUCCEEDED, "failed": TaskState.FAILED}
+        tasks = tuple(
+            VendorTask(task.id, Action(task.action), states[task.status], tuple(task.urls), moment(task.create_time))
+            for task in answer.access_control_tasks
+        )
+        return VendorTaskPage(answer.total, tasks)
+
+    def list_banned_urls(self, page: int, url: str = "") -> BannedUrlPage:
+        answer = self.client.list_ban_url(ListBanUrlRequest(page_size=50, page_number=page, url=url or None))
+        return BannedUrlPage(
+            answer.total,
+            tuple(BannedUrl(row.url, moment(row.create_time), moment(row.modify_time)) for row in answer.ban_urls),
+        )
+
+
+def moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+class World(Protocol):
+    """A vendor, and what a test may do to its surroundings."""
+
+    vendor: BanVendor
+
+    def advance(self, seconds: float) -> None: ...
+    def now(self) -> datetime: ...
+    def refuse(self, url: str) -> None: ...
+    def fail(self, url: str) -> None: ...
+
+
+class SimulatedWorld:
+    def __init__(self, simulator: HuaweiSimulator, vendor: BanVendor) -> None:
+        self.simulator = simulator
+        self.vendor = vendor
+
+    def advance(self, seconds: float) -> None:
+        self.simulator.advance(seconds)
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.simulator.now(), UTC)
+
+    def refuse(self, url: str) -> None:
+        self.simulator.poison(url, "refuse")
+
+    def fail(self, url: str) -> None:
+        self.simulator.poison(url, "fail_task")
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+        self.fake = FakeVendor(clock=self.now, task_time=timedelta(seconds=TASK_SECONDS))
+        self.vendor: BanVendor = self.fake
+
+    def advance(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def refuse(self, url: str) -> None:
+        self.fake.refuse.add(url)
+
+    def fail(self, url: str) -> None:
+        self.fake.fail.add(url)
+
+
+@pytest.fixture(params=["ours with a key", "ours with a temporary key", "ours with a token", "the SDK", "the fake"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "the fake":
+        yield FakeWorld()
+        return
+    with HuaweiSimulator(task_seconds=TASK_SECONDS, rates=False) as simulator:
+        if request.param == "the SDK":
+            sdk = Sdk(simulator, domain_id=DOMAIN_ID)
+            yield SimulatedWorld(simulator, sdk)
+            sdk.client.close()
+            return
+        credentials = dict(simulator.credentials)
+        if "temporary" in request.param:
+            # The simulator was started without a token: its signature is checked all the same.
+            credentials |= {"security_token": "temporary-token==", "domain_id": DOMAIN_ID}
+        if "with a token" in request.param:
+            credentials = simulator.token_credentials
+        http = VendorHttp()
+        yield SimulatedWorld(simulator, connected(simulator, credentials, http))
+        http.close()
+
+
+def connected(simulator: HuaweiSimulator, credentials: dict[str, str], http: VendorHttp) -> BanVendor:
+    account = VendorAccount("main", "huawei", simulator.url, credentials)
+    return connect(account, clock=lambda: datetime.now(UTC), http=http)
+
+
+def all_tasks(world: World) -> VendorTaskPage:
+    return world.vendor.list_tasks(world.now() - timedelta(days=6), world.now() + timedelta(minutes=1), 0)
+
+
+def banned(world: World) -> list[str]:
+    return [row.url for row in world.vendor.list_banned_urls(1).urls]
+
+
+def ban(world: World, *urls: str, days: int = 7) -> str:
+    return world.vendor.create_task(Action.BAN, urls, days)
+
+
+def test_a_ban_is_listed_as_the_task_that_it_made(world: World) -> None:
+    before = world.now()
+
+    task_id = ban(world, "https://www.example.com/1.txt", "http://www.example.com/2.txt")
+
+    page = all_tasks(world)
+    assert page.total == 1
+    (task,) = page.tasks
+    assert task.id == task_id
+    assert task.action is Action.BAN
+    assert task.state is TaskState.PROCESSING
+    assert task.urls == ("https://www.example.com/1.txt", "http://www.example.com/2.txt")
+    assert before - timedelta(milliseconds=1) <= task.created_at <= world.now()
+
+
+def test_a_task_that_succeeds_bans_its_urls(world: World) -> None:
+    ban(world, "https://www.example.com/1.txt")
+    assert banned(world) == []
+
+    world.advance(TASK_SECONDS)
+
+    assert all_tasks(world).tasks[0].state is TaskState.SUCCEEDED
+    page = world.vendor.list_banned_urls(1)
+    assert page.total == 1
+    assert page.urls[0].url == "https://www.example.com/1.txt"
+    assert page.urls[0].created_at.tzinfo is not None
+    assert page.urls[0].created_at == page.urls[0].modified_at
+
+
+def test_a_task_that_fails_bans_nothing(world: World) -> None:
+    world.fail("https://www.example.com/bad")
+    ban(world, "https://www.example.com/bad", "https://www.example.com/good")
+
+    world.advance(TASK_SECONDS)
+
+    assert all_tasks(world).tasks[0].state is TaskState.FAILED
+    assert banned(world) == []
+
+
+def test_a_refused_call_makes_no_task(world: World) -> None:
+    world.refuse("https://www.example.com/bad")
+
+    with pytest.raises(ContentRefused):
+        ban(world, "https://www.example.com/good", "https://www.example.com/bad")
+
+    assert all_tasks(world).total == 0
+
+
+def test_an_unban_lifts_a_ban(world: World) -> None:
+    ban(world, "https://www.example.com/1.txt", "https://www.example.com/2.txt")
+    world.advance(TASK_SECONDS)
+
+    task_id = world.vendor.create_task(Action.UNBAN, ["https://www.example.com/1.txt"], 7)
+    assert len(banned(world)) == 2
+    world.advance(TASK_SECONDS)
+
+    assert banned(world) == ["https://www.example.com/2.txt"]
+    (task,) = [task for task in all_tasks(world).tasks if task.id == task_id]
+    assert task.action is Action.UNBAN
+    assert task.state is TaskState.SUCCEEDED
+
+
+def test_a_ban_ends_after_its_days(world: World) -> None:
+    ban(world, "https://www.example.com/short", days=1)
+    ban(world, "https://www.example.com/long", days=30)
+    world.advance(TASK_SECONDS)
+    assert len(banned(world)) == 2
+
+    world.advance(timedelta(days=1).total_seconds())
+
+    assert banned(world) == ["https://www.example.com/long"]
+
+
+def test_a_renewed_ban_ends_later_and_keeps_its_beginning(world: World) -> None:
+    ban(world, "https://www.example.com/1.txt", days=2)
+    world.advance(TASK_SECONDS)
+    ban(world, "https://www.example.com/1.txt", days=3)
+    world.advance(timedelta(days=2).total_seconds())
+
+    (row,) = world.vendor.list_banned_urls(1).urls
+
+    assert row.modified_at - row.created_at >= timedelta(seconds=TASK_SECONDS) - timedelta(milliseconds=2)
+
+
+@pytest.mark.parametrize("url", ODD_URLS)
+def test_a_url_comes_back_to_the_letter(world: World, url: str) -> None:
+    ban(world, url, "https://www.example.com/other")
+    world.advance(TASK_SECONDS)
+
+    assert all_tasks(world).tasks[0].urls[0] == url
+    assert [row.url for row in world.vendor.list_banned_urls(1, url=url).urls] == [url]
+
+
+def test_a_thousand_urls_go_into_one_task(world: World) -> None:
+    urls = [f"https://www.example.com/{n}" for n in range(1000)]
+
+    ban(world, *urls)
+
+    assert all_tasks(world).tasks[0].urls == tuple(urls)
+
+
+def test_banned_urls_come_in_pages_that_miss_none(world: World) -> None:
+    urls = [f"https://www.example.com/{n}" for n in range(120)]
+    ban(world, *urls)
+    world.advance(TASK_SECONDS)
+
+    pages = [world.vendor.list_banned_urls(page) for page in (1, 2, 3, 4)]
+
+    assert [len(page.urls) for page in pages] == [50, 50, 20, 0]
+    assert {page.total for page in pages} == {120}
+    assert sorted(row.url for page in pages for row in page.urls) == sorted(urls)
+
+
+def test_tasks_come_in_pages_that_miss_none(world: World) -> None:
+    made = [ban(world, f"https://www.example.com/{n}") for n in range(103)]
+    start, end = world.now() - timedelta(days=6), world.now() + timedelta(minutes=1)
+
+    pages = [world.vendor.list_tasks(start, end, offset) for offset in (0, 100, 200)]
+
+    assert [len(page.tasks) for page in pages] == [100, 3, 0]
+    assert {page.total for page in pages} == {103}
+    assert sorted(task.id for page in pages for task in page.tasks) == sorted(made)
+
+
+def test_a_window_shows_the_tasks_created_in_it(world: World) -> None:
+    ban(world, "https://www.example.com/before")
+    world.advance(60)
+    start = world.now()
+    time.sleep(0.002)
+    task_id = ban(world, "https://www.example.com/within")
+    time.sleep(0.002)
+    end = world.now()
+    world.advance(60)
+    ban(world, "https://www.example.com/after")
+
+    assert [task.id for task in world.vendor.list_tasks(start, end, 0).tasks] == [task_id]
+    assert all_tasks(world).total == 3
+
+
+def test_the_longest_window_is_seven_days(world: World) -> None:
+    ban(world, "https://www.example.com/1.txt")
+    end = world.now() + timedelta(seconds=1)
+
+    assert world.vendor.list_tasks(end - timedelta(days=7), end, 0).total == 1
+
+
+class TestOurClientsOwnLimits:
+    """The SDK leaves these to the vendor; ours are refused before anything is sent."""
+
+    @pytest.fixture(params=["ours", "the fake"])
+    def strict(self, request: pytest.FixtureRequest) -> Iterator[World]:
+        if request.param == "the fake":
+            yield FakeWorld()
+            return
+        with HuaweiSimulator() as simulator:
+            http = VendorHttp()
+            yield SimulatedWorld(simulator, connected(simulator, simulator.credentials, http))
+            http.close()
+            assert simulator.calls() == []
+
+    @pytest.mark.parametrize("count", [0, 1001])
+    def test_a_task_takes_one_to_a_thousand_urls(self, strict: World, count: int) -> None:
+        with pytest.raises(ValueError, match="URLs"):
+            strict.vendor.create_task(Action.BAN, ["https://www.example.com/"] * count, 7)
+
+    @pytest.mark.parametrize("days", [0, 31, -1])
+    def test_a_ban_lasts_one_to_thirty_days(self, strict: World, days: int) -> None:
+        with pytest.raises(ValueError, match="days"):
+            strict.vendor.create_task(Action.BAN, ["https://www.example.com/"], days)
+
+    def test_a_window_of_more_than_seven_days_is_an_error(self, strict: World) -> None:
+        end = strict.now()
+        with pytest.raises(ValueError, match="window"):
+            strict.vendor.list_tasks(end - timedelta(days=7, milliseconds=1), end, 0)
+
+
+def test_the_fake_has_the_limits_of_the_vendor() -> None:
+    assert fake_vendor.LIMITS == LIMITS
