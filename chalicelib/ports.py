@@ -43,7 +43,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a row if ``expect`` holds. Without ``expect`` a row that is gone already is no failure."""
+    """Remove a row if ``expect`` holds. A row that is gone already is no failure, with or without ``expect``."""
 
     key: Key
     expect: Row = field(default_factory=dict)

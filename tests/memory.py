@@ -74,7 +74,7 @@ class MemoryRows:
             return row is None
         if isinstance(write, Put):
             return True
-        if isinstance(write, Delete) and not write.expect:
+        if isinstance(write, Delete) and row is None:
             return True
         return row is not None and all(row.get(name) == value for name, value in write.expect.items())
 

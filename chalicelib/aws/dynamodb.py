@@ -243,6 +243,8 @@ class Table:
             return {"Put": {**table, "Item": _item(write.row)}}
         if isinstance(write, Delete):
             expect = _expressions(write.expect) if write.expect else {}
+            if expect:
+                expect["ConditionExpression"] = f"attribute_not_exists(pk) OR ({expect['ConditionExpression']})"
             return {"Delete": {**table, "Key": _key(write.key), **expect}}
         if isinstance(write, Check):
             return {"ConditionCheck": {**table, "Key": _key(write.key), **_expressions(write.expect)}}
@@ -300,7 +302,7 @@ def _expressions(expect: Row, change: Row | None = None, remove: Sequence[str] =
     values: dict[str, Any] = {}
 
     def name_of(name: str) -> str:
-        return next((k for k, v in names.items() if v == name), None) or names.setdefault(f"#{len(names)}", name)
+        return names.setdefault(name, f"#{len(names)}")
 
     def value_of(value: Value) -> str:
         placeholder = f":{len(values)}"
@@ -319,7 +321,7 @@ def _expressions(expect: Row, change: Row | None = None, remove: Sequence[str] =
         update = ("SET " + ", ".join(sets) if sets else "") + (" REMOVE " + ", ".join(removes) if removes else "")
         parts["UpdateExpression"] = update.strip()
     if names:
-        parts["ExpressionAttributeNames"] = names
+        parts["ExpressionAttributeNames"] = {placeholder: name for name, placeholder in names.items()}
     if values:
         parts["ExpressionAttributeValues"] = values
     return parts
