@@ -60,6 +60,10 @@ class FunctionFailed(LocalAwsError):
     """An invoked function ended with an error."""
 
 
+class FunctionBusy(LocalAwsError):
+    """As many of the function run already as its reserved concurrency allows."""
+
+
 def free_port() -> int:
     """Return a port on 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
@@ -324,10 +328,14 @@ class LocalAws:
     def invoke(self, function: str, payload: object | None = None) -> Any:
         """Run a function by its name in ``app.py`` and return its answer; without payload, as its schedule would.
 
-        Raises FunctionFailed.
+        Raises FunctionFailed and FunctionBusy.
         """
         event = scheduled_event(self.region) if payload is None else payload
-        answer = self.lambda_.invoke(FunctionName=self.stack.functions[function], Payload=json.dumps(event).encode())
+        name = self.stack.functions[function]
+        try:
+            answer = self.lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        except self.lambda_.exceptions.TooManyRequestsException as error:
+            raise FunctionBusy(f"{function} runs already") from error
         body = answer["Payload"].read().decode()
         if answer.get("FunctionError"):
             raise FunctionFailed(f"{function}: {body[:1000]}")

@@ -1,0 +1,82 @@
+"""Has every reported URL come to an end? Read from the ledger itself, by what was sent and not by what was counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chalicelib.domain.model import UrlState
+from chalicelib.domain.policy import Policy, accounts_for, standing
+from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
+from chalicelib.ledger import claims
+from chalicelib.pipeline.status import TERMINAL, Explainer
+from chalicelib.ports import Rows
+
+
+@dataclass(slots=True)
+class Checked:
+    """What became of the URLs. ``states`` counts each URL at each account once."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    unfinished: list[str] = field(default_factory=list)
+    """URLs that were accepted and have no end yet; all that are lost are among them."""
+    in_two_tasks: list[str] = field(default_factory=list)
+    """URLs that more than one first task carried: a ban asked for twice."""
+    seconds: list[float] = field(default_factory=list)
+    """From the first report of a URL to its ban, sorted."""
+    banned: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each URL came to one end."""
+        return not self.unfinished and not self.in_two_tasks
+
+    def percentile(self, percent: int) -> float:
+        """Seconds within which ``percent`` of the banned URLs were banned."""
+        return self.seconds[(len(self.seconds) - 1) * percent // 100] if self.seconds else 0.0
+
+
+def check(
+    urls: Iterable[str], *, rows: Rows, policy: Policy, now: datetime, sent_at: Mapping[str, datetime] | None = None
+) -> Checked:
+    """Look up each URL that was reported. ``sent_at``: when each, as it was written, was first sent."""
+    checked = Checked()
+    wanted: dict[str, str] = {}
+    first_sent: dict[str, datetime] = {}
+    refused: set[str] = set()
+    for raw in urls:
+        try:
+            url = canonical_url(raw)
+        except UnusableUrl:
+            refused.add(raw)
+            continue
+        accounts = accounts_for(url, policy)
+        if not accounts or standing(url, policy):
+            refused.add(url)
+            continue
+        for account in accounts:
+            key = url_key(account, url)
+            wanted[key] = url
+            if sent_at and raw in sent_at:
+                first_sent[key] = min(sent_at[raw], first_sent.get(key, sent_at[raw]))
+    checked.states[UrlState.REJECTED.value] += len(refused)
+    found = claims.read(rows, list(wanted), consistent=True, whole=True)
+    explained = Explainer(rows, now=now).claims(found.values())
+    for claim, status in zip(found.values(), explained, strict=True):
+        checked.states[status.state.value] += 1
+        if status.state not in TERMINAL:
+            checked.unfinished.append(status.url)
+        if len({task.root for task in status.tasks}) > 1:
+            checked.in_two_tasks.append(status.url)
+        if status.state is UrlState.BANNED:
+            checked.banned.append(status.url)
+            finished_at = status.tasks[-1].finished_at
+            if finished_at and claim.key in first_sent:
+                checked.seconds.append((finished_at - first_sent[claim.key]).total_seconds())
+    for key in wanted.keys() - found.keys():
+        checked.states["unknown"] += 1
+        checked.unfinished.append(wanted[key])
+    checked.seconds.sort()
+    return checked

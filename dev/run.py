@@ -1,0 +1,450 @@
+"""The demonstration behind ``make run``: reports in, bans out, on a local AWS with the packaged app in it.
+
+Options come from the environment: FEED, LIMIT, ONCE, HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from chalicelib.aws.dynamodb import Table
+from chalicelib.domain import policy as policies
+from chalicelib.domain.model import ChunkState
+from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
+from chalicelib.ledger import chunks, tasks
+from chalicelib.reports.signature import sign
+from dev.check import Checked, check
+from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
+from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws, LocalAwsError, until_interrupted
+from dev.package import PackagingError
+from dev.simulators.huawei import HuaweiSimulator
+
+ACCOUNT = "huawei-main"
+SAMPLE_ROWS = 5_000
+URLS_PER_REPORT = 100
+SENDERS = 4
+TRACK_SECONDS = 3.0
+SWEEP_SECONDS = 10.0
+PATIENCE_SECONDS = 300.0
+"""How long nothing may change before ``ONCE`` gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demonstration is asked for."""
+
+    feed: Path | None
+    limit: int | None
+    once: bool
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+    @classmethod
+    def from_environment(cls) -> Options:
+        """Read the options. Raises LocalAwsError where one cannot be."""
+        given = {name: os.environ.get(name, "").strip() for name in ("FEED", "LIMIT", "ONCE")}
+        vendor = [os.environ.get(f"HUAWEI_{name}", "").strip() for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY")]
+        if given["LIMIT"] and not given["LIMIT"].isdigit():
+            raise LocalAwsError(f"LIMIT is {given['LIMIT']!r}: a number of reported URLs is needed")
+        feed = Path(given["FEED"]) if given["FEED"] else None
+        if feed and not feed.is_file():
+            raise LocalAwsError(f"FEED is {given['FEED']!r}: there is no such file")
+        if any(vendor) and not all(vendor):
+            raise LocalAwsError("give HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY and HUAWEI_SECRET_KEY together, or none")
+        limit = int(given["LIMIT"]) if given["LIMIT"] else None
+        return cls(feed, limit, given["ONCE"] not in {"", "0"}, *vendor)
+
+    def rows(self) -> list[FeedRow]:
+        """Read the feed, or make the sample up."""
+        if self.feed:
+            return list(read_feed(self.feed, self.limit))
+        return list(sample_feed(self.limit or SAMPLE_ROWS))
+
+
+@dataclass(slots=True)
+class Sent:
+    """What the senders have done so far."""
+
+    reports: int = 0
+    webhooks: int = 0
+    messages: int = 0
+    urls: int = 0
+    refused: int = 0
+    first: dict[str, datetime] = field(default_factory=dict)
+    """URL as reported → when it was first sent."""
+    report_id: str = ""
+    problems: list[str] = field(default_factory=list)
+    done: bool = False
+
+
+class Senders:
+    """Two abuse systems: one posts signed webhooks through API Gateway, the other puts messages into the queue."""
+
+    def __init__(self, aws: LocalAws, rows: Sequence[FeedRow], *, secret: str) -> None:
+        self._aws = aws
+        self._reports = list(_grouped(rows))
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send_all, daemon=True)
+        self._local = threading.local()
+        self.total = len(self._reports)
+        self.sent = Sent()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _send_all(self) -> None:
+        with ThreadPoolExecutor(SENDERS) as pool:
+            list(pool.map(self._send, range(self.total)))
+        self.sent.done = True
+
+    def _send(self, number: int) -> None:
+        if self._stop.is_set():
+            return
+        rows = self._reports[number]
+        body = json.dumps({"urls": [_entry(row) for row in rows]}).encode()
+        now = datetime.now(UTC)
+        try:
+            answer = self._post(f"demo-{number}", body) if number % 2 == 0 else self._queue(body)
+        except (requests.RequestException, OSError) as error:
+            answer = {"problem": f"report {number} was not taken: {error}"}
+        with self._lock:
+            if "problem" in answer:
+                self.sent.problems.append(answer["problem"])
+                return
+            self.sent.reports += 1
+            self.sent.webhooks += number % 2 == 0
+            self.sent.messages += number % 2
+            self.sent.urls += len(rows)
+            self.sent.refused += len(answer.get("rejected", ()))
+            self.sent.report_id = self.sent.report_id or answer.get("report_id", "")
+            for row in rows:
+                self.sent.first.setdefault(row.url, now)
+
+    def _post(self, webhook_id: str, body: bytes) -> dict[str, Any]:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+        for wait in (0.5, 1, 2, 4, 8):  # as senders of Standard Webhooks do: the same id, a new signature
+            now = int(time.time())
+            answer = self._local.session.post(
+                f"{self._aws.stack.api_url}/v1/reports/demo",
+                data=body,
+                headers={
+                    "content-type": "application/json",
+                    "webhook-id": webhook_id,
+                    "webhook-timestamp": str(now),
+                    "webhook-signature": sign(self._secret, webhook_id, now, body),
+                },
+                timeout=60,
+            )
+            if answer.status_code < 500 and answer.status_code != 429:
+                break
+            self._stop.wait(wait)
+        if answer.status_code != 202:
+            return {"problem": f"webhook {webhook_id}: {answer.status_code} {answer.text[:300]}"}
+        said: dict[str, Any] = answer.json()
+        return said
+
+    def _queue(self, body: bytes) -> dict[str, Any]:
+        self._aws.sqs.send_message(
+            QueueUrl=self._aws.stack.reports_queue_url,
+            MessageBody=body.decode(),
+            MessageAttributes={"source": {"DataType": "String", "StringValue": "queue-demo"}},
+        )
+        return {}
+
+
+def _grouped(rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, ...]]:
+    iterator = iter(rows)
+    while report := tuple(itertools.islice(iterator, URLS_PER_REPORT)):
+        yield report
+
+
+def _entry(row: FeedRow) -> dict[str, str]:
+    entry = {"url": row.url, "reporter": row.reporter, "category": row.tags.split(" ")[0].lstrip("#")}
+    with contextlib.suppress(ValueError):
+        if row.reported_at:
+            entry["reported_at"] = datetime.fromisoformat(row.reported_at).replace(tzinfo=UTC).isoformat()
+    return {name: value for name, value in entry.items() if value}
+
+
+class Ticker:
+    """Invoke a scheduled function more often than its schedule, until stopped."""
+
+    def __init__(self, aws: LocalAws, function: str, seconds: float) -> None:
+        self._aws = aws
+        self._function = function
+        self._seconds = seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.problem = ""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            try:
+                self._aws.invoke(self._function)
+                self.problem = ""
+            except FunctionBusy:
+                continue  # its own schedule was quicker
+            except FunctionFailed as error:
+                self.problem = str(error)
+            except Exception as error:  # noqa: BLE001, whatever it is belongs to the ending of the local AWS
+                if not self._stop.is_set():
+                    self.problem = f"{self._function}: {error}"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the functions say in their logs that they have done."""
+
+    unique: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    held: int = 0
+    tasks: int = 0
+    tasks_ended: int = 0
+    banned: int = 0
+    failed: int = 0
+    unreadable: int = 0
+
+    @classmethod
+    def read(cls, aws: LocalAws) -> Progress:
+        seen = cls()
+        for function in ("intake_reports", "submit_tasks", "track_tasks"):
+            for line in aws.logs(function):
+                if line.startswith("{"):
+                    with contextlib.suppress(ValueError):
+                        seen.add(json.loads(line))
+        return seen
+
+    def add(self, said: dict[str, Any]) -> None:
+        match said.get("message"):
+            case "reports_taken":
+                self.unique += said.get("ban", 0) + said.get("hold", 0)
+                self.held += said.get("hold", 0)
+                self.duplicates += said.get("duplicate", 0)
+                self.refused += said.get("rejected", 0) + said.get("suppressed", 0)
+                self.unreadable += said.get("unreadable", 0)
+            case "task_submitted" | "task_adopted":
+                self.tasks += 1
+            case "task_finished":
+                self.tasks_ended += 1
+                if said.get("state") == "succeeded":
+                    self.banned += said.get("urls", 0)
+                self.failed += said.get("given_up", 0)
+            case _:
+                pass
+
+
+class Demonstration:
+    """One run: configure, feed, watch, sum up."""
+
+    def __init__(self, options: Options, aws: LocalAws, simulator: HuaweiSimulator | None) -> None:
+        self.options = options
+        self.aws = aws
+        self.simulator = simulator
+        self.feed = options.rows()
+        self.token = secrets.token_urlsafe(24)
+        self.webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        self.policy: dict[str, Any] = {"version": 1, "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}}}
+        self.table = Table(aws.dynamodb, aws.stack.table)
+        self.started = time.monotonic()
+
+    def configure(self) -> None:
+        """Put secrets and policy where the functions look for them."""
+        options = self.options
+        if options.feed:
+            hosts = sorted(_hosts(self.feed))
+            self.policy = {"version": 1, "accounts": {ACCOUNT: {"managed_domains": hosts}}, "bare_hosts": "ban"}
+            say(f"for this run all {len(hosts):,} hosts of the feed are managed domains, and bare hosts may be banned")
+        vendor = {"vendor": "huawei", "endpoint": options.endpoint, "access_key": options.access_key,
+                  "secret_key": options.secret_key}  # fmt: skip
+        if self.simulator:
+            vendor.update(endpoint=self.simulator.url, **self.simulator.credentials)
+        self.aws.configure(
+            sources={
+                "demo": {"auth": "standard-webhooks", "secrets": [self.webhook_secret], "format": "native"},
+                "queue-demo": {"auth": "none", "format": "native"},
+            },
+            operators={
+                "demo-operator": {"token_sha256": hashlib.sha256(self.token.encode()).hexdigest(), "role": "operator"}
+            },
+            vendors={ACCOUNT: vendor},
+            policy=self.policy,
+        )
+
+    def run(self, interrupted: threading.Event) -> bool:
+        """Feed, watch, sum up; return whether every accepted URL came to its end."""
+        senders = Senders(self.aws, self.feed, secret=self.webhook_secret)
+        tickers = [Ticker(self.aws, "track_tasks", TRACK_SECONDS), Ticker(self.aws, "sweep", SWEEP_SECONDS)]
+        say(f"sending {len(self.feed):,} reported URLs in {senders.total:,} reports: half of them as signed webhooks,")
+        say(f"half through the queue; tracking every {TRACK_SECONDS:.0f} s instead of every minute")
+        self.started = time.monotonic()
+        workers: list[Senders | Ticker] = [senders, *tickers]
+        for each in workers:
+            each.start()
+        try:
+            checked = self._watch(senders, tickers, interrupted)
+            if checked is None:
+                return False
+            self._sum_up(senders.sent, checked)
+            self._tell_how_to_ask(checked, senders.sent)
+            if not self.options.once:
+                say("Ctrl-C ends it all")
+                interrupted.wait()
+            return checked.complete and not senders.sent.problems
+        finally:
+            for each in workers:
+                each.stop()
+
+    # --- watching ----------------------------------------------------------------------------------------------
+
+    def _watch(self, senders: Senders, tickers: Sequence[Ticker], interrupted: threading.Event) -> Checked | None:
+        last_line, changed = "", time.monotonic()
+        told: set[str] = set()
+        while not interrupted.wait(1.0):
+            line = self._progress_line(senders)
+            if line != last_line:
+                changed = time.monotonic()
+                say(f"{time.monotonic() - self.started:5.0f} s  {line}")
+                last_line = line
+            for problem in {*senders.sent.problems, *(ticker.problem for ticker in tickers)} - told - {""}:
+                told.add(problem)
+                say(f"         ! {problem}")
+            patience_over = time.monotonic() - changed > PATIENCE_SECONDS
+            if patience_over or (senders.sent.done and self._at_rest()):
+                checked = self._check(senders.sent)
+                if checked.complete or patience_over:
+                    return checked
+        return None
+
+    def _progress_line(self, senders: Senders) -> str:
+        sent, seen = senders.sent, Progress.read(self.aws)
+        seconds = max(time.monotonic() - self.started, 0.001)
+        pace = "" if sent.done else f" ({sent.urls / seconds:,.0f} URLs/s)"
+        parts = [
+            f"reports {sent.reports:,}/{senders.total:,}{pace}",
+            f"unique {seen.unique:,}",
+            f"duplicates {seen.duplicates:,}",
+            f"refused {sent.refused + seen.refused:,}",
+            f"held {seen.held:,}",
+            f"tasks {seen.tasks:,} ({seen.tasks_ended:,} ended)",
+            f"banned {seen.banned:,}",
+        ]
+        if seen.failed or seen.unreadable:
+            parts.append(f"given up {seen.failed:,}, unreadable {seen.unreadable:,}")
+        return "  ".join(parts)
+
+    def _at_rest(self) -> bool:
+        attributes = self.aws.sqs.get_queue_attributes(
+            QueueUrl=self.aws.stack.reports_queue_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        if any(int(number) for number in attributes.values()):
+            return False
+        if any(work.state is not ChunkState.HELD for work in chunks.work(self.table, ACCOUNT)):
+            return False
+        return not tasks.live(self.table, ACCOUNT)
+
+    def _check(self, sent: Sent) -> Checked:
+        return check(
+            sent.first, rows=self.table, policy=policies.parse(self.policy), now=datetime.now(UTC), sent_at=sent.first
+        )
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _sum_up(self, sent: Sent, checked: Checked) -> None:
+        say("")
+        say(f"{sent.urls:,} reported URLs in {sent.webhooks:,} webhooks and {sent.messages:,} messages became")
+        for state, count in sorted(checked.states.items(), key=lambda each: -each[1]):
+            if count:
+                say(f"  {count:8,}  {state}")
+        say(f"  {sent.urls - checked.states.total():8,}  repeats, which cost no write and no vendor call")
+        if checked.seconds:
+            half, most = checked.percentile(50), checked.percentile(95)
+            say(f"from report to ban: p50 {half:.1f} s, p95 {most:.1f} s, longest {checked.seconds[-1]:.1f} s")
+        if self.simulator:
+            stats = self.simulator.stats()
+            say(f"the vendor's own count: {json.dumps(stats)}")
+        for name, urls in (("without an end", checked.unfinished), ("in two tasks", checked.in_two_tasks)):
+            if urls:
+                say(f"{len(urls):,} URLs {name}, for instance {', '.join(urls[:3])}")
+        say("every accepted URL came to its end" if checked.complete else "NOT every accepted URL came to its end")
+
+    def _tell_how_to_ask(self, checked: Checked, sent: Sent) -> None:
+        url = checked.banned[0] if checked.banned else next(iter(sent.first), "https://www.example.com/")
+        asked = f"{self.aws.stack.api_url}/v1/urls?url={quote(url, safe='')}"
+        say("")
+        say("ask for a URL, or for a report by its id:")
+        say(f"  curl -H 'Authorization: Bearer {self.token}' '{asked}'")
+        say(f"  curl -H 'Authorization: Bearer {self.token}' '{self.aws.stack.api_url}/v1/reports/{sent.report_id}'")
+        if self.options.once:
+            with contextlib.suppress(requests.RequestException):
+                answer = requests.get(asked, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
+                say(f"the first answers {answer.status_code} {answer.text}")
+
+
+def _hosts(rows: Sequence[FeedRow]) -> set[str]:
+    hosts = set()
+    for row in rows:
+        with contextlib.suppress(UnusableUrl):
+            hosts.add(host_of(canonical_url(row.url)))
+    return hosts
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> int:
+    interrupted = until_interrupted()
+    try:
+        options = Options.from_environment()
+        with contextlib.ExitStack() as stack:
+            simulator = None if options.endpoint else stack.enter_context(HuaweiSimulator(task_seconds=2))
+            aws = stack.enter_context(LocalAws(say=say))
+            demonstration = Demonstration(options, aws, simulator)
+            demonstration.configure()
+            say(f"API     {aws.stack.api_url}")
+            say(f"vendor  {simulator.url + ' (simulator)' if simulator else options.endpoint}")
+            complete = demonstration.run(interrupted)
+            say("ending the local AWS")
+    except (LocalAwsError, PackagingError) as error:
+        sys.stderr.write(f"make run: {error}\n")
+        return 2
+    return 0 if complete or not options.once else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
