@@ -44,12 +44,12 @@ MAX_PAGE: Final = 65_535  # ListBanUrl: page_number
 MAX_BODY: Final = 12 * 1024 * 1024  # bytes with an access key: devg-apisign, "API signing", limits
 
 # The words of AccessControlTask. A word that is not here leaves a task where it is.
-STATES: Final[Mapping[object, TaskState]] = {
+STATES: Final[Mapping[str, TaskState]] = {
     "processing": TaskState.PROCESSING,
     "succeed": TaskState.SUCCEEDED,
     "failed": TaskState.FAILED,
 }
-ACTIONS: Final[Mapping[object, Action]] = {"ban": Action.BAN, "unban": Action.UNBAN}
+ACTIONS: Final[Mapping[str, Action]] = {"ban": Action.BAN, "unban": Action.UNBAN}
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -109,12 +109,12 @@ class HuaweiCdn:
             tasks = tuple(
                 VendorTask(
                     id=_text(task["id"]),
-                    action=ACTIONS.get(task.get("action")),
-                    state=STATES.get(task.get("status")),
+                    action=ACTIONS.get(str(task.get("action"))),
+                    state=STATES.get(str(task.get("status"))),
                     urls=tuple(_text(url) for url in task.get("urls") or ()),
                     created_at=_time(task["create_time"]),
                 )
-                for task in answer["access_control_tasks"] or ()
+                for task in _rows(answer, "access_control_tasks")
             )
             return VendorTaskPage(total=_number(answer["total"]), tasks=tasks)
         except (KeyError, TypeError, AttributeError, OverflowError) as exc:
@@ -136,7 +136,7 @@ class HuaweiCdn:
                     created_at=_time(row["create_time"]),
                     modified_at=_time(row.get("modify_time") or row["create_time"]),
                 )
-                for row in answer["ban_urls"] or ()
+                for row in _rows(answer, "ban_urls")
             )
             return BannedUrlPage(total=_number(answer["total"]), urls=urls)
         except (KeyError, TypeError, AttributeError, OverflowError) as exc:
@@ -194,6 +194,16 @@ def _require(account: VendorAccount, *keys: str) -> None:
     missing = [key for key in keys if not account.credentials.get(key)]
     if missing:
         raise ConfigurationError(f"account {account.name}: the credentials lack {' and '.join(missing)}")
+
+
+def _rows(answer: Mapping[str, Any], name: str) -> list[Any]:
+    """A list; no list is an empty one only where the total agrees. An empty page must not pass for "no such task"."""
+    rows = answer[name]
+    if rows is None and answer["total"] == 0:
+        return []
+    if not isinstance(rows, list):
+        raise TypeError("not a list")
+    return rows
 
 
 def _milliseconds(at: datetime) -> int:
