@@ -132,7 +132,7 @@ class HostPatterns:
         for pattern in patterns:
             if pattern.startswith("*."):
                 # Parsed with a label in front, so that "*.1" is seen to be no name but part of an IP address.
-                below.add(_host(f"w.{pattern[2:]}", pattern).removeprefix("w."))
+                below.add(_host(f"w.{pattern[2:]}" if pattern[2:] else "", pattern).removeprefix("w."))
             else:
                 exact.add(_host(pattern, pattern))
         self._exact = frozenset(exact)
@@ -187,7 +187,7 @@ def _why_not_http(text: str) -> str:
 def _host(name: str, pattern: str) -> str:
     """Return the canonical form of a host name from the configuration."""
     remedy = f"{pattern[:80]!r} is no host name: write www.example.com, *.example.com, 192.0.2.1 or [2001:db8::1]"
-    if not name or "*" in name or any(sign in name for sign in "/\\?#@\t\r\n \0"):
+    if not name or name.startswith(".") or ".." in name or any(sign in name for sign in "*/\\?#@\t\r\n \0"):
         raise ConfigurationError(remedy)
     try:
         canonical = canonical_url(f"http://{name}/")

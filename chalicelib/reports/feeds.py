@@ -170,7 +170,7 @@ def _csv_rows(feed: _Feed, text: str, entries: Entries) -> Iterator[tuple[str, _
             header = feed.columns.get(len(row), ())
             if not header:
                 raise UnreadableReport(
-                    f"line {line} is no header with {' or '.join(feed.url)}, and {feed.name} has no files of "
+                    f"line {line} is no header with {feed.url[0]} and {feed.time[0]}, and {feed.name} has no files of "
                     f"{len(row)} columns: send the header as the first line"
                 )
         if len(row) == len(header):
@@ -181,4 +181,5 @@ def _csv_rows(feed: _Feed, text: str, entries: Entries) -> Iterator[tuple[str, _
 
 def _header(feed: _Feed, row: list[str]) -> tuple[str, ...]:
     names = tuple(name.strip().lower() for name in row)
-    return names if any(field in names for field in feed.url) else ()
+    # A URL column alone makes no header: in TweetFeed's rows "url" is also a value.
+    return names if all(any(field in names for field in fields) for fields in (feed.url, feed.time)) else ()

@@ -18,11 +18,14 @@ from chalicelib.reports.reading import Entries, Json, ParserOptions, clipped, ge
 
 TEST_TAG = "lifecycle:test"
 
+EACH = "[]"
+"""In a path: every element of an array."""
+
 _URL = (("url",),)
 _INFRINGING = (("infringing_url",),)
 
 TYPES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "messaging/spam": (("spam_indicators", "suspicious_links"),),
+    "messaging/spam": (("spam_indicators", "suspicious_links", EACH),),
     "messaging/bulk_messaging": (),
     "content/phishing": _URL,
     "content/malware": _URL,
@@ -35,7 +38,7 @@ TYPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "content/suspicious_registration": _URL,
     "copyright/copyright": _INFRINGING,
     "copyright/cyberlocker": _INFRINGING,
-    "copyright/link_site": (("infringing_url",), ("linked_content", "target_url")),
+    "copyright/link_site": (("infringing_url",), ("linked_content", EACH, "target_url")),
     "copyright/ugc_platform": _INFRINGING,
     "copyright/usenet": (("nzb_info", "nzb_url"),),
     "copyright/p2p": (),  # names a swarm by a magnet link, which no CDN serves
@@ -55,7 +58,7 @@ TYPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "vulnerability/misconfiguration": (),
     "vulnerability/open_service": (),
 }
-"""Where each type names what to ban: paths of keys, through arrays. None: there is nothing a CDN could ban."""
+"""Where each type names what to ban: paths of keys. None: there is nothing a CDN could ban."""
 
 _NO_FREE_TEXT = frozenset(("content/csam", "content/csem"))
 
@@ -104,7 +107,7 @@ def _version_4(report: dict[str, Json], where: str, entries: Entries) -> None:
         return
     urls = [url for path in paths for url in _texts(report, path)]
     if not urls:
-        names = " or ".join(".".join(path) for path in paths)
+        names = " or ".join(".".join(key for key in path if key != EACH) for path in paths)
         entries.skip(where, f"this report of {kind} has no {names}: there is nothing to ban")
     note = "" if kind in _NO_FREE_TEXT else clipped(report.get("description"), reading.MAX_NOTE_LENGTH)
     for url in urls:
@@ -151,9 +154,11 @@ def _reporter(value: Json, *fields: str) -> str:
 
 
 def _texts(value: Json, path: tuple[str, ...]) -> list[str]:
-    """Return the strings at the end of a path, through arrays on the way."""
+    """Return the strings at the end of a path."""
     found = [value]
     for key in path:
-        reached = [get(one, key) for one in found]
-        found = [inner for one in reached for inner in (one if isinstance(one, list) else [one])]
+        if key == EACH:
+            found = [inner for one in found for inner in reading.listed(one)]
+        else:
+            found = [get(one, key) for one in found]
     return [text for text in found if isinstance(text, str) and text]
