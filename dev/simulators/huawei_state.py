@@ -35,7 +35,7 @@ class Task:
         return f'{json.dumps(head)[:-1]}, "urls": {self.urls_json}}}'
 
 
-@dataclass
+@dataclass(slots=True)
 class Ban:
     """A URL that is banned until ``ends``."""
 
@@ -85,7 +85,7 @@ class Account:
         self.bans: dict[str, Ban] = {}
         self.doubles: Counter[str] = Counter()
         """URLs that a ban was asked for while an earlier ban of them was processing or in force."""
-        self._processing: Counter[str] = Counter()
+        self._processing: dict[str, int] = {}
         self._due: list[tuple[float, int, Task]] = []
         self._order = count()
 
@@ -102,9 +102,10 @@ class Account:
         )
         if action == "ban":
             for url in set(urls):
-                if self._processing[url] or self.in_force(url, now):
+                under_way = self._processing.get(url, 0)
+                if under_way or self.in_force(url, now):
                     self.doubles[url] += 1
-                self._processing[url] += 1
+                self._processing[url] = under_way + 1
         self.tasks[task.id] = task
         heapq.heappush(self._due, (task.ends, next(self._order), task))
         self.settle(now)
@@ -119,9 +120,9 @@ class Account:
         task.state = "failed" if task.fails else "succeed"
         for url in set(task.urls):
             if task.action == "ban":
-                self._processing[url] -= 1
-                if not self._processing[url]:
-                    del self._processing[url]
+                under_way = self._processing.pop(url) - 1
+                if under_way:
+                    self._processing[url] = under_way
                 if not task.fails:
                     self.ban(url, task.days, task.ends)
             elif not task.fails:
@@ -132,7 +133,8 @@ class Account:
         if earlier is not None and earlier.ends > now:
             earlier.modified, earlier.ends = now, now + days * DAY
             return
-        self.bans.pop(url, None)  # so that it goes to the end of the list
+        if earlier is not None:
+            del self.bans[url]  # it has ended: the new one goes to the end of the list
         self.bans[url] = Ban(now, now, now + days * DAY)
 
     def in_force(self, url: str, now: float) -> bool:
@@ -151,7 +153,10 @@ class Account:
         """The bans in force that were created in a window, in milliseconds; oldest first."""
         one = ((url, self.bans[url]),) if url in self.bans else ()
         chosen: Iterable[tuple[str, Ban]] = one if url else self.bans.items()
-        return [(name, ban) for name, ban in chosen if ban.ends > now and start <= int(ban.created * 1000) <= end]
+        found = [(name, ban) for name, ban in chosen if ban.ends > now]
+        if start <= 0 and end == float("inf"):
+            return found
+        return [(name, ban) for name, ban in found if start <= int(ban.created * 1000) <= end]
 
 
 class CallLog:

@@ -20,7 +20,7 @@ from huaweicloudsdkcdn.v2 import (
 from huaweicloudsdkcore.auth.credentials import GlobalCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
-from chalicelib.domain.errors import ContentRefused
+from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled
 from chalicelib.domain.model import (
     Action,
     BannedUrl,
@@ -355,3 +355,24 @@ class TestOurClientsOwnLimits:
 
 def test_the_fake_has_the_limits_of_the_vendor() -> None:
     assert fake_vendor.LIMITS == LIMITS
+
+
+def test_the_fake_raises_what_it_is_told_once_and_loses_one_answer() -> None:
+    fake = FakeVendor(clock=lambda: datetime(2026, 1, 15, tzinfo=UTC), errors=[Throttled("slowly"), None])
+    urls = ["https://www.example.com/1.txt"]
+
+    with pytest.raises(Throttled):
+        fake.create_task(Action.BAN, urls, 7)
+    assert fake.tasks == {}
+    assert fake.create_task(Action.BAN, urls, 7) in fake.tasks
+    fake.lose_answer = True
+    with pytest.raises(AnswerUnknown):
+        fake.create_task(Action.UNBAN, urls, 7)
+    fake.list_errors = [Throttled("slowly")]
+    with pytest.raises(Throttled):
+        fake.list_banned_urls(1)
+
+    assert len(fake.calls) == 3
+    assert [task.action for task in fake.tasks.values()] == [Action.BAN, Action.UNBAN]
+    assert fake.bans == {}
+    assert fake.lists == ["list_banned_urls"]

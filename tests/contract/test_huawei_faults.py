@@ -394,6 +394,22 @@ def test_a_kept_alive_connection_that_the_vendor_closed_is_replaced(http: Vendor
         assert create(cdn) == second.tasks()[0]["id"]
 
 
+def test_a_redirect_is_not_followed_with_our_signature(raw: Callable[[bytes], RawServer], http: VendorHttp) -> None:
+    elsewhere = raw(answer(200, b'{"task_id":"stolen"}'))
+
+    with pytest.raises(AnswerUnknown):
+        create(raw_client(raw(answer(307, b"", f"Location: {elsewhere.url}/")), http))
+
+    assert elsewhere.connections == 0
+
+
+def test_a_broken_tls_handshake_leaves_open_what_happened(raw: Callable[[bytes], RawServer], http: VendorHttp) -> None:
+    plain = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with pytest.raises(AnswerUnknown):
+        http.request("GET", plain.url.replace("http:", "https:"))
+
+
 def test_an_answer_without_end_is_cut_off(raw: Callable[[bytes], RawServer]) -> None:
     http = VendorHttp(max_bytes=1000)
     with pytest.raises(AnswerUnknown, match="longer than 1000 bytes"):
