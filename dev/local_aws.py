@@ -19,7 +19,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from dev.local_layer import repack, services_of
 from dev.package import ROOT, package
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
+PYTHON = ROOT / ".venv-aws" / "bin" / "python"
 BOOT_SECONDS = 60
 DEPLOY_SECONDS = 120
+INTAKE_CONCURRENCY = 2
+"""A worker is a process on this machine: ten that start at once keep each other from starting."""
 PACKAGES_BUCKET = "packages"
 POLICY_BYTES = 4096
 """What a standard SSM parameter holds; a longer policy goes to the archive bucket, the parameter names its key."""
@@ -135,17 +138,18 @@ class LocalAws:
 
     def start(self) -> None:
         """Start MiniStack; ``wait`` says when it answers."""
-        python = ROOT / ".venv-aws" / "bin" / "python"
-        if not python.exists():
+        if not PYTHON.exists():
             raise LocalAwsError("the local AWS is not installed: run `make .venv-aws/.ready`")
-        self._directory = Path(tempfile.mkdtemp(prefix="edgeban-aws-"))
+        # Each worker unpacks the layer, some thousand files: in memory, where there is such a place.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._directory = Path(tempfile.mkdtemp(prefix="edgeban-aws-", dir=memory))
         with (self._directory / "ministack.log").open("wb") as log:
             self._supervisor = subprocess.Popen(
                 [
                     sys.executable,
                     str(ROOT / "dev" / "supervise.py"),
                     str(self._directory),
-                    str(python),
+                    str(PYTHON),
                     "-m",
                     "ministack",
                 ],
@@ -205,7 +209,7 @@ class LocalAws:
             return
         assert self._supervisor.stdin is not None
         self._supervisor.stdin.close()
-        self._supervisor.wait(timeout=20)
+        self._supervisor.wait(timeout=60)
         self._supervisor = None
 
     # --- deployment ------------------------------------------------------------------------------------------
@@ -237,6 +241,11 @@ class LocalAws:
             submit_dead_letters_url=outputs["SubmitDeadLettersUrl"],
             functions=self._functions(template),
         )
+        intake = self._stack.functions["intake_reports"]
+        for mapping in self.lambda_.list_event_source_mappings(FunctionName=intake)["EventSourceMappings"]:
+            self.lambda_.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": INTAKE_CONCURRENCY}
+            )
         # MiniStack ignores the template's TimeToLiveSpecification.
         self.dynamodb.update_time_to_live(
             TableName=self._stack.table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
@@ -254,7 +263,9 @@ class LocalAws:
                 name = properties[attribute]
                 if name not in keys:
                     archive = packaged / name
-                    body = (_with_packages_first(archive) if attribute == "ContentUri" else archive).read_bytes()
+                    if attribute == "ContentUri":
+                        archive = repack(archive, services_of(template), python=PYTHON)
+                    body = archive.read_bytes()
                     keys[name] = f"{hashlib.sha256(body).hexdigest()}.zip"
                     self.s3.put_object(Bucket=PACKAGES_BUCKET, Key=keys[name], Body=body)
                 properties[attribute] = f"s3://{PACKAGES_BUCKET}/{keys[name]}"
@@ -406,24 +417,6 @@ class LocalAws:
     @functools.cached_property
     def ssm(self) -> SSMClient:
         return self._session.client("ssm", **self.client_arguments())
-
-
-def _with_packages_first(layer: Path) -> Path:
-    """Repack a layer so that MiniStack imports its packages before those of its own environment, as AWS does.
-
-    Both layouts are AWS's. MiniStack puts ``python/`` at the head of ``sys.path`` and ``python/lib/…/site-packages``
-    at its end, where an older boto3 of its own would hide ours.
-    """
-    repacked = layer.with_name("layer-packages-first.zip")
-    if not repacked.exists():
-        unfinished = layer.with_name(f"layer-{os.getpid()}.unfinished")
-        with zipfile.ZipFile(layer) as source, zipfile.ZipFile(unfinished, "w") as target:
-            for entry in source.infolist():
-                _, _, inside = entry.filename.partition("/site-packages/")
-                if inside and not entry.is_dir():
-                    target.writestr(f"python/{inside}", source.read(entry))
-        unfinished.rename(repacked)
-    return repacked
 
 
 def _suit_enforcement(template: dict[str, Any]) -> None:

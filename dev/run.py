@@ -40,7 +40,7 @@ from dev.simulators.huawei import HuaweiSimulator
 ACCOUNT = "huawei-main"
 SAMPLE_ROWS = 5_000
 URLS_PER_REPORT = 100
-SENDERS = 4
+SENDERS = 2
 TRACK_SECONDS = 3.0
 SWEEP_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0
