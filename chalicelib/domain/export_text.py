@@ -95,7 +95,7 @@ def _raw_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
         first, *more = block.split(b"\n")
-        rest = (rest + first)[:keep] if len(rest) < keep else rest
+        rest = (rest + first)[:keep]
         for piece in more:
             yield rest
             rest = piece[:keep]

@@ -120,7 +120,7 @@ def refused_address(text: str, *, loopback: bool) -> str:
     elif any(address in network for network in _NOT_PUBLIC_IPV4):
         return "which is not public"
     # Private, loopback, link-local (with 169.254.169.254), documentation and the like.
-    return "" if address.is_global and not address.is_multicast and not address.is_reserved else "which is not public"
+    return "" if address.is_global and not address.is_multicast else "which is not public"
 
 
 def _allowed(host: str, patterns: tuple[str, ...]) -> bool:

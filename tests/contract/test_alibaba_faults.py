@@ -207,6 +207,11 @@ def test_a_complete_export_without_a_url_is_not_complete() -> None:
     assert not client.describe_export("tu_1").complete
 
 
+def test_a_url_that_is_given_before_the_export_is_complete_is_not_passed_on() -> None:
+    client = client_of("https://cdn.aliyuncs.com", Scripted(200, {"Status": "processing", "DownloadUrl": "h/half.csv"}))
+    assert client.describe_export("tu_1").download_url == ""
+
+
 def test_a_download_url_shows_in_no_repr() -> None:
     client = client_of(
         "https://cdn.aliyuncs.com", Scripted(200, {"Status": "Complete", "DownloadUrl": "h/x?Signature=s"})

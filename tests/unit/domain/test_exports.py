@@ -96,6 +96,13 @@ def test_an_unclosed_quote_costs_one_row_and_not_the_rest_of_the_file() -> None:
     assert [row.line for row in found] == list(range(2, 53))
 
 
+def test_a_quote_that_closes_far_below_swallows_nothing_in_between() -> None:
+    opening, closing = '2026-01-15 08:30:00,d,"http://a.example/open,1,PR002\r\n', 'x,"y\r\n'
+    found = rows(HEADER + opening + ROW * 20 + closing)
+    assert [row.line for row in found if isinstance(row, RejectedRow)] == [2, 23]
+    assert len(found) == 22
+
+
 @pytest.mark.parametrize("text", ["", "\r\n\r\n", HEADER, "\ufeff" + HEADER])
 def test_a_file_without_rows_has_none(text: str) -> None:
     assert rows(text) == []
@@ -131,6 +138,14 @@ def test_gb18030_that_begins_after_much_ascii_is_still_found_out() -> None:
     last = rows(data)[-1]
     assert isinstance(last, ExportRow)
     assert "违规" in last.url
+
+
+def test_a_gb18030_word_that_is_utf8_by_chance_is_read_by_the_company_it_keeps() -> None:
+    chance = CHINESE.replace("图片/违规", "模")
+    assert chance.encode("gb18030").decode("utf-8") != chance
+    first, _ = rows((chance + CHINESE).encode("gb18030"))
+    assert isinstance(first, ExportRow)
+    assert first.url == "http://www.example.com/模.jpg"
 
 
 def test_one_broken_line_in_a_utf8_file_is_rejected_and_does_not_change_the_encoding() -> None:
