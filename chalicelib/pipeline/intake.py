@@ -8,13 +8,13 @@ finishes, what is not is claimed by a new chunk.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ParsedReport, ReportedUrl, Verdict, VerdictKind
 from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, verdict
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, url_key
 from chalicelib.ledger import chunks, claims, reports
@@ -24,9 +24,11 @@ from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.receive import options_of
 from chalicelib.ports import Kick, Rows, Tell
 from chalicelib.reports import format_for, parse
+from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
 from chalicelib.reports.sources import Source
 
-NOBODY = Source("")
+Fetch = Callable[[ObjectReference], bytes]
+"""Read an object that a message names. Raises InputError if it is not one of ours to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,14 @@ def intake_reports(
     kick: Kick,
     tell: Tell,
     now: datetime,
+    fetch: Fetch | None = None,
 ) -> Outcome:
     """Take a batch of queue messages; what cannot be read is returned as failed and goes on to the dead letters."""
     outcome = Outcome()
     deliveries: list[Delivery] = []
     for record in records:
         try:
-            deliveries.append(read_record(record, sources, now=now))
+            deliveries.append(read_record(record, sources, fetch=fetch, now=now))
         except InputError as error:
             outcome.failed.append(record["messageId"])
             tell("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
@@ -112,28 +115,45 @@ def intake_reports(
     return outcome
 
 
-def read_record(record: Mapping[str, Any], sources: Mapping[str, Source], *, now: datetime) -> Delivery:
+def read_record(
+    record: Mapping[str, Any], sources: Mapping[str, Source], *, fetch: Fetch | None = None, now: datetime
+) -> Delivery:
     """Read one SQS record. Raises an InputError if it is no report that a known source may send."""
-    attributes = {name: str(each.get("stringValue", "")) for name, each in record.get("messageAttributes", {}).items()}
+    given = {name: str(each.get("stringValue", "")) for name, each in record.get("messageAttributes", {}).items()}
+    unwrapped = unwrap(record["body"], given)
+    attributes = unwrapped.attributes or {}
     name = attributes.get("source", "")
     source = sources.get(name)
     if source is None:
         raise InputError(f"the message attribute source is {name[:60]!r}: name a configured source")
-    chosen = attributes.get("format") or source.format or format_for(attributes.get("content_type", ""), None)
-    parsed = parse(record["body"].encode("utf-8", "surrogatepass"), chosen, options_of(source, now))
+    parsed = [_parse(body, attributes, source, now=now) for body in _bodies(unwrapped, fetch)]
     sent = record.get("attributes", {}).get("SentTimestamp")
     received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
-    if "received_at" in attributes:
-        received_at = datetime.fromisoformat(attributes["received_at"])
+    ours = given.get("report_id", "")
     return Delivery(
         message_id=record["messageId"],
-        report_id=attributes.get("report_id") or reports.report_id(source.name, record["messageId"]),
+        report_id=ours or reports.report_id(source.name, record["messageId"]),
         source=source,
-        received_at=received_at,
-        urls=parsed.urls,
-        test=parsed.test,
-        recorded="report_id" in attributes,
+        received_at=datetime.fromisoformat(given["received_at"]) if ours else received_at,
+        urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
+        test=any(each.test for each in parsed),
+        recorded=bool(ours),
     )
+
+
+def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
+    if unwrapped.nothing:
+        return []
+    if not unwrapped.objects:
+        return [unwrapped.body]
+    if fetch is None:
+        raise InputError("the message names an object in S3, and no intake bucket is configured")
+    return [fetch(each) for each in unwrapped.objects]
+
+
+def _parse(body: bytes, attributes: Mapping[str, str], source: Source, *, now: datetime) -> ParsedReport:
+    configured = attributes.get("format") or source.format or None
+    return parse(body, format_for(attributes.get("content_type", ""), configured, body), options_of(source, now))
 
 
 def sort_out(

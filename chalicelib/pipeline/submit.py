@@ -141,7 +141,7 @@ class _Drain:
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             calls: set[Future[_Called]] = set()
             while True:
-                calls = self._settle_calls(calls, room=self.workers if self.proven else 1)
+                calls = self._settle_calls(calls, room=max(1, self.workers) if self.proven else 1)
                 if self._stopped():
                     break
                 task = self._next(plans)
@@ -274,13 +274,12 @@ class _Drain:
         """Handle the calls that are done, and wait until fewer than ``room`` are under way."""
         while True:
             done = {call for call in calls if call.done()}
-            if not done and len(calls) >= room and calls:
-                done, _ = wait(calls, return_when=FIRST_COMPLETED)
             for call in done:
                 self._handle(call.result())
             calls = calls - done
-            if len(calls) < room:
+            if not calls or len(calls) < room:
                 return calls
+            wait(calls, return_when=FIRST_COMPLETED)
 
     def _handle(self, called: _Called) -> None:
         task, error = called.task, called.error

@@ -1,0 +1,246 @@
+"""All of edgeban in one process, without a socket: the pipeline's own functions over fakes, and a clock to turn."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.domain.model import Action
+from chalicelib.domain.policy import Policy
+from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.domain.urls import canonical_url
+from chalicelib.ledger import reports
+from chalicelib.pipeline import status
+from chalicelib.pipeline.intake import Outcome, intake_reports
+from chalicelib.pipeline.receive import Receipt, receive_report
+from chalicelib.pipeline.submit import Drained, submit_tasks
+from chalicelib.pipeline.sweep import sweep
+from chalicelib.pipeline.track import Tracked, track_tasks
+from chalicelib.ports import Rows
+from chalicelib.reports.signature import sign
+from chalicelib.reports.sources import Source
+from chalicelib.reports.sources import parse as parse_sources
+from tests.fake_vendor import FakeVendor
+from tests.memory import MemoryRows
+
+START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+SECRET = "whsec_" + "c2VjcmV0" * 5
+ACCOUNT = "huawei-main"
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "accounts": {ACCOUNT: {"managed_domains": ["example.com", "*.example.com", "*.example.net"]}},
+}
+SOURCES: dict[str, Any] = {
+    "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing"},
+    "queue": {"auth": "none"},
+}
+
+
+class Clock:
+    """Time that moves only when it is told to, or slept through."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+class Crash(BaseException):
+    """The function is killed here. Not an Exception, so that nothing can catch it."""
+
+
+@dataclass
+class Crasher:
+    """Kills the function before or after its n-th call to anything outside."""
+
+    at: int = 0
+    after: bool = False
+    calls: int = 0
+
+    def wrap(self, target: Any) -> Any:
+        return _Crashing(target, self)
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        self.calls += 1
+        ours = self.calls == self.at
+        if ours and not self.after:
+            raise Crash
+        result = function(*args, **kwargs)
+        if ours:
+            raise Crash
+        return result
+
+
+class _Crashing:
+    def __init__(self, target: Any, crasher: Crasher) -> None:
+        self._target, self._crasher = target, crasher
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        return (lambda *a, **k: self._crasher.call(found, a, k)) if callable(found) else found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._crasher.call(self._target, args, kwargs)
+
+
+@dataclass
+class World:
+    """State in the open; each method is one function's run."""
+
+    rows: Rows = field(default_factory=MemoryRows)
+    clock: Clock = field(default_factory=Clock)
+    policy: Policy = field(default_factory=lambda: parse_policy(POLICY))
+    sources: dict[str, Source] = field(default_factory=lambda: parse_sources(SOURCES))
+    queued: list[dict[str, Any]] = field(default_factory=list)
+    kicks: list[str] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    crasher: Crasher = field(default_factory=Crasher)
+    sent: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        self.vendor = FakeVendor(clock=self.clock)
+
+    # --- what the pipeline is given ------------------------------------------------------------------------------
+
+    def tell(self, event: str, /, **fields: object) -> None:
+        json.dumps(fields)  # what is told must be loggable
+        self.told.append((event, fields))
+
+    def kick(self, account: str, *, now: datetime) -> None:
+        self.kicks.append(account)
+
+    def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        for body, attributes in messages:
+            self.sent += 1
+            self.queued.append(
+                {
+                    "messageId": f"m{self.sent}",
+                    "body": body,
+                    "attributes": {"SentTimestamp": str(round(self.clock().timestamp() * 1000))},
+                    "messageAttributes": {n: {"stringValue": v, "dataType": "String"} for n, v in attributes.items()},
+                }
+            )
+
+    # --- functions ---------------------------------------------------------------------------------------------------
+
+    def post(
+        self, document: Any, *, webhook_id: str = "w1", source: str = "desk", secret: str = SECRET,
+        headers: Mapping[str, str] | None = None, at: datetime | None = None,
+    ) -> Receipt:  # fmt: skip
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        now = self.clock()
+        stamp = int((at or now).timestamp())
+        signed = {
+            "Content-Type": "application/json",
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": sign(secret, webhook_id, stamp, body),
+        }
+        crashing = self.crasher.wrap
+        return receive_report(
+            source, headers={**signed, **(headers or {})}, body=body, sources=self.sources, policy=self.policy,
+            rows=crashing(self.rows), queue=crashing(self), tell=self.tell, now=now,
+        )  # fmt: skip
+
+    def queue(self, document: Any, *, source: str = "queue", **attributes: str) -> str:
+        body = document if isinstance(document, str) else json.dumps(document)
+        self.send([(body, {"source": source, **attributes})])
+        return str(self.queued[-1]["messageId"])
+
+    def intake(self, *, limit: int = 10_000) -> Outcome:
+        """Take what is queued; only what succeeds leaves the queue."""
+        batch = self.queued[:limit]
+        outcome = intake_reports(
+            batch, sources=self.sources, policy=self.policy, rows=self.crasher.wrap(self.rows),
+            kick=self.crasher.wrap(self.kick), tell=self.tell, now=self.clock(),
+        )  # fmt: skip
+        gone = {each["messageId"] for each in batch} - set(outcome.failed)
+        self.queued = [each for each in self.queued if each["messageId"] not in gone]
+        return outcome
+
+    def drain(self, *, seconds: float = 140) -> Drained:
+        return submit_tasks(
+            ACCOUNT, vendor=self.crasher.wrap(self.vendor), rows=self.crasher.wrap(self.rows), tell=self.tell,
+            clock=self.clock, sleep=self.clock.sleep, deadline=self.clock() + timedelta(seconds=seconds),
+            workers=self.workers,
+        )  # fmt: skip
+
+    def track(self) -> Tracked:
+        return track_tasks(
+            ACCOUNT, vendor=self.crasher.wrap(self.vendor), rows=self.crasher.wrap(self.rows),
+            kick=self.crasher.wrap(self.kick), tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(seconds=40),
+        )  # fmt: skip
+
+    def sweep(self) -> dict[str, int]:
+        return sweep(
+            self.policy.accounts, rows=self.crasher.wrap(self.rows), kick=self.crasher.wrap(self.kick),
+            tell=self.tell, now=self.clock(),
+        )  # fmt: skip
+
+    def minutes(self, count: int = 1) -> None:
+        """Let that many minutes pass, with everything that runs every minute."""
+        for _ in range(count):
+            self.clock.advance(minutes=1)
+            if self.queued:
+                self.intake()
+            self.sweep()
+            if self.kicks:
+                self.kicks.clear()
+                self.drain()
+            self.track()
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def state(self, url: str) -> str:
+        """The state of a URL at the one account, or ``unknown``."""
+        found = status.of_url(canonical_url(url), rows=self.rows, policy=self.policy, now=self.clock())
+        return found[0].state.value if found else "unknown"
+
+    def states(self, urls: Sequence[str]) -> Counter[str]:
+        return Counter(self.state(url) for url in urls)
+
+    def report_states(self, report_id: str) -> dict[str, str]:
+        report = reports.read(self.rows, report_id)
+        assert report
+        said = status.of_report(report, rows=self.rows, policy=self.policy, now=self.clock())
+        return {each["url"]: each["state"] for each in said}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [fields for event, fields in self.told if event == name]
+
+    def live_bans(self, url: str) -> int:
+        """How many of the vendor's ban tasks of a URL did not fail: more than one is a double (I2)."""
+        return sum(
+            url in task.urls for task in self.vendor.tasks.values()
+            if task.action is Action.BAN and task.state.value != "failed"
+        )  # fmt: skip
+
+    @contextmanager
+    def crash(self, at: int, *, after: bool) -> Iterator[None]:
+        """Kill whatever runs inside at its n-th call outside; what runs later is unharmed."""
+        self.crasher.at, self.crasher.after, self.crasher.calls = at, after, 0
+        try:
+            yield
+        except Crash:
+            pass
+        finally:
+            self.crasher.at = 0
+
+
+def pages(count: int, host: str = "www.example.com") -> list[str]:
+    """That many URLs of ours."""
+    return [f"https://{host}/page/{number}" for number in range(count)]
