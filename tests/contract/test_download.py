@@ -20,6 +20,7 @@ import pytest
 from chalicelib.domain.errors import AnswerUnknown, DownloadExpired, DownloadRefused, EdgebanError, Unavailable
 from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
+from chalicelib.ports import Download, ExportVendor
 from chalicelib.vendors.alibaba import connect
 from chalicelib.vendors.download import BLOCK, DownloadPolicy, ExportDownload, Resolve
 from chalicelib.vendors.download_target import read_target, refused_address
@@ -56,7 +57,7 @@ def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
 
 def export_url(server: AlibabaSimulator) -> str:
     keys = {"access_key": "testid", "secret_key": "testsecret"}
-    client = connect(VendorAccount("a", "alibaba", server.url, keys), clock=lambda: datetime.now(UTC))
+    client: ExportVendor = connect(VendorAccount("a", "alibaba", server.url, keys), clock=lambda: datetime.now(UTC))
     status = client.describe_export(client.create_export("t", time_point(DAY)))
     assert status.complete
     return status.download_url
@@ -64,7 +65,8 @@ def export_url(server: AlibabaSimulator) -> str:
 
 def fetch(server: AlibabaSimulator, url: str = "", **policy: Any) -> bytes:
     given: dict[str, Any] = {"loopback": (server.host,)}
-    return b"".join(ExportDownload(DownloadPolicy(**(given | policy)))(url or export_url(server)))
+    download: Download = ExportDownload(DownloadPolicy(**(given | policy)))
+    return b"".join(download(url or export_url(server)))
 
 
 # --- what is fetched -------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_an_unclosed_quote_costs_one_row_and_not_the_rest_of_the_file() -> None:
 
 
 def test_a_quote_that_closes_far_below_swallows_nothing_in_between() -> None:
-    opening, closing = '2026-01-15 08:30:00,d,"http://a.example/open,1,PR002\r\n', 'x,"y\r\n'
+    opening, closing = '2026-01-15 08:30:00,d,"http://a.example/open,1,PR002\r\n', 'x",y\r\n'
     found = rows(HEADER + opening + ROW * 20 + closing)
     assert [row.line for row in found if isinstance(row, RejectedRow)] == [2, 23]
     assert len(found) == 22
