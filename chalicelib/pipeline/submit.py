@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import (
     AccessRefused,
-    AnswerUnknown,
     ContentRefused,
     QuotaExceeded,
     StaleSubmitter,
@@ -34,6 +32,7 @@ from chalicelib.ledger import chunks, control, tasks
 from chalicelib.ledger.chunks import Chunk, Work
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.adopt import adopt
+from chalicelib.pipeline.calls import Calls
 from chalicelib.pipeline.outcomes import give_up, split, urls_of
 from chalicelib.ports import BanVendor, Rows, Tell
 
@@ -66,14 +65,6 @@ class Drained:
     why: str
     tasks: int = 0
     urls: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Called:
-    """One call of the vendor: its error, or none."""
-
-    task: Task
-    error: VendorError | None
 
 
 def submit_tasks(
@@ -112,7 +103,7 @@ def submit_tasks(
 
 
 class _Drain:
-    """The state of one drain. Everything but the vendor's call itself runs in the calling thread."""
+    """The state of one drain. Everything but the vendor's calls themselves runs in the calling thread."""
 
     def __init__(
         self, account: str, state: control.Control, *, vendor: BanVendor, rows: Rows, tell: Tell,
@@ -138,10 +129,9 @@ class _Drain:
 
     def run(self) -> Drained:
         plans = deque(self._begin())
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            calls: set[Future[_Called]] = set()
+        with Calls(self.vendor, self.rows, self.clock, workers=self.workers, handle=self._handle) as calls:
             while True:
-                calls = self._settle_calls(calls, room=max(1, self.workers) if self.proven else 1)
+                calls.settle(self.workers if self.proven else 1)
                 if self._stopped():
                     break
                 task = self._next(plans)
@@ -150,18 +140,15 @@ class _Drain:
                     if ready is None:
                         continue
                     self.pace.wait()
-                    if self.workers:
-                        calls.add(pool.submit(self._call, *ready))
-                    else:
-                        self._handle(self._call(*ready))
-                elif calls:
-                    calls = self._settle_calls(calls, room=len(calls))
+                    calls.start(*ready)
+                elif calls.under_way:
+                    calls.settle(calls.under_way)
                 elif not self._wait_for_later():
                     more = self._plan() if self.tasks else []
                     if sum(plan.count for plan in more) < self.vendor.limits.urls_per_task:
                         break  # less than a full task has come since: the next kick packs it with what follows
                     plans.extend(more)
-            self._settle_calls(calls, room=1)
+            calls.settle(1)
         return Drained(self.stop or "done", self.tasks, self.urls)
 
     def _begin(self) -> list[Plan]:
@@ -258,31 +245,9 @@ class _Drain:
                 self.stop = "paused"
         return bool(self.stop)
 
-    # --- the vendor -------------------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------------------------
 
-    def _call(self, task: Task, urls: list[str]) -> _Called:
-        """Call the vendor and record its answer: the only part that runs beside others of its kind."""
-        try:
-            vendor_task_id = self.vendor.create_task(task.action, urls, task.ban_days)
-        except VendorError as error:
-            return _Called(task, error)
-        if not tasks.record_processing(self.rows, task, vendor_task_id, now=self.clock()):
-            return _Called(task, AnswerUnknown(f"vendor task {vendor_task_id} is recorded for another task already"))
-        return _Called(task, None)
-
-    def _settle_calls(self, calls: set[Future[_Called]], *, room: int) -> set[Future[_Called]]:
-        """Handle the calls that are done, and wait until fewer than ``room`` are under way."""
-        while True:
-            done = {call for call in calls if call.done()}
-            for call in done:
-                self._handle(call.result())
-            calls = calls - done
-            if not calls or len(calls) < room:
-                return calls
-            wait(calls, return_when=FIRST_COMPLETED)
-
-    def _handle(self, called: _Called) -> None:
-        task, error = called.task, called.error
+    def _handle(self, task: Task, error: VendorError | None) -> None:
         if error is None or isinstance(error, ContentRefused):
             self.proven, self.failures, self.throttles = True, 0, 0
         if error is None:
