@@ -7,7 +7,9 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
-from chalicelib.bootstrap import answered, services
+from chalicelib.bootstrap import services
+from chalicelib.handlers import pipeline, reports, urls
+from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES
 
 app = Chalice(app_name="edgeban", configure_logs=False)
@@ -34,14 +36,14 @@ def request() -> Request:
 @answered
 def receive_report(source: str) -> Response:
     """Verify and record a report, queue its URLs, answer 202."""
-    return services().receive_report(source, request())
+    return reports.receive(services(), source, request())
 
 
 @app.route("/v1/reports/{source}", methods=["GET"])
 @answered
 def read_report(source: str) -> Response:
     """Show the state of each URL of a report; the path's last part is its report_id."""
-    return services().read_report(source, request())
+    return reports.read(services(), source, request())
 
 
 # --- for operators -----------------------------------------------------------------------------------------
@@ -51,14 +53,14 @@ def read_report(source: str) -> Response:
 @answered
 def read_url() -> Response:
     """Explain what is decided about ``?url=``."""
-    return services().read_url(request())
+    return urls.read(services(), request())
 
 
 @app.route("/v1/health", methods=["GET"])
 @answered
 def read_health() -> Response:
     """Say whether the ledger answers, and which version this is."""
-    return services().read_health()
+    return urls.health(services())
 
 
 # --- the pipeline --------------------------------------------------------------------------------------------
@@ -67,22 +69,22 @@ def read_health() -> Response:
 @app.on_sqs_message(queue="reports", name="intake_reports", batch_size=1000, maximum_batching_window_in_seconds=1)
 def intake_reports(event: SQSEvent) -> dict[str, Any]:
     """Turn queued reports into claims and chunks; return the messages to be redelivered."""
-    return services().intake_reports(event.to_dict())
+    return pipeline.intake_reports(services(), event.to_dict())
 
 
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)
 def submit_tasks(event: SQSEvent) -> dict[str, Any]:
     """Pack waiting chunks into ban tasks and submit them to the vendor."""
-    return services().submit_tasks(event.to_dict(), event.context)
+    return pipeline.submit_tasks(services(), event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")
 def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
     """Follow submitted tasks to their end."""
-    return services().track_tasks(event.context)
+    return pipeline.track_tasks(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(_event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and kick what waits."""
-    return services().sweep()
+    return pipeline.sweep(services())

@@ -1,0 +1,1 @@
+"""What the routes and functions in ``app.py`` do: an event in, the pipeline called, an answer out."""

@@ -1,0 +1,66 @@
+"""The functions that queues and schedules start."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.bootstrap import Services, now
+
+SUBMIT_MARGIN = timedelta(seconds=40)
+"""What a drain leaves of its function's time: one vendor call's timeout, its record, and room."""
+
+TRACK_MARGIN = timedelta(seconds=20)
+
+
+def intake_reports(made: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Take a batch of SQS records; answer which are to come again."""
+    from chalicelib.pipeline.intake import intake_reports
+
+    outcome = intake_reports(
+        event["Records"], sources=made.sources, policy=made.policy, rows=made.rows, kick=made.kick, tell=made.tell,
+        now=now(),
+    )  # fmt: skip
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in outcome.failed]}
+
+
+def submit_tasks(made: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Drain the accounts that the batch of kicks names."""
+    from chalicelib.pipeline.submit import submit_tasks
+
+    accounts = dict.fromkeys(json.loads(record["body"])["account"] for record in event["Records"])
+    for account in accounts:
+        submit_tasks(
+            account, vendor=made.vendor(account), rows=made.rows, tell=made.tell, clock=now, sleep=time.sleep,
+            deadline=_deadline(context, SUBMIT_MARGIN),
+        )  # fmt: skip
+    return {"batchItemFailures": []}
+
+
+def track_tasks(made: Services, context: Any) -> dict[str, Any]:
+    """Follow the tasks of every account."""
+    from chalicelib.pipeline.track import track_tasks
+
+    tracked = {
+        account: track_tasks(
+            account, vendor=made.vendor(account), rows=made.rows, kick=made.kick, tell=made.tell, clock=now,
+            sleep=time.sleep, deadline=_deadline(context, TRACK_MARGIN),
+        )
+        for account in made.policy.accounts
+    }  # fmt: skip
+    return {name: {"open": each.open, "why": each.why} for name, each in tracked.items()}
+
+
+def sweep(made: Services) -> dict[str, Any]:
+    """Sweep every account."""
+    from chalicelib.pipeline.sweep import sweep
+
+    return dict(sweep(made.policy.accounts, rows=made.rows, kick=made.kick, tell=made.tell, now=now()))
+
+
+def _deadline(context: Any, margin: timedelta) -> datetime:
+    """When to stop work, so that the function ends by itself."""
+    return now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - margin

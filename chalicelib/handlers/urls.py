@@ -1,0 +1,34 @@
+"""Routes for operators: what is decided about a URL, and whether all is well."""
+
+from __future__ import annotations
+
+from chalice.app import Request, Response
+
+from chalicelib.bootstrap import Services, now
+from chalicelib.domain.errors import InputError, NotFound
+from chalicelib.handlers.http import operator
+from chalicelib.web import answer, query
+
+VERSION = "1.0.0"
+
+
+def read(made: Services, request: Request) -> Response:
+    """Answer ``GET /v1/urls?url=``."""
+    from chalicelib.domain.urls import UnusableUrl, canonical_url
+    from chalicelib.pipeline import status
+
+    operator(made, request, "reader")
+    try:
+        url = canonical_url(query(request, "url"))
+    except UnusableUrl as error:
+        raise InputError(f"url: {error.reason}") from error
+    found = status.of_url(url, rows=made.rows, policy=made.policy, now=now())
+    if not found:
+        raise NotFound("no report of this URL was accepted, or its rows have expired")
+    return answer(200, {"url": url, "accounts": [status.whole(each) for each in found]})
+
+
+def health(made: Services) -> Response:
+    """Answer ``GET /v1/health``."""
+    made.rows.get([("control", "control")])
+    return answer(200, {"status": "ok", "version": VERSION, "stage": made.settings.stage})
