@@ -1,0 +1,104 @@
+"""Calls stay apart far enough for the vendor, and close enough for a backlog (I3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.domain.pacing import SHARE, Pace
+
+START = datetime(2026, 1, 15, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Clock:
+    def __init__(self, *, overslept: float = 0) -> None:
+        self.now = START
+        self.overslept = overslept
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += timedelta(seconds=seconds + self.overslept)
+
+
+def paced(rate: float = 10, *, last: datetime | None = None) -> tuple[Pace, Clock]:
+    clock = Clock()
+    return Pace(rate, clock=clock, sleep=clock.sleep, last=last), clock
+
+
+def most_in_a_second(times: list[datetime]) -> int:
+    return max(sum(start <= each < start + SECOND for each in times) for start in times)
+
+
+@pytest.mark.parametrize("rate", [1, 10, 18, 30])
+def test_a_backlog_uses_at_least_95_percent_of_the_rate_and_never_more_than_all_of_it(rate: int) -> None:
+    pace, _ = paced(rate)
+    times = [pace.wait() for _ in range(rate * 20)]
+
+    used = (len(times) - 1) / (times[-1] - times[0]).total_seconds()
+    assert 0.95 * rate <= used <= rate
+    assert most_in_a_second(times) <= rate
+
+
+def test_the_share_leaves_room_for_jitter_and_pays_what_a_backlog_is_owed() -> None:
+    assert 0.95 <= SHARE < 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=30, max_size=60))
+def test_no_second_holds_more_calls_than_the_rate_however_long_each_takes(delays: list[int]) -> None:
+    pace, clock = paced(10)
+    times = []
+    for milliseconds in delays:
+        times.append(pace.wait())
+        clock.now += timedelta(milliseconds=milliseconds)
+
+    assert most_in_a_second(times) <= 10
+
+
+@pytest.mark.parametrize("overslept", [0.001, 0.01, 0.025])
+def test_waking_late_costs_a_backlog_none_of_its_rate(overslept: float) -> None:
+    clock = Clock(overslept=overslept)
+    pace = Pace(10, clock=clock, sleep=clock.sleep)
+    times = [pace.wait() for _ in range(200)]
+
+    assert 199 / (times[-1] - times[0]).total_seconds() >= 9.5
+    assert most_in_a_second(times) <= 10
+
+
+def test_an_idle_while_is_not_made_up_for_by_a_burst() -> None:
+    pace, clock = paced(10)
+    pace.wait()
+    clock.now += timedelta(minutes=1)
+    times = [pace.wait() for _ in range(11)]
+
+    assert times[1] - times[0] >= timedelta(milliseconds=75)
+    assert most_in_a_second(times) <= 10
+
+
+def test_whoever_follows_keeps_away_from_the_second_of_the_last_call() -> None:
+    pace, _ = paced(10, last=START - timedelta(milliseconds=1))
+
+    assert pace.wait() - START > timedelta(milliseconds=999)
+
+
+def test_whoever_follows_long_after_the_last_call_goes_at_once() -> None:
+    pace, _ = paced(10, last=START - timedelta(minutes=5))
+
+    assert pace.wait() == START
+
+
+def test_a_hold_keeps_all_calls_back_and_never_shortens_the_wait() -> None:
+    pace, _ = paced(10)
+    pace.wait()
+    pace.hold(30)
+    pace.hold(1)
+
+    assert pace.due == START + timedelta(seconds=30)
+    assert pace.wait() == START + timedelta(seconds=30)
