@@ -15,8 +15,8 @@ from typing import Any
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.ledger import KEEP, journal
-from chalicelib.ledger.row import blob, epoch, millis, moment, number, numbers, squeeze, stamp, text, unsqueeze
-from chalicelib.ports import Delete, Insert, Put, Rows, Update, Value
+from chalicelib.ledger.row import blob, epoch, millis, moment, number, numbers, squeeze, stamp, text, texts, unsqueeze
+from chalicelib.ports import Delete, Insert, Put, Row, Rows, Update, Value
 
 LEASE = timedelta(minutes=5)
 """How long intake may take to claim and seal: longer than its function's timeout, so that a lease that has passed
@@ -49,7 +49,17 @@ class Chunk:
     created_at: datetime
     received_at: datetime
     until: datetime
-    """The planned end of the ban."""
+    """The planned end of the ban; of an unban chunk the end of the cool-down."""
+    after: tuple[str, ...] = ()
+    """Chunks whose tasks must have ended before this one is submitted: ban after unban, unban after ban."""
+    renews: tuple[str, ...] = ()
+    """Chunks whose bans this one carries on."""
+    before: tuple[tuple[int, str, str], ...] = ()
+    """For URLs that were claimed before: position, and the chunks that banned and unbanned it. The chain of these is
+    a URL's history."""
+    actor: str = ""
+    reason: str = ""
+    """Who decided and why, where a person did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class Work:
     received_at: datetime
     lease_until: datetime | None = None
     rule: str = ""
+    after: tuple[str, ...] = ()
     then: ChunkState | None = None
     """What an open chunk becomes when it is sealed."""
 
@@ -80,12 +91,16 @@ def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
     """Make the candidates durable, under a lease. First the URLs, then the row that the sweep finds them by."""
     origins = list(dict.fromkeys(chunk.origins))
     position = {origin: index for index, origin in enumerate(origins)}
-    document = {
+    document: dict[str, Any] = {
         "urls": chunk.urls,
         "keys": chunk.keys,
         "origins": [[o.report, o.source, o.reporter, o.category, o.note] for o in origins],
         "origin": [position[o] for o in chunk.origins] if len(origins) > 1 else [],
     }
+    if chunk.before:
+        document["before"] = chunk.before
+    if chunk.renews:
+        document["renews"] = chunk.renews
     rows.write(
         [
             Put(
@@ -96,6 +111,8 @@ def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
                     "action": chunk.action.value,
                     "ban_days": chunk.ban_days,
                     "rule": chunk.rule,
+                    "actor": chunk.actor,
+                    "reason": chunk.reason,
                     "body": squeeze(document),
                     "created_at": millis(chunk.created_at),
                     "received_at": millis(chunk.received_at),
@@ -117,6 +134,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
                     "action": chunk.action.value,
                     "ban_days": chunk.ban_days,
                     "rule": chunk.rule,
+                    "after": list(chunk.after),
                     "count": len(chunk.urls),
                     "received_at": millis(chunk.received_at),
                     "lease_until": millis(now + LEASE),
@@ -164,6 +182,10 @@ def _chunk(row: Mapping[str, Value]) -> Chunk:
         created_at=created_at,
         received_at=received_at,
         until=until,
+        renews=tuple(document.get("renews", ())),
+        before=tuple((position, ban, unban) for position, ban, unban in document.get("before", ())),
+        actor=text(row, "actor"),
+        reason=text(row, "reason"),
     )
 
 
@@ -195,5 +217,17 @@ def _work(row: Mapping[str, Value]) -> Work:
         received_at=received_at,
         lease_until=moment(row, "lease_until"),
         rule=text(row, "rule"),
+        after=texts(row, "after"),
         then=ChunkState(text(row, "then")) if row.get("then") else None,
     )
+
+
+def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
+    """Take URLs out of what waits or is held, before any task has them. Only the account's submitter may."""
+    lost = sorted({*work.lost, *positions})
+    key = (f"account#{work.account}", f"chunk#{work.chunk}")
+    same: Row = {"state": work.state.value}
+    if {*range(work.next, work.count)} <= {*lost}:
+        rows.write([Delete(key, expect=same)])
+    else:
+        rows.write([Update(key, set={"lost": list(lost)}, expect=same)])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from chalicelib.domain.model import UrlState
 from chalicelib.ledger import KEEP
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import epoch, number, text
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
-READ = ("chunk", "until", "outcome", "cool_until", "report")
+READ = ("chunk", "until", "outcome", "cool_until", "report", "unban")
 """What deciding about a reported URL needs of its claim."""
 
 
@@ -32,6 +33,8 @@ class Claim:
     url: str = ""
     account: str = ""
     reason: str = ""
+    unban: str = ""
+    """The chunk that unbans the URL, or did."""
 
     def ended(self, now: datetime) -> bool:
         """Whether a new report of the URL needs a new ban."""
@@ -43,15 +46,6 @@ class Claim:
 
 
 ENDED = frozenset({UrlState.REJECTED, UrlState.FAILED, UrlState.UNBANNED})
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A URL that a chunk wants to claim."""
-
-    key: str
-    url: str
-    report: str
 
 
 def key_of(url_key: str) -> Key:
@@ -70,6 +64,7 @@ def _claim(row: Mapping[str, Value]) -> Claim:
         url=text(row, "url"),
         account=text(row, "account"),
         reason=text(row, "reason"),
+        unban=text(row, "unban"),
     )
 
 
@@ -79,64 +74,89 @@ def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bo
     return {pk[4:]: _claim(row) for (pk, _), row in found.items()}
 
 
-def claim(
-    rows: Rows,
-    candidates: Sequence[Candidate],
-    known: Mapping[str, Claim],
-    *,
-    chunk: str,
-    account: str,
-    until: datetime,
-    now: datetime,
-) -> set[str]:
-    """Claim each candidate for ``chunk`` by one conditional write; return the keys that are the chunk's now.
+def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime) -> set[str]:
+    """Claim each URL of a chunk by one conditional write; return the keys that are the chunk's now.
 
-    ``known`` is what a read showed. Safe to repeat: a URL that is the chunk's already counts as won, so that a
-    crash between any two of these writes is healed by claiming again for the same chunk.
+    ``known`` is what a read showed. A claim whose ban has ended is taken over, and one of a chunk that this one
+    renews. Safe to repeat: a URL that is the chunk's already counts as won, so that a crash between any two of these
+    writes is healed by claiming again for the same chunk.
     """
-    won = {each.key for each in candidates if each.key in known and known[each.key].chunk == chunk}
+    won: set[str] = set()
     writes: list[tuple[str, Insert | Update]] = []
-    for each in candidates:
-        old = known.get(each.key)
-        if each.key in won or (old and not old.ended(now)):
-            continue
-        row = _row(each, chunk=chunk, account=account, until=until)
+    for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
+        old = known.get(key)
         if old is None:
-            writes.append((each.key, Insert({"pk": f"url#{each.key}", "sk": "claim", **row})))
-        else:
-            unchanged: dict[str, Value] = {"chunk": old.chunk, "outcome": old.outcome or None}
-            writes.append(
-                (
-                    each.key,
-                    Update(key_of(each.key), set=row, expect=unchanged, remove=("outcome", "reason", "cool_until")),
-                )
-            )
+            writes.append((key, Insert({"pk": f"url#{key}", "sk": "claim", **_row(chunk, url, origin.report)})))
+        elif old.chunk == chunk.id:
+            won.add(key)
+        elif old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
+            unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
+            row = _row(chunk, url, origin.report)
+            writes.append((key, Update(key_of(key), set=row, expect=unchanged, remove=OVERRIDES)))
+    return won | _write(rows, writes, lambda claim: claim.chunk == chunk.id)
+
+
+def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime) -> set[str]:
+    """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
+
+    From here on the operator's word stands: reports are suppressed until the cool-down ends, which is the chunk's
+    ``until``. Safe to repeat, as ``claim`` is.
+    """
+    won: set[str] = set()
+    writes: list[tuple[str, Insert | Update]] = []
+    change: Row = {
+        "outcome": UrlState.UNBANNED.value,
+        "unban": chunk.id,
+        "reason": chunk.reason[:300],
+        "cool_until": epoch(chunk.until),
+    }
+    for key in chunk.keys:
+        old = known.get(key)
+        if old is None or old.unban == chunk.id:
+            won |= {key} if old else set()
+        elif not old.ended(now):
+            writes.append((key, Update(key_of(key), set=change, expect={"chunk": old.chunk, "outcome": None})))
+    return won | _write(rows, writes, lambda claim: claim.unban == chunk.id)
+
+
+OVERRIDES = ("outcome", "reason", "cool_until", "unban")
+"""Attributes that a new claim of the URL begins without."""
+
+
+def _write(rows: Rows, writes: list[tuple[str, Insert | Update]], ours: Callable[[Claim], bool]) -> set[str]:
     failed = rows.write([write for _, write in writes])
-    won |= {key for index, (key, _) in enumerate(writes) if index not in failed}
+    won = {key for index, (key, _) in enumerate(writes) if index not in failed}
     if failed:  # somebody was quicker, or it was ourselves before a crash
         seen = read(rows, [writes[index][0] for index in failed], consistent=True)
-        won |= {key for key, found in seen.items() if found.chunk == chunk}
+        won |= {key for key, claim in seen.items() if ours(claim)}
     return won
 
 
-def _row(candidate: Candidate, *, chunk: str, account: str, until: datetime) -> dict[str, Value]:
+def _row(chunk: Chunk, url: str, report: str) -> dict[str, Value]:
     return {
-        "url": candidate.url,
-        "account": account,
-        "chunk": chunk,
-        "report": candidate.report,
-        "until": epoch(until),
-        "expires_at": epoch(until + KEEP),
+        "url": url,
+        "account": chunk.account,
+        "chunk": chunk.id,
+        "report": report,
+        "until": epoch(chunk.until),
+        "expires_at": epoch(chunk.until + KEEP),
     }
 
 
-def end(
-    rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str, cool_down: timedelta | None = None,
-    now: datetime,
-) -> None:  # fmt: skip
-    """Record that URLs ended otherwise than their task, where they are still the chunk's."""
-    change: dict[str, Value] = {"outcome": outcome.value, "reason": reason[:300]}
-    if cool_down is not None:
-        change["cool_until"] = epoch(now + cool_down)
-    expect: Row = {"chunk": chunk}
-    rows.write([Update(key_of(key), set=change, expect=expect) for key in keys])
+def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str) -> None:
+    """Record that URLs ended otherwise than by their task, where they are still the chunk's."""
+    change: Row = {"outcome": outcome.value, "reason": reason[:300]}
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
+
+
+def keep_banned(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str) -> None:
+    """Record that an unban chunk's URLs could not be unbanned: the bans are in force still."""
+    change: Row = {"reason": reason[:300]}
+    remove = ("outcome", "cool_until", "unban")
+    rows.write([Update(key_of(key), set=change, expect={"unban": chunk}, remove=remove) for key in keys])
+
+
+def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
+    """Move the planned end of the bans of a chunk that was held: they begin only now."""
+    change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}) for key in keys])

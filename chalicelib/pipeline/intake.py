@@ -14,13 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ParsedReport, ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.model import Action, ParsedReport, ReportedUrl, Verdict, VerdictKind
 from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, verdict
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, url_key
 from chalicelib.ledger import chunks, claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
-from chalicelib.ledger.claims import Candidate, Claim
+from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline import claiming
 from chalicelib.pipeline.receive import options_of
 from chalicelib.ports import Kick, Rows, Tell
 from chalicelib.reports import format_for, parse
@@ -103,7 +104,7 @@ def intake_reports(
     _record_refusals(rows, refusals, now=now)
     for (account, ban_days, rule), group in fresh.items():
         sealed = 0
-        for part in _parts(group):
+        for part in claiming.parts((each.url, each) for each in group):
             sealed += _claim(part, account, ban_days, rule, known, rows=rows, outcome=outcome, now=now)
         if sealed and not rule:
             kick(account, now=now)
@@ -200,19 +201,6 @@ def _decide(wanted: Wanted, known: Claim | None, policy: Policy, *, now: datetim
     return decided
 
 
-def _parts(group: list[Wanted]) -> Iterable[list[Wanted]]:
-    part: list[Wanted] = []
-    size = 0
-    for each in group:
-        if part and (len(part) == CHUNK_URLS or size + len(each.url) > CHUNK_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += len(each.url)
-    if part:
-        yield part
-
-
 def _claim(
     part: list[Wanted], account: str, ban_days: int, rule: str, known: Mapping[str, Claim], *,
     rows: Rows, outcome: Outcome, now: datetime,
@@ -220,16 +208,15 @@ def _claim(
     """Open a chunk, claim its URLs, seal it; return how many it won."""
     keys = tuple(each.key for each in part)
     origins: dict[tuple[str, str, str], Origin] = {}
+    before = claiming.history(keys, known)
     chunk = Chunk(
         id=chunks.chunk_id(now, keys), account=account, action=Action.BAN, ban_days=ban_days, rule=rule,
         urls=tuple(each.url for each in part), keys=keys, origins=tuple(_origin(each, origins) for each in part),
         created_at=now, received_at=min(each.delivery.received_at for each in part),
-        until=now + timedelta(days=ban_days),
+        until=now + timedelta(days=ban_days), before=before,
+        after=tuple(dict.fromkeys(unban for _, _, unban in before if unban)),
     )  # fmt: skip
-    chunks.open_chunk(rows, chunk, held=bool(rule), now=now)
-    candidates = [Candidate(each.key, each.url, each.delivery.report_id) for each in part]
-    won = claims.claim(rows, candidates, known, chunk=chunk.id, account=account, until=chunk.until, now=now)
-    chunks.seal(rows, chunk, won, held=bool(rule))
+    won = claiming.begin(rows, chunk, known, held=bool(rule), now=now)
     lost = len(part) - len(won)
     if lost:  # another intake was quicker since our read
         kind = VerdictKind.HOLD if rule else VerdictKind.BAN
@@ -249,25 +236,6 @@ def _origin(wanted: Wanted, origins: dict[tuple[str, str, str], Origin]) -> Orig
             delivery.report_id, delivery.source.name, reported.reporter, category, reported.note
         )
     return found
-
-
-def finish_chunk(work: chunks.Work, *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> None:
-    """Finish an open chunk whose intake died: claim again for the same chunk, and seal it."""
-    chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
-    if chunk is None:
-        tell("chunk_without_urls", chunk_id=work.chunk, account=work.account)
-        return
-    candidates = [
-        Candidate(key, url, origin.report)
-        for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True)
-    ]
-    known = claims.read(rows, chunk.keys, consistent=True)
-    won = claims.claim(rows, candidates, known, chunk=chunk.id, account=chunk.account, until=chunk.until, now=now)
-    held = work.then is not None and work.then.value == "held"
-    if chunks.seal(rows, chunk, won, held=held):
-        tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
-    if won and not held:
-        kick(chunk.account, now=now)
 
 
 def _record_refusals(rows: Rows, refusals: list[tuple[Delivery, Refusal]], *, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from chalicelib.domain.model import TaskState, UrlState
+from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice, halve
 from chalicelib.ledger import claims, tasks
 from chalicelib.ledger.chunks import Chunk
@@ -45,5 +45,8 @@ def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of:
     for each in task.slices:
         chunk = chunk_of(each.chunk)
         keys = [chunk.keys[position] for position in each.positions()]
-        claims.end(rows, keys, chunk=chunk.id, outcome=outcome, reason=reason, now=now)
+        if task.action is Action.UNBAN:
+            claims.keep_banned(rows, keys, chunk=chunk.id, reason=f"the unban failed: {reason}")
+        else:
+            claims.end(rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
     return tasks.finish(rows, task, TaskState.FAILED, reason=reason, now=now)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from chalicelib.domain.model import ChunkState, TaskState
 from chalicelib.ledger import chunks, control, tasks
-from chalicelib.pipeline.intake import finish_chunk
+from chalicelib.pipeline import claiming
 from chalicelib.pipeline.submit import SETTLE
 from chalicelib.ports import Kick, Rows, Tell
 
@@ -17,9 +17,10 @@ def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: d
     waiting: dict[str, int] = {}
     for account in accounts:
         found = chunks.work(rows, account)
+        finished = False
         for work in found:
             if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
-                finish_chunk(work, rows=rows, kick=kick, tell=tell, now=now)
+                finished |= claiming.finish(rows, work, tell=tell, now=now)
         ready = [work for work in found if work.state is ChunkState.WAITING]
         unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
         due = [
@@ -35,6 +36,6 @@ def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: d
             chunks_held=sum(work.state is ChunkState.HELD for work in found),
             oldest_waiting=(now - oldest).total_seconds(),
         )  # fmt: skip
-        if (ready or due) and not control.paused(rows, account):
+        if (ready or due or finished) and not control.paused(rows, account):
             kick(account, now=now)
     return waiting

@@ -1,0 +1,64 @@
+"""Make a chunk: open it, claim its URLs, seal it with those it won. The one way into the ledger for a ban or unban.
+
+Whoever decides, an intake, an operator, a renewal, comes through here, so that a crash at any step of any of them is
+healed in one way: the sweep calls ``finish`` on an open chunk whose lease has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
+from chalicelib.ledger import chunks, claims
+from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.claims import Claim
+from chalicelib.ports import Rows, Tell
+
+T = TypeVar("T")
+
+
+def parts(urls: Iterable[tuple[str, T]]) -> Iterable[list[T]]:
+    """Cut into lists that fit a chunk; each item comes with its URL."""
+    part: list[T] = []
+    size = 0
+    for url, each in urls:
+        if part and (len(part) == CHUNK_URLS or size + len(url) > CHUNK_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += len(url)
+    if part:
+        yield part
+
+
+def history(keys: Sequence[str], known: Mapping[str, Claim]) -> tuple[tuple[int, str, str], ...]:
+    """What a new chunk remembers of its URLs' earlier claims (``Chunk.before``)."""
+    return tuple((position, known[key].chunk, known[key].unban) for position, key in enumerate(keys) if known.get(key))
+
+
+def begin(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, held: bool = False, now: datetime) -> set[str]:
+    """Open, claim, seal; return the keys that the chunk won."""
+    chunks.open_chunk(rows, chunk, held=held, now=now)
+    return _claim(rows, chunk, known, held=held, now=now)
+
+
+def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
+    """Finish an open chunk whose maker died: claim again for the same chunk, and seal it. Whether something waits."""
+    chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
+    if chunk is None:
+        tell("chunk_without_urls", chunk_id=work.chunk, account=work.account)
+        return False
+    known = claims.read(rows, chunk.keys, consistent=True)
+    held = work.then is ChunkState.HELD
+    won = _claim(rows, chunk, known, held=held, now=now)
+    tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
+    return bool(won) and not held
+
+
+def _claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, held: bool, now: datetime) -> set[str]:
+    take = claims.unban if chunk.action is Action.UNBAN else claims.claim
+    won = take(rows, chunk, known, now=now)
+    chunks.seal(rows, chunk, won, held=held)
+    return won
