@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.domain.model import Action
@@ -93,6 +94,30 @@ class _Crashing:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._crasher.call(self._target, args, kwargs)
+
+
+class Meanwhile:
+    """Lets something else happen around the first call of one method of ``target``, as another function would."""
+
+    def __init__(self, target: Any, method: str, happens: Callable[[], object], *, before: bool = False) -> None:
+        self._target, self._method, self._happens, self._before = target, method, happens, before
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        return partial(self._around, found) if name == self._method else found
+
+    def _around(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        happens, self._happens = self._happens, _nothing
+        if self._before:
+            happens()
+            return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        happens()
+        return result
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
