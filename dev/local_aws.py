@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -205,12 +206,13 @@ class LocalAws:
 
     def stop(self) -> None:
         """End MiniStack, its workers and their files."""
-        if self._supervisor is None:
-            return
-        assert self._supervisor.stdin is not None
-        self._supervisor.stdin.close()
-        self._supervisor.wait(timeout=60)
-        self._supervisor = None
+        if self._supervisor is not None:
+            assert self._supervisor.stdin is not None
+            self._supervisor.stdin.close()
+            self._supervisor.wait(timeout=60)
+            self._supervisor = None
+        if self._directory != Path():
+            shutil.rmtree(self._directory, ignore_errors=True)  # still there if the supervisor never started
 
     # --- deployment ------------------------------------------------------------------------------------------
 
