@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,7 +117,7 @@ def split_refusals(refusals: list[list[str]]) -> list[list[list[str]]]:
     parts: list[list[list[str]]] = []
     size = PART_BYTES
     for each in refusals:
-        length = sum(len(text) for text in each)
+        length = len(json.dumps(each, ensure_ascii=False).encode())  # a refused URL may hold anything
         size += length
         if size > PART_BYTES or len(parts[-1]) >= PART_URLS:
             parts.append([])
@@ -165,7 +166,7 @@ def read(rows: Rows, report: str) -> Report | None:
         body_sha256=text(head, "body_sha256"),
         received_at=received_at,
         urls=tuple(urls),
-        refusals=tuple(refusals),
+        refusals=tuple(dict.fromkeys(refusals)),  # a report that was sent twice was decided about twice
         correlation_id=text(head, "correlation_id"),
         test=bool(number(head, "test")),
     )
