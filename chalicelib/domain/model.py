@@ -35,6 +35,7 @@ class ChunkState(StrEnum):
     OPEN = "open"  # its URLs are being claimed, under a lease
     WAITING = "waiting"  # sealed: the submitter may pack it
     HELD = "held"  # sealed: a person decides
+    REFUSED = "refused"  # a person refused it: its URLs are about to end
 
 
 class UrlState(StrEnum):

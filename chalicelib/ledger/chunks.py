@@ -60,6 +60,13 @@ class Chunk:
     actor: str = ""
     reason: str = ""
     """Who decided and why, where a person did."""
+    renew_at: datetime | None = None
+    """When the bans are to be renewed, if they are planned to outlive what the vendor grants."""
+
+    @property
+    def expires_at(self) -> int:
+        """When the chunk's rows may go, in epoch seconds: a renewal carries the rest of a longer ban."""
+        return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,10 @@ class Work:
     lease_until: datetime | None = None
     rule: str = ""
     after: tuple[str, ...] = ()
+    approved_by: str = ""
+    """Who approved a hold that needs a second approval."""
+    refused: str = ""
+    """Who refused a hold, and why."""
     then: ChunkState | None = None
     """What an open chunk becomes when it is sealed."""
 
@@ -117,10 +128,11 @@ def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
                     "created_at": millis(chunk.created_at),
                     "received_at": millis(chunk.received_at),
                     "until": millis(chunk.until),
-                    "expires_at": epoch(chunk.until + KEEP),
+                    "expires_at": chunk.expires_at,
                 }
             ),
             Put(journal.entry("chunk", chunk.id, now=now)),
+            *([Put(renewal(chunk, chunk.renew_at))] if chunk.renew_at else []),
         ]
     )
     rows.write(
@@ -142,6 +154,16 @@ def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
             )
         ]
     )
+
+
+def renewal(chunk: Chunk, at: datetime) -> Row:
+    """Make the row by which the renewal finds a chunk when its bans are about to lapse."""
+    return {
+        "pk": f"renewals#{chunk.account}",
+        "sk": f"{stamp(at)}#{chunk.id}",
+        "chunk": chunk.id,
+        "expires_at": chunk.expires_at,
+    }
 
 
 def seal(rows: Rows, chunk: Chunk, won: set[str], *, held: bool) -> bool:
@@ -218,6 +240,8 @@ def _work(row: Mapping[str, Value]) -> Work:
         lease_until=moment(row, "lease_until"),
         rule=text(row, "rule"),
         after=texts(row, "after"),
+        approved_by=text(row, "approved_by"),
+        refused=text(row, "refused"),
         then=ChunkState(text(row, "then")) if row.get("then") else None,
     )
 

@@ -109,6 +109,7 @@ def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime
         "unban": chunk.id,
         "reason": chunk.reason[:300],
         "cool_until": epoch(chunk.until),
+        "expires_at": epoch(chunk.until + KEEP),
     }
     for key in chunk.keys:
         old = known.get(key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.domain.model import Action, ChunkState, TaskState, UrlState
+from chalicelib.domain.model import ChunkState, TaskState, UrlState
 from chalicelib.domain.policy import Policy, accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import chunks, claims, tasks
@@ -60,7 +60,7 @@ class Explainer:
     def claims(self, found: Iterable[Claim]) -> list[UrlStatus]:
         """Explain claims."""
         wanted = list(found)
-        self._read({each.chunk for each in wanted})
+        self._read({name for each in wanted for name in (each.chunk, each.unban) if name})
         return [self._explain(each) for each in wanted]
 
     def _read(self, ids: set[str]) -> None:
@@ -92,7 +92,7 @@ class Explainer:
             return UrlStatus(claim.url, claim.account, state, claim.reason, report=claim.report, chunk=claim.chunk)
         position = self._positions[claim.chunk].get(claim.key, -1)
         carried = self._carried(claim.chunk, position)
-        state, reason = self._state(claim, carried)
+        state, reason = self._unbanned(claim) if claim.unban else self._state(claim, carried)
         origin = chunk.origins[position]
         return UrlStatus(
             url=chunk.urls[position], account=chunk.account, state=state, reason=reason, rule=chunk.rule,
@@ -112,6 +112,13 @@ class Explainer:
                 waiting += [self._tasks[child] for child in task.children if child in self._tasks]
         return carried
 
+    def _unbanned(self, claim: Claim) -> tuple[UrlState, str]:
+        chunk = self._chunks.get(claim.unban)
+        carried = self._carried(claim.unban, self._positions[claim.unban].get(claim.key, -1)) if chunk else []
+        if chunk and not (carried and carried[-1].state is TaskState.SUCCEEDED):
+            return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
+        return UrlState.UNBANNED, claim.reason
+
     def _state(self, claim: Claim, carried: list[Task]) -> tuple[UrlState, str]:
         if claim.outcome:
             return UrlState(claim.outcome), claim.reason
@@ -123,9 +130,7 @@ class Explainer:
         last = carried[-1]
         if last.state is not TaskState.SUCCEEDED:
             return OF_TASK[last.state], last.reason
-        if last.action is Action.UNBAN:
-            return UrlState.UNBANNED, ""
-        return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), ""
+        return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
 
 
 def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:

@@ -31,6 +31,7 @@ from chalicelib.domain.packing import Plan, Waiting, pack
 from chalicelib.ledger import chunks, control, tasks
 from chalicelib.ledger.chunks import Chunk, Work
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline import order
 from chalicelib.pipeline.adopt import adopt
 from chalicelib.pipeline.calls import Calls
 from chalicelib.pipeline.outcomes import give_up, split, urls_of
@@ -154,7 +155,7 @@ class _Drain:
     def _begin(self) -> list[Plan]:
         """Take up what earlier drains left: tasks that are recorded and perhaps at the vendor, then what waits."""
         unsent = [task for task in tasks.live(self.rows, self.account) if task.state is TaskState.SUBMITTING]
-        waiting = {work.chunk: work for work in chunks.work(self.rows, self.account, limit=WORK_AT_ONCE)}
+        waiting = self._waiting()
         for task in unsent:  # a crash may have kept its slices from being taken off the waiting chunks
             behind = {
                 each.chunk: waiting[each.chunk].count
@@ -171,12 +172,22 @@ class _Drain:
                 self.due.append(task)
         return self._plan()
 
+    def _waiting(self) -> dict[str, Work]:
+        return {each.chunk: each for each in chunks.work(self.rows, self.account, limit=WORK_AT_ONCE)}
+
     def _plan(self) -> list[Plan]:
-        found = chunks.work(self.rows, self.account, limit=WORK_AT_ONCE)
-        ready = [work for work in found if work.state is ChunkState.WAITING]
-        self.work = {work.chunk: work for work in ready}
+        found = self._waiting()
+        later = [each for each in found.values() if each.after and each.state is ChunkState.WAITING]
+        in_turn = {each.chunk for each in later if order.ready(self.rows, each, found)}
+        if later:  # an unban among them may have taken URLs out of the others
+            found = self._waiting()
+        self.work = {
+            each.chunk: each
+            for each in found.values()
+            if each.state is ChunkState.WAITING and (not each.after or each.chunk in in_turn)
+        }
         return pack(
-            (Waiting(w.chunk, w.action, w.ban_days, w.next, w.count, w.lost) for w in ready),
+            (Waiting(w.chunk, w.action, w.ban_days, w.next, w.count, w.lost) for w in self.work.values()),
             limit=self.vendor.limits.urls_per_task,
         )
 

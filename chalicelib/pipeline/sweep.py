@@ -8,6 +8,7 @@ from datetime import datetime
 from chalicelib.domain.model import ChunkState, TaskState
 from chalicelib.ledger import chunks, control, tasks
 from chalicelib.pipeline import claiming
+from chalicelib.pipeline.holds import finish_refusal
 from chalicelib.pipeline.submit import SETTLE
 from chalicelib.ports import Kick, Rows, Tell
 
@@ -21,6 +22,8 @@ def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: d
         for work in found:
             if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
                 finished |= claiming.finish(rows, work, tell=tell, now=now)
+            if work.state is ChunkState.REFUSED:
+                finish_refusal(work, rows=rows)
         ready = [work for work in found if work.state is ChunkState.WAITING]
         unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
         due = [

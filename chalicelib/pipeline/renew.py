@@ -1,0 +1,82 @@
+"""Carry on bans that are planned to outlive what the vendor grants (30 days at the most).
+
+A chunk whose bans lapse soon is followed by one that renews it: the same URLs but for those that were unbanned or
+ended otherwise, through the same claim and the same submitter, which packs renewals into full tasks. A chunk that
+renews takes the claims over one by one, each on the condition that it is still the old chunk's and not unbanned: so an
+unban at the same moment wins or is won over, and never both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from chalicelib.domain.model import Action
+from chalicelib.domain.policy import Policy, plan_for
+from chalicelib.ledger import chunks, claims
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.row import stamp, text
+from chalicelib.pipeline import claiming
+from chalicelib.ports import Delete, Kick, Put, Rows, Tell
+
+AT_ONCE = 50
+"""Due chunks read at a time."""
+
+POSTPONED = timedelta(days=1)
+
+
+def renew_bans(
+    account: str, *, rows: Rows, policy: Policy, kick: Kick, tell: Tell, clock: Callable[[], datetime],
+    deadline: datetime,
+) -> int:  # fmt: skip
+    """Renew what is due at an account; return how many URLs."""
+    renewed = 0
+    while clock() < deadline:
+        now = clock()
+        due = [row for row in rows.query(f"renewals#{account}", limit=AT_ONCE) if text(row, "sk") <= stamp(now)]
+        if not due:
+            break
+        found = chunks.read(rows, [text(row, "chunk") for row in due])
+        for row in due:
+            chunk = found.get(text(row, "chunk"))
+            if chunk:
+                renewed += _renew(chunk, rows=rows, policy=policy, now=now)
+            rows.write([Delete((text(row, "pk"), text(row, "sk")))])
+    if renewed:
+        kick(account, now=clock())
+    tell("bans_renewed", account=account, urls=renewed)
+    return renewed
+
+
+def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
+    if chunks.work_of(rows, chunk.account, chunk.id):  # held, or waiting for a vendor: its bans have not begun
+        rows.write([Put(chunks.renewal(chunk, now + POSTPONED))])
+        return 0
+    days_left = math.ceil((chunk.until - now) / timedelta(days=1))
+    known = claims.read(rows, chunk.keys, consistent=True)
+    kept = [
+        position
+        for position, key in enumerate(chunk.keys)
+        if key in known and known[key].chunk == chunk.id and not known[key].outcome
+    ]
+    if days_left <= 0 or not kept:
+        return 0
+    keys = tuple(chunk.keys[position] for position in kept)
+    ban_days = plan_for(days_left).ban_days
+    following = Chunk(
+        id=chunks.chunk_id(now, keys), account=chunk.account, action=Action.BAN, ban_days=ban_days, rule="renewal",
+        urls=tuple(chunk.urls[position] for position in kept), keys=keys,
+        origins=tuple(chunk.origins[position] for position in kept), created_at=now, received_at=now,
+        until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),
+        renew_at=renew_at(now, ban_days, chunk.until, policy),
+    )  # fmt: skip
+    return len(claiming.begin(rows, following, known, now=now))
+
+
+def renew_at(now: datetime, ban_days: int, until: datetime, policy: Policy) -> datetime | None:
+    """When bans of ``ban_days`` from now are to be renewed; ``None`` if they end as planned."""
+    end = now + timedelta(days=ban_days)
+    if until <= end:
+        return None
+    return max(end - timedelta(hours=policy.renew_before_hours), now + timedelta(hours=1))
