@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
@@ -22,6 +22,9 @@ from chalicelib.ports import BanVendor, Kick, Objects, ReportQueue, Rows
 from chalicelib.reports.sources import Source
 from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import Operator, parse_operators
+
+if TYPE_CHECKING:
+    from chalicelib.pipeline.intake import Fetch
 
 
 def _huawei(account: VendorAccount) -> BanVendor:
@@ -91,6 +94,14 @@ class Services:
         from chalicelib.aws.s3 import Bucket
 
         return Bucket(client("s3"), self.settings.need("bucket"))
+
+    def intake_bodies(self) -> Fetch | None:
+        """What reads the objects that one batch of messages names; ``None`` on a function without an intake bucket."""
+        if not self.settings.intake_bucket:
+            return None
+        from chalicelib.aws.s3 import IntakeBodies
+
+        return IntakeBodies(client("s3"), self.settings.intake_bucket)
 
     @property
     def sources(self) -> dict[str, Source]:

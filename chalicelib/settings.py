@@ -17,6 +17,7 @@ class Settings:
     reports_queue_url: str = ""
     submit_queue_url: str = ""
     bucket: str = ""
+    intake_bucket: str = ""
     sources_secret: str = ""
     operators_secret: str = ""
     vendors_secret: str = ""

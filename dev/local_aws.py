@@ -83,6 +83,7 @@ class Stack:
     api_url: str
     table: str
     bucket: str
+    intake_bucket: str
     reports_queue_url: str
     submit_queue_url: str
     reports_dead_letters_url: str
@@ -237,6 +238,7 @@ class LocalAws:
             api_url=f"{self.url}/restapis/{outputs['RestAPIId']}/api/_user_request_",
             table=outputs["TableName"],
             bucket=outputs["BucketName"],
+            intake_bucket=outputs["IntakeBucketName"],
             reports_queue_url=outputs["ReportsQueueUrl"],
             submit_queue_url=outputs["SubmitQueueUrl"],
             reports_dead_letters_url=outputs["ReportsDeadLettersUrl"],

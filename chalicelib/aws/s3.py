@@ -1,11 +1,25 @@
-"""Write-once objects in the archive bucket: implements ``ports.Objects``."""
+"""Buckets: write-once objects in the archive (``ports.Objects``), and bodies that were put into the intake bucket."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
+from chalicelib.reports.envelope import ObjectReference
+
+MAX_OBJECT: Final = 10 * 1024 * 1024
+"""Bytes of an intake object at the most: as many as a parser takes."""
+
+BATCH_URLS: Final = 200_000
+"""URLs that the objects of one batch may hold by their size, so that taking them fits into one invocation."""
+
+URL_BYTES: Final = 20
+"""Bytes of a URL at the least, as good as."""
+
+URLS_PER_REPORT: Final = 10_000
 
 
 class Bucket:
@@ -46,3 +60,57 @@ class Bucket:
         """See ``Objects.keys``."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
         return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+
+
+class IntakeBodies:
+    """Reads the bodies that one batch of queue messages names: implements ``pipeline.intake.Fetch``.
+
+    Only from our own intake bucket: a message is a stranger's, and must not make us read anything else we could.
+    Made anew for every batch, since it keeps what the batch has taken.
+    """
+
+    def __init__(self, client: Any, bucket: str, *, max_bytes: int = MAX_OBJECT, batch_urls: int = BATCH_URLS) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._max_bytes = max_bytes
+        self._left = batch_urls
+
+    def __call__(self, reference: ObjectReference) -> bytes:
+        """Read an object, in the version that the event names.
+
+        Raises InputError: another bucket, too large, not there, not readable; and TooManyRequests where the batch has
+        had enough. It is the one message that fails then: S3 in trouble must not fail a thousand others beside it.
+        """
+        if reference.bucket != self._bucket:
+            raise InputError(f"the bucket {reference.bucket[:63]!r} is not the intake bucket: nothing is read from it")
+        self._weigh(reference.key, reference.size or 0)
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        version = {"VersionId": reference.version_id} if reference.version_id else {}
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=reference.key, **version)
+            with found["Body"] as stream:
+                if reference.size is None:
+                    self._weigh(reference.key, found["ContentLength"])
+                body: bytes = stream.read(self._max_bytes + 1)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise InputError(f"the object {reference.key[:200]!r} cannot be read: {code}") from error
+        except BotoCoreError as error:
+            raise InputError(f"the object {reference.key[:200]!r} cannot be read: {type(error).__name__}") from error
+        if len(body) > self._max_bytes:
+            raise self._too_large(reference.key)
+        return body
+
+    def _weigh(self, key: str, size: int) -> None:
+        if size > self._max_bytes:
+            raise self._too_large(key)
+        weight = min(URLS_PER_REPORT, size // URL_BYTES)
+        if weight > self._left:
+            raise TooManyRequests(
+                "the batch names more objects than fit into it: this one comes again", retry_after=361
+            )
+        self._left -= weight
+
+    def _too_large(self, key: str) -> TooLarge:
+        return TooLarge(f"the object {key[:200]!r} has more than {self._max_bytes:,} bytes: put it in parts")

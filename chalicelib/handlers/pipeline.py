@@ -22,7 +22,7 @@ def intake_reports(made: Services, event: Mapping[str, Any]) -> dict[str, Any]:
 
     outcome = intake_reports(
         event["Records"], sources=made.sources, policy=made.policy, rows=made.rows, kick=made.kick, tell=made.tell,
-        now=now(),
+        now=now(), fetch=made.intake_bodies(),
     )  # fmt: skip
     return {"batchItemFailures": [{"itemIdentifier": each} for each in outcome.failed]}
 

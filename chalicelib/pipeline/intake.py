@@ -82,7 +82,8 @@ def intake_reports(
     deliveries: list[Delivery] = []
     for record in records:
         try:
-            deliveries.append(read_record(record, sources, fetch=fetch, now=now))
+            delivery = read_record(record, sources, fetch=fetch, now=now)
+            deliveries += [delivery] if delivery else []
         except InputError as error:
             outcome.failed.append(record["messageId"])
             tell("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
@@ -118,15 +119,17 @@ def intake_reports(
 
 def read_record(
     record: Mapping[str, Any], sources: Mapping[str, Source], *, fetch: Fetch | None = None, now: datetime
-) -> Delivery:
-    """Read one SQS record. Raises an InputError if it is no report that a known source may send."""
+) -> Delivery | None:
+    """Read one SQS record; ``None`` if it carries no report by its kind, as S3's test events do.
+
+    Raises an InputError if it is no report that a known source may send.
+    """
     given = {name: str(each.get("stringValue", "")) for name, each in record.get("messageAttributes", {}).items()}
     unwrapped = unwrap(record["body"], given)
+    if unwrapped.nothing:
+        return None
     attributes = unwrapped.attributes or {}
-    name = attributes.get("source", "")
-    source = sources.get(name)
-    if source is None:
-        raise InputError(f"the message attribute source is {name[:60]!r}: name a configured source")
+    source = _source(unwrapped, attributes, sources)
     parsed = [_parse(body, attributes, source, now=now) for body in _bodies(unwrapped, fetch)]
     sent = record.get("attributes", {}).get("SentTimestamp")
     received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
@@ -142,9 +145,23 @@ def read_record(
     )
 
 
+def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:
+    """Find who reports: the attribute says it, else the first part of an object's key (``<source>/…``)."""
+    prefixes = {each.key.partition("/")[0] for each in unwrapped.objects}
+    names = {attributes["source"]} if "source" in attributes else prefixes
+    if len(names) > 1:
+        raise InputError("the event of S3 names objects of several sources: let each have an event of its own")
+    name = next(iter(names), "")
+    source = sources.get(name)
+    if source is None:
+        what = (
+            "the first part of the object's key" if prefixes and "source" not in attributes else "the attribute source"
+        )
+        raise InputError(f"{what} is {name[:60]!r}: name a configured source")
+    return source
+
+
 def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
-    if unwrapped.nothing:
-        return []
     if not unwrapped.objects:
         return [unwrapped.body]
     if fetch is None:

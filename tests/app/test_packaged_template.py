@@ -270,6 +270,50 @@ def test_the_archive_is_private_locked_and_kept(resources: dict[str, Resource]) 
     assert rules["WriteOnce"]["Condition"]["Null"] == {"s3:if-none-match": "true"}
 
 
+def test_the_intake_bucket_is_private_encrypted_short_lived_and_announces_itself_to_the_reports_queue(
+    resources: dict[str, Resource],
+) -> None:
+    bucket = resources["Intake"]["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    retention = resources["ReportsQueue"]["Properties"]["MessageRetentionPeriod"]
+    assert rule["ExpirationInDays"] * 86400 > resources["ReportsDeadLetters"]["Properties"]["MessageRetentionPeriod"]
+    assert rule["ExpirationInDays"] * 86400 > retention
+    (announced,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
+    assert announced["Queue"] == {"Fn::GetAtt": ["ReportsQueue", "Arn"]}
+    assert "ReportsQueueRules" in resources["Intake"]["DependsOn"]  # S3 asks the queue when it is told of it
+    policy = resources["ReportsQueueRules"]["Properties"]["PolicyDocument"]["Statement"]
+    rules = {rule["Sid"]: rule for rule in policy}
+    assert rules["IntakeNotifications"]["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    }
+    assert rules["TlsOnly"]["Effect"] == "Deny"
+
+
+def test_only_intake_reads_the_intake_bucket(resources: dict[str, Resource]) -> None:
+    allowed = {
+        (role, action)
+        for role, each in of_type(resources, "AWS::IAM::Role").items()
+        for policy in each["Policies"]
+        for rule in policy["PolicyDocument"]["Statement"]
+        for action in rule["Action"]
+        if "${Intake.Arn}" in json.dumps(rule["Resource"])
+    }
+    assert allowed == {("IntakeReportsRole", "s3:GetObject"), ("IntakeReportsRole", "s3:GetObjectVersion")}
+
+
+def test_every_queue_is_spoken_to_over_tls_only(resources: dict[str, Resource]) -> None:
+    covered = {
+        queue["Ref"]
+        for each in of_type(resources, "AWS::SQS::QueuePolicy").values()
+        for queue in each["Queues"]
+        if any(rule["Sid"] == "TlsOnly" for rule in each["PolicyDocument"]["Statement"])
+    }
+    assert covered == set(of_type(resources, "AWS::SQS::Queue"))
+
+
 def test_the_gateway_answers_in_our_own_shape(resources: dict[str, Resource]) -> None:
     answers = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
     assert {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "MISSING_AUTHENTICATION_TOKEN"} <= answers.keys()
