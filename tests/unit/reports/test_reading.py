@@ -66,6 +66,10 @@ def test_rows_keep_line_breaks_in_quotes_and_odd_separators_in_values() -> None:
     ]
 
 
+def test_rows_may_end_with_a_carriage_return_alone() -> None:
+    assert [row for _, row in read_rows("a,b\rc,d\r")] == [["a", "b"], ["c", "d"]]
+
+
 def test_a_quotation_mark_that_is_never_closed_does_not_swallow_the_rest() -> None:
     with pytest.raises(UnreadableReport, match="is not CSV"):
         list(read_rows('a,"b\nc,d\ne,f\n'))
