@@ -10,7 +10,7 @@ CHUNK_URLS = 1_000
 """URLs in a chunk at the most: a chunk never needs more than one ban task."""
 
 CHUNK_BYTES = 256 * 1024
-"""Bytes of URLs in a chunk at the most, so that its compressed row stays below DynamoDB's 400 KB an item."""
+"""Bytes of URLs and of what is said of them in a chunk at the most: its compressed row stays below 400 KB."""
 
 
 class Action(StrEnum):

@@ -6,31 +6,44 @@ healed in one way: the sweep calls ``finish`` on an open chunk whose lease has p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
 from chalicelib.ledger import chunks, claims
-from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.chunks import Chunk, Origin, Work
 from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows, Tell
 
 T = TypeVar("T")
 
 
-def parts(urls: Iterable[tuple[str, T]]) -> Iterable[list[T]]:
-    """Cut into lists that fit a chunk; each item comes with its URL."""
+def parts(urls: Iterable[tuple[str, T]], *, origin_of: Callable[[T], Origin] | None = None) -> Iterable[list[T]]:
+    """Cut into lists that fit a chunk; each item comes with its URL.
+
+    ``origin_of`` tells what the chunk keeps beside the URL, once for all URLs that share it.
+    """
     part: list[T] = []
+    told: set[Origin] = set()
     size = 0
     for url, each in urls:
-        if part and (len(part) == CHUNK_URLS or size + len(url) > CHUNK_BYTES):
+        origin = origin_of(each) if origin_of else None
+        more = len(url) + (_size(origin) if origin and origin not in told else 0)
+        if part and (len(part) == CHUNK_URLS or size + more > CHUNK_BYTES):
             yield part
-            part, size = [], 0
+            part, size, told = [], 0, set()
+            more = len(url) + (_size(origin) if origin else 0)
         part.append(each)
-        size += len(url)
+        size += more
+        if origin:
+            told.add(origin)
     if part:
         yield part
+
+
+def _size(origin: Origin) -> int:
+    return len(f"{origin.report}{origin.source}{origin.reporter}{origin.category}{origin.note}".encode())
 
 
 def history(keys: Sequence[str], known: Mapping[str, Claim]) -> tuple[tuple[int, str, str], ...]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chalicelib.domain.errors import InputError
@@ -27,6 +28,8 @@ from chalicelib.ports import Kick, Rows, Tell
 from chalicelib.reports import format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
 from chalicelib.reports.sources import Source
+
+TEST = Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
 
 Fetch = Callable[[ObjectReference], bytes]
 """Read an object that a message names. Raises InputError if it is not one of ours to read."""
@@ -105,8 +108,10 @@ def intake_reports(
     _record_refusals(rows, refusals, now=now)
     for (account, ban_days, rule), group in fresh.items():
         sealed = 0
-        for part in claiming.parts((each.url, each) for each in group):
-            sealed += _claim(part, account, ban_days, rule, known, rows=rows, outcome=outcome, now=now)
+        origin_of = partial(_origin, made={})
+        for part in claiming.parts(((each.url, each) for each in group), origin_of=origin_of):
+            origins = tuple(map(origin_of, part))
+            sealed += _claim(part, origins, account, ban_days, rule, known=known, rows=rows, outcome=outcome, now=now)
         if sealed and not rule:
             kick(account, now=now)
     oldest = min((delivery.received_at for delivery in deliveries), default=now)
@@ -138,7 +143,7 @@ def read_record(
         message_id=record["messageId"],
         report_id=ours or reports.report_id(source.name, record["messageId"]),
         source=source,
-        received_at=datetime.fromisoformat(given["received_at"]) if ours else received_at,
+        received_at=_received_at(given) if ours else received_at,
         urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
         test=any(each.test for each in parsed),
         recorded=bool(ours),
@@ -159,6 +164,17 @@ def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mappin
         )
         raise InputError(f"{what} is {name[:60]!r}: name a configured source")
     return source
+
+
+def _received_at(attributes: Mapping[str, str]) -> datetime:
+    received_at: datetime | None
+    try:
+        received_at = datetime.fromisoformat(attributes.get("received_at", ""))
+    except ValueError:
+        received_at = None
+    if received_at is None or received_at.tzinfo is None:
+        raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
+    return received_at
 
 
 def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
@@ -190,7 +206,7 @@ def sort_out(
                 verdicts[VerdictKind.REJECTED.value] += 1
                 refusals.append((delivery, Refusal(reported.url[:200], "rejected", "unusable_url", error.reason)))
                 continue
-            again = seen.get(url)
+            again = None if delivery.test else seen.get(url)  # a test takes nothing from a real report
             if again is not None:
                 for each in again:
                     each.others.append(delivery)
@@ -200,6 +216,10 @@ def sort_out(
                 verdicts[VerdictKind.REJECTED.value] += 1
                 refusals.append((delivery, Refusal(url, NOT_MANAGED.kind.value, NOT_MANAGED.rule, NOT_MANAGED.reason)))
                 continue
+            if delivery.test:
+                verdicts[TEST.kind.value] += len(accounts)
+                refusals += [(delivery, Refusal(url, TEST.kind.value, TEST.rule, TEST.reason, on)) for on in accounts]
+                continue
             seen[url] = [Wanted(url_key(account, url), url, account, reported, delivery) for account in accounts]
             wanted.update((each.key, each) for each in seen[url])
     return wanted, refusals
@@ -207,8 +227,6 @@ def sort_out(
 
 def _decide(wanted: Wanted, known: Claim | None, policy: Policy, *, now: datetime) -> Verdict:
     source, reported = wanted.delivery.source, wanted.reported
-    if wanted.delivery.test:
-        return Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
     decided = verdict(
         wanted.url, reported, policy, live=known is not None and not known.ended(now),
         cooling=known is not None and known.cooling(now),
@@ -219,16 +237,15 @@ def _decide(wanted: Wanted, known: Claim | None, policy: Policy, *, now: datetim
 
 
 def _claim(
-    part: list[Wanted], account: str, ban_days: int, rule: str, known: Mapping[str, Claim], *,
-    rows: Rows, outcome: Outcome, now: datetime,
+    part: list[Wanted], origins: tuple[Origin, ...], account: str, ban_days: int, rule: str, *,
+    known: Mapping[str, Claim], rows: Rows, outcome: Outcome, now: datetime,
 ) -> int:  # fmt: skip
     """Open a chunk, claim its URLs, seal it; return how many it won."""
     keys = tuple(each.key for each in part)
-    origins: dict[tuple[str, str, str], Origin] = {}
     before = claiming.history(keys, known)
     chunk = Chunk(
         id=chunks.chunk_id(now, keys), account=account, action=Action.BAN, ban_days=ban_days, rule=rule,
-        urls=tuple(each.url for each in part), keys=keys, origins=tuple(_origin(each, origins) for each in part),
+        urls=tuple(each.url for each in part), keys=keys, origins=origins,
         created_at=now, received_at=min(each.delivery.received_at for each in part),
         until=now + timedelta(days=ban_days), before=before,
         after=tuple(dict.fromkeys(unban for _, _, unban in before if unban)),
@@ -242,14 +259,14 @@ def _claim(
     return len(won)
 
 
-def _origin(wanted: Wanted, origins: dict[tuple[str, str, str], Origin]) -> Origin:
+def _origin(wanted: Wanted, made: dict[tuple[str, str, str, str], Origin]) -> Origin:
     """The origin of a URL; one object for all URLs that share it, since a report may name thousands."""
     reported, delivery = wanted.reported, wanted.delivery
     category = reported.category or delivery.source.category
-    shared = (delivery.report_id, reported.reporter, category)
-    found = origins.get(shared)
+    said = (delivery.report_id, reported.reporter, category, reported.note)
+    found = made.get(said)
     if found is None:
-        found = origins[shared] = Origin(
+        found = made[said] = Origin(
             delivery.report_id, delivery.source.name, reported.reporter, category, reported.note
         )
     return found
