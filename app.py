@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import pipeline, reports, urls
+from chalicelib.handlers import operators, pipeline, reports, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES
 
@@ -45,6 +45,13 @@ def receive_report_alone(event: dict[str, Any], context: Any) -> Any:
     return app(event, context)
 
 
+@app.route("/v1/reports", methods=["GET"])
+@answered
+def find_reports() -> Response:
+    """Find reports by ``?correlation_id=``."""
+    return reports.find(services(), request())
+
+
 @app.route("/v1/reports/{source}", methods=["GET"])
 @answered
 def read_report(source: str) -> Response:
@@ -60,6 +67,76 @@ def read_report(source: str) -> Response:
 def read_url() -> Response:
     """Explain what is decided about ``?url=``."""
     return urls.read(services(), request())
+
+
+@app.route("/v1/tasks", methods=["GET"])
+@answered
+def list_tasks() -> Response:
+    """List the tasks under way, or those that ended on ``?day=``."""
+    return operators.list_tasks(services(), request())
+
+
+@app.route("/v1/tasks/{task_id}", methods=["GET"])
+@answered
+def read_task(task_id: str) -> Response:
+    """Show a task with its URLs."""
+    return operators.read_task(services(), task_id, request())
+
+
+@app.route("/v1/unbans", methods=["POST"])
+@answered
+def unban() -> Response:
+    """Undo bans by URL, task, report or source."""
+    return operators.unban(services(), request())
+
+
+@app.route("/v1/holds", methods=["GET"])
+@answered
+def list_holds() -> Response:
+    """List what waits for a person."""
+    return operators.list_holds(services(), request())
+
+
+@app.route("/v1/holds/{hold_id}", methods=["GET"])
+@answered
+def read_hold(hold_id: str) -> Response:
+    """Show the URLs of a hold, and who reported them."""
+    return operators.read_hold(services(), hold_id, request())
+
+
+@app.route("/v1/holds/{hold_id}/approve", methods=["POST"])
+@answered
+def approve_hold(hold_id: str) -> Response:
+    """Let the URLs of a hold be banned."""
+    return operators.approve_hold(services(), hold_id, request())
+
+
+@app.route("/v1/holds/{hold_id}/refuse", methods=["POST"])
+@answered
+def refuse_hold(hold_id: str) -> Response:
+    """Reject the URLs of a hold."""
+    return operators.refuse_hold(services(), hold_id, request())
+
+
+@app.route("/v1/pause", methods=["POST"])
+@answered
+def pause() -> Response:
+    """Stop submission, of one account or of all."""
+    return operators.pause(services(), request())
+
+
+@app.route("/v1/resume", methods=["POST"])
+@answered
+def resume() -> Response:
+    """Go on with submission."""
+    return operators.resume(services(), request())
+
+
+@app.route("/v1/audit", methods=["GET"])
+@answered
+def read_audit() -> Response:
+    """Show what an operator did, or what was done about something."""
+    return operators.read_audit(services(), request())
 
 
 @app.route("/v1/health", methods=["GET"])
@@ -91,6 +168,12 @@ def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
-def sweep(_event: CloudWatchEvent) -> dict[str, Any]:
+def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and kick what waits."""
-    return pipeline.sweep(services())
+    return pipeline.sweep(services(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.HOURS), name="renew_bans")
+def renew_bans(event: CloudWatchEvent) -> dict[str, Any]:
+    """Carry on bans that are planned to outlive what the vendor grants."""
+    return pipeline.renew_bans(services(), event.context)

@@ -40,7 +40,10 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "account_swept": [
         ("ChunksWaiting", "chunks_waiting", COUNT), ("TasksSubmitting", "tasks_submitting", COUNT),
         ("ChunksHeld", "chunks_held", COUNT), ("OldestWaiting", "oldest_waiting", SECONDS),
+        ("Paused", "paused", COUNT), ("HoldsOverdue", "holds_overdue", COUNT),
     ],
+    "bans_renewed": [("UrlsRenewed", "urls", COUNT)],
+    "unban_carried_out": [("UrlsUnbanned", "urls", COUNT)],
     "chunk_finished": [("ChunksHealed", "1", COUNT)],
     "configuration_refused": [("ConfigurationRefused", "1", COUNT)],
 }  # fmt: skip

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chalice.app import Request, Response
 
-from chalicelib.domain.errors import ConfigurationError, InputError, NotAuthenticated, TooManyRequests
+from chalicelib.domain.errors import ConfigurationError, InputError, NotAuthenticated, TooLarge, TooManyRequests
 
 REPORT_CONTENT_TYPES = ["*/*"]
 """Chalice is to pass every content type on: the formats say which they know, in our error shape."""
+
+MAX_JSON = 512 * 1024
+"""Bytes of an operator's request at the most."""
 
 ROLES = ("reader", "operator", "approver")
 """What an operator's token allows, each more than the one before."""
@@ -94,3 +98,42 @@ def raw_body(request: Request) -> bytes:
     """The body as it was sent, for the signature over it."""
     body = request.raw_body
     return body.encode() if isinstance(body, str) else body
+
+
+def json_body(request: Request, known: Mapping[str, type]) -> dict[str, Any]:
+    """Read an operator's JSON object. Raises InputError that names an unknown field, or one of a wrong type."""
+    body = raw_body(request)
+    if len(body) > MAX_JSON:
+        raise TooLarge(f"the body has {len(body):,} bytes: send at most {MAX_JSON:,}")
+    try:
+        document = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise InputError("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise InputError("the body must be a JSON object")
+    for name, value in document.items():
+        if name not in known:
+            raise InputError(f"unknown field {name[:40]!r}; known are {', '.join(sorted(known))}")
+        if type(value) is not known[name]:
+            raise InputError(f"{name} must be of type {known[name].__name__}")
+    return document
+
+
+def text_field(document: Mapping[str, Any], name: str, *, longest: int = 500) -> str:
+    """Read a string that must be there. Raises InputError."""
+    value = str(document.get(name, "")).strip()
+    if not value:
+        raise InputError(f"{name} is missing: it is recorded with the decision")
+    if len(value) > longest:
+        raise InputError(f"{name} is longer than {longest} characters")
+    return value
+
+
+def page_size(request: Request, *, default: int = 100, most: int = 1_000) -> int:
+    """Read ``limit``. Raises InputError unless it is a whole number from 1 to ``most``."""
+    given = query(request, "limit", needed=False, longest=6)
+    if not given:
+        return default
+    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= most:
+        raise InputError(f"limit must be a whole number from 1 to {most}")
+    return int(given)

@@ -212,7 +212,7 @@ class World:
 
     def sweep(self) -> dict[str, int]:
         return sweep(
-            self.policy.accounts, rows=self.crasher.wrap(self.rows), kick=self.crasher.wrap(self.kick),
+            self.policy, rows=self.crasher.wrap(self.rows), kick=self.crasher.wrap(self.kick),
             tell=self.tell, now=self.clock(),
         )  # fmt: skip
 

@@ -36,6 +36,7 @@ class ChunkState(StrEnum):
     WAITING = "waiting"  # sealed: the submitter may pack it
     HELD = "held"  # sealed: a person decides
     REFUSED = "refused"  # a person refused it: its URLs are about to end
+    ADOPTED = "adopted"  # its bans are in force already, made by others: nothing is submitted
 
 
 class UrlState(StrEnum):

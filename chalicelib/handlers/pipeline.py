@@ -14,6 +14,7 @@ SUBMIT_MARGIN = timedelta(seconds=40)
 """What a drain leaves of its function's time: one vendor call's timeout, its record, and room."""
 
 TRACK_MARGIN = timedelta(seconds=20)
+SWEEP_MARGIN = timedelta(seconds=15)
 
 
 def intake_reports(made: Services, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,11 +55,31 @@ def track_tasks(made: Services, context: Any) -> dict[str, Any]:
     return {name: {"open": each.open, "why": each.why} for name, each in tracked.items()}
 
 
-def sweep(made: Services) -> dict[str, Any]:
-    """Sweep every account."""
+def sweep(made: Services, context: Any) -> dict[str, Any]:
+    """Sweep every account, and go on with unbans whose request ran out of time."""
+    from chalicelib.pipeline import unban
     from chalicelib.pipeline.sweep import sweep
 
-    return dict(sweep(made.policy.accounts, rows=made.rows, kick=made.kick, tell=made.tell, now=now()))
+    waiting = sweep(made.policy, rows=made.rows, kick=made.kick, tell=made.tell, now=now())
+    for job in unban.unfinished(made.rows):
+        unban.carry_out(
+            job, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
+            deadline=_deadline(context, SWEEP_MARGIN),
+        )  # fmt: skip
+    return dict(waiting)
+
+
+def renew_bans(made: Services, context: Any) -> dict[str, Any]:
+    """Renew what is due at every account."""
+    from chalicelib.pipeline.renew import renew_bans
+
+    return {
+        account: renew_bans(
+            account, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
+            deadline=_deadline(context, TRACK_MARGIN),
+        )
+        for account in made.policy.accounts
+    }  # fmt: skip
 
 
 def _deadline(context: Any, margin: timedelta) -> datetime:

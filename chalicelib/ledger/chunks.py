@@ -98,7 +98,7 @@ def chunk_id(now: datetime, keys: Iterable[str]) -> str:
     return f"{stamp(now)}-{hashlib.sha256(','.join(keys).encode()).hexdigest()[:12]}"
 
 
-def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
+def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> None:
     """Make the candidates durable, under a lease. First the URLs, then the row that the sweep finds them by."""
     origins = list(dict.fromkeys(chunk.origins))
     position = {origin: index for index, origin in enumerate(origins)}
@@ -142,7 +142,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, held: bool, now: datetime) -> None:
                     "pk": f"account#{chunk.account}",
                     "sk": f"chunk#{chunk.id}",
                     "state": ChunkState.OPEN.value,
-                    "then": (ChunkState.HELD if held else ChunkState.WAITING).value,
+                    "then": then.value,
                     "action": chunk.action.value,
                     "ban_days": chunk.ban_days,
                     "rule": chunk.rule,
@@ -166,15 +166,14 @@ def renewal(chunk: Chunk, at: datetime) -> Row:
     }
 
 
-def seal(rows: Rows, chunk: Chunk, won: set[str], *, held: bool) -> bool:
+def seal(rows: Rows, chunk: Chunk, won: set[str], *, then: ChunkState) -> bool:
     """Close the claiming with what was won; ``False`` if somebody sealed it before."""
     lost = [index for index, key in enumerate(chunk.keys) if key not in won]
     key = (f"account#{chunk.account}", f"chunk#{chunk.id}")
     still_open: dict[str, Value] = {"state": ChunkState.OPEN.value}
-    if len(lost) == len(chunk.keys):
+    if len(lost) == len(chunk.keys) or then is ChunkState.ADOPTED:
         return not rows.write([Delete(key, expect=still_open)])
-    state = ChunkState.HELD if held else ChunkState.WAITING
-    change: dict[str, Value] = {"state": state.value, "next": 0, "lost": list(lost)}
+    change: dict[str, Value] = {"state": then.value, "next": 0, "lost": list(lost)}
     return not rows.write([Update(key, set=change, expect=still_open, remove=("lease_until", "then"))])
 
 

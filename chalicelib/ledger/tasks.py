@@ -164,6 +164,12 @@ def known_vendor_tasks(rows: Rows, account: str, vendor_task_ids: Iterable[str])
     return {pk.split("#", 2)[2] for pk, _ in rows.get(keys, consistent=True)}
 
 
+def of_vendor_task(rows: Rows, account: str, vendor_task_id: str) -> str:
+    """Find which of our tasks a vendor task is; empty if none."""
+    key = (f"vendor#{account}#{vendor_task_id}", "task")
+    return text(rows.get([key]).get(key, {}), "task")
+
+
 def finish(
     rows: Rows, task: Task, state: TaskState, *, reason: str = "", children: Sequence[Task] = (), now: datetime
 ) -> bool:

@@ -51,10 +51,12 @@ def history(keys: Sequence[str], known: Mapping[str, Claim]) -> tuple[tuple[int,
     return tuple((position, known[key].chunk, known[key].unban) for position, key in enumerate(keys) if known.get(key))
 
 
-def begin(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, held: bool = False, now: datetime) -> set[str]:
-    """Open, claim, seal; return the keys that the chunk won."""
-    chunks.open_chunk(rows, chunk, held=held, now=now)
-    return _claim(rows, chunk, known, held=held, now=now)
+def begin(
+    rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkState = ChunkState.WAITING, now: datetime
+) -> set[str]:
+    """Open, claim, seal; return the keys that the chunk won. ``then`` is what becomes of it."""
+    chunks.open_chunk(rows, chunk, then=then, now=now)
+    return _claim(rows, chunk, known, then=then, now=now)
 
 
 def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
@@ -64,14 +66,14 @@ def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
         tell("chunk_without_urls", chunk_id=work.chunk, account=work.account)
         return False
     known = claims.read(rows, chunk.keys, consistent=True)
-    held = work.then is ChunkState.HELD
-    won = _claim(rows, chunk, known, held=held, now=now)
+    then = work.then or ChunkState.WAITING
+    won = _claim(rows, chunk, known, then=then, now=now)
     tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
-    return bool(won) and not held
+    return bool(won) and then is ChunkState.WAITING
 
 
-def _claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, held: bool, now: datetime) -> set[str]:
+def _claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkState, now: datetime) -> set[str]:
     take = claims.unban if chunk.action is Action.UNBAN else claims.claim
     won = take(rows, chunk, known, now=now)
-    chunks.seal(rows, chunk, won, held=held)
+    chunks.seal(rows, chunk, won, then=then)
     return won

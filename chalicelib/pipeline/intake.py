@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import Action, ParsedReport, ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.model import Action, ChunkState, ParsedReport, ReportedUrl, Verdict, VerdictKind
 from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, verdict
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, url_key
 from chalicelib.ledger import chunks, claims, reports
@@ -250,7 +250,7 @@ def _claim(
         until=now + timedelta(days=ban_days), before=before,
         after=tuple(dict.fromkeys(unban for _, _, unban in before if unban)),
     )  # fmt: skip
-    won = claiming.begin(rows, chunk, known, held=bool(rule), now=now)
+    won = claiming.begin(rows, chunk, known, then=ChunkState.HELD if rule else ChunkState.WAITING, now=now)
     lost = len(part) - len(won)
     if lost:  # another intake was quicker since our read
         kind = VerdictKind.HOLD if rule else VerdictKind.BAN

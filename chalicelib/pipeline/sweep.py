@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.domain.model import ChunkState, TaskState
+from chalicelib.domain.policy import Policy
 from chalicelib.ledger import chunks, control, tasks
-from chalicelib.pipeline import claiming
-from chalicelib.pipeline.holds import finish_refusal
+from chalicelib.pipeline import claiming, holds
 from chalicelib.pipeline.submit import SETTLE
 from chalicelib.ports import Kick, Rows, Tell
 
 
-def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> dict[str, int]:
+def sweep(policy: Policy, *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> dict[str, int]:
     """Look at every account; return how many chunks and tasks of each wait to be submitted."""
     waiting: dict[str, int] = {}
-    for account in accounts:
+    alarm_age = timedelta(hours=policy.approvals.alarm_after_hours)
+    for account in policy.accounts:
         found = chunks.work(rows, account)
         finished = False
         for work in found:
             if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
                 finished |= claiming.finish(rows, work, tell=tell, now=now)
             if work.state is ChunkState.REFUSED:
-                finish_refusal(work, rows=rows)
+                holds.finish_refusal(work, rows=rows)
         ready = [work for work in found if work.state is ChunkState.WAITING]
         unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
         due = [
@@ -34,11 +34,13 @@ def sweep(accounts: Iterable[str], *, rows: Rows, kick: Kick, tell: Tell, now: d
         ]
         waiting[account] = len(ready) + len(unsent)
         oldest = min([each.received_at for each in ready] + [each.received_at for each in unsent], default=now)
+        paused = control.paused(rows, account)
         tell(
             "account_swept", account=account, chunks_waiting=len(ready), tasks_submitting=len(unsent),
             chunks_held=sum(work.state is ChunkState.HELD for work in found),
-            oldest_waiting=(now - oldest).total_seconds(),
+            oldest_waiting=(now - oldest).total_seconds(), paused=int(paused),
+            holds_overdue=len(holds.overdue(found, age=alarm_age, now=now)),
         )  # fmt: skip
-        if (ready or due or finished) and not control.paused(rows, account):
+        if (ready or due or finished) and not paused:
             kick(account, now=now)
     return waiting

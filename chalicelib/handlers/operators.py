@@ -1,0 +1,269 @@
+"""Routes for operators: tasks, unbans, holds, pause and resume, and who did what."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from chalice.app import Request, Response
+
+from chalicelib.bootstrap import Services, now
+from chalicelib.domain.errors import InputError, NotFound
+from chalicelib.handlers.http import operator
+from chalicelib.web import answer, json_body, page_size, query, text_field
+
+UNBAN_TIME = timedelta(seconds=15)
+"""How long a request carries an unban out itself, of API Gateway's 29 s; the sweep does the rest."""
+
+UNBAN_URLS = 1_000
+PREVIEW_URLS = 100
+"""URLs that a preview names; it counts them all, as far as its time goes."""
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+def list_tasks(made: Services, request: Request) -> Response:
+    """Answer ``GET /v1/tasks``: those under way, or with ``day=`` those that ended on a UTC day."""
+    from chalicelib.ledger import journal, tasks
+    from chalicelib.pipeline.status import task_brief
+
+    operator(made, request, "reader")
+    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    day = query(request, "day", needed=False, longest=10)
+    if day:
+        found = [str(row["subject"]) for row in journal.read(made.rows, _day(day)) if row["kind"] == "task"]
+    else:
+        found = [each.id for account in made.policy.accounts for each in tasks.live(made.rows, account)]
+    found = sorted(each for each in found if each > after)
+    page = tasks.read(made.rows, found[:limit])
+    body: dict[str, Any] = {"tasks": [task_brief(page[each]) for each in found[:limit] if each in page]}
+    if len(found) > limit:
+        body["next_token"] = found[limit - 1]
+    return answer(200, body)
+
+
+def read_task(made: Services, task_id: str, request: Request) -> Response:
+    """Answer ``GET /v1/tasks/{id}``, by our id or the vendor's (with ``account=``)."""
+    from chalicelib.ledger import chunks, tasks
+    from chalicelib.pipeline.outcomes import urls_of
+    from chalicelib.pipeline.status import task_brief
+
+    operator(made, request, "reader")
+    account = query(request, "account", needed=False, longest=100)
+    ours = tasks.of_vendor_task(made.rows, account, task_id) if account else task_id
+    task = tasks.read(made.rows, [ours]).get(ours) if ours else None
+    if task is None:
+        raise NotFound("there is no such task; to ask by the vendor's task id, name the account=")
+    found = chunks.read(made.rows, [each.chunk for each in task.slices])
+    body = task_brief(task)
+    if found.keys() >= {each.chunk for each in task.slices}:
+        body["urls_carried"] = urls_of(task, found.__getitem__)
+    return answer(200, body)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError("day must be a UTC day such as 2026-01-15") from None
+
+
+# --- unbans ----------------------------------------------------------------------------------------------------------
+
+
+def unban(made: Services, request: Request) -> Response:
+    """Answer ``POST /v1/unbans``: what of the selection is banned is unbanned, or with ``preview`` only shown."""
+    from chalicelib.pipeline import unban as unbans
+
+    who = operator(made, request, "operator")
+    fields = {
+        "urls": list, "task_id": str, "report_id": str, "source": str, "reason": str, "cool_down_days": int,
+        "preview": bool,
+    }  # fmt: skip
+    document = json_body(request, fields)
+    if sum(name in document for name in ("urls", "task_id", "report_id", "source")) != 1:
+        raise InputError("name exactly one of urls, task_id, report_id and source")
+    cool_down_days = document.get("cool_down_days", made.policy.cool_down_days)
+    if not 0 <= cool_down_days <= 365:
+        raise InputError("cool_down_days must be from 0 to 365")
+    preview = document.get("preview", False)
+    moment = now()
+    job = unbans.Job(
+        id=unbans.new_id(moment), actor=who.name, reason="preview" if preview else text_field(document, "reason"),
+        cool_down_days=cool_down_days, at=moment, urls=_urls(document.get("urls", [])),
+        task=document.get("task_id", ""), report=document.get("report_id", ""), source=document.get("source", ""),
+    )  # fmt: skip
+    if preview:
+        return answer(200, _preview(made, job))
+    unbans.record(made.rows, job)
+    done = unbans.carry_out(
+        job, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
+        deadline=moment + UNBAN_TIME,
+    )  # fmt: skip
+    if done is None:
+        return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function carries it on"})
+    return answer(202, {"unban_id": job.id, "complete": True, "urls": done})
+
+
+def _urls(given: list[Any]) -> tuple[str, ...]:
+    from chalicelib.domain.urls import UnusableUrl, canonical_url
+
+    if len(given) > UNBAN_URLS:
+        raise InputError(f"urls holds {len(given):,}: name at most {UNBAN_URLS:,} a request")
+    urls = []
+    for index, each in enumerate(given):
+        if not isinstance(each, str):
+            raise InputError(f"urls[{index}] must be a string")
+        try:
+            urls.append(canonical_url(each))
+        except UnusableUrl as error:
+            raise InputError(f"urls[{index}]: {error.reason}") from error
+    if sum(map(len, urls)) > 300_000:
+        raise InputError("the urls are longer than 300,000 characters together: send fewer a request")
+    return tuple(dict.fromkeys(urls))
+
+
+def _preview(made: Services, job: Any) -> dict[str, Any]:
+    from chalicelib.pipeline import unban as unbans
+
+    deadline = now() + UNBAN_TIME
+    count, complete = 0, True
+    named: list[dict[str, str]] = []
+    for group in unbans.select(job, rows=made.rows, policy=made.policy, now=job.at):
+        count += len(group)
+        named += [{"url": each.url, "account": each.account} for each in group[: PREVIEW_URLS - len(named)]]
+        if now() >= deadline:
+            complete = False
+            break
+    return {"preview": True, "urls": count, "counted_all": complete, "first": named}
+
+
+# --- holds -----------------------------------------------------------------------------------------------------------
+
+
+def list_holds(made: Services, request: Request) -> Response:
+    """Answer ``GET /v1/holds``."""
+    from chalicelib.pipeline import holds
+
+    operator(made, request, "reader")
+    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    found = [each for each in holds.listed(made.policy.accounts, rows=made.rows) if each.chunk > after]
+    body: dict[str, Any] = {
+        "holds": [
+            {
+                "hold_id": each.chunk, "account": each.account, "rule": each.rule, "urls": each.count - len(each.lost),
+                "since": each.received_at.isoformat(), "ban_days": each.ban_days,
+                "approved_by": each.approved_by or None,
+            }
+            for each in found[:limit]
+        ]
+    }  # fmt: skip
+    if len(found) > limit:
+        body["next_token"] = found[limit - 1].chunk
+    return answer(200, body)
+
+
+def read_hold(made: Services, hold_id: str, request: Request) -> Response:
+    """Answer ``GET /v1/holds/{id}``: the URLs with who reported them."""
+    from chalicelib.pipeline import holds
+
+    operator(made, request, "reader")
+    hold = holds.read(hold_id, rows=made.rows)
+    urls = [
+        {"url": hold.chunk.urls[p], "report_id": o.report, "source": o.source, "reporter": o.reporter,
+         "category": o.category}
+        for p in hold.positions
+        for o in (hold.chunk.origins[p],)
+    ]  # fmt: skip
+    return answer(200, {"hold_id": hold_id, "account": hold.work.account, "rule": hold.work.rule, "urls": urls})
+
+
+def approve_hold(made: Services, hold_id: str, request: Request) -> Response:
+    """Answer ``POST /v1/holds/{id}/approve``."""
+    from chalicelib.pipeline import holds
+
+    who = operator(made, request, "approver")
+    reason = text_field(json_body(request, {"reason": str}), "reason")
+    complete = holds.approve(
+        hold_id, actor=who.name, reason=reason, two_above=made.policy.approvals.two_above, rows=made.rows,
+        kick=made.kick, tell=made.tell, now=now(),
+    )  # fmt: skip
+    state = "approved" if complete else "approved once: its size takes a second, different approver"
+    return answer(200, {"hold_id": hold_id, "complete": complete, "state": state})
+
+
+def refuse_hold(made: Services, hold_id: str, request: Request) -> Response:
+    """Answer ``POST /v1/holds/{id}/refuse``."""
+    from chalicelib.pipeline import holds
+
+    who = operator(made, request, "approver")
+    reason = text_field(json_body(request, {"reason": str}), "reason")
+    urls = holds.refuse(hold_id, actor=who.name, reason=reason, rows=made.rows, tell=made.tell, now=now())
+    return answer(200, {"hold_id": hold_id, "state": "refused", "urls": urls})
+
+
+# --- pause and resume ----------------------------------------------------------------------------------------------
+
+
+def pause(made: Services, request: Request) -> Response:
+    """Answer ``POST /v1/pause``: stop submission, of one account or of all."""
+    from chalicelib.ledger import audit, control
+
+    who, account, reason = _switch(made, request)
+    audit.record(made.rows, audit.Decision(who, "pause", f"account:{account}", reason, now(), after="paused"))
+    control.set_paused(made.rows, account, actor=who, reason=reason, now=now())
+    made.tell("paused", account=account, actor=who, reason=reason)
+    return answer(200, {"account": account, "paused": True, "by": who, "reason": reason})
+
+
+def resume(made: Services, request: Request) -> Response:
+    """Answer ``POST /v1/resume``: go on, also where the vendor had refused credentials or quota."""
+    from chalicelib.ledger import audit, control
+
+    who, account, reason = _switch(made, request)
+    audit.record(made.rows, audit.Decision(who, "resume", f"account:{account}", reason, now(), after="running"))
+    control.resume(made.rows, account, actor=who, now=now())
+    for each in made.policy.accounts if account == control.EVERYWHERE else [account]:
+        made.kick(each, now=now())
+    made.tell("resumed", account=account, actor=who, reason=reason)
+    return answer(200, {"account": account, "paused": False, "by": who, "reason": reason})
+
+
+def _switch(made: Services, request: Request) -> tuple[str, str, str]:
+    from chalicelib.ledger.control import EVERYWHERE
+
+    who = operator(made, request, "operator")
+    document = json_body(request, {"account": str, "reason": str})
+    account = document.get("account", EVERYWHERE)
+    if account != EVERYWHERE and account not in made.policy.accounts:
+        raise InputError(f"account must be one of {', '.join(made.policy.accounts)}, or left out for all")
+    return who.name, account, text_field(document, "reason")
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------
+
+
+def read_audit(made: Services, request: Request) -> Response:
+    """Answer ``GET /v1/audit?actor=`` or ``?about=`` (``hold:<id>``, ``account:<name>``, ``source:<name>`` …)."""
+    from chalicelib.ledger import audit
+
+    operator(made, request, "reader")
+    actor, about = (query(request, name, needed=False, longest=300) for name in ("actor", "about"))
+    if bool(actor) == bool(about):
+        raise InputError("name exactly one of actor= and about=")
+    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    read = audit.of_actor if actor else audit.about
+    found = read(made.rows, actor or about, limit=limit + 1, after=after)
+    body: dict[str, Any] = {
+        "decisions": [
+            {
+                "at": each.at.astimezone(UTC).isoformat(), "actor": each.actor, "action": each.action,
+                "about": each.subject, "reason": each.reason, "before": each.before, "after": each.after,
+            }
+            for _, each in found[:limit]
+        ]
+    }  # fmt: skip
+    if len(found) > limit:
+        body["next_token"] = found[limit - 1][0]
+    return answer(200, body)

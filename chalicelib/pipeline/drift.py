@@ -1,0 +1,215 @@
+"""Compare the ledger with what the vendor says is banned, once a day, and mend what is missing.
+
+Three kinds of drift: **missing**, we say banned and the vendor's list does not hold it, re-banned within a cap;
+**unknown**, the vendor bans it and no decision of ours asks for it, reported so that a person may adopt or unban it;
+**lingering**, unbanned by us and banned there still. The vendor's list is read page by page (50 URLs, below its rate)
+within one function's time, some 900,000 URLs: beyond that only what is unknown can be told, and the report says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from chalicelib.domain.errors import VendorError
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.pacing import Pace
+from chalicelib.domain.policy import plan_for
+from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
+from chalicelib.ledger import chunks, claims, journal
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.row import epoch, stamp, text
+from chalicelib.pipeline import claiming, order
+from chalicelib.ports import BanVendor, Kick, Objects, Rows, Tell
+
+QUERY_RATE = 20.0
+"""Banned-URL list queries a second, of the vendor's 30."""
+
+SETTLED = timedelta(hours=1)
+"""Younger bans are left out: the vendor's list may not show them yet."""
+
+REBAN_AT_MOST = 1_000
+"""Missing bans that are banned again in one run: more look like a mistake of one side, and a person decides."""
+
+LISTED = 10_000
+"""URLs of each kind that the report names; it counts them all."""
+
+ADOPTED_DAYS = 30
+"""How long an adopted ban is taken to last: the vendor's list tells no end, and its longest is 30 days."""
+
+
+@dataclass(slots=True)
+class Drift:
+    """What a comparison found."""
+
+    account: str
+    banned_there: int = 0
+    complete: bool = True
+    missing: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    lingering: list[str] = field(default_factory=list)
+    rebanned: int = 0
+    key: str = ""
+
+
+def detect_drift(
+    account: str, *, vendor: BanVendor, rows: Rows, objects: Objects, kick: Kick, tell: Tell,
+    clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime,
+) -> Drift:  # fmt: skip
+    """Compare one account and write the report to the archive."""
+    now = clock()
+    drift = Drift(account)
+    there: set[str] = set()
+    pace = Pace(QUERY_RATE, clock=clock, sleep=sleep)
+    try:
+        for urls in _banned_there(vendor, pace):
+            _compare(urls, account, there, drift, rows=rows, now=now)
+            if clock() >= deadline:
+                drift.complete = False
+                break
+    except VendorError as error:
+        tell("vendor_error", account=account, kind=error.kind, code=error.code, problem=str(error)[:300])
+        drift.complete = False
+    if drift.complete:  # a URL that only a page of the list moved past is not missing: see _still_missing
+        missing = list(_missing(account, there, rows=rows, now=now))
+        missing = _still_missing(missing, vendor, pace)
+        drift.missing = [url for _, group in missing for _, url in group]
+        if 0 < len(drift.missing) <= REBAN_AT_MOST:
+            for chunk, group in missing:
+                drift.rebanned += _ban_again(chunk, [position for position, _ in group], rows=rows, now=now)
+            kick(account, now=now)
+    drift.key = _report(drift, objects, now=now)
+    tell(
+        "drift_detected", account=account, banned_there=drift.banned_there, missing=len(drift.missing),
+        unknown=len(drift.unknown), lingering=len(drift.lingering), rebanned=drift.rebanned, complete=drift.complete,
+        key=drift.key,
+    )  # fmt: skip
+    return drift
+
+
+def _banned_there(vendor: BanVendor, pace: Pace) -> Iterator[list[str]]:
+    page, seen, total = 1, 0, 1
+    while seen < total:
+        pace.wait()
+        found = vendor.list_banned_urls(page)
+        if not found.urls:
+            return
+        yield [each.url for each in found.urls]
+        page, seen, total = page + 1, seen + len(found.urls), found.total
+
+
+def _compare(urls: Sequence[str], account: str, there: set[str], drift: Drift, *, rows: Rows, now: datetime) -> None:
+    keys = {_key(account, url): url for url in urls}
+    there |= keys.keys()
+    drift.banned_there += len(keys)
+    known = claims.read(rows, list(keys))
+    for key, url in keys.items():
+        claim = known.get(key)
+        if claim and claim.unban:
+            if claim.cool_until and order.ended(rows, account, claim.unban):
+                drift.lingering.append(url)
+        elif claim is None or claim.until < epoch(now - timedelta(days=1)):
+            drift.unknown.append(url)
+
+
+def _key(account: str, url: str) -> str:
+    try:
+        return url_key(account, canonical_url(url))
+    except UnusableUrl:
+        return url_key(account, url)
+
+
+def _missing(
+    account: str, there: set[str], *, rows: Rows, now: datetime
+) -> Iterator[tuple[Chunk, list[tuple[int, str]]]]:
+    """Bans that should be in force and are not on the list: by the days' journals, without a scan of the ledger."""
+    for back in range(31, -1, -1):
+        events = journal.read(rows, (now - timedelta(days=back)).date())
+        for event in events:
+            if event["kind"] != "chunk":
+                continue
+            chunk = chunks.read(rows, [text(event, "subject")]).get(text(event, "subject"))
+            if chunk is None or chunk.account != account or chunk.action is not Action.BAN:
+                continue
+            if chunk.created_at > now - SETTLED or not order.ended(rows, account, chunk.id):
+                continue
+            absent = [position for position, key in enumerate(chunk.keys) if key not in there]
+            known = claims.read(rows, [chunk.keys[position] for position in absent])
+            group = [
+                (position, chunk.urls[position])
+                for position in absent
+                if _in_force(known.get(chunk.keys[position]), chunk, now)
+            ]
+            if group:
+                yield chunk, group
+
+
+def _in_force(claim: Claim | None, chunk: Chunk, now: datetime) -> bool:
+    return claim is not None and claim.chunk == chunk.id and not claim.outcome and claim.until > epoch(now)
+
+
+def _still_missing(
+    missing: list[tuple[Chunk, list[tuple[int, str]]]], vendor: BanVendor, pace: Pace
+) -> list[tuple[Chunk, list[tuple[int, str]]]]:
+    """Ask for each by its URL, up to the cap: the list moves while it is read, and a page may have been missed."""
+    if sum(len(group) for _, group in missing) > REBAN_AT_MOST:
+        return missing
+    sure = []
+    for chunk, group in missing:
+        left = []
+        for position, url in group:
+            pace.wait()
+            if not any(each.url == url for each in vendor.list_banned_urls(1, url).urls):
+                left.append((position, url))
+        if left:
+            sure.append((chunk, left))
+    return sure
+
+
+def _ban_again(chunk: Chunk, positions: list[int], *, rows: Rows, now: datetime) -> int:
+    days_left = math.ceil((chunk.until - now) / timedelta(days=1))
+    keys = tuple(chunk.keys[position] for position in positions)
+    known = claims.read(rows, keys, consistent=True)
+    again = Chunk(
+        id=chunks.chunk_id(now, keys), account=chunk.account, action=Action.BAN, ban_days=plan_for(days_left).ban_days,
+        rule="drift", urls=tuple(chunk.urls[position] for position in positions), keys=keys,
+        origins=tuple(chunk.origins[position] for position in positions), created_at=now, received_at=now,
+        until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),
+    )  # fmt: skip
+    return len(claiming.begin(rows, again, known, now=now))
+
+
+def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:
+    key = f"drift/account={drift.account}/dt={now:%Y-%m-%d}/{stamp(now)}.json"
+    document = {
+        "account": drift.account, "at": now.isoformat(), "complete": drift.complete,
+        "banned_there": drift.banned_there, "rebanned": drift.rebanned,
+        **{
+            kind: {"urls": len(found), "first": found[:LISTED]}
+            for kind, found in (
+                ("missing", drift.missing), ("unknown", drift.unknown), ("lingering", drift.lingering)
+            )
+        },
+    }  # fmt: skip
+    objects.put_new(key, json.dumps(document, indent=1).encode(), content_type="application/json")
+    return key
+
+
+def adopt(account: str, urls: Sequence[str], *, actor: str, reason: str, rows: Rows, now: datetime) -> int:
+    """Take bans that the vendor holds and we never asked for as ours; return how many were not ours before."""
+    origin = Origin("", f"operator:{actor}", actor, "adopted", reason)
+    adopted = 0
+    for part in claiming.parts((url, url) for url in dict.fromkeys(urls)):
+        keys = tuple(url_key(account, url) for url in part)
+        known = claims.read(rows, keys, consistent=True)
+        chunk = Chunk(
+            id=chunks.chunk_id(now, keys), account=account, action=Action.BAN, ban_days=ADOPTED_DAYS, rule="adopted",
+            urls=tuple(part), keys=keys, origins=(origin,) * len(keys), created_at=now, received_at=now,
+            until=now + timedelta(days=ADOPTED_DAYS), before=claiming.history(keys, known), actor=actor, reason=reason,
+        )  # fmt: skip
+        adopted += len(claiming.begin(rows, chunk, known, then=ChunkState.ADOPTED, now=now))
+    return adopted
