@@ -132,6 +132,13 @@ def resume() -> Response:
     return operators.resume(services(), request())
 
 
+@app.route("/v1/adoptions", methods=["POST"])
+@answered
+def adopt_bans() -> Response:
+    """Take bans as ours that a vendor holds and nobody here asked for."""
+    return operators.adopt_bans(services(), request())
+
+
 @app.route("/v1/audit", methods=["GET"])
 @answered
 def read_audit() -> Response:
@@ -171,6 +178,12 @@ def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and kick what waits."""
     return pipeline.sweep(services(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
+def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
+    """Compare the ledger with what the vendors say is banned."""
+    return pipeline.detect_drift(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="renew_bans")

@@ -241,6 +241,26 @@ def _switch(made: Services, request: Request) -> tuple[str, str, str]:
     return who.name, account, text_field(document, "reason")
 
 
+def adopt_bans(made: Services, request: Request) -> Response:
+    """Answer ``POST /v1/adoptions``: bans that the vendor holds without us become ours, and can be unbanned."""
+    from chalicelib.domain.policy import accounts_for
+    from chalicelib.ledger import audit
+    from chalicelib.pipeline import drift
+
+    who = operator(made, request, "operator")
+    document = json_body(request, {"account": str, "urls": list, "reason": str})
+    account, urls = document.get("account", ""), _urls(document.get("urls", []))
+    if account not in made.policy.accounts:
+        raise InputError(f"account must be one of {', '.join(made.policy.accounts)}")
+    for url in urls:
+        if account not in accounts_for(url, made.policy):
+            raise InputError(f"the host of {url[:80]} is not a managed domain of {account}")
+    reason = text_field(document, "reason")
+    audit.record(made.rows, audit.Decision(who.name, "adopt", f"account:{account}", reason, now()))
+    adopted = drift.adopt(account, urls, actor=who.name, reason=reason, rows=made.rows, now=now())
+    return answer(200, {"account": account, "adopted": adopted, "known_before": len(urls) - adopted})
+
+
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 

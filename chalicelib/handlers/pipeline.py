@@ -14,6 +14,7 @@ SUBMIT_MARGIN = timedelta(seconds=40)
 """What a drain leaves of its function's time: one vendor call's timeout, its record, and room."""
 
 TRACK_MARGIN = timedelta(seconds=20)
+DRIFT_MARGIN = timedelta(seconds=120)
 SWEEP_MARGIN = timedelta(seconds=15)
 
 
@@ -80,6 +81,20 @@ def renew_bans(made: Services, context: Any) -> dict[str, Any]:
         )
         for account in made.policy.accounts
     }  # fmt: skip
+
+
+def detect_drift(made: Services, context: Any) -> dict[str, Any]:
+    """Compare every account with its vendor."""
+    from chalicelib.pipeline.drift import detect_drift
+
+    found = {
+        account: detect_drift(
+            account, vendor=made.vendor(account), rows=made.rows, objects=made.objects, kick=made.kick, tell=made.tell,
+            clock=now, sleep=time.sleep, deadline=_deadline(context, DRIFT_MARGIN),
+        )
+        for account in made.policy.accounts
+    }  # fmt: skip
+    return {name: {"missing": len(each.missing), "unknown": len(each.unknown)} for name, each in found.items()}
 
 
 def _deadline(context: Any, margin: timedelta) -> datetime:

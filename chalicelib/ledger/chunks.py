@@ -93,9 +93,10 @@ class Work:
     """What an open chunk becomes when it is sealed."""
 
 
-def chunk_id(now: datetime, keys: Iterable[str]) -> str:
-    """Name a chunk by its time and content: ids sort by time, and the same work at the same moment is the same."""
-    return f"{stamp(now)}-{hashlib.sha256(','.join(keys).encode()).hexdigest()[:12]}"
+def chunk_id(now: datetime, what: str, keys: Iterable[str]) -> str:
+    """Name a chunk by its time, what it is to do and its URLs: ids sort by time, and only the same work at the same
+    moment has the same id."""
+    return f"{stamp(now)}-{hashlib.sha256(','.join((what, *keys)).encode()).hexdigest()[:12]}"
 
 
 def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> None:

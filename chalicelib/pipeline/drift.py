@@ -175,7 +175,8 @@ def _ban_again(chunk: Chunk, positions: list[int], *, rows: Rows, now: datetime)
     keys = tuple(chunk.keys[position] for position in positions)
     known = claims.read(rows, keys, consistent=True)
     again = Chunk(
-        id=chunks.chunk_id(now, keys), account=chunk.account, action=Action.BAN, ban_days=plan_for(days_left).ban_days,
+        id=chunks.chunk_id(now, f"drift|{chunk.account}", keys),
+        account=chunk.account, action=Action.BAN, ban_days=plan_for(days_left).ban_days,
         rule="drift", urls=tuple(chunk.urls[position] for position in positions), keys=keys,
         origins=tuple(chunk.origins[position] for position in positions), created_at=now, received_at=now,
         until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),
@@ -207,7 +208,8 @@ def adopt(account: str, urls: Sequence[str], *, actor: str, reason: str, rows: R
         keys = tuple(url_key(account, url) for url in part)
         known = claims.read(rows, keys, consistent=True)
         chunk = Chunk(
-            id=chunks.chunk_id(now, keys), account=account, action=Action.BAN, ban_days=ADOPTED_DAYS, rule="adopted",
+            id=chunks.chunk_id(now, f"adopted|{account}", keys),
+            account=account, action=Action.BAN, ban_days=ADOPTED_DAYS, rule="adopted",
             urls=tuple(part), keys=keys, origins=(origin,) * len(keys), created_at=now, received_at=now,
             until=now + timedelta(days=ADOPTED_DAYS), before=claiming.history(keys, known), actor=actor, reason=reason,
         )  # fmt: skip

@@ -244,7 +244,8 @@ def _claim(
     keys = tuple(each.key for each in part)
     before = claiming.history(keys, known)
     chunk = Chunk(
-        id=chunks.chunk_id(now, keys), account=account, action=Action.BAN, ban_days=ban_days, rule=rule,
+        id=chunks.chunk_id(now, f"ban|{account}|{rule}|{ban_days}", keys),
+        account=account, action=Action.BAN, ban_days=ban_days, rule=rule,
         urls=tuple(each.url for each in part), keys=keys, origins=origins,
         created_at=now, received_at=min(each.delivery.received_at for each in part),
         until=now + timedelta(days=ban_days), before=before,

@@ -65,7 +65,8 @@ def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
     keys = tuple(chunk.keys[position] for position in kept)
     ban_days = plan_for(days_left).ban_days
     following = Chunk(
-        id=chunks.chunk_id(now, keys), account=chunk.account, action=Action.BAN, ban_days=ban_days, rule="renewal",
+        id=chunks.chunk_id(now, f"renewal|{chunk.account}", keys),
+        account=chunk.account, action=Action.BAN, ban_days=ban_days, rule="renewal",
         urls=tuple(chunk.urls[position] for position in kept), keys=keys,
         origins=tuple(chunk.origins[position] for position in kept), created_at=now, received_at=now,
         until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),

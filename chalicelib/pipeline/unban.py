@@ -171,7 +171,8 @@ def _unban(part: list[Claim], account: str, job: Job, *, rows: Rows, now: dateti
     banned_by = dict.fromkeys(each.chunk for each in part)
     origin = Origin(job.report, f"operator:{job.actor}", job.actor, "unban", job.reason)
     chunk = Chunk(
-        id=chunks.chunk_id(now, keys), account=account, action=Action.UNBAN, ban_days=UNBAN_DAYS, rule="unban",
+        id=chunks.chunk_id(now, f"unban|{account}", keys),
+        account=account, action=Action.UNBAN, ban_days=UNBAN_DAYS, rule="unban",
         urls=tuple(each.url for each in part), keys=keys, origins=(origin,) * len(keys), created_at=now,
         received_at=job.at, until=now + timedelta(days=job.cool_down_days), before=claiming.history(keys, known),
         after=tuple(each for each in banned_by if not order.ended(rows, account, each)),

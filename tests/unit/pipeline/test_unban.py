@@ -1,0 +1,253 @@
+"""Unbans: what they select, in which order they reach the vendor, and that they survive every crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.errors import AnswerUnknown, ContentRefused
+from chalicelib.domain.model import Action
+from chalicelib.ledger import audit
+from chalicelib.pipeline import unban
+from tests.world import World, pages
+
+URLS = pages(5)
+
+
+def undo(world: World, *, seconds: float = 20, **selection: object) -> unban.Job:
+    job = unban.Job(
+        id=unban.new_id(world.clock()), actor="ana", reason="customer appealed", cool_down_days=7, at=world.clock(),
+        **selection,  # type: ignore[arg-type]
+    )  # fmt: skip
+    unban.record(world.crasher.wrap(world.rows), job)
+    carry_on(world, job, seconds=seconds)
+    return job
+
+
+def carry_on(world: World, job: unban.Job, *, seconds: float = 20) -> int | None:
+    return unban.carry_out(
+        job, rows=world.crasher.wrap(world.rows), policy=world.policy, kick=world.crasher.wrap(world.kick),
+        tell=world.tell, clock=world.clock, deadline=world.clock() + timedelta(seconds=seconds),
+    )  # fmt: skip
+
+
+def carry_on_all(world: World) -> None:
+    for job in unban.unfinished(world.rows):
+        carry_on(world, job)
+
+
+def banned(urls: Sequence[str] = URLS) -> World:
+    world = World()
+    world.post({"urls": list(urls)})
+    world.minutes(3)
+    assert world.states(urls) == {"banned": len(urls)}
+    return world
+
+
+def _taken() -> World:
+    world = World()
+    world.post({"urls": URLS})
+    world.intake()
+    return world
+
+
+def order_of_calls(world: World, url: str) -> list[str]:
+    return [task.action.value for task in world.vendor.tasks.values() if url in task.urls]
+
+
+def test_a_banned_url_is_unbanned_at_the_vendor_and_says_who_and_why() -> None:
+    world = banned()
+    undo(world, urls=(URLS[0],))
+    assert world.state(URLS[0]) == "processing"  # an unban is on its way
+    world.minutes(3)
+    assert world.state(URLS[0]) == "unbanned"
+    assert URLS[0] not in world.vendor.bans
+    assert set(world.vendor.bans) == set(URLS[1:])
+    ((_, decision),) = audit.of_actor(world.rows, "ana")
+    assert (decision.action, decision.reason, decision.subject) == ("unban", "customer appealed", "urls:1")
+
+
+def test_reports_in_the_cool_down_are_suppressed_and_say_so() -> None:
+    world = banned()
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    receipt = world.post({"urls": URLS}, webhook_id="w2")
+    world.minutes(3)
+    assert world.report_states(receipt.report_id) == dict.fromkeys(URLS, "suppressed")
+    assert not world.vendor.bans
+
+
+def test_after_the_cool_down_a_report_bans_again() -> None:
+    world = banned()
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    world.clock.advance(days=7, minutes=1)
+    world.post({"urls": URLS}, webhook_id="w2")
+    world.minutes(3)
+    assert world.states(URLS) == {"banned": len(URLS)}
+    assert set(world.vendor.bans) == set(URLS)
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban", "ban"]
+
+
+def test_a_url_unbanned_before_it_was_submitted_never_reaches_the_vendor_as_a_ban() -> None:
+    world = World()
+    world.post({"urls": URLS})
+    world.intake()
+    undo(world, urls=(URLS[2],))
+    world.minutes(5)
+    assert world.state(URLS[2]) == "unbanned"
+    assert order_of_calls(world, URLS[2]) == ["unban"]
+    assert world.states([*URLS[:2], *URLS[3:]]) == {"banned": 4}
+
+
+def test_an_unban_waits_until_the_ban_it_undoes_has_ended_at_the_vendor() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(minutes=10)
+    world.post({"urls": URLS})
+    world.minutes(2)
+    assert world.states(URLS) == {"processing": 5}
+    undo(world, urls=tuple(URLS))
+    world.minutes(5)
+    assert order_of_calls(world, URLS[0]) == ["ban"]
+    world.minutes(20)
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban"]
+    assert world.states(URLS) == {"unbanned": 5}
+    assert not world.vendor.bans
+
+
+def test_an_unban_waits_for_a_ban_whose_answer_was_lost() -> None:
+    world = World()
+    world.post({"urls": URLS})
+    world.intake()
+    world.vendor.errors = [AnswerUnknown("timeout")]
+    world.drain()
+    undo(world, urls=tuple(URLS))
+    world.minutes(10)
+    assert world.states(URLS) == {"unbanned": 5}
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban"]
+    assert not world.vendor.bans
+
+
+def test_a_ban_decided_after_an_unban_waits_for_it() -> None:
+    world = banned()
+    world.vendor.task_time = timedelta(minutes=10)
+    undo(world, urls=tuple(URLS))
+    world.clock.advance(days=7, seconds=1)  # the cool-down is over while nothing ran: the unban was never sent
+    world.post({"urls": URLS}, webhook_id="w2")
+    world.intake()
+    world.minutes(40)
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban", "ban"]
+    assert world.states(URLS) == {"banned": 5}
+    assert set(world.vendor.bans) == set(URLS)
+
+
+def test_a_task_is_undone_as_a_whole_and_alone() -> None:
+    world = banned(pages(3))
+    world.post({"urls": pages(3, "shop.example.com")}, webhook_id="w2")
+    world.minutes(3)
+    event = world.events("task_submitted")[-1]
+    undo(world, task=str(event["task_id"]))
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_of_a_report_only_what_it_caused_is_undone() -> None:
+    world = banned(pages(3))
+    second = world.post({"urls": pages(5)}, webhook_id="w2")  # three of them are banned for the first report
+    world.minutes(3)
+    undo(world, report=second.report_id)
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_a_source_gone_wrong_is_undone_in_one_request() -> None:
+    world = banned(pages(3))
+    world.queue({"urls": pages(2500, "cdn.example.net")})
+    world.minutes(4)
+    assert len(world.vendor.bans) == 2503
+    undo(world, source="queue")
+    world.minutes(4)
+    assert set(world.vendor.bans) == set(pages(3))
+    unbans = [call for call in world.vendor.calls if call[0] is Action.UNBAN]
+    assert sorted(len(urls) for _, urls, _ in unbans) == [500, 1000, 1000]
+
+
+def test_a_job_that_ran_out_of_time_is_carried_on() -> None:
+    world = banned(pages(3))
+    for part in range(4):
+        world.queue({"urls": pages(10, f"h{part}.example.net")})
+        world.minutes(1)
+    world.minutes(2)
+    job = undo(world, seconds=-1, source="queue")
+    assert [each.id for each in unban.unfinished(world.rows)] == [job.id]
+    for _ in range(5):
+        carry_on_all(world)
+    assert unban.unfinished(world.rows) == []
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_an_unban_that_the_vendor_refuses_leaves_the_ban_and_says_so() -> None:
+    world = banned(URLS[:1])
+    undo(world, urls=(URLS[0],))
+    world.vendor.errors = [ContentRefused("no such ban", code="X.1")]
+    world.minutes(3)
+    assert world.state(URLS[0]) == "banned"
+    assert URLS[0] in world.vendor.bans
+
+
+def test_a_held_url_that_is_unbanned_is_not_banned_by_the_approval_of_its_hold() -> None:
+    from tests.unit.pipeline.test_holds import approve, held
+
+    world, hold_id = held(["https://a.example.com/", "https://b.example.com/"])
+    undo(world, urls=("https://a.example.com/",))
+    world.minutes(2)
+    approve(world, hold_id)
+    world.minutes(3)
+    assert set(world.vendor.bans) == {"https://b.example.com/"}
+    assert world.state("https://a.example.com/") == "unbanned"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("prepare", [banned, _taken])
+def test_an_unban_killed_at_any_call_is_carried_out_once(prepare: Callable[[], World], after: bool) -> None:
+    world = prepare()
+    world.crasher.calls = 0
+    undo(world, urls=tuple(URLS))
+    calls = world.crasher.calls
+    assert calls >= 8
+    for at in range(1, calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            undo(world, urls=tuple(URLS))
+        recorded = bool(unban.unfinished(world.rows)) or at > 2
+        for _ in range(15):
+            world.minutes()
+            carry_on_all(world)
+        if recorded:
+            assert world.states(URLS) == {"unbanned": len(URLS)}, at
+            assert not world.vendor.bans
+        else:  # the operator saw no answer and nothing was recorded
+            assert world.states(URLS) == {"banned": len(URLS)}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_submitter_killed_over_an_unban_carries_it_out(after: bool) -> None:
+    def prepare() -> World:
+        world = _taken()
+        undo(world, urls=tuple(URLS[:2]))
+        return world
+
+    world = prepare()
+    world.crasher.calls = 0
+    world.drain()
+    for at in range(1, world.crasher.calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            world.drain()
+        world.minutes(15)
+        assert world.states(URLS[:2]) == {"unbanned": 2}, at
+        assert world.states(URLS[2:]) == {"banned": 3}
+        assert set(world.vendor.bans) == set(URLS[2:])
