@@ -16,7 +16,7 @@ from typing import Any
 
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, unsqueeze
-from chalicelib.ports import Insert, Put, Rows, Value
+from chalicelib.ports import Insert, Put, Row, Rows, Value
 
 PART_URLS = 1_000
 PART_BYTES = 256 * 1024
@@ -48,6 +48,21 @@ class Report:
     test: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A report as a list shows it. ``accepted`` counts the URLs that were not refused at once."""
+
+    id: str
+    source: str
+    received_at: datetime
+    correlation_id: str
+    accepted: int
+    test: bool = False
+
+
+SUMMARY = ("source", "received_at", "correlation_id", "accepted", "test")
+
+
 def report_id(source: str, delivery_id: str) -> str:
     """Name a report: the same for the same source and delivery (its ``webhook-id``, or the queue's message id)."""
     digest = hashlib.sha256(f"{source}\0{delivery_id}".encode()).digest()
@@ -67,11 +82,12 @@ def split(urls: Sequence[str]) -> list[list[str]]:
     return parts
 
 
-def record(rows: Rows, report: Report) -> str:
+def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
     """Record a report unless it is there already; return the body's SHA-256 that the ledger holds for its id.
 
     Repeating it is harmless: the parts' keys hold the body's hash, so that another body under the same id cannot
-    change what was accepted.
+    change what was accepted. ``beside`` are rows that lead to the report. They and its parts are written before it: a
+    crash leaves rows that lead nowhere, which their readers leave out, and never a report that is not found.
     """
     parts = split(report.urls)
     refusals = [_plain(refusal) for refusal in report.refusals]
@@ -89,23 +105,49 @@ def record(rows: Rows, report: Report) -> str:
         row["correlation_id"] = report.correlation_id
     if report.test:
         row["test"] = 1
+    before = [dict(each) for each in beside]
+    if report.correlation_id:
+        found_by: dict[str, Value] = {"pk": _correlation(report.source, report.correlation_id), "sk": report.id}
+        before.append({**found_by, "expires_at": row["expires_at"]})
     if len(parts) == 1 and not refusals:
         row["urls"] = squeeze(parts[0])
     else:
         more: list[Any] = [*parts, *split_refusals(refusals)]
-        rows.write(
-            [
-                Put({
-                    "pk": f"report#{report.id}", "sk": f"part#{report.body_sha256[:16]}#{index:04}",
-                    "urls" if index < len(parts) else "refusals": squeeze(part), "expires_at": row["expires_at"],
-                })
-                for index, part in enumerate(more)
-            ]
-        )  # fmt: skip
+        before += [
+            {
+                "pk": f"report#{report.id}", "sk": f"part#{report.body_sha256[:16]}#{index:04}",
+                "urls" if index < len(parts) else "refusals": squeeze(part), "expires_at": row["expires_at"],
+            }
+            for index, part in enumerate(more)
+        ]  # fmt: skip
+    if before:
+        rows.write([Put(each) for each in before])
     if not rows.write([Insert(row)]):
         return report.body_sha256
     key = (f"report#{report.id}", "report")
     return text(rows.get([key], consistent=True)[key], "body_sha256")
+
+
+def _correlation(source: str, correlation_id: str) -> str:
+    return f"correlation#{source}#{correlation_id}"
+
+
+def find(rows: Rows, source: str, correlation_id: str, *, after: str = "", limit: int) -> tuple[list[Summary], str]:
+    """Find a source's reports by the id that it gave them; return some, and after which the next begin (or nothing).
+
+    What the index leads to is held against the report itself: a request that was refused later leaves an entry, too.
+    """
+    found = rows.query(_correlation(source, correlation_id), after=after, limit=limit + 1)
+    ids = [text(row, "sk") for row in found[:limit]]
+    heads = rows.get([(f"report#{each}", "report") for each in ids], consistent=True, attributes=SUMMARY)
+    summaries = [
+        Summary(each, source, received_at, correlation_id, number(head, "accepted"), test=bool(number(head, "test")))
+        for each in ids
+        if (head := heads.get((f"report#{each}", "report")))
+        and (text(head, "source"), text(head, "correlation_id")) == (source, correlation_id)
+        and (received_at := moment(head, "received_at"))
+    ]
+    return summaries, ids[-1] if len(found) > limit else ""
 
 
 def _plain(refusal: Refusal) -> list[str]:

@@ -40,6 +40,7 @@ class Receipt:
     refusals: tuple[Refusal, ...]
     correlation_id: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
+    test: bool = False
 
 
 def receive_report(
@@ -91,6 +92,7 @@ def receive_report(
         refusals=report.refusals,
         correlation_id=parsed.correlation_id,
         skipped=tuple((each.where, each.reason) for each in parsed.skipped),
+        test=parsed.test,
     )
 
 

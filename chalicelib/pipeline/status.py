@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,13 +13,16 @@ from chalicelib.domain.policy import Policy, accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import chunks, claims, tasks
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.reports import Report
+from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task
 from chalicelib.ports import Rows
 
 TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 """``held`` waits for a person, and is an end as far as the machine goes (I1)."""
+
+PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of URLs in one answer: Lambda gives back 6 MB at the most, and some characters take six in JSON."""
 
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
@@ -123,6 +127,10 @@ class Explainer:
         if claim.outcome:
             return UrlState(claim.outcome), claim.reason
         work = self._work.get(claim.chunk)
+        if self._chunks[claim.chunk].rule == "adopted":
+            return (
+                UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED
+            ), "banned by others, adopted"
         if not carried:
             if work and (work.state is ChunkState.HELD or work.then is ChunkState.HELD):
                 return UrlState.HELD, f"waits for a person: {work.rule}"
@@ -140,33 +148,61 @@ def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlSt
     return Explainer(rows, now=now).claims(found[key] for key in keys if key in found)
 
 
-def of_report(report: Report, *, rows: Rows, policy: Policy, now: datetime) -> list[dict[str, Any]]:
-    """State of each URL of a report: what was refused, and for the rest what its claim says.
+def of_report(
+    report: Report, *, rows: Rows, policy: Policy, now: datetime, urls: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """State of each URL of a report, or of some of them: why it was refused, or what its claim says.
 
     A URL that is not claimed yet is ``pending``: its message is still in the queue.
     """
-    states: list[dict[str, Any]] = []
-    refused: dict[str, set[str]] = {}
+    chosen = urls_of(report) if urls is None else urls
+    refused: dict[str, list[Refusal]] = {}
     for each in report.refusals:
-        refused.setdefault(each.url, set()).add(each.account)
-        states.append(
-            {"url": each.url, "account": each.account, "state": each.verdict, "rule": each.rule, "reason": each.reason}
-        )
+        refused.setdefault(each.url, []).append(each)
+    accepted = set(report.urls)
     wanted = [
         (url, account, url_key(account, url))
-        for url in report.urls
+        for url in chosen
+        if url in accepted
         for account in accounts_for(url, policy) or [""]
-        if not refused.get(url, set()) & {"", account}
+        if not {each.account for each in refused.get(url, ())} & {"", account}
     ]
     found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
     explained = {
         claim.key: status
         for claim, status in zip(found.values(), Explainer(rows, now=now).claims(found.values()), strict=True)
     }
+    states: dict[str, list[dict[str, Any]]] = {url: [_refused(r) for r in refused.get(url, ())] for url in chosen}
     for url, account, key in wanted:
         status = explained.get(key)
-        states.append(brief(status, report.id) if status else {"url": url, "account": account, "state": "pending"})
-    return states
+        states[url].append(
+            brief(status, report.id) if status else {"url": url, "account": account, "state": UrlState.PENDING.value}
+        )
+    return [state for url in chosen for state in states[url]]
+
+
+def urls_of(report: Report) -> list[str]:
+    """The URLs of a report, each once and always in the same order: the accepted, then what was refused at once."""
+    return list(dict.fromkeys((*report.urls, *(each.url for each in report.refusals))))
+
+
+def page(urls: Sequence[str], start: int, limit: int) -> list[str]:
+    """Take at most ``limit`` URLs from a place on, and no more than fit into one answer."""
+    taken: list[str] = []
+    size = 0
+    for url in urls[start : start + limit]:
+        size += len(url)
+        if taken and size > PAGE_BYTES:
+            break
+        taken.append(url)
+    return taken
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "url": refusal.url, "account": refusal.account, "state": refusal.verdict, "rule": refusal.rule,
+        "reason": refusal.reason,
+    }  # fmt: skip
 
 
 def brief(status: UrlStatus, report: str) -> dict[str, Any]:
@@ -181,6 +217,11 @@ def brief(status: UrlStatus, report: str) -> dict[str, Any]:
     if status.report != report:
         said["reported_before"] = True
     return said
+
+
+def counts(states: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many URLs are in which state."""
+    return dict(sorted(Counter(each["state"] for each in states).items()))
 
 
 def terminal(states: Iterable[Mapping[str, Any]]) -> bool:
