@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from chalicelib.domain.model import Action, BannedUrlPage, VendorLimits, VendorTaskPage
@@ -131,8 +132,17 @@ class Objects(Protocol):
     def put_new(self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> bool:
         """Write an object with its SHA-256 checked by the store; ``False`` if the key exists already."""
 
+    def put_new_file(self, key: str, path: Path, *, sha256: str, content_type: str) -> bool:
+        """Write a file as ``put_new`` does, never held in memory; ``sha256`` (hexadecimal) is what it must have."""
+
     def get(self, key: str) -> bytes | None:
         """Read an object; ``None`` if there is none."""
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        """Yield the bytes of an object that is there, a block at a time."""
+
+    def sha256(self, key: str) -> str | None:
+        """The SHA-256 of an object as the store verified it, hexadecimal; ``None`` if there is no object."""
 
     def keys(self, prefix: str) -> list[str]:
         """All keys that begin with ``prefix``, sorted."""

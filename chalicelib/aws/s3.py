@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
@@ -21,6 +23,13 @@ URL_BYTES: Final = 20
 
 URLS_PER_REPORT: Final = 10_000
 
+BLOCK: Final = 256 * 1024
+"""Bytes of an archived object that are read at once."""
+
+MAX_FILE: Final = 5 * 1024**3
+"""Bytes that one PutObject takes. Multipart takes more, but then S3 verifies a SHA-256 over those of the parts, and not
+the file's own: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html"""
+
 
 class Bucket:
     """One bucket. Every write is conditional, and its SHA-256 is verified by S3."""
@@ -31,6 +40,19 @@ class Bucket:
 
     def put_new(self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> bool:
         """See ``Objects.put_new``. Raises what S3 raises, among it BadDigest if the bytes were changed on the way."""
+        return self._put(key, body, hashlib.sha256(body).digest(), content_type=content_type, metadata=metadata)
+
+    def put_new_file(self, key: str, path: Path, *, sha256: str, content_type: str) -> bool:
+        """See ``Objects.put_new_file``. Raises as ``put_new`` does; OSError for a file that S3 would not take."""
+        size = path.stat().st_size
+        if size > MAX_FILE:
+            raise OSError(f"{key} has {size:,} bytes: S3 takes {MAX_FILE:,} in one piece")
+        with path.open("rb") as body:
+            return self._put(key, body, bytes.fromhex(sha256), content_type=content_type)
+
+    def _put(
+        self, key: str, body: Any, digest: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> bool:
         try:
             self._client.put_object(
                 Bucket=self._name,
@@ -39,7 +61,7 @@ class Bucket:
                 ContentType=content_type,
                 Metadata=dict(metadata or {}),
                 ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
+                ChecksumSHA256=base64.b64encode(digest).decode(),
                 IfNoneMatch="*",
             )
         except self._client.exceptions.ClientError as error:
@@ -55,6 +77,22 @@ class Bucket:
             return bytes(self._client.get_object(Bucket=self._name, Key=key)["Body"].read())
         except self._client.exceptions.NoSuchKey:
             return None
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        """See ``Objects.blocks``. Raises NoSuchKey if there is no object."""
+        with closing(self._client.get_object(Bucket=self._name, Key=key)["Body"]) as body:
+            while block := body.read(BLOCK):
+                yield bytes(block)
+
+    def sha256(self, key: str) -> str | None:
+        """See ``Objects.sha256``. Raises KeyError for an object that was not written by us and has none."""
+        try:
+            answer = self._client.head_object(Bucket=self._name, Key=key, ChecksumMode="ENABLED")
+        except self._client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
+                return None
+            raise
+        return base64.b64decode(answer["ChecksumSHA256"]).hex()
 
     def keys(self, prefix: str) -> list[str]:
         """See ``Objects.keys``."""

@@ -161,3 +161,10 @@ class DownloadRefused(EdgebanError):
 
 class DownloadExpired(EdgebanError):
     """The URL of the file does not work any more: describe the export again for a new one."""
+
+
+# --- the archive ---------------------------------------------------------------------------------------------
+
+
+class ArchiveIncomplete(EdgebanError):
+    """An object of an archive is not there yet, or came damaged: leave it, the next run goes on."""
