@@ -34,7 +34,9 @@ def records(*names: str, key: str = "in/a+b%2Bc%C3%BC.json") -> str:
     return json.dumps({"Records": [{"eventSource": "aws:s3", "eventName": name, "s3": entity} for name in names]})
 
 
-@pytest.mark.parametrize("body", [REPORT, "https://example.com/", "", "[]", "{", '{"Records": 1}', '{"TopicArn": 1}'])
+@pytest.mark.parametrize(
+    "body", [REPORT, "https://example.com/", "", "[]", "{", '{"Records": 1}', '{"Records": [', '{"TopicArn": 1}']
+)
 def test_a_bare_body_comes_back_as_it_is(body: str) -> None:
     unwrapped = unwrap(body, {"source": "desk"})
     assert unwrapped.body == body.encode()
