@@ -1,0 +1,284 @@
+"""Every call to the outside fails once, in each way it can: what becomes of the URLs is the same (I1, I2).
+
+A function that ends with an error is one whose messages come again. The ways:
+
+===========  ==================================================================================================
+throttled    refused until all retries were used up, nothing done
+unreached    no connection, nothing done
+lost         done, and the answer did not come
+late         the caller waited in vain; it is done all the same, 15 seconds later
+unknown      a vendor's answer that tells nothing (5xx), nothing done
+twice        the answer was lost, the AWS SDK asked again by itself, and what it brings is the second answer
+echo         the same, and the first request is done last: some calls after the second
+blocked      the vendor refuses the credentials, or the quota is used up
+===========  ==================================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+from chalicelib.aws.dynamodb import LedgerUnavailable
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Throttled, Unavailable, VendorError
+from chalicelib.ledger import chunks, tasks
+from tests.world import ACCOUNT, Crasher, World, pages
+
+URLS = pages(30)
+POISON = URLS[7]
+VENDOR_CALLS = {"create_task", "list_tasks", "list_banned_urls"}
+LATE = timedelta(seconds=15)
+
+AWS_ERRORS: dict[str, Exception] = {
+    "throttled": LedgerUnavailable("throttled"),
+    "unreached": EndpointConnectionError(endpoint_url="aws"),
+    "lost": ConnectionClosedError(endpoint_url="aws"),
+    "late": ReadTimeoutError(endpoint_url="aws"),
+}
+VENDOR_ERRORS: dict[str, VendorError] = {
+    "throttled": Throttled("slow down"),
+    "unreached": Unavailable("no connection"),
+    "lost": AnswerUnknown("reset"),
+    "late": AnswerUnknown("timed out"),
+    "unknown": AnswerUnknown("500"),
+    "quota": QuotaExceeded("used up"),
+    "blocked": AccessRefused("locked"),
+}
+WAYS = sorted({*AWS_ERRORS, *VENDOR_ERRORS, "twice", "echo"})
+ECHO = 5
+
+
+@dataclass
+class Failer(Crasher):
+    """Fails the n-th call to anything outside in one way. ``failed`` names what was hit."""
+
+    way: str = ""
+    failed: str = ""
+    clock: Callable[[], datetime] | None = None
+    echo: Callable[[], object] | None = None
+    late: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        self.come_late()
+        self.calls += 1
+        if self.echo and self.calls >= abs(self.at) + ECHO:
+            echo, self.echo = self.echo, None
+            echo()
+        if self.calls != self.at:
+            return function(*args, **kwargs)
+        self.failed = function.__name__
+        if self.way in {"twice", "echo"} and self.failed not in VENDOR_CALLS:
+            first = function(*args, **kwargs)
+            if self.way == "twice":
+                return function(*args, **kwargs)
+            self.echo = lambda: function(*args, **kwargs)
+            return first
+        errors: Mapping[str, Exception] = VENDOR_ERRORS if self.failed in VENDOR_CALLS else AWS_ERRORS
+        if self.way not in errors:
+            return function(*args, **kwargs)  # it cannot fail like this
+        if self.way == "lost":
+            function(*args, **kwargs)
+        if self.way == "late":
+            assert self.clock
+            self.late.append((self.clock() + LATE, lambda: function(*args, **kwargs)))
+        raise errors[self.way]
+
+    def come_late(self) -> None:
+        """Do what was believed not to be done, once its time has come."""
+        assert self.clock
+        now, waiting = self.clock(), self.late
+        self.late = [each for each in waiting if each[0] > now]
+        for due, effect in waiting:
+            if due <= now:
+                with contextlib.suppress(VendorError):  # nobody listens any more
+                    effect()
+
+
+def failing(way: str = "", at: int = 0) -> tuple[World, Failer]:
+    world = World()
+    failer = Failer(way=way, clock=world.clock)
+    world.crasher = failer
+    failer.at = -at  # not yet
+    return world, failer
+
+
+def run_failing(world: World, failer: Failer, run: Callable[[World], object]) -> None:
+    """Run a function that meets the failure; what it was given comes again if it ends with an error."""
+    failer.at, failer.calls = -failer.at, 0
+    try:
+        run(world)
+    except Exception:  # noqa: BLE001 - whatever it is, the queue brings the message again
+        if run is World.drain:
+            world.kicks.append(ACCOUNT)
+    failer.at = 0
+    if failer.echo:
+        failer.echo()
+        failer.echo = None
+
+
+def settle(world: World, *, minutes: int = 40) -> None:
+    for _ in range(minutes):
+        world.minutes()
+        if not world.queued and not chunks.work(world.rows, ACCOUNT) and not tasks.live(world.rows, ACCOUNT):
+            break
+    failer = world.crasher
+    assert isinstance(failer, Failer)
+    failer.come_late()
+    assert not failer.late
+    world.minutes(2)
+
+
+# --- what runs, and what it finds ------------------------------------------------------------------------------
+
+
+def queued(world: World) -> None:
+    for start in range(0, 30, 10):
+        world.queue({"urls": URLS[start : start + 10] + URLS[:3]})
+
+
+def taken(world: World) -> None:
+    queued(world)
+    world.intake(limit=2)
+    world.intake()
+
+
+def taken_with_poison(world: World) -> None:
+    taken(world)
+    world.vendor.refuse = {POISON}
+
+
+def taken_for_small_tasks(world: World) -> None:
+    taken(world)
+    world.vendor.limits = replace(world.vendor.limits, urls_per_task=8)
+
+
+def submitted(world: World) -> None:
+    taken(world)
+    world.drain()
+
+
+def submitted_to_fail(world: World) -> None:
+    world.vendor.fail = {POISON}
+    submitted(world)
+
+
+def left_unsure(world: World) -> None:
+    """A drain died just after its call: the task may be at the vendor."""
+    taken(world)
+    world.vendor.lose_answer = True
+    world.vendor.list_errors = [Unavailable("down")] * 9
+    world.drain()
+    world.vendor.list_errors = []
+
+
+def left_open(world: World) -> None:
+    """An intake died between opening its chunk and its claims, and its messages are gone."""
+    queued(world)
+    failer = world.crasher
+    assert isinstance(failer, Failer)
+    remembered, failer.at, failer.calls, failer.way, way = failer.at, 4, 0, "lost", failer.way
+    with pytest.raises(ConnectionClosedError):
+        world.intake()
+    failer.at, failer.way, failer.failed = remembered, way, ""
+    world.queued.clear()
+    world.clock.advance(minutes=6)
+
+
+def nothing(_: World) -> None:
+    pass
+
+
+def post(world: World) -> None:
+    world.post({"urls": [*URLS, "https://elsewhere.example/"]})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``end`` is what the poisoned URL comes to; empty where there is none."""
+
+    prepare: Callable[[World], object]
+    run: Callable[[World], object]
+    end: str = ""
+
+
+SCENARIOS = {
+    "receive": Scenario(nothing, post),
+    "intake": Scenario(queued, World.intake),
+    "submit": Scenario(taken, World.drain),
+    "submit, tasks smaller than chunks": Scenario(taken_for_small_tasks, World.drain),
+    "submit, a URL is refused": Scenario(taken_with_poison, World.drain, "rejected"),
+    "submit, a task may be there": Scenario(left_unsure, World.drain),
+    "track": Scenario(submitted, World.track),
+    "track, a task fails": Scenario(submitted_to_fail, World.track, "failed"),
+    "sweep": Scenario(taken, World.sweep),
+    "sweep, a chunk is open": Scenario(left_open, World.sweep),
+}
+
+
+def check(world: World, scenario: Scenario) -> None:
+    good = [url for url in URLS if url != POISON or not scenario.end]
+    assert world.states(good) == {"banned": len(good)}
+    assert {world.live_bans(url) for url in good} == {1}
+    if scenario.end:
+        assert world.state(POISON) == scenario.end
+        assert world.live_bans(POISON) == 0
+    assert world.sweep() == {ACCOUNT: 0}
+
+
+def calls_of(scenario: Scenario) -> int:
+    world, failer = failing()
+    scenario.prepare(world)
+    failer.calls = 0
+    scenario.run(world)
+    return failer.calls
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_each_call_fails_once_and_the_end_is_the_same(name: str, way: str) -> None:
+    scenario = SCENARIOS[name]
+    sites = calls_of(scenario)
+    assert sites >= 3
+    for at in range(1, sites + 1):
+        world, failer = failing(way, at)
+        scenario.prepare(world)
+        run_failing(world, failer, scenario.run)
+        world.clock.advance(seconds=30)
+        if scenario.run is post:
+            scenario.run(world)  # the sender saw no 202, or does not trust it
+        settle(world)
+        try:
+            check(world, scenario)
+        except AssertionError as error:
+            raise AssertionError(f"call {at} of {sites} ({failer.failed}) {way}: {error}") from error
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_several_calls_fail_in_a_row_and_the_end_is_the_same(seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(25):
+        scenario = SCENARIOS[dice.choice(sorted(SCENARIOS))]
+        world, failer = failing()
+        scenario.prepare(world)
+        story = []
+        for _ in range(dice.randint(2, 6)):
+            run = dice.choice([scenario.run, World.intake, World.drain, World.track, World.sweep])
+            failer.way, failer.at = dice.choice(WAYS), -dice.randint(1, 12)
+            run_failing(world, failer, run)
+            story.append(f"{getattr(run, '__name__', run)}: {failer.failed} {failer.way}")
+            failer.failed = ""
+            world.clock.advance(seconds=dice.choice([0, 3, 20, 70]))
+        if scenario.run is post:
+            scenario.run(world)
+        settle(world, minutes=90)
+        try:
+            check(world, scenario)
+        except AssertionError as error:
+            raise AssertionError(f"{'; '.join(story)}: {error}") from error
