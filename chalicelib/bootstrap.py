@@ -24,7 +24,7 @@ from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import Operator, parse_operators
 
 if TYPE_CHECKING:
-    from chalicelib.pipeline.intake import Fetch
+    from chalicelib.pipeline.deliveries import Fetch
 
 
 def _huawei(account: VendorAccount) -> BanVendor:

@@ -35,6 +35,7 @@ ACCOUNT = "huawei-main"
 POLICY: dict[str, Any] = {
     "version": 1,
     "accounts": {ACCOUNT: {"managed_domains": ["example.com", "*.example.com", "*.example.net"]}},
+    "caps": {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0},
 }
 SOURCES: dict[str, Any] = {
     "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing"},

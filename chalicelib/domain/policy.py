@@ -115,6 +115,12 @@ class Caps(NamedTuple):
     share_floor: int = 3_000
     """Bans an hour that the share never forbids: a young ledger has few live bans."""
 
+    def any(self) -> bool:
+        """Whether anything is capped, so that bans must be counted."""
+        return bool(
+            self.per_source_per_hour or self.per_host_per_hour or self.per_account_per_hour or self.share_of_live
+        )
+
 
 class Approvals(NamedTuple):
     """Who approves a hold, and when its age is an alarm."""
@@ -144,6 +150,10 @@ class Policy:
     approvals: Approvals = field(default_factory=Approvals)
     cool_down_days: int = 7
     renew_before_hours: int = 24
+
+    def needs_corroboration(self) -> bool:
+        """Whether any category asks for more than one reporter."""
+        return any(each.min_reporters > 1 for each in (self.default, *self.categories.values()))
 
 
 def parse(document: object) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 from chalicelib.domain.model import UrlState
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.row import epoch, number, text
+from chalicelib.ledger.row import epoch, number, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 READ = ("chunk", "until", "outcome", "cool_until", "report", "unban")
@@ -161,3 +162,29 @@ def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> N
     """Move the planned end of the bans of a chunk that was held: they begin only now."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}) for key in keys])
+
+
+def corroborate(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> dict[str, int]:
+    """Note who reported URLs that need several independent reporters; return how many each has by now.
+
+    Names are kept as hashes. Two intakes that note a reporter of the same URL at the same moment may each miss the
+    other's: the next report of the URL counts both.
+    """
+    keys = {key: (f"url#{key}", "reporters") for key in asked}
+    found = rows.get(list(keys.values()), consistent=True)
+    writes: list[Insert | Update] = []
+    counts: dict[str, int] = {}
+    for key, names in asked.items():
+        row = found.get(keys[key], {})
+        before = texts(row, "names")
+        after = list(dict.fromkeys((*before, *(hashlib.sha256(name.encode()).hexdigest()[:16] for name in names))))
+        counts[key] = len(after)
+        if len(after) == len(before):
+            continue
+        change: dict[str, Value] = {"names": list(after), "count": len(after), "expires_at": epoch(now + KEEP)}
+        if row:
+            writes.append(Update(keys[key], set=change, expect={"count": len(before)}))
+        else:
+            writes.append(Insert({"pk": keys[key][0], "sk": keys[key][1], **change}))
+    rows.write(writes)
+    return counts

@@ -7,10 +7,11 @@ healed in one way: the sweep calls ``finish`` on an open chunk whose lease has p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
+from chalicelib.domain.policy import Policy
 from chalicelib.ledger import chunks, claims
 from chalicelib.ledger.chunks import Chunk, Origin, Work
 from chalicelib.ledger.claims import Claim
@@ -77,3 +78,11 @@ def _claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkS
     won = take(rows, chunk, known, now=now)
     chunks.seal(rows, chunk, won, then=then)
     return won
+
+
+def renew_at(now: datetime, ban_days: int, until: datetime, policy: Policy) -> datetime | None:
+    """When bans of ``ban_days`` from now are to be renewed; ``None`` if they end as planned."""
+    end = now + timedelta(days=ban_days)
+    if until <= end:
+        return None
+    return max(end - timedelta(hours=policy.renew_before_hours), now + timedelta(hours=1))

@@ -16,7 +16,7 @@ from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, standing
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
-from chalicelib.ledger import reports
+from chalicelib.ledger import callbacks, reports
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch, number
 from chalicelib.ports import ReportQueue, Rows, Tell
@@ -68,7 +68,7 @@ def receive_report(
     _limit_rate(rows, source, now=now)
     content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     parsed = parse(body, format_for(content_type, source.format or None, body), options_of(source, now))
-    accepted, refusals = sort_out(parsed, source, policy)
+    accepted, refusals = sort_out(parsed, source, policy, now)
     report = Report(
         id=reports.report_id(source.name, delivery_id),
         source=source.name,
@@ -79,7 +79,8 @@ def receive_report(
         correlation_id=parsed.correlation_id,
         test=parsed.test,
     )
-    if reports.record(rows, report) != report.body_sha256:
+    beside = [callbacks.first(report.id, now)] if source.callback_url else []
+    if reports.record(rows, report, beside=beside) != report.body_sha256:
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
     queue.send(messages(report, accepted))
     tell(
@@ -101,7 +102,9 @@ def options_of(source: Source, now: datetime) -> ParserOptions:
     return ParserOptions(defanged=source.defanged, html_escaped=source.html_escaped, now=now)
 
 
-def sort_out(parsed: ParsedReport, source: Source, policy: Policy) -> tuple[list[ReportedUrl], list[Refusal]]:
+def sort_out(
+    parsed: ParsedReport, source: Source, policy: Policy, now: datetime
+) -> tuple[list[ReportedUrl], list[Refusal]]:
     """Canonicalise each URL and refuse at once those that no ledger needs to be asked about."""
     accepted: list[ReportedUrl] = []
     refusals: list[Refusal] = []
@@ -112,7 +115,7 @@ def sort_out(parsed: ParsedReport, source: Source, policy: Policy) -> tuple[list
             refusals.append(Refusal(each.url[:200], "rejected", "unusable_url", error.reason))
             continue
         ours = accounts_for(url, policy) and (source.hosts is None or source.hosts.covers(host_of(url)))
-        refused = standing(url, policy) if ours else NOT_MANAGED
+        refused = standing(url, policy, now, source=source.name) if ours else NOT_MANAGED
         if refused:
             refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
         else:

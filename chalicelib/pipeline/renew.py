@@ -70,14 +70,6 @@ def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
         urls=tuple(chunk.urls[position] for position in kept), keys=keys,
         origins=tuple(chunk.origins[position] for position in kept), created_at=now, received_at=now,
         until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),
-        renew_at=renew_at(now, ban_days, chunk.until, policy),
+        renew_at=claiming.renew_at(now, ban_days, chunk.until, policy),
     )  # fmt: skip
     return len(claiming.begin(rows, following, known, now=now))
-
-
-def renew_at(now: datetime, ban_days: int, until: datetime, policy: Policy) -> datetime | None:
-    """When bans of ``ban_days`` from now are to be renewed; ``None`` if they end as planned."""
-    end = now + timedelta(days=ban_days)
-    if until <= end:
-        return None
-    return max(end - timedelta(hours=policy.renew_before_hours), now + timedelta(hours=1))

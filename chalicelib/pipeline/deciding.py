@@ -1,0 +1,151 @@
+"""Decide about a batch of reported URLs: each once an account, by the policy and what the ledger knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.policy import (
+    NOT_MANAGED,
+    Policy,
+    accounts_for,
+    category_of,
+    planned,
+    reporter_of,
+    verdict,
+)
+from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, scheme_twin, url_key
+from chalicelib.ledger import claims, limits
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.deliveries import Delivery
+from chalicelib.ports import Rows
+
+TEST = Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A URL at an account, with the first report that named it."""
+
+    key: str
+    url: str
+    account: str
+    reported: ReportedUrl
+    delivery: Delivery
+    others: list[tuple[Delivery, ReportedUrl]] = field(default_factory=list)
+    """Where the batch named it again."""
+
+    @property
+    def category(self) -> str:
+        """What it is reported for."""
+        return self.reported.category or self.delivery.source.category
+
+    def reporters(self) -> Iterator[str]:
+        """Who reported it in this batch."""
+        yield reporter_of(self.reported, self.delivery.source.name)
+        for delivery, reported in self.others:
+            yield reporter_of(reported, delivery.source.name)
+
+
+def sort_out(
+    deliveries: Iterable[Delivery], policy: Policy, verdicts: Counter[str]
+) -> tuple[dict[str, Wanted], list[tuple[Delivery, Refusal]]]:
+    """Canonicalise and dedupe a batch in memory: every URL once an account, with its first report."""
+    wanted: dict[str, Wanted] = {}
+    seen: dict[str, list[Wanted]] = {}
+    refusals: list[tuple[Delivery, Refusal]] = []
+    together = policy.twins == "together"
+    for delivery in deliveries:
+        hosts = delivery.source.hosts
+        for reported in delivery.urls:
+            try:
+                url = canonical_url(reported.url)
+            except UnusableUrl as error:
+                verdicts[VerdictKind.REJECTED.value] += 1
+                refusals.append((delivery, Refusal(reported.url[:200], "rejected", "unusable_url", error.reason)))
+                continue
+            again = None if delivery.test else seen.get(url)  # a test takes nothing from a real report
+            if again is not None:
+                for each in again:
+                    each.others.append((delivery, reported))
+                continue
+            accounts = accounts_for(url, policy) if hosts is None or hosts.covers(host_of(url)) else []
+            if not accounts:
+                verdicts[VerdictKind.REJECTED.value] += 1
+                refusals.append((delivery, Refusal(url, NOT_MANAGED.kind.value, NOT_MANAGED.rule, NOT_MANAGED.reason)))
+                continue
+            if delivery.test:
+                verdicts[TEST.kind.value] += len(accounts)
+                refusals += [(delivery, Refusal(url, TEST.kind.value, TEST.rule, TEST.reason, on)) for on in accounts]
+                continue
+            twin = scheme_twin(url) if together else ""
+            for each_url in (url, twin) if twin and twin not in seen else (url,):
+                seen[each_url] = [
+                    Wanted(url_key(account, each_url), each_url, account, reported, delivery) for account in accounts
+                ]
+                wanted.update((each.key, each) for each in seen[each_url])
+    return wanted, refusals
+
+
+def decide(
+    wanted: Mapping[str, Wanted], known: Mapping[str, Claim], policy: Policy, *, rows: Rows, now: datetime
+) -> dict[str, Verdict]:
+    """Decide about every URL, and count what is to be banned against the caps (I6).
+
+    The counts are written before anything is claimed: a crash in between leaves them too high, and never too low. An
+    intake beside us that counted meanwhile makes us decide again upon its counts.
+    """
+    reporters = _corroborate(wanted, known, policy, rows=rows, now=now)
+    accounts = sorted({each.account for each in wanted.values() if not _live(known.get(each.key), now)})
+    for _ in range(limits.TRIES):
+        counted = limits.read(rows, accounts, now=now) if policy.caps.any() else {}
+        verdicts = {
+            key: _verdict(each, known.get(key), policy, reporters=reporters.get(key, 1), counted=counted, now=now)
+            for key, each in wanted.items()
+        }
+        if limits.write(rows, counted.values(), now=now):
+            break
+    return verdicts
+
+
+def _verdict(
+    wanted: Wanted, known: Claim | None, policy: Policy, *, reporters: int, counted: Mapping[str, limits.Counted],
+    now: datetime,
+) -> Verdict:  # fmt: skip
+    source = wanted.delivery.source
+    counts = counted.get(wanted.account)
+    decided = verdict(
+        wanted.url, wanted.reported, policy, live=_live(known, now), cooling=known is not None and known.cooling(now),
+        source=source.name, account=wanted.account, category=source.category, source_days=source.ban_days,
+        reporters=reporters, usage=counts.usage if counts else None, now=now,
+    )  # fmt: skip
+    if counts and decided.kind is VerdictKind.BAN:
+        counts.count(source.name, host_of(wanted.url))
+    return decided
+
+
+def _live(known: Claim | None, now: datetime) -> bool:
+    return known is not None and not known.ended(now)
+
+
+def _corroborate(
+    wanted: Mapping[str, Wanted], known: Mapping[str, Claim], policy: Policy, *, rows: Rows, now: datetime
+) -> dict[str, int]:
+    """Count the independent reporters of the URLs that need several; one write a report until they are enough."""
+    if not policy.needs_corroboration():
+        return {}
+    asked = {
+        key: list(each.reporters())
+        for key, each in wanted.items()
+        if not _live(known.get(key), now) and category_of(each.category, policy).min_reporters > 1
+    }
+    return claims.corroborate(rows, asked, now=now) if asked else {}
+
+
+def lasts(wanted: Wanted, policy: Policy) -> timedelta | None:
+    """How long the ban is planned to last; ``None``: until it is unbanned."""
+    return planned(wanted.category, wanted.reported, wanted.delivery.source.ban_days, policy).lasts
