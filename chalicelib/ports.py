@@ -119,6 +119,17 @@ class Tell(Protocol):
         """Tell one event by its name, with ids and counts as fields."""
 
 
+class Post(Protocol):
+    """Tell somebody outside. One call, with a timeout; no retries, no redirects, public addresses alone."""
+
+    def __call__(self, url: str, *, headers: Mapping[str, str], body: bytes) -> int:
+        """Send a body and return the status of the answer.
+
+        Raises ``ConfigurationError`` (the URL or its address must not be called), ``Unavailable`` (nothing was sent)
+        and ``AnswerUnknown`` (it may have arrived).
+        """
+
+
 class ReportQueue(Protocol):
     """The queue of reports."""
 

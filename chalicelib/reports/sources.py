@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.policy import BAN_DAYS
@@ -96,10 +97,19 @@ def _credentials(where: str, fields: Mapping[str, Any]) -> tuple[Scheme | None, 
 
 def _callback(where: str, fields: Mapping[str, Any]) -> tuple[str, str]:
     url, secret = _typed(where, fields, "callback_url", str, ""), _typed(where, fields, "callback_secret", str, "")
-    if url and not url.startswith("https://"):
-        raise ConfigurationError(f"{where}.callback_url must begin with https://")
-    if url:
+    if not url:
+        return "", secret
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and parts.hostname and parts.port in {None, 443} and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(f"{where}.callback_url must be https://, a host name, no port and no user name")
+    try:
         check_secrets(Scheme.STANDARD_WEBHOOKS, [secret])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}.callback_secret: {error}") from error
     return url, secret
 
 

@@ -8,28 +8,21 @@ address in between gains nothing), and redirects are followed by hand through th
 from __future__ import annotations
 
 import http.client
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin
 
-import certifi
-
 from chalicelib.domain.errors import AnswerUnknown, DownloadExpired, DownloadRefused, Unavailable
-from chalicelib.vendors.download_target import Target, read_target, refused_address
+from chalicelib.vendors.download_target import Target, read_target
+from chalicelib.vendors.pinned import PinnedConnection, Resolve, connect, cut_at, resolve
 
 BLOCK: Final = 64 * 1024
 """Bytes of a block at the most; also all that is held in memory."""
 
 MAX_REDIRECTS: Final = 3
-
-Resolve = Callable[[str, int], list[str]]
-"""Host and port → its addresses. Raises ``OSError``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +37,6 @@ class DownloadPolicy:
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     total_timeout: float = 600.0
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Ask the system for every address of a host."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class ExportDownload:
@@ -71,7 +59,7 @@ class ExportDownload:
         deadline = time.monotonic() + self._policy.total_timeout
         target = read_target(url, self._policy.hosts, self._policy.loopback)
         for _ in range(MAX_REDIRECTS + 1):
-            with closing(self._connect(target)) as connection, _watch(connection, deadline) as late:
+            with closing(self._connect(target, deadline)) as connection, cut_at(connection.sock, deadline) as late:
                 try:
                     with closing(_ask(connection, target)) as response:
                         location = _judge(response, target)
@@ -92,32 +80,11 @@ class ExportDownload:
             raise DownloadRefused(f"{target.host} redirects to what is no URL") from None
         return read_target(url, self._policy.hosts, self._policy.loopback)
 
-    def _connect(self, target: Target) -> _PinnedConnection:
-        """Connect to an address of the target that was checked; raises ``Unavailable`` or ``DownloadRefused``."""
-        try:
-            addresses = self._resolve(target.host, target.port)
-        except (OSError, UnicodeError) as exc:
-            raise Unavailable(f"the address of {target.host} cannot be found ({type(exc).__name__})") from None
-        for address in addresses:
-            reason = refused_address(address, loopback=target.loopback)
-            if reason:
-                raise DownloadRefused(f"{target.host} stands for {address}, {reason}")
-        failure = "it has no address"
-        for address in addresses:
-            connection = _PinnedConnection(target, address, self._policy, self._context(target))
-            try:
-                connection.connect()
-            except ssl.SSLCertVerificationError as exc:
-                failure = f"its certificate is not valid: {exc.verify_message}"
-            except OSError as exc:
-                failure = type(exc).__name__
-            else:
-                return connection
-            connection.close()
-        raise Unavailable(f"no connection to {target.host}: {failure}")
-
-    def _context(self, target: Target) -> ssl.SSLContext | None:
-        return ssl.create_default_context(cafile=self._cafile or certifi.where()) if target.tls else None
+    def _connect(self, target: Target, deadline: float) -> PinnedConnection:
+        return connect(
+            target, resolve=self._resolve, cafile=self._cafile, connect_timeout=self._policy.connect_timeout,
+            read_timeout=self._policy.read_timeout, deadline=deadline,
+        )  # fmt: skip
 
     def _read(self, response: http.client.HTTPResponse, target: Target) -> Iterator[bytes]:
         """Yield the body, and raise ``AnswerUnknown`` where it ends before its end."""
@@ -138,49 +105,7 @@ class ExportDownload:
             raise AnswerUnknown(f"the download from {target.host} ended after {received} of {expected} bytes")
 
 
-class _PinnedConnection(http.client.HTTPConnection):
-    """A connection to one address that presents itself, and demands a certificate, under the target's name."""
-
-    def __init__(self, target: Target, address: str, policy: DownloadPolicy, context: ssl.SSLContext | None) -> None:
-        super().__init__(target.host, target.port, timeout=policy.read_timeout)
-        self._name = target.host
-        self._address = (address, target.port)
-        self._connect_timeout = policy.connect_timeout
-        self._context = context
-
-    def connect(self) -> None:
-        """Connect, with TLS where the target has it. Raises ``OSError``."""
-        raw = socket.create_connection(self._address, self._connect_timeout)
-        try:
-            self.sock = self._context.wrap_socket(raw, server_hostname=self._name) if self._context else raw
-        except BaseException:
-            raw.close()
-            raise
-        self.sock.settimeout(self.timeout)
-
-
-@contextmanager
-def _watch(connection: _PinnedConnection, deadline: float) -> Iterator[threading.Event]:
-    """Cut the connection at the deadline, whatever is being waited for; the event says that it was done."""
-    late = threading.Event()
-    sock = connection.sock
-
-    def cut() -> None:
-        late.set()
-        with suppress(OSError):
-            # Past SSLSocket's own shutdown, which is not made for two threads.
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
-
-
-def _ask(connection: _PinnedConnection, target: Target) -> http.client.HTTPResponse:
+def _ask(connection: PinnedConnection, target: Target) -> http.client.HTTPResponse:
     connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", target.authority)
     connection.putheader("User-Agent", "edgeban")

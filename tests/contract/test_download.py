@@ -23,8 +23,9 @@ from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
 from chalicelib.ports import Download, ExportVendor
 from chalicelib.vendors.alibaba import connect
-from chalicelib.vendors.download import BLOCK, DownloadPolicy, ExportDownload, Resolve
+from chalicelib.vendors.download import BLOCK, DownloadPolicy, ExportDownload
 from chalicelib.vendors.download_target import read_target, refused_address
+from chalicelib.vendors.pinned import Resolve
 from dev.simulators.alibaba import AlibabaSimulator
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,106 @@
+"""Outcomes that sources are still to be told.
+
+A row in the partition ``WAITING`` says when to look at a report again; the report's own row ``callback`` says which of
+these rows is the one that counts, how often its source was tried, and in the end what came of it. A row in ``WAITING``
+that is not the one that counts is left over from a repeated request, and goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from chalicelib.ledger import KEEP
+from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text
+from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value
+
+WAITING: Final = "report#callbacks"
+"""Below ``report#``, because receive_report may write nothing else. Ids of reports begin with ``r-``: none is this."""
+
+FIRST_LOOK: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A report whose source is to be told. ``place`` is its row's sort key in ``WAITING``."""
+
+    report: str
+    place: str
+    attempts: int = 0
+    first_attempt_at: datetime | None = None
+    known: bool = False
+    """Whether the report's own row exists: it does from the second look on."""
+
+
+def first(report: str, received_at: datetime) -> Row:
+    """The row that has a new report looked at: written before the report, so that none is forgotten."""
+    return _waiting(report, received_at + FIRST_LOOK, until=received_at + KEEP)
+
+
+def _waiting(report: str, due: datetime, *, until: datetime) -> dict[str, Value]:
+    return {"pk": WAITING, "sk": f"{stamp(due)}#{report}", "expires_at": epoch(until)}
+
+
+def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
+    """Read what is due, oldest first. Rows that do not count are removed on the way, and are not in the answer."""
+    places = [text(row, "sk") for row in rows.query(WAITING, after=after, limit=limit)]
+    places = [each for each in places if each.partition("#")[0] <= stamp(now)]
+    keys = {each: _own(each.partition("#")[2]) for each in places}
+    found = rows.get(list(dict.fromkeys(keys.values())), consistent=True)
+    counting: list[Callback] = []
+    stale: list[Delete] = []
+    for place in places:
+        own = found.get(keys[place], {})
+        if own and text(own, "place") != place:
+            stale.append(Delete((WAITING, place)))
+            continue
+        counting.append(
+            Callback(
+                place.partition("#")[2],
+                place,
+                number(own, "attempts"),
+                moment(own, "first_attempt_at"),
+                known=bool(own),
+            )
+        )
+    rows.write(stale)
+    return counting
+
+
+def _own(report: str) -> Key:
+    return (f"report#{report}", "callback")
+
+
+def drop(rows: Rows, callback: Callback) -> None:
+    """Forget a report that was never accepted: its sender saw no answer, and its next attempt writes its own row."""
+    rows.write([Delete((WAITING, callback.place))])
+
+
+def move(
+    rows: Rows, callback: Callback, *, due: datetime, attempts: int, first_attempt_at: datetime | None, now: datetime
+) -> None:
+    """Look again later. Nothing happens if somebody else has moved or finished it since it was read."""
+    later = _waiting(callback.report, due, until=now + KEEP)
+    change: dict[str, Value] = {"place": later["sk"], "attempts": attempts, "expires_at": later["expires_at"]}
+    if first_attempt_at:
+        change["first_attempt_at"] = millis(first_attempt_at)
+    _settle(rows, callback, change, more=[Put(later)])
+
+
+def finish(rows: Rows, callback: Callback, outcome: str, *, attempts: int, now: datetime) -> None:
+    """Write what came of it; the report is not looked at again."""
+    change: dict[str, Value] = {
+        "place": "", "outcome": outcome, "attempts": attempts, "finished_at": millis(now),
+        "expires_at": epoch(now + KEEP),
+    }  # fmt: skip
+    _settle(rows, callback, change)
+
+
+def _settle(rows: Rows, callback: Callback, change: Row, *, more: Sequence[Put] = ()) -> None:
+    key = _own(callback.report)
+    own: Insert | Update = Insert({"pk": key[0], "sk": key[1], **change})
+    if callback.known:
+        own = Update(key, set=change, expect={"place": callback.place})
+    rows.transact([own, Delete((WAITING, callback.place)), *more])

@@ -1,0 +1,76 @@
+"""Send the outcome of a report to the URL that its source's configuration names, and to nowhere inside.
+
+The URL is configuration, but its name is the receiver's: it may stand for any address tomorrow. So it is treated like
+a stranger's, as downloads are: https alone, public addresses alone, the connection goes to the address that was
+checked, and no redirect is followed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, DownloadRefused
+from chalicelib.vendors.download_target import Target, read_target
+from chalicelib.vendors.pinned import Resolve, connect, cut_at, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackPolicy:
+    """How long a receiver may take, in seconds: one call in all, whatever it does."""
+
+    connect_timeout: float = 3.05
+    total_timeout: float = 10.0
+    loopback: tuple[str, ...] = ()
+    """``host:port`` of receivers on this machine, for tests: the only ones where http and a port may be used."""
+
+
+class CallbackPost:
+    """The port ``Post``. Every call opens a connection of its own."""
+
+    def __init__(
+        self, policy: CallbackPolicy | None = None, *, resolve: Resolve = resolve, cafile: str | None = None
+    ) -> None:
+        self._policy = policy or CallbackPolicy()
+        self._resolve = resolve
+        self._cafile = cafile
+
+    def __call__(self, url: str, *, headers: Mapping[str, str], body: bytes) -> int:
+        """See ``Post``. The answer's body is not read."""
+        deadline = time.monotonic() + self._policy.total_timeout
+        try:
+            target = _target(url, self._policy.loopback)
+            connection = connect(
+                target, resolve=self._resolve, cafile=self._cafile, deadline=deadline,
+                connect_timeout=self._policy.connect_timeout, read_timeout=self._policy.total_timeout,
+            )  # fmt: skip
+        except DownloadRefused as error:
+            raise ConfigurationError(f"the callback URL cannot be used: {error}") from None
+        with closing(connection), cut_at(connection.sock, deadline) as late:
+            try:
+                connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
+                for name, value in {**headers, "Host": target.authority, "Connection": "close"}.items():
+                    connection.putheader(name, value)
+                connection.putheader("Content-Length", str(len(body)))
+                connection.endheaders(body)
+                with closing(connection.getresponse()) as response:
+                    answered = response.status
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                what = "took too long" if late.is_set() else f"broke ({type(error).__name__})"
+                raise AnswerUnknown(f"the call of {target.host} {what}") from None
+        if late.is_set():  # headers that were cut look like headers that have ended
+            raise AnswerUnknown(f"the call of {target.host} took too long")
+        return answered
+
+
+def _target(url: str, loopback: tuple[str, ...]) -> Target:
+    """Read the URL by the rules of downloads; its own host is the one that is allowed. Raises ``DownloadRefused``."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        raise DownloadRefused("it is no URL") from None
+    return read_target(url, (host,), loopback)
