@@ -24,6 +24,9 @@ TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of URLs in one answer: Lambda gives back 6 MB at the most, and some characters take six in JSON."""
 
+CORROBORATION = "corroboration"
+"""The rule whose verdict does not last: when enough others have reported the URL, its claim says what became of it."""
+
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
     TaskState.PROCESSING: UrlState.PROCESSING,
@@ -165,19 +168,22 @@ def of_report(
         for url in chosen
         if url in accepted
         for account in accounts_for(url, policy) or [""]
-        if not {each.account for each in refused.get(url, ())} & {"", account}
+        if not {each.account for each in refused.get(url, ()) if each.rule != CORROBORATION} & {"", account}
     ]
     found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
     explained = {
         claim.key: status
         for claim, status in zip(found.values(), Explainer(rows, now=now).claims(found.values()), strict=True)
     }
-    states: dict[str, list[dict[str, Any]]] = {url: [_refused(r) for r in refused.get(url, ())] for url in chosen}
+    claimed = {(url, account) for url, account, key in wanted if key in explained}
+    states: dict[str, list[dict[str, Any]]] = {
+        url: [_refused(each) for each in refused.get(url, ()) if (url, each.account) not in claimed] for url in chosen
+    }
     for url, account, key in wanted:
-        status = explained.get(key)
-        states[url].append(
-            brief(status, report.id) if status else {"url": url, "account": account, "state": UrlState.PENDING.value}
-        )
+        if key in explained:
+            states[url].append(brief(explained[key], report.id))
+        elif not any(each.account == account for each in refused.get(url, ())):
+            states[url].append({"url": url, "account": account, "state": UrlState.PENDING.value})
     return [state for url in chosen for state in states[url]]
 
 

@@ -1,0 +1,119 @@
+"""Drift: what the vendor lost is banned again, what it invented is reported, what lingers is seen."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.domain.errors import Unavailable
+from chalicelib.pipeline.drift import REBAN_AT_MOST, Drift, adopt, detect_drift
+from tests.fake_vendor import FakeBan
+from tests.unit.pipeline.test_unban import banned, undo
+from tests.world import ACCOUNT, World, pages
+
+URLS = pages(120)
+
+
+class Shelf:
+    """Write-once objects in a dict."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_new(self, key: str, body: bytes, **_: Any) -> bool:
+        return self.objects.setdefault(key, body) is body
+
+
+def compare(world: World, shelf: Shelf | None = None, *, minutes: float = 13) -> Drift:
+    return detect_drift(
+        ACCOUNT, vendor=world.vendor, rows=world.rows, objects=shelf or Shelf(), kick=world.kick, tell=world.tell,  # type: ignore[arg-type]
+        clock=world.clock, sleep=world.clock.sleep, deadline=world.clock() + timedelta(minutes=minutes),
+    )  # fmt: skip
+
+
+def drifted() -> World:
+    world = banned(URLS)
+    world.clock.advance(hours=2)
+    return world
+
+
+def invent(world: World, url: str) -> None:
+    now = world.clock()
+    world.vendor.bans[url] = FakeBan(now, now, now + timedelta(days=3))
+
+
+def test_no_drift_is_told_as_none() -> None:
+    world = drifted()
+    found = compare(world)
+    assert (found.banned_there, found.missing, found.unknown, found.lingering) == (120, [], [], [])
+
+
+def test_bans_that_the_vendor_lost_are_banned_again() -> None:
+    world = drifted()
+    for url in URLS[:7]:
+        del world.vendor.bans[url]
+    found = compare(world)
+    assert sorted(found.missing) == sorted(URLS[:7])
+    assert found.rebanned == 7
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(URLS)
+    assert world.states(URLS) == {"banned": 120}
+    assert compare(world).missing == []
+
+
+def test_more_missing_bans_than_the_cap_are_reported_and_left_to_a_person() -> None:
+    urls = pages(REBAN_AT_MOST + 50)
+    world = banned(urls)
+    world.clock.advance(hours=2)
+    world.vendor.bans.clear()
+    found = compare(world)
+    assert len(found.missing) == len(urls)
+    assert found.rebanned == 0
+
+
+def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_adopted_and_unbanned() -> None:
+    world, shelf = drifted(), Shelf()
+    invent(world, "https://www.example.com/invented")
+    found = compare(world, shelf)
+    assert found.unknown == ["https://www.example.com/invented"]
+    report = json.loads(shelf.objects[found.key])
+    assert report["unknown"] == {"urls": 1, "first": ["https://www.example.com/invented"]}
+    assert adopt(ACCOUNT, found.unknown, actor="ana", reason="ours now", rows=world.rows, now=world.clock()) == 1
+    assert world.state(found.unknown[0]) == "banned"
+    assert compare(world).unknown == []
+    calls = len(world.vendor.calls)
+    undo(world, urls=tuple(found.unknown))
+    world.minutes(3)
+    assert len(world.vendor.calls) == calls + 1
+    assert "https://www.example.com/invented" not in world.vendor.bans
+
+
+def test_an_unban_that_did_not_take_is_seen() -> None:
+    world = drifted()
+    undo(world, urls=tuple(URLS[:1]))
+    world.minutes(3)
+    invent(world, URLS[0])
+    assert compare(world).lingering == URLS[:1]
+
+
+def test_young_bans_are_not_taken_for_missing() -> None:
+    world = banned(URLS)
+    world.vendor.bans.clear()
+    assert compare(world).missing == []
+
+
+def test_a_list_that_could_not_be_read_to_its_end_makes_nothing_missing() -> None:
+    world = drifted()
+    world.vendor.list_errors = [None, Unavailable("down")]
+    found = compare(world)
+    assert not found.complete
+    assert found.missing == []
+
+
+def test_the_list_is_read_below_the_vendor_s_rate() -> None:
+    world = drifted()
+    before = world.clock()
+    compare(world)
+    seconds = (world.clock() - before).total_seconds()
+    assert len(world.vendor.lists) / max(seconds, 1) <= 30
