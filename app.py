@@ -180,6 +180,12 @@ def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     return pipeline.sweep(services(), event.context)
 
 
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="deliver_outcomes")
+def deliver_outcomes(event: CloudWatchEvent) -> dict[str, Any]:
+    """Tell sources what became of their reports."""
+    return pipeline.deliver_outcomes(services(), event.context)
+
+
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
 def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
     """Compare the ledger with what the vendors say is banned."""

@@ -18,7 +18,7 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy import Policy
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.observe import Observer
-from chalicelib.ports import BanVendor, Kick, Objects, ReportQueue, Rows, Tell
+from chalicelib.ports import BanVendor, Kick, Objects, Post, ReportQueue, Rows, Tell
 from chalicelib.reports.sources import Source
 from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import Operator, parse_operators
@@ -94,6 +94,13 @@ class Services:
         from chalicelib.aws.s3 import Bucket
 
         return Bucket(client("s3"), self.settings.need("bucket"))
+
+    @cached_property
+    def post(self) -> Post:
+        """What tells sources the outcomes of their reports."""
+        from chalicelib.vendors.callback import CallbackPost
+
+        return CallbackPost()
 
     def intake_bodies(self) -> Fetch | None:
         """What reads the objects that one batch of messages names; ``None`` on a function without an intake bucket."""

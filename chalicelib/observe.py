@@ -45,6 +45,9 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "bans_renewed": [("UrlsRenewed", "urls", COUNT)],
     "unban_carried_out": [("UrlsUnbanned", "urls", COUNT)],
     "chunk_finished": [("ChunksHealed", "1", COUNT)],
+    "outcome_delivered": [("OutcomesDelivered", "1", COUNT)],
+    "outcome_not_delivered": [("OutcomesNotDelivered", "1", COUNT)],
+    "outcome_given_up": [("OutcomesGivenUp", "1", COUNT)],
     "configuration_refused": [("ConfigurationRefused", "1", COUNT)],
 }  # fmt: skip
 
@@ -53,7 +56,7 @@ DIMENSIONS = ("account", "kind", "state", "code", "action")
 
 WARNINGS = {
     "vendor_error", "message_unreadable", "url_refused", "submission_blocked", "submitter_stale", "chunk_without_urls",
-    "configuration_refused",
+    "configuration_refused", "outcome_not_delivered", "outcome_given_up",
 }  # fmt: skip
 
 

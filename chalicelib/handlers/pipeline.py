@@ -14,6 +14,9 @@ SUBMIT_MARGIN = timedelta(seconds=40)
 """What a drain leaves of its function's time: one vendor call's timeout, its record, and room."""
 
 TRACK_MARGIN = timedelta(seconds=20)
+OUTCOMES_MARGIN = timedelta(seconds=30)
+"""One receiver that takes all its time, the reading of a large report, and room."""
+
 DRIFT_MARGIN = timedelta(seconds=120)
 SWEEP_MARGIN = timedelta(seconds=15)
 
@@ -81,6 +84,16 @@ def renew_bans(made: Services, context: Any) -> dict[str, Any]:
         )
         for account in made.policy.accounts
     }  # fmt: skip
+
+
+def deliver_outcomes(made: Services, context: Any) -> dict[str, Any]:
+    """Tell every source what is due."""
+    from chalicelib.pipeline.deliver_outcomes import deliver_outcomes
+
+    return deliver_outcomes(
+        sources=made.sources, policy=made.policy, rows=made.rows, post=made.post, tell=made.tell, clock=now,
+        deadline=_deadline(context, OUTCOMES_MARGIN),
+    )  # fmt: skip
 
 
 def detect_drift(made: Services, context: Any) -> dict[str, Any]:
