@@ -173,7 +173,16 @@ class _Drain:
         return self._plan()
 
     def _waiting(self) -> dict[str, Work]:
-        return {each.chunk: each for each in chunks.work(self.rows, self.account, limit=WORK_AT_ONCE)}
+        """Read until enough can be sent: any number of older chunks may be held, or wait for their turn."""
+        found: dict[str, Work] = {}
+        after, ready = "", 0
+        while True:
+            page = chunks.work(self.rows, self.account, limit=WORK_AT_ONCE, after=after)
+            found.update((each.chunk, each) for each in page)
+            ready += sum(each.state is ChunkState.WAITING and not each.after for each in page)
+            if len(page) < WORK_AT_ONCE or ready >= WORK_AT_ONCE:
+                return found
+            after = f"chunk#{page[-1].chunk}"
 
     def _plan(self) -> list[Plan]:
         found = self._waiting()
