@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chalicelib.ledger import KEEP
+from chalicelib.ledger import KEEP, journal
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, unsqueeze
 from chalicelib.ports import Insert, Put, Row, Rows, Value
 
@@ -120,6 +120,8 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
             }
             for index, part in enumerate(more)
         ]  # fmt: skip
+    if refusals:
+        before.append(journal.outer_entry(report.id, now=report.received_at))
     if before:
         rows.write([Put(each) for each in before])
     if not rows.write([Insert(row)]):
@@ -185,8 +187,21 @@ def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refu
     )  # fmt: skip
 
 
-def read(rows: Rows, report: str) -> Report | None:
-    """Read a report with all that was refused of it."""
+def journal_refusals(rows: Rows, refusals: Sequence[tuple[str, str, Refusal]], *, now: datetime) -> None:
+    """Note for the archive what intake refused or suppressed: report id, source and refusal of each."""
+    plain = [[report, source, *_plain(refusal)] for report, source, refusal in refusals]
+    parts = [squeeze(part) for part in split_refusals(plain)]
+    entries = [journal.entry("refused", hashlib.sha256(part).hexdigest()[:12], now=now, body=part) for part in parts]
+    rows.write([Put(entry) for entry in {str(entry["sk"]): entry for entry in entries}.values()])
+
+
+def journalled(row: Row) -> list[tuple[str, str, Refusal]]:
+    """Read what ``journal_refusals`` noted in a row."""
+    return [(report, source, Refusal(*rest)) for report, source, *rest in unsqueeze(blob(row, "body"))]
+
+
+def read(rows: Rows, report: str, *, at_once: bool = False) -> Report | None:
+    """Read a report with all that was refused of it, or ``at_once``: only with what was refused at the outer door."""
     found = rows.query(f"report#{report}")
     head = next((row for row in found if row["sk"] == "report"), None)
     if head is None:
@@ -200,7 +215,7 @@ def read(rows: Rows, report: str) -> Report | None:
         name = text(row, "sk")
         if name.startswith(ours) and "urls" in row:
             urls += unsqueeze(blob(row, "urls"))
-        if name.startswith((ours, "verdict#")) and "refusals" in row:
+        if name.startswith(ours if at_once else (ours, "verdict#")) and "refusals" in row:
             refusals += [Refusal(*each) for each in unsqueeze(blob(row, "refusals"))]
     return Report(
         id=report,

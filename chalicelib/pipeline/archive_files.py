@@ -22,6 +22,7 @@ from chalicelib.ports import Objects
 BLOCK: Final = 256 * 1024
 GZIP: Final = "application/gzip"
 JSON: Final = "application/json"
+CSV: Final = "text/csv"
 
 
 @dataclass(frozen=True, slots=True)
