@@ -18,11 +18,10 @@ from chalicelib.domain.policy import (
     Category,
     Plan,
     Policy,
-    Protected,
-    Protection,
     SourceRules,
     plan_for,
 )
+from chalicelib.domain.protection import Protected, Protection
 from chalicelib.domain.urls import HostPatterns, UnusableUrl, canonical_url, host_of
 
 TWINS = {"apart", "together"}
