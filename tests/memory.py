@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
 from threading import RLock
@@ -17,6 +17,7 @@ class MemoryRows:
 
     def __init__(self) -> None:
         self.rows: dict[Key, dict[str, Value]] = {}
+        self._partitions: defaultdict[str, set[str]] = defaultdict(set)
         self.units: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self._lock = RLock()
@@ -26,7 +27,7 @@ class MemoryRows:
     ) -> dict[Key, dict[str, Value]]:
         with self._lock:
             self.calls["get"] += 1
-            found = {key: deepcopy(self.rows[key]) for key in keys if key in self.rows}
+            found = {key: _copy(self.rows[key]) for key in keys if key in self.rows}
             each = 2 if consistent else 1
             self.units["halves read"] += sum(each * _begun(size(found.get(key, {})), 4096) for key in keys)
         if attributes:
@@ -38,12 +39,12 @@ class MemoryRows:
         self, pk: str, *, prefix: str = "", after: str = "", limit: int = 0, newest_first: bool = False
     ) -> list[dict[str, Value]]:
         with self._lock:
-            keys = sorted(k for k in self.rows if k[0] == pk and k[1].startswith(prefix))
+            keys = sorted((pk, sk) for sk in self._partitions.get(pk, ()) if sk.startswith(prefix))
             if newest_first:
                 keys = [k for k in reversed(keys) if not after or k[1] < after]
             else:
                 keys = [k for k in keys if k[1] > after]
-            found = [deepcopy(self.rows[key]) for key in (keys[:limit] if limit else keys)]
+            found = [_copy(self.rows[key]) for key in (keys[:limit] if limit else keys)]
             self.calls["query"] += 1
             self.units["halves read"] += 2 * _begun(sum(size(row) for row in found), 4096)  # rounded up as a whole
             return found
@@ -79,11 +80,12 @@ class MemoryRows:
         with self._lock:
             self.calls["add"] += 1
             row = self.rows.setdefault(key, {"pk": key[0], "sk": key[1]})
+            self._partitions[key[0]].add(key[1])
             before = row.get(attribute, 0)
             assert isinstance(before, int)
             row.update({attribute: before + amount, **(beside or {})})
             self.units["written"] += _begun(size(row), 1024)
-            return deepcopy(row)
+            return _copy(row)
 
     def _charge(self, write: Write, before: int) -> int:
         """DynamoDB charges a write by the larger of the row before and after it."""
@@ -103,16 +105,23 @@ class MemoryRows:
     def _do(self, write: Write) -> bool:
         if not self._holds(write):
             return False
+        pk, sk = _key(write)
         if isinstance(write, Insert | Put):
-            self.rows[_key(write)] = {n: deepcopy(v) for n, v in write.row.items() if v is not None}
+            self.rows[pk, sk] = _copy(write.row)
+            self._partitions[pk].add(sk)
         elif isinstance(write, Delete):
-            self.rows.pop(write.key, None)
+            self.rows.pop((pk, sk), None)
+            self._partitions[pk].discard(sk)
         elif isinstance(write, Update):
             row = self.rows[write.key]
-            row.update({n: deepcopy(v) for n, v in write.set.items() if v is not None})
+            row.update(_copy(write.set))
             for name in write.remove:
                 row.pop(name, None)
         return True
+
+
+def _copy(row: Row) -> dict[str, Value]:
+    return {n: deepcopy(v) if isinstance(v, list | dict) else v for n, v in row.items() if v is not None}
 
 
 def size(row: Row) -> int:

@@ -14,8 +14,8 @@ from typing import Any
 from chalicelib.domain.model import Action
 from chalicelib.domain.policy import Policy
 from chalicelib.domain.policy import parse as parse_policy
-from chalicelib.domain.urls import canonical_url
-from chalicelib.ledger import reports
+from chalicelib.domain.urls import canonical_url, url_key
+from chalicelib.ledger import claims, reports
 from chalicelib.pipeline import status
 from chalicelib.pipeline.intake import Outcome, intake_reports
 from chalicelib.pipeline.receive import Receipt, receive_report
@@ -233,11 +233,15 @@ class World:
 
     def state(self, url: str) -> str:
         """The state of a URL at the one account, or ``unknown``."""
-        found = status.of_url(canonical_url(url), rows=self.rows, policy=self.policy, now=self.clock())
-        return found[0].state.value if found else "unknown"
+        (state,) = self.states([url])
+        return state
 
     def states(self, urls: Sequence[str]) -> Counter[str]:
-        return Counter(self.state(url) for url in urls)
+        keys = [url_key(ACCOUNT, canonical_url(url)) for url in urls]
+        found = claims.read(self.rows, keys, consistent=True, whole=True)
+        explained = status.Explainer(self.rows, now=self.clock()).claims(found.values())
+        states = {key: each.state.value for key, each in zip(found, explained, strict=True)}
+        return Counter(states.get(key, "unknown") for key in keys)
 
     def report_states(self, report_id: str) -> dict[str, str]:
         report = reports.read(self.rows, report_id)
