@@ -31,6 +31,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from chalicelib.aws.client import pass_rows_through
 from dev.local_layer import repack, services_of
 from dev.package import ROOT, package
 
@@ -385,7 +386,9 @@ class LocalAws:
             "config_file": (None, None, os.devnull, None),
             "credentials_file": (None, None, os.devnull, None),
         }
-        return boto3.Session(botocore_session=botocore.session.Session(session_vars=apart))
+        session = botocore.session.Session(session_vars=apart)
+        pass_rows_through(session)
+        return boto3.Session(botocore_session=session)
 
     @functools.cached_property
     def cloudformation(self) -> CloudFormationClient:
@@ -393,6 +396,7 @@ class LocalAws:
 
     @functools.cached_property
     def dynamodb(self) -> DynamoDBClient:
+        """A client for ``chalicelib.aws.dynamodb``: it passes rows through."""
         return self._session.client("dynamodb", **self.client_arguments())
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""The ledger's table on DynamoDB: implements ``ports.Rows``.
+"""The ledger's table on DynamoDB: implements ``ports.Rows``, with a client that passes rows through (``client.py``).
 
 Attributes are converted here, not by boto3's ``TypeSerializer``: that one turns numbers into ``Decimal`` and takes a
 third of the handler's CPU, and our rows hold only strings, integers, bytes and lists and maps of them.
@@ -7,8 +7,9 @@ third of the handler's CPU, and our rows hold only strings, integers, bytes and 
 from __future__ import annotations
 
 import time
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -40,7 +41,7 @@ def to_wire(value: Value) -> dict[str, Any]:
     if isinstance(value, int):
         return {"N": str(value)}
     if isinstance(value, bytes):
-        return {"B": value}
+        return {"B": b2a_base64(value, newline=False).decode()}
     if isinstance(value, list):
         return {"L": [to_wire(each) for each in value]}
     if isinstance(value, dict):
@@ -56,7 +57,7 @@ def from_wire(value: Mapping[str, Any]) -> Value:
     if kind == "N":
         return int(content)
     if kind == "B":
-        return bytes(content)
+        return a2b_base64(content)
     if kind == "L":
         return [from_wire(each) for each in content]
     if kind == "M":
@@ -84,7 +85,7 @@ class Table:
     ) -> None:
         self._client = client
         self._name = name
-        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)  # starts a thread when there is work for it
         self._sleep = sleep
         self._insert_statements: dict[tuple[str, ...], str] = {}
 
@@ -273,8 +274,9 @@ class Table:
     def _each(self, work: Callable[[list[T]], R], batches: list[list[T]]) -> Iterable[R]:
         if len(batches) <= 1:
             return map(work, batches)
-        with ThreadPoolExecutor(min(self._threads, len(batches))) as pool:
-            return list(pool.map(work, batches))
+        begun = [self._pool.submit(work, batch) for batch in batches]
+        wait(begun)  # all of them, so that after an error nothing is written behind the caller's back
+        return [each.result() for each in begun]
 
     def _pause(self, attempt: int) -> None:
         self._sleep(0.05 * 2**attempt)

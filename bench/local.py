@@ -1,0 +1,107 @@
+"""What the functions need around them, on this machine: tables, queues and documents in a local AWS, and a vendor."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dev.local_aws import LocalAws
+from dev.simulators.huawei import HuaweiSimulator
+
+ACCOUNT = "huawei-main"
+SOURCE = "bench"
+BUCKET = "bench"
+OPEN_CAPS = {
+    "per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0,
+}  # fmt: skip
+"""Nothing is held: a benchmark bans in minutes what an incident would in days."""
+
+
+@dataclass(slots=True)
+class Local:
+    """One local AWS; ``environment`` makes a new, empty ledger and says where all things are."""
+
+    aws: LocalAws
+    managed: Sequence[str]
+    numbers: Iterator[int]
+
+    def environment(self, vendor: HuaweiSimulator | None = None) -> dict[str, str]:
+        """Make a table and queues of their own; return the variables that a function finds them by."""
+        number = next(self.numbers)
+        table = f"ledger-{number}"
+        self.aws.dynamodb.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        secrets = {
+            "sources": {SOURCE: {"auth": "none", "format": "native"}},
+            "vendors": {
+                ACCOUNT: {
+                    "vendor": "huawei",
+                    "endpoint": vendor.url if vendor else "http://127.0.0.1:9",
+                    **(vendor.credentials if vendor else {"access_key": "none", "secret_key": "none"}),
+                }
+            },
+        }
+        for name, document in secrets.items():
+            self.aws.secrets.create_secret(Name=f"bench-{number}/{name}", SecretString=json.dumps(document))
+        policy = {"version": 1, "accounts": {ACCOUNT: {"managed_domains": list(self.managed)}}}
+        self._put_policy(f"/bench-{number}/policy", {**policy, "bare_hosts": "ban", "caps": OPEN_CAPS})
+        return {
+            **self._reach(),
+            "EDGEBAN_STAGE": "bench",
+            "EDGEBAN_TABLE": table,
+            "EDGEBAN_REPORTS_QUEUE_URL": self.aws.sqs.create_queue(QueueName=f"reports-{number}")["QueueUrl"],
+            "EDGEBAN_SUBMIT_QUEUE_URL": self.aws.sqs.create_queue(
+                QueueName=f"submit-{number}.fifo", Attributes={"FifoQueue": "true", "DelaySeconds": "5"}
+            )["QueueUrl"],
+            "EDGEBAN_BUCKET": BUCKET,
+            "EDGEBAN_SOURCES_SECRET": f"bench-{number}/sources",
+            "EDGEBAN_VENDORS_SECRET": f"bench-{number}/vendors",
+            "EDGEBAN_POLICY_PARAMETER": f"/bench-{number}/policy",
+        }
+
+    def _reach(self) -> dict[str, str]:
+        """What a process needs to reach this AWS and no other."""
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "LANG": "C.UTF-8",
+            "AWS_ENDPOINT_URL": self.aws.url,
+            "AWS_DEFAULT_REGION": self.aws.region,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "POWERTOOLS_SERVICE_NAME": "edgeban",
+            "POWERTOOLS_METRICS_NAMESPACE": "edgeban",
+        }
+
+    def _put_policy(self, name: str, policy: Mapping[str, Any]) -> None:
+        """A feed has more hosts than a parameter holds: the policy stands in an object."""
+        key = f"policy{name}.json"
+        self.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(policy).encode())
+        self.aws.ssm.put_parameter(Name=name, Value=json.dumps({"object": key}), Type="String")
+
+
+@contextmanager
+def local(managed: Sequence[str]) -> Iterator[Local]:
+    """Start a local AWS without the app in it: the functions run in processes of the benchmark's own."""
+    aws = LocalAws()
+    aws.start()
+    try:
+        aws.wait()
+        aws.s3.create_bucket(Bucket=BUCKET)
+        yield Local(aws, managed, itertools.count(1))
+    finally:
+        aws.stop()

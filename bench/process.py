@@ -1,0 +1,84 @@
+"""A function's process apart from the benchmark's own, so that its CPU time is its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from dev.package import ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What runs of a function came to: CPU and elapsed seconds of each, and what it returned."""
+
+    cpu: list[float]
+    wall: list[float]
+    results: list[Any]
+    counts: list[dict[str, Any]]
+    """Lines of ``Meter.take``."""
+    peak_kb: int
+
+
+class Process:
+    """One process with the app's functions in it, as a context manager."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="edgeban-bench-")
+        self._log = Path(self._directory.name) / "log"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", str(self._log)],
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=30)
+        self._directory.cleanup()
+
+    def run(
+        self, function: str, events: Sequence[object], *, module: str = "app", metered: bool = False,
+        seconds: float = 60, profile: str = "",
+    ) -> Ran:  # fmt: skip
+        """Run a function for one event after the other.
+
+        ``metered`` counts requests and capacity from here on, which costs CPU of its own. ``seconds`` is the
+        function's timeout. ``profile`` names a file for cProfile.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        job = {
+            "function": function, "module": module, "events": list(events), "metered": metered, "seconds": seconds,
+            "profile": profile,
+        }  # fmt: skip
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the function's process ended with status {self._process.wait(timeout=30)}")
+        return Ran(**json.loads(answer))
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """What the functions logged under a name."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        said = [json.loads(line) for line in lines if line.startswith("{")]
+        return [each for each in said if each.get("message") == event]

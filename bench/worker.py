@@ -1,0 +1,73 @@
+"""One function's process, as Lambda would have it: a job a line comes in, what it did and cost goes out.
+
+``python -m bench.worker LOG``: what the functions print goes to LOG. Run by ``bench.process``.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.meter import Meter
+
+
+class Context:
+    """What a function asks of Lambda's context."""
+
+    aws_request_id = "bench"
+
+    def __init__(self, function: str, seconds: float) -> None:
+        self.function_name = f"edgeban-bench-{function}"
+        self._end = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self._end - time.monotonic()) * 1000)
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(Path(sys.argv[1]), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
+    meter = Meter()
+    for line in sys.stdin:
+        answers.write(json.dumps(run(json.loads(line), meter)) + "\n")
+        answers.flush()
+
+
+def run(job: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
+    """Run a function once for each event: see ``bench.process.Process.run``."""
+    function: Callable[[Any, Any], Any] = getattr(importlib.import_module(job["module"]), job["function"])
+    if job["metered"]:
+        from chalicelib.aws.client import client
+
+        for service in ("dynamodb", "sqs"):
+            meter.attach(client(service))
+    meter.function = job["function"]
+    profile = cProfile.Profile() if job["profile"] else None
+    cpu, wall, results = [], [], []
+    for event in job["events"]:
+        context = Context(job["function"], job["seconds"])
+        cpu_before, wall_before = time.process_time(), time.perf_counter()
+        results.append(profile.runcall(function, event, context) if profile else function(event, context))
+        cpu.append(time.process_time() - cpu_before)
+        wall.append(time.perf_counter() - wall_before)
+    if profile:
+        profile.dump_stats(job["profile"])
+    return {
+        "cpu": cpu,
+        "wall": wall,
+        "results": results,
+        "counts": meter.take(),
+        "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+
+
+if __name__ == "__main__":
+    main()
