@@ -43,6 +43,9 @@ URLS_PER_REPORT = 100
 SENDERS = 2
 TRACK_SECONDS = 3.0
 SWEEP_SECONDS = 10.0
+UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
+"""A feed of months within a minute is what caps are there to hold."""
+
 PATIENCE_SECONDS = 300.0
 """How long nothing may change before ``ONCE`` gives up."""
 
@@ -277,7 +280,9 @@ class Demonstration:
         self.feed = options.rows()
         self.token = secrets.token_urlsafe(24)
         self.webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        self.policy: dict[str, Any] = {"version": 1, "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}}}
+        self.policy: dict[str, Any] = {
+            "version": 1, "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}}, "caps": UNCAPPED,
+        }  # fmt: skip
         self.table = Table(aws.dynamodb, aws.stack.table)
         self.started = time.monotonic()
 
@@ -286,7 +291,7 @@ class Demonstration:
         options = self.options
         if options.feed:
             hosts = sorted(_hosts(self.feed))
-            self.policy = {"version": 1, "accounts": {ACCOUNT: {"managed_domains": hosts}}, "bare_hosts": "ban"}
+            self.policy.update(accounts={ACCOUNT: {"managed_domains": hosts}}, bare_hosts="ban")
             say(f"for this run all {len(hosts):,} hosts of the feed are managed domains, and bare hosts may be banned")
         vendor = {"vendor": "huawei", "endpoint": options.endpoint, "access_key": options.access_key,
                   "secret_key": options.secret_key}  # fmt: skip
