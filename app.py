@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import operators, pipeline, reports, urls
+from chalicelib.handlers import exports, operators, pipeline, reports, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES
 
@@ -139,6 +139,20 @@ def adopt_bans() -> Response:
     return operators.adopt_bans(services(), request())
 
 
+@app.route("/v1/exports", methods=["GET"])
+@answered
+def list_exports() -> Response:
+    """Show how far each day of the vendor's export is, newest first."""
+    return exports.listed(services(), request())
+
+
+@app.route("/v1/exports", methods=["POST"])
+@answered
+def ask_for_exports() -> Response:
+    """Ask for days of the vendor's export again."""
+    return exports.ask(services(), request())
+
+
 @app.route("/v1/audit", methods=["GET"])
 @answered
 def read_audit() -> Response:
@@ -196,3 +210,15 @@ def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
 def renew_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Carry on bans that are planned to outlive what the vendor grants."""
     return pipeline.renew_bans(services(), event.context)
+
+
+@app.schedule(Rate(5, unit=Rate.MINUTES), name="archive_exports")
+def archive_exports(event: CloudWatchEvent) -> dict[str, Any]:
+    """Archive the days of the vendors' exports that are not archived yet."""
+    return pipeline.archive_exports(services(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.HOURS), name="archive_ledger")
+def archive_ledger(event: CloudWatchEvent) -> dict[str, Any]:
+    """Archive the ledger's finished days; every hour, so that a day that failed is tried again soon."""
+    return pipeline.archive_ledger(services(), event.context)

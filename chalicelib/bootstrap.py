@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aws_lambda_powertools import Logger
 
@@ -18,7 +20,7 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy import Policy
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.observe import Observer
-from chalicelib.ports import BanVendor, Kick, Objects, Post, ReportQueue, Rows, Tell
+from chalicelib.ports import BanVendor, Download, ExportVendor, Kick, Objects, Post, ReportQueue, Rows, Tell
 from chalicelib.reports.sources import Source
 from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import Operator, parse_operators
@@ -33,8 +35,20 @@ def _huawei(account: VendorAccount) -> BanVendor:
     return connect(account, clock=now)
 
 
+def _alibaba(account: VendorAccount) -> ExportVendor:
+    from chalicelib.vendors.alibaba import connect
+
+    return connect(account, clock=now)
+
+
 VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {"huawei": _huawei}
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
+
+EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba": _alibaba}
+"""Vendors that tell which URLs they blocked by themselves."""
+
+EXPORT_BYTES = 1024**3
+"""Bytes of an export's file at the most: it and what is made of it fit the disk and the time of archive_exports."""
 
 
 def now() -> datetime:
@@ -175,10 +189,27 @@ class Services:
         known = self._accounts.get()
         if account not in known:
             raise ConfigurationError(f"the vendors secret has no account {account!r}, which the policy names")
+        if known[account].vendor not in VENDORS:
+            raise ConfigurationError(f"account {account!r}, which the policy names, is at a vendor that bans nothing")
         made = self._vendors.get(account)
         if made is None or made[0] != known[account]:
             made = self._vendors[account] = (known[account], VENDORS[known[account].vendor](known[account]))
         return made[1]
+
+    @property
+    def accounts(self) -> dict[str, VendorAccount]:
+        """The vendor accounts by name, at most half a minute old."""
+        return self._accounts.get()
+
+    def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
+        """The client of an account with exports, and what fetches its files."""
+        from chalicelib.vendors.download import DownloadPolicy, ExportDownload
+
+        hosts = tuple(account.credentials.get("download_hosts", "").split()) or DownloadPolicy().hosts
+        place = urlsplit(account.endpoint)
+        local = self.settings.stage == "local" and place.hostname == "127.0.0.1"  # a simulator beside a local AWS
+        policy = DownloadPolicy(hosts, loopback=(place.netloc,) if local else (), max_bytes=EXPORT_BYTES)
+        return EXPORT_VENDORS[account.vendor](account), ExportDownload(policy)
 
 
 def read_json(text: str, what: str) -> object:
@@ -197,10 +228,19 @@ def parse_accounts(document: object) -> dict[str, VendorAccount]:
     for name, each in document.items():
         if not isinstance(each, Mapping) or not all(isinstance(value, str) for value in each.values()):
             raise ConfigurationError(f"vendors.{name} must be an object of strings")
-        if each.get("vendor") not in VENDORS:
-            raise ConfigurationError(f"vendors.{name}.vendor must be one of {', '.join(VENDORS)}")
+        if each.get("vendor") not in {*VENDORS, *EXPORT_VENDORS}:
+            raise ConfigurationError(f"vendors.{name}.vendor must be one of {', '.join({**VENDORS, **EXPORT_VENDORS})}")
         if not each.get("endpoint"):
             raise ConfigurationError(f"vendors.{name}.endpoint is missing: name the base URL of the vendor's API")
         rest = {key: value for key, value in each.items() if key not in {"vendor", "endpoint"}}
+        if each["vendor"] in EXPORT_VENDORS:
+            _check_export_account(name, rest)
         accounts[name] = VendorAccount(name, each["vendor"], each["endpoint"], rest)
     return accounts
+
+
+def _check_export_account(name: str, fields: Mapping[str, str]) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ConfigurationError(f"vendors.{name}: the name is part of file names, so write letters, digits, - and _")
+    if fields.get("report_to_queue", "no") not in {"yes", "no"}:
+        raise ConfigurationError(f"vendors.{name}.report_to_queue must be yes or no")

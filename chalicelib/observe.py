@@ -48,6 +48,15 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "outcome_delivered": [("OutcomesDelivered", "1", COUNT)],
     "outcome_not_delivered": [("OutcomesNotDelivered", "1", COUNT)],
     "outcome_given_up": [("OutcomesGivenUp", "1", COUNT)],
+    "export_archived": [
+        ("ExportDaysArchived", "1", COUNT), ("ExportRows", "rows", COUNT), ("ExportRowsRejected", "rejected", COUNT),
+    ],
+    "exports_run": [
+        ("ExportDaysLate", "late", COUNT), ("ExportDaysFailed", "failed", COUNT), ("ExportsOverdue", "overdue", COUNT),
+    ],
+    "ledger_archived": [("LedgerDaysArchived", "1", COUNT), ("LedgerEvents", "events", COUNT)],
+    "ledger_checked": [("LedgerDaysLate", "late", COUNT)],
+    "ledger_day_lost": [("LedgerDaysLost", "1", COUNT)],
     "configuration_refused": [("ConfigurationRefused", "1", COUNT)],
 }  # fmt: skip
 
@@ -56,6 +65,7 @@ DIMENSIONS = ("account", "kind", "state", "code", "action")
 
 WARNINGS = {
     "vendor_error", "message_unreadable", "url_refused", "submission_blocked", "submitter_stale", "chunk_without_urls",
+    "export_failed", "export_overdue", "export_not_stored", "ledger_day_lost",
     "configuration_refused", "outcome_not_delivered", "outcome_given_up",
 }  # fmt: skip
 

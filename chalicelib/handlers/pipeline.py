@@ -18,6 +18,7 @@ OUTCOMES_MARGIN = timedelta(seconds=30)
 """One receiver that takes all its time, the reading of a large report, and room."""
 
 DRIFT_MARGIN = timedelta(seconds=120)
+ARCHIVE_MARGIN = timedelta(seconds=30)
 SWEEP_MARGIN = timedelta(seconds=15)
 
 
@@ -108,6 +109,39 @@ def detect_drift(made: Services, context: Any) -> dict[str, Any]:
         for account in made.policy.accounts
     }  # fmt: skip
     return {name: {"missing": len(each.missing), "unknown": len(each.unknown)} for name, each in found.items()}
+
+
+def archive_exports(made: Services, context: Any) -> dict[str, Any]:
+    """Archive the exports of every account that has some."""
+    from chalicelib.bootstrap import EXPORT_VENDORS
+    from chalicelib.pipeline.archive_exports import archive_exports
+
+    runs = {}
+    for account in made.accounts.values():
+        if account.vendor in EXPORT_VENDORS:
+            vendor, download = made.export_vendor(account)
+            reporting = account.credentials.get("report_to_queue") == "yes"
+            runs[account.name] = archive_exports(
+                account.name, vendor_name=account.vendor, vendor=vendor, download=download, rows=made.rows,
+                objects=made.objects, queue=made.reports_queue if reporting else None, tell=made.tell, clock=now,
+                sleep=time.sleep, deadline=_deadline(context, ARCHIVE_MARGIN),
+            )  # fmt: skip
+    made.tell(
+        "exports_run", accounts=len(runs), late=sum(each.late for each in runs.values()),
+        failed=sum(each.failed for each in runs.values()), overdue=sum(each.overdue for each in runs.values()),
+    )  # fmt: skip
+    return {name: {"archived": each.archived, "open": each.open, "why": each.why} for name, each in runs.items()}
+
+
+def archive_ledger(made: Services, context: Any) -> dict[str, Any]:
+    """Archive the ledger's finished days."""
+    from chalicelib.pipeline.archive_ledger import archive_ledger
+
+    run = archive_ledger(
+        rows=made.rows, objects=made.objects, tell=made.tell, clock=now, deadline=_deadline(context, ARCHIVE_MARGIN),
+        vendors=lambda: {name: each.vendor for name, each in made.accounts.items()},
+    )  # fmt: skip
+    return {"archived": [day.isoformat() for day in run.archived], "left": run.left}
 
 
 def _deadline(context: Any, margin: timedelta) -> datetime:

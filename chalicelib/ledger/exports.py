@@ -84,14 +84,15 @@ class ExportDay:
         return max((each for each in (self.not_before, self.lease_until) if each), default=None)
 
 
-def register(rows: Rows, account: str, *, vendor: str, now: datetime) -> None:
+def register(rows: Rows, account: str, *, vendor: str, window_days: int, now: datetime) -> None:
     """Note that an account has exports, for those who may not read the vendors' configuration."""
-    rows.write([Put({"pk": "exports", "sk": account, "vendor": vendor, "checked_at": millis(now)})])
+    row: Row = {"pk": "exports", "sk": account, "vendor": vendor, "window_days": window_days, "checked_at": millis(now)}
+    rows.write([Put(row)])
 
 
-def accounts(rows: Rows) -> list[str]:
-    """Name the accounts with exports."""
-    return [text(row, "sk") for row in rows.query("exports")]
+def accounts(rows: Rows) -> dict[str, int]:
+    """Name the accounts with exports, each with the days of its vendor's window."""
+    return {text(row, "sk"): number(row, "window_days") for row in rows.query("exports")}
 
 
 def want(rows: Rows, account: str, days: Iterable[date], *, now: datetime, lost: str = "") -> None:

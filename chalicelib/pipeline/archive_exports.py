@@ -52,7 +52,9 @@ def archive_exports(
 def _begin(work: ExportWork) -> None:
     """Note every day of the window, and those that have left it before they could be had."""
     now = work.clock()
-    exports.register(work.rows, work.account, vendor=work.vendor_name, now=now)
+    exports.register(
+        work.rows, work.account, vendor=work.vendor_name, window_days=work.vendor.limits.window_days, now=now
+    )
     window = work.window()
     known = {each.day for each in exports.read(work.rows, work.account)}
     exports.want(work.rows, work.account, [day for day in window if day not in known], now=now)
@@ -100,7 +102,7 @@ def _end(work: ExportWork) -> Archiving:
     oldest = min((each.day for each in left), default=None)
     work.tell(
         "exports_checked", account=work.account, created=work.came_to.created, archived=work.came_to.archived,
-        failed=work.came_to.failed, open=work.came_to.open, late=work.came_to.late, why=work.came_to.why,
-        oldest=oldest.isoformat() if oldest else None,
+        failed=work.came_to.failed, overdue=work.came_to.overdue, open=work.came_to.open, late=work.came_to.late,
+        why=work.came_to.why, oldest=oldest.isoformat() if oldest else None,
     )  # fmt: skip
     return work.came_to

@@ -60,6 +60,8 @@ class Archiving:
     created: int = 0
     archived: int = 0
     failed: int = 0
+    overdue: int = 0
+    """Exports that were not ready in time and are made anew."""
     open: int = 0
     late: int = 0
     why: str = "done"
@@ -177,6 +179,7 @@ class ExportWork:
             self._free(day, DayState.POLLING, after=NEXT_POLL)
 
     def _new_task(self, day: ExportDay, reason: str) -> None:
+        self.came_to.overdue += 1
         self.tell("export_overdue", account=self.account, day=day.day.isoformat(), task=day.task, problem=reason)
         change: Row = {"task": day.task + 1, "reason": reason}
         exports.move(self.rows, day, DayState.WANTED, set=change, remove=("vendor_task_id", "deadline", "not_before"))

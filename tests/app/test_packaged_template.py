@@ -247,9 +247,49 @@ def test_functions_have_room_to_start(resources: dict[str, Resource]) -> None:
     assert all(each["MemorySize"] >= 512 for each in functions(resources).values())
 
 
-@pytest.mark.parametrize("function", ["TrackTasks", "Sweep"])
+@pytest.mark.parametrize("function", ["ArchiveExports", "ArchiveLedger", "TrackTasks", "Sweep"])
 def test_scheduled_work_never_runs_twice_at_once(resources: dict[str, Resource], function: str) -> None:
     assert functions(resources)[function]["ReservedConcurrentExecutions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "prefixes"),
+    [
+        ("ArchiveExportsRole", ["illegal-urls", "illegal-urls-raw", "illegal-urls-rejects", "illegal-urls-manifest"]),
+        ("ArchiveLedgerRole", ["ledger", "ledger-summary", "ledger-summary-csv", "ledger-manifest"]),
+    ],
+)
+def test_an_archiver_writes_to_its_own_prefixes_and_can_delete_nothing(
+    resources: dict[str, Resource], role: str, prefixes: list[str]
+) -> None:
+    (policy,) = resources[role]["Properties"]["Policies"]
+    rules = policy["PolicyDocument"]["Statement"]
+    (writes,) = [rule for rule in rules if "s3:PutObject" in rule["Action"]]
+    assert writes["Resource"] == [{"Fn::Sub": f"${{Archive.Arn}}/{prefix}/*"} for prefix in prefixes]
+    actions = {action for rule in rules for action in rule["Action"]}
+    assert {action for action in actions if action.startswith("s3:")} == {
+        "s3:PutObject",
+        "s3:GetObject",
+        "s3:ListBucket",
+    }
+    assert not {action for action in actions if "Delete" in action}
+
+
+def test_the_role_of_the_exports_reaches_no_rows_but_its_own(resources: dict[str, Resource]) -> None:
+    (policy,) = resources["ArchiveExportsRole"]["Properties"]["Policies"]
+    (ledger,) = [
+        rule for rule in policy["PolicyDocument"]["Statement"] if any(a.startswith("dynamodb:") for a in rule["Action"])
+    ]
+    assert ledger["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["exports", "exports#*"]
+
+
+def test_an_archiver_has_a_disk_for_its_files_and_an_alarm_for_every_missing_day(
+    resources: dict[str, Resource],
+) -> None:
+    for name in ("ArchiveExports", "ArchiveLedger"):
+        assert functions(resources)[name]["EphemeralStorage"] == {"Size": 4096}
+    watched = {each["MetricName"] for each in of_type(resources, "AWS::CloudWatch::Alarm").values()}
+    assert {"ExportDaysLate", "ExportDaysFailed", "ExportsOverdue", "LedgerDaysLate", "LedgerDaysLost"} <= watched
 
 
 def test_the_ledger_can_be_restored_and_forgets_by_itself(resources: dict[str, Resource]) -> None:
