@@ -10,7 +10,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEv
 from chalicelib.bootstrap import services
 from chalicelib.handlers import exports, operators, pipeline, reports, urls
 from chalicelib.handlers.http import answered
-from chalicelib.web import REPORT_CONTENT_TYPES
+from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
 app = Chalice(app_name="edgeban", configure_logs=False)
 app.api.binary_types.append("message/rfc822")
@@ -20,7 +20,7 @@ app.api.binary_types.append("message/rfc822")
 def observed(event: Any, get_response: Callable[[Any], Any]) -> Any:
     """Let every log line and answer name its invocation."""
     services().begin(event.lambda_context if isinstance(event, Request) else event.context)
-    return get_response(event)
+    return in_our_shape(get_response(event), services().request_id)
 
 
 def request() -> Request:
@@ -165,6 +165,13 @@ def read_audit() -> Response:
 def read_health() -> Response:
     """Say whether the ledger answers, and which version this is."""
     return urls.health(services())
+
+
+@app.route("/v1/openapi.json", methods=["GET"])
+@answered
+def read_openapi() -> Response:
+    """Describe every route, OpenAPI 3.1."""
+    return urls.openapi()
 
 
 # --- the pipeline --------------------------------------------------------------------------------------------

@@ -83,6 +83,19 @@ def refusal(error: InputError, request_id: str) -> Response:
     return answer(error.status, body, headers)
 
 
+OF_CHALICE = {405: "method_not_allowed", 415: "unknown_format"}
+"""Codes of what Chalice refuses before any of our code runs."""
+
+
+def in_our_shape(response: Any, request_id: str) -> Any:
+    """Put what Chalice answers by itself into the shape of our errors; everything else comes back as it is."""
+    if not isinstance(response, Response) or not isinstance(response.body, dict) or "Code" not in response.body:
+        return response
+    code = OF_CHALICE.get(response.status_code, "bad_request" if response.status_code < 500 else "internal")
+    error = {"code": code, "message": str(response.body.get("Message", "")), "request_id": request_id}
+    return answer(response.status_code, {"error": error})
+
+
 def query(request: Request, name: str, *, needed: bool = True, longest: int = 70_000) -> str:
     """Read a query parameter. Raises InputError if it is missing, though needed, or too long."""
     given: Mapping[str, str] = request.query_params or {}

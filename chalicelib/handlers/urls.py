@@ -32,3 +32,10 @@ def health(made: Services) -> Response:
     """Answer ``GET /v1/health``."""
     made.rows.get([("control", "control")])
     return answer(200, {"status": "ok", "version": VERSION, "stage": made.settings.stage})
+
+
+def openapi() -> Response:
+    """Answer ``GET /v1/openapi.json``."""
+    from chalicelib.openapi import document
+
+    return answer(200, document(VERSION))
