@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import operator
-from chalicelib.ledger import exports
-from chalicelib.ledger.exports import ExportDay
 from chalicelib.web import answer, json_body, page_size, query
+
+if TYPE_CHECKING:
+    from chalicelib.ledger.exports import ExportDay
 
 
 def listed(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/exports``: the days of an account, newest first."""
+    from chalicelib.ledger import exports
+
     operator(made, request, "reader")
     account, _ = _account(made, query(request, "account", needed=False, longest=100))
     limit, before = page_size(request), query(request, "next_token", needed=False, longest=10)
@@ -30,7 +33,7 @@ def listed(made: Services, request: Request) -> Response:
 def ask(made: Services, request: Request) -> Response:
     """Answer ``POST /v1/exports``: each day that has ended, archived or failed, begins its next attempt."""
     from chalicelib.domain.exports import finished_days
-    from chalicelib.ledger import audit
+    from chalicelib.ledger import audit, exports
 
     who = operator(made, request, "operator")
     document = json_body(request, {"from": str, "to": str, "account": str, "reason": str})
@@ -51,6 +54,8 @@ def ask(made: Services, request: Request) -> Response:
 
 def _account(made: Services, name: str) -> tuple[str, int]:
     """The account that is meant, with the days of its window."""
+    from chalicelib.ledger import exports
+
     known = exports.accounts(made.rows)
     if not known:
         raise NotFound("no account has exports yet: configure one in the vendors secret, and wait five minutes")
