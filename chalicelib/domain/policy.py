@@ -84,6 +84,16 @@ class Approvals(NamedTuple):
     alarm_after_hours: int = 24
 
 
+class Verification(NamedTuple):
+    """Whether the edge is asked if bans are in force: ``sample`` URLs of a task, 0 for none."""
+
+    sample: int = 0
+    expect: frozenset[int] = frozenset({403})
+    """Statuses with which the edge answers for a banned URL."""
+    after_minutes: int = 5
+    """Minutes after the task's end: the edge takes a while to learn of a ban."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The validated document. ``accounts`` maps a vendor account to the hosts that it serves."""
@@ -105,6 +115,7 @@ class Policy:
     approvals: Approvals = field(default_factory=Approvals)
     cool_down_days: int = 7
     renew_before_hours: int = 24
+    verification: Verification = field(default_factory=Verification)
 
     def needs_corroboration(self) -> bool:
         """Whether any category asks for more than one reporter."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.domain.policy import Approvals, Caps, Category, Policy, SourceRules, parse, plan_for
+from chalicelib.domain.policy import Approvals, Caps, Category, Policy, SourceRules, Verification, parse, plan_for
 from chalicelib.domain.policy_document import FIELDS
 
 PAGE = Path(__file__).parents[3] / "docs" / "policy.md"
@@ -30,6 +30,7 @@ def test_the_smallest_document_is_a_safe_policy() -> None:
     assert (policy.caps, policy.approvals) == (Caps(), Approvals())
     assert all(policy.caps)
     assert (policy.cool_down_days, policy.renew_before_hours) == (7, 24)
+    assert policy.verification == Verification(0, frozenset({403}), 5)
     assert not policy.forced_hosts
     assert not policy.dry_accounts
 
@@ -59,9 +60,10 @@ def test_the_documents_of_the_documentation_are_valid() -> None:
 
 def test_the_documentation_names_every_field_and_every_default() -> None:
     page = PAGE.read_text()
-    for name in [*FIELDS, *Caps._fields, *Approvals._fields]:
+    for name in [*FIELDS, *Caps._fields, *Approvals._fields, *Verification._fields]:
         assert re.search(rf"^\| `{name}` \|", page, re.MULTILINE), name
-    for name, default in [*Caps()._asdict().items(), *Approvals()._asdict().items()]:
+    verification = {**Verification()._asdict(), "expect": r"\[403\]"}
+    for name, default in [*Caps()._asdict().items(), *Approvals()._asdict().items(), *verification.items()]:
         assert re.search(rf"^\| `{name}` \| {default} \|", page, re.MULTILINE), name
 
 
@@ -151,6 +153,15 @@ def test_a_document_of_the_wrong_shape_is_refused(document: object, said: str) -
         ({"protected": [{"host": "a.com/b", "comment": "c"}]}, "protected[0]: 'a.com/b' is no host name"),
         ({"protected": [{"url": "a.com/b", "comment": "c"}]}, 'protected[0].url is "a.com/b": the URL does not begin'),
         ({"protected": [{"prefix": 7, "comment": "c"}]}, "protected[0].prefix is 7: write a string"),
+        ({"verification": True}, "verification is true: write an object"),
+        ({"verification": {"samples": 3}}, "verification.samples is not a field of the policy"),
+        ({"verification": {"sample": 21}}, "verification.sample is 21: give a whole number from 0 to 20"),
+        ({"verification": {"expect": 403}}, "verification.expect is 403: list the statuses"),
+        ({"verification": {"expect": []}}, "verification.expect is []: list the statuses"),
+        ({"verification": {"expect": ["403"]}}, 'verification.expect is ["403"]: list the statuses'),
+        ({"verification": {"expect": [True]}}, "verification.expect is [true]: list the statuses"),
+        ({"verification": {"expect": [100]}}, "verification.expect is [100]: list the statuses"),
+        ({"verification": {"after_minutes": 0}}, "verification.after_minutes is 0: give a whole number from 1"),
         ({"protected_hosts": "a.com"}, 'protected_hosts is "a.com": write a list'),
         ({"protected_hosts": ["a.com", "*."]}, "protected_hosts[1]: '*.' is no host name"),
     ],
@@ -210,6 +221,11 @@ def test_protections_are_compared_as_urls_are_banned() -> None:
     assert [(host, [each[0] for each in found]) for host, found in policy.prefixes.items()] == [
         ("b.example.com", ["b.example.com/"])
     ]
+
+
+def test_a_verification_is_read_whole() -> None:
+    policy = policy_of(verification={"sample": 4, "expect": [403, 451], "after_minutes": 30})
+    assert policy.verification == Verification(4, frozenset({403, 451}), 30)
 
 
 def test_a_long_value_is_not_repeated_whole() -> None:
