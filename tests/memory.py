@@ -18,6 +18,7 @@ class MemoryRows:
     def __init__(self) -> None:
         self.rows: dict[Key, dict[str, Value]] = {}
         self._partitions: defaultdict[str, set[str]] = defaultdict(set)
+        self._indexed = 0
         self.units: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self._lock = RLock()
@@ -39,6 +40,8 @@ class MemoryRows:
         self, pk: str, *, prefix: str = "", after: str = "", limit: int = 0, newest_first: bool = False
     ) -> list[dict[str, Value]]:
         with self._lock:
+            if self._indexed != len(self.rows):
+                self._index()
             keys = sorted((pk, sk) for sk in self._partitions.get(pk, ()) if sk.startswith(prefix))
             if newest_first:
                 keys = [k for k in reversed(keys) if not after or k[1] < after]
@@ -80,12 +83,24 @@ class MemoryRows:
         with self._lock:
             self.calls["add"] += 1
             row = self.rows.setdefault(key, {"pk": key[0], "sk": key[1]})
-            self._partitions[key[0]].add(key[1])
+            self._note(*key)
             before = row.get(attribute, 0)
             assert isinstance(before, int)
             row.update({attribute: before + amount, **(beside or {})})
             self.units["written"] += _begun(size(row), 1024)
             return _copy(row)
+
+    def _note(self, pk: str, sk: str) -> None:
+        known = self._partitions[pk]
+        self._indexed += sk not in known
+        known.add(sk)
+
+    def _index(self) -> None:
+        """Find the partitions again, after a test has put rows in or taken them out by hand."""
+        self._partitions = defaultdict(set)
+        for pk, sk in self.rows:
+            self._partitions[pk].add(sk)
+        self._indexed = len(self.rows)
 
     def _charge(self, write: Write, before: int) -> int:
         """DynamoDB charges a write by the larger of the row before and after it."""
@@ -108,10 +123,11 @@ class MemoryRows:
         pk, sk = _key(write)
         if isinstance(write, Insert | Put):
             self.rows[pk, sk] = _copy(write.row)
-            self._partitions[pk].add(sk)
+            self._note(pk, sk)
         elif isinstance(write, Delete):
-            self.rows.pop((pk, sk), None)
-            self._partitions[pk].discard(sk)
+            if self.rows.pop((pk, sk), None):
+                self._partitions[pk].discard(sk)
+                self._indexed -= 1
         elif isinstance(write, Update):
             row = self.rows[write.key]
             row.update(_copy(write.set))
