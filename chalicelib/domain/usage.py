@@ -44,16 +44,3 @@ class Usage:
     def unpack(cls, packed: bytes) -> Usage:
         """Undo ``packed``; nothing packed is nothing used."""
         return cls(*json.loads(zlib.decompress(packed))) if packed else cls()
-
-
-def merge(a: Usage, b: Usage) -> Usage:
-    """Add two counts, neither of which holds what the other counted: what is stored by now, and what was added here."""
-    return Usage(
-        live=max(a.live, b.live),
-        sources={name: a.sources.get(name, 0) + b.sources.get(name, 0) for name in a.sources | b.sources},
-        accounts={name: a.accounts.get(name, 0) + b.accounts.get(name, 0) for name in a.accounts | b.accounts},
-        hosts={
-            host: a.hosts.get(host, a.forgotten) + b.hosts.get(host, b.forgotten) for host in a.hosts | b.hosts
-        },
-        forgotten=a.forgotten + b.forgotten,
-    )  # fmt: skip

@@ -24,6 +24,9 @@ from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.deliveries import Delivery
 from chalicelib.ports import Rows
 
+PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
+"""Which verdict of several reports of one URL stands."""
+
 TEST = Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
 
 
@@ -43,6 +46,24 @@ class Wanted:
     def category(self) -> str:
         """What it is reported for."""
         return self.reported.category or self.delivery.source.category
+
+    def candidates(self, *, alike: bool) -> list[tuple[Delivery, ReportedUrl]]:
+        """The reports that may be decided about differently: one a source and category; ``alike``: just the first."""
+        first = (self.delivery, self.reported)
+        if alike or not self.others:
+            return [first]
+        each_kind: dict[tuple[str, str], tuple[Delivery, ReportedUrl]] = {}
+        for delivery, reported in (first, *self.others):
+            kind = (delivery.source.name, reported.category or delivery.source.category)
+            each_kind.setdefault(kind, (delivery, reported))
+        return list(each_kind.values())
+
+    def give_to(self, delivery: Delivery, reported: ReportedUrl) -> None:
+        """Make another report of the batch the one that the URL is claimed for."""
+        if delivery is not self.delivery or reported is not self.reported:
+            self.others.remove((delivery, reported))
+            self.others.append((self.delivery, self.reported))
+            self.delivery, self.reported = delivery, reported
 
     def reporters(self) -> Iterator[str]:
         """Who reported it in this batch."""
@@ -116,16 +137,28 @@ def _verdict(
     wanted: Wanted, known: Claim | None, policy: Policy, *, reporters: int, counted: Mapping[str, limits.Counted],
     now: datetime,
 ) -> Verdict:  # fmt: skip
-    source = wanted.delivery.source
+    """Decide about a URL by whichever of its reports in the batch bans it, else holds it, else by the first.
+
+    A source that is only tried out, or not trusted, takes nothing from the report of one that is. The URL is then the
+    report's that won.
+    """
     counts = counted.get(wanted.account)
-    decided = verdict(
-        wanted.url, wanted.reported, policy, live=_live(known, now), cooling=known is not None and known.cooling(now),
-        source=source.name, account=wanted.account, category=source.category, source_days=source.ban_days,
-        reporters=reporters, usage=counts.usage if counts else None, now=now,
-    )  # fmt: skip
-    if counts and decided.kind is VerdictKind.BAN:
-        counts.count(source.name, host_of(wanted.url))
-    return decided
+    live, cooling = _live(known, now), known is not None and known.cooling(now)
+    best: tuple[Verdict, Delivery, ReportedUrl] | None = None
+    for delivery, reported in wanted.candidates(alike=live):
+        source = delivery.source
+        decided = verdict(
+            wanted.url, reported, policy, live=live, cooling=cooling, source=source.name, account=wanted.account,
+            category=source.category, source_days=source.ban_days, reporters=reporters,
+            usage=counts.usage if counts else None, now=now,
+        )  # fmt: skip
+        if best is None or PRECEDENCE.get(decided.kind, 0) > PRECEDENCE.get(best[0].kind, 0):
+            best = decided, delivery, reported
+    assert best
+    wanted.give_to(best[1], best[2])
+    if counts and best[0].kind is VerdictKind.BAN:
+        counts.count(best[1].source.name, host_of(wanted.url))
+    return best[0]
 
 
 def _live(known: Claim | None, now: datetime) -> bool:
@@ -141,7 +174,11 @@ def _corroborate(
     asked = {
         key: list(each.reporters())
         for key, each in wanted.items()
-        if not _live(known.get(key), now) and category_of(each.category, policy).min_reporters > 1
+        if not _live(known.get(key), now)
+        and any(
+            category_of(reported.category or delivery.source.category, policy).min_reporters > 1
+            for delivery, reported in each.candidates(alike=False)
+        )
     }
     return claims.corroborate(rows, asked, now=now) if asked else {}
 

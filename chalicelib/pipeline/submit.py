@@ -25,14 +25,13 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.model import ChunkState, TaskState, UrlState
+from chalicelib.domain.model import UrlState
 from chalicelib.domain.pacing import Pace
-from chalicelib.domain.packing import Plan, Waiting, pack
 from chalicelib.ledger import chunks, control, tasks
-from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline import order
 from chalicelib.pipeline.adopt import adopt
+from chalicelib.pipeline.backlog import Backlog
 from chalicelib.pipeline.calls import Calls
 from chalicelib.pipeline.outcomes import give_up, split, urls_of
 from chalicelib.ports import BanVendor, Rows, Tell
@@ -55,8 +54,6 @@ LOOK_UP_RATE = 10.0
 
 CHECK_PAUSED = timedelta(seconds=10)
 CACHED_CHUNKS = 64
-WORK_AT_ONCE = 4_000
-"""Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,8 @@ class _Drain:
         self, account: str, state: control.Control, *, vendor: BanVendor, rows: Rows, tell: Tell,
         clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime, workers: int,
     ) -> None:  # fmt: skip
-        self.account, self.epoch = account, state.epoch
+        self.account = account
+        self.backlog = Backlog(account, rows, drain=state.epoch, limit=vendor.limits.urls_per_task, clock=clock)
         self.vendor, self.rows, self.tell = vendor, rows, tell
         self.clock, self.sleep, self.deadline, self.workers = clock, sleep, deadline, workers
         self.pace = Pace(vendor.limits.creates_per_second, clock=clock, sleep=sleep, last=state.last_call_at)
@@ -123,19 +121,24 @@ class _Drain:
         self.fresh: set[str] = set()
         self.later: list[tuple[datetime, Task]] = []
         self.chunks: dict[str, Chunk] = {}
-        self.work: dict[str, Work] = {}
         self.checked_at = clock()
 
     # --- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> Drained:
-        plans = deque(self._begin())
+        now = self.clock()
+        for left in self.backlog.begin():
+            if left.not_before and left.not_before > now:
+                self.later.append((left.not_before, left))
+            else:
+                self.due.append(left)
         with Calls(self.vendor, self.rows, self.clock, workers=self.workers, handle=self._handle) as calls:
             while True:
                 calls.settle(self.workers if self.proven else 1)
                 if self._stopped():
                     break
-                task = self._next(plans)
+                self.pace.approach()
+                task = self._next()
                 if task is not None:
                     ready = self._ready(task)
                     if ready is None:
@@ -144,75 +147,17 @@ class _Drain:
                     calls.start(*ready)
                 elif calls.under_way:
                     calls.settle(calls.under_way)
-                elif not self._wait_for_later():
-                    more = self._plan() if self.tasks else []
-                    if sum(plan.count for plan in more) < self.vendor.limits.urls_per_task:
-                        break  # less than a full task has come since: the next kick packs it with what follows
-                    plans.extend(more)
+                elif not self._wait_for_later() and not (self.tasks and self.backlog.grown()):
+                    break  # less than a full task has come since: the next kick packs it with what follows
             calls.settle(1)
         return Drained(self.stop or "done", self.tasks, self.urls)
 
-    def _begin(self) -> list[Plan]:
-        """Take up what earlier drains left: tasks that are recorded and perhaps at the vendor, then what waits."""
-        unsent = [task for task in tasks.live(self.rows, self.account) if task.state is TaskState.SUBMITTING]
-        waiting = self._waiting()
-        for task in unsent:  # a crash may have kept its slices from being taken off the waiting chunks
-            behind = {
-                each.chunk: waiting[each.chunk].count
-                for each in task.slices
-                if each.chunk in waiting and waiting[each.chunk].next < each.end
-            }
-            if behind and not task.parent:
-                tasks.take_slices(self.rows, task, behind)
-        now = self.clock()
-        for task in unsent:
-            if task.not_before and task.not_before > now:
-                self.later.append((task.not_before, task))
-            else:
-                self.due.append(task)
-        return self._plan()
-
-    def _waiting(self) -> dict[str, Work]:
-        """Read until enough can be sent: any number of older chunks may be held, or wait for their turn."""
-        found: dict[str, Work] = {}
-        after, ready = "", 0
-        while True:
-            page = chunks.work(self.rows, self.account, limit=WORK_AT_ONCE, after=after)
-            found.update((each.chunk, each) for each in page)
-            ready += sum(each.state is ChunkState.WAITING and not each.after for each in page)
-            if len(page) < WORK_AT_ONCE or ready >= WORK_AT_ONCE:
-                return found
-            after = f"chunk#{page[-1].chunk}"
-
-    def _plan(self) -> list[Plan]:
-        found = self._waiting()
-        later = [each for each in found.values() if each.after and each.state is ChunkState.WAITING]
-        in_turn = {each.chunk for each in later if order.ready(self.rows, each, found)}
-        if later:  # an unban among them may have taken URLs out of the others
-            found = self._waiting()
-        self.work = {
-            each.chunk: each
-            for each in found.values()
-            if each.state is ChunkState.WAITING and (not each.after or each.chunk in in_turn)
-        }
-        return pack(
-            (Waiting(w.chunk, w.action, w.ban_days, w.next, w.count, w.lost) for w in self.work.values()),
-            limit=self.vendor.limits.urls_per_task,
-        )
-
-    def _next(self, plans: deque[Plan]) -> Task | None:
+    def _next(self) -> Task | None:
         if self.due:
             return self.due.popleft()
-        if not plans:
-            return None
-        plan = plans.popleft()
-        task = tasks.new_task(
-            account=self.account, action=plan.action, ban_days=plan.ban_days, slices=plan.slices, attempted=True,
-            received_at=min(self.work[each.chunk].received_at for each in plan.slices), now=self.clock(),
-        )  # fmt: skip
-        tasks.record_new(self.rows, task, drain=self.epoch)
-        tasks.take_slices(self.rows, task, {each.chunk: self.work[each.chunk].count for each in plan.slices})
-        self.fresh.add(task.id)
+        task = self.backlog.next()
+        if task:
+            self.fresh.add(task.id)
         return task
 
     def _ready(self, task: Task) -> tuple[Task, list[str]] | None:

@@ -24,7 +24,7 @@ from chalicelib.domain.policy import (
     verdict,
 )
 from chalicelib.domain.urls import HostPatterns, UnusableUrl, canonical_url, host_of, is_bare_host
-from chalicelib.domain.usage import KEPT_HOSTS, Usage, merge
+from chalicelib.domain.usage import KEPT_HOSTS, Usage
 
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 PAGE = "https://www.example.com/login"
@@ -424,22 +424,19 @@ def test_usage_survives_packing() -> None:
     assert Usage.unpack(Usage().packed()) == Usage()
 
 
-@pytest.mark.parametrize("with_a_rival", [False, True])
 @pytest.mark.parametrize("sizes", [[100], [1500], [400, 300, 200], [900, 900, 900], [1, 600, 1, 600], [500] * 10])
-def test_a_host_is_never_counted_too_low_and_too_high_by_its_share_at_the_most(
-    sizes: list[int], with_a_rival: bool
-) -> None:
-    """Each batch reads the row, counts, packs it; a rival who wrote meanwhile is merged with what was counted here."""
+def test_a_host_is_never_counted_too_low_and_too_high_by_its_share_at_the_most(sizes: list[int]) -> None:
+    """Each batch reads the row, counts, packs it."""
     random = Random(str(sizes))
     row, true, total = b"", Counter[str](), 0
     for size in sizes:
         added = [f"h{int(random.paretovariate(0.4)) % 2000}" for _ in range(size)]
         true.update(added)
         total += size
-        usage = Usage.unpack(row) if not with_a_rival else Usage()
+        usage = Usage.unpack(row)
         for host in added:
             usage.add("s", host, "main")
-        row = (merge(Usage.unpack(row), usage) if with_a_rival else usage).packed()
+        row = usage.packed()
     seen = Usage.unpack(row)
     assert seen.sources == {"s": total}
     assert seen.accounts == {"main": total}
@@ -447,17 +444,6 @@ def test_a_host_is_never_counted_too_low_and_too_high_by_its_share_at_the_most(
     assert seen.forgotten <= total / KEPT_HOSTS
     for host, count in true.items():
         assert count <= seen.hosts.get(host, seen.forgotten) <= count + total / KEPT_HOSTS
-
-
-counts = st.dictionaries(st.sampled_from("abc"), st.integers(1, 9))
-usages = st.builds(Usage, st.integers(0, 9), counts, counts, counts, st.integers(0, 1))
-
-
-@given(usages, usages, usages)
-def test_merging_takes_any_order(a: Usage, b: Usage, c: Usage) -> None:
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(a, Usage()) == a
 
 
 def test_a_source_run_wild_is_stopped_and_the_busiest_hour_of_real_feeds_is_not() -> None:

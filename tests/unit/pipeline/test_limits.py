@@ -133,6 +133,18 @@ def test_a_source_under_review_is_held() -> None:
     assert world.states(pages(3)) == {"held": 3}
 
 
+@pytest.mark.parametrize("first", ["desk", "queue"])
+def test_a_source_on_trial_takes_nothing_from_a_trusted_one_in_the_same_batch(first: str) -> None:
+    world = world_with(sources={"desk": {"dry_run": True}})
+    if first == "desk":
+        world.post({"urls": pages(3)})
+    world.queue({"urls": pages(3)})
+    if first == "queue":
+        world.post({"urls": pages(3)})
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 3}
+
+
 @pytest.mark.parametrize("account", [ACCOUNT, control.EVERYWHERE])
 def test_a_pause_stops_submission_and_loses_nothing(account: str) -> None:
     world = World()

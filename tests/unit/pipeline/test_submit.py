@@ -210,7 +210,7 @@ def test_what_comes_in_during_a_drain_is_sent_in_it_once_it_fills_a_call() -> No
 
 
 def test_held_chunks_do_not_keep_those_behind_them_from_the_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.pipeline.submit.WORK_AT_ONCE", 5)
+    monkeypatch.setattr("chalicelib.pipeline.backlog.WORK_AT_ONCE", 5)
     world = World()
     for number in range(12):
         world.queue({"urls": [f"https://h{number}.example.com/"]})  # the root of a host is held
@@ -225,7 +225,7 @@ def test_held_chunks_do_not_keep_those_behind_them_from_the_vendor(monkeypatch: 
 
 
 def test_more_chunks_than_are_read_at_once_are_all_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.pipeline.submit.WORK_AT_ONCE", 3)
+    monkeypatch.setattr("chalicelib.pipeline.backlog.WORK_AT_ONCE", 3)
     world = World()
     for start in range(0, 4_000, 400):
         world.queue({"urls": pages(4_000)[start : start + 400]})
