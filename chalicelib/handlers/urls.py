@@ -15,7 +15,7 @@ VERSION = "1.0.0"
 def read(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
     from chalicelib.domain.urls import UnusableUrl, canonical_url
-    from chalicelib.pipeline import status
+    from chalicelib.pipeline import history, status
 
     operator(made, request, "reader")
     try:
@@ -25,7 +25,8 @@ def read(made: Services, request: Request) -> Response:
     found = status.of_url(url, rows=made.rows, policy=made.policy, now=now())
     if not found:
         raise NotFound("no report of this URL was accepted, or its rows have expired")
-    return answer(200, {"url": url, "accounts": [status.whole(each) for each in found]})
+    told = [{**status.whole(each), "history": history.of_status(each, rows=made.rows)} for each in found]
+    return answer(200, {"url": url, "accounts": told})
 
 
 def health(made: Services) -> Response:

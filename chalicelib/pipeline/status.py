@@ -15,7 +15,7 @@ from chalicelib.ledger import chunks, claims, tasks
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
-from chalicelib.ledger.tasks import Task
+from chalicelib.ledger.tasks import Task, Verified
 from chalicelib.ports import Rows
 
 TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
@@ -50,6 +50,8 @@ class UrlStatus:
     chunk: str = ""
     until: int = 0
     tasks: tuple[Task, ...] = field(default=())
+    key: str = ""
+    unban: str = ""
 
 
 class Explainer:
@@ -104,7 +106,7 @@ class Explainer:
         return UrlStatus(
             url=chunk.urls[position], account=chunk.account, state=state, reason=reason, rule=chunk.rule,
             report=origin.report, source=origin.source, reporter=origin.reporter, category=origin.category,
-            chunk=chunk.id, until=claim.until, tasks=tuple(carried),
+            chunk=chunk.id, until=claim.until, tasks=tuple(carried), key=claim.key, unban=claim.unban,
         )  # fmt: skip
 
     def _carried(self, chunk: str, position: int) -> list[Task]:
@@ -269,4 +271,12 @@ def task_brief(task: Task) -> dict[str, Any]:
         "reason": task.reason,
         "parent": task.parent or None,
         "children": list(task.children),
+        "verification": _verification(task.verified) if task.verified else None,
     }
+
+
+def _verification(verified: Verified) -> dict[str, Any]:
+    return {
+        "verified_at": verified.at.isoformat(), "sampled": verified.sampled, "blocked": verified.blocked,
+        "open": verified.open, "open_urls": list(verified.open_urls),
+    }  # fmt: skip

@@ -10,7 +10,8 @@ import pytest
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused
 from chalicelib.domain.model import Action
 from chalicelib.ledger import audit
-from chalicelib.pipeline import unban
+from chalicelib.pipeline import history, unban
+from chalicelib.pipeline.status import of_url
 from tests.world import World, pages
 
 URLS = pages(5)
@@ -208,6 +209,22 @@ def test_a_held_url_that_is_unbanned_is_not_banned_by_the_approval_of_its_hold()
     world.minutes(3)
     assert set(world.vendor.bans) == {"https://b.example.com/"}
     assert world.state("https://a.example.com/") == "unbanned"
+
+
+def test_the_history_of_a_url_tells_every_decision_about_it() -> None:
+    world = banned()
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    world.clock.advance(days=8)
+    world.post({"urls": URLS, "reporter": "ben@example.org"}, webhook_id="w2")
+    world.minutes(3)
+    (status,) = of_url(URLS[0], rows=world.rows, policy=world.policy, now=world.clock())
+    told = history.of_status(status, rows=world.rows)
+    assert [(each["action"], each["actor"], each["reason"]) for each in told] == [
+        ("ban", None, None), ("unban", "ana", "customer appealed"), ("ban", None, None),
+    ]  # fmt: skip
+    assert [each["reporter"] for each in told] == ["ben@example.org", "ana", ""]
+    assert all(each["tasks"] for each in told)
 
 
 @pytest.mark.parametrize("after", [False, True])
