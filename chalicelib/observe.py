@@ -1,7 +1,8 @@
 """Say what happened: one structured log line per outcome, and the metrics that belong to it.
 
-The metrics are CloudWatch's embedded format on standard output. Only ``account`` and ``kind`` and the like are
-dimensions: a source or a URL would make one metric each.
+The metrics are CloudWatch's embedded format on standard output. Each is counted for its stage as a whole, which is
+what alarms watch, and again by each of its dimensions alone: an alarm sees no metric that has a dimension more than
+it names. Only ``account`` and ``kind`` and the like are dimensions: a source or a URL would make one metric each.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "task_adopted": [("TasksAdopted", "1", COUNT)],
     "task_finished": [
         ("TasksFinished", "1", COUNT), ("SecondsToFinished", "seconds", SECONDS), ("UrlsGivenUp", "given_up", COUNT),
+        ("UrlsFinished", "urls", COUNT),
     ],
     "url_refused": [("UrlsRefusedByVendor", "1", COUNT)],
     "vendor_error": [("VendorErrors", "1", COUNT)],
@@ -42,7 +44,11 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
         ("ChunksHeld", "chunks_held", COUNT), ("OldestWaiting", "oldest_waiting", SECONDS),
         ("Paused", "paused", COUNT), ("HoldsOverdue", "holds_overdue", COUNT),
     ],
+    "drift_detected": [("BansMissing", "missing", COUNT), ("BansUnknown", "unknown", COUNT)],
     "bans_renewed": [("UrlsRenewed", "urls", COUNT)],
+    "bans_verified": [
+        ("UrlsVerified", "sampled", COUNT), ("UrlsBlocked", "blocked", COUNT), ("UrlsOpen", "open", COUNT),
+    ],
     "unban_carried_out": [("UrlsUnbanned", "urls", COUNT)],
     "chunk_finished": [("ChunksHealed", "1", COUNT)],
     "outcome_delivered": [("OutcomesDelivered", "1", COUNT)],
@@ -73,8 +79,9 @@ WARNINGS = {
 class Observer:
     """Implements ``ports.Tell``."""
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Logger, *, stage: str) -> None:
         self._logger = logger
+        self._stage = stage or "none"
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Log the event, and emit its metrics in one record."""
@@ -86,10 +93,11 @@ class Observer:
         values = [(name, value, unit) for name, value, unit in wanted if value is not None]
         if not values:
             return
-        record = EphemeralMetrics(namespace=NAMESPACE)
+        record = EphemeralMetrics(namespace=NAMESPACE, service="")  # no dimension that never varies
+        record.add_dimension(name="stage", value=self._stage)
         for name, value, unit in values:
             record.add_metric(name=name, unit=unit, value=value)
         for name in DIMENSIONS:
             if fields.get(name):
-                record.add_dimension(name=name, value=str(fields[name]))
+                record.add_dimensions(stage=self._stage, **{name: str(fields[name])})
         record.flush_metrics()

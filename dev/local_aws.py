@@ -440,7 +440,7 @@ def _suit_enforcement(template: dict[str, Any]) -> None:
             harmless = {"Sid": "Nothing", "Effect": "Deny", "Principal": "*", "Action": "none:None", "Resource": "*"}
             rules[:] = [rule for rule in rules if rule["Sid"] != "TlsOnly"] or [harmless]
         if resource["Type"] == "AWS::IAM::Role":
-            for policy in resource["Properties"]["Policies"]:
+            for policy in resource["Properties"].get("Policies", []):
                 rules = policy["PolicyDocument"]["Statement"]
                 for rule in rules:
                     if "sqs:SendMessage" in rule["Action"]:

@@ -25,7 +25,7 @@ def services_of(template: dict[str, Any]) -> set[str]:
         action.partition(":")[0]
         for resource in template["Resources"].values()
         if resource["Type"] == "AWS::IAM::Role"
-        for policy in resource["Properties"]["Policies"]
+        for policy in resource["Properties"].get("Policies", [])
         for rule in policy["PolicyDocument"]["Statement"]
         for action in rule["Action"]
     }

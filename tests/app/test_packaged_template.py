@@ -173,7 +173,7 @@ def test_every_function_has_a_role_of_its_own(resources: dict[str, Resource]) ->
 
 def test_every_policy_names_its_resources(resources: dict[str, Resource]) -> None:
     for role, each in of_type(resources, "AWS::IAM::Role").items():
-        for policy in each["Policies"]:
+        for policy in each.get("Policies", []):
             for rule in policy["PolicyDocument"]["Statement"]:
                 named = rule["Resource"] if isinstance(rule["Resource"], list) else [rule["Resource"]]
                 assert "*" not in named or (role, rule["Sid"]) in STAR_WITH_A_REASON, f"{role} {rule['Sid']}"
@@ -239,8 +239,60 @@ def test_a_function_knows_a_place_only_if_it_may_go_there(
 def test_every_function_has_a_log_group_that_ends(resources: dict[str, Resource]) -> None:
     groups = [each["LogGroupName"]["Fn::Sub"] for each in of_type(resources, "AWS::Logs::LogGroup").values()]
     names = [f"/aws/lambda/{each['FunctionName']['Fn::Sub']}" for each in functions(resources).values()]
-    assert sorted(groups) == sorted(names)
+    assert sorted(groups) == sorted([*names, "/aws/apigateway/edgeban-${Stage}"])
     assert all(each["RetentionInDays"] >= 1 for each in of_type(resources, "AWS::Logs::LogGroup").values())
+
+
+def test_the_api_is_throttled_and_logged(resources: dict[str, Resource]) -> None:
+    api = resources["RestAPI"]["Properties"]
+    (settings,) = api["MethodSettings"]
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert settings["ThrottlingRateLimit"] <= settings["ThrottlingBurstLimit"] <= 1_000
+    assert api["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiAccessLog", "Arn"]}
+    logged = json.loads(api["AccessLogSetting"]["Format"])
+    assert {"request_id", "at", "ip", "method", "path", "status"} <= logged.keys()
+    assert not [each for each in logged.values() if "querystring" in each or "header" in each]
+
+
+def test_all_that_rests_is_encrypted(resources: dict[str, Resource]) -> None:
+    for queue in of_type(resources, "AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+    for bucket in of_type(resources, "AWS::S3::Bucket").values():
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    for table in of_type(resources, "AWS::DynamoDB::Table").values():
+        assert table["SSESpecification"] == {"SSEEnabled": True}
+    for topic in of_type(resources, "AWS::SNS::Topic").values():
+        assert topic["KmsMasterKeyId"] == {"Ref": "AlarmsKey"}
+
+
+def test_cloudwatch_may_publish_alarms_to_the_encrypted_topic(resources: dict[str, Resource]) -> None:
+    """AWS's own key for SNS would let no alarm through, and nothing would say so."""
+    key = resources["AlarmsKey"]["Properties"]
+    assert key["EnableKeyRotation"] is True
+    rules = {rule["Sid"]: rule for rule in key["KeyPolicy"]["Statement"]}
+    assert rules["Alarms"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert set(rules["Alarms"]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey*"}
+    topic = {rule["Sid"]: rule for rule in resources["AlarmsRules"]["Properties"]["PolicyDocument"]["Statement"]}
+    assert topic["Alarms"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+
+
+def test_every_bucket_is_private_and_spoken_to_over_tls_only(resources: dict[str, Resource]) -> None:
+    covered = set()
+    for policy in of_type(resources, "AWS::S3::BucketPolicy").values():
+        (rule,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Sid"] == "TlsOnly"]
+        assert (rule["Effect"], rule["Principal"], rule["Action"]) == ("Deny", "*", "s3:*")
+        covered.add(policy["Bucket"]["Ref"])
+    buckets = of_type(resources, "AWS::S3::Bucket")
+    assert covered == set(buckets)
+    assert all(set(each["PublicAccessBlockConfiguration"].values()) == {True} for each in buckets.values())
+
+
+def test_the_record_outlives_the_stack(resources: dict[str, Resource]) -> None:
+    kept = {name for name, each in resources.items() if each.get("DeletionPolicy") == "RetainExceptOnCreate"}
+    assert {"Ledger", "Archive", "Intake"} <= kept
+    assert all(resources[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
+    assert resources["Ledger"]["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["Throwaway", False, True]}
 
 
 def test_functions_have_room_to_start(resources: dict[str, Resource]) -> None:
@@ -336,7 +388,7 @@ def test_only_intake_reads_the_intake_bucket(resources: dict[str, Resource]) -> 
     allowed = {
         (role, action)
         for role, each in of_type(resources, "AWS::IAM::Role").items()
-        for policy in each["Policies"]
+        for policy in each.get("Policies", [])
         for rule in policy["PolicyDocument"]["Statement"]
         for action in rule["Action"]
         if "${Intake.Arn}" in json.dumps(rule["Resource"])
