@@ -20,7 +20,7 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy import Policy
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.observe import Observer
-from chalicelib.ports import BanVendor, Download, ExportVendor, Kick, Objects, Post, Probe, ReportQueue, Rows, Tell
+from chalicelib.ports import BanVendor, Download, ExportVendor, Kick, Objects, Post, ReportQueue, Rows, Tell
 from chalicelib.reports.sources import Source
 from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import Operator, parse_operators
