@@ -213,6 +213,12 @@ def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
     return pipeline.detect_drift(services(), event.context)
 
 
+@app.schedule(Rate(5, unit=Rate.MINUTES), name="verify_bans")
+def verify_bans(event: CloudWatchEvent) -> dict[str, Any]:
+    """Ask the edge whether bans are in force."""
+    return pipeline.verify_bans(services(), event.context)
+
+
 @app.schedule(Rate(1, unit=Rate.HOURS), name="renew_bans")
 def renew_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Carry on bans that are planned to outlive what the vendor grants."""

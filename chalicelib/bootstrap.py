@@ -20,7 +20,7 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy import Policy
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.observe import Observer
-from chalicelib.ports import BanVendor, Download, ExportVendor, Kick, Objects, Post, ReportQueue, Rows, Tell
+from chalicelib.ports import BanVendor, Download, ExportVendor, Kick, Objects, Post, Probe, ReportQueue, Rows, Tell
 from chalicelib.reports.sources import Source
 from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import Operator, parse_operators
@@ -115,6 +115,13 @@ class Services:
         from chalicelib.vendors.callback import CallbackPost
 
         return CallbackPost()
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What asks the edge for a URL."""
+        from chalicelib.vendors.edge import EdgeProbe
+
+        return EdgeProbe()
 
     def intake_bodies(self) -> Fetch | None:
         """What reads the objects that one batch of messages names; ``None`` on a function without an intake bucket."""

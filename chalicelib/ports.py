@@ -130,6 +130,13 @@ class Post(Protocol):
         """
 
 
+class Probe(Protocol):
+    """Ask the edge for a URL as a visitor would. No redirects, public addresses alone; the answer is not read."""
+
+    def __call__(self, url: str) -> int:
+        """Return the status of the answer. Raises as ``Post`` does."""
+
+
 class ReportQueue(Protocol):
     """The queue of reports."""
 

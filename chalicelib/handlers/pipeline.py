@@ -20,6 +20,8 @@ OUTCOMES_MARGIN = timedelta(seconds=30)
 DRIFT_MARGIN = timedelta(seconds=120)
 ARCHIVE_MARGIN = timedelta(seconds=30)
 SWEEP_MARGIN = timedelta(seconds=15)
+VERIFY_MARGIN = timedelta(seconds=30)
+"""One URL that takes all its time, the reading of a task, and room."""
 
 
 def intake_reports(made: Services, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +87,21 @@ def renew_bans(made: Services, context: Any) -> dict[str, Any]:
         )
         for account in made.policy.accounts
     }  # fmt: skip
+
+
+def verify_bans(made: Services, context: Any) -> dict[str, Any]:
+    """Verify what is due at every account, each with its share of the time."""
+    from chalicelib.pipeline.verify import verify_bans
+
+    deadline = _deadline(context, VERIFY_MARGIN)
+    verified = {}
+    for done, account in enumerate(made.policy.accounts):
+        share = (deadline - now()) / (len(made.policy.accounts) - done)
+        verified[account] = verify_bans(
+            account, rows=made.rows, policy=made.policy, probe=made.probe, tell=made.tell, clock=now,
+            deadline=now() + share,
+        )  # fmt: skip
+    return verified
 
 
 def deliver_outcomes(made: Services, context: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ pk                           sk                     what it is, and who writes i
 ``vendor#<account>#<id>``    ``task``               which of our tasks a vendor task is
 ``report#<report id>``       ``report``, ``urls#``  a report and its URLs
 ``day#<date>``               ``<time>#<kind>#<id>`` what happened on a day, for the archive
+``reader#<function>…``       ``place``              how far a function has read the days
 ``report#day#<date>``        ``<report id>#<part>`` what the outer door refused on a day, for the archive
 ``exports``                  ``<account>``          an account with exports of the vendor
 ``exports#<account>``        ``<date>``, ``calls``  how far the export of a day is; when the vendor may be called next

@@ -6,11 +6,11 @@ The outer door may write nothing but reports, so what it refuses stands in a par
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from chalicelib.ledger import KEEP
-from chalicelib.ledger.row import epoch, stamp
-from chalicelib.ports import Rows, Value
+from chalicelib.ledger.row import epoch, stamp, text
+from chalicelib.ports import Put, Rows, Value
 
 
 def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[str, Value]:
@@ -50,6 +50,32 @@ def stream(rows: Rows, day: date, *, page: int = 500) -> Iterator[dict[str, Valu
             after = str(found[-1]["sk"])
             if len(found) < page:
                 break
+
+
+def following(rows: Rows, place: str, *, until: datetime, limit: int) -> list[dict[str, Value]]:
+    """Read the next events after a place, over the ends of days, up to a moment; none if there are no more.
+
+    A place is an event's ``sk``, or the ``stamp`` of a moment.
+    """
+    day, end = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC).date(), stamp(until)
+    while day <= until.astimezone(UTC).date():
+        found = rows.query(f"day#{day:%Y-%m-%d}", after=place, limit=limit)
+        found = [row for row in found if text(row, "sk") <= end]
+        if found:
+            return found
+        day += timedelta(days=1)
+    return []
+
+
+def place_of(rows: Rows, reader: str) -> str:
+    """How far a reader of the journal has come; empty if it has not begun."""
+    key = (f"reader#{reader}", "place")
+    return text(rows.get([key], consistent=True).get(key, {}), "place")
+
+
+def record_place(rows: Rows, reader: str, place: str) -> None:
+    """Write how far a reader has come."""
+    rows.write([Put({"pk": f"reader#{reader}", "sk": "place", "place": place})])
 
 
 def begun(rows: Rows, day: date) -> bool:

@@ -21,6 +21,18 @@ from chalicelib.ports import Check, Delete, Insert, Put, Row, Rows, Update, Valu
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """What the edge said of a sample of a ban task's URLs: what is neither ``blocked`` nor ``open`` gave no answer."""
+
+    at: datetime
+    sampled: int
+    blocked: int
+    open: int
+    open_urls: tuple[str, ...] = ()
+    """Some of those that are open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A ban task. ``root`` is the task that this one is a part or a repetition of, itself for a first one."""
 
@@ -43,6 +55,7 @@ class Task:
     reason: str = ""
     parent: str = ""
     children: tuple[str, ...] = ()
+    verified: Verified | None = None
 
     @property
     def count(self) -> int:
@@ -187,6 +200,15 @@ def finish(
     return rows.transact(writes)
 
 
+def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
+    """Write what the edge said of a task, once; ``False`` if that is on record already."""
+    change: Row = {
+        "verified_at": millis(verified.at), "sampled": verified.sampled, "blocked": verified.blocked,
+        "open": verified.open, "open_urls": list(verified.open_urls),
+    }  # fmt: skip
+    return not rows.write([Update(_key(task.id), set=change, expect={"verified_at": None})])
+
+
 def live(rows: Rows, account: str) -> list[Task]:
     """Read the unfinished tasks of an account, oldest first, consistently."""
     found = [text(row, "sk")[5:] for row in rows.query(f"account#{account}", prefix="live#")]
@@ -235,4 +257,12 @@ def _task(row: Mapping[str, Value]) -> Task:
         reason=text(row, "reason"),
         parent=text(row, "parent"),
         children=texts(row, "children"),
+        verified=_verified(row),
     )
+
+
+def _verified(row: Mapping[str, Value]) -> Verified | None:
+    at = moment(row, "verified_at")
+    if at is None:
+        return None
+    return Verified(at, number(row, "sampled"), number(row, "blocked"), number(row, "open"), texts(row, "open_urls"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.openapi import operators, reports
-from chalicelib.openapi.building import COUNT, TEXT, TIME, Part, several, thing
+from chalicelib.openapi.building import COUNT, TEXT, TIME, Part, ref, several, thing
 
 
 def schemas() -> Part:
@@ -17,6 +17,9 @@ def schemas() -> Part:
         },
         "Task": task(),
         "TaskWithUrls": task({"urls_carried": several(TEXT)}),
+        "Verification": thing(
+            {"verified_at": TIME, "sampled": COUNT, "blocked": COUNT, "open": COUNT, "open_urls": several(TEXT)}
+        ),
         **reports.schemas(),
         **operators.schemas(),
     }
@@ -39,6 +42,7 @@ def task(more: Part | None = None) -> Part:
             "reason": TEXT,
             "parent": {"type": ["string", "null"]},
             "children": several(TEXT),
+            "verification": {"anyOf": [ref("Verification"), {"type": "null"}]},
         },
         optional=more,
     )

@@ -7,16 +7,14 @@ checked, and no redirect is followed.
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, DownloadRefused
+from chalicelib.domain.errors import ConfigurationError, DownloadRefused
 from chalicelib.vendors.download_target import Target, read_target
-from chalicelib.vendors.pinned import Resolve, connect, cut_at, resolve
+from chalicelib.vendors.pinned import Resolve, connect, resolve, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +48,7 @@ class CallbackPost:
             )  # fmt: skip
         except DownloadRefused as error:
             raise ConfigurationError(f"the callback URL cannot be used: {error}") from None
-        with closing(connection), cut_at(connection.sock, deadline) as late:
-            try:
-                connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in {**headers, "Host": target.authority, "Connection": "close"}.items():
-                    connection.putheader(name, value)
-                connection.putheader("Content-Length", str(len(body)))
-                connection.endheaders(body)
-                with closing(connection.getresponse()) as response:
-                    answered = response.status
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                what = "took too long" if late.is_set() else f"broke ({type(error).__name__})"
-                raise AnswerUnknown(f"the call of {target.host} {what}") from None
-        if late.is_set():  # headers that were cut look like headers that have ended
-            raise AnswerUnknown(f"the call of {target.host} took too long")
-        return answered
+        return status_of(connection, "POST", target, headers=headers, body=body, deadline=deadline)
 
 
 def _target(url: str, loopback: tuple[str, ...]) -> Target:

@@ -7,12 +7,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 
 import certifi
 
-from chalicelib.domain.errors import DownloadRefused, Unavailable
+from chalicelib.domain.errors import AnswerUnknown, DownloadRefused, Unavailable
 from chalicelib.vendors.download_target import Target, refused_address
 
 Resolve = Callable[[str, int], list[str]]
@@ -96,6 +96,32 @@ class PinnedConnection(http.client.HTTPConnection):
             raise
         self.sock = sock
         self.sock.settimeout(self.timeout)
+
+
+def status_of(
+    connection: PinnedConnection, method: str, target: Target, *, headers: Mapping[str, str], body: bytes | None = None,
+    deadline: float,
+) -> int:  # fmt: skip
+    """Send one request and return the status of its answer, whose body is not read. Closes the connection.
+
+    Raises ``AnswerUnknown``.
+    """
+    with closing(connection), cut_at(connection.sock, deadline) as late:
+        try:
+            connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in {**headers, "Host": target.authority, "Connection": "close"}.items():
+                connection.putheader(name, value)
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            with closing(connection.getresponse()) as response:
+                answered = response.status
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            what = "took too long" if late.is_set() else f"broke ({type(error).__name__})"
+            raise AnswerUnknown(f"the call of {target.host} {what}") from None
+    if late.is_set():  # headers that were cut look like headers that have ended
+        raise AnswerUnknown(f"the call of {target.host} took too long")
+    return answered
 
 
 @contextmanager
