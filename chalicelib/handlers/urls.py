@@ -6,6 +6,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
+from chalicelib.domain.protection import Protection
 from chalicelib.handlers.http import operator
 from chalicelib.web import answer, query
 
@@ -14,7 +15,7 @@ VERSION = "1.0.0"
 
 def read(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
-    from chalicelib.domain.urls import UnusableUrl, canonical_url
+    from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
     from chalicelib.pipeline import history, status
 
     operator(made, request, "reader")
@@ -23,10 +24,16 @@ def read(made: Services, request: Request) -> Response:
     except UnusableUrl as error:
         raise InputError(f"url: {error.reason}") from error
     found = status.of_url(url, rows=made.rows, policy=made.policy, now=now())
-    if not found:
+    protection = made.policy.protected.find(url, host_of(url), now())
+    if not found and not protection:
         raise NotFound("no report of this URL was accepted, or its rows have expired")
     told = [{**status.whole(each), "history": history.of_status(each, rows=made.rows)} for each in found]
-    return answer(200, {"url": url, "accounts": told})
+    return answer(200, {"url": url, "protected": _protected(protection) if protection else None, "accounts": told})
+
+
+def _protected(protection: Protection) -> dict[str, str | None]:
+    expires = protection.expires.isoformat() if protection.expires else None
+    return {"entry": protection.entry, "comment": protection.comment, "expires": expires}
 
 
 def health(made: Services) -> Response:

@@ -160,6 +160,12 @@ def schemas() -> Part:
         "UrlExplained": thing(
             {
                 "url": TEXT,
+                "protected": {
+                    "anyOf": [
+                        thing({"entry": TEXT, "comment": TEXT, "expires": {"anyOf": [TIME, {"type": "null"}]}}),
+                        {"type": "null"},
+                    ]
+                },
                 "accounts": several(
                     thing(
                         {
