@@ -20,6 +20,9 @@ from chalicelib.domain.errors import ArchiveIncomplete
 from chalicelib.ports import Objects
 
 BLOCK: Final = 256 * 1024
+LEVEL: Final = 6
+"""Of gzip: 9, which Python takes by itself, costs about twice the time and makes the files 7 % smaller."""
+
 GZIP: Final = "application/gzip"
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
@@ -61,7 +64,11 @@ class ZippedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hashed = _Hashed(path)
-        self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=cast("IO[bytes]", self._hashed), mtime=0)
+        self._gzip = gzip.GzipFile(
+            filename="", mode="wb", fileobj=cast("IO[bytes]", self._hashed), mtime=0, compresslevel=LEVEL
+        )
+        self._lines: list[bytes] = []
+        self._waiting = 0
 
     def __enter__(self) -> Self:
         return self
@@ -69,16 +76,25 @@ class ZippedFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._flush()
         self._gzip.close()
         self._hashed.file.close()
 
     def write(self, data: bytes) -> None:
         """Add content."""
-        self._gzip.write(data)
+        self._lines.append(data)
+        self._waiting += len(data)
+        if self._waiting >= BLOCK:  # a call of gzip for every line would cost as much as all else together
+            self._flush()
+
+    def _flush(self) -> None:
+        self._gzip.write(b"".join(self._lines))
+        self._lines.clear()
+        self._waiting = 0
 
     def write_line(self, document: Mapping[str, Any]) -> None:
         """Add a JSON document as a line."""
-        self._gzip.write(json_line(document))
+        self.write(json_line(document))
 
     @property
     def sha256(self) -> str:
@@ -86,9 +102,12 @@ class ZippedFile:
         return self._hashed.digest.hexdigest()
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
 def json_line(document: Mapping[str, Any]) -> bytes:
     """A JSON document on one line, as Athena reads it."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    return _encode(document).encode("utf-8", "replace") + b"\n"
 
 
 def store(objects: Objects, key: str, file: ZippedFile) -> Stored:

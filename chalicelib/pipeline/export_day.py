@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -174,7 +174,7 @@ def _derive(
 
 def _plain(row: ExportRow, name: str) -> dict[str, Any]:
     return {
-        "blocked_at": row.blocked_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if row.blocked_at else None,
+        "blocked_at": row.blocked_at.isoformat(timespec="seconds").replace("+00:00", "Z") if row.blocked_at else None,
         "domain": row.domain,
         "url": row.url,
         "canonical_url": row.canonical,
