@@ -54,7 +54,8 @@ def paths() -> Part:
                 parameters=[
                     in_query(
                         "correlation_id", "As the report gave it", required=True,
-                        kind={"type": "string", "minLength": 1, "maxLength": reading.MAX_CORRELATION_ID_LENGTH},
+                        kind={"type": "string", "minLength": 1, "maxLength": reading.MAX_CORRELATION_ID_LENGTH,
+                              "examples": ["case-17"]},
                     ),
                     AS_SOURCE, AS_SOURCE_IN_QUERY, *HEADERS, *paging(),
                 ],
@@ -121,7 +122,12 @@ def schemas() -> Part:
                 "test": {"type": "boolean", "description": "Walk the whole path without effect at a vendor"},
             },
             closed=True,
-        ),
+        )
+        | {
+            "examples": [
+                {"urls": ["https://www.example.com/page"], "category": "phishing", "correlation_id": "case-17"}
+            ]
+        },
         "Receipt": thing(
             {
                 "report_id": TEXT,

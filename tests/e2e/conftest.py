@@ -21,6 +21,7 @@ from dev.simulators.huawei import HuaweiSimulator
 
 ACCOUNT = "huawei-main"
 TOKEN = "e2e-operator-token-0123456789"
+APPROVER_TOKEN = "e2e-approver-token-012345678"
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 MANAGED = ["example.com", "*.example.com"]
 
@@ -99,8 +100,17 @@ def stack() -> Iterator[Stack]:
             sources={
                 "demo": {"auth": "standard-webhooks", "secrets": [WEBHOOK_SECRET], "format": "native"},
                 "queue-demo": {"auth": "none", "format": "native"},
+                "callback-demo": {
+                    "auth": "standard-webhooks",
+                    "secrets": [WEBHOOK_SECRET],
+                    "callback_url": "https://hooks.example.invalid/outcomes",
+                    "callback_secret": WEBHOOK_SECRET,
+                },
             },
-            operators={"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "operator"}},
+            operators={
+                "tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "operator"},
+                "approver": {"token_sha256": hashlib.sha256(APPROVER_TOKEN.encode()).hexdigest(), "role": "approver"},
+            },
             vendors={ACCOUNT: {"vendor": "huawei", "endpoint": vendor.url, **vendor.credentials}},
             policy={"version": 1, "accounts": {ACCOUNT: {"managed_domains": MANAGED}}},
         )
