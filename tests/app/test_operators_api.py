@@ -1,0 +1,428 @@
+"""Operators' routes: who may do what, what they select and show, and that every decision is on record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from chalice.test import HTTPResponse
+
+from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.handlers.operators import PREVIEW_URLS, UNBAN_URLS
+from chalicelib.ledger import control
+from chalicelib.pipeline.verify import verify_bans
+from chalicelib.web import parse_operators
+from tests.app.conftest import Api, fixed
+from tests.app.test_reports_api import refused
+from tests.fake_vendor import FakeBan
+from tests.world import ACCOUNT, POLICY, pages
+
+ROLES = {"rita": "reader", "olaf": "operator", "anna": "approver", "ben": "approver"}
+ROOTS = [f"https://h{number}.example.com/" for number in range(3)]
+
+
+@dataclass
+class Desk:
+    """The API with operators of every role; the first word of each call is who asks."""
+
+    api: Api
+
+    def get(self, who: str, path: str, **query: str) -> HTTPResponse:
+        return self.api.get(path, bearer(who), **query)
+
+    def post(self, who: str, path: str, document: Any = None) -> HTTPResponse:
+        body = document if isinstance(document, bytes) else json.dumps(document or {}).encode()
+        headers = {"Content-Type": "application/json", **bearer(who)}
+        return self.api.client.http.post(f"/v1/{path}", headers=headers, body=body)
+
+    def ban(self, *reports: list[str]) -> list[str]:
+        """Have each report banned by a task of its own; return the tasks' ids, oldest first."""
+        for urls in reports:
+            assert self.api.post({"urls": urls}).status_code == 202
+            self.api.settle()
+        rows: Any = self.api.world.rows
+        return sorted(pk[5:] for pk, sk in rows.rows if sk == "task" and pk.startswith("task#"))
+
+    def hold(self, urls: list[str] = ROOTS) -> str:
+        self.api.post({"urls": urls})
+        self.api.settle()
+        held = self.get("rita", "holds").json_body["holds"]
+        return str(held[-1]["hold_id"])
+
+    def states(self, *urls: str) -> list[str]:
+        return [self.get("rita", "urls", url=url).json_body["accounts"][0]["state"] for url in urls]
+
+    def decisions(self, **asked: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get("rita", "audit", **asked).json_body["decisions"]
+        return found
+
+
+def bearer(who: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer token of {who}"} if who else {}
+
+
+@pytest.fixture
+def desk(api: Api) -> Desk:
+    named = {
+        who: {"token_sha256": hashlib.sha256(f"token of {who}".encode()).hexdigest(), "role": role}
+        for who, role in ROLES.items()
+    }
+    api.services._operators = fixed(parse_operators(named))
+    return Desk(api)
+
+
+# --- who may ------------------------------------------------------------------------------------------------------
+
+ROUTES = [
+    ("get", "tasks", "reader"), ("get", "tasks/x", "reader"), ("get", "holds", "reader"), ("get", "holds/x", "reader"),
+    ("get", "urls", "reader"), ("get", "audit", "reader"), ("post", "unbans", "operator"),
+    ("post", "pause", "operator"), ("post", "resume", "operator"), ("post", "adoptions", "operator"),
+    ("post", "holds/x/approve", "approver"), ("post", "holds/x/refuse", "approver"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "role"), ROUTES)
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer nobody", "Basic token of anna", "token of anna"])
+def test_without_a_known_token_nothing_is_shown_and_nothing_done(
+    desk: Desk, method: str, path: str, role: str, given: str
+) -> None:
+    headers = {"Content-Type": "application/json", **({"Authorization": given} if given else {})}
+    answer = getattr(desk.api.client.http, method)(f"/v1/{path}", headers=headers, body=b"")
+    refused(answer, 401, "not_authenticated", "Authorization: Bearer")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    rows: Any = desk.api.world.rows
+    assert not rows.rows
+
+
+@pytest.mark.parametrize(("method", "path", "role"), [each for each in ROUTES if each[2] != "reader"])
+def test_a_role_allows_what_is_its_own_and_no_more(desk: Desk, method: str, path: str, role: str) -> None:
+    too_low = ["rita", "olaf"] if role == "approver" else ["rita"]
+    for who in too_low:
+        refused(desk.post(who, path, {"reason": "r"}), 403, "not_allowed", f"the role {ROLES[who]}; this needs {role}")
+    rows: Any = desk.api.world.rows
+    assert not rows.rows
+    assert desk.post("anna", path, {"reason": "r"}).status_code in {200, 400, 404}  # an approver may do everything
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+def test_tasks_under_way_are_listed_and_those_that_ended_by_their_day(desk: Desk) -> None:
+    desk.api.post({"urls": pages(3)})
+    desk.api.world.intake()
+    desk.api.world.drain()
+    (task,) = desk.get("rita", "tasks").json_body["tasks"]
+    assert (task["state"], task["urls"], task["account"], task["finished_at"]) == ("processing", 3, ACCOUNT, None)
+    desk.api.settle()
+    assert desk.get("rita", "tasks").json_body == {"tasks": []}
+    today = desk.api.world.clock().date().isoformat()
+    (ended,) = desk.get("rita", "tasks", day=today).json_body["tasks"]
+    assert (ended["task_id"], ended["state"]) == (task["task_id"], "succeeded")
+    assert desk.get("rita", "tasks", day="2020-01-01").json_body == {"tasks": []}
+
+
+def test_the_list_of_tasks_pages_without_losing_any(desk: Desk) -> None:
+    made = desk.ban(*(pages(2, f"h{number}.example.com") for number in range(5)))
+    days = sorted({(datetime.now(UTC) + timedelta(minutes=5 * after)).date().isoformat() for after in range(7)})
+    seen, after = [], ""
+    for day in days:
+        while True:
+            page = desk.get("rita", "tasks", day=day, limit="2", next_token=after).json_body
+            assert len(page["tasks"]) <= 2
+            seen += [each["task_id"] for each in page["tasks"]]
+            after = page.get("next_token", "")
+            if not after:
+                break
+    assert seen == made
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "1.5", "²"])
+def test_a_limit_that_is_none_is_refused(desk: Desk, limit: str) -> None:
+    refused(desk.get("rita", "tasks", limit=limit), 400, "bad_request", "limit must be a whole number from 1 to 1000")
+
+
+def test_a_day_that_is_none_is_refused(desk: Desk) -> None:
+    refused(desk.get("rita", "tasks", day="yesterday"), 400, "bad_request", "day must be a UTC day such as 2026-01-15")
+
+
+def test_a_task_is_read_with_its_urls_by_our_id_or_the_vendors(desk: Desk) -> None:
+    (made,) = desk.ban(pages(3))
+    task = desk.get("rita", f"tasks/{made}").json_body
+    assert task["urls_carried"] == pages(3)
+    assert task["vendor_task_id"]
+    assert task["verification"] is None
+    assert desk.get("rita", f"tasks/{task['vendor_task_id']}", account=ACCOUNT).json_body == task
+    refused(desk.get("rita", f"tasks/{task['vendor_task_id']}"), 404, "not_found", "name the account=")
+    refused(desk.get("rita", "tasks/none"), 404, "not_found", "no such task")
+
+
+def test_a_task_shows_what_the_edge_said(desk: Desk) -> None:
+    (made,) = desk.ban(pages(3))
+    world = desk.api.world
+    world.clock.advance(minutes=10)
+    verify_bans(
+        ACCOUNT, rows=world.rows, policy=parse_policy({**POLICY, "verification": {"sample": 2}}), tell=world.tell,
+        probe=lambda _: 200, clock=world.clock, deadline=world.clock() + timedelta(minutes=1),
+    )  # fmt: skip
+    said = desk.get("rita", f"tasks/{made}").json_body["verification"]
+    assert (said["sampled"], said["blocked"], said["open"]) == (2, 0, 2)
+    assert set(said["open_urls"]) <= set(pages(3))
+    assert (
+        said["verified_at"] == world.clock().replace(microsecond=world.clock().microsecond // 1000 * 1000).isoformat()
+    )
+
+
+def test_a_protected_url_is_shown_with_its_comment_to_operators_alone(desk: Desk) -> None:
+    entry = {"host": "www.example.com", "comment": "our own site", "expires": "2099-12-31"}
+    desk.api.services._policy = fixed(parse_policy({**POLICY, "protected": [entry]}))
+    desk.api.world.policy = desk.api.services.policy
+    receipt = desk.api.post({"urls": pages(1)})
+    assert "our own site" not in json.dumps(receipt.json_body)
+    said = desk.get("rita", "urls", url=pages(1)[0]).json_body
+    assert said["protected"] == {
+        "entry": "www.example.com",
+        "comment": "our own site",
+        "expires": "2100-01-01T00:00:00+00:00",
+    }
+    assert said["accounts"] == []
+
+
+# --- unbans -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_counts_and_names_and_changes_nothing(desk: Desk) -> None:
+    urls = pages(PREVIEW_URLS + 20)
+    (made,) = desk.ban(urls)
+    rows: Any = desk.api.world.rows
+    before = dict(rows.rows)
+    said = desk.post("olaf", "unbans", {"task_id": made, "preview": True}).json_body
+    assert (said["preview"], said["urls"], said["counted_all"]) == (True, len(urls), True)
+    assert len(said["first"]) == PREVIEW_URLS
+    assert said["first"][0] == {"url": urls[0], "account": ACCOUNT}
+    assert rows.rows == before
+
+
+@pytest.mark.parametrize("selector", ["urls", "task_id", "report_id", "source"])
+def test_each_selector_unbans_what_it_names_and_reports_are_suppressed_then(desk: Desk, selector: str) -> None:
+    receipt = desk.api.post({"urls": pages(3)})
+    desk.api.settle()
+    (made,) = desk.ban()
+    selected = {
+        "urls": ["HTTPS://www.example.com:443/page/0#x", pages(3)[0]], "task_id": made, "source": "desk",
+        "report_id": receipt.json_body["report_id"],
+    }[selector]  # fmt: skip
+    count = 1 if selector == "urls" else 3
+    answer = desk.post("olaf", "unbans", {selector: selected, "reason": "an appeal", "cool_down_days": 3})
+    assert answer.status_code == 202
+    assert (answer.json_body["complete"], answer.json_body["urls"]) == (True, count)
+    assert desk.api.world.kicks
+    desk.api.settle()
+    assert pages(3)[0] not in desk.api.world.vendor.bans
+    assert desk.states(*pages(3)) == ["unbanned"] * count + ["banned"] * (3 - count)
+    again = desk.api.post({"urls": pages(1)})
+    desk.api.settle()
+    (said,) = desk.get("rita", f"reports/{again.json_body['report_id']}").json_body["urls"]
+    assert (said["state"], said["rule"]) == ("suppressed", "cool_down")
+    (decision,) = desk.decisions(actor="olaf")
+    assert (decision["action"], decision["reason"], decision["after"]) == (
+        "unban",
+        "an appeal",
+        answer.json_body["unban_id"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"reason": "r"}, "exactly one of urls, task_id, report_id and source"),
+        ({"urls": [], "source": "desk", "reason": "r"}, "exactly one of"),
+        ({"source": "desk"}, "reason is missing"),
+        ({"source": "desk", "reason": "  "}, "reason is missing"),
+        ({"source": "desk", "reason": "r" * 501}, "reason is longer than 500"),
+        ({"source": "desk", "reason": "r", "cool_down_days": 366}, "cool_down_days must be from 0 to 365"),
+        ({"source": "desk", "reason": "r", "cool_down_days": -1}, "cool_down_days must be from 0 to 365"),
+        ({"source": "desk", "reason": "r", "cool_down_days": True}, "cool_down_days must be of type int"),
+        ({"source": 7, "reason": "r"}, "source must be of type str"),
+        ({"sources": "desk", "reason": "r"}, "unknown field 'sources'"),
+        ({"urls": ["x"], "reason": "r"}, "urls[0]: the URL does not begin with a scheme"),
+        ({"urls": [pages(1)[0], 7], "reason": "r"}, "urls[1] must be a string"),
+        ({"urls": ["https://a.example.com/"] * (UNBAN_URLS + 1), "reason": "r"}, "name at most 1,000 a request"),
+        ({"urls": ["https://a.example.com/" + "x" * 4_000] * 100, "reason": "r"}, "longer than 300,000 characters"),
+        (b"{", "the body is not JSON"),
+        (b"[1]", "must be a JSON object"),
+        (b"[" * 200_000, "the body is not JSON"),
+    ],
+)
+def test_an_unban_that_is_not_clear_is_refused_and_leaves_no_trace(desk: Desk, document: Any, words: str) -> None:
+    refused(desk.post("olaf", "unbans", document), 400, "bad_request", words)
+    rows: Any = desk.api.world.rows
+    assert not rows.rows
+
+
+def test_a_body_beyond_the_limit_is_refused(desk: Desk) -> None:
+    refused(desk.post("olaf", "unbans", b" " * (512 * 1024 + 1)), 413, "too_large", "send at most 524,288")
+
+
+def test_an_unban_of_what_is_not_banned_says_so(desk: Desk) -> None:
+    answer = desk.post("olaf", "unbans", {"task_id": "none", "reason": "r"})
+    assert (answer.status_code, answer.json_body["urls"]) == (202, 0)
+
+
+# --- holds ------------------------------------------------------------------------------------------------------------
+
+
+def test_holds_are_listed_and_read_with_who_reported_each(desk: Desk) -> None:
+    hold_id = desk.hold()
+    (hold,) = desk.get("rita", "holds").json_body["holds"]
+    assert (hold["account"], hold["rule"], hold["urls"], hold["approved_by"]) == (ACCOUNT, "bare_host", 3, None)
+    said = desk.get("rita", f"holds/{hold_id}").json_body
+    assert [each["url"] for each in said["urls"]] == ROOTS
+    assert {(each["source"], each["category"]) for each in said["urls"]} == {("desk", "phishing")}
+    refused(desk.get("rita", "holds/none"), 404, "not_found", "decided already, or its id is wrong")
+
+
+def test_the_list_of_holds_pages(desk: Desk) -> None:
+    made = [desk.hold([root]) for root in ROOTS]
+    first = desk.get("rita", "holds", limit="2").json_body
+    rest = desk.get("rita", "holds", limit="2", next_token=first["next_token"]).json_body
+    assert [each["hold_id"] for each in first["holds"] + rest["holds"]] == made
+    assert "next_token" not in rest
+
+
+def test_an_approved_hold_is_banned_and_is_no_hold_any_more(desk: Desk) -> None:
+    hold_id = desk.hold()
+    answer = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"})
+    assert answer.json_body == {"hold_id": hold_id, "complete": True, "state": "approved"}
+    desk.api.settle()
+    assert desk.states(*ROOTS) == ["banned"] * 3
+    refused(desk.post("ben", f"holds/{hold_id}/approve", {"reason": "r"}), 404, "not_found", "decided already")
+    (decision,) = desk.decisions(about=f"hold:{hold_id}")
+    assert (decision["actor"], decision["action"], decision["reason"]) == ("anna", "approve", "seen")
+
+
+def test_a_large_hold_takes_two_different_approvers(desk: Desk) -> None:
+    desk.api.services._policy = fixed(parse_policy({**POLICY, "approvals": {"two_above": 2}}))
+    hold_id = desk.hold()
+    first = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"}).json_body
+    assert first["complete"] is False
+    assert "second, different approver" in first["state"]
+    (hold,) = desk.get("rita", "holds").json_body["holds"]
+    assert hold["approved_by"] == "anna"
+    again = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"})
+    refused(again, 409, "conflict", "two different operators")
+    desk.api.settle()
+    assert not desk.api.world.vendor.calls
+    assert desk.post("ben", f"holds/{hold_id}/approve", {"reason": "I, too"}).json_body["complete"] is True
+    desk.api.settle()
+    assert desk.states(*ROOTS) == ["banned"] * 3
+    assert [each["actor"] for each in desk.decisions(about=f"hold:{hold_id}")] == ["ben", "anna"]
+
+
+def test_a_refused_hold_ends_as_rejected(desk: Desk) -> None:
+    hold_id = desk.hold()
+    answer = desk.post("anna", f"holds/{hold_id}/refuse", {"reason": "a customer"})
+    assert answer.json_body == {"hold_id": hold_id, "state": "refused", "urls": 3}
+    assert desk.states(*ROOTS) == ["rejected"] * 3
+    assert desk.get("rita", "holds").json_body == {"holds": []}
+    assert not desk.api.world.vendor.calls
+    (decision,) = desk.decisions(actor="anna")
+    assert (decision["action"], decision["before"], decision["after"]) == ("refuse", "held", "rejected")
+
+
+@pytest.mark.parametrize("verb", ["approve", "refuse"])
+def test_a_decision_needs_its_reason(desk: Desk, verb: str) -> None:
+    hold_id = desk.hold()
+    refused(desk.post("anna", f"holds/{hold_id}/{verb}"), 400, "bad_request", "reason is missing")
+    refused(desk.post("anna", f"holds/{hold_id}/{verb}", {"why": "r"}), 400, "bad_request", "unknown field 'why'")
+    assert len(desk.get("rita", "holds").json_body["holds"]) == 1
+
+
+# --- pause and resume -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [{}, {"account": ACCOUNT}])
+def test_while_paused_reports_wait_and_on_resume_they_go(desk: Desk, named: dict[str, str]) -> None:
+    answer = desk.post("olaf", "pause", {"reason": "the vendor asked", **named})
+    shown = named.get("account", control.EVERYWHERE)
+    assert answer.json_body == {"account": shown, "paused": True, "by": "olaf", "reason": "the vendor asked"}
+    assert desk.api.post({"urls": pages(3)}).status_code == 202
+    desk.api.settle()
+    assert not desk.api.world.vendor.calls
+    assert desk.states(*pages(3)) == ["pending"] * 3
+    desk.api.world.kicks.clear()
+    assert desk.post("olaf", "resume", {"reason": "done", **named}).json_body["paused"] is False
+    assert desk.api.world.kicks == [ACCOUNT]
+    desk.api.settle()
+    assert desk.states(*pages(3)) == ["banned"] * 3
+    acts = desk.decisions(about=f"account:{shown}")
+    assert [(each["action"], each["reason"]) for each in acts] == [("resume", "done"), ("pause", "the vendor asked")]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_switch_names_an_account_of_the_policy_and_a_reason(desk: Desk, verb: str) -> None:
+    refused(
+        desk.post("olaf", verb, {"reason": "r", "account": "other"}), 400, "bad_request", f"one of {ACCOUNT}, or left"
+    )
+    refused(desk.post("olaf", verb), 400, "bad_request", "reason is missing")
+    rows: Any = desk.api.world.rows
+    assert not rows.rows
+
+
+# --- adoptions --------------------------------------------------------------------------------------------------------
+
+
+def test_an_adopted_ban_is_ours_to_undo(desk: Desk) -> None:
+    vendor, now = desk.api.world.vendor, desk.api.world.clock()
+    vendor.bans[pages(1)[0]] = FakeBan(now, now, now + timedelta(days=30))
+    asked = {"account": ACCOUNT, "urls": pages(1), "reason": "banned by hand"}
+    assert desk.post("olaf", "adoptions", asked).json_body == {"account": ACCOUNT, "adopted": 1, "known_before": 0}
+    assert desk.post("olaf", "adoptions", asked).json_body == {"account": ACCOUNT, "adopted": 0, "known_before": 1}
+    assert desk.states(*pages(1)) == ["banned"]
+    desk.post("olaf", "unbans", {"urls": pages(1), "reason": "an appeal"})
+    desk.api.settle()
+    assert not vendor.bans
+    assert desk.decisions(about=f"account:{ACCOUNT}")[0]["action"] == "adopt"
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"urls": pages(1), "reason": "r"}, f"account must be one of {ACCOUNT}"),
+        ({"account": ACCOUNT, "urls": ["https://www.example.org/x"], "reason": "r"}, "is not a managed domain of"),
+        ({"account": ACCOUNT, "urls": ["x"], "reason": "r"}, "urls[0]: the URL does not begin"),
+        ({"account": ACCOUNT, "urls": pages(1)}, "reason is missing"),
+    ],
+)
+def test_an_adoption_that_cannot_be_is_refused(desk: Desk, document: dict[str, Any], words: str) -> None:
+    refused(desk.post("olaf", "adoptions", document), 400, "bad_request", words)
+    rows: Any = desk.api.world.rows
+    assert not rows.rows
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_done_is_read_by_actor_and_by_subject_newest_first_in_pages(desk: Desk) -> None:
+    for number in range(5):
+        who = ("olaf", "anna")[number % 2]
+        desk.post(who, "pause", {"reason": f"r{number}"})
+    assert [each["reason"] for each in desk.decisions(actor="olaf")] == ["r4", "r2", "r0"]
+    assert {each["actor"] for each in desk.decisions(actor="anna")} == {"anna"}
+    assert desk.decisions(actor="ben") == []
+    seen, after = [], ""
+    while True:
+        page = desk.get("rita", "audit", about=f"account:{control.EVERYWHERE}", limit="2", next_token=after).json_body
+        seen += [each["reason"] for each in page["decisions"]]
+        after = page.get("next_token", "")
+        if not after:
+            break
+    assert seen == ["r4", "r3", "r2", "r1", "r0"]
+
+
+@pytest.mark.parametrize("asked", [{}, {"actor": "olaf", "about": "account:*"}])
+def test_the_audit_is_asked_by_one_of_the_two(desk: Desk, asked: dict[str, str]) -> None:
+    refused(desk.get("rita", "audit", **asked), 400, "bad_request", "exactly one of actor= and about=")
