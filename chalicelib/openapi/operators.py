@@ -53,7 +53,12 @@ def _decided(words: str, schema: Part) -> dict[int, tuple[str, Part]]:
 def paths() -> Part:
     """Describe them."""
     hold, task = in_path("hold_id", "As the list of holds names it"), in_path("task_id", "Ours, or the vendor's")
-    url = in_query("url", "The URL, in any spelling", required=True, kind={"type": "string", "minLength": 1})
+    url = in_query(
+        "url",
+        "The URL, in any spelling",
+        required=True,
+        kind={"type": "string", "minLength": 1, "examples": ["https://www.example.com/page"]},
+    )
     reason = thing({"reason": REASON}, closed=True)
     switch = thing({"reason": REASON}, optional={"account": said(TEXT, "One account; without it, all")}, closed=True)
     return {

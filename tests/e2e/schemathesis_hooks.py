@@ -9,6 +9,7 @@ from typing import Any
 import requests
 import schemathesis
 from requests.auth import AuthBase
+from schemathesis.auths import GLOBAL_AUTH_STORAGE
 
 from chalicelib.reports.signature import sign
 from tests.e2e.conftest import APPROVER_TOKEN, WEBHOOK_SECRET
@@ -31,11 +32,11 @@ class EverybodyAtOnce(AuthBase):
         return request
 
 
-schemathesis.auth.set_from_requests(EverybodyAtOnce())
+GLOBAL_AUTH_STORAGE.set_from_requests(EverybodyAtOnce())
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Report as a source that there is, mostly: a made-up name is refused before the report is looked at."""
-    if case.method == "POST" and case.operation.path == "/v1/reports/{source}" and hash(str(case.body)) % 5:
+    if case.method == "POST" and case.operation.path == "/v1/reports/{source}" and len(str(case.body)) % 5:
         case.path_parameters["source"] = "demo"

@@ -1,0 +1,129 @@
+"""Sources change without a deployment: a new one is known within a minute, and a wrong document changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from chalicelib.aws.documents import MAX_AGE, Cached
+from chalicelib.bootstrap import read_json
+from chalicelib.reports.sources import parse as parse_sources
+from tests.app.conftest import BEARER, SOURCES, Api
+from tests.world import pages
+
+
+@dataclass
+class Secret:
+    """A secret, with a clock to turn."""
+
+    text: str = json.dumps(SOURCES)
+    seconds: float = 0
+    reads: int = 0
+    error: Exception | None = None
+    parsed: list[str] = field(default_factory=list)
+
+    def read(self) -> tuple[str, Any]:
+        self.reads += 1
+        if self.error:
+            raise self.error
+        return self.text, lambda: self._parse(self.text)
+
+    def _parse(self, text: str) -> Any:
+        self.parsed.append(text)
+        return parse_sources(read_json(text, "sources_secret"))
+
+
+@pytest.fixture
+def secret(api: Api) -> Secret:
+    made = Secret()
+    api.services._sources = Cached(
+        made.read,
+        on_error=lambda error: api.services._refused("sources_secret", error),
+        clock=lambda: made.seconds,
+    )
+    return made
+
+
+def report_as(api: Api, source: str) -> int:
+    body = json.dumps({"urls": pages(1)}).encode()
+    answer = api.post(body, source=source, headers={"Authorization": f"Bearer {BEARER}"})
+    return int(answer.status_code)
+
+
+def test_a_new_source_is_known_within_a_minute_and_a_removed_one_forgotten(api: Api, secret: Secret) -> None:
+    assert report_as(api, "new") == 401
+    secret.text = json.dumps({"new": {"auth": "bearer", "secrets": [BEARER]}})
+    secret.seconds += MAX_AGE - 1
+    assert report_as(api, "new") == 401
+    assert report_as(api, "bearer") == 202
+    secret.seconds += 1
+    assert report_as(api, "new") == 202
+    assert report_as(api, "bearer") == 401
+    assert MAX_AGE <= 60
+
+
+def test_the_secret_is_read_once_in_half_a_minute_and_parsed_only_when_it_changed(api: Api, secret: Secret) -> None:
+    for _ in range(10):
+        report_as(api, "bearer")
+    assert secret.reads == 1
+    secret.seconds += MAX_AGE
+    report_as(api, "bearer")
+    assert secret.reads == 2
+    assert len(secret.parsed) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{ not json, secret-of-somebody }", "sources_secret is not JSON"),
+        ('{"desk": {"auth": "basic", "secrets": ["secret-of-somebody"]}}', "sources.desk.auth must be one of"),
+        ('{"desk": {"auth": "bearer", "secrets": ["secret-of-s"]}}', "sources.desk.secrets"),
+        ('{"desk": {"auth": "none", "colour": "secret-of-somebody"}}', "unknown field 'colour'"),
+    ],
+)
+def test_a_wrong_document_is_told_and_the_last_good_one_stays(
+    api: Api, secret: Secret, text: str, problem: str
+) -> None:
+    assert report_as(api, "bearer") == 202
+    secret.text = text
+    secret.seconds += MAX_AGE
+    assert report_as(api, "bearer") == 202
+    (event,) = api.world.events("configuration_refused")
+    assert event["kind"] == "sources_secret"
+    assert problem in event["problem"]
+    assert "secret-of-s" not in json.dumps(api.world.told)
+    secret.text = json.dumps({"new": {"auth": "bearer", "secrets": [BEARER]}})
+    secret.seconds += MAX_AGE
+    assert report_as(api, "new") == 202
+
+
+def test_a_secret_that_cannot_be_read_leaves_the_last_good_one(api: Api, secret: Secret) -> None:
+    assert report_as(api, "bearer") == 202
+    secret.error = ConnectionError("Secrets Manager is away")
+    secret.seconds += MAX_AGE
+    assert report_as(api, "bearer") == 202
+    assert api.world.events("configuration_refused")[0]["problem"] == "ConnectionError"
+
+
+def test_without_any_good_document_the_answer_is_a_500_that_tells_nothing_of_it(api: Api, secret: Secret) -> None:
+    secret.text = '{"desk": {"auth": "basic"}}'
+    answer = api.post({"urls": pages(1)})
+    assert answer.status_code == 500
+    assert "misconfigured" in answer.json_body["error"]["message"]
+    assert "basic" not in answer.body.decode()
+
+
+def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
+    good = {"auth": "none", "callback_url": "https://hooks.example.org/x", "callback_secret": "whsec_" + "c2VjcmV0" * 5}
+    assert parse_sources({"desk": good})["desk"].callback_url
+    for url in (
+        "http://hooks.example.org/x", "https://hooks.example.org:8443/x", "https://u:p@hooks.example.org/", "https:///x",
+        "https://[x", "hooks.example.org", "https://hooks.example.org:port/",
+    ):  # fmt: skip
+        with pytest.raises(Exception, match=r"sources\.desk\.callback_url must be https://"):
+            parse_sources({"desk": {**good, "callback_url": url}})
+    with pytest.raises(Exception, match=r"sources\.desk\.callback_secret: "):
+        parse_sources({"desk": {**good, "callback_secret": "short"}})
