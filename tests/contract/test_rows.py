@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.aws.dynamodb import Table
-from chalicelib.ports import Check, Delete, Insert, Put, Rows, Update
+from chalicelib.ports import Check, Delete, Insert, Put, Rows, Update, Value, Write
 from dev.local_aws import LocalAws
 from tests.memory import MemoryRows
 
@@ -39,7 +39,7 @@ def _table(aws: LocalAws, name: str) -> Any:
 
 
 def test_a_row_comes_back_as_it_was_written(rows: Rows) -> None:
-    row = {
+    row: dict[str, Value] = {
         "pk": "a",
         "sk": "b",
         "text": "ü'\"{}",
@@ -141,7 +141,7 @@ def test_a_transaction_does_all_or_nothing(rows: Rows) -> None:
     assert not rows.transact([theirs, Insert({"pk": "t", "sk": "2"})])
     assert not rows.transact([ours, Insert({"pk": "t", "sk": "1"}), Insert({"pk": "t", "sk": "3"})])
     assert [row["sk"] for row in rows.query("t")] == ["1"]
-    done = [
+    done: list[Write] = [
         Update(("t", "1"), set={"state": "done"}, expect={"state": None}),
         Delete(("l", "1")),
         Delete(("l", "never")),

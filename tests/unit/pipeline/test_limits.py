@@ -67,7 +67,7 @@ def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> 
                 world.intake()
             return found
 
-    other = World(rows=Interleaved(), clock=world.clock, policy=world.policy)  # type: ignore[arg-type]
+    other = World(rows=Interleaved(), clock=world.clock, policy=world.policy)
     other.queued = [first]
     other.intake()
     states = world.states(pages(10, "a.example.com") + pages(10, "b.example.com"))
