@@ -71,7 +71,7 @@ class Caps(NamedTuple):
     """Bans an hour that the share never forbids: a young ledger has few live bans."""
 
     def any(self) -> bool:
-        """Whether anything is capped, so that bans must be counted."""
+        """Whether anything is capped."""
         return bool(
             self.per_source_per_hour or self.per_host_per_hour or self.per_account_per_hour or self.share_of_live
         )
@@ -116,6 +116,10 @@ class Policy:
     cool_down_days: int = 7
     renew_before_hours: int = 24
     verification: Verification = field(default_factory=Verification)
+
+    def capped(self) -> bool:
+        """Whether anything is capped, so that bans must be counted: also if by nothing but one source's own cap."""
+        return self.caps.any() or any(each.max_per_hour for each in self.sources.values())
 
     def needs_corroboration(self) -> bool:
         """Whether any category asks for more than one reporter."""

@@ -123,7 +123,7 @@ def decide(
     reporters = _corroborate(wanted, known, policy, rows=rows, now=now)
     accounts = sorted({each.account for each in wanted.values() if not _live(known.get(each.key), now)})
     for _ in range(limits.TRIES):
-        counted = limits.read(rows, accounts, now=now) if policy.caps.any() else {}
+        counted = limits.read(rows, accounts, now=now) if policy.capped() else {}
         verdicts = {
             key: _verdict(each, known.get(key), policy, reporters=reporters.get(key, 1), counted=counted, now=now)
             for key, each in wanted.items()

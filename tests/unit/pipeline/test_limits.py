@@ -25,6 +25,13 @@ def test_above_the_cap_of_a_source_bans_are_held() -> None:
     assert world.states(pages(50)) == {"banned": 30, "held": 20}
 
 
+def test_a_sources_own_cap_holds_where_nothing_else_is_capped() -> None:
+    world = world_with(sources={"desk": {"max_per_hour": 30}})
+    world.post({"urls": pages(50)})
+    world.minutes(3)
+    assert world.states(pages(50)) == {"banned": 30, "held": 20}
+
+
 def test_the_cap_counts_across_batches_and_begins_anew_each_hour() -> None:
     world = world_with(caps={**OFF, "per_source_per_hour": 30})
     for part in range(4):
