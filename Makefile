@@ -14,7 +14,11 @@ ONCE ?=
 HUAWEI_ENDPOINT ?=
 HUAWEI_ACCESS_KEY ?=
 HUAWEI_SECRET_KEY ?=
+ALIBABA_ENDPOINT ?=
+ALIBABA_ACCESS_KEY ?=
+ALIBABA_SECRET_KEY ?=
 export FEED LIMIT ONCE HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
+export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
 BIN := .venv/bin
 PIP := install --quiet --disable-pip-version-check
@@ -25,6 +29,7 @@ help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
+	@echo "  or the same with ALIBABA_ (for the exports that are archived)"
 	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault."
 
 # --- use ---------------------------------------------------------------------------------------------------

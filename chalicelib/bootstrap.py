@@ -214,7 +214,7 @@ class Services:
 
         hosts = tuple(account.credentials.get("download_hosts", "").split()) or DownloadPolicy().hosts
         place = urlsplit(account.endpoint)
-        local = self.settings.stage == "local" and place.hostname == "127.0.0.1"  # a simulator beside a local AWS
+        local = self.settings.stage == "local" and place.hostname in {"127.0.0.1", "localhost"}  # a simulator's
         policy = DownloadPolicy(hosts, loopback=(place.netloc,) if local else (), max_bytes=EXPORT_BYTES)
         return EXPORT_VENDORS[account.vendor](account), ExportDownload(policy)
 

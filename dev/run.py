@@ -1,6 +1,7 @@
 """The demonstration behind ``make run``: reports in, bans out, on a local AWS with the packaged app in it.
 
-Options come from the environment: FEED, LIMIT, ONCE, HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY.
+Options come from the environment: FEED, LIMIT, ONCE, HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY, and
+the same three with ALIBABA_ for the export that is archived.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
 from chalicelib.ledger import chunks, tasks
 from chalicelib.reports.signature import sign
 from dev.check import Checked, check
+from dev.exports import ACCOUNT as EXPORT_ACCOUNT
+from dev.exports import ExportAccount, show_archived_day
 from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
 from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws, LocalAwsError, until_interrupted
 from dev.package import PackagingError
@@ -43,6 +46,7 @@ URLS_PER_REPORT = 100
 SENDERS = 2
 TRACK_SECONDS = 3.0
 SWEEP_SECONDS = 10.0
+ARCHIVE_SECONDS = 15.0
 UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
 """A feed of months within a minute is what caps are there to hold."""
 
@@ -273,7 +277,11 @@ class Progress:
 class Demonstration:
     """One run: configure, feed, watch, sum up."""
 
-    def __init__(self, options: Options, aws: LocalAws, simulator: HuaweiSimulator | None) -> None:
+    def __init__(
+        self, options: Options, aws: LocalAws, simulator: HuaweiSimulator | None, exports: dict[str, str]
+    ) -> None:
+        """``exports`` is the entry of the account whose exports are archived."""
+        self.exports = exports
         self.options = options
         self.aws = aws
         self.simulator = simulator
@@ -305,14 +313,17 @@ class Demonstration:
             operators={
                 "demo-operator": {"token_sha256": hashlib.sha256(self.token.encode()).hexdigest(), "role": "operator"}
             },
-            vendors={ACCOUNT: vendor},
+            vendors={ACCOUNT: vendor, EXPORT_ACCOUNT: self.exports},
             policy=self.policy,
         )
 
     def run(self, interrupted: threading.Event) -> bool:
         """Feed, watch, sum up; return whether every accepted URL came to its end."""
         senders = Senders(self.aws, self.feed, secret=self.webhook_secret)
-        tickers = [Ticker(self.aws, "track_tasks", TRACK_SECONDS), Ticker(self.aws, "sweep", SWEEP_SECONDS)]
+        tickers = [
+            Ticker(self.aws, "track_tasks", TRACK_SECONDS), Ticker(self.aws, "sweep", SWEEP_SECONDS),
+            Ticker(self.aws, "archive_exports", ARCHIVE_SECONDS),
+        ]  # fmt: skip
         say(f"sending {len(self.feed):,} reported URLs in {senders.total:,} reports: half of them as signed webhooks,")
         say(f"half through the queue; tracking every {TRACK_SECONDS:.0f} s instead of every minute")
         self.started = time.monotonic()
@@ -324,11 +335,12 @@ class Demonstration:
             if checked is None:
                 return False
             self._sum_up(senders.sent, checked)
+            archived = show_archived_day(self.aws, token=self.token, interrupted=interrupted, say=say)
             self._tell_how_to_ask(checked, senders.sent)
             if not self.options.once:
                 say("Ctrl-C ends it all")
                 interrupted.wait()
-            return checked.complete and not senders.sent.problems
+            return checked.complete and archived and not senders.sent.problems
         finally:
             for each in workers:
                 each.stop()
@@ -435,14 +447,16 @@ def say(line: str) -> None:
 def main() -> int:
     interrupted = until_interrupted()
     try:
-        options = Options.from_environment()
+        options, exports = Options.from_environment(), ExportAccount.from_environment()
         with contextlib.ExitStack() as stack:
             simulator = None if options.endpoint else stack.enter_context(HuaweiSimulator(task_seconds=2))
+            archivist = None if exports.endpoint else stack.enter_context(exports.simulator())
             aws = stack.enter_context(LocalAws(say=say))
-            demonstration = Demonstration(options, aws, simulator)
+            demonstration = Demonstration(options, aws, simulator, exports.vendor(archivist))
             demonstration.configure()
             say(f"API     {aws.stack.api_url}")
             say(f"vendor  {simulator.url + ' (simulator)' if simulator else options.endpoint}")
+            say(f"exports {archivist.url + ' (simulator)' if archivist else exports.endpoint}")
             complete = demonstration.run(interrupted)
             say("ending the local AWS")
     except (LocalAwsError, PackagingError) as error:
