@@ -54,9 +54,8 @@ def connect(
             failure = "it took too long"
             break
         connection = PinnedConnection(
-            target, address, context, connect_timeout=min(connect_timeout, left), read_timeout=read_timeout,
-            deadline=deadline,
-        )  # fmt: skip
+            target, address, context, connect_timeout=min(connect_timeout, left), read_timeout=read_timeout
+        )
         try:
             connection.connect()
         except ssl.SSLCertVerificationError as exc:
@@ -74,23 +73,21 @@ class PinnedConnection(http.client.HTTPConnection):
 
     def __init__(
         self, target: Target, address: str, context: ssl.SSLContext | None, *, connect_timeout: float,
-        read_timeout: float, deadline: float,
+        read_timeout: float,
     ) -> None:  # fmt: skip
         super().__init__(target.host, target.port, timeout=read_timeout)
         self._name = target.host
         self._address = (address, target.port)
         self._connect_timeout = connect_timeout
         self._context = context
-        self._deadline = deadline
 
     def connect(self) -> None:
         """Connect, with TLS where the target has it. Raises ``OSError``."""
         sock = socket.create_connection(self._address, self._connect_timeout)
         try:
             if self._context:
-                sock = self._context.wrap_socket(sock, server_hostname=self._name, do_handshake_on_connect=False)
-                with cut_at(sock, self._deadline):
-                    sock.do_handshake()
+                # The socket's timeout, still the one for connecting, bounds the handshake as a whole.
+                sock = self._context.wrap_socket(sock, server_hostname=self._name)
         except BaseException:
             sock.close()
             raise

@@ -325,6 +325,17 @@ def test_a_test_report_walks_the_whole_path_and_never_reaches_a_vendor(
     assert not api.world.kicks
 
 
+@pytest.mark.parametrize("name", ["callbacks", "x" * 3_000, "r-" + "A" * 26, "r-" + "a" * 27])
+def test_what_cannot_be_a_report_id_is_not_looked_up(api: Api, name: str) -> None:
+    """DynamoDB refuses keys above 2 KB, and there are other rows than reports."""
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the ledger was asked")
+
+    api.services.rows = type("Untouchable", (), {"query": never, "get": never})()
+    refused(api.as_operator(f"reports/{name}"), 404, "not_found", "no report")
+
+
 def test_no_answer_is_a_bare_500(api: Api) -> None:
     """A failure of ours names nothing but the request."""
 

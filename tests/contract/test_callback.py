@@ -187,22 +187,29 @@ def test_the_receiver_must_prove_its_name(certificate: tuple[str, str]) -> None:
     assert len(receiver.got) == 1
 
 
-def test_a_receiver_that_never_ends_its_handshake_is_cut(certificate: tuple[str, str]) -> None:
+@pytest.mark.parametrize(("addresses", "connect_timeout"), [(1, 30.0), (40, 0.2)])
+def test_a_receiver_that_never_ends_its_handshake_is_cut_however_many_addresses_it_has(
+    addresses: int, connect_timeout: float
+) -> None:
+    pause = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
             connection, _ = listening.accept()
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(5)
-                while connection.recv(65_536):
-                    pass
+                connection.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 KB begins, and never ends
+                while True:
+                    connection.sendall(b"\x02")
+                    pause.wait(0.02)
 
         thread = threading.Thread(target=serve)
         thread.start()
         port = listening.getsockname()[1]
-        policy = CallbackPolicy(loopback=(f"hooks.test:{port}",), connect_timeout=30, total_timeout=0.5)
+        policy = CallbackPolicy(connect_timeout=connect_timeout, total_timeout=0.5, loopback=(f"hooks.test:{port}",))
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            CallbackPost(policy, resolve=standing_for("127.0.0.1"))(f"https://hooks.test:{port}/", headers={}, body=b"")
+            CallbackPost(policy, resolve=standing_for(*["127.0.0.1"] * addresses))(
+                f"https://hooks.test:{port}/", headers={}, body=b""
+            )
         assert time.monotonic() - began < 3
         thread.join(5)
