@@ -11,13 +11,14 @@ T ?=
 FEED ?=
 LIMIT ?=
 ONCE ?=
+LONG ?=
 HUAWEI_ENDPOINT ?=
 HUAWEI_ACCESS_KEY ?=
 HUAWEI_SECRET_KEY ?=
 ALIBABA_ENDPOINT ?=
 ALIBABA_ACCESS_KEY ?=
 ALIBABA_SECRET_KEY ?=
-export FEED LIMIT ONCE HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
+export FEED LIMIT ONCE LONG HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
 export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
 BIN := .venv/bin
@@ -30,7 +31,7 @@ help: ## Show this list
 	@echo
 	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
 	@echo "  or the same with ALIBABA_ (for the exports that are archived)"
-	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault."
+	@echo "  for a server of your own. make bench takes FEED=path, and LONG=1 to go up to a million URLs. T=path names the tests of unit, contract, app, e2e and fault."
 
 # --- use ---------------------------------------------------------------------------------------------------
 
@@ -45,6 +46,10 @@ local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up with the app in it, 
 .PHONY: package
 package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print where
 	@$(BIN)/python -m dev.package $(STAGE)
+
+.PHONY: bench
+bench: .venv/.ready .venv-aws/.ready ## Measure it all beside a naive implementation; write docs/figures.md
+	@$(BIN)/python -m bench
 
 # --- checks --------------------------------------------------------------------------------------------------
 

@@ -14,12 +14,14 @@ from dev.local_aws import LocalAws
 from dev.simulators.huawei import HuaweiSimulator
 
 ACCOUNT = "huawei-main"
-SOURCE = "bench"
+SOURCE, WEBHOOK = "bench", "bench-webhook"
+SECRET = "whsec_" + "YmVuY2g" * 8
 BUCKET = "bench"
+MANY = 1_000_000_000
 OPEN_CAPS = {
-    "per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0,
+    "per_source_per_hour": MANY, "per_host_per_hour": MANY, "per_account_per_hour": MANY, "share_floor": MANY,
 }  # fmt: skip
-"""Nothing is held: a benchmark bans in minutes what an incident would in days."""
+"""Caps that count, as they would, and hold nothing: a benchmark bans in a minute what an incident would in days."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,10 @@ class Local:
             BillingMode="PAY_PER_REQUEST",
         )
         secrets = {
-            "sources": {SOURCE: {"auth": "none", "format": "native"}},
+            "sources": {
+                SOURCE: {"auth": "none", "format": "native"},
+                WEBHOOK: {"auth": "standard-webhooks", "secrets": [SECRET], "format": "native"},
+            },
             "vendors": {
                 ACCOUNT: {
                     "vendor": "huawei",

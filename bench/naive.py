@@ -27,7 +27,7 @@ def ban_urls(event: SQSEvent) -> dict[str, int]:
     """Ban the URLs of a batch of queue messages."""
     if not _made:
         _connect()
-    banned = seen = 0
+    banned = seen = refused = 0
     for record in event:
         for entry in json.loads(record.body)["urls"]:
             url = entry["url"] if isinstance(entry, dict) else entry
@@ -46,7 +46,8 @@ def ban_urls(event: SQSEvent) -> dict[str, int]:
                 timeout=10,
             )
             banned += answer.status_code == 200
-    return {"banned": banned, "seen": seen}
+            refused += answer.status_code != 200
+    return {"banned": banned, "seen": seen, "refused": refused}
 
 
 def _connect() -> None:

@@ -77,6 +77,10 @@ class Process:
             raise RuntimeError(f"the function's process ended with status {self._process.wait(timeout=30)}")
         return Ran(**json.loads(answer))
 
+    def queued(self) -> list[dict[str, Any]]:
+        """Take what ``receive_report`` has put into the queue, as events of ten messages."""
+        return self.run("receive_all", [{}], module="bench.queue").results[0]["events"]  # type: ignore[no-any-return]
+
     def told(self, event: str) -> list[dict[str, Any]]:
         """What the functions logged under a name."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []

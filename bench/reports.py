@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.local import SOURCE
-from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
+from bench.local import ACCOUNT, SECRET, SOURCE, WEBHOOK
+from chalicelib.domain.urls import HostPatterns, UnusableUrl, canonical_url, host_of
+from chalicelib.reports.signature import sign
 from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
 
 T = TypeVar("T")
@@ -36,17 +37,25 @@ def canonical(urls: Iterable[str]) -> Iterator[str]:
             continue
 
 
-def fresh_urls(rows: Sequence[FeedRow], count: int, *, generation: str = "") -> list[FeedRow]:
-    """Real-shaped rows no two of which are the same URL: those of the feed, again and again with another query."""
+def fresh_rows(rows: Sequence[FeedRow], managed: Sequence[str], count: int, *, generation: str = "") -> list[FeedRow]:
+    """Real-shaped rows of managed hosts, no two of the same URL: a feed's, again and again with another query.
+
+    Two generations have no URL in common.
+    """
+    hosts = HostPatterns(managed)
     found: dict[str, FeedRow] = {}
     for turn in itertools.count():
+        mark = f"{generation}{turn}" if generation or turn else ""
         for row in rows:
-            mark = f"{generation}{turn}" if generation or turn else ""
-            url = row.url + ("&" if "?" in row.url else "?") + f"again={mark}" if mark else row.url
             try:
-                found.setdefault(canonical_url(url), FeedRow(url, row.reporter, row.reported_at, row.tags))
+                url = canonical_url(row.url)
             except UnusableUrl:
                 continue
+            if not hosts.covers(host_of(url)):
+                continue
+            if mark:
+                url += ("&" if "?" in url else "?") + f"again={mark}"
+            found.setdefault(url, FeedRow(url, row.reporter, row.reported_at, row.tags))
             if len(found) == count:
                 return list(found.values())
     raise AssertionError("unreachable")
@@ -65,6 +74,37 @@ def bodies(rows: Iterable[FeedRow], size: int) -> list[str]:
         )
         for part in batched(rows, size)
     ]
+
+
+def webhook(body: str, number: int) -> dict[str, Any]:
+    """The event in which API Gateway delivers a signed report."""
+    now, delivery = int(time.time()), f"bench-{number}"
+    return {
+        "resource": "/v1/reports/{source}",
+        "path": f"/v1/reports/{WEBHOOK}",
+        "httpMethod": "POST",
+        "headers": {
+            "content-type": "application/json",
+            "webhook-id": delivery,
+            "webhook-timestamp": str(now),
+            "webhook-signature": sign(SECRET, delivery, now, body.encode()),
+        },
+        "multiValueHeaders": {"content-type": ["application/json"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"source": WEBHOOK},
+        "stageVariables": None,
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/v1/reports/{source}", "identity": {}},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+KICK = {"Records": [{"messageId": "kick", "body": json.dumps({"account": ACCOUNT})}]}
+SCHEDULE = {
+    "version": "0", "id": "bench", "detail-type": "Scheduled Event", "source": "aws.events", "account": "000000000000",
+    "time": "2026-01-15T08:30:00Z", "region": "us-east-1", "resources": [], "detail": {},
+}  # fmt: skip
 
 
 def events(reports: Iterable[str], messages: int, *, start: int = 0) -> list[dict[str, Any]]:

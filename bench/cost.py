@@ -1,0 +1,245 @@
+"""What URLs cost on AWS: a formula, list prices with their date, and a meter that checks the one by the other.
+
+The formula is written out in docs/cost.md. Its constants are the rows that the code writes: tests count them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from bench.figures import Figure
+from bench.handlers import event_list
+from bench.local import Local
+from bench.meter import SQS_CHUNK
+from bench.process import Process
+from bench.reports import KICK, SCHEDULE, batched, bodies, fresh_rows, webhook
+from dev.feed import FeedRow
+from dev.simulators.huawei import HuaweiSimulator
+
+MILLION = 1_000_000
+
+PRICES_OF = "2026-11, us-east-1, on demand, beyond the free tiers"
+PRICES: Mapping[str, float] = {
+    "writes": 0.625 / MILLION,
+    "reads": 0.125 / MILLION,
+    "sqs": 0.40 / MILLION,
+    "fifo": 0.50 / MILLION,
+    "webhooks": 3.50 / MILLION,  # API Gateway, REST
+    "invocations": 0.20 / MILLION,
+    "gb_seconds": 0.0000166667,  # x86
+}
+"""Dollars for one. https://aws.amazon.com/dynamodb/pricing/on-demand/, /sqs/pricing/, /api-gateway/pricing/,
+/lambda/pricing/."""
+
+# --- what the code writes and reads, in capacity units ------------------------------------------------------------
+
+CLAIM = 1.0
+LOOK = 0.5
+CHUNK = 3.0
+"""A chunk's journal entry, its row among those that wait, and sealing that; its URLs come to this by their bytes."""
+USAGE = 1.0
+"""The caps' counts, once a batch with something new. With hundreds of hosts in an hour up to 7."""
+TAKEN = 2.0
+"""Taking a chunk into a task: its row there, and the end of its waiting."""
+TASK = 10.0
+"""Two transactions, which count double: begin (row and index), and the vendor's id (row and index)."""
+END = 6.0
+"""One transaction: the task's end, its index gone, its journal entry."""
+DRAIN = 2.0
+DRAIN_READS = 7.0
+CHUNK_BYTES, URL_BYTES, ORIGIN_BYTES = 250.0, 29.0, 21.0
+"""Compressed bytes of a chunk, of each of its URLs with its key (real-shaped, 60 characters), of each report in it."""
+REPORT_BYTES, REPORTED_BYTES = 330.0, 9.0
+"""Bytes of a webhook's row, and of each URL in it."""
+
+# --- durations, in seconds: assumed, see docs/cost.md -------------------------------------------------------------
+
+RECEIVE_SECONDS, RECEIVE_GB = 0.03, 1.0
+INTAKE_SECONDS, INTAKE_URL_SECONDS, INTAKE_GB = 0.15, 0.0003, 1769 / 1024
+DRAIN_SECONDS, CALL_SECONDS, DRAIN_GB = 0.5, 0.1, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is reported, and how it arrives. A batch is what one invocation of ``intake_reports`` gets."""
+
+    new: int
+    duplicates: int = 0
+    urls_per_report: int = 100
+    urls_per_batch: int = 1_000
+    webhooks: bool = False
+    bytes_per_url: int = 100
+    """Of a message's body."""
+    urls_per_task: int = 1_000
+    tasks_per_drain: int = 10
+
+    @property
+    def urls(self) -> int:
+        return self.new + self.duplicates
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What AWS charges for."""
+
+    writes: float = 0.0
+    reads: float = 0.0
+    sqs: float = 0.0
+    fifo: float = 0.0
+    webhooks: float = 0.0
+    invocations: float = 0.0
+    gb_seconds: float = 0.0
+
+    def lines(self, prices: Mapping[str, float] = PRICES) -> dict[str, float]:
+        """Dollars, by what they are paid for."""
+        return {each.name: getattr(self, each.name) * prices[each.name] for each in fields(self)}
+
+    def dollars(self, prices: Mapping[str, float] = PRICES) -> float:
+        return sum(self.lines(prices).values())
+
+
+def bill(load: Load) -> Bill:
+    """The formula of docs/cost.md."""
+    reports = math.ceil(load.urls / load.urls_per_report)
+    batches = math.ceil(load.urls / load.urls_per_batch)
+    share = load.new / load.urls if load.urls else 0.0
+    chunks = math.ceil(batches * max(1.0, share * load.urls_per_batch / 1_000)) if load.new else 0
+    tasks = math.ceil(load.new / load.urls_per_task)
+    drains = math.ceil(tasks / load.tasks_per_drain)
+    per_chunk = load.new / chunks if chunks else 0.0
+    chunk_bytes = CHUNK_BYTES + per_chunk * (URL_BYTES + ORIGIN_BYTES / load.urls_per_report)
+    writes = (
+        load.new * CLAIM
+        + chunks * (CHUNK + _kilobytes(chunk_bytes) + TAKEN)
+        + (batches if load.new else 0) * USAGE
+        + tasks * (TASK + END)
+        + drains * DRAIN
+        + (reports * _kilobytes(REPORT_BYTES + load.urls_per_report * REPORTED_BYTES) if load.webhooks else 0)
+    )
+    reads = load.urls * LOOK + chunks * math.ceil(chunk_bytes / 4096) + drains * DRAIN_READS
+    size = load.urls_per_report * load.bytes_per_url
+    return Bill(
+        writes=writes,
+        reads=reads,
+        sqs=reports * (_sent(size) if load.webhooks else 0) + _delivered(reports, size),
+        fifo=(batches if load.new else 0) + 2 * drains,
+        webhooks=reports if load.webhooks else 0,
+        invocations=batches + drains + (reports if load.webhooks else 0),
+        gb_seconds=seconds(reports if load.webhooks else 0, batches, load.urls, drains, tasks),
+    )
+
+
+def seconds(webhooks: float, batches: float, urls: float, drains: float, tasks: float) -> float:
+    """Gigabyte-seconds of the functions."""
+    return (
+        webhooks * RECEIVE_SECONDS * RECEIVE_GB
+        + (batches * INTAKE_SECONDS + urls * INTAKE_URL_SECONDS) * INTAKE_GB
+        + (drains * DRAIN_SECONDS + tasks * CALL_SECONDS) * DRAIN_GB
+    )
+
+
+def _kilobytes(size: float) -> int:
+    return max(1, math.ceil(size / 1024))
+
+
+def _sent(size: float) -> int:
+    return max(1, math.ceil(size / SQS_CHUNK))
+
+
+def _delivered(messages: int, size: float) -> float:
+    """Receiving and deleting, ten at a time; what is received counts by its bytes too."""
+    tens = math.ceil(messages / 10)
+    return max(tens, math.ceil(messages * size / SQS_CHUNK)) + tens
+
+
+# --- the meter ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Metered:
+    """What a run was counted to come to."""
+
+    bill: Bill
+    counts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def metered(
+    local: Local, rows: Sequence[FeedRow], *, urls: int, size: int, webhooks: bool, duplicates: bool = False
+) -> Metered:
+    """Run reports of ``size`` URLs through all functions and count what they cost; durations are the formula's."""
+    fresh = fresh_rows(rows, local.managed, urls, generation=f"cost-{size}-")
+    texts = bodies(fresh, size)
+    counts: list[dict[str, Any]] = []
+    with HuaweiSimulator(rates=False) as vendor, Process(local.environment(vendor)) as process:
+        if duplicates:
+            process.run("intake_reports", event_list(fresh, 100))
+            process.run("submit_tasks", [KICK], seconds=600)
+            vendor.reset()
+        if webhooks:
+            given = [webhook(text, number) for number, text in enumerate(texts)]
+            received = process.run("receive_report_alone", given, metered=True)
+            refused = [each for each in received.results if each["statusCode"] != 202]
+            if refused:
+                raise RuntimeError(f"a report was not taken: {refused[0]}")
+            counts += received.counts
+            messages = process.queued()
+        else:
+            messages = event_list(fresh, size)
+        records = [record for event in messages for record in event["Records"]]
+        batches = [{"Records": list(part)} for part in batched(records, max(1, 1_000 // size))]
+        counts += process.run("intake_reports", batches, metered=True).counts
+        tasks = 0
+        if not duplicates:
+            counts += process.run("submit_tasks", [KICK], metered=True, seconds=600).counts
+            tasks = len(vendor.log.creates)
+            counts += process.run("track_tasks", [SCHEDULE], metered=True).counts
+    size_of_all = sum(math.ceil(sum(len(r["body"]) for r in ten) / SQS_CHUNK) for ten in batched(records, 10))
+    drains = 0 if duplicates else 1
+    taken = len(texts) if webhooks else 0
+    return Metered(
+        Bill(
+            writes=_sum(counts, "written"),
+            reads=_sum(counts, "read"),
+            sqs=_sum(counts, "sqs_chunks", "sqs.SendMessageBatch") + size_of_all + math.ceil(len(records) / 10),
+            fifo=_sum(counts, "sqs_chunks", "sqs.SendMessage") + 2 * drains,
+            webhooks=taken,
+            invocations=taken + len(batches) + drains,
+            gb_seconds=seconds(taken, len(batches), urls, drains, tasks),
+        ),
+        counts,
+    )
+
+
+def _sum(counts: Iterable[Mapping[str, Any]], kind: str, operation: str = "") -> float:
+    return sum(float(each.get(kind, 0)) for each in counts if operation in {"", each["operation"]})
+
+
+URLS = 2_000
+SIZES = (1, 10, 100, 1_000)
+
+
+def measure(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
+    """Money per million URLs, as metered, and how far the formula is from it."""
+    figures = []
+    for duplicates, webhooks in ((False, False), (False, True), (True, False), (True, True)):
+        shown, worst = [], 0.0
+        for size in SIZES:
+            run = metered(local, rows, urls=URLS, size=size, webhooks=webhooks, duplicates=duplicates)
+            load = Load(
+                new=0 if duplicates else URLS, duplicates=URLS if duplicates else 0, urls_per_report=size,
+                webhooks=webhooks, tasks_per_drain=URLS // 1_000,
+            )  # fmt: skip
+            worst = max(worst, abs(bill(load).dollars() / run.bill.dollars() - 1))
+            shown.append(f"{run.bill.dollars() / URLS * MILLION:.2f}")
+        what = "duplicates" if duplicates else "new URLs"
+        by = "webhook" if webhooks else "queue"
+        figures.append(
+            Figure(
+                f"$ a million {what}, by {by}", "formula within 5 %", " · ".join(shown), met=worst <= 0.05,
+                how=f"reports of {', '.join(f'{size:,}' for size in SIZES)} URLs; formula off by {worst:.1%}",
+            )
+        )  # fmt: skip
+    return figures

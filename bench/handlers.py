@@ -1,0 +1,221 @@
+"""The functions over 20,000 reported URLs: CPU, memory, capacity, calls, and all of it as the ledger grows."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.figures import Figure, spread
+from bench.local import Local
+from bench.process import Process, Ran
+from bench.reports import KICK, SCHEDULE, bodies, events, fresh_rows
+from dev.feed import FeedRow
+from dev.simulators.huawei import HuaweiSimulator
+
+BATCH_URLS = 1_000
+REPORT_URLS = 100
+GROWN = 5 * BATCH_URLS
+"""URLs measured at each size of a ledger."""
+NAIVE_ROWS = 2_000
+VERDICTS = ("ban", "duplicate", "rejected", "suppressed", "hold")
+
+NEW_CPU, DUPLICATE_CPU = 120, 45
+NEW_UNITS, DUPLICATE_READS = 1.1, 0.6
+MEMORY_MB, MEMORY_MESSAGES = 256, 10_000
+
+
+def event_list(rows: Iterable[FeedRow], size: int = REPORT_URLS, start: int = 0) -> list[dict[str, Any]]:
+    """Events of ``BATCH_URLS`` URLs in reports of ``size``."""
+    return events(bodies(rows, size), max(1, BATCH_URLS // size), start=start)
+
+
+def per_url(ran: Ran) -> list[float]:
+    """CPU microseconds a URL, one value for each batch."""
+    return [seconds / BATCH_URLS * 1e6 for seconds in ran.cpu]
+
+
+# --- CPU and memory -----------------------------------------------------------------------------------------------
+
+
+def cpu(local: Local, rows: Sequence[FeedRow], count: int = 20_000) -> list[Figure]:
+    """CPU of the function's process, with everything else in other processes."""
+    batches = event_list(fresh_rows(rows, local.managed, count))
+    with Process(local.environment()) as process:
+        warm = event_list(fresh_rows(rows, local.managed, 2 * BATCH_URLS, generation="warm"))
+        process.run("intake_reports", [*warm, *warm])
+        new = per_url(process.run("intake_reports", batches))
+        duplicate = per_url(process.run("intake_reports", batches))
+    how = (
+        f"process CPU time of intake_reports, {count:,} URLs, {REPORT_URLS} a report, {BATCH_URLS:,} a batch; quartiles"
+    )
+    return [
+        Figure(
+            f"CPU µs a {name} URL", f"≤ {target}", spread(found), met=statistics.median(found) <= target, how=how
+        )
+        for name, found, target in (("new", new, NEW_CPU), ("duplicate", duplicate, DUPLICATE_CPU))
+    ]  # fmt: skip
+
+
+def memory(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
+    """The most memory that a process ever had which took one batch as large as SQS delivers."""
+    fresh = fresh_rows(rows, local.managed, MEMORY_MESSAGES, generation="memory")
+    with Process(local.environment()) as process:
+        peak = process.run("intake_reports", events(bodies(fresh, 1), MEMORY_MESSAGES)).peak_kb / 1024
+    return [
+        Figure(
+            f"memory of a batch of {MEMORY_MESSAGES:,} messages", f"≤ {MEMORY_MB} MB", f"{peak:.0f} MB",
+            met=peak <= MEMORY_MB, how="peak resident size of the function's process, the event in it included",
+        )
+    ]  # fmt: skip
+
+
+# --- capacity and calls -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Whole:
+    """One run of the whole pipeline over reports: what it decided, what it cost, how long it took."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    cpu: float = 0.0
+    vendor_calls: int = 0
+    sizes: list[int] = field(default_factory=list)
+    """URLs of each create."""
+
+    def add(self, ran: Ran) -> None:
+        """Add runs of a function."""
+        self.counts += ran.counts
+        self.seconds += sum(ran.wall)
+        self.cpu += sum(ran.cpu)
+
+    @property
+    def aws_calls(self) -> int:
+        return int(sum(each["requests"] for each in self.counts))
+
+    def units(self, kind: str, function: str = "") -> float:
+        """Capacity units, ``read`` or ``written``."""
+        return sum(float(each.get(kind, 0)) for each in self.counts if function in {"", each["function"]})
+
+    @property
+    def urls(self) -> int:
+        """Reported URLs, whatever became of them."""
+        return sum(self.verdicts.values())
+
+
+def whole(local: Local, batches: Sequence[Mapping[str, Any]]) -> tuple[Whole, Whole]:
+    """Run reports through intake, submission and tracking, with a vendor that is never too slow; then all again.
+
+    Return what both came to.
+    """
+    run, again = Whole(), Whole()
+    with HuaweiSimulator(rates=False) as vendor, Process(local.environment(vendor)) as process:
+        for function, given in (("intake_reports", batches), ("submit_tasks", [KICK]), ("track_tasks", [SCHEDULE])):
+            run.add(process.run(function, given, metered=True, seconds=600))
+        run.vendor_calls = len(vendor.log.calls)
+        run.sizes = list(vendor.log.creates)
+        again.add(process.run("intake_reports", batches, metered=True))
+        told = process.told("reports_taken")
+    for each, said in ((run, told[: len(batches)]), (again, told[len(batches) :])):
+        for line in said:
+            each.verdicts.update({kind: line[kind] for kind in VERDICTS if line.get(kind)})
+    return run, again
+
+
+def naive(local: Local, rows: Sequence[FeedRow]) -> Whole:
+    """Run reports through the naive implementation, with the same vendor."""
+    run = Whole()
+    with HuaweiSimulator(rates=False) as vendor, Process(local.environment(vendor)) as process:
+        ran = process.run("ban_urls", event_list(rows), module="bench.naive", seconds=900)
+        run.add(ran)
+        for each in ran.results:
+            run.verdicts.update({"ban": each["banned"], "duplicate": each["seen"], "rejected": each["refused"]})
+        run.counts = [{"function": "ban_urls", "operation": "dynamodb.PutItem", "requests": run.urls}]
+        run.vendor_calls = len(vendor.log.calls)
+        run.sizes = list(vendor.log.creates)
+    return run
+
+
+def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS) -> list[Figure]:
+    """The rows as they are; as many new URLs, and those again; and some of the rows by the naive implementation."""
+    first, _ = whole(local, event_list(rows))
+    fresh, again = whole(local, event_list(fresh_rows(rows, local.managed, len(rows), generation="units")))
+    plain = naive(local, rows[:naive_rows])
+    new_units = fresh.units("written") / fresh.verdicts["ban"]
+    calls, naive_calls = (each.aws_calls + each.vendor_calls for each in (first, plain))
+    fewer = (naive_calls / plain.urls) / (calls / first.urls)
+    pace, naive_pace = first.urls / first.seconds, plain.urls / plain.seconds
+    shown = ", ".join(f"{count:,} {kind}" for kind, count in first.verdicts.items() if count)
+    return [
+        Figure(
+            "write units a new URL", f"≤ {NEW_UNITS}", f"{new_units:.3f}", "1", new_units <= NEW_UNITS,
+            f"{len(rows):,} new URLs through intake, submission and tracking; the naive one keeps no state of a task",
+        ),
+        Figure(
+            "write units a duplicate", "0", f"{again.units('written') / len(rows):.3f}", "1",
+            again.units("written") == 0, f"the same {len(rows):,} URLs reported again",
+        ),
+        Figure(
+            "read units a duplicate", f"≤ {DUPLICATE_READS}", f"{again.units('read') / len(rows):.3f}", "0",
+            again.units("read") / len(rows) <= DUPLICATE_READS, "same",
+        ),
+        Figure(
+            "calls of AWS and vendor for 1,000 reported URLs", "naive / 10", f"{calls / first.urls * 1000:.0f}",
+            f"{naive_calls / plain.urls * 1000:.0f}", fewer >= 10,
+            f"{first.urls:,} reported URLs ({shown}), naive the first {plain.urls:,} of them: {fewer:.0f} × fewer",
+        ),
+        Figure(
+            "URLs a second, one process", "naive × 10", f"{pace:,.0f}", f"{naive_pace:,.0f}", pace >= 10 * naive_pace,
+            f"same runs, elapsed time with the local AWS and a vendor without limits: {pace / naive_pace:.0f} × more",
+        ),
+        Figure(
+            "CPU µs a reported URL, whole pipeline", "", f"{first.cpu / first.urls * 1e6:.0f}",
+            f"{plain.cpu / plain.urls * 1e6:.0f}", how="same runs, metered",
+        ),
+    ]  # fmt: skip
+
+
+# --- growth -------------------------------------------------------------------------------------------------------
+
+
+def growth(local: Local, rows: Sequence[FeedRow], steps: Sequence[int]) -> list[Figure]:
+    """One ledger that grows through the function itself; at each size the same measurement."""
+    found: list[dict[str, float]] = []
+    with Process(local.environment()) as process:
+        held = 0
+        for step in steps:
+            while held < step:
+                some = min(20 * BATCH_URLS, step - held)
+                process.run("intake_reports", event_list(fresh_rows(rows, local.managed, some, generation=f"{held}-")))
+                held += some
+            batches = event_list(fresh_rows(rows, local.managed, GROWN, generation=f"at-{step}-"))
+            new = process.run("intake_reports", batches, metered=True)
+            again = process.run("intake_reports", batches, metered=True)
+            held += GROWN
+            found.append(
+                {
+                    "new": statistics.median(per_url(new)),
+                    "duplicate": statistics.median(per_url(again)),
+                    "units": sum(each.get("written", 0) for each in new.counts) / (GROWN),
+                    "requests": sum(each["requests"] for each in new.counts) / (GROWN),
+                }
+            )
+    sizes = ", ".join(f"{step:,}" for step in steps)
+    figures = []
+    for name, what, digits in (
+        ("units", "write units a new URL", 3), ("requests", "AWS calls a new URL", 3), ("new", "CPU µs a new URL", 0),
+        ("duplicate", "CPU µs a duplicate", 0),
+    ):  # fmt: skip
+        values = [each[name] for each in found]
+        ratio = max(values) / min(values)
+        figures.append(
+            Figure(
+                f"growth: {what}", "flat within 10 %", " → ".join(f"{value:.{digits}f}" for value in values),
+                met=ratio <= 1.1, how=f"with {sizes} URLs in one ledger, intake alone; largest / smallest {ratio:.2f}",
+            )
+        )  # fmt: skip
+    return figures

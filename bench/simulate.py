@@ -1,0 +1,299 @@
+"""A day of reports as a discrete-event simulation, seeded: what waits, for how long, and what it costs.
+
+It knows batches, chunks and tasks, not URLs, so that a day of 10⁸ takes seconds. What it assumes of the code is what
+``bench.virtual`` runs for real; a test holds the two together.
+
+    python -m bench.simulate --urls 1e8 --bursts 12 --factor 20 --accounts 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import random
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench.cost import Bill, Load, bill
+from bench.virtual import SUBMIT_SECONDS, Waits
+
+DAY = 86_400
+CALL = 1_000
+"""URLs of a vendor call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is simulated. ``accounts`` are vendor accounts that share the URLs evenly, each with its own FIFO group."""
+
+    urls_per_report: int = 1
+    new_share: float = 1.0
+    accounts: int = 1
+    calls_a_second: float = 10.0
+    first_pollers: int = 5
+    more_pollers_a_second: float = 5.0
+    most_pollers: int = 1_250
+    waits: Waits = field(default_factory=Waits)
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one intake claimed for one account, when, and when its reports arrived (the first and the last)."""
+
+    at: float
+    urls: int
+    first: float
+    last: float
+
+
+@dataclass(slots=True)
+class Simulated:
+    """What came of it. ``latencies`` are pairs of seconds and URLs."""
+
+    urls: int = 0
+    new: int = 0
+    intakes: int = 0
+    tasks: int = 0
+    drains: int = 0
+    most_pollers: int = 0
+    most_queued: int = 0
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+    waiting: list[int] = field(default_factory=list)
+    """New URLs that wait for a vendor, at the end of each minute, over all accounts."""
+
+    def quantile(self, share: float) -> float:
+        """Seconds within which that share of the URLs was with the vendor."""
+        wanted, ordered = share * sum(weight for _, weight in self.latencies), sorted(self.latencies)
+        for seconds, weight in ordered:
+            wanted -= weight
+            if wanted <= 0:
+                return seconds
+        return ordered[-1][0] if ordered else 0.0
+
+    def bill(self, setting: Setting) -> Bill:
+        """What AWS charges for it."""
+        return bill(
+            Load(
+                new=self.new, duplicates=self.urls - self.new, urls_per_report=setting.urls_per_report, webhooks=False,
+                urls_per_batch=max(1, round(self.urls / max(1, self.intakes))),
+                urls_per_task=max(1, round(self.new / max(1, self.tasks))),
+                tasks_per_drain=max(1, round(self.tasks / max(1, self.drains))),
+            )
+        )  # fmt: skip
+
+
+# --- reports ------------------------------------------------------------------------------------------------------
+
+
+def day(urls: int, *, urls_per_report: int, bursts: int, factor: float, seed: int = 1) -> list[int]:
+    """Reports of each second of a day: quiet nights, busy noons, and bursts of ten minutes at ``factor`` times that."""
+    dice = random.Random(seed)
+    weights = [1 + 0.5 * math.sin(2 * math.pi * (second / DAY - 0.25)) for second in range(DAY)]
+    for _ in range(bursts):
+        begin = dice.randrange(DAY - 600)
+        for second in range(begin, begin + 600):
+            weights[second] *= factor
+    scale = urls / urls_per_report / sum(weights)
+    return [_poisson(dice, weight * scale) for weight in weights]
+
+
+def _poisson(dice: random.Random, mean: float) -> int:
+    if mean > 50:
+        return max(0, round(dice.gauss(mean, math.sqrt(mean))))
+    count, product, limit = 0, dice.random(), math.exp(-mean)
+    while product > limit:
+        count, product = count + 1, product * dice.random()
+    return count
+
+
+# --- AWS ----------------------------------------------------------------------------------------------------------
+
+
+def batches(reports: Iterable[int], setting: Setting, result: Simulated) -> Iterator[tuple[float, int, float, float]]:
+    """Batches of messages as the event source makes them: when, how many, first and last arrival."""
+    waits = setting.waits
+    dice = random.Random(setting.seed + 1)
+    end, count, first, last = 0.0, 0, 0.0, 0.0
+    for second, arriving in enumerate(reports):
+        if arriving <= 50:
+            at = sorted(second + dice.random() for _ in range(arriving))
+        else:
+            at = [second + (index + 0.5) / arriving for index in range(arriving)]
+        index = 0
+        while index < arriving:
+            if count and at[index] > end:
+                yield end + waits.receive, count, first, last
+                count = 0
+            if not count:
+                first, end = at[index], at[index] + waits.batch_window
+            taken = min(bisect_right(at, end, index) - index, waits.batch_messages - count)
+            count, index = count + taken, index + taken
+            last = at[index - 1]
+            if count == waits.batch_messages:
+                yield last + waits.receive, count, first, last
+                count = 0
+        result.urls += arriving * setting.urls_per_report
+    if count:
+        yield end + waits.receive, count, first, last
+
+
+def intakes(reports: Iterable[int], setting: Setting, result: Simulated) -> list[Batch]:
+    """Let pollers take the batches: few at first, more each minute while there is more than they take."""
+    waits = setting.waits
+    free: list[float] = []
+    done: list[Batch] = []
+    for at, messages, first, last in batches(reports, setting, result):
+        urls = messages * setting.urls_per_report
+        while free and free[0] <= at:
+            heapq.heappop(free)
+        begin = at
+        allowed = int(min(setting.most_pollers, setting.first_pollers + at * setting.more_pollers_a_second))
+        if len(free) >= allowed:
+            begin = max(at, heapq.heappop(free))
+            result.most_queued = max(result.most_queued, messages * (len(free) + 1 - allowed))
+        end = begin + waits.intake_call + urls * waits.intake_url
+        heapq.heappush(free, end)
+        result.most_pollers = max(result.most_pollers, len(free))
+        result.intakes += 1
+        new = round(urls * setting.new_share)
+        result.new += new
+        if new:
+            done.append(Batch(end, new, first, last))
+    return sorted(done, key=lambda batch: batch.at)
+
+
+# --- the submitter ------------------------------------------------------------------------------------------------
+
+
+def kicks(done: Sequence[Batch], setting: Setting, until: float) -> list[float]:
+    """When the submit queue delivers: the first kick of each window after its delay, and one of the sweep a minute."""
+    window, delay = setting.waits.kick_window, setting.waits.kick_delay
+    first: dict[int, float] = {}
+    for at in sorted([*(batch.at for batch in done), *(60.0 * minute for minute in range(1, int(until // 60) + 1))]):
+        first.setdefault(int(at // window), at)
+    return sorted(at + delay for at in first.values())
+
+
+def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[tuple[float, int]]:
+    """Drain one account; return when how many URLs went to the vendor."""
+    pace = 1 / setting.calls_a_second
+    waiting: deque[Batch] = deque()
+    sent: list[tuple[float, int]] = []
+    arriving = 0
+    free = last_call = 0.0
+    horizon = (done[-1].at if done else 0.0) + sum(batch.urls for batch in done) / CALL * pace + 600
+    for kick in kicks(done, setting, horizon):
+        now = begin = max(kick, free)
+        count = sum(batch.urls for batch in waiting)
+        tasks = 0
+        while now < begin + SUBMIT_SECONDS:
+            while arriving < len(done) and done[arriving].at <= now:
+                waiting.append(done[arriving])
+                count += done[arriving].urls
+                arriving += 1
+            if not count or (tasks and count < CALL):
+                break
+            for _ in range(max(1, math.ceil(count / CALL))):  # what is planned is sent, even if its last is not full
+                now = max(now, last_call + pace)
+                if now >= begin + SUBMIT_SECONDS:
+                    break
+                last_call = now
+                size = _send(waiting, now, result)
+                sent.append((now, size))
+                count -= size
+                tasks += 1
+        result.tasks += tasks
+        result.drains += tasks > 0
+        free = now
+    return sent
+
+
+def _send(waiting: deque[Batch], now: float, result: Simulated) -> int:
+    size = 0
+    while waiting and size < CALL:
+        batch = waiting.popleft()
+        taken = min(batch.urls, CALL - size)
+        size += taken
+        middle = batch.first + (batch.last - batch.first) * taken / batch.urls
+        for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+            result.latencies.append((now - (batch.first + (middle - batch.first) * share), taken / 5))
+        if taken < batch.urls:
+            waiting.appendleft(Batch(batch.at, batch.urls - taken, middle, batch.last))
+    return size
+
+
+def simulate(reports: Sequence[int], setting: Setting) -> Simulated:
+    """Simulate reports of each second."""
+    result = Simulated()
+    done = intakes(reports, setting, result)
+    sent: list[tuple[float, int]] = []
+    for account in range(setting.accounts):
+        sent += submit([_share(batch, setting.accounts, account) for batch in done], setting, result)
+    sent.sort()
+    marks = sorted([*((batch.at, batch.urls) for batch in done), *((at, -size) for at, size in sent)])
+    level, minute = 0, 60.0
+    for at, change in marks:
+        while at >= minute:
+            result.waiting.append(level)
+            minute += 60
+        level += change
+    return result
+
+
+def _share(batch: Batch, accounts: int, account: int) -> Batch:
+    urls = batch.urls // accounts + (account < batch.urls % accounts)
+    return Batch(batch.at, urls, batch.first, batch.last)
+
+
+# --- a day --------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.simulate", description="Simulate a day of reports.")
+    parser.add_argument("--urls", type=float, default=1e8, help="reported URLs of the day")
+    parser.add_argument("--urls-per-report", type=int, default=10)
+    parser.add_argument("--new-share", type=float, default=0.4, help="share of URLs that no earlier report named")
+    parser.add_argument("--bursts", type=int, default=12, help="bursts of ten minutes")
+    parser.add_argument("--factor", type=float, default=20.0, help="how much more a burst brings")
+    parser.add_argument("--accounts", type=int, default=1, help="vendor accounts that share the URLs")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    reports = day(
+        int(options.urls), urls_per_report=options.urls_per_report, bursts=options.bursts, factor=options.factor,
+        seed=options.seed,
+    )  # fmt: skip
+    setting = Setting(
+        urls_per_report=options.urls_per_report, new_share=options.new_share, accounts=options.accounts,
+        seed=options.seed,
+    )  # fmt: skip
+    print(report(simulate(reports, setting), setting, max(reports)))
+
+
+def report(found: Simulated, setting: Setting, most_reports: int) -> str:
+    """What a simulated day came to, in lines."""
+    cost = found.bill(setting)
+    worst = max(range(len(found.waiting)), key=found.waiting.__getitem__, default=0)
+    lines = [
+        ("reported URLs", f"{found.urls:,}, of them {found.new:,} new"),
+        ("busiest second", f"{most_reports:,} reports, {most_reports * setting.urls_per_report:,} URLs"),
+        ("intakes", f"{found.intakes:,}, {found.most_pollers:,} at once at the most"),
+        ("vendor tasks", f"{found.tasks:,}, {found.new / max(1, found.tasks):,.0f} URLs each, {found.drains:,} drains"),
+        (
+            "report to vendor task",
+            f"p50 {found.quantile(0.5):,.1f} s, p99 {found.quantile(0.99):,.1f} s, p100 {found.quantile(1):,.1f} s",
+        ),
+        (
+            "waiting for the vendor",
+            f"{max(found.waiting, default=0):,} URLs at the most, at {worst // 60:02}:{worst % 60:02}",
+        ),
+        ("AWS, by queue", f"${cost.dollars():,.2f}: " + ", ".join(f"{k} {v:,.2f}" for k, v in cost.lines().items())),
+    ]
+    return "\n".join(f"{name:24}{value}" for name, value in lines)
+
+
+if __name__ == "__main__":
+    main()

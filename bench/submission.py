@@ -1,0 +1,61 @@
+"""A backlog, and a vendor that enforces its rate: how fast a drain goes, and whether it ever goes too fast."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import UTC, datetime, timedelta
+
+from bench.figures import Figure
+from bench.local import ACCOUNT, Local
+from bench.process import Process
+from bench.reports import KICK
+from chalicelib.aws.dynamodb import Table
+from chalicelib.domain.model import CHUNK_URLS, Action, ChunkState
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import chunks
+from chalicelib.ledger.chunks import Chunk, Origin
+from dev.simulators.huawei import HuaweiSimulator
+
+CALLS_A_SECOND = 9.5
+FILL = 0.95
+
+
+def backlog(table: Table, urls: int) -> None:
+    """Write chunks that wait, as an intake leaves them. The claims are not there: a submitter does not read them."""
+    now = datetime.now(UTC)
+    for number in range(urls // CHUNK_URLS):
+        named = tuple(f"https://www.example.com/backlog/{number}/{each}" for each in range(CHUNK_URLS))
+        keys = tuple(url_key(ACCOUNT, url) for url in named)
+        chunk = Chunk(
+            id=chunks.chunk_id(now, "bench", keys), account=ACCOUNT, action=Action.BAN, ban_days=7, rule="", urls=named,
+            keys=keys, origins=(Origin("r-bench", "bench", "", ""),) * CHUNK_URLS, created_at=now, received_at=now,
+            until=now + timedelta(days=7),
+        )  # fmt: skip
+        chunks.open_chunk(table, chunk, then=ChunkState.WAITING, now=now)
+        chunks.seal(table, chunk, set(keys), then=ChunkState.WAITING)
+
+
+def measure(local: Local, urls: int) -> list[Figure]:
+    """Drain a backlog by the app's function, in as many runs as its time limit takes."""
+    with HuaweiSimulator(rates=True) as vendor:
+        environment = local.environment(vendor)
+        backlog(Table(local.aws.dynamodb, environment["EDGEBAN_TABLE"]), urls)
+        with Process(environment) as process:
+            while sum(vendor.log.creates) < urls:
+                before = sum(vendor.log.creates)
+                process.run("submit_tasks", [KICK], seconds=180)
+                if sum(vendor.log.creates) == before:
+                    raise RuntimeError(f"the drain stopped at {before:,} of {urls:,} URLs: {process.told('drained')}")
+        calls = [call for call in vendor.log.calls if call.endpoint == "create"]
+    done = [call for call in calls if call.status == 200]
+    refused = sum(call.status == 429 for call in calls)
+    rate = (len(done) - 1) / (done[-1].time - done[0].time)
+    fill = statistics.mean(call.urls for call in done)
+    how = f"backlog of {urls:,} URLs, simulator that enforces 10 creates a second, its log"
+    return [
+        Figure("URLs a vendor call, with a backlog", f"≥ {FILL * CHUNK_URLS:.0f}", f"{fill:,.0f}", "1",
+               fill >= FILL * CHUNK_URLS, how),
+        Figure("creates a second, with a backlog", f"≥ {CALLS_A_SECOND}", f"{rate:.2f}", "10 at most",
+               rate >= CALLS_A_SECOND, how),
+        Figure("creates refused for their rate", "0", str(refused), met=refused == 0, how=how),
+    ]  # fmt: skip

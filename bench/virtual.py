@@ -1,0 +1,213 @@
+"""The pipeline's own functions in one process and in virtual time: what waits for what, without a machine's noise.
+
+Time passes only where AWS or the vendor make us wait: the queue's batching window, a function's duration (a constant
+for a call and one for a URL), the submit queue's delay, the vendor's rate. Everything else is the code that ships, over
+the table in memory. A drain sleeps through its pace; what is due meanwhile (reports, intakes, sweeps) happens then.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
+from chalicelib.aws.sqs import WINDOW_SECONDS
+from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.pipeline.intake import intake_reports
+from chalicelib.pipeline.submit import submit_tasks
+from chalicelib.pipeline.sweep import sweep
+from chalicelib.pipeline.track import track_tasks
+from chalicelib.reports.sources import parse as parse_sources
+from tests.fake_vendor import FakeVendor
+from tests.memory import MemoryRows
+
+START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+SUBMIT_SECONDS = 140.0
+"""What a drain has of its function's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What AWS makes us wait, in seconds; the same for the run in virtual time and for the simulation."""
+
+    batch_window: float = 1.0
+    batch_messages: int = 1_000
+    receive: float = 0.05
+    """From a webhook's arrival until its message is in the queue."""
+    intake_call: float = 0.15
+    intake_url: float = 0.0003
+    kick_delay: float = 5.0
+    kick_window: float = float(WINDOW_SECONDS)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What came of a run."""
+
+    latencies: list[float] = field(default_factory=list)
+    """Seconds from a report's arrival to the vendor task with its URL, one for each URL."""
+    creates: list[int] = field(default_factory=list)
+    """URLs of each vendor task."""
+    intakes: int = 0
+    drains: int = 0
+    units: Counter[str] = field(default_factory=Counter)
+    most_waiting: int = 0
+
+
+class VirtualPipeline:
+    """Reports arrive at ``rate`` a second for ``seconds``, with ``urls`` new URLs each; everything is drained."""
+
+    def __init__(
+        self, *, rate: float, seconds: float, urls: int = 1, seed: int = 1, waits: Waits | None = None
+    ) -> None:
+        self.waits = waits or Waits()
+        self.rows, self.measured = MemoryRows(), Measured()
+        self.policy = parse_policy({
+            "version": 1, "caps": OPEN_CAPS,
+            "accounts": {ACCOUNT: {"managed_domains": ["www.example.com"]}},
+        })  # fmt: skip
+        self.sources = parse_sources({SOURCE: {"auth": "none", "format": "native"}})
+        self.vendor = _Noting(self)
+        self._now = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._queue: deque[dict[str, Any]] = deque()
+        self._window_open = self._draining = self._kicked_again = False
+        self._kicks: set[int] = set()
+        self._arrived: dict[str, float] = {}
+        self._seen_creates = 0
+        dice, at = random.Random(seed), 0.0
+        for number in itertools.count():
+            at += dice.expovariate(rate)
+            if at > seconds:
+                break
+            self._at(at, lambda at=at, number=number: self._arrive(at, number, urls))  # type: ignore[misc]
+        self._until = seconds
+        self._every_minute()
+
+    def run(self) -> Measured:
+        """Let everything happen."""
+        while self._events:
+            self._pass_to(self._events[0][0])
+        self.measured.units = self.rows.units
+        return self.measured
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def clock(self) -> datetime:
+        return START + timedelta(seconds=self._now)
+
+    def sleep(self, seconds: float) -> None:
+        """A drain sleeps; whatever is due meanwhile happens."""
+        end = self._now + seconds
+        while self._events and self._events[0][0] <= end:
+            self._pass_to(self._events[0][0])
+        self._now = end
+
+    def _pass_to(self, at: float) -> None:
+        self._now = max(self._now, at)
+        heapq.heappop(self._events)[2]()
+
+    def _at(self, at: float, happens: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (at, next(self._order), happens))
+
+    # --- AWS ------------------------------------------------------------------------------------------------------
+
+    def _arrive(self, at: float, number: int, urls: int) -> None:
+        named = [f"https://www.example.com/{number}/{each}" for each in range(urls)]
+        self._arrived.update(dict.fromkeys(named, at))
+        record = {
+            "messageId": f"m{number}",
+            "body": json.dumps({"urls": named}),
+            "attributes": {"SentTimestamp": str(round((START.timestamp() + at) * 1000))},
+            "messageAttributes": {"source": {"stringValue": SOURCE, "dataType": "String"}},
+        }
+        self._at(at + self.waits.receive, lambda: self._queued(record))
+
+    def _queued(self, record: dict[str, Any]) -> None:
+        self._queue.append(record)
+        if len(self._queue) >= self.waits.batch_messages:
+            self._take()
+        elif not self._window_open:
+            self._window_open = True
+            self._at(self._now + self.waits.batch_window, self._window_ends)
+
+    def _window_ends(self) -> None:
+        self._window_open = False
+        if self._queue:
+            self._take()
+
+    def _take(self) -> None:
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), self.waits.batch_messages))]
+        urls = sum(len(json.loads(each["body"])["urls"]) for each in batch)
+        self._at(self._now + self.waits.intake_call + urls * self.waits.intake_url, lambda: self._intake(batch))
+
+    def _intake(self, batch: list[dict[str, Any]]) -> None:
+        self.measured.intakes += 1
+        intake_reports(
+            batch, sources=self.sources, policy=self.policy, rows=self.rows, kick=self.kick, tell=_nothing,
+            now=self.clock(),
+        )  # fmt: skip
+
+    def kick(self, account: str, *, now: datetime) -> None:
+        """As the FIFO queue does: kicks of one window are one, and come after the delay."""
+        assert account == ACCOUNT
+        window = int(now.timestamp() // self.waits.kick_window)
+        if window not in self._kicks:
+            self._kicks.add(window)
+            self._at(self._now + self.waits.kick_delay, self._drain)
+
+    def _drain(self) -> None:
+        if self._draining:
+            self._kicked_again = True  # the group is busy: the next message waits for it
+            return
+        self._draining = True
+        self.measured.drains += 1
+        submit_tasks(
+            ACCOUNT, vendor=self.vendor, rows=self.rows, tell=_nothing, clock=self.clock, sleep=self.sleep,
+            deadline=self.clock() + timedelta(seconds=SUBMIT_SECONDS), workers=0,
+        )  # fmt: skip
+        self._draining = False
+        if self._kicked_again:
+            self._kicked_again = False
+            self._at(self._now, self._drain)
+
+    def noted(self, urls: list[str]) -> None:
+        """A vendor task was made."""
+        self.measured.creates.append(len(urls))
+        self.measured.latencies += [self._now - self._arrived[url] for url in urls]
+
+    def _every_minute(self) -> None:
+        if self._now > 0:
+            told = sweep(self.policy, rows=self.rows, kick=self.kick, tell=_nothing, now=self.clock())
+            self.measured.most_waiting = max(self.measured.most_waiting, sum(told.values()))
+            track_tasks(
+                ACCOUNT, vendor=self.vendor, rows=self.rows, kick=self.kick, tell=_nothing, clock=self.clock,
+                sleep=_nothing, deadline=self.clock() + timedelta(seconds=90),
+            )  # fmt: skip
+        if self._now < self._until + 120:
+            self._at(self._now + 60, self._every_minute)
+
+
+class _Noting(FakeVendor):
+    """The vendor of a pipeline, which hears of every task."""
+
+    def __init__(self, pipeline: VirtualPipeline) -> None:
+        super().__init__(clock=pipeline.clock, task_time=timedelta(seconds=2))
+        self._pipeline = pipeline
+
+    def create_task(self, action: Any, urls: Any, ban_days: int) -> str:
+        made = super().create_task(action, urls, ban_days)
+        self._pipeline.noted(list(urls))
+        return made
+
+
+def _nothing(*_: object, **__: object) -> None:
+    pass
