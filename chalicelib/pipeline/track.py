@@ -1,8 +1,8 @@
 """Follow the tasks that a vendor works on to their end, in the vendor's own list.
 
 The vendor gives one status a task and no detail of a URL. A failed task is repeated once as a whole, since most
-failures pass; then it is split, so that one URL that the vendor cannot ban does not keep the others unbanned. The
-parts of one task together get ``RETRY_CALLS`` calls.
+failures pass; then it is split, so that one URL that the vendor cannot ban does not keep the others unbanned. A URL
+that comes to stand alone is repeated once, too. The parts of one task together get ``RETRY_CALLS`` calls.
 """
 
 from __future__ import annotations
@@ -99,9 +99,8 @@ def track_tasks(
 def windows(processing: Iterable[Task], *, longest: timedelta) -> list[tuple[datetime, datetime]]:
     """The spans of time to ask the vendor about: those in which an open task was created there, none too long."""
     spans: list[tuple[datetime, datetime]] = []
-    for task in sorted(processing, key=lambda each: each.created_at):
-        end = (task.submitted_at or task.created_at) + SKEW
-        start = max(task.created_at - SKEW, end - longest)
+    ends = [(task.created_at, (task.submitted_at or task.created_at) + SKEW) for task in processing]
+    for start, end in sorted((max(created_at - SKEW, end - longest), end) for created_at, end in ends):
         if spans and max(end, spans[-1][1]) - spans[-1][0] <= longest:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
         else:
@@ -148,11 +147,11 @@ def _succeed(task: Task, rows: Rows, tell: Tell, *, now: datetime) -> None:
 
 def _fail(task: Task, reason: str, rows: Rows, tell: Tell, *, now: datetime) -> bool:
     """Repeat or split a failed task within the budget, or let its URLs end; whether something is to be submitted."""
-    first = task.id == task.root
-    spent = tasks.count_retry(rows, task.root, 1 if first else 2)
+    whole = task.id == task.root or (task.count == 1 and not _repeats(rows, task))
+    spent = tasks.count_retry(rows, task.root, 1 if whole else 2)
     children: list[Task] = []
-    if spent <= RETRY_CALLS and (first or task.count > 1):
-        children = split(rows, task, reason=reason, now=now, whole=first, not_before=now + RETRY_AFTER)
+    if spent <= RETRY_CALLS and (whole or task.count > 1):
+        children = split(rows, task, reason=reason, now=now, whole=whole, not_before=now + RETRY_AFTER)
         given_up = False
     else:
         given_up = give_up(rows, task, UrlState.FAILED, reason=reason, chunk_of=_chunks_of(rows, task), now=now)
@@ -162,6 +161,12 @@ def _fail(task: Task, reason: str, rows: Rows, tell: Tell, *, now: datetime) -> 
         seconds=(now - task.received_at).total_seconds(),
     )  # fmt: skip
     return bool(children)
+
+
+def _repeats(rows: Rows, task: Task) -> bool:
+    """Whether the task is another one as a whole, once more."""
+    parent = tasks.read(rows, [task.parent]).get(task.parent)
+    return parent is not None and parent.count == task.count
 
 
 def _chunks_of(rows: Rows, task: Task) -> Callable[[str], Chunk]:
