@@ -1,25 +1,36 @@
-"""The record of every decision: the shapes of the ledger's rows and the steps by which they change.
+r"""The record of every decision: the shapes of the ledger's rows and the steps by which they change.
 
 One table, partition key ``pk``, sort key ``sk``:
 
-===========================  =====================  ===========================================================
-pk                           sk                     what it is, and who writes it when
-===========================  =====================  ===========================================================
-``url#<url key>``            ``claim``              one URL at one vendor account; written once, when claimed
-``chunk#<id>``               ``chunk``              the URLs of a chunk, compressed; written once, before the claims
-``chunk#<id>``               ``task#<task id>``     which task carries which part of the chunk
-``account#<account>``        ``chunk#<id>``         a chunk that is not yet wholly in tasks: open, waiting or held
-``account#<account>``        ``live#<task id>``     a task that is not finished
-``account#<account>``        ``control``            submitter's epoch, pause, blocked
-``task#<id>``                ``task``               a ban task
-``vendor#<account>#<id>``    ``task``               which of our tasks a vendor task is
-``report#<report id>``       ``report``, ``urls#``  a report and its URLs
-``day#<date>``               ``<time>#<kind>#<id>`` what happened on a day, for the archive
-``reader#<function>…``       ``place``              how far a function has read the days
-``report#day#<date>``        ``<report id>#<part>`` what the outer door refused on a day, for the archive
-``exports``                  ``<account>``          an account with exports of the vendor
-``exports#<account>``        ``<date>``, ``calls``  how far the export of a day is; when the vendor may be called next
-===========================  =====================  ===========================================================
+==========================  ======================  ================================================================
+pk                          sk                      what it is
+==========================  ======================  ================================================================
+``url#<url key>``           ``claim``               one URL at one vendor account; written once, when claimed
+\                           ``reporters``           who reported it, where a category asks for several
+``chunk#<id>``              ``chunk``               the URLs of a chunk, compressed; written once, before the claims
+\                           ``task#<task id>``      which task carries which part of the chunk
+``account#<account>``       ``chunk#<id>``          a chunk that is not yet wholly in tasks: open, waiting or held
+\                           ``live#<task id>``      a task that is not finished
+\                           ``control``             submitter's epoch, pause, blocked
+\                           ``usage``               bans of this hour and these days, for the caps
+``task#<id>``               ``task``                a ban task
+``vendor#<account>#<id>``   ``task``                which of our tasks a vendor task is
+``renewals#<account>``      ``<time>#<chunk>``      a chunk whose bans are to be renewed then
+``report#<report id>``      ``report``, ``part#``   a report and its URLs
+\                           ``verdict#…``           what intake refused of it, which leaves no claim
+\                           ``callback``            that its source is to be told of its outcome
+``correlation#<source>#…``  ``<report id>``         a report by the id that its source gave it
+``report#callbacks``        ``<time>#<report id>``  an outcome that is to be told then
+``rate#<source>#<minute>``  ``rate``                reports of a source with a rate limit
+``jobs``                    ``<unban id>``          an unban that is not carried out yet
+``actor#<operator>``        ``<time>#…``            what an operator decided
+``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
+``day#<date>``              ``<time>#<kind>#<id>``  what happened on a day, for the archive
+``report#day#<date>``       ``<report id>#<part>``  what the outer door refused on a day, for the archive
+``reader#<function>…``      ``place``               how far a function has read the days
+``exports``                 ``<account>``           an account with exports of the vendor
+``exports#<account>``       ``<date>``, ``calls``   how far a day's export is; when the vendor may be called next
+==========================  ======================  ================================================================
 
 Rows outlive a ban by ``KEEP`` and then expire by the table's TTL on ``expires_at``.
 """
