@@ -107,6 +107,8 @@ def test_the_same_content_makes_the_same_file() -> None:
     for world in (first, second):
         world.runs(2)
     for key in (first.keys(DAY).raw, first.keys(DAY).rows, first.keys(DAY).rejects):
+        flags, time = first.objects.objects[key][3], first.objects.objects[key][4:8]
+        assert (flags, time) == (0, bytes(4)), "neither a name nor a time in the header"
         assert first.objects.objects[key] == second.objects.objects[key]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,9 +17,10 @@ from chalicelib.domain.archive import ledger_keys
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.domain.summary import MOST_VALUES, Summary, quantiles, summary_csv
 from chalicelib.ledger import journal
+from chalicelib.ledger.row import squeeze
 from chalicelib.pipeline import unban
 from chalicelib.pipeline.archive_ledger import ArchivedLedger, archive_ledger
-from chalicelib.ports import Put
+from chalicelib.ports import Key, Put
 from tests.bucket import MemoryObjects
 from tests.world import ACCOUNT, POLICY, START, World, pages
 
@@ -292,6 +294,56 @@ def test_a_large_day_is_read_some_rows_at_a_time() -> None:
     world.midnight()
     world.archive()
     assert [each["subject"] for each in world.of_day()] == [f"{number:05}" for number in range(1_203)]
+
+
+class ManyChunks:
+    """A ledger that makes its rows up as it is asked, so that none of them count: chunks of 500 URLs, all banned."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def get(self, keys: Sequence[Key], **_: object) -> dict[Key, dict[str, Any]]:
+        made = {"chunk": self._chunk, "url": self._claim}
+        return {key: made[kind](key[0]) for key in keys if (kind := key[0].partition("#")[0]) in made}
+
+    def query(self, pk: str, *, after: str = "", limit: int = 0, **_: object) -> list[dict[str, Any]]:
+        if pk != f"day#{DAY}":
+            return []
+        first = int(after.rpartition("#")[2]) + 1 if after else 0
+        numbers = range(first, min(self.count, first + limit))
+        return [{"pk": pk, "sk": f"x#chunk#{n:06}", "kind": "chunk", "subject": f"{n:06}"} for n in numbers]
+
+    @staticmethod
+    def _chunk(pk: str) -> dict[str, Any]:
+        keys = [f"{pk[6:]}-{n}" for n in range(500)]
+        urls = [f"https://www.example.com/{key}/{'p' * 60}" for key in keys]
+        body = {"urls": urls, "keys": keys, "origins": [["r", "desk", "me", "phishing", ""]], "origin": []}
+        row: dict[str, Any] = dict.fromkeys(("created_at", "received_at", "until"), round(START.timestamp() * 1000))
+        return {"pk": pk, "sk": "chunk", "account": ACCOUNT, "action": "ban", "rule": "", "body": squeeze(body), **row}
+
+    @staticmethod
+    def _claim(pk: str) -> dict[str, Any]:
+        return {"pk": pk, "sk": "claim", "chunk": pk[4:].partition("-")[0], "until": 0, "url": "u", "account": ACCOUNT}
+
+
+def test_the_memory_that_a_day_takes_does_not_grow_with_it() -> None:
+    def peak(count: int) -> int:
+        world = LedgerWorld()
+        world.rows = ManyChunks(count)  # type: ignore[assignment]
+        world.objects.put_new(f"ledger-manifest/dt={DAY - timedelta(days=1)}/manifest.json", b"{}", content_type="")
+        world.midnight()
+        tracemalloc.start()
+        try:
+            world.archive()
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert world.summary()["events"]["ban"]["count"] == 500 * count
+        return most
+
+    small, large = peak(10), peak(60)
+    print(f"5,000 URLs: {small / 1e6:.1f} MB, 30,000 URLs: {large / 1e6:.1f} MB")
+    assert large < 1.5 * small
 
 
 # --- the summary ------------------------------------------------------------------------------------------------
