@@ -31,13 +31,18 @@ help: ## Show this list
 	@echo
 	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
 	@echo "  or the same with ALIBABA_ (for the exports that are archived)"
-	@echo "  for a server of your own. make bench takes FEED=path, and LONG=1 to go up to a million URLs. T=path names the tests of unit, contract, app, e2e and fault."
+	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault."
+	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"
 
 # --- use ---------------------------------------------------------------------------------------------------
 
 .PHONY: run
 run: .venv/.ready .venv-aws/.ready ## Show the whole pipeline on a local AWS, fed by a sample or by FEED
 	@$(BIN)/python -m dev.run
+
+.PHONY: tour
+tour: .venv/.ready .venv-aws/.ready ## Show caps, approvals, unban, pause, drift and renewal on a local AWS
+	@$(BIN)/python -m dev.tour
 
 .PHONY: local
 local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up with the app in it, until Ctrl-C

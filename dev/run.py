@@ -39,6 +39,7 @@ from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
 from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws, LocalAwsError, until_interrupted
 from dev.package import PackagingError
 from dev.simulators.huawei import HuaweiSimulator
+from dev.tour import Tour
 
 ACCOUNT = "huawei-main"
 SAMPLE_ROWS = 5_000
@@ -291,6 +292,8 @@ class Demonstration:
         self.policy: dict[str, Any] = {
             "version": 1, "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}}, "caps": UNCAPPED,
         }  # fmt: skip
+        self.tour = Tour(aws, simulator, say=say) if simulator and not options.feed else None
+        self.policy.update(self.tour.policy if self.tour else {})
         self.table = Table(aws.dynamodb, aws.stack.table)
         self.started = time.monotonic()
 
@@ -309,9 +312,11 @@ class Demonstration:
             sources={
                 "demo": {"auth": "standard-webhooks", "secrets": [self.webhook_secret], "format": "native"},
                 "queue-demo": {"auth": "none", "format": "native"},
+                **(self.tour.sources if self.tour else {}),
             },
             operators={
-                "demo-operator": {"token_sha256": hashlib.sha256(self.token.encode()).hexdigest(), "role": "operator"}
+                "demo-operator": {"token_sha256": hashlib.sha256(self.token.encode()).hexdigest(), "role": "operator"},
+                **(self.tour.operators if self.tour else {}),
             },
             vendors={ACCOUNT: vendor, EXPORT_ACCOUNT: self.exports},
             policy=self.policy,
@@ -336,11 +341,12 @@ class Demonstration:
                 return False
             self._sum_up(senders.sent, checked)
             archived = show_archived_day(self.aws, token=self.token, interrupted=interrupted, say=say)
+            toured = self.tour.run(interrupted) if self.tour else True
             self._tell_how_to_ask(checked, senders.sent)
             if not self.options.once:
                 say("Ctrl-C ends it all")
                 interrupted.wait()
-            return checked.complete and archived and not senders.sent.problems
+            return checked.complete and archived and toured and not senders.sent.problems
         finally:
             for each in workers:
                 each.stop()
