@@ -129,6 +129,14 @@ def test_a_partition_is_read_in_order_by_prefix_and_in_parts(rows: Rows) -> None
     assert [row["sk"] for row in rows.query("p", after="x#01", limit=1, newest_first=True)] == ["x#00"]
 
 
+def test_a_partition_is_read_after_a_place_where_no_row_is(rows: Rows) -> None:
+    rows.write([Put({"pk": "p", "sk": sk}) for sk in ("a", "c", "e")])
+    assert [row["sk"] for row in rows.query("p", after="b", limit=1)] == ["c"]
+    assert [row["sk"] for row in rows.query("p", after="0")] == ["a", "c", "e"]
+    assert rows.query("p", after="f") == []
+    assert [row["sk"] for row in rows.query("p", after="d", newest_first=True)] == ["c", "a"]
+
+
 def test_a_partition_larger_than_a_page_is_read_whole(rows: Rows) -> None:
     rows.write([Put({"pk": "p", "sk": f"{n}", "body": bytes([n]) * 300_000}) for n in range(6)])
     assert [len(bytes(row["body"])) for row in rows.query("p") if isinstance(row["body"], bytes)] == [300_000] * 6
