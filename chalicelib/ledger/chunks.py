@@ -95,7 +95,8 @@ class Work:
 
 def chunk_id(now: datetime, what: str, keys: Iterable[str]) -> str:
     """Name a chunk by its time, what it is to do and its URLs: ids sort by time, and only the same work at the same
-    moment has the same id."""
+    moment has the same id.
+    """
     return f"{stamp(now)}-{hashlib.sha256(','.join((what, *keys)).encode()).hexdigest()[:12]}"
 
 
