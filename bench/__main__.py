@@ -62,7 +62,7 @@ def header(feed: str, *, long: bool, seconds: float, load: float) -> str:
     return "\n".join(
         [
             f"- **{datetime.now(UTC):%Y-%m-%d %H:%M} UTC**, `make bench{given}`, {seconds:.0f} s",
-            f"- {_processor()}, {os.cpu_count()} cores, load {load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end",
+            f"- {_processor()}, {os.cpu_count()} cores, load {load:.1f} before, {os.getloadavg()[0]:.1f} after",
             f"- Python {platform.python_version()}, {versions}; {platform.system()} {platform.machine()}",
         ]
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.figures import Figure, quantile
-from bench.virtual import VirtualPipeline
+from bench.virtual import VirtualPipeline, steady
 
 OFFERED = ((1, 600), (100, 60), (1_000, 30))
 """Reports a second, and for how many seconds."""
@@ -13,7 +13,7 @@ def measure() -> list[Figure]:
     """Let reports of one new URL each arrive at random, and look when each is in a vendor task."""
     figures = []
     for rate, seconds in OFFERED:
-        found = VirtualPipeline(rate=rate, seconds=seconds).run().latencies
+        found = VirtualPipeline(steady(rate, seconds)).run().latencies
         figures.append(
             Figure(
                 f"report to vendor task, {rate:,} reports/s",

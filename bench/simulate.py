@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench.cost import Bill, Load, bill
-from bench.virtual import SUBMIT_SECONDS, Waits
+from bench.virtual import SUBMIT_SECONDS, Waits, arrivals, poisson
 
 DAY = 86_400
 CALL = 1_000
@@ -98,16 +98,7 @@ def day(urls: int, *, urls_per_report: int, bursts: int, factor: float, seed: in
         for second in range(begin, begin + 600):
             weights[second] *= factor
     scale = urls / urls_per_report / sum(weights)
-    return [_poisson(dice, weight * scale) for weight in weights]
-
-
-def _poisson(dice: random.Random, mean: float) -> int:
-    if mean > 50:
-        return max(0, round(dice.gauss(mean, math.sqrt(mean))))
-    count, product, limit = 0, dice.random(), math.exp(-mean)
-    while product > limit:
-        count, product = count + 1, product * dice.random()
-    return count
+    return [poisson(dice, weight * scale) for weight in weights]
 
 
 # --- AWS ----------------------------------------------------------------------------------------------------------
@@ -116,15 +107,10 @@ def _poisson(dice: random.Random, mean: float) -> int:
 def batches(reports: Iterable[int], setting: Setting, result: Simulated) -> Iterator[tuple[float, int, float, float]]:
     """Batches of messages as the event source makes them: when, how many, first and last arrival."""
     waits = setting.waits
-    dice = random.Random(setting.seed + 1)
     end, count, first, last = 0.0, 0, 0.0, 0.0
-    for second, arriving in enumerate(reports):
-        if arriving <= 50:
-            at = sorted(second + dice.random() for _ in range(arriving))
-        else:
-            at = [second + (index + 0.5) / arriving for index in range(arriving)]
+    for at in arrivals(reports, setting.seed):
         index = 0
-        while index < arriving:
+        while index < len(at):
             if count and at[index] > end:
                 yield end + waits.receive, count, first, last
                 count = 0
@@ -136,7 +122,7 @@ def batches(reports: Iterable[int], setting: Setting, result: Simulated) -> Iter
             if count == waits.batch_messages:
                 yield last + waits.receive, count, first, last
                 count = 0
-        result.urls += arriving * setting.urls_per_report
+        result.urls += len(at) * setting.urls_per_report
     if count:
         yield end + waits.receive, count, first, last
 
@@ -241,6 +227,7 @@ def simulate(reports: Sequence[int], setting: Setting) -> Simulated:
             result.waiting.append(level)
             minute += 60
         level += change
+    result.waiting.append(level)
     return result
 
 

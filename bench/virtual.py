@@ -10,11 +10,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import math
 import random
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
@@ -29,6 +31,7 @@ from tests.fake_vendor import FakeVendor
 from tests.memory import MemoryRows
 
 START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+EVENLY = 1_000
 SUBMIT_SECONDS = 140.0
 """What a drain has of its function's time."""
 
@@ -62,11 +65,9 @@ class Measured:
 
 
 class VirtualPipeline:
-    """Reports arrive at ``rate`` a second for ``seconds``, with ``urls`` new URLs each; everything is drained."""
+    """So many reports arrive in each second (``reports``), with ``urls`` new URLs each; everything is drained."""
 
-    def __init__(
-        self, *, rate: float, seconds: float, urls: int = 1, seed: int = 1, waits: Waits | None = None
-    ) -> None:
+    def __init__(self, reports: Sequence[int], *, urls: int = 1, seed: int = 1, waits: Waits | None = None) -> None:
         self.waits = waits or Waits()
         self.rows, self.measured = MemoryRows(), Measured()
         self.policy = parse_policy({
@@ -83,13 +84,9 @@ class VirtualPipeline:
         self._kicks: set[int] = set()
         self._arrived: dict[str, float] = {}
         self._seen_creates = 0
-        dice, at = random.Random(seed), 0.0
-        for number in itertools.count():
-            at += dice.expovariate(rate)
-            if at > seconds:
-                break
-            self._at(at, lambda at=at, number=number: self._arrive(at, number, urls))  # type: ignore[misc]
-        self._until = seconds
+        for number, at in enumerate(itertools.chain.from_iterable(arrivals(reports, seed))):
+            self._at(at, partial(self._arrive, at, number, urls))
+        self._until = len(reports)
         self._every_minute()
 
     def run(self) -> Measured:
@@ -194,6 +191,32 @@ class VirtualPipeline:
             )  # fmt: skip
         if self._now < self._until + 120:
             self._at(self._now + 60, self._every_minute)
+
+
+def arrivals(reports: Iterable[int], seed: int) -> Iterator[list[float]]:
+    """When the reports of each second arrive: at random, or evenly where they are many."""
+    dice = random.Random(seed)
+    for second, count in enumerate(reports):
+        if count > EVENLY:
+            yield [second + (index + 0.5) / count for index in range(count)]
+        else:
+            yield sorted(second + dice.random() for _ in range(count))
+
+
+def steady(rate: float, seconds: int, *, seed: int = 1) -> list[int]:
+    """Reports of each second, at random around a rate."""
+    dice = random.Random(seed)
+    return [poisson(dice, rate) for _ in range(seconds)]
+
+
+def poisson(dice: random.Random, mean: float) -> int:
+    """How often what is expected ``mean`` times happens."""
+    if mean > 50:
+        return max(0, round(dice.gauss(mean, math.sqrt(mean))))
+    count, product, limit = 0, dice.random(), math.exp(-mean)
+    while product > limit:
+        count, product = count + 1, product * dice.random()
+    return count
 
 
 class _Noting(FakeVendor):

@@ -1,0 +1,59 @@
+"""What a function does not use is not imported at its cold start: each in a fresh process, over fakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SHOW = "print(json.dumps(sorted(sys.modules)))"
+
+
+def modules(code: str) -> set[str]:
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline() -> None:
+    found = modules("import app, json, sys\n" + SHOW)
+    assert not found & {"boto3", "requests", "urllib3", "asyncio", "email.mime", "html.parser"}
+    assert not [name for name in found if name.startswith(("chalicelib.vendors", "chalicelib.pipeline."))]
+
+
+STAGES = {
+    "intake": {"intake", "deciding", "deliveries", "claiming", "receive"},
+    "submit": {"submit", "calls", "adopt", "backlog", "outcomes", "order", "claiming"},
+    "track": {"track", "adopt", "outcomes", "claiming"},
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("chalicelib.pipeline.intake", "intake"),
+        ("chalicelib.pipeline.submit", "submit"),
+        ("chalicelib.pipeline.track", "track"),
+    ],
+)
+def test_a_stage_imports_itself_and_what_it_is_made_of(module: str, allowed: str) -> None:
+    found = modules(f"import app, json, sys, {module}\n" + SHOW)
+    stages = {name.removeprefix("chalicelib.pipeline.") for name in found if name.startswith("chalicelib.pipeline.")}
+    assert stages <= STAGES[allowed]
+    assert not [name for name in found if name.startswith(("chalicelib.vendors.", "boto3", "requests", "urllib3"))]
+
+
+def test_a_client_of_aws_imports_no_requests() -> None:
+    code = "import os, sys, json; os.environ['AWS_DEFAULT_REGION'] = 'us-east-1'\n"
+    found = modules(code + "from chalicelib.aws.client import client; client('dynamodb')\n" + SHOW)
+    assert "boto3" in found
+    assert "requests" not in found
+
+
+def test_only_the_vendors_client_imports_requests() -> None:
+    found = modules("import app, json, sys, chalicelib.vendors.huawei\n" + SHOW)
+    assert "requests" in found
+    assert "chalicelib.vendors.alibaba" not in found
