@@ -176,9 +176,17 @@ def schemas() -> Part:
                         {
                             "account": TEXT, "state": ref("State"), "reason": TEXT, "rule": TEXT, **origin,
                             "chunk_id": TEXT, "until": TIME, "tasks": several(ref("Task")),
+                            "history": several(ref("PastDecision")),
                         }
                     )
                 ),
+            }
+        ),
+        "PastDecision": thing(
+            {
+                "at": TIME, "action": TEXT, "rule": TEXT, "actor": {"type": ["string", "null"]},
+                "reason": {"type": ["string", "null"]}, **origin, "report_id": {"type": ["string", "null"]},
+                "chunk_id": TEXT, "tasks": several(TEXT),
             }
         ),
         "Unban": unban,
