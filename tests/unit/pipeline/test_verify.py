@@ -128,6 +128,15 @@ def test_a_task_is_verified_once() -> None:
     assert len(edge.asked) == 4
 
 
+def test_what_another_run_recorded_meanwhile_is_not_counted_again() -> None:
+    world, edge = banned()
+    other = Edge(world)
+    edge.says = lambda _: verify(world, other) and 403 or 200
+    assert verify(world, edge) == 0
+    (told,) = world.events("bans_verified")
+    assert (told["blocked"], len(other.asked)) == (4, 4)
+
+
 def test_every_task_is_verified_in_its_turn_over_the_end_of_a_day() -> None:
     world, edge = banned()
     assert verify(world, edge) == 1
