@@ -131,7 +131,7 @@ def test_a_task_is_verified_once() -> None:
 def test_what_another_run_recorded_meanwhile_is_not_counted_again() -> None:
     world, edge = banned()
     other = Edge(world)
-    edge.says = lambda _: verify(world, other) and 403 or 200
+    edge.says = lambda _: (verify(world, other) and 403) or 200
     assert verify(world, edge) == 0
     (told,) = world.events("bans_verified")
     assert (told["blocked"], len(other.asked)) == (4, 4)
