@@ -97,7 +97,8 @@ class LocalAws:
     """MiniStack with the app's stack in it, as a context manager.
 
     ``functions_endpoint`` sends the functions' own AWS calls elsewhere, for instance through a proxy that breaks
-    some of them. ``enforce_iam`` makes MiniStack check every role. ``say`` receives a line at each step.
+    some of them. ``enforce_iam`` makes MiniStack check every role. ``amend`` may change the packaged template before it
+    is deployed. ``say`` receives a line at each step.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class LocalAws:
         project: Path = ROOT,
         functions_endpoint: str = "",
         enforce_iam: bool = False,
+        amend: Callable[[dict[str, Any]], None] = lambda _: None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.stage = stage
@@ -118,6 +120,7 @@ class LocalAws:
         self._project = project
         self._functions_endpoint = functions_endpoint
         self._enforce_iam = enforce_iam
+        self._amend = amend
         self._say = say
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._directory = Path()
@@ -276,6 +279,7 @@ class LocalAws:
                 properties[attribute] = f"s3://{PACKAGES_BUCKET}/{keys[name]}"
         if self._enforce_iam:
             _suit_enforcement(template)
+        self._amend(template)
         return template
 
     def _created(self, name: str) -> dict[str, str]:

@@ -101,7 +101,7 @@ def _end(work: ExportWork) -> Archiving:
     work.came_to.late = sum(now - time_point(each.day + timedelta(days=1)) > LATE for each in left)
     oldest = min((each.day for each in left), default=None)
     work.tell(
-        "exports_checked", account=work.account, created=work.came_to.created, archived=work.came_to.archived,
+        "exports_checked", account=work.account, asked=work.came_to.created, archived=work.came_to.archived,
         failed=work.came_to.failed, overdue=work.came_to.overdue, open=work.came_to.open, late=work.came_to.late,
         why=work.came_to.why, oldest=oldest.isoformat() if oldest else None,
     )  # fmt: skip

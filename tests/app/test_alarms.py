@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -67,6 +68,12 @@ def test_every_event_with_metrics_is_told_with_the_fields_that_hold_their_values
         assert event in SAID_BY, f"nothing tells {event}"
         fields = {source for _, source, _ in metrics if source != "1"}
         assert fields <= SAID_BY[event] or "**" in SAID_BY[event], f"{event} lacks {fields - SAID_BY[event]}"
+
+
+def test_no_event_is_told_with_a_field_that_logging_keeps_for_itself() -> None:
+    """It would raise in the middle of the work."""
+    kept = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+    assert {event: fields & kept for event, fields in SAID_BY.items() if fields & kept} == {}
 
 
 @pytest.mark.parametrize("name", OURS)

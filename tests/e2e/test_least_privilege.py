@@ -1,0 +1,418 @@
+"""Each function's policy against what the function did: no action more, no resource more, and none that is missing.
+
+A stack of its own, with the emulator's IAM enforcement on and a recorder between the functions and AWS, goes once
+through everything that the functions do. The emulator does not check PartiQL actions and AWS does; the comparison does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.dynamodb import Table
+from chalicelib.domain.exports import finished_days
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import callbacks, chunks, exports, journal
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.pipeline import unban
+from chalicelib.pipeline.intake import intake_reports
+from chalicelib.ports import Put, Update
+from chalicelib.reports.sources import parse as parse_sources
+from dev.local_aws import FunctionBusy, LocalAws
+from dev.package import ROOT, package
+from dev.recorder import Recorder, Use
+from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.huawei import HuaweiSimulator
+from tests.e2e.conftest import ACCOUNT, MANAGED, TOKEN, WEBHOOK_SECRET, Stack
+
+SITE = "https://www.example.com/least"
+SOURCES = {
+    "demo": {
+        "auth": "standard-webhooks", "secrets": [WEBHOOK_SECRET], "format": "native", "reports_per_minute": 1_000,
+        "callback_url": "https://hooks.example.invalid/outcomes", "callback_secret": WEBHOOK_SECRET,
+    },
+    "queue-demo": {"auth": "none", "format": "native"},
+    "exports": {"auth": "none", "format": "native"},
+}  # fmt: skip
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "accounts": {ACCOUNT: {"managed_domains": MANAGED}},
+    "categories": {"default": {"ban_days": 7}, "phishing": {"ban_for_days": 90}, "spam": {"min_reporters": 2}},
+    "verification": {"sample": 1, "after_minutes": 1},
+    # Longer than a parameter: the document stands in the archive bucket, which every reader of it must be let into.
+    "protected": [{"host": f"p{n}.example.com", "comment": "a host that is never banned"} for n in range(120)],
+}
+
+EXCUSED: dict[tuple[str, str], str] = {
+    ("intake_reports", "dynamodb:PartiQLDelete"): "a chunk whose URLs were all claimed meanwhile by another batch",
+    ("renew_bans", "dynamodb:PartiQLDelete"): "a renewal whose URLs were all unbanned meanwhile",
+    ("detect_drift", "dynamodb:PartiQLDelete"): "a chunk of lost bans whose URLs were all claimed meanwhile",
+    ("track_tasks", "dynamodb:PartiQLUpdate"): "a task that failed for the last time: its URLs end as failed",
+    ("archive_exports", "s3:GetObject"): "a crash after some of a day's files: they are read back, not made again",
+    ("archive_ledger", "s3:GetObject"): "a crash after some of a day's files: they are read back, not made again",
+    ("archive_exports", "s3:ListBucket"): "never called: without it S3 answers 403, not 404, for what is not there",
+}
+"""(function, action) that the run need not reach → when it is needed. Each is reached in the fault and unit tests."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """One action on one resource, as a policy allows it."""
+
+    function: str
+    statement: str
+    action: str
+    resource: str
+    keys: tuple[str, ...]
+
+    def allows(self, use: Use) -> bool:
+        return (
+            self.action == use.action
+            and fnmatchcase(use.resource, self.resource)
+            and (not self.keys or any(fnmatchcase(use.key, pattern) for pattern in self.keys))
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was done, and what may be."""
+
+    stack: Stack
+    uses: Mapping[str, set[Use]]
+    unknown: list[str]
+    allowed: list[Allowed]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    aws = LocalAws(enforce_iam=True)
+    recorder = Recorder(aws.url)
+    aws = LocalAws(enforce_iam=True, port=aws.port, amend=recorder.amend)
+    with (
+        HuaweiSimulator(task_seconds=0.5) as vendor,
+        AlibabaSimulator(complete_after=0, rows=5) as exporter,
+        recorder,
+        aws,
+    ):
+        stack = Stack(aws, vendor, Table(aws.dynamodb, aws.stack.table))
+        configure(stack, exporter)
+        go_through_everything(stack)
+        names = functions_of(aws)
+        done = {names[logical]: found for logical, found in recorder.uses.items()}
+        yield Run(stack, done, recorder.unknown, allowed(aws))
+
+
+# --- what may be done ------------------------------------------------------------------------------------------------
+
+
+def template_of(aws: LocalAws) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((package(aws.stage) / "sam.json").read_text())
+    return document
+
+
+def functions_of(aws: LocalAws) -> dict[str, str]:
+    """Logical id → name in ``app.py``."""
+    return {
+        name: each["Properties"]["FunctionName"]["Fn::Sub"].removeprefix("edgeban-${Stage}-")
+        for name, each in template_of(aws)["Resources"].items()
+        if each["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def allowed(aws: LocalAws) -> list[Allowed]:
+    resources = template_of(aws)["Resources"]
+    found = []
+    for logical, function in functions_of(aws).items():
+        role = resources[resources[logical]["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
+        for policy in role["Policies"]:
+            for rule in policy["PolicyDocument"]["Statement"]:
+                named = rule["Resource"] if isinstance(rule["Resource"], list) else [rule["Resource"]]
+                condition = rule.get("Condition", {}).get("ForAllValues:StringLike", {})
+                keys = tuple(condition.get("dynamodb:LeadingKeys", ()))
+                found += [
+                    Allowed(function, rule["Sid"], action, resolved(each, aws), keys)
+                    for action in rule["Action"]
+                    for each in named
+                ]
+    return found
+
+
+def resolved(resource: Mapping[str, Any], aws: LocalAws) -> str:
+    """Name a policy's resource as the recorder does: the last part of its ARN."""
+    stack = aws.stack
+    named = {
+        "Ledger": stack.table,
+        "Archive": stack.bucket,
+        "Intake": stack.intake_bucket,
+        "ReportsQueue": stack.reports_queue_url.rpartition("/")[2],
+        "SubmitQueue": stack.submit_queue_url.rpartition("/")[2],
+    }
+    if "Fn::GetAtt" in resource:
+        return named.get(resource["Fn::GetAtt"][0], resource["Fn::GetAtt"][0])
+    text: str = resource["Fn::Sub"].replace("${Stage}", aws.stage)
+    text = re.sub(r"\$\{(\w+)\.Arn\}", lambda found: named[found[1]], text)
+    return text.rpartition(":secret:")[2].rpartition(":parameter")[2].removesuffix("-??????")
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def configure(stack: Stack, exporter: AlibabaSimulator) -> None:
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    stack.aws.configure(
+        sources=SOURCES,
+        operators={"tester": {"token_sha256": digest, "role": "approver"}},
+        vendors={
+            ACCOUNT: {"vendor": "huawei", "endpoint": stack.vendor.url, **stack.vendor.credentials},
+            "exports": {
+                "vendor": "alibaba", "endpoint": exporter.url, "access_key": "testid", "secret_key": "testsecret",
+                "report_to_queue": "yes",
+            },
+        },
+        policy=POLICY,
+    )  # fmt: skip
+
+
+def go_through_everything(stack: Stack) -> None:
+    seed_the_past(stack)
+    reports_of_every_kind(stack)
+    urls_that_end_badly(stack)
+    stack.until(lambda: states(stack, "webhook", "queue", "bucket", "spam", "lost") == {"banned"}, seconds=90)
+    decisions_of_operators(stack)
+    drift(stack)
+    age_a_task(stack)
+    invoke(stack, "sweep", "renew_bans", "verify_bans", "archive_ledger")
+    outcomes(stack)
+    day_of_exports(stack)
+    stack.until(lambda: not stack.get("tasks").json()["tasks"], what="every task has ended")
+
+
+def seed_the_past(stack: Stack) -> None:
+    """What only time brings: bans about to lapse, a day to archive, a chunk and an unban that somebody left open."""
+    now = datetime.now(UTC)
+    for name, category, past in (
+        ("renewed", "phishing", now - timedelta(days=29, hours=20)),
+        ("lost", "other", now - timedelta(days=6, hours=20)),
+    ):
+        body = json.dumps({"urls": [f"{SITE}/{name}"], "category": category})
+        message = {
+            "messageId": name, "body": body,
+            "messageAttributes": {"source": {"stringValue": "queue-demo", "dataType": "String"}},
+        }  # fmt: skip
+        outcome = intake_reports(
+            [message], sources=parse_sources(SOURCES), policy=parse_policy(POLICY), rows=stack.table,
+            kick=lambda account, now: None, tell=lambda event, /, **fields: None, now=past,
+        )  # fmt: skip
+        assert not outcome.failed
+    stack.table.write([Put(journal.entry("report", "r-of-yesterday", now=now - timedelta(days=1)))])
+    for name in ("left-open", "left-open-by-another"):
+        now -= timedelta(hours=1)
+        url = f"{SITE}/left-open"
+        key = url_key(ACCOUNT, url)
+        chunk = Chunk(
+            id=chunks.chunk_id(now, name, [key]), account=ACCOUNT, action=Action.BAN, ban_days=7, rule="",
+            urls=(url,), keys=(key,), origins=(Origin("r-1", "demo", "", "", ""),), created_at=now,
+            received_at=now, until=now + timedelta(days=7),
+        )  # fmt: skip
+        chunks.open_chunk(stack.table, chunk, then=ChunkState.WAITING, now=now)
+    job = unban.Job(unban.new_id(now), "tester", "left open", 0, now, urls=(f"{SITE}/never",))
+    unban.record(stack.table, job)
+
+
+def reports_of_every_kind(stack: Stack) -> None:
+    webhook = [f"{SITE}/webhook", "https://www.example.com/", "https://shop.example.com/", "https://elsewhere.test/x"]
+    for _ in range(2):  # again: the same report
+        answer = stack.report(webhook, webhook_id="least-1", correlation_id="c-1")
+        assert answer.status_code == 202, stack.aws.logs("receive_report")[-10:]
+    stack.queue(json.dumps({"urls": [f"{SITE}/queue"]}))
+    for reporter in ("one", "two"):
+        stack.queue(json.dumps({"urls": [f"{SITE}/spam"], "category": "spam", "reporter": reporter}))
+        time.sleep(1.5)
+    key, body = "queue-demo/report.json", json.dumps({"urls": [f"{SITE}/bucket"]}).encode()
+    stack.aws.s3.put_object(Bucket=stack.aws.stack.intake_bucket, Key=key, Body=body)
+    plain = {"s3": {"bucket": {"name": stack.aws.stack.intake_bucket}, "object": {"key": key, "size": len(body)}}}
+    event = {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", **plain}]}
+    stack.queue(json.dumps(event))  # of a bucket without versions
+
+
+def urls_that_end_badly(stack: Stack) -> None:
+    stack.vendor.poison("refused-by-vendor", mode="refuse")
+    refused = [f"{SITE}/refused-by-vendor", f"{SITE}/beside"]
+    assert stack.report(refused).status_code == 202
+    stack.until(lambda: states(stack, "beside") == {"banned"}, seconds=90)
+    stack.vendor.poison("fails", mode="fail_task")
+    assert stack.report([f"{SITE}/fails"]).status_code == 202
+    stack.until(lambda: failed_once(stack), seconds=90, what="a task has failed")
+    stack.vendor.poison(mode="none")
+
+
+def failed_once(stack: Stack) -> bool:
+    return any('"task_finished"' in line and '"failed"' in line for line in stack.aws.logs("track_tasks"))
+
+
+def decisions_of_operators(stack: Stack) -> None:
+    holds = stack.get("holds").json()["holds"]
+    assert len(holds) >= 1, "bare hosts wait for a person"
+    first, *rest = [each["hold_id"] for each in holds]
+    stack.get(f"holds/{first}")
+    stack.ask(f"holds/{first}/approve", reason="least")
+    for each in rest:
+        stack.ask(f"holds/{each}/refuse", reason="least")
+    stack.ask("pause", reason="least")
+    assert stack.report([f"{SITE}/withdrawn"]).status_code == 202
+    stack.until(lambda: states(stack, "withdrawn") != {""}, what="a URL waits for the pause to end")
+    stack.ask("unbans", urls=[f"{SITE}/withdrawn", f"{SITE}/queue"], reason="least")
+    stack.ask("resume", reason="least")
+    for path in (
+        "tasks",
+        "holds",
+        "exports",
+        "audit?actor=tester",
+        "health",
+        "openapi.json",
+        "reports?correlation_id=c-1",
+    ):
+        assert stack.get(path).status_code in {200, 400, 404}, path
+
+
+def invoke(stack: Stack, *functions: str) -> None:
+    for function in functions:
+        for _ in range(20):
+            try:
+                stack.aws.invoke(function)
+                break
+            except FunctionBusy:
+                time.sleep(0.5)
+
+
+def age_a_task(stack: Stack) -> None:
+    """Verification asks a minute after a task has ended."""
+    now = datetime.now(UTC)
+    ended = [row for row in journal.read(stack.table, now.date()) if row["kind"] == "task"]
+    earlier = [journal.entry("task", str(row["subject"]), now=now - timedelta(minutes=5)) for row in ended]
+    stack.table.write([Put(row) for row in earlier])
+
+
+def outcomes(stack: Stack) -> None:
+    """A source that cannot be reached is tried, and tried again; a row that leads nowhere goes."""
+    report_id = stack.report([f"{SITE}/webhook"]).json()["report_id"]
+    past = datetime.now(UTC) - timedelta(minutes=5)
+    stack.table.write([Put(callbacks.first("r-of-nobody", past)), Put(callbacks.first(report_id, past))])
+    invoke(stack, "deliver_outcomes")
+    for row in stack.table.query(callbacks.WAITING):
+        if str(row["sk"]).endswith(report_id):
+            due = callbacks.first(report_id, past)
+            own = (f"report#{report_id}", "callback")
+            stack.table.write([Put(due), Update(own, set={"place": due["sk"]})])
+    invoke(stack, "deliver_outcomes")
+
+
+def drift(stack: Stack) -> None:
+    stack.vendor.lose_ban(f"{SITE}/lost")
+    stack.vendor.invent_ban(f"{SITE}/invented")
+    invoke(stack, "detect_drift")
+    stack.ask("adoptions", account=ACCOUNT, urls=[f"{SITE}/invented"], reason="least")
+
+
+def day_of_exports(stack: Stack) -> None:
+    """One day of the window only: the others are on record as gone."""
+    now = datetime.now(UTC)
+    window = finished_days(now, 31)
+    exports.want(stack.table, "exports", window[:-1], now=now, lost="left out of this run")
+    last: date = window[-1]
+    for _ in range(5):
+        invoke(stack, "archive_exports")
+        found = {each.day: each for each in exports.read(stack.table, "exports")}
+        if found[last].ended:
+            break
+        stack.table.write([Update(("exports#exports", last.isoformat()), set={"not_before": 0})])
+    assert found[last].state is exports.DayState.ARCHIVED, found[last]
+    stack.ask("exports", **{"from": last.isoformat(), "to": last.isoformat(), "account": "exports"})
+
+
+def states(stack: Stack, *names: str) -> set[str]:
+    found = set()
+    for name in names:
+        accounts = stack.get("urls", url=f"{SITE}/{name}").json().get("accounts", [])
+        found.add(accounts[0]["state"] if accounts else "")
+    return found
+
+
+# --- the comparison --------------------------------------------------------------------------------------------------
+
+
+def test_every_call_is_one_that_iam_knows(run: Run) -> None:
+    assert run.unknown == []
+
+
+def test_every_function_was_seen_at_work(run: Run) -> None:
+    assert {function for function, found in run.uses.items() if not found} == set()
+    assert set(run.uses) == {each.removesuffix(".json") for each in names_of_policies()}
+
+
+def names_of_policies() -> list[str]:
+    return [path.name for path in (ROOT / ".chalice" / "policies").glob("*.json")]
+
+
+def test_every_function_did_only_what_its_policy_allows(run: Run) -> None:
+    """As AWS reads it, PartiQL and leading keys included."""
+    refused = {
+        (function, use)
+        for function, found in run.uses.items()
+        for use in found
+        if not any(each.function == function and each.allows(use) for each in run.allowed)
+    }
+    assert sorted(refused, key=str) == []
+
+
+def test_no_policy_allows_what_its_function_does_not_do(run: Run) -> None:
+    unused = {
+        (each.function, each.statement, each.action, each.resource)
+        for each in run.allowed
+        if not by_lambda(each)
+        and (each.function, each.action) not in EXCUSED
+        and not any(each.allows(use) for use in run.uses[each.function])
+    }
+    assert "\n".join(sorted(" ".join(each) for each in unused)) == ""
+
+
+def by_lambda(each: Allowed) -> bool:
+    """Whether it is Lambda that needs this: it writes the logs, and reads the queue that starts the function."""
+    return (each.statement, each.action) in {
+        ("Log", "logs:CreateLogStream"),
+        ("Log", "logs:PutLogEvents"),
+        ("Consume", "sqs:ReceiveMessage"),
+        ("Consume", "sqs:DeleteMessage"),
+        ("Consume", "sqs:GetQueueAttributes"),
+    }
+
+
+def test_every_excuse_is_of_something_that_is_allowed(run: Run) -> None:
+    assert EXCUSED.keys() <= {(each.function, each.action) for each in run.allowed}
+
+
+def test_the_emulator_refused_nothing(run: Run) -> None:
+    for function in run.stack.aws.stack.functions:
+        refused = [line for line in run.stack.aws.logs(function) if "AccessDenied" in line or "not authorized" in line]
+        assert refused == [], function
+
+
+def test_the_emulator_did_ask(run: Run) -> None:
+    """Otherwise the test before says nothing."""
+    arguments = {**run.stack.aws.client_arguments(), "aws_access_key_id": "AKIAOFNOBODY00000000"}
+    stranger = boto3.client("dynamodb", **arguments)
+    with pytest.raises(ClientError):
+        stranger.get_item(TableName=run.stack.aws.stack.table, Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
