@@ -5,6 +5,7 @@ The behaviour around each is tested where it lives; these say in one place what 
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 
 import pytest
@@ -98,17 +99,21 @@ def test_i2_a_submitter_that_was_taken_for_dead_sends_nothing_more() -> None:
 
 
 def test_i3_no_call_is_too_large_and_no_second_has_too_many_though_a_backlog_uses_95_percent() -> None:
-    """Mechanism: packing by the vendor's limit, and a pace of 96 % of its rate."""
+    """Mechanism: packing by the vendor's limit, and a pace of 96 % of its rate that looks at the last ten calls."""
     world = World()
-    for part in range(10):
+    for part in range(40):
         world.queue({"urls": pages(2_500, host=f"h{part}.example.com")})
         world.intake()
         world.clock.advance(seconds=1)
+    dice = random.Random(1)
     times: list[datetime] = []
 
     class Watched(FakeVendor):
+        """Notes when each call comes in: they are on the way for unequal times, and keep the caller busy for some."""
+
         def create_task(self, *args: object) -> str:
-            times.append(world.clock())
+            times.append(world.clock() + timedelta(milliseconds=dice.randrange(40)))
+            world.clock.advance(milliseconds=dice.randrange(125))
             return super().create_task(*args)  # type: ignore[arg-type]
 
     world.vendor = Watched(clock=world.clock)
@@ -162,7 +167,7 @@ ROOT = "https://www.example.com/"
 
 @pytest.mark.parametrize("door", ["webhook", "queue"])
 def test_i5_neither_a_foreign_nor_a_protected_url_nor_the_root_of_a_host_is_ever_sent(door: str) -> None:
-    """Mechanism: scope and policy, decided again at intake, where nothing is claimed without them."""
+    """Mechanism: scope when a batch is sorted and again in the verdict; the protected list and the rule for roots."""
     world = World(policy=parse_policy({**POLICY, "protected_hosts": ["login.example.com"]}))
     body = {"urls": [*NOT_OURS, PROTECTED, ROOT, *URLS]}
     if door == "webhook":

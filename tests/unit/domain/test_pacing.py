@@ -64,6 +64,17 @@ def test_no_second_sees_more_calls_than_the_rate_however_long_each_takes_and_tra
     assert most_in_a_second(arrivals) <= 10
 
 
+def test_a_call_that_woke_late_and_travels_long_is_not_crowded_by_the_ten_behind_it() -> None:
+    pace, clock = paced(10)
+    pace.wait()
+    clock.overslept = 0.026
+    arrivals = [pace.wait() + timedelta(milliseconds=39)]
+    clock.overslept = 0
+    arrivals += [pace.wait() for _ in range(10)]
+
+    assert most_in_a_second(arrivals) <= 10
+
+
 @pytest.mark.parametrize("overslept", [0.001, 0.005, 0.012])
 def test_waking_late_costs_a_backlog_none_of_its_rate(overslept: float) -> None:
     clock = Clock(overslept=overslept)
