@@ -24,8 +24,9 @@ from chalicelib.ledger import exports
 from chalicelib.ledger.exports import DayState
 from chalicelib.pipeline.export_day import archive_day
 from chalicelib.reports import ParserOptions, native
+from chalicelib.reports.sources import parse as parse_sources
 from tests.exports import ACCOUNT, VENDOR, ExportWorld, file_of
-from tests.world import START
+from tests.world import START, World
 
 DAY = date(2026, 1, 14)
 
@@ -144,6 +145,13 @@ def test_the_rate_holds_from_one_run_to_the_next() -> None:
         world.run(minutes=0.01)
     assert len(world.vendor.gaps("create")) >= 8
     assert min(world.vendor.gaps("create")) >= 1
+
+
+def test_the_pause_after_a_call_is_counted_from_its_answer() -> None:
+    world = ExportWorld()
+    world.vendor.seconds = 2
+    world.run()
+    assert min(world.vendor.gaps("create")) >= 3
 
 
 def test_the_oldest_day_that_the_vendor_refuses_is_out_of_the_window_for_good() -> None:
@@ -403,6 +411,18 @@ def test_runs_at_the_same_time_share_the_days_and_the_rate() -> None:
     assert min(world.vendor.gaps("create")) >= 1
 
 
+def test_of_two_that_take_a_day_one_works_on_it() -> None:
+    world = one_day()
+    world.run()
+    seen = world.days()[DAY]
+    lease, now = timedelta(minutes=2), world.clock()
+    first = exports.take(world.rows, seen, DayState.DOWNLOADING, lease=lease, now=now)
+    assert first
+    assert exports.take(world.rows, seen, DayState.DOWNLOADING, lease=lease, now=now) is None
+    assert exports.move(world.rows, seen, DayState.WANTED) is None, "nor does who saw it before write over it"
+    assert exports.move(world.rows, first, DayState.POLLING)
+
+
 def test_two_that_archive_the_same_day_at_once_leave_one_archive() -> None:
     world = one_day()
     world.run()
@@ -485,6 +505,20 @@ def test_archived_urls_are_reported_with_their_reasons_as_categories() -> None:
         "https://www.example.com/2026-01-14/0", category="phishing", reporter="alibaba:ali-main", note="PR102 phishing"
     )
     assert [each.category for each in parsed.urls] == ["phishing", "gambling", "other", "phishing", "gambling"]
+
+
+def test_what_one_vendor_blocked_is_banned_at_the_other_on_managed_domains_alone() -> None:
+    world = one_day()
+    rows = [f"2026-01-14 01:00:00,{host},https://{host}/bad,1,PR102\r\n" for host in ("www.example.com", "else.test")]
+    world.vendor.download = lambda url: iter(["".join(rows).encode()])  # type: ignore[method-assign]
+    world.runs(2)
+    banning = World(sources=parse_sources({"alibaba-export": {"auth": "none", "format": "native"}}))
+    for _ in range(2):  # sent again after a crash
+        banning.send(world.sent)
+    banning.minutes(5)
+    assert banning.state("https://www.example.com/bad") == "banned"
+    assert banning.state("https://else.test/bad") == "unknown"
+    assert banning.live_bans("https://www.example.com/bad") == 1
 
 
 def test_urls_are_reported_before_the_day_counts_as_archived() -> None:

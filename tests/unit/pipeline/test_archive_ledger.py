@@ -276,6 +276,20 @@ def test_a_run_killed_at_any_call_leaves_nothing_that_the_next_does_not_finish(a
         assert {k: v["count"] for k, v in again.summary()["events"].items()} == manifest["events_by_kind"]
 
 
+def test_a_day_whose_events_are_stored_is_not_read_again() -> None:
+    world = a_day()
+    world.midnight()
+    world.archive()
+    before = dict(world.objects.objects)
+    again = LedgerWorld()  # with an empty ledger
+    again.objects.put_new(f"ledger-manifest/dt={DAY - timedelta(days=1)}/manifest.json", b"{}", content_type="")
+    again.objects.put_new(KEYS.events, before[KEYS.events], content_type="")
+    again.midnight()
+    again.archive()
+    assert again.objects.objects[KEYS.summary] == before[KEYS.summary]
+    assert again.rows.units["halves read"] == 0  # type: ignore[attr-defined]
+
+
 @contextmanager
 def changed_since(world: LedgerWorld) -> Iterator[None]:
     """The ledger says something else by the time of the next run."""
@@ -379,12 +393,12 @@ def test_categories_without_end_do_not_fill_the_memory() -> None:
     assert counted["(others)"] == 2 * MOST_VALUES
 
 
-def test_policies_are_told_apart_by_rule() -> None:
+def test_each_door_tells_its_own_refusals_once_and_by_rule() -> None:
     world = LedgerWorld()
-    world.post({"urls": pages(1)})
+    world.post({"urls": [*pages(1), FOREIGN]})
     world.policy = parse_policy({**POLICY, "protected_hosts": ["www.example.com"]})
     world.intake()
     world.midnight()
     world.archive()
-    assert world.summary()["events"]["refusal"]["by_rule"] == {"protected": 1}
-    assert world.summary()["events"]["refusal"]["by_state"] == {"suppressed": 1}
+    assert world.summary()["events"]["refusal"]["by_rule"] == {"not_managed": 1, "protected": 1}
+    assert world.summary()["events"]["refusal"]["by_state"] == {"rejected": 1, "suppressed": 1}
