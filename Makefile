@@ -18,6 +18,14 @@ HUAWEI_SECRET_KEY ?=
 ALIBABA_ENDPOINT ?=
 ALIBABA_ACCESS_KEY ?=
 ALIBABA_SECRET_KEY ?=
+SEED ?=
+SEEDS ?=
+BOUNDED ?=
+WITHOUT ?=
+INPUTS ?=
+QUEUE ?=
+DRY ?=
+export SEED SEEDS BOUNDED WITHOUT INPUTS QUEUE DRY STAGE
 export FEED LIMIT ONCE LONG HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
 export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
@@ -31,8 +39,10 @@ help: ## Show this list
 	@echo
 	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
 	@echo "  or the same with ALIBABA_ (for the exports that are archived)"
-	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault."
+	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault-test."
 	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"
+	@echo "  make fault takes SEEDS=n or SEED=n, and BOUNDED=1 for the form that make test runs; make fuzz takes INPUTS=n"
+	@echo "  make redrive takes STAGE, QUEUE=reports|submit, LIMIT=n, DRY=1; AWS_ENDPOINT_URL where it is a local AWS"
 
 # --- use ---------------------------------------------------------------------------------------------------
 
@@ -52,14 +62,26 @@ local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up with the app in it, 
 package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print where
 	@$(BIN)/python -m dev.package $(STAGE)
 
+.PHONY: redrive
+redrive: .venv/.ready ## Move dead letters of STAGE back to the queue they came from; DRY=1 shows them
+	@$(BIN)/python -m dev.redrive
+
 .PHONY: bench
 bench: .venv/.ready .venv-aws/.ready ## Measure it all beside a naive implementation; write docs/figures.md
 	@$(BIN)/python -m bench
 
+.PHONY: preflight
+preflight: .venv/.ready ## Name all that a deployment of STAGE lacks
+	@$(BIN)/python -m dev.preflight $(STAGE)
+
+.PHONY: deploy
+deploy: .venv/.ready ## Deploy STAGE to AWS, after the preflight; ALARM_MAIL, ARCHIVE_LOCK_DAYS, DEPLOY_BUCKET
+	@$(BIN)/python -m dev.deploy $(STAGE)
+
 # --- checks --------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint types unit contract app e2e fault ## Run everything that CI runs
+test: lint types unit contract app e2e fault-test ## Run everything that CI runs
 	@echo "make test: all passed"
 
 .PHONY: lint
@@ -94,9 +116,17 @@ app: .venv/.ready .venv-aws/.ready ## Tests of the app's routes, functions and p
 e2e: .venv/.ready .venv-aws/.ready ## Tests of the deployed stack on the local AWS
 	$(call pytest,e2e)
 
-.PHONY: fault
-fault: .venv/.ready .venv-aws/.ready ## Tests in which things break
+.PHONY: fault-test
+fault-test: .venv/.ready .venv-aws/.ready .venv-fault/.ready ## Tests in which things break, in their bounded form
 	$(call pytest,fault)
+
+.PHONY: fault
+fault: .venv/.ready .venv-aws/.ready .venv-fault/.ready ## The same for long: 24,000 reports a seed, SEEDS=20 of them or SEED=n
+	@$(BIN)/python -m tests.fault.storm
+
+.PHONY: fuzz
+fuzz: .venv/.ready ## A million hostile inputs to every reader of what strangers send
+	@$(BIN)/python -m tests.fault.fuzz
 
 # --- what it stands on ---------------------------------------------------------------------------------------
 
@@ -118,7 +148,10 @@ endef
 .venv-sdk/.ready: requirements-sdk.txt
 	$(call environment,.venv-sdk,requirements-sdk.txt)
 
+.venv-fault/.ready: requirements-fault.txt
+	$(call environment,.venv-fault,requirements-fault.txt)
+
 .PHONY: clean
 clean: ## Remove the environments, packages and caches
-	rm -rf .venv .venv-aws .venv-sdk .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-sdk .venv-fault .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,141 @@
+"""Move dead letters back to the queue they came from: ``make redrive``.
+
+Receive, send, delete, in this order: a crash in between leaves a message in both queues, and a report that is taken
+twice has no second effect. Bodies and message attributes are kept, and with them a webhook's report_id. On AWS the
+console's "Start DLQ redrive" (StartMessageMoveTask) does the same; this works on any endpoint, shows what it moves,
+and leaves alone what no parser takes unless it is told otherwise.
+
+Options come from the environment: QUEUE (``reports`` or ``submit``, default ``reports``), STAGE, LIMIT (messages at the
+most), DRY=1 (only look), AWS_ENDPOINT_URL for a local AWS; region and credentials as boto3 finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+BATCH = 10
+HOLD_SECONDS = 120
+"""How long a message that was received here stays hidden from others: longer than moving it takes."""
+
+QUEUES = {
+    "reports": ("edgeban-{stage}-reports-dead-letters", "edgeban-{stage}-reports"),
+    "submit": ("edgeban-{stage}-submit-dead-letters.fifo", "edgeban-{stage}-submit.fifo"),
+}
+"""Dead letters, and where they came from."""
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What was done: messages moved, and looked at but left where they were."""
+
+    moved: int = 0
+    left: int = 0
+
+
+def redrive(
+    sqs: SQSClient,
+    dead_letters_url: str,
+    queue_url: str,
+    *,
+    limit: int = 0,
+    take: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Redriven:
+    """Move messages until none is left, or ``limit`` of them (0: all). ``take`` says of each whether it is moved."""
+    done = Redriven()
+    kept: dict[str, str] = {}
+    while not limit or done.moved < limit:
+        most = min(BATCH, limit - done.moved) if limit else BATCH
+        received = sqs.receive_message(
+            QueueUrl=dead_letters_url, MaxNumberOfMessages=most, VisibilityTimeout=HOLD_SECONDS,
+            MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"],
+        ).get("Messages", [])  # fmt: skip
+        if not received:
+            break
+        for message in received:
+            if not take(message):
+                done.left += 1
+                kept[message["MessageId"]] = message["ReceiptHandle"]
+                continue
+            sqs.send_message(QueueUrl=queue_url, **_same(message, queue_url))
+            sqs.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=message["ReceiptHandle"])
+            done.moved += 1
+        say(f"{done.moved:,} moved, {done.left:,} left")
+    for handle in kept.values():  # visible again at once
+        sqs.change_message_visibility(QueueUrl=dead_letters_url, ReceiptHandle=handle, VisibilityTimeout=0)
+    return done
+
+
+def _same(message: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
+    """The arguments that send a received message again as it was."""
+    same: dict[str, Any] = {"MessageBody": message["Body"]}
+    attributes = {
+        name: {field: value for field, value in each.items() if field in {"DataType", "StringValue", "BinaryValue"}}
+        for name, each in message.get("MessageAttributes", {}).items()
+    }
+    if attributes:
+        same["MessageAttributes"] = attributes
+    if queue_url.endswith(".fifo"):
+        same["MessageGroupId"] = message["Attributes"]["MessageGroupId"]
+        # Not its old id: within five minutes of the first sending that one would be swallowed.
+        same["MessageDeduplicationId"] = hashlib.sha256(message["ReceiptHandle"].encode()).hexdigest()
+    return same
+
+
+def main() -> int:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name, stage = os.environ.get("QUEUE") or "reports", os.environ.get("STAGE") or "local"
+    limit, dry = os.environ.get("LIMIT") or "0", os.environ.get("DRY", "") not in {"", "0"}
+    if name not in QUEUES or not limit.isdigit():
+        sys.stderr.write(f"make redrive: QUEUE is one of {', '.join(QUEUES)}, LIMIT a number of messages\n")
+        return 2
+    dead_letters, queue = (each.format(stage=stage) for each in QUEUES[name])
+    try:
+        sqs = boto3.client("sqs", **_local())
+        dead_letters_url = sqs.get_queue_url(QueueName=dead_letters)["QueueUrl"]
+        queue_url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        take = _look if dry else _show
+        done = redrive(sqs, dead_letters_url, queue_url, limit=int(limit), take=take, say=_say)
+    except (BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"make redrive: {error}\n")
+        return 2
+    _say(f"{dead_letters} -> {queue}: {done.moved:,} moved, {done.left:,} left where they are")
+    return 0
+
+
+def _local() -> dict[str, Any]:
+    """What a local AWS needs to be told, and takes any credentials for."""
+    here = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in {"127.0.0.1", "localhost", "::1"}
+    return {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"} if here else {}
+
+
+def _show(message: Mapping[str, Any]) -> bool:
+    attributes = message.get("MessageAttributes", {})
+    source = attributes.get("source", {}).get("StringValue", "-")
+    received = message.get("Attributes", {}).get("ApproximateReceiveCount", "-")
+    _say(f"{message['MessageId']}  source {source}, {len(message['Body']):,} characters, received {received} times")
+    return True
+
+
+def _look(message: Mapping[str, Any]) -> bool:
+    _show(message)
+    return False
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The project with shorter times, to be deployed locally: a fault run cannot wait five minutes for a lease.
+
+Nothing of this is in the product. What is deployed is a copy of it in which the durations below are replaced, each in
+the proportion that it has to the others; everything else is the code as it ships. A replacement that no longer finds
+its text fails. ``BREAKS`` takes one mechanism out, to see that the checker notices.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from dev.package import ROOT, SOURCES
+
+Replacement = tuple[str, str, str]
+"""File, what is replaced, by what."""
+
+TIMES: tuple[Replacement, ...] = (
+    ("chalicelib/ledger/chunks.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
+    ("chalicelib/pipeline/submit.py", "\nSETTLE = timedelta(seconds=60)\n", "\nSETTLE = timedelta(seconds=10)\n"),
+    (
+        "chalicelib/pipeline/submit.py",
+        "\nACCESS_BLOCK = timedelta(minutes=10)",
+        "\nACCESS_BLOCK = timedelta(seconds=6)",
+    ),
+    ("chalicelib/pipeline/submit.py", "\nQUOTA_BLOCK = timedelta(minutes=15)", "\nQUOTA_BLOCK = timedelta(seconds=8)"),
+    (
+        "chalicelib/pipeline/track.py",
+        "\nRETRY_AFTER = timedelta(seconds=30)\n",
+        "\nRETRY_AFTER = timedelta(seconds=2)\n",
+    ),
+    ("chalicelib/pipeline/track.py", "\nLOST_AFTER = timedelta(hours=1)\n", "\nLOST_AFTER = timedelta(seconds=25)\n"),
+    (
+        "chalicelib/handlers/pipeline.py",
+        "\nSUBMIT_MARGIN = timedelta(seconds=40)\n",
+        "\nSUBMIT_MARGIN = timedelta(seconds=8)\n",
+    ),
+    ("chalicelib/aws/documents.py", "\nMAX_AGE = 30.0\n", "\nMAX_AGE = 3.0\n"),
+)
+
+INTAKE_VISIBILITY = 20
+"""Seconds of the reports queue, set in the deployed stack: as long as the shortened lease."""
+
+SUBMIT_TIMEOUT = 20
+SUBMIT_VISIBILITY = 21
+"""Seconds of the submitter and its queue, set in the deployed stack: one just above the other, as in the template."""
+
+BREAKS: dict[str, Replacement] = {
+    "adoption": (
+        "chalicelib/pipeline/adopt.py",
+        "    start = max(",
+        '    return ""\n    start = max(',
+    ),
+    "claims": (
+        "chalicelib/ledger/claims.py",
+        "return won | _write(rows, writes, lambda claim: claim.chunk == chunk.id)",
+        "return {*chunk.keys} | _write(rows, writes, lambda claim: claim.chunk == chunk.id)",
+    ),
+    "settle": (
+        "chalicelib/pipeline/submit.py",
+        "if self.clock() < task.attempted_at + SETTLE:",
+        "if self.clock() < task.attempted_at:",
+    ),
+    "leases": (
+        "chalicelib/pipeline/sweep.py",
+        "work.lease_until < now",
+        "work.lease_until < work.received_at",
+    ),
+    "pace": ("chalicelib/domain/pacing.py", "        if self._next > now:\n", "        if False:\n"),
+    "urls": (
+        "chalicelib/domain/urls.py",
+        '    if "@" in href:\n',
+        '    href = href.replace("%2F", "/")\n    if "@" in href:\n',
+    ),
+}
+"""Mechanisms, each by what is left where it is taken out."""
+
+
+def shortened(directory: Path, *, without: Iterable[str] = ()) -> Path:
+    """Copy what is packaged into ``directory``, with the times above; ``without`` names mechanisms to leave out.
+
+    What a packaging leaves there is kept, and makes the next one quick.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for source in SOURCES:
+        target = directory / source
+        if (ROOT / source).is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, target)
+    deployments = ROOT / ".chalice" / "deployments"
+    if deployments.is_dir() and not (directory / ".chalice" / "deployments").exists():
+        shutil.copytree(deployments, directory / ".chalice" / "deployments")
+    for file, old, new in (*TIMES, *(BREAKS[name] for name in without)):
+        path = directory / file
+        text = path.read_text()
+        if text.count(old) != 1:
+            raise LookupError(f"{file} holds {old.strip()!r} {text.count(old)} times: adapt {__name__}")
+        path.write_text(text.replace(old, new))
+    return directory

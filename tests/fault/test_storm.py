@@ -1,0 +1,16 @@
+"""The bounded form of the run in which everything breaks; ``make fault`` is the long one."""
+
+from __future__ import annotations
+
+import os
+
+from tests.fault.plan import BOUNDED
+from tests.fault.storm import run
+
+
+def test_nothing_is_lost_doubled_or_out_of_bounds_while_everything_breaks() -> None:
+    seed = int(os.environ.get("SEED") or 1)
+    outcome = run(seed, BOUNDED)
+    print(outcome.summary())
+    assert not outcome.problems, f"run it again: make fault BOUNDED=1 SEED={seed}\n{outcome.summary()}"
+    assert outcome.faults.total() >= 30, outcome.summary()
