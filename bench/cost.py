@@ -217,7 +217,7 @@ def _sum(counts: Iterable[Mapping[str, Any]], kind: str, operation: str = "") ->
     return sum(float(each.get(kind, 0)) for each in counts if operation in {"", each["operation"]})
 
 
-URLS = 2_000
+URLS = 1_000
 SIZES = (1, 10, 100, 1_000)
 
 
