@@ -78,6 +78,10 @@ preflight: .venv/.ready ## Name all that a deployment of STAGE lacks
 deploy: .venv/.ready ## Deploy STAGE to AWS, after the preflight; ALARM_MAIL, ARCHIVE_LOCK_DAYS, DEPLOY_BUCKET
 	@$(BIN)/python -m dev.deploy $(STAGE)
 
+.PHONY: audit
+audit: .venv/.ready .venv-audit/.ready ## Hold the packaged template of STAGE against cfn-lint, cloudsplaining and checkov
+	@$(BIN)/python -m dev.audit $(STAGE)
+
 # --- checks --------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -151,7 +155,10 @@ endef
 .venv-fault/.ready: requirements-fault.txt
 	$(call environment,.venv-fault,requirements-fault.txt)
 
+.venv-audit/.ready: requirements-audit.txt
+	$(call environment,.venv-audit,requirements-audit.txt)
+
 .PHONY: clean
 clean: ## Remove the environments, packages and caches
-	rm -rf .venv .venv-aws .venv-sdk .venv-fault .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-sdk .venv-audit .venv-fault .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -161,8 +161,9 @@ def resolved(resource: Mapping[str, Any], aws: LocalAws) -> str:
         "SubmitQueue": stack.submit_queue_url.rpartition("/")[2],
     }
     if "Fn::GetAtt" in resource:
-        return named.get(resource["Fn::GetAtt"][0], resource["Fn::GetAtt"][0])
-    text: str = resource["Fn::Sub"].replace("${Stage}", aws.stage)
+        logical = str(resource["Fn::GetAtt"][0])
+        return named.get(logical, logical)
+    text = str(resource["Fn::Sub"]).replace("${Stage}", aws.stage)
     text = re.sub(r"\$\{(\w+)\.Arn\}", lambda found: named[found[1]], text)
     return text.rpartition(":secret:")[2].rpartition(":parameter")[2].removesuffix("-??????")
 

@@ -1,0 +1,88 @@
+"""Deploy a stage to AWS: ``python -m dev.deploy [stage]``. Nothing is touched before the preflight has passed.
+
+Options come from the environment: ALARM_MAIL, ARCHIVE_LOCK_DAYS, DEPLOY_BUCKET.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from dev.preflight import AWS_CLI, Found, Preflight, told
+
+
+class DeploymentError(Exception):
+    """A step of the deployment failed; the AWS CLI has said why."""
+
+
+def deploy(stage: str, found: Found) -> dict[str, str]:
+    """Upload the package and bring the stack to its template; return the stack's outputs. Raises DeploymentError."""
+    session = boto3.Session()
+    bucket = _bucket(session)
+    stack, template = f"edgeban-{stage}", found.packaged / "deployed.json"
+    place = ["--s3-bucket", bucket, "--s3-prefix", stack]
+    _aws(
+        "cloudformation", "package", "--template-file", str(found.packaged / "sam.json"), *place,
+        "--output-template-file", str(template), "--use-json",
+    )  # fmt: skip
+    parameters = {"Stage": stage, "ApiLogging": _api_logging(session, stack)}
+    for name, variable in (("AlarmMail", "ALARM_MAIL"), ("ArchiveLockDays", "ARCHIVE_LOCK_DAYS")):
+        if os.environ.get(variable):
+            parameters[name] = os.environ[variable]
+    _aws(
+        "cloudformation", "deploy", "--template-file", str(template), "--stack-name", stack, *place,
+        "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-fail-on-empty-changeset",
+        "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
+    )  # fmt: skip
+    described = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+
+
+def _bucket(session: boto3.Session) -> str:
+    """Return the bucket that packages are uploaded to; made if it is not there. A new bucket is private by itself."""
+    account = session.client("sts").get_caller_identity()["Account"]
+    name = os.environ.get("DEPLOY_BUCKET") or f"edgeban-deploy-{account}-{session.region_name}"
+    try:
+        session.client("s3").head_bucket(Bucket=name)
+    except ClientError:
+        _aws("s3", "mb", f"s3://{name}")
+    return name
+
+
+def _api_logging(session: boto3.Session, stack: str) -> str:
+    """Keep the role that API Gateway logs by in this region, unless there is none or this stack has made it."""
+    known: Any = session.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
+    return "make" if not known or f"/{stack}-ApiLogRole" in known else "keep"
+
+
+def _aws(*arguments: str) -> None:
+    done = subprocess.run([str(AWS_CLI), *arguments], check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise DeploymentError(f"aws {' '.join(arguments[:2])} ended with {done.returncode}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    stage = arguments[0] if arguments else "prod"
+    found = Preflight(stage).run()
+    sys.stdout.write(told(stage, found) + "\n")
+    sys.stdout.flush()
+    if found.missing:
+        return 1
+    try:
+        outputs = deploy(stage, found)
+    except DeploymentError as error:
+        sys.stderr.write(f"make deploy: {error}\n")
+        return 2
+    for name, value in sorted(outputs.items()):
+        sys.stdout.write(f"{name:24} {value}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,226 @@
+"""Is everything there that a deployment needs? ``python -m dev.preflight [stage]`` names all that is missing, at once.
+
+It only reads. Secrets and the policy are held against the parsers that the functions use, and nothing of them is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.bootstrap import parse_accounts, read_json
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.reports.sources import parse as parse_sources
+from chalicelib.web import parse_operators
+from dev.package import ROOT, PackagingError, package
+
+UNRESERVED = 100
+"""Concurrent executions that Lambda wants left without a reservation, of an account's limit."""
+
+SECRETS = {"sources": parse_sources, "operators": parse_operators, "vendors": parse_accounts}
+AWS_CLI = Path(sys.executable).with_name("aws")
+
+
+@dataclass
+class Found:
+    """What a preflight came to: what must be there and is not, and what a person should know all the same."""
+
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    template: dict[str, Any] = field(default_factory=dict)
+    packaged: Path = Path()
+
+
+class Preflight:
+    """The checks of one stage. Endpoint, region and credentials are the environment's, as for the AWS CLI."""
+
+    def __init__(self, stage: str, *, reach_vendors: bool = True) -> None:
+        self.stage = stage
+        self._reach_vendors = reach_vendors
+        self._session = boto3.Session()
+        self._found = Found()
+        self._documents: dict[str, Any] = {}
+
+    def run(self) -> Found:
+        """Check everything. What depends on something missing is left out, and said once that is there."""
+        self._tools_and_package()
+        if not self._session.region_name:
+            self._missing("a region: set AWS_DEFAULT_REGION, or one in the profile (aws configure)")
+        elif self._credentials():
+            self._secrets()
+            self._policy()
+            self._concurrency()
+        if self._reach_vendors:
+            self._vendors()
+        return self._found
+
+    def _missing(self, what: str) -> None:
+        self._found.missing.append(what)
+
+    def _client(self, service: str) -> Any:
+        config = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 3})
+        return self._session.client(service, config=config)  # type: ignore[call-overload]
+
+    # --- on this machine --------------------------------------------------------------------------------------
+
+    def _tools_and_package(self) -> None:
+        if not AWS_CLI.exists():
+            self._missing(f"the AWS CLI at {AWS_CLI}: run `make .venv/.ready`")
+        if self.stage == "local":
+            self._missing("a stage of its own, such as STAGE=prod: local is for the local AWS")
+        stages = json.loads((ROOT / ".chalice" / "config.json").read_text())["stages"]
+        if self.stage not in stages:
+            self._missing(f"the stage {self.stage!r} in .chalice/config.json; known are {', '.join(stages)}")
+            return
+        try:
+            self._found.packaged = package(self.stage, region=self._session.region_name or "us-east-1")
+        except PackagingError as error:
+            self._missing(f"a package: {error}")
+            return
+        self._found.template = json.loads((self._found.packaged / "sam.json").read_text())
+        here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        for name, runtime in sorted({(each["Handler"], each["Runtime"]) for each in self._functions()}):
+            if runtime != here:
+                self._missing(
+                    f"Python {runtime.removeprefix('python')} here, as {name} runs on: the wheels would differ"
+                )
+
+    def _functions(self) -> Iterator[Mapping[str, Any]]:
+        for resource in self._found.template.get("Resources", {}).values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                yield resource["Properties"]
+
+    # --- in the account ----------------------------------------------------------------------------------------
+
+    def _credentials(self) -> bool:
+        try:
+            who = self._client("sts").get_caller_identity()
+        except (BotoCoreError, ClientError) as error:
+            self._missing(f"credentials that AWS accepts: {_said(error)}")
+            return False
+        self._found.notes.append(f"account {who['Account']}, region {self._session.region_name}, as {who['Arn']}")
+        return True
+
+    def _secrets(self) -> None:
+        for name, parse in SECRETS.items():
+            secret_id = f"edgeban/{self.stage}/{name}"
+            try:
+                text = self._client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+            except (BotoCoreError, ClientError) as error:
+                self._missing(f"the secret {secret_id}: {_said(error)} (docs/operating.md says what stands in it)")
+                continue
+            try:
+                self._documents[name] = parse(read_json(text, secret_id))
+            except ConfigurationError as error:
+                self._missing(f"a usable secret {secret_id}: {error}")
+                continue
+            if not self._documents[name]:
+                self._found.notes.append(f"the secret {secret_id} is empty")
+
+    def _policy(self) -> None:
+        name = f"/edgeban/{self.stage}/policy"
+        try:
+            text = self._client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        except (BotoCoreError, ClientError) as error:
+            self._missing(f"the policy, parameter {name}: {_said(error)} (docs/policy.md)")
+            return
+        try:
+            document = read_json(text, name)
+            if isinstance(document, Mapping) and "object" in document:
+                document = read_json(self._policy_object(str(document["object"])), str(document["object"]))
+            policy = parse_policy(document)
+        except ConfigurationError as error:
+            self._missing(f"a usable policy in the parameter {name}: {error}")
+            return
+        accounts = self._documents.get("vendors", policy.accounts)
+        for account in policy.accounts:
+            if account not in accounts:
+                self._missing(f"the account {account!r}, which the policy names, in edgeban/{self.stage}/vendors")
+
+    def _policy_object(self, key: str) -> str:
+        """Raises ConfigurationError."""
+        try:
+            stack = self._client("cloudformation").describe_stacks(StackName=f"edgeban-{self.stage}")["Stacks"][0]
+            bucket = next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "BucketName")
+            return str(self._client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+        except (BotoCoreError, ClientError, StopIteration, KeyError) as error:
+            raise ConfigurationError(
+                f"it points to the object {key!r}, which cannot be read ({_said(error)}); for a first deployment write"
+                " a short policy into the parameter itself"
+            ) from error
+
+    def _concurrency(self) -> None:
+        wanted = sum(each.get("ReservedConcurrentExecutions", 0) for each in self._functions())
+        try:
+            limits = self._client("lambda").get_account_settings()["AccountLimit"]
+        except (BotoCoreError, ClientError) as error:
+            self._missing(f"the right to read Lambda's limits: {_said(error)}")
+            return
+        free = limits["UnreservedConcurrentExecutions"] + self._reserved_already()
+        if free - wanted < UNRESERVED:
+            self._missing(
+                f"concurrent executions: {wanted} are to be reserved and {UNRESERVED} must stay free, of {free}; ask"
+                " for more in Service Quotas (Lambda, Concurrent executions)"
+            )
+
+    def _reserved_already(self) -> int:
+        reserved = 0
+        for each in self._functions():
+            name = each["FunctionName"]["Fn::Sub"].replace("${Stage}", self.stage)
+            try:
+                answer = self._client("lambda").get_function_concurrency(FunctionName=name)
+            except ClientError:
+                continue  # it is not deployed yet
+            reserved += answer.get("ReservedConcurrentExecutions", 0)
+        return reserved
+
+    # --- beyond ------------------------------------------------------------------------------------------------
+
+    def _vendors(self) -> None:
+        """Only a note: what this machine reaches says little about what Lambda will."""
+        for account in (self._documents.get("vendors") or {}).values():
+            place = urlsplit(account.endpoint)
+            port = place.port or (443 if place.scheme == "https" else 80)
+            try:
+                socket.create_connection((place.hostname or "", port), timeout=5).close()
+            except OSError as error:
+                self._found.notes.append(f"{account.name}: {place.hostname}:{port} is not reached from here ({error})")
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return str(error.response["Error"].get("Code", "refused"))
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def told(stage: str, found: Found) -> str:
+    """Put what was found into words."""
+    lines = [f"  note: {each}" for each in found.notes]
+    if found.missing:
+        lines += [f"stage {stage} cannot be deployed; missing:", *(f"  - {each}" for each in found.missing)]
+    else:
+        lines.append(f"stage {stage} can be deployed")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    stage = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("STAGE", "prod")
+    found = Preflight(stage).run()
+    sys.stdout.write(told(stage, found) + "\n")
+    return 1 if found.missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
