@@ -82,9 +82,9 @@ def format_for(content_type: str, configured: str | None, body: bytes | None = N
             f"no format is known for the content type {media_type[:60]!r}: send {', '.join(sorted(CONTENT_TYPES))}, "
             "or have the source's format configured"
         )
-    if body is None and media_type == "application/json":
-        return "native"
-    found = sniffing.candidates(body or b"")
+    found = sniffing.candidates(body) if body is not None else []
+    if not found and media_type == "application/json":
+        return "native"  # its parser says what is wrong with a body that is nobody else's
     if len(found) == 1:
         return found[0]
     looks = f"looks like {' and like '.join(found)}" if found else "looks like none of the known formats"

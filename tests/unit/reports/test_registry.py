@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.domain.errors import UnknownFormat
+from chalicelib.domain.errors import UnknownFormat, UnreadableReport
 from chalicelib.reports import PARSERS, ParserOptions, format_for, parse
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -91,3 +91,9 @@ def test_urls_are_refanged_and_unescaped_only_where_the_options_say_so() -> None
     assert parse(body, "plain", ParserOptions(defanged=True)).urls[0].url == "https://shop.example.com/?a=1&amp;b=2"
     both = ParserOptions(defanged=True, html_escaped=True)
     assert parse(body, "plain", both).urls[0].url == "https://shop.example.com/?a=1&b=2"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"urls": ["https://example.com/"], "ban_durration": 7}', b'"text"'])
+def test_json_that_is_no_format_s_is_told_what_is_wrong_with_it_as_a_native_report(body: bytes) -> None:
+    with pytest.raises(UnreadableReport):
+        parse(body, format_for("application/json", None, body), ParserOptions())
