@@ -200,8 +200,8 @@ def growth(local: Local, rows: Sequence[FeedRow], steps: Sequence[int]) -> list[
                 {
                     "new": min(per_url(new)),
                     "duplicate": min(per_url(again)),
-                    "units": sum(each.get("written", 0) for each in new.counts) / (GROWN),
-                    "requests": sum(each["requests"] for each in new.counts) / (GROWN),
+                    "units": sum(each.get("written", 0) for each in new.counts) / GROWN,
+                    "requests": sum(each["requests"] for each in new.counts) / GROWN,
                 }
             )
     sizes = ", ".join(f"{step:,}" for step in steps)

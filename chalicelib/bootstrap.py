@@ -60,9 +60,8 @@ def now() -> datetime:
 @cache
 def services() -> Services:
     """Make the services of this process."""
-    gc.set_threshold(
-        50_000
-    )  # a batch makes as many objects and hardly a cycle: looking for them was a tenth of its CPU
+    # A batch makes some ten thousands of objects and hardly a cycle: looking for cycles took a tenth of its CPU.
+    gc.set_threshold(50_000)
     return Services()
 
 
