@@ -109,7 +109,7 @@ unit: .venv/.ready ## Tests of one module at a time
 	$(call pytest,unit)
 
 .PHONY: contract
-contract: .venv/.ready $(SDK) ## Tests of what we say to others: vendors against their simulators, by their own SDK too
+contract: .venv/.ready .venv-aws/.ready $(SDK) ## Tests of what we say to others: vendors against their simulators, by their own SDK too
 	$(call pytest,contract)
 
 .PHONY: app
