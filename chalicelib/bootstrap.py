@@ -166,20 +166,22 @@ class Services:
         name = self.settings.need("policy_parameter")
 
         def read() -> tuple[str, Callable[[], Policy]]:
-            text = parameter(client("ssm"), name)
-            return text, lambda: parse_policy(self._policy_document(text))
+            return self._read_policy(parameter(client("ssm"), name))
 
         return Cached(read, on_error=lambda error: self._refused("policy", error))
 
-    def _policy_document(self, text: str) -> object:
-        """Read the policy, which may stand in an object of the archive bucket: a parameter holds 8 KB at the most."""
+    def _read_policy(self, text: str) -> tuple[str, Callable[[], Policy]]:
+        """Read the policy, which may stand in an object of the archive bucket: a parameter holds 8 KB at the most.
+
+        The object is read each time, since it may be written over while the parameter stays the same.
+        """
         document = read_json(text, "policy")
         if isinstance(document, Mapping) and isinstance(document.get("object"), str):
             body = self.objects.get(document["object"])
             if body is None:
                 raise ConfigurationError(f"the policy points to the object {document['object']!r}, which is not there")
-            return read_json(body.decode(), "policy")
-        return document
+            text = body.decode()
+        return text, lambda: parse_policy(read_json(text, "policy"))
 
     def _secret(self, setting: str, parse: Callable[[object], Any]) -> Cached[Any]:
         name = self.settings.need(setting)

@@ -12,7 +12,8 @@ from chalicelib.aws.documents import MAX_AGE, Cached
 from chalicelib.bootstrap import read_json
 from chalicelib.reports.sources import parse as parse_sources
 from tests.app.conftest import BEARER, SOURCES, Api
-from tests.world import pages
+from tests.bucket import MemoryObjects
+from tests.world import POLICY, pages
 
 
 @dataclass
@@ -114,6 +115,32 @@ def test_without_any_good_document_the_answer_is_a_500_that_tells_nothing_of_it(
     assert answer.status_code == 500
     assert "misconfigured" in answer.json_body["error"]["message"]
     assert "basic" not in answer.body.decode()
+
+
+def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api: Api) -> None:
+    shelf, seconds = MemoryObjects(), [0.0]
+    api.services.objects = shelf
+    shelf.objects["policy/policy.json"] = json.dumps(POLICY).encode()
+    policy = api.services._policy = Cached(
+        lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
+        on_error=lambda error: api.services._refused("policy", error), clock=lambda: seconds[0],
+    )  # fmt: skip
+    first = policy.get()
+    assert not first.dry_run
+    seconds[0] += MAX_AGE
+    assert policy.get() is first
+    shelf.objects["policy/policy.json"] = json.dumps({**POLICY, "dry_run": True}).encode()
+    assert policy.get() is first
+    seconds[0] += MAX_AGE
+    assert policy.get().dry_run
+    for wrong in (b"\xff", b"{"):
+        shelf.objects["policy/policy.json"] = wrong
+        seconds[0] += MAX_AGE
+        assert policy.get().dry_run
+    del shelf.objects["policy/policy.json"]
+    seconds[0] += MAX_AGE
+    assert policy.get().dry_run
+    assert [each["kind"] for each in api.world.events("configuration_refused")] == ["policy"] * 3
 
 
 def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
