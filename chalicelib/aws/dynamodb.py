@@ -24,7 +24,12 @@ FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem", "TransactionConfl
 """Statement errors that mean "your condition does not hold". A conflict with a transaction under way is answered as
 one: whoever lost reads again and sees."""
 RETRIED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError"})
-
+REFUSED_FOR_NOW = frozenset({
+    "TransactionConflictException", "ThrottlingException", "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+})  # fmt: skip
+"""Errors of a single write that was not made, and may be made again: a transaction on the row was under way, or
+DynamoDB throttled."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -259,15 +264,23 @@ class Table:
         for index, (name, value) in enumerate((beside or {}).items(), start=1):
             names[f"#{index}"], values[f":{index}"] = name, to_wire(value)
             sets.append(f"#{index} = :{index}")
-        answer = self._client.update_item(
-            TableName=self._name,
-            Key=_key(key),
-            UpdateExpression="ADD #0 :0" + (" SET " + ", ".join(sets) if sets else ""),
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-            ReturnValues="ALL_NEW",
-        )
-        return _row(answer["Attributes"])
+        for attempt in range(TRIES):
+            try:
+                answer = self._client.update_item(
+                    TableName=self._name,
+                    Key=_key(key),
+                    UpdateExpression="ADD #0 :0" + (" SET " + ", ".join(sets) if sets else ""),
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                )
+            except self._client.exceptions.ClientError as error:
+                if error.response.get("Error", {}).get("Code") not in REFUSED_FOR_NOW:
+                    raise
+                self._pause(attempt)
+            else:
+                return _row(answer["Attributes"])
+        raise LedgerUnavailable(f"an addition stayed in conflict or throttled after {TRIES} tries")
 
     # --- both -----------------------------------------------------------------------------------------------
 

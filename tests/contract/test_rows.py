@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from chalicelib.aws.dynamodb import Table
+from chalicelib.aws.dynamodb import LedgerUnavailable, Table
 from chalicelib.ports import Check, Delete, Insert, Put, Rows, Update, Value, Write
 from dev.local_aws import LocalAws
 from tests.memory import MemoryRows
@@ -166,6 +167,38 @@ def test_adding_counts_and_sets_beside(rows: Rows) -> None:
     assert rows.add(("a", "control"), "epoch", 2, beside={"by": "me"}) == {
         "pk": "a", "sk": "control", "epoch": 3, "by": "me",
     }  # fmt: skip
+
+
+class Refusing:
+    """A DynamoDB that refuses its next updates with these codes, and counts the rest."""
+
+    class exceptions:  # noqa: N801, as boto3 names it
+        ClientError = ClientError
+
+    def __init__(self, *codes: str) -> None:
+        self.codes = list(codes)
+        self.added = 0
+
+    def update_item(self, **_: Any) -> dict[str, Any]:
+        if self.codes:
+            raise ClientError({"Error": {"Code": self.codes.pop(0), "Message": ""}}, "UpdateItem")
+        self.added += 1
+        return {"Attributes": {"n": {"N": str(self.added)}}}
+
+
+def test_an_addition_that_meets_a_transaction_or_is_throttled_is_made_again() -> None:
+    client, slept = Refusing("TransactionConflictException", "ThrottlingException"), list[float]()
+    assert Table(client, "t", sleep=slept.append).add(("a", "b"), "n", 1) == {"n": 1}
+    assert client.added == 1
+    assert slept == [0.05, 0.1]
+
+
+def test_an_addition_that_stays_in_conflict_is_given_up_and_one_refused_for_good_at_once() -> None:
+    slept: list[float] = []
+    with pytest.raises(LedgerUnavailable, match="stayed in conflict"):
+        Table(Refusing(*["TransactionConflictException"] * 9), "t", sleep=slept.append).add(("a", "b"), "n", 1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), "n", 1)
 
 
 def test_of_many_that_insert_a_row_one_wins(rows: Rows) -> None:
