@@ -11,8 +11,8 @@ from chalicelib.ledger.row import blob, number, text
 from chalicelib.ports import Insert, Rows, Update, Value
 
 TRIES = 5
-"""How often a batch is decided again because another one counted meanwhile. After that it goes on with its last
-decision: the caps may then be passed by what so many intakes decide at the same moment."""
+"""How often a batch is decided again because another one counted meanwhile. After that its bans are held: no cap is
+passed by what could not be counted."""
 
 LIVE_DAYS = 7
 """Days whose bans count as live ones: the usual length of a ban."""

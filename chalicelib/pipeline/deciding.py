@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
@@ -28,6 +28,8 @@ PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
 """Which verdict of several reports of one URL stands."""
 
 TEST = Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
+
+CONTENTION = "so many reports came at once that these bans could not be counted against the caps"
 
 
 @dataclass(slots=True)
@@ -118,7 +120,8 @@ def decide(
     """Decide about every URL, and count what is to be banned against the caps (I6).
 
     The counts are written before anything is claimed: a crash in between leaves them too high, and never too low. An
-    intake beside us that counted meanwhile makes us decide again upon its counts.
+    intake beside us that counted meanwhile makes us decide again upon its counts; where that never ends, what could not
+    be counted is held for a person.
     """
     reporters = _corroborate(wanted, known, policy, rows=rows, now=now)
     accounts = sorted({each.account for each in wanted.values() if not _live(known.get(each.key), now)})
@@ -129,8 +132,14 @@ def decide(
             for key, each in wanted.items()
         }
         if limits.write(rows, counted.values(), now=now):
-            break
-    return verdicts
+            return verdicts
+    crowded = {name for name, each in counted.items() if each.added}
+    return {
+        key: replace(decided, kind=VerdictKind.HOLD, rule="contention", reason=CONTENTION)
+        if decided.kind is VerdictKind.BAN and wanted[key].account in crowded
+        else decided
+        for key, decided in verdicts.items()
+    }
 
 
 def _verdict(

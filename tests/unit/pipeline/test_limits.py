@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.domain.policy import parse
 from chalicelib.ledger import control
+from chalicelib.pipeline import holds
 from tests.memory import MemoryRows
 from tests.world import ACCOUNT, POLICY, World, pages
 
@@ -79,6 +80,33 @@ def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> 
     other.intake()
     states = world.states(pages(10, "a.example.com") + pages(10, "b.example.com"))
     assert states == {"pending": 10, "held": 10}
+
+
+class Beaten:
+    """Another intake counts before each of our writes of the counts."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rows, name)
+
+    def write(self, writes: Any) -> Any:
+        key = (f"account#{ACCOUNT}", "usage")
+        if any(getattr(each, "key", None) == key or getattr(each, "row", {}).get("sk") == "usage" for each in writes):
+            self.rows.add(key, "version", 1)
+        return self.rows.write(writes)
+
+
+def test_bans_that_could_not_be_counted_are_held_and_not_let_past_the_cap() -> None:
+    world = world_with(caps={**OFF, "per_source_per_hour": 10})
+    world.rows = Beaten(world.rows)
+    for part in range(3):
+        world.post({"urls": pages(10, f"h{part}.example.com")}, webhook_id=f"w{part}")
+        world.intake()
+    every = [url for part in range(3) for url in pages(10, f"h{part}.example.com")]
+    assert world.states(every) == {"held": 30}
+    assert {each.rule for each in holds.listed([ACCOUNT], rows=world.rows)} == {"contention"}
 
 
 def test_duplicates_cost_no_write_with_every_cap_on() -> None:
