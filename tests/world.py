@@ -70,6 +70,8 @@ class Crasher:
     at: int = 0
     after: bool = False
     calls: int = 0
+    tears: bool = False
+    """Whether a write of several rows may be cut between any two of them."""
 
     def wrap(self, target: Any) -> Any:
         return _Crashing(target, self)
@@ -91,7 +93,13 @@ class _Crashing:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
+        if name == "write" and self._crasher.tears:
+            return self._write_torn
         return (lambda *a, **k: self._crasher.call(found, a, k)) if callable(found) else found
+
+    def _write_torn(self, writes: Sequence[Any]) -> set[int]:
+        """Each row on its own, as DynamoDB may: a crash leaves some of them written."""
+        return {i for i, write in enumerate(writes) if self._crasher.call(self._target.write, ([write],), {})}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._crasher.call(self._target, args, kwargs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,9 +57,10 @@ class Queue:
 class SubmitQueue:
     """The FIFO queue that wakes submitters: implements ``ports.Kick``."""
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._url = url
+        self._clock = clock
 
     def __call__(self, account: str, *, now: datetime) -> None:
         """See ``Kick``."""
@@ -66,5 +68,6 @@ class SubmitQueue:
             QueueUrl=self._url,
             MessageBody=json.dumps({"account": account}),
             MessageGroupId=account,
-            MessageDeduplicationId=f"{account}-{int(now.timestamp()) // WINDOW_SECONDS}",
+            # By the time of sending: an intake began a while ago, and the kick of that window may be consumed by now.
+            MessageDeduplicationId=f"{account}-{int(max(now.timestamp(), self._clock())) // WINDOW_SECONDS}",
         )

@@ -42,3 +42,7 @@ from datetime import timedelta
 
 KEEP = timedelta(days=40)
 """How long rows outlive what they record: real feeds repeat a URL after more than 32 days."""
+
+KEEP_DECISIONS = timedelta(days=400)
+"""How long chunks and tasks outlive their bans: one row for up to a thousand URLs, so that a hold that nobody decided
+for months, and the history of a URL, still have what they stand on."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.ledger import KEEP, journal
+from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, numbers, squeeze, stamp, text, texts, unsqueeze
 from chalicelib.ports import Delete, Insert, Put, Row, Rows, Update, Value
 
@@ -66,7 +66,7 @@ class Chunk:
     @property
     def expires_at(self) -> int:
         """When the chunk's rows may go, in epoch seconds: a renewal carries the rest of a longer ban."""
-        return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP)
+        return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP_DECISIONS)
 
 
 @dataclass(frozen=True, slots=True)

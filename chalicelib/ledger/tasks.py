@@ -15,7 +15,7 @@ from typing import Any
 from chalicelib.domain.errors import StaleSubmitter
 from chalicelib.domain.model import Action, TaskState
 from chalicelib.domain.packing import Slice
-from chalicelib.ledger import KEEP, journal
+from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, stamp, text, texts, unsqueeze
 from chalicelib.ports import Check, Delete, Insert, Put, Row, Rows, Update, Value, Write
 
@@ -101,7 +101,7 @@ def _inserts(task: Task) -> list[Write]:
         "root": task.root,
         "parent": task.parent,
         "attempts": task.attempts,
-        "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP),
+        "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP_DECISIONS),
     }
     if task.attempted_at:
         row["attempted_at"] = millis(task.attempted_at)
@@ -131,18 +131,20 @@ def take_slices(rows: Rows, task: Task, counts: Mapping[str, int]) -> None:
     ends: dict[str, int] = {}
     for each in task.slices:
         ends[each.chunk] = max(each.end, ends.get(each.chunk, 0))
-    writes: list[Write] = [
+    links: list[Write] = [
         Put({
             "pk": f"chunk#{each.chunk}", "sk": f"task#{task.id}", "start": each.start, "end": each.end,
-            "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP),
+            "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP_DECISIONS),
         })
         for each in task.slices
     ]  # fmt: skip
+    rows.write(links)  # before anything goes off the list: a chunk that has left it is found by its links alone
+    taken: list[Write] = []
     for chunk, end in ends.items():
         key = (f"account#{task.account}", f"chunk#{chunk}")
         if chunk in counts:
-            writes.append(Delete(key) if end >= counts[chunk] else Update(key, set={"next": end}))
-    rows.write(writes)
+            taken.append(Delete(key) if end >= counts[chunk] else Update(key, set={"next": end}))
+    rows.write(taken)
 
 
 def record_attempt(rows: Rows, task: Task, *, now: datetime) -> Task:
@@ -166,7 +168,7 @@ def record_processing(rows: Rows, task: Task, vendor_task_id: str, *, now: datet
     change: Row = {"state": TaskState.PROCESSING.value, "vendor_task_id": vendor_task_id, "submitted_at": millis(now)}
     index: Row = {
         "pk": f"vendor#{task.account}#{vendor_task_id}", "sk": "task", "task": task.id,
-        "expires_at": epoch(now + timedelta(days=task.ban_days) + KEEP),
+        "expires_at": epoch(now + timedelta(days=task.ban_days) + KEEP_DECISIONS),
     }  # fmt: skip
     return rows.transact([Update(_key(task.id), set=change, expect=expect), Insert(index)])
 

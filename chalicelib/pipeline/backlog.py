@@ -39,7 +39,7 @@ class Backlog:
                 for each in task.slices
                 if each.chunk in waiting and waiting[each.chunk].next < each.end
             }
-            if behind and not task.parent:
+            if not task.parent:
                 tasks.take_slices(self._rows, task, behind)
         self._plans.extend(self._plan())
         return unsent

@@ -15,6 +15,7 @@ from chalicelib.domain.policy import Policy
 from chalicelib.ledger import chunks, claims
 from chalicelib.ledger.chunks import Chunk, Origin, Work
 from chalicelib.ledger.claims import Claim
+from chalicelib.pipeline import term
 from chalicelib.ports import Rows, Tell
 
 T = TypeVar("T")
@@ -67,6 +68,8 @@ def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
         tell("chunk_without_urls", chunk_id=work.chunk, account=work.account)
         return False
     known = claims.read(rows, chunk.keys, consistent=True)
+    if chunk.action is Action.BAN:
+        known = term.in_force(rows, dict.fromkeys(chunk.keys, chunk.account), known, now=now)
     then = work.then or ChunkState.WAITING
     won = _claim(rows, chunk, known, then=then, now=now)
     tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import ChunkState, UrlState
+from chalicelib.domain.policy import ROOT_REJECTED, Policy, accounts_for, standing
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Work
-from chalicelib.ports import Delete, Kick, Row, Rows, Tell, Update
+from chalicelib.ports import Delete, Kick, Row, Rows, Tell, Update, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,18 @@ def read(hold_id: str, *, rows: Rows) -> Hold:
 
 
 def approve(
-    hold_id: str, *, actor: str, reason: str, two_above: int, rows: Rows, kick: Kick, tell: Tell, now: datetime
+    hold_id: str, *, actor: str, reason: str, policy: Policy, rows: Rows, kick: Kick, tell: Tell, now: datetime
 ) -> bool:
-    """Approve a hold; ``False`` if a second operator must, since it holds more than ``two_above`` URLs.
+    """Approve a hold; ``False`` if a second operator must, since it holds more URLs than one may approve.
+
+    What was unbanned, protected or taken out of the managed domains since is not banned.
 
     Raises NotFound, and Conflict if the same operator approves twice where two must.
     """
     hold = read(hold_id, rows=rows)
     key = (f"account#{hold.work.account}", f"chunk#{hold_id}")
     first = hold.work.approved_by
-    needs_two = len(hold.positions) > two_above
+    needs_two = len(hold.positions) > policy.approvals.two_above
     if needs_two and first == actor:
         raise Conflict("you have approved this hold already: its size takes two different operators")
     subject = f"hold:{hold_id}"
@@ -66,15 +69,31 @@ def approve(
             raise Conflict("somebody else decided about this hold at the same moment: look at it again")
         tell("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=False)
         return False
+    ours = _still_ours(hold, rows=rows, policy=policy, now=now)
     # The bans begin only now, so their planned end moves; before the chunk can be packed, so that it is never short.
     until = now + (hold.chunk.until - hold.chunk.created_at)
-    keys = [hold.chunk.keys[position] for position in hold.positions]
-    claims.extend(rows, keys, chunk=hold_id, until=until)
-    if rows.write([Update(key, set={"state": "waiting"}, expect={"state": "held", "approved_by": first or None})]):
+    claims.extend(rows, [hold.chunk.keys[position] for position in ours], chunk=hold_id, until=until)
+    lost: list[Value] = [position for position in range(hold.work.count) if position not in ours]
+    expect: Row = {"state": "held", "approved_by": first or None}
+    decided = Update(key, set={"state": "waiting", "lost": lost}, expect=expect) if ours else Delete(key, expect=expect)
+    if rows.write([decided]):
         raise Conflict("somebody else decided about this hold at the same moment: look at it again")
-    tell("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=True)
+    tell("hold_approved", hold_id=hold_id, actor=actor, urls=len(ours), complete=True)
     kick(hold.work.account, now=now)
     return True
+
+
+def _still_ours(hold: Hold, *, rows: Rows, policy: Policy, now: datetime) -> set[int]:
+    chunk, account = hold.chunk, hold.work.account
+    known = claims.read(rows, chunk.keys, consistent=True)
+    return {
+        position
+        for position in hold.positions
+        for claim in (known.get(chunk.keys[position]),)
+        if claim and claim.chunk == chunk.id and not claim.outcome
+        and account in accounts_for(chunk.urls[position], policy)
+        and standing(chunk.urls[position], policy, now) in {None, ROOT_REJECTED}
+    }  # fmt: skip
 
 
 def refuse(hold_id: str, *, actor: str, reason: str, rows: Rows, tell: Tell, now: datetime) -> int:

@@ -21,7 +21,7 @@ from chalicelib.ledger import chunks, claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal
-from chalicelib.pipeline import claiming
+from chalicelib.pipeline import claiming, term
 from chalicelib.pipeline.deciding import Wanted, decide, lasts, sort_out
 from chalicelib.pipeline.deliveries import Delivery, Fetch, read_record
 from chalicelib.ports import Kick, Rows, Tell
@@ -71,6 +71,7 @@ def intake_reports(
             tell("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
     wanted, refusals = sort_out(deliveries, policy, outcome.verdicts)
     known = claims.read(rows, list(wanted))
+    known = term.in_force(rows, {key: each.account for key, each in wanted.items()}, known, now=now)
     verdicts = decide(wanted, known, policy, rows=rows, now=now)
     fresh: dict[Kind, list[Wanted]] = {}
     for key, each in wanted.items():

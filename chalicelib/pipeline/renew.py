@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import Action
-from chalicelib.domain.policy import Policy, plan_for
+from chalicelib.domain.policy import Policy, accounts_for, plan_for, standing
 from chalicelib.ledger import chunks, claims
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import stamp, text
-from chalicelib.pipeline import claiming
+from chalicelib.pipeline import claiming, term
 from chalicelib.ports import Delete, Kick, Put, Rows, Tell
 
 AT_ONCE = 50
 """Due chunks read at a time."""
 
 POSTPONED = timedelta(days=1)
+EARLY = timedelta(hours=2)
+"""How much earlier than it must a renewal may come."""
 
 
 def renew_bans(
@@ -50,16 +52,25 @@ def renew_bans(
 
 
 def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
-    if chunks.work_of(rows, chunk.account, chunk.id):  # held, or waiting for a vendor: its bans have not begun
+    at_vendor = term.of_chunk(rows, chunk.account, chunk.id)
+    if at_vendor.waiting:  # held, or waiting for a vendor: its bans have not begun
         rows.write([Put(chunks.renewal(chunk, now + POSTPONED))])
         return 0
-    days_left = math.ceil((chunk.until - now) / timedelta(days=1))
+    due_at = at_vendor.until - timedelta(hours=policy.renew_before_hours) if at_vendor.until else now
+    if due_at > now + EARLY:  # they began later than the chunk was made
+        rows.write([Put(chunks.renewal(chunk, due_at))])
+        return 0
     known = claims.read(rows, chunk.keys, consistent=True)
     kept = [
         position
         for position, key in enumerate(chunk.keys)
         if key in known and known[key].chunk == chunk.id and not known[key].outcome
-    ]
+        and chunk.account in accounts_for(chunk.urls[position], policy)
+        and not standing(chunk.urls[position], policy, now)
+    ]  # fmt: skip
+    # An approval moves the end of the bans that it begins, so the claims know it and the chunk does not.
+    until = datetime.fromtimestamp(max((known[chunk.keys[p]].until for p in kept), default=0), tz=UTC)
+    days_left = math.ceil((until - now) / timedelta(days=1))
     if days_left <= 0 or not kept:
         return 0
     keys = tuple(chunk.keys[position] for position in kept)
@@ -69,7 +80,7 @@ def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
         account=chunk.account, action=Action.BAN, ban_days=ban_days, rule="renewal",
         urls=tuple(chunk.urls[position] for position in kept), keys=keys,
         origins=tuple(chunk.origins[position] for position in kept), created_at=now, received_at=now,
-        until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),
-        renew_at=claiming.renew_at(now, ban_days, chunk.until, policy),
+        until=until, renews=(chunk.id,), before=claiming.history(keys, known),
+        renew_at=claiming.renew_at(now, ban_days, until, policy),
     )  # fmt: skip
     return len(claiming.begin(rows, following, known, now=now))

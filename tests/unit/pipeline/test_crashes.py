@@ -101,6 +101,27 @@ def test_a_submitter_killed_at_any_call_loses_and_doubles_nothing(after: bool) -
         _finish(world)
 
 
+@pytest.mark.parametrize("run", [World.intake, World.drain, World.track])
+def test_a_function_killed_between_any_two_rows_of_one_write_loses_and_doubles_nothing(
+    run: Callable[[World], object],
+) -> None:
+    def prepare() -> World:
+        world = World()
+        (_queued_in_parts if run is World.intake else _taken if run is World.drain else _submitted)(world)
+        world.crasher.tears = True
+        return world
+
+    world = prepare()
+    world.crasher.calls = 0
+    run(world)
+    for at in range(1, world.crasher.calls + 1):
+        world = prepare()
+        with world.crash(at, after=False):
+            run(world)
+        world.crasher.tears = False
+        _finish(world)
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_a_submitter_that_bisects_may_be_killed_at_any_call(after: bool) -> None:
     def prepare(world: World) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.policy import Approvals
 from chalicelib.ledger import audit
 from chalicelib.pipeline import holds
 from tests.world import ACCOUNT, World
@@ -25,7 +27,8 @@ def held(urls: list[str] = ROOTS) -> tuple[World, str]:
 
 def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> bool:
     return holds.approve(
-        hold_id, actor=actor, reason="seen", two_above=two_above, rows=world.crasher.wrap(world.rows),
+        hold_id, actor=actor, reason="seen", rows=world.crasher.wrap(world.rows),
+        policy=replace(world.policy, approvals=Approvals(two_above=two_above)),
         kick=world.crasher.wrap(world.kick), tell=world.tell, now=world.clock(),
     )  # fmt: skip
 
