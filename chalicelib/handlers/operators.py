@@ -186,7 +186,7 @@ def approve_hold(made: Services, hold_id: str, request: Request) -> Response:
     who = operator(made, request, "approver")
     reason = text_field(json_body(request, {"reason": str}), "reason")
     complete = holds.approve(
-        hold_id, actor=who.name, reason=reason, two_above=made.policy.approvals.two_above, rows=made.rows,
+        hold_id, actor=who.name, reason=reason, policy=made.policy, rows=made.rows,
         kick=made.kick, tell=made.tell, now=now(),
     )  # fmt: skip
     state = "approved" if complete else "approved once: its size takes a second, different approver"
