@@ -1,16 +1,18 @@
 """Keep bans and unbans of one URL in the order in which they were decided (the last word wins).
 
 A chunk that names others in ``after`` waits until all their tasks have ended. An unban takes its URLs out of what has
-not been sent yet; what may have been sent must end before the unban is sent, or a late ban would undo it.
+not been sent yet; what may have been sent must end before the unban is sent, or a late ban would undo it. A URL whose
+ban was never sent needs no unban at the vendor: it leaves the unban as well, and is unbanned by that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.ledger import chunks, tasks
-from chalicelib.ledger.chunks import Work
+from chalicelib.ledger.chunks import Chunk, Work
 from chalicelib.ports import Rows
 
 ENDED = {TaskState.SUCCEEDED, TaskState.FAILED}
@@ -22,32 +24,100 @@ def ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
     Only the account's submitter may ask: an unban's URLs are taken out of waiting and held chunks on the way.
     """
     if work.action is Action.UNBAN:
-        _withdraw(rows, work, waiting)
+        return _unban_ready(rows, work, waiting)
     return all(ended(rows, work.account, each) for each in work.after)
 
 
 def ended(rows: Rows, account: str, chunk: str) -> bool:
     """Whether nothing of a chunk waits and all its tasks, and the tasks that carried them on, have ended."""
-    if chunks.work_of(rows, account, chunk):
-        return False
+    return not chunks.work_of(rows, account, chunk) and _tasks_ended(rows, chunk)
+
+
+def _tasks_ended(rows: Rows, chunk: str, only: Iterable[int] | None = None) -> bool:
+    """Whether all tasks of a chunk have ended, or those that carry some of the positions ``only``."""
+    wanted = None if only is None else set(only)
     left = [task_id for task_id, _, _ in tasks.of_chunk(rows, chunk)]
     while left:
-        found = tasks.read(rows, left)
-        if any(task.state not in ENDED for task in found.values()):
+        found = [
+            task
+            for task in tasks.read(rows, left).values()
+            if wanted is None or any(s.chunk == chunk and wanted.intersection(s.positions()) for s in task.slices)
+        ]
+        if any(task.state not in ENDED for task in found):
             return False
-        left = [child for task in found.values() for child in task.children]
+        left = [child for task in found for child in task.children]
     return True
 
 
-def _withdraw(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> None:
-    targets = [waiting[each] for each in work.after if each in waiting]
-    targets = [each for each in targets if each.state in {ChunkState.WAITING, ChunkState.HELD}]
-    if not targets:
-        return
-    found = chunks.read(rows, [work.chunk, *(each.chunk for each in targets)])
-    ours = {found[work.chunk].keys[position] for position in range(work.count) if position not in work.lost}
-    for target in targets:
-        keys = found[target.chunk].keys
-        positions = [p for p in range(target.next, target.count) if keys[p] in ours and p not in target.lost]
-        if positions:
-            chunks.withdraw(rows, target, positions)
+def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
+    found = chunks.read(rows, [work.chunk, *work.after])
+    unban = found.get(work.chunk)
+    if unban is None:
+        return all(ended(rows, work.account, each) for each in work.after)
+    ours = {unban.keys[position]: position for position in range(work.next, work.count) if position not in work.lost}
+    never: dict[str, set[str]] = {}
+    blocked = False
+    for each in work.after:
+        if each not in found:
+            blocked |= not ended(rows, work.account, each)
+            continue
+        keys = found[each].keys
+        positions = [position for position, key in enumerate(keys) if key in ours]
+        left = _withdraw(rows, waiting.get(each), positions) or chunks.work_of(rows, work.account, each)
+        if left is None:  # nothing of it waits: what it had is in tasks
+            never[each] = set()
+        elif left.state in {ChunkState.WAITING, ChunkState.HELD}:
+            never[each] = {keys[position] for position in positions if position in left.lost}
+            blocked |= any(position >= left.next and position not in left.lost for position in positions)
+        else:
+            blocked = True
+        blocked = blocked or not _tasks_ended(rows, each, positions)
+    unsent = [ours[key] for key in ours if _never_sent(key, ours[key], unban, found, never)]
+    if unsent:  # after the bans: a crash between the two sends an unban that changes nothing
+        chunks.withdraw(rows, work, unsent)
+    return not blocked
+
+
+def _withdraw(rows: Rows, target: Work | None, positions: Iterable[int]) -> Work | None:
+    """Take URLs out of what was not sent yet; return what is left, if anything was there to take."""
+    if target is None or target.state not in {ChunkState.WAITING, ChunkState.HELD}:
+        return None
+    ours = [p for p in positions if p >= target.next and p not in target.lost]
+    if not ours:
+        return None
+    chunks.withdraw(rows, target, ours)  # does nothing if somebody decides about the hold at this moment
+    left = chunks.work_of(rows, target.account, target.chunk)
+    return left or replace(target, lost=tuple(sorted({*target.lost, *ours})))
+
+
+def _never_sent(
+    key: str, position: int, unban: Chunk, found: Mapping[str, Chunk], never: Mapping[str, set[str]]
+) -> bool:
+    """Whether a URL's ban was withdrawn before any task had it, and nothing older may be in force at the vendor."""
+    owner = next((ban for at, ban, _ in unban.before if at == position), "")
+    if owner not in never or owner not in found:
+        return False
+    targets = [each for each in never if key in found[each].keys]
+    return all(key in never[each] for each in targets) and first_ban(found[owner], key)
+
+
+def first_ban(chunk: Chunk, key: str) -> bool:
+    """Whether a chunk's ban of a URL is the first: it carries on no other, and nobody claimed the URL before."""
+    position = chunk.keys.index(key)
+    return chunk.rule != "adopted" and not chunk.renews and all(at != position for at, _, _ in chunk.before)
+
+
+def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
+    """Those of an unban chunk's URLs that are perhaps banned at the vendor: all but those whose ban no task carried."""
+    owners = {unban.keys[position]: ban for position, ban, _ in unban.before}
+    found = chunks.read(rows, list(owners.values()))
+    links = {each: tasks.of_chunk(rows, each) for each in found}
+
+    def perhaps(key: str) -> bool:
+        owner = owners.get(key, "")
+        if owner not in found or not first_ban(found[owner], key):
+            return True
+        position = found[owner].keys.index(key)
+        return any(start <= position < end for _, start, end in links[owner])
+
+    return [key for key in keys if perhaps(key)]

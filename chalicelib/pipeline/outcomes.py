@@ -10,6 +10,7 @@ from chalicelib.domain.packing import Slice, halve
 from chalicelib.ledger import claims, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline import order
 from chalicelib.ports import Rows
 
 ChunkOf = Callable[[str], Chunk]
@@ -41,12 +42,16 @@ def split(
 
 
 def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of: ChunkOf, now: datetime) -> bool:
-    """End a task and its URLs: first each URL's claim says why, then the task, so that a crash between repeats it."""
+    """End a task and its URLs: first each URL's claim says why, then the task, so that a crash between repeats it.
+
+    An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it.
+    """
     for each in task.slices:
         chunk = chunk_of(each.chunk)
         keys = [chunk.keys[position] for position in each.positions()]
         if task.action is Action.UNBAN:
-            claims.keep_banned(rows, keys, chunk=chunk.id, reason=f"the unban failed: {reason}")
+            sent = order.sent(rows, chunk, keys)
+            claims.keep_banned(rows, sent, chunk=chunk.id, reason=f"the unban failed: {reason}")
         else:
             claims.end(rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
     return tasks.finish(rows, task, TaskState.FAILED, reason=reason, now=now)

@@ -16,6 +16,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task, Verified
+from chalicelib.pipeline import order, term
 from chalicelib.ports import Rows
 
 TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
@@ -122,10 +123,13 @@ class Explainer:
         return carried
 
     def _unbanned(self, claim: Claim) -> tuple[UrlState, str]:
-        chunk = self._chunks.get(claim.unban)
-        carried = self._carried(claim.unban, self._positions[claim.unban].get(claim.key, -1)) if chunk else []
-        if chunk and not (carried and carried[-1].state is TaskState.SUCCEEDED):
-            return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
+        if claim.unban in self._chunks:
+            position = self._positions[claim.unban].get(claim.key, -1)
+            carried, work = self._carried(claim.unban, position), self._work.get(claim.unban)
+            # One that failed and stands nevertheless, or left its chunk before a task had it, was of a ban never sent.
+            left = carried[-1].state in order.ENDED if carried else work is None or position in work.lost
+            if not left:
+                return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
         return UrlState.UNBANNED, claim.reason
 
     def _state(self, claim: Claim, carried: list[Task]) -> tuple[UrlState, str]:
@@ -143,7 +147,9 @@ class Explainer:
         last = carried[-1]
         if last.state is not TaskState.SUCCEEDED:
             return OF_TASK[last.state], last.reason
-        return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
+        ends = term.of_task(last)  # later than planned, if the ban had to wait
+        in_force = claim.until > epoch(self._now) or (ends is not None and ends > self._now)
+        return (UrlState.BANNED if in_force else UrlState.EXPIRED), claim.reason
 
 
 def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused
-from chalicelib.domain.model import Action
-from chalicelib.ledger import audit
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.policy import parse
+from chalicelib.ledger import audit, chunks
 from chalicelib.pipeline import history, unban
+from chalicelib.pipeline.renew import renew_bans
 from chalicelib.pipeline.status import of_url
-from tests.world import World, pages
+from tests.world import ACCOUNT, POLICY, World, pages
 
 URLS = pages(5)
 
@@ -52,6 +55,13 @@ def _taken() -> World:
     world.post({"urls": URLS})
     world.intake()
     return world
+
+
+def renew(world: World) -> int:
+    return renew_bans(
+        ACCOUNT, rows=world.rows, policy=world.policy, kick=world.kick, tell=world.tell, clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=100),
+    )  # fmt: skip
 
 
 def order_of_calls(world: World, url: str) -> list[str]:
@@ -99,8 +109,78 @@ def test_a_url_unbanned_before_it_was_submitted_never_reaches_the_vendor_as_a_ba
     undo(world, urls=(URLS[2],))
     world.minutes(5)
     assert world.state(URLS[2]) == "unbanned"
-    assert order_of_calls(world, URLS[2]) == ["unban"]
+    assert order_of_calls(world, URLS[2]) == []
     assert world.states([*URLS[:2], *URLS[3:]]) == {"banned": 4}
+
+
+def test_a_live_ban_is_unbanned_at_once_though_a_held_url_was_unbanned_with_it() -> None:
+    from tests.unit.pipeline.test_holds import approve
+
+    world = banned(URLS[:1])
+    held = ["https://a.example.com/", "https://b.example.com/"]
+    world.post({"urls": held}, webhook_id="w2")
+    world.minutes(2)
+    assert world.states(held) == {"held": 2}
+    undo(world, urls=(URLS[0], held[0]))
+    world.minutes(3)
+    assert world.states([URLS[0], held[0]]) == {"unbanned": 2}
+    assert world.state(held[1]) == "held"
+    assert not world.vendor.bans
+    ((hold_id, state),) = [(w.chunk, w.state) for w in chunks.work(world.rows, ACCOUNT)]
+    assert state is ChunkState.HELD
+    approve(world, hold_id)
+    world.minutes(3)
+    assert set(world.vendor.bans) == {held[1]}
+    assert order_of_calls(world, held[0]) == []
+
+
+def test_an_unban_waits_for_the_part_of_a_chunk_that_is_at_the_vendor() -> None:
+    world = World()
+    world.vendor.limits = replace(world.vendor.limits, urls_per_task=2)
+    world.vendor.task_time = timedelta(minutes=10)
+    world.post({"urls": URLS})
+    world.intake()
+    with world.crash(at=12, after=True):
+        world.drain()
+    sent = [url for task in world.vendor.tasks.values() for url in task.urls]
+    assert 0 < len(sent) < len(URLS)
+    undo(world, urls=tuple(URLS))
+    world.minutes(5)
+    assert not [task for task in world.vendor.tasks.values() if task.action is Action.UNBAN]
+    world.minutes(30)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert not world.vendor.bans
+    assert {url: order_of_calls(world, url) for url in sent} == dict.fromkeys(sent, ["ban", "unban"])
+
+
+def test_an_unban_refused_by_the_vendor_of_a_url_it_never_had_ends_as_unbanned() -> None:
+    refused = 0
+    for at in range(1, 30):
+        world = _taken()
+        undo(world, urls=tuple(URLS))
+        with world.crash(at, after=True):
+            world.drain()
+        world.vendor.errors = [ContentRefused("no such object", code="CDN.0003") for _ in range(20)]
+        world.minutes(15)
+        refused += any(call[0] is Action.UNBAN for call in world.vendor.calls)
+        assert world.states(URLS) == {"unbanned": len(URLS)}, at
+        assert not world.vendor.bans
+    assert refused, "the crash between taking the URLs out of the ban and out of the unban"
+
+
+def test_of_a_renewal_that_was_not_sent_the_earlier_ban_is_unbanned_at_the_vendor() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    renew(world)
+    world.kicks.clear()
+    undo(world, urls=tuple(URLS))
+    world.drain()
+    world.minutes(3)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban"]
+    assert not world.vendor.bans
 
 
 def test_an_unban_waits_until_the_ban_it_undoes_has_ended_at_the_vendor() -> None:
