@@ -12,12 +12,12 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.pacing import Pace
-from chalicelib.domain.policy import plan_for
+from chalicelib.domain.policy import Policy, plan_for
 from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal
 from chalicelib.ledger.chunks import Chunk, Origin
@@ -37,6 +37,9 @@ REBAN_AT_MOST = 1_000
 
 LISTED = 10_000
 """URLs of each kind that the report names; it counts them all."""
+
+CHUNKS_READ = 20
+"""Chunks that are read at a time: a chunk is 30 KB or so."""
 
 ADOPTED_DAYS = 30
 """How long an adopted ban is taken to last: the vendor's list tells no end, and its longest is 30 days."""
@@ -58,7 +61,7 @@ class Drift:
 
 def detect_drift(
     account: str, *, vendor: BanVendor, rows: Rows, objects: Objects, kick: Kick, tell: Tell,
-    clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime,
+    clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime, policy: Policy,
 ) -> Drift:  # fmt: skip
     """Compare one account and write the report to the archive."""
     now = clock()
@@ -71,17 +74,22 @@ def detect_drift(
             if clock() >= deadline:
                 drift.complete = False
                 break
+        missing = []
+        for found in _missing(account, there, rows=rows, now=now) if drift.complete else ():
+            missing += found
+            if clock() >= deadline:
+                drift.complete = False
+                break
+        missing = _still_missing(missing, vendor, pace)
     except VendorError as error:
         tell("vendor_error", account=account, kind=error.kind, code=error.code, problem=str(error)[:300])
-        drift.complete = False
-    if drift.complete:  # a URL that only a page of the list moved past is not missing: see _still_missing
-        missing = list(_missing(account, there, rows=rows, now=now))
-        missing = _still_missing(missing, vendor, pace)
-        drift.missing = [url for _, group in missing for _, url in group]
-        if 0 < len(drift.missing) <= REBAN_AT_MOST:
-            for chunk, group in missing:
-                drift.rebanned += _ban_again(chunk, [position for position, _ in group], rows=rows, now=now)
-            kick(account, now=now)
+        drift.complete, missing = False, []
+    drift.missing = [url for _, group in missing for _, url in group]
+    if 0 < len(drift.missing) <= REBAN_AT_MOST:
+        for chunk, group in missing:
+            positions = [position for position, _ in group]
+            drift.rebanned += _ban_again(chunk, positions, policy, rows=rows, now=now)
+        kick(account, now=now)
     drift.key = _report(drift, objects, now=now)
     tell(
         "drift_detected", account=account, banned_there=drift.banned_there, missing=len(drift.missing),
@@ -104,7 +112,7 @@ def _banned_there(vendor: BanVendor, pace: Pace) -> Iterator[list[str]]:
 
 def _compare(urls: Sequence[str], account: str, there: set[str], drift: Drift, *, rows: Rows, now: datetime) -> None:
     keys = {_key(account, url): url for url in urls}
-    there |= keys.keys()
+    there.update(keys)  # not |=, which makes a new set of a set and a dict's keys
     drift.banned_there += len(keys)
     known = claims.read(rows, list(keys))
     for key, url in keys.items():
@@ -125,27 +133,34 @@ def _key(account: str, url: str) -> str:
 
 def _missing(
     account: str, there: set[str], *, rows: Rows, now: datetime
-) -> Iterator[tuple[Chunk, list[tuple[int, str]]]]:
-    """Bans that should be in force and are not on the list: by the days' journals, without a scan of the ledger."""
+) -> Iterator[list[tuple[Chunk, list[tuple[int, str]]]]]:
+    """Bans that should be in force and are not on the list: by the days' journals, without a scan of the ledger.
+
+    Some chunks at a time, so that whoever asks can stop. A ban that was adopted is not among them: nobody here ever
+    asked for it.
+    """
     for back in range(31, -1, -1):
         events = journal.read(rows, (now - timedelta(days=back)).date())
-        for event in events:
-            if event["kind"] != "chunk":
-                continue
-            chunk = chunks.read(rows, [text(event, "subject")]).get(text(event, "subject"))
-            if chunk is None or chunk.account != account or chunk.action is not Action.BAN:
-                continue
-            if chunk.created_at > now - SETTLED or not order.ended(rows, account, chunk.id):
-                continue
-            absent = [position for position, key in enumerate(chunk.keys) if key not in there]
-            known = claims.read(rows, [chunk.keys[position] for position in absent])
-            group = [
-                (position, chunk.urls[position])
-                for position in absent
-                if _in_force(known.get(chunk.keys[position]), chunk, now)
+        ids = [text(event, "subject") for event in events if event["kind"] == "chunk"]
+        for start in range(0, len(ids), CHUNKS_READ):
+            read = chunks.read(rows, ids[start : start + CHUNKS_READ])
+            yield [
+                (chunk, group)
+                for chunk in read.values()
+                if chunk.account == account and chunk.action is Action.BAN and chunk.rule != "adopted"
+                if chunk.created_at <= now - SETTLED
+                if (group := _absent(chunk, there, rows=rows, now=now)) and order.ended(rows, account, chunk.id)
             ]
-            if group:
-                yield chunk, group
+
+
+def _absent(chunk: Chunk, there: set[str], *, rows: Rows, now: datetime) -> list[tuple[int, str]]:
+    absent = [position for position, key in enumerate(chunk.keys) if key not in there]
+    known = claims.read(rows, [chunk.keys[position] for position in absent]) if absent else {}
+    return [
+        (position, chunk.urls[position])
+        for position in absent
+        if _in_force(known.get(chunk.keys[position]), chunk, now)
+    ]
 
 
 def _in_force(claim: Claim | None, chunk: Chunk, now: datetime) -> bool:
@@ -170,16 +185,19 @@ def _still_missing(
     return sure
 
 
-def _ban_again(chunk: Chunk, positions: list[int], *, rows: Rows, now: datetime) -> int:
-    days_left = math.ceil((chunk.until - now) / timedelta(days=1))
+def _ban_again(chunk: Chunk, positions: list[int], policy: Policy, *, rows: Rows, now: datetime) -> int:
     keys = tuple(chunk.keys[position] for position in positions)
     known = claims.read(rows, keys, consistent=True)
+    # An approval moves the end of the bans that it begins, so the claims know it and the chunk does not.
+    until = datetime.fromtimestamp(max((each.until for each in known.values()), default=epoch(chunk.until)), tz=UTC)
+    ban_days = plan_for(max(1, math.ceil((until - now) / timedelta(days=1)))).ban_days
     again = Chunk(
         id=chunks.chunk_id(now, f"drift|{chunk.account}", keys),
-        account=chunk.account, action=Action.BAN, ban_days=plan_for(days_left).ban_days,
+        account=chunk.account, action=Action.BAN, ban_days=ban_days,
         rule="drift", urls=tuple(chunk.urls[position] for position in positions), keys=keys,
         origins=tuple(chunk.origins[position] for position in positions), created_at=now, received_at=now,
-        until=chunk.until, renews=(chunk.id,), before=claiming.history(keys, known),
+        until=until, renews=(chunk.id,), before=claiming.history(keys, known),
+        renew_at=claiming.renew_at(now, ban_days, until, policy),
     )  # fmt: skip
     return len(claiming.begin(rows, again, known, now=now))
 
@@ -198,6 +216,22 @@ def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:
     }  # fmt: skip
     objects.put_new(key, json.dumps(document, indent=1).encode(), content_type="application/json")
     return key
+
+
+def shown(
+    account: str, urls: Sequence[str], *, vendor: BanVendor, clock: Callable[[], datetime],
+    sleep: Callable[[float], None], deadline: datetime,
+) -> list[str] | None:  # fmt: skip
+    """Those of the URLs that the vendor's list holds; ``None`` if there was not the time to ask for each."""
+    pace = Pace(QUERY_RATE, clock=clock, sleep=sleep)
+    found = []
+    for url in urls:
+        if clock() >= deadline:
+            return None
+        pace.wait()
+        if any(_key(account, each.url) == url_key(account, url) for each in vendor.list_banned_urls(1, url).urls):
+            found.append(url)
+    return found
 
 
 def adopt(account: str, urls: Sequence[str], *, actor: str, reason: str, rows: Rows, now: datetime) -> int:

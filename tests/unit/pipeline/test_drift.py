@@ -7,10 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.policy import parse
 from chalicelib.pipeline.drift import REBAN_AT_MOST, Drift, adopt, detect_drift
+from chalicelib.pipeline.renew import renew_bans
 from tests.fake_vendor import FakeBan
+from tests.memory import MemoryRows
 from tests.unit.pipeline.test_unban import banned, undo
-from tests.world import ACCOUNT, World, pages
+from tests.world import ACCOUNT, POLICY, World, pages
 
 URLS = pages(120)
 
@@ -29,6 +32,7 @@ def compare(world: World, shelf: Shelf | None = None, *, minutes: float = 13) ->
     return detect_drift(
         ACCOUNT, vendor=world.vendor, rows=world.rows, objects=shelf or Shelf(), kick=world.kick, tell=world.tell,  # type: ignore[arg-type]
         clock=world.clock, sleep=world.clock.sleep, deadline=world.clock() + timedelta(minutes=minutes),
+        policy=world.policy,
     )  # fmt: skip
 
 
@@ -72,6 +76,12 @@ def test_more_missing_bans_than_the_cap_are_reported_and_left_to_a_person() -> N
     assert found.rebanned == 0
 
 
+def test_of_more_bans_than_the_cap_none_is_missing_while_the_list_holds_them() -> None:
+    world = banned(pages(REBAN_AT_MOST + 50))
+    world.clock.advance(hours=2)
+    assert compare(world).missing == []
+
+
 def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_adopted_and_unbanned() -> None:
     world, shelf = drifted(), Shelf()
     invent(world, "https://www.example.com/invented")
@@ -109,6 +119,80 @@ def test_a_list_that_could_not_be_read_to_its_end_makes_nothing_missing() -> Non
     found = compare(world)
     assert not found.complete
     assert found.missing == []
+
+
+def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_its_report() -> None:
+    world, shelf = drifted(), Shelf()
+    del world.vendor.bans[URLS[0]]
+    world.vendor.list_errors = [None, None, None, Unavailable("down")]  # three pages, then the question
+    found = compare(world, shelf)
+    assert not found.complete
+    assert (found.missing, found.rebanned) == ([], 0)
+    assert json.loads(shelf.objects[found.key])["complete"] is False
+
+
+def test_when_the_time_is_over_the_chunks_that_are_left_are_not_looked_at() -> None:
+    world = World()
+    for part in range(60):
+        world.queue({"urls": pages(1, f"h{part}.example.com")})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(5)
+    world.clock.advance(hours=2)
+    world.vendor.bans.clear()
+    found = compare(world, minutes=0)
+    assert not found.complete
+    assert len(found.missing) == 20
+    whole = compare(world)
+    assert whole.complete
+    assert len(whole.missing) == 40
+
+
+def test_chunks_are_read_many_at_a_time_and_nothing_more_where_nothing_is_missing() -> None:
+    world = World()
+    for part in range(40):
+        world.queue({"urls": pages(1, f"h{part}.example.com")})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(5)
+    world.clock.advance(hours=2)
+    assert isinstance(world.rows, MemoryRows)
+    before, lists = world.rows.calls.copy(), len(world.vendor.lists)
+    compare(world)
+    calls = world.rows.calls - before
+    assert calls["get"] == 1 + 2  # the claims of a page of the list, and the chunks
+    assert calls["query"] == 32
+    assert len(world.vendor.lists) == lists + 1
+
+
+def test_an_adopted_ban_that_lapses_is_not_banned_by_us() -> None:
+    world = drifted()
+    invent(world, "https://www.example.com/invented")
+    found = compare(world)
+    adopt(ACCOUNT, found.unknown, actor="ana", reason="ours now", rows=world.rows, now=world.clock())
+    world.clock.advance(hours=2)
+    del world.vendor.bans["https://www.example.com/invented"]
+    again = compare(world)
+    assert (again.missing, again.rebanned) == ([], 0)
+
+
+def test_what_is_banned_again_until_it_is_unbanned_is_renewed_like_the_ban_it_replaces() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"until": "unbanned"}}}))
+    world.queue({"urls": URLS[:1], "category": "phishing"})
+    world.minutes(5)
+    world.clock.advance(hours=5)
+    world.vendor.bans.clear()
+    assert compare(world).rebanned == 1
+    world.minutes(5)
+    for _ in range(40):
+        world.clock.advance(days=1)
+        renew_bans(
+            ACCOUNT, rows=world.rows, policy=world.policy, kick=world.kick, tell=world.tell, clock=world.clock,
+            deadline=world.clock() + timedelta(minutes=1),
+        )  # fmt: skip
+        world.minutes(3)
+        world.vendor.settle()
+        assert URLS[0] in world.vendor.bans
 
 
 def test_the_list_is_read_below_the_vendor_s_rate() -> None:
