@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dev.local_aws import LocalAws
+from dev.local_aws import LocalAws, free_port
+from dev.package import ROOT
 from dev.simulators.huawei import HuaweiSimulator
+from dev.simulators.huawei_gate import Identity
 
 ACCOUNT = "huawei-main"
 SOURCE, WEBHOOK = "bench", "bench-webhook"
@@ -24,6 +29,35 @@ OPEN_CAPS = {
 """Caps that count, as they would, and hold nothing: a benchmark bans in a minute what an incident would in days."""
 
 
+@dataclass(frozen=True, slots=True)
+class VendorProcess:
+    """A vendor's simulator in a process of its own, where nothing of the benchmark's delays what arrives."""
+
+    url: str
+    credentials: Mapping[str, str]
+
+    def creates(self) -> list[dict[str, Any]]:
+        """Its log of creates: times, URLs, statuses."""
+        with urllib.request.urlopen(f"{self.url}/_sim/calls?limit=1000000") as answer:
+            calls: list[dict[str, Any]] = json.loads(answer.read())
+        return [call for call in calls if call["endpoint"] == "create"]
+
+
+@contextmanager
+def vendor_process() -> Iterator[VendorProcess]:
+    """Start a simulator that enforces the vendor's rates."""
+    port, identity = free_port(), Identity()
+    command = [sys.executable, "-m", "dev.simulators.huawei", "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()  # it says where it listens
+        credentials = {"access_key": identity.access_key, "secret_key": identity.secret_key}
+        try:
+            yield VendorProcess(f"http://127.0.0.1:{port}", credentials)
+        finally:
+            process.terminate()
+
+
 @dataclass(slots=True)
 class Local:
     """One local AWS; ``environment`` makes a new, empty ledger and says where all things are."""
@@ -32,7 +66,7 @@ class Local:
     managed: Sequence[str]
     numbers: Iterator[int]
 
-    def environment(self, vendor: HuaweiSimulator | None = None) -> dict[str, str]:
+    def environment(self, vendor: HuaweiSimulator | VendorProcess | None = None) -> dict[str, str]:
         """Make a table and queues of their own; return the variables that a function finds them by."""
         number = next(self.numbers)
         table = f"ledger-{number}"

@@ -6,7 +6,7 @@ import statistics
 from datetime import UTC, datetime, timedelta
 
 from bench.figures import Figure
-from bench.local import ACCOUNT, Local
+from bench.local import ACCOUNT, Local, vendor_process
 from bench.process import Process
 from bench.reports import KICK
 from chalicelib.aws.dynamodb import Table
@@ -14,7 +14,6 @@ from chalicelib.domain.model import CHUNK_URLS, Action, ChunkState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import chunks
 from chalicelib.ledger.chunks import Chunk, Origin
-from dev.simulators.huawei import HuaweiSimulator
 
 CALLS_A_SECOND = 9.5
 FILL = 0.95
@@ -37,20 +36,21 @@ def backlog(table: Table, urls: int) -> None:
 
 def measure(local: Local, urls: int) -> list[Figure]:
     """Drain a backlog by the app's function, in as many runs as its time limit takes."""
-    with HuaweiSimulator(rates=True) as vendor:
+    with vendor_process() as vendor:
         environment = local.environment(vendor)
         backlog(Table(local.aws.dynamodb, environment["EDGEBAN_TABLE"]), urls)
+        sent = 0
         with Process(environment) as process:
-            while sum(vendor.log.creates) < urls:
-                before = sum(vendor.log.creates)
+            while sent < urls:
                 process.run("submit_tasks", [KICK], seconds=180)
-                if sum(vendor.log.creates) == before:
-                    raise RuntimeError(f"the drain stopped at {before:,} of {urls:,} URLs: {process.told('drained')}")
-        calls = [call for call in vendor.log.calls if call.endpoint == "create"]
-    done = [call for call in calls if call.status == 200]
-    refused = sum(call.status == 429 for call in calls)
-    rate = (len(done) - 1) / (done[-1].time - done[0].time)
-    fill = statistics.mean(call.urls for call in done)
+                calls = vendor.creates()
+                done = [call for call in calls if call["status"] == 200]
+                before, sent = sent, sum(call["urls"] for call in done)
+                if sent == before:
+                    raise RuntimeError(f"the drain stopped at {sent:,} of {urls:,} URLs: {process.told('drained')}")
+    refused = sum(call["status"] == 429 for call in calls)
+    rate = (len(done) - 1) / (done[-1]["time"] - done[0]["time"])
+    fill = statistics.mean(call["urls"] for call in done)
     how = f"backlog of {urls:,} URLs, simulator that enforces 10 creates a second, its log"
     return [
         Figure("URLs a vendor call, with a backlog", f"≥ {FILL * CHUNK_URLS:.0f}", f"{fill:,.0f}", "1",
