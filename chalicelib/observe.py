@@ -44,6 +44,7 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
         ("ChunksHeld", "chunks_held", COUNT), ("OldestWaiting", "oldest_waiting", SECONDS),
         ("Paused", "paused", COUNT), ("HoldsOverdue", "holds_overdue", COUNT),
     ],
+    "account_failed": [("AccountsFailed", "1", COUNT)],
     "drift_detected": [("BansMissing", "missing", COUNT), ("BansUnknown", "unknown", COUNT)],
     "bans_renewed": [("UrlsRenewed", "urls", COUNT)],
     "bans_verified": [
@@ -72,7 +73,7 @@ DIMENSIONS = ("account", "kind", "state", "code", "action")
 WARNINGS = {
     "vendor_error", "message_unreadable", "url_refused", "submission_blocked", "submitter_stale", "chunk_without_urls",
     "export_failed", "export_overdue", "export_not_stored", "ledger_day_lost",
-    "configuration_refused", "outcome_not_delivered", "outcome_given_up",
+    "configuration_refused", "outcome_not_delivered", "outcome_given_up", "account_failed", "unban_failed",
 }  # fmt: skip
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from chalicelib.bootstrap import Services, now
+
+T = TypeVar("T")
 
 SUBMIT_MARGIN = timedelta(seconds=40)
 """What a drain leaves of its function's time: one vendor call's timeout, its record, and room."""
@@ -40,11 +42,14 @@ def submit_tasks(made: Services, event: Mapping[str, Any], context: Any) -> dict
     from chalicelib.pipeline.submit import submit_tasks
 
     accounts = dict.fromkeys(json.loads(record["body"])["account"] for record in event["Records"])
-    for account in accounts:
-        submit_tasks(
+    _each_account(
+        made, context, SUBMIT_MARGIN,
+        lambda account, deadline: submit_tasks(
             account, vendor=made.vendor(account), rows=made.rows, tell=made.tell, clock=now, sleep=time.sleep,
-            deadline=_deadline(context, SUBMIT_MARGIN),
-        )  # fmt: skip
+            deadline=deadline,
+        ),
+        accounts=accounts,
+    )  # fmt: skip
     return {"batchItemFailures": []}
 
 
@@ -52,13 +57,13 @@ def track_tasks(made: Services, context: Any) -> dict[str, Any]:
     """Follow the tasks of every account."""
     from chalicelib.pipeline.track import track_tasks
 
-    tracked = {
-        account: track_tasks(
+    tracked = _each_account(
+        made, context, TRACK_MARGIN,
+        lambda account, deadline: track_tasks(
             account, vendor=made.vendor(account), rows=made.rows, kick=made.kick, tell=made.tell, clock=now,
-            sleep=time.sleep, deadline=_deadline(context, TRACK_MARGIN),
-        )
-        for account in made.policy.accounts
-    }  # fmt: skip
+            sleep=time.sleep, deadline=deadline,
+        ),
+    )  # fmt: skip
     return {name: {"open": each.open, "why": each.why} for name, each in tracked.items()}
 
 
@@ -67,41 +72,37 @@ def sweep(made: Services, context: Any) -> dict[str, Any]:
     from chalicelib.pipeline import unban
     from chalicelib.pipeline.sweep import sweep
 
-    waiting = sweep(made.policy, rows=made.rows, kick=made.kick, tell=made.tell, now=now())
-    for job in unban.unfinished(made.rows):
-        unban.carry_out(
-            job, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
+    try:
+        return dict(sweep(made.policy, rows=made.rows, kick=made.kick, tell=made.tell, now=now()))
+    finally:  # an account that failed keeps no unban of another one waiting
+        unban.carry_on(
+            rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
             deadline=_deadline(context, SWEEP_MARGIN),
         )  # fmt: skip
-    return dict(waiting)
 
 
 def renew_bans(made: Services, context: Any) -> dict[str, Any]:
     """Renew what is due at every account."""
     from chalicelib.pipeline.renew import renew_bans
 
-    return {
-        account: renew_bans(
-            account, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
-            deadline=_deadline(context, TRACK_MARGIN),
-        )
-        for account in made.policy.accounts
-    }  # fmt: skip
+    return _each_account(
+        made, context, TRACK_MARGIN,
+        lambda account, deadline: renew_bans(
+            account, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now, deadline=deadline
+        ),
+    )  # fmt: skip
 
 
 def verify_bans(made: Services, context: Any) -> dict[str, Any]:
     """Verify what is due at every account, each with its share of the time."""
     from chalicelib.pipeline.verify import verify_bans
 
-    deadline = _deadline(context, VERIFY_MARGIN)
-    verified = {}
-    for done, account in enumerate(made.policy.accounts):
-        share = (deadline - now()) / (len(made.policy.accounts) - done)
-        verified[account] = verify_bans(
-            account, rows=made.rows, policy=made.policy, probe=made.probe, tell=made.tell, clock=now,
-            deadline=now() + share,
-        )  # fmt: skip
-    return verified
+    return _each_account(
+        made, context, VERIFY_MARGIN,
+        lambda account, deadline: verify_bans(
+            account, rows=made.rows, policy=made.policy, probe=made.probe, tell=made.tell, clock=now, deadline=deadline
+        ),
+    )  # fmt: skip
 
 
 def deliver_outcomes(made: Services, context: Any) -> dict[str, Any]:
@@ -118,13 +119,13 @@ def detect_drift(made: Services, context: Any) -> dict[str, Any]:
     """Compare every account with its vendor."""
     from chalicelib.pipeline.drift import detect_drift
 
-    found = {
-        account: detect_drift(
+    found = _each_account(
+        made, context, DRIFT_MARGIN,
+        lambda account, deadline: detect_drift(
             account, vendor=made.vendor(account), rows=made.rows, objects=made.objects, kick=made.kick, tell=made.tell,
-            clock=now, sleep=time.sleep, deadline=_deadline(context, DRIFT_MARGIN),
-        )
-        for account in made.policy.accounts
-    }  # fmt: skip
+            clock=now, sleep=time.sleep, deadline=deadline, policy=made.policy,
+        ),
+    )  # fmt: skip
     return {name: {"missing": len(each.missing), "unknown": len(each.unknown)} for name, each in found.items()}
 
 
@@ -132,21 +133,28 @@ def archive_exports(made: Services, context: Any) -> dict[str, Any]:
     """Archive the exports of every account that has some."""
     from chalicelib.bootstrap import EXPORT_VENDORS
     from chalicelib.pipeline.archive_exports import archive_exports
+    from chalicelib.pipeline.export_work import Archiving
 
-    runs = {}
-    for account in made.accounts.values():
-        if account.vendor in EXPORT_VENDORS:
-            vendor, download = made.export_vendor(account)
-            reporting = account.credentials.get("report_to_queue") == "yes"
-            runs[account.name] = archive_exports(
-                account.name, vendor_name=account.vendor, vendor=vendor, download=download, rows=made.rows,
-                objects=made.objects, queue=made.reports_queue if reporting else None, tell=made.tell, clock=now,
-                sleep=time.sleep, deadline=_deadline(context, ARCHIVE_MARGIN),
-            )  # fmt: skip
-    made.tell(
-        "exports_run", accounts=len(runs), late=sum(each.late for each in runs.values()),
-        failed=sum(each.failed for each in runs.values()), overdue=sum(each.overdue for each in runs.values()),
-    )  # fmt: skip
+    runs: dict[str, Archiving] = {}
+
+    def work(name: str, deadline: datetime) -> None:
+        account = made.accounts[name]
+        vendor, download = made.export_vendor(account)
+        reporting = account.credentials.get("report_to_queue") == "yes"
+        runs[name] = archive_exports(
+            name, vendor_name=account.vendor, vendor=vendor, download=download, rows=made.rows, objects=made.objects,
+            queue=made.reports_queue if reporting else None, tell=made.tell, clock=now, sleep=time.sleep,
+            deadline=deadline,
+        )  # fmt: skip
+
+    names = [each.name for each in made.accounts.values() if each.vendor in EXPORT_VENDORS]
+    try:
+        _each_account(made, context, ARCHIVE_MARGIN, work, accounts=names)
+    finally:
+        made.tell(
+            "exports_run", accounts=len(runs), late=sum(each.late for each in runs.values()),
+            failed=sum(each.failed for each in runs.values()), overdue=sum(each.overdue for each in runs.values()),
+        )  # fmt: skip
     return {name: {"archived": each.archived, "open": each.open, "why": each.why} for name, each in runs.items()}
 
 
@@ -159,6 +167,21 @@ def archive_ledger(made: Services, context: Any) -> dict[str, Any]:
         vendors=lambda: {name: each.vendor for name, each in made.accounts.items()},
     )  # fmt: skip
     return {"archived": [day.isoformat() for day in run.archived], "left": run.left}
+
+
+def _each_account(
+    made: Services, context: Any, margin: timedelta, work: Callable[[str, datetime], T], *,
+    accounts: Iterable[str] | None = None,
+) -> dict[str, T]:  # fmt: skip
+    """Work at every account, each until its share of the time that is left; what one leaves is the next ones'."""
+    from chalicelib.pipeline.accounts import each_account
+
+    names = list(made.policy.accounts if accounts is None else accounts)
+    end = _deadline(context, margin)
+    return each_account(
+        names, lambda account: work(account, now() + (end - now()) / (len(names) - names.index(account))),
+        tell=made.tell,
+    )  # fmt: skip
 
 
 def _deadline(context: Any, margin: timedelta) -> datetime:

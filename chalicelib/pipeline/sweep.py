@@ -8,39 +8,43 @@ from chalicelib.domain.model import ChunkState, TaskState
 from chalicelib.domain.policy import Policy
 from chalicelib.ledger import chunks, control, tasks
 from chalicelib.pipeline import claiming, holds
+from chalicelib.pipeline.accounts import each_account
 from chalicelib.pipeline.submit import SETTLE
 from chalicelib.ports import Kick, Rows, Tell
 
 
 def sweep(policy: Policy, *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> dict[str, int]:
     """Look at every account; return how many chunks and tasks of each wait to be submitted."""
-    waiting: dict[str, int] = {}
+    return each_account(
+        policy.accounts, lambda account: _sweep(account, policy, rows=rows, kick=kick, tell=tell, now=now), tell=tell
+    )
+
+
+def _sweep(account: str, policy: Policy, *, rows: Rows, kick: Kick, tell: Tell, now: datetime) -> int:
     alarm_age = timedelta(hours=policy.approvals.alarm_after_hours)
-    for account in policy.accounts:
-        found = chunks.work(rows, account)
-        finished = False
-        for work in found:
-            if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
-                finished |= claiming.finish(rows, work, tell=tell, now=now)
-            if work.state is ChunkState.REFUSED:
-                holds.finish_refusal(work, rows=rows)
-        ready = [work for work in found if work.state is ChunkState.WAITING]
-        unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
-        due = [
-            task
-            for task in unsent
-            if not (task.not_before and task.not_before > now)
-            and not (task.attempted_at and task.attempted_at + SETTLE > now)
-        ]
-        waiting[account] = len(ready) + len(unsent)
-        oldest = min([each.received_at for each in ready] + [each.received_at for each in unsent], default=now)
-        paused = control.paused(rows, account)
-        tell(
-            "account_swept", account=account, chunks_waiting=len(ready), tasks_submitting=len(unsent),
-            chunks_held=sum(work.state is ChunkState.HELD for work in found),
-            oldest_waiting=(now - oldest).total_seconds(), paused=int(paused),
-            holds_overdue=len(holds.overdue(found, age=alarm_age, now=now)),
-        )  # fmt: skip
-        if (ready or due or finished) and not paused:
-            kick(account, now=now)
-    return waiting
+    found = chunks.work(rows, account)
+    finished = False
+    for work in found:
+        if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
+            finished |= claiming.finish(rows, work, tell=tell, now=now)
+        if work.state is ChunkState.REFUSED:
+            holds.finish_refusal(work, rows=rows)
+    ready = [work for work in found if work.state is ChunkState.WAITING]
+    unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
+    due = [
+        task
+        for task in unsent
+        if not (task.not_before and task.not_before > now)
+        and not (task.attempted_at and task.attempted_at + SETTLE > now)
+    ]
+    oldest = min([each.received_at for each in ready] + [each.received_at for each in unsent], default=now)
+    paused = control.paused(rows, account)
+    tell(
+        "account_swept", account=account, chunks_waiting=len(ready), tasks_submitting=len(unsent),
+        chunks_held=sum(work.state is ChunkState.HELD for work in found),
+        oldest_waiting=(now - oldest).total_seconds(), paused=int(paused),
+        holds_overdue=len(holds.overdue(found, age=alarm_age, now=now)),
+    )  # fmt: skip
+    if (ready or due or finished) and not paused:
+        kick(account, now=now)
+    return len(ready) + len(unsent)

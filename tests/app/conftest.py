@@ -18,11 +18,12 @@ from chalice.test import Client, HTTPResponse
 import app as app_module
 from chalicelib.aws.documents import Cached
 from chalicelib.bootstrap import Services, services
+from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.reports.signature import sign
 from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import parse_operators
-from tests.world import POLICY, SECRET, World
+from tests.world import ACCOUNT, POLICY, SECRET, World
 
 TOKEN = "app-test-operator-token"
 HUB_SECRET = "hub-secret-of-16-or-more"
@@ -101,6 +102,8 @@ def api() -> Iterator[Api]:
     made.rows, made.reports_queue, made.kick, made.tell = world.rows, world, world.kick, world.tell
     made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
     made._policy = fixed(parse_policy(POLICY))
+    account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})
+    made._accounts, made._vendors[ACCOUNT] = fixed({ACCOUNT: account}), (account, world.vendor)
     with Client(app_module.app, stage_name="local") as client:
         yield Api(client, made, world)
     services.cache_clear()

@@ -1,0 +1,100 @@
+"""What queues and schedules start works at every account, whatever becomes of one of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.bootstrap import now
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.handlers import pipeline
+from chalicelib.ledger import chunks
+from tests.app.conftest import Api, fixed
+from tests.bucket import MemoryObjects
+from tests.world import ACCOUNT, POLICY, pages
+
+OTHERS = {name: {"managed_domains": [f"{name}.example.org"]} for name in ("aaa", "zzz")}
+
+
+class Context:
+    """A function's invocation with so many seconds left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = now() + timedelta(seconds=seconds)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round((self.end - now()) / timedelta(milliseconds=1))
+
+
+@pytest.fixture
+def three(api: Api) -> Api:
+    """Three accounts, of which only the one in the middle has its vendor's credentials."""
+    accounts = {"aaa": OTHERS["aaa"], **POLICY["accounts"], "zzz": OTHERS["zzz"]}
+    api.services._policy = fixed(parse_policy({**POLICY, "accounts": accounts}))
+    api.services.objects = MemoryObjects()
+    return api
+
+
+def failed(api: Api) -> list[tuple[Any, Any]]:
+    return [(each["account"], each["kind"]) for each in api.world.events("account_failed")]
+
+
+def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_function(three: Api) -> None:
+    three.post({"urls": pages(3)})
+    three.world.intake()
+    three.world.drain()
+    for function in (pipeline.track_tasks, pipeline.detect_drift):
+        three.world.told.clear()
+        with pytest.raises(ConfigurationError, match="no account 'aaa'"):
+            function(three.services, Context(600))
+        assert failed(three) == [("aaa", "ConfigurationError"), ("zzz", "ConfigurationError")]
+        assert len(three.world.events("tasks_tracked") + three.world.events("drift_detected")) == 1
+    assert three.world.states(pages(3)) == {"banned": 3}
+
+
+def test_a_kick_of_an_account_that_fails_does_not_keep_the_others_waiting(three: Api) -> None:
+    three.post({"urls": pages(3)})
+    three.world.intake()
+    kicks = {"Records": [{"body": f'{{"account": "{name}"}}'} for name in ("aaa", ACCOUNT, "aaa")]}
+    with pytest.raises(ConfigurationError):
+        pipeline.submit_tasks(three.services, kicks, Context(180))
+    assert failed(three) == [("aaa", "ConfigurationError")]
+    assert len(three.world.vendor.calls) == 1
+
+
+def test_the_time_that_is_left_is_shared_among_the_accounts_to_come(three: Api) -> None:
+    ends: dict[str, float] = {}
+    begun = now()
+
+    def work(account: str, deadline: Any) -> None:
+        ends[account] = (deadline - begun).total_seconds()
+
+    pipeline._each_account(three.services, Context(100), timedelta(seconds=10), work)
+    assert ends == {"aaa": pytest.approx(30, abs=1), ACCOUNT: pytest.approx(45, abs=1), "zzz": pytest.approx(90, abs=1)}
+
+
+def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(three: Api) -> None:
+    three.post({"urls": pages(3)})
+    three.world.intake()
+    three.world.kicks.clear()
+    rows = three.services.rows
+
+    class Torn:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(rows, name)
+
+        def query(self, pk: str, **asked: Any) -> Any:
+            if pk == "account#aaa":
+                raise OSError("this partition is away")
+            return rows.query(pk, **asked)
+
+    three.services.rows = Torn()
+    with pytest.raises(OSError, match="away"):
+        pipeline.sweep(three.services, Context(100))
+    assert failed(three) == [("aaa", "OSError")]
+    assert [each["account"] for each in three.world.events("account_swept")] == [ACCOUNT, "zzz"]
+    assert three.world.kicks == [ACCOUNT]
+    assert len(chunks.work(rows, ACCOUNT)) == 1
