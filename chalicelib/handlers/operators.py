@@ -94,8 +94,11 @@ def unban(made: Services, request: Request) -> Response:
         cool_down_days=cool_down_days, at=moment, urls=_urls(document.get("urls", [])),
         task=document.get("task_id", ""), report=document.get("report_id", ""), source=document.get("source", ""),
     )  # fmt: skip
+    known = unbans.known(job, rows=made.rows, sources=made.sources)
     if preview:
-        return answer(200, _preview(made, job))
+        return answer(200, _preview(made, job, known=known))
+    if job.task and not known:
+        raise _nothing(job)
     unbans.record(made.rows, job)
     done = unbans.carry_out(
         job, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
@@ -103,6 +106,8 @@ def unban(made: Services, request: Request) -> Response:
     )  # fmt: skip
     if done is None:
         return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function carries it on"})
+    if not done and not known:
+        raise _nothing(job)
     return answer(202, {"unban_id": job.id, "complete": True, "urls": done})
 
 
@@ -124,18 +129,25 @@ def _urls(given: list[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def _preview(made: Services, job: Any) -> dict[str, Any]:
+def _nothing(job: Any) -> NotFound:
+    what, _, name = job.subject.partition(":")
+    return NotFound(f"there is no {what} {name[:100]!r}, and no ban in force goes back to one: look at the name again")
+
+
+def _preview(made: Services, job: Any, *, known: bool) -> dict[str, Any]:
     from chalicelib.pipeline import unban as unbans
 
     deadline = now() + UNBAN_TIME
     count, complete = 0, True
     named: list[dict[str, str]] = []
     for group in unbans.select(job, rows=made.rows, policy=made.policy, now=job.at):
-        count += len(group)
-        named += [{"url": each.url, "account": each.account} for each in group[: PREVIEW_URLS - len(named)]]
+        count += len(group.claims)
+        named += [{"url": each.url, "account": each.account} for each in group.claims[: PREVIEW_URLS - len(named)]]
         if now() >= deadline:
             complete = False
             break
+    if complete and not count and not known:
+        raise _nothing(job)
     return {"preview": True, "urls": count, "counted_all": complete, "first": named}
 
 
@@ -225,6 +237,7 @@ def resume(made: Services, request: Request) -> Response:
     audit.record(made.rows, audit.Decision(who, "resume", f"account:{account}", reason, now(), after="running"))
     control.resume(made.rows, account, actor=who, now=now())
     for each in made.policy.accounts if account == control.EVERYWHERE else [account]:
+        control.unblock(made.rows, each)  # a block stands at the account, whatever was resumed
         made.kick(each, now=now())
     made.tell("resumed", account=account, actor=who, reason=reason)
     return answer(200, {"account": account, "paused": False, "by": who, "reason": reason})

@@ -153,8 +153,8 @@ class Explainer:
 
 
 def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:
-    """Explain a canonical URL at each account that serves its host; empty if nobody ever asked for it."""
-    keys = [url_key(account, url) for account in accounts_for(url, policy)]
+    """Explain a canonical URL at each account, also one that serves its host no more; empty if nobody asked for it."""
+    keys = [url_key(account, url) for account in policy.accounts]
     found = claims.read(rows, keys, consistent=True, whole=True)
     return Explainer(rows, now=now).claims(found[key] for key in keys if key in found)
 

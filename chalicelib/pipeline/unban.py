@@ -7,23 +7,31 @@ the sweep goes on with a job whose request died.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import Action
-from chalicelib.domain.policy import Policy, accounts_for
+from chalicelib.domain.model import CHUNK_URLS, Action
+from chalicelib.domain.policy import Policy
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import audit, chunks, claims, journal, reports, tasks
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
+from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import claiming, order
-from chalicelib.ports import Delete, Insert, Kick, Rows, Tell
+from chalicelib.ports import Delete, Insert, Kick, Rows, Tell, Update
 
 LOOK_BACK = timedelta(days=40)
 """How far back a source's bans are undone: no ban that is not renewed is older than 30 days."""
+
+CHUNKS_AT_ONCE = 20
+"""Rows of the journal, and chunks with all their URLs, that are read at a time."""
+
+TRIES = 5
+"""How often URLs are unbanned again that something else changed between read and write, in one run."""
 
 UNBAN_DAYS = 7
 """The vendor's duration field for an unban: sent where its model demands one, without meaning there."""
@@ -42,6 +50,8 @@ class Job:
     task: str = ""
     report: str = ""
     source: str = ""
+    place: str = ""
+    """How far the journal has been walked, if the job is found by it."""
 
     @property
     def subject(self) -> str:
@@ -53,6 +63,14 @@ class Job:
         if self.source:
             return f"source:{self.source}"
         return f"urls:{len(self.urls)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Claims to unban together, and from where the journal is walked on once they are."""
+
+    claims: list[Claim]
+    place: str = ""
 
 
 def new_id(now: datetime) -> str:
@@ -82,62 +100,120 @@ def unfinished(rows: Rows) -> list[Job]:
             Job(
                 id=text(row, "sk"), actor=text(row, "actor"), reason=text(row, "reason"), at=at,
                 cool_down_days=number(row, "cool_down_days"), urls=texts(row, "urls"), task=text(row, "task"),
-                report=text(row, "report"), source=text(row, "source"),
+                report=text(row, "report"), source=text(row, "source"), place=text(row, "place"),
             )
         )  # fmt: skip
     return jobs
+
+
+def carry_on(
+    *, rows: Rows, policy: Policy, kick: Kick, tell: Tell, clock: Callable[[], datetime], deadline: datetime
+) -> None:
+    """Go on with every job that is not carried out, each with its share of the time: one that fails stops no other."""
+    left = unfinished(rows)
+    for index, job in enumerate(left):
+        share = (deadline - clock()) / (len(left) - index)
+        try:
+            carry_out(job, rows=rows, policy=policy, kick=kick, tell=tell, clock=clock, deadline=clock() + share)
+        except Exception as error:  # noqa: BLE001, whatever it is, the other jobs go on
+            tell("unban_failed", job_id=job.id, error=type(error).__name__)
 
 
 def carry_out(
     job: Job, *, rows: Rows, policy: Policy, kick: Kick, tell: Tell, clock: Callable[[], datetime], deadline: datetime
 ) -> int | None:
     """Unban what the job selects; return how many URLs, or ``None`` if time ran out and the sweep must go on."""
-    done = 0
-    accounts: set[str] = set()
+    done: Counter[str] = Counter()
     finished = False
-    for group in select(job, rows=rows, policy=policy, now=job.at):
-        for account, of_account in _by_account(group).items():
-            for part in claiming.parts((each.url, each) for each in of_account):
-                won = _unban(part, account, job, rows=rows, now=clock())
-                done += won
-                accounts |= {account} if won else set()
-        if clock() >= deadline:
+    place = noted = job.place
+    for group in select(job, rows=rows, policy=policy, now=clock()):
+        if not _undo(group.claims, job, done, rows=rows, clock=clock):
+            break
+        place = group.place or place
+        over = clock() >= deadline
+        if place != noted and (
+            group.claims or over
+        ):  # only after its chunks are sealed: a crash repeats, omits nothing
+            rows.write([Update(("jobs", job.id), set={"place": place})])
+            noted = place
+        if over:
             break
     else:
         finished = True
         rows.write([Delete(("jobs", job.id))])
-    for account in accounts:
+    for account in done:
         kick(account, now=clock())
-    tell("unban_carried_out", job_id=job.id, actor=job.actor, subject=job.subject, urls=done, finished=finished)
-    return done if finished else None
+    urls = done.total()
+    tell("unban_carried_out", job_id=job.id, actor=job.actor, subject=job.subject, urls=urls, finished=finished)
+    return urls if finished else None
 
 
-def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[list[Claim]]:
-    """Find the claims that a job is about and that are in force, in groups."""
-    if job.source:
-        yield from _of_source(job.source, rows=rows, now=now)
+def _undo(
+    found: Sequence[Claim], job: Job, done: Counter[str], *, rows: Rows, clock: Callable[[], datetime]
+) -> bool:  # fmt: skip
+    """Unban these claims and count them to their accounts; ``False`` if some change faster than they are unbanned."""
+    for _ in range(TRIES):
+        lost: list[Claim] = []
+        for account, of_account in _by_account(found).items():
+            for part in claiming.parts((each.url, each) for each in of_account):
+                won = _unban(part, account, job, rows=rows, now=clock())
+                if won:
+                    done[account] += len(won)
+                lost += [each for each in part if each.key not in won]
+        if not lost:
+            return True
+        # A renewal took them over since they were read, and they are banned for the same report still; or they ended.
+        reports_of = {each.key: each.report for each in lost}
+        again = _in_force(rows, list(reports_of), clock())
+        found = [each for each in again if job.urls or each.report == reports_of[each.key]]
+        if not found:
+            return True
+    return False
+
+
+def known(job: Job, *, rows: Rows, sources: Container[str]) -> bool:
+    """Whether there is a task, report or source of the name that the job gives; URLs need not be known."""
+    if job.task:
+        return bool(tasks.read(rows, [job.task]))
+    if job.report:
+        return reports.read(rows, job.report) is not None
+    return not job.source or job.source in sources
+
+
+def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[Group]:
+    """Find the claims that a job is about and that are in force, in groups; some are empty, to let the time be seen."""
+    report = reports.read(rows, job.report) if job.report else None
+    if job.source or (job.report and report is None):  # of a report that came by the queue the chunks alone know
+        yield from _of_journal(job, rows=rows, now=now)
         return
     if job.task:
-        keys = _keys_of_task(rows, job.task)
-        owners = {each.chunk for task in tasks.read(rows, [job.task]).values() for each in task.slices}
-        yield [each for each in _in_force(rows, keys, now) if each.chunk in owners]
+        task = tasks.read(rows, [job.task]).get(job.task)
+        owners = {each.chunk for each in task.slices} if task else set()
+        keys = _keys_of_task(rows, task) if task else []
+        for part in _parts(keys):
+            yield Group([each for each in _in_force(rows, part, now) if each.chunk in owners])
         return
-    urls: Sequence[str] = job.urls
-    if job.report:
-        report = reports.read(rows, job.report)
-        urls = report.urls if report else ()
-    keys = [url_key(account, url) for url in urls for account in accounts_for(url, policy)]
-    found = _in_force(rows, keys, now)
-    # Of a report only what it caused: the rest is banned for another's word.
-    yield [each for each in found if not job.report or each.report == job.report]
+    urls: Sequence[str] = report.urls if report else job.urls
+    # Whichever account serves the host now: an account may have served it when the URL was banned.
+    for part in _parts([url_key(account, url) for url in urls for account in policy.accounts]):
+        found = _in_force(rows, part, now)
+        # Of a report only what it caused: the rest is banned for another's word.
+        yield Group([each for each in found if not job.report or each.report == job.report])
 
 
-def _keys_of_task(rows: Rows, task_id: str) -> list[str]:
-    task = tasks.read(rows, [task_id]).get(task_id)
-    if task is None:
-        return []
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), CHUNK_URLS):
+        yield keys[start : start + CHUNK_URLS]
+
+
+def _keys_of_task(rows: Rows, task: Task) -> list[str]:
     found = chunks.read(rows, [each.chunk for each in task.slices])
-    return [found[each.chunk].keys[position] for each in task.slices for position in each.positions()]
+    return [
+        found[each.chunk].keys[position]
+        for each in task.slices
+        if each.chunk in found  # else its rows have expired, and so have its bans
+        for position in each.positions()
+    ]
 
 
 def _in_force(rows: Rows, keys: Sequence[str], now: datetime) -> list[Claim]:
@@ -145,17 +221,29 @@ def _in_force(rows: Rows, keys: Sequence[str], now: datetime) -> list[Claim]:
     return [found[key] for key in dict.fromkeys(keys) if key in found and not found[key].ended(now)]
 
 
-def _of_source(source: str, *, rows: Rows, now: datetime) -> Iterator[list[Claim]]:
-    """Walk the days' journals for chunks in which the source has URLs: no scan of the ledger."""
-    day = (now - LOOK_BACK).date()
-    while day <= now.date():
-        ids = [text(row, "subject") for row in journal.read(rows, day) if row["kind"] == "chunk"]
-        for start in range(0, len(ids), 20):
-            for chunk in chunks.read(rows, ids[start : start + 20]).values():
-                keys = [k for k, origin in zip(chunk.keys, chunk.origins, strict=True) if origin.source == source]
-                if keys and chunk.action is Action.BAN:
-                    yield [each for each in _in_force(rows, keys, now) if each.chunk == chunk.id]
-        day += timedelta(days=1)
+def _of_journal(job: Job, *, rows: Rows, now: datetime) -> Iterator[Group]:
+    """Walk the journal for chunks with URLs of the job's source or report: no scan of the ledger."""
+    place = job.place or stamp(job.at - LOOK_BACK)
+    midnight = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC)
+    while midnight <= now:
+        midnight += timedelta(days=1)
+        while page := journal.following(rows, place, until=midnight, limit=CHUNKS_AT_ONCE):
+            found = chunks.read(rows, [text(row, "subject") for row in page if row["kind"] == "chunk"])
+            for row in page:
+                place = text(row, "sk")
+                chunk = found.get(text(row, "subject"))
+                if chunk and row["kind"] == "chunk" and chunk.action is Action.BAN:
+                    keys = [key for key, origin in zip(chunk.keys, chunk.origins, strict=True) if _of(origin, job)]
+                    if keys:
+                        yield Group([each for each in _in_force(rows, keys, now) if each.chunk == chunk.id], place)
+            yield Group([], place)
+        if midnight <= now:  # else more may come on this day
+            place = stamp(midnight)
+            yield Group([], place)
+
+
+def _of(origin: Origin, job: Job) -> bool:
+    return origin.source == job.source if job.source else origin.report == job.report
 
 
 def _by_account(found: Iterable[Claim]) -> dict[str, list[Claim]]:
@@ -165,7 +253,7 @@ def _by_account(found: Iterable[Claim]) -> dict[str, list[Claim]]:
     return accounts
 
 
-def _unban(part: list[Claim], account: str, job: Job, *, rows: Rows, now: datetime) -> int:
+def _unban(part: list[Claim], account: str, job: Job, *, rows: Rows, now: datetime) -> set[str]:
     known: Mapping[str, Claim] = {each.key: each for each in part}
     keys = tuple(known)
     banned_by = dict.fromkeys(each.chunk for each in part)
@@ -178,4 +266,4 @@ def _unban(part: list[Claim], account: str, job: Job, *, rows: Rows, now: dateti
         after=tuple(each for each in banned_by if not order.ended(rows, account, each)),
         actor=job.actor, reason=job.reason,
     )  # fmt: skip
-    return len(claiming.begin(rows, chunk, known, now=now))
+    return claiming.begin(rows, chunk, known, now=now)

@@ -266,8 +266,32 @@ def test_a_body_beyond_the_limit_is_refused(desk: Desk) -> None:
 
 
 def test_an_unban_of_what_is_not_banned_says_so(desk: Desk) -> None:
-    answer = desk.post("olaf", "unbans", {"task_id": "none", "reason": "r"})
-    assert (answer.status_code, answer.json_body["urls"]) == (202, 0)
+    (made,) = desk.ban(pages(3))
+    for count in (3, 0):
+        answer = desk.post("olaf", "unbans", {"task_id": made, "reason": "r"})
+        assert (answer.status_code, answer.json_body["urls"]) == (202, count)
+
+
+@pytest.mark.parametrize("more", [{"reason": "r"}, {"preview": True}])
+@pytest.mark.parametrize(
+    ("selector", "words"),
+    [("task_id", "there is no task 'wrong'"), ("report_id", "no report 'wrong'"), ("source", "no source 'wrong'")],
+)
+def test_an_unban_of_what_there_is_not_is_no_success(
+    desk: Desk, selector: str, words: str, more: dict[str, Any]
+) -> None:
+    desk.ban(pages(3))
+    refused(desk.post("olaf", "unbans", {selector: "wrong", **more}), 404, "not_found", words)
+    rows: Any = desk.api.world.rows
+    assert not [key for key in rows.rows if key[0] == "jobs"]
+
+
+def test_a_source_that_is_configured_no_more_is_undone_still(desk: Desk) -> None:
+    desk.ban(pages(3))
+    desk.api.services._sources = fixed({})
+    assert desk.post("olaf", "unbans", {"source": "desk", "preview": True}).json_body["urls"] == 3
+    assert desk.post("olaf", "unbans", {"source": "desk", "reason": "r"}).json_body["urls"] == 3
+    refused(desk.post("olaf", "unbans", {"source": "desk", "reason": "r"}), 404, "not_found", "no ban in force")
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -15,31 +17,45 @@ from chalicelib.ledger import audit, chunks
 from chalicelib.pipeline import history, unban
 from chalicelib.pipeline.renew import renew_bans
 from chalicelib.pipeline.status import of_url
+from chalicelib.ports import Update
 from tests.world import ACCOUNT, POLICY, World, pages
 
 URLS = pages(5)
 
 
-def undo(world: World, *, seconds: float = 20, **selection: object) -> unban.Job:
+class Each:
+    """Has ``does`` make every call of ``target``, or of one of its methods, in its place."""
+
+    def __init__(self, target: Any, does: Callable[..., Any], method: str = "") -> None:
+        self._target, self._does, self._method = target, does, method
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        return partial(self._does, found) if self._method in {"", name} else found
+
+
+def undo(world: World, *, seconds: float = 20, rows: Any = None, **selection: object) -> unban.Job:
     job = unban.Job(
         id=unban.new_id(world.clock()), actor="ana", reason="customer appealed", cool_down_days=7, at=world.clock(),
         **selection,  # type: ignore[arg-type]
     )  # fmt: skip
     unban.record(world.crasher.wrap(world.rows), job)
-    carry_on(world, job, seconds=seconds)
+    carry_on(world, job, seconds=seconds, rows=rows)
     return job
 
 
-def carry_on(world: World, job: unban.Job, *, seconds: float = 20) -> int | None:
+def carry_on(world: World, job: unban.Job, *, seconds: float = 20, rows: Any = None) -> int | None:
     return unban.carry_out(
-        job, rows=world.crasher.wrap(world.rows), policy=world.policy, kick=world.crasher.wrap(world.kick),
+        job, rows=rows or world.crasher.wrap(world.rows), policy=world.policy, kick=world.crasher.wrap(world.kick),
         tell=world.tell, clock=world.clock, deadline=world.clock() + timedelta(seconds=seconds),
     )  # fmt: skip
 
 
-def carry_on_all(world: World) -> None:
-    for job in unban.unfinished(world.rows):
-        carry_on(world, job)
+def carry_on_all(world: World, *, seconds: float = 20) -> None:
+    unban.carry_on(
+        rows=world.crasher.wrap(world.rows), policy=world.policy, kick=world.crasher.wrap(world.kick), tell=world.tell,
+        clock=world.clock, deadline=world.clock() + timedelta(seconds=seconds),
+    )  # fmt: skip
 
 
 def banned(urls: Sequence[str] = URLS) -> World:
@@ -55,6 +71,10 @@ def _taken() -> World:
     world.post({"urls": URLS})
     world.intake()
     return world
+
+
+def memory(world: World) -> Any:
+    return world.rows
 
 
 def renew(world: World) -> int:
@@ -150,7 +170,7 @@ def test_an_unban_waits_for_the_part_of_a_chunk_that_is_at_the_vendor() -> None:
     world.minutes(30)
     assert world.states(URLS) == {"unbanned": len(URLS)}
     assert not world.vendor.bans
-    assert {url: order_of_calls(world, url) for url in sent} == dict.fromkeys(sent, ["ban", "unban"])
+    assert {url: order_of_calls(world, url) for url in sent} == {url: ["ban", "unban"] for url in sent}
 
 
 def test_an_unban_refused_by_the_vendor_of_a_url_it_never_had_ends_as_unbanned() -> None:
@@ -268,6 +288,149 @@ def test_a_job_that_ran_out_of_time_is_carried_on() -> None:
     assert unban.unfinished(world.rows) == []
     world.minutes(3)
     assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_a_walk_that_ran_out_of_time_goes_on_from_where_it_stopped() -> None:
+    world = banned(pages(3))
+    urls = pages(60, "cdn.example.net")
+    for url in urls:
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(3)
+    job = undo(world, seconds=-1, source="queue")
+    places = []
+    while left := unban.unfinished(world.rows):
+        places.append(left[0].place)
+        before = memory(world).calls["get"]
+        carry_on(world, left[0], seconds=-1)
+        assert memory(world).calls["get"] - before < 15  # whatever was walked before
+    assert all(places)
+    assert places == sorted(set(places))
+    assert world.events("unban_carried_out")[-1]["job_id"] == job.id
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_a_walk_sees_its_deadline_where_nothing_is_to_be_undone() -> None:
+    world = World()
+    for url in pages(100):
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+
+    def slow(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        world.clock.sleep(1)
+        return function(*args, **kwargs)
+
+    begun = world.clock()
+    undo(world, seconds=3, rows=Each(world.rows, slow), source="desk")
+    assert world.clock() - begun < timedelta(seconds=12)
+    (job,) = unban.unfinished(world.rows)
+    assert job.place
+
+
+def test_a_job_that_fails_stops_no_other_and_is_told_of() -> None:
+    world = banned()
+    bad = undo(world, seconds=-1, source="desk")
+    world.rows.write([Update(("jobs", bad.id), set={"source": "queue", "place": "no place"})])
+    job = unban.Job(unban.new_id(world.clock()), "ana", "r", 7, world.clock(), urls=(URLS[0],))
+    unban.record(world.rows, job)
+    carry_on_all(world)
+    assert world.events("unban_failed") == [{"job_id": bad.id, "error": "ValueError"}]
+    assert [each.id for each in unban.unfinished(world.rows)] == [bad.id]
+    world.minutes(3)
+    assert world.state(URLS[0]) == "unbanned"
+
+
+def test_a_task_whose_chunk_has_expired_is_undone_as_far_as_it_is_known() -> None:
+    world = World()
+    for url in URLS:
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(3)
+    (event,) = world.events("task_submitted")
+    (expired, *_) = [key for key in memory(world).rows if key[0].startswith("chunk#") and key[1] == "chunk"]
+    del memory(world).rows[expired]
+    undo(world, task=str(event["task_id"]))
+    assert unban.unfinished(world.rows) == []
+    world.minutes(3)
+    assert len(world.vendor.bans) == 1
+
+
+@pytest.mark.parametrize("selection", [{"urls": tuple(URLS)}, {"source": "desk"}, {"report": ""}, {"task": ""}])
+def test_an_unban_that_meets_a_renewal_undoes_it(selection: dict[str, Any]) -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    receipt = world.post({"urls": URLS})
+    world.minutes(3)
+    if "report" in selection:
+        selection = {"report": receipt.report_id}
+    if "task" in selection:
+        selection = {"task": str(world.events("task_submitted")[0]["task_id"])}
+    world.clock.advance(days=29, hours=1)
+    renewed: list[int] = []
+
+    def meets(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(each, Update) and each.key[0].startswith("url#") for each in args[0]) and not renewed:
+            renewed.append(0)
+            renewed.append(renew(world))
+        return function(*args, **kwargs)
+
+    undo(world, rows=Each(world.rows, meets, "write"), **selection)
+    assert renewed == [0, len(URLS)]
+    assert unban.unfinished(world.rows) == []
+    world.minutes(5)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert not world.vendor.bans
+
+
+def test_an_unban_that_loses_every_time_is_kept_for_the_sweep() -> None:
+    world = banned(URLS[:1])
+
+    def moves(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        for each in args[0]:
+            if isinstance(each, Update) and each.key[0].startswith("url#"):
+                memory(world).rows[each.key]["chunk"] = f"{memory(world).rows[each.key]['chunk']}x"
+        return function(*args, **kwargs)
+
+    original = dict(next(row for key, row in memory(world).rows.items() if key[1] == "claim"))
+    undo(world, rows=Each(world.rows, moves, "write"), urls=(URLS[0],))
+    assert len(unban.unfinished(world.rows)) == 1
+    memory(world).rows[str(original["pk"]), "claim"] = original
+    carry_on_all(world)
+    assert unban.unfinished(world.rows) == []
+    world.minutes(3)
+    assert not world.vendor.bans
+
+
+def test_a_report_that_came_by_the_queue_is_undone_by_its_id() -> None:
+    world = banned(pages(3))
+    for part in range(2):
+        world.queue({"urls": pages(5, f"h{part}.example.net")})
+        world.intake()
+    world.minutes(3)
+    (status,) = of_url(pages(1, "h1.example.net")[0], rows=world.rows, policy=world.policy, now=world.clock())
+    undo(world, report=status.report)
+    world.minutes(3)
+    assert set(world.vendor.bans) == {*pages(3), *pages(5, "h0.example.net")}
+
+
+@pytest.mark.parametrize("by", ["urls", "report"])
+def test_a_ban_is_seen_and_undone_though_its_account_serves_the_host_no_more(by: str) -> None:
+    world = World()
+    receipt = world.post({"urls": URLS})
+    world.minutes(3)
+    world.policy = parse({**POLICY, "accounts": {ACCOUNT: {"managed_domains": ["other.example.org"]}}})
+    (status,) = of_url(URLS[0], rows=world.rows, policy=world.policy, now=world.clock())
+    assert (status.state.value, status.account) == ("banned", ACCOUNT)
+    if by == "urls":
+        undo(world, urls=tuple(URLS))
+    else:
+        undo(world, report=receipt.report_id)
+    world.minutes(3)
+    assert not world.vendor.bans
+    assert world.states(URLS) == {"unbanned": len(URLS)}
 
 
 def test_an_unban_that_the_vendor_refuses_leaves_the_ban_and_says_so() -> None:
