@@ -107,7 +107,7 @@ class Turned:
     def detect_drift(self) -> Drift:
         found = detect_drift(
             ACCOUNT, vendor=self._client, rows=self._rows, objects=Bucket(self._aws.s3, self._aws.stack.bucket),
-            kick=self._kick, tell=_say_nothing, clock=self.clock, sleep=self.clock.sleep,
+            policy=self._policy, kick=self._kick, tell=_say_nothing, clock=self.clock, sleep=self.clock.sleep,
             deadline=self.clock() + timedelta(minutes=10),
         )  # fmt: skip
         self.go_on()
