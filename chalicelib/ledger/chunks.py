@@ -220,9 +220,13 @@ def work(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> list[W
 
 def work_of(rows: Rows, account: str, chunk: str) -> Work | None:
     """Read one chunk's remaining work; ``None`` once it is wholly in tasks."""
-    key = (f"account#{account}", f"chunk#{chunk}")
-    row = rows.get([key], consistent=True).get(key)
-    return _work(row) if row else None
+    return work_among(rows, account, [chunk]).get(chunk)
+
+
+def work_among(rows: Rows, account: str, ids: Iterable[str]) -> dict[str, Work]:
+    """Read the remaining work of chunks by id; those that are wholly in tasks have none."""
+    found = rows.get([(f"account#{account}", f"chunk#{each}") for each in dict.fromkeys(ids)], consistent=True)
+    return {each.chunk: each for each in map(_work, found.values())}
 
 
 def _work(row: Mapping[str, Value]) -> Work:

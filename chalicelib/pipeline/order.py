@@ -7,7 +7,7 @@ ban was never sent needs no unban at the vendor: it leaves the unban as well, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
@@ -25,35 +25,56 @@ def ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
     """
     if work.action is Action.UNBAN:
         return _unban_ready(rows, work, waiting)
-    return all(ended(rows, work.account, each) for each in work.after)
+    return not unended(rows, work.account, work.after)
 
 
 def ended(rows: Rows, account: str, chunk: str) -> bool:
     """Whether nothing of a chunk waits and all its tasks, and the tasks that carried them on, have ended."""
-    return not chunks.work_of(rows, account, chunk) and _tasks_ended(rows, chunk)
+    return not unended(rows, account, [chunk])
 
 
-def _tasks_ended(rows: Rows, chunk: str, only: Iterable[int] | None = None) -> bool:
-    """Whether all tasks of a chunk have ended, or those that carry some of the positions ``only``."""
-    wanted = None if only is None else set(only)
-    left = [task_id for task_id, _, _ in tasks.of_chunk(rows, chunk)]
+def unended(rows: Rows, account: str, names: Collection[str]) -> set[str]:
+    """Which of these chunks have not ended."""
+    found = set(chunks.work_among(rows, account, names))
+    left: dict[str, set[str]] = {}
+    for name in names:
+        for task_id in _first_tasks(rows, name) if name not in found else ():
+            left.setdefault(task_id, set()).add(name)
+    while left:
+        further: dict[str, set[str]] = {}
+        for task in tasks.read(rows, list(left)).values():
+            if task.state not in ENDED:
+                found |= left[task.id]
+            for child in task.children:
+                further.setdefault(child, set()).update(left[task.id])
+        left = further
+    return found
+
+
+def _first_tasks(rows: Rows, chunk: str) -> list[str]:
+    return [task_id for task_id, _, _ in tasks.of_chunk(rows, chunk)]
+
+
+def _carried_on(rows: Rows, chunk: str, positions: Iterable[int]) -> bool:
+    """Whether a task that has not ended carries some of a chunk's positions."""
+    wanted, left = set(positions), _first_tasks(rows, chunk)
     while left:
         found = [
             task
             for task in tasks.read(rows, left).values()
-            if wanted is None or any(s.chunk == chunk and wanted.intersection(s.positions()) for s in task.slices)
+            if any(each.chunk == chunk and wanted.intersection(each.positions()) for each in task.slices)
         ]
         if any(task.state not in ENDED for task in found):
-            return False
+            return True
         left = [child for task in found for child in task.children]
-    return True
+    return False
 
 
 def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
     found = chunks.read(rows, [work.chunk, *work.after])
     unban = found.get(work.chunk)
     if unban is None:
-        return all(ended(rows, work.account, each) for each in work.after)
+        return not unended(rows, work.account, work.after)
     ours = {unban.keys[position]: position for position in range(work.next, work.count) if position not in work.lost}
     never: dict[str, set[str]] = {}
     blocked = False
@@ -71,7 +92,7 @@ def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
             blocked |= any(position >= left.next and position not in left.lost for position in positions)
         else:
             blocked = True
-        blocked = blocked or not _tasks_ended(rows, each, positions)
+        blocked = blocked or _carried_on(rows, each, positions)
     unsent = [ours[key] for key in ours if _never_sent(key, ours[key], unban, found, never)]
     if unsent:  # after the bans: a crash between the two sends an unban that changes nothing
         chunks.withdraw(rows, work, unsent)

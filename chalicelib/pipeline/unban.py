@@ -21,7 +21,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline import claiming, order
+from chalicelib.pipeline import claiming, order, term
 from chalicelib.ports import Delete, Insert, Kick, Rows, Tell, Update
 
 LOOK_BACK = timedelta(days=40)
@@ -191,7 +191,9 @@ def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[G
         owners = {each.chunk for each in task.slices} if task else set()
         keys = _keys_of_task(rows, task) if task else []
         for part in _parts(keys):
-            yield Group([each for each in _in_force(rows, part, now) if each.chunk in owners])
+            found = _in_force(rows, part, now)
+            ours = _carrying_on(rows, {each.chunk for each in found}, owners)
+            yield Group([each for each in found if each.chunk in ours])
         return
     urls: Sequence[str] = report.urls if report else job.urls
     # Whichever account serves the host now: an account may have served it when the URL was banned.
@@ -216,8 +218,19 @@ def _keys_of_task(rows: Rows, task: Task) -> list[str]:
     ]
 
 
+def _carrying_on(rows: Rows, names: set[str], owners: set[str]) -> set[str]:
+    """Those of the chunks that are owners or, perhaps over several renewals, carry on an owner's bans."""
+    ours, earlier = set[str](), {name: name for name in names}
+    while earlier:
+        ours |= {name for name, at in earlier.items() if at in owners}
+        found = chunks.read(rows, [at for at in earlier.values() if at not in owners])
+        earlier = {name: found[at].renews[0] for name, at in earlier.items() if at in found and found[at].renews}
+    return ours
+
+
 def _in_force(rows: Rows, keys: Sequence[str], now: datetime) -> list[Claim]:
     found = claims.read(rows, keys, consistent=True, whole=True)
+    found = term.in_force(rows, {key: each.account for key, each in found.items()}, found, now=now)
     return [found[key] for key in dict.fromkeys(keys) if key in found and not found[key].ended(now)]
 
 
@@ -257,13 +270,14 @@ def _unban(part: list[Claim], account: str, job: Job, *, rows: Rows, now: dateti
     known: Mapping[str, Claim] = {each.key: each for each in part}
     keys = tuple(known)
     banned_by = dict.fromkeys(each.chunk for each in part)
+    before_it = order.unended(rows, account, banned_by)
     origin = Origin(job.report, f"operator:{job.actor}", job.actor, "unban", job.reason)
     chunk = Chunk(
         id=chunks.chunk_id(now, f"unban|{account}", keys),
         account=account, action=Action.UNBAN, ban_days=UNBAN_DAYS, rule="unban",
         urls=tuple(each.url for each in part), keys=keys, origins=(origin,) * len(keys), created_at=now,
         received_at=job.at, until=now + timedelta(days=job.cool_down_days), before=claiming.history(keys, known),
-        after=tuple(each for each in banned_by if not order.ended(rows, account, each)),
+        after=tuple(each for each in banned_by if each in before_it),
         actor=job.actor, reason=job.reason,
     )  # fmt: skip
     return claiming.begin(rows, chunk, known, now=now)

@@ -27,7 +27,7 @@ def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline
 STAGES = {
     "intake": {"intake", "deciding", "deliveries", "claiming", "receive"},
     "submit": {"submit", "calls", "adopt", "backlog", "outcomes", "order", "claiming"},
-    "track": {"track", "adopt", "outcomes", "claiming"},
+    "track": {"track", "adopt", "outcomes", "order", "claiming"},
 }
 
 

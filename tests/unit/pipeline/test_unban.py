@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -383,6 +384,50 @@ def test_an_unban_that_meets_a_renewal_undoes_it(selection: dict[str, Any]) -> N
     world.minutes(5)
     assert world.states(URLS) == {"unbanned": len(URLS)}
     assert not world.vendor.bans
+
+
+def test_a_task_whose_bans_were_renewed_is_undone_with_its_renewals() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    world.post({"urls": URLS})
+    world.minutes(3)
+    task = str(world.events("task_submitted")[0]["task_id"])
+    for _ in range(2):
+        world.clock.advance(days=29, hours=1)
+        assert renew(world) == len(URLS)
+        world.minutes(3)
+    undo(world, task=task)
+    world.minutes(3)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert not world.vendor.bans
+
+
+def test_a_ban_that_was_submitted_late_is_undone_after_its_planned_end() -> None:
+    world = World()
+    world.queue({"urls": URLS, "ban_duration": 1})
+    world.intake()
+    world.clock.advance(hours=20)
+    world.minutes(3)
+    world.clock.advance(hours=5)
+    assert set(world.vendor.bans) == set(URLS)
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    assert not world.vendor.bans
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+
+
+def test_an_unban_of_many_small_reports_reads_what_they_share_once() -> None:
+    world = World()
+    urls = pages(200)
+    for url in urls:
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(3)
+    before = Counter(memory(world).calls)
+    undo(world, urls=tuple(urls))
+    used = memory(world).calls - before
+    assert used["get"] < 20
+    assert used["query"] <= len(urls)
 
 
 def test_an_unban_that_loses_every_time_is_kept_for_the_sweep() -> None:
