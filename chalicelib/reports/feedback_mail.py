@@ -37,6 +37,8 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
     if len(body) > options.max_bytes:
         raise TooLarge(f"the mail has {len(body):,} bytes, the limit is {options.max_bytes:,}")
+    if max(body.count(b"\n"), body.count(b"\r")) > reading.MAX_LINES:
+        raise TooLarge(f"the mail has more than {reading.MAX_LINES:,} lines")
     entries = Entries(options)
     try:
         mail = BytesParser(policy=compat32).parsebytes(body)

@@ -29,6 +29,13 @@ MAX_URL_TEXT = 100_000
 MAX_SKIPPED = 1_000
 """Parts without a URL that a report lists one by one; the rest is counted in one last line."""
 
+MAX_VALUES = 500_000
+"""Values of one JSON body at the most, fifty for each URL that a report may name, by its brackets and commas. The
+smallest take three bytes in the body and two hundred in memory: 10 MB of them would be more than 300."""
+
+MAX_LINES = 300_000
+"""Lines at the most where a body is cut into lines: base64 of 10 MB has half as many, 10 MB of line ends become 450."""
+
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _CONTAINERS = frozenset((dict, list))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -102,6 +109,8 @@ def read_text(body: bytes, options: ParserOptions) -> str:
 def read_json(body: bytes, options: ParserOptions) -> Json:
     """Decode JSON (RFC 8259) with limits; refuses duplicate keys, NaN, huge integers and lone surrogates."""
     text = read_text(body, options)
+    if sum(map(text.count, "[{,")) > MAX_VALUES:
+        raise TooLarge(f"the body holds more than {MAX_VALUES:,} values: send it in parts")
     try:
         value: Json = _DECODER.decode(text)
     except json.JSONDecodeError as error:
