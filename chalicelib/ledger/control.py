@@ -67,6 +67,11 @@ def set_paused(rows: Rows, account: str, *, actor: str, reason: str, now: dateti
 def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
     """End a pause, and a block by the vendor with it: a person says that the cause is gone."""
     rows.add(_key(account), "switched", 1, beside={"paused": 0, "resumed_by": actor, "resumed_at": millis(now)})
+    unblock(rows, account)
+
+
+def unblock(rows: Rows, account: str) -> None:
+    """End a block by the vendor."""
     rows.write([Update(_key(account), remove=("blocked_until", "blocked_reason"))])
 
 
