@@ -119,10 +119,10 @@ def _never_sent(
     if owner not in never or owner not in found:
         return False
     targets = [each for each in never if key in found[each].keys]
-    return all(key in never[each] for each in targets) and first_ban(found[owner], key)
+    return all(key in never[each] for each in targets) and _first_ban(found[owner], key)
 
 
-def first_ban(chunk: Chunk, key: str) -> bool:
+def _first_ban(chunk: Chunk, key: str) -> bool:
     """Whether a chunk's ban of a URL is the first: it carries on no other, and nobody claimed the URL before."""
     position = chunk.keys.index(key)
     return chunk.rule != "adopted" and not chunk.renews and all(at != position for at, _, _ in chunk.before)
@@ -136,7 +136,7 @@ def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
 
     def perhaps(key: str) -> bool:
         owner = owners.get(key, "")
-        if owner not in found or not first_ban(found[owner], key):
+        if owner not in found or found[owner].renews or found[owner].rule == "adopted":
             return True
         position = found[owner].keys.index(key)
         return any(start <= position < end for _, start, end in links[owner])

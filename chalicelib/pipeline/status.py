@@ -100,7 +100,7 @@ class Explainer:
         if chunk is None:  # claimed, and the chunk's rows have expired
             state = UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED
             return UrlStatus(claim.url, claim.account, state, claim.reason, report=claim.report, chunk=claim.chunk)
-        position = self._positions[claim.chunk].get(claim.key, -1)
+        position = self._position(claim)
         carried = self._carried(claim.chunk, position)
         state, reason = self._unbanned(claim) if claim.unban else self._state(claim, carried)
         origin = chunk.origins[position]
@@ -132,6 +132,9 @@ class Explainer:
                 return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
         return UrlState.UNBANNED, claim.reason
 
+    def _position(self, claim: Claim) -> int:
+        return self._positions[claim.chunk].get(claim.key, -1)
+
     def _state(self, claim: Claim, carried: list[Task]) -> tuple[UrlState, str]:
         if claim.outcome:
             return UrlState(claim.outcome), claim.reason
@@ -141,15 +144,22 @@ class Explainer:
                 UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED
             ), "banned by others, adopted"
         if not carried:
-            if work and (work.state is ChunkState.HELD or work.then is ChunkState.HELD):
-                return UrlState.HELD, f"waits for a person: {work.rule}"
-            return UrlState.PENDING, ""
+            return self._not_carried(claim, work)
         last = carried[-1]
         if last.state is not TaskState.SUCCEEDED:
             return OF_TASK[last.state], last.reason
         ends = term.of_task(last)  # later than planned, if the ban had to wait
         in_force = claim.until > epoch(self._now) or (ends is not None and ends > self._now)
         return (UrlState.BANNED if in_force else UrlState.EXPIRED), claim.reason
+
+    def _not_carried(self, claim: Claim, work: chunks.Work | None) -> tuple[UrlState, str]:
+        if work and (work.state is ChunkState.HELD or work.then is ChunkState.HELD):
+            return UrlState.HELD, f"waits for a person: {work.rule}"
+        waits = work and self._position(claim) not in work.lost
+        if waits or not self._chunks[claim.chunk].renews:
+            return UrlState.PENDING, ""
+        # A renewal that an unban took back, and then the vendor refused the unban: what it renewed is in force.
+        return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
 
 
 def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:

@@ -189,6 +189,35 @@ def test_an_unban_refused_by_the_vendor_of_a_url_it_never_had_ends_as_unbanned()
     assert refused, "the crash between taking the URLs out of the ban and out of the unban"
 
 
+def test_of_a_second_ban_that_was_not_sent_a_refused_unban_is_no_failure() -> None:
+    world = World()
+    for _ in range(2):
+        world.clock.advance(days=2)
+        world.queue({"urls": URLS, "ban_duration": 1})
+        world.intake()
+        if not world.vendor.calls:
+            world.drain()
+            world.minutes(3)
+    undo(world, urls=tuple(URLS))
+    world.vendor.errors = [ContentRefused("no such object", code="CDN.0003") for _ in range(20)]
+    world.minutes(15)
+    assert world.vendor.calls[-1][0] is Action.UNBAN
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+
+
+def test_of_a_renewal_that_was_not_sent_a_refused_unban_leaves_the_earlier_ban_and_says_so() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    renew(world)
+    undo(world, urls=tuple(URLS))
+    world.vendor.errors = [ContentRefused("no", code="X.1") for _ in range(20)]
+    world.minutes(15)
+    assert world.states(URLS) == {"banned": len(URLS)}
+    assert set(world.vendor.bans) == set(URLS)
+
+
 def test_of_a_renewal_that_was_not_sent_the_earlier_ban_is_unbanned_at_the_vendor() -> None:
     world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
     world.post({"urls": URLS})
