@@ -211,22 +211,6 @@ def test_a_source_gone_wrong_is_previewed_and_undone(stack: Stack, shell: Shell)
     stack.until(lambda: stack.vendor.edge_status(url) == 200, what="it is unbanned")
 
 
-def test_an_outage_of_the_vendor_needs_nobody(stack: Stack) -> None:
-    url = "https://www.example.com/e2e/operating-outage"
-    stack.vendor.outage(on=True)
-    try:
-        before = len(stack.vendor.calls())
-        assert stack.report([url]).status_code == 202
-        stack.until(lambda: any(each["status"] == 503 for each in stack.vendor.calls()[before:]), what="a call fails")
-    finally:
-        stack.vendor.outage(on=False)
-    stack.until(lambda: stack.vendor.edge_status(url) == 403, seconds=90, what="it is banned when the vendor is back")
-    letters = stack.aws.sqs.get_queue_attributes(
-        QueueUrl=stack.aws.stack.submit_dead_letters_url, AttributeNames=["ApproximateNumberOfMessages"]
-    )
-    assert letters["Attributes"]["ApproximateNumberOfMessages"] == "0"
-
-
 def test_the_commands_of_the_first_deployment_make_what_the_preflight_looks_for(stack: Stack, shell: Shell) -> None:
     """Under a stage of their own. The token that is made is one that the operators' document takes."""
     secrets, token, policy = commands("First deployment")
