@@ -13,6 +13,7 @@ from chalicelib.ledger import reports
 from chalicelib.pipeline.receive import options_of
 from chalicelib.reports import format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
+from chalicelib.reports.signature import sealed
 from chalicelib.reports.sources import Source
 
 Fetch = Callable[[ObjectReference], bytes]
@@ -45,6 +46,7 @@ def read_record(
         return None
     attributes = unwrapped.attributes or {}
     source = _source(unwrapped, attributes, sources)
+    _check_sender(source, given, record["body"])
     parsed = [_parse(body, attributes, source, now=now) for body in _bodies(unwrapped, fetch)]
     sent = record.get("attributes", {}).get("SentTimestamp")
     received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
@@ -74,6 +76,26 @@ def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mappin
         )
         raise InputError(f"{what} is {name[:60]!r}: name a configured source")
     return source
+
+
+def _check_sender(source: Source, given: Mapping[str, str], body: str) -> None:
+    """A source that signs is believed here only what we took from it and sealed; the others give no ids of ours.
+
+    Else whoever may send to the queue could report in the name of every source, or speak in another's report.
+    """
+    ours = given.get("report_id", "")
+    if source.auth is None:
+        if ours:
+            raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
+        return
+    if not sealed(
+        given.get("seal", ""), secrets=source.secrets, report_id=ours, received_at=given.get("received_at", ""),
+        body=body.encode("utf-8", "surrogatepass"),
+    ):  # fmt: skip
+        raise InputError(
+            f"the source {source.name} reports over HTTPS, and no secret of it sealed this message: queue reports of a "
+            'source of their own, with "auth": "none"'
+        )
 
 
 def _received_at(attributes: Mapping[str, str]) -> datetime:

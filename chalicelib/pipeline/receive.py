@@ -21,7 +21,7 @@ from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch, number
 from chalicelib.ports import ReportQueue, Rows, Tell
 from chalicelib.reports import ParserOptions, format_for, native, parse
-from chalicelib.reports.signature import Scheme, authenticate
+from chalicelib.reports.signature import Scheme, authenticate, seal
 from chalicelib.reports.sources import Source
 
 MAX_BODY = 4 * 1024 * 1024
@@ -82,7 +82,7 @@ def receive_report(
     beside = [callbacks.first(report.id, now)] if source.callback_url else []
     if reports.record(rows, report, beside=beside) != report.body_sha256:
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
-    queue.send(messages(report, accepted))
+    queue.send(messages(report, accepted, secret=source.secrets[0]))
     tell(
         "report_received", report_id=report.id, source=source.name, accepted=len(report.urls), refused=len(refusals),
         skipped=len(parsed.skipped), correlation_id=parsed.correlation_id,
@@ -127,8 +127,11 @@ def sort_out(
     return accepted, refusals
 
 
-def messages(report: Report, accepted: Sequence[ReportedUrl]) -> list[tuple[str, dict[str, str]]]:
-    """Split what was accepted over queue messages."""
+def messages(report: Report, accepted: Sequence[ReportedUrl], *, secret: str) -> list[tuple[str, dict[str, str]]]:
+    """Split what was accepted over queue messages, each sealed with the source's secret.
+
+    Whoever else may send to the queue can then report in no name but of a source that only queues.
+    """
     attributes = {
         "source": report.source,
         "report_id": report.id,
@@ -144,9 +147,10 @@ def messages(report: Report, accepted: Sequence[ReportedUrl]) -> list[tuple[str,
             parts.append([])
             size = length
         parts[-1].append(each)
+    bodies = [native.render(part, correlation_id=report.correlation_id, test=report.test) for part in parts]
     return [
-        (native.render(part, correlation_id=report.correlation_id, test=report.test).decode(), attributes)
-        for part in parts
+        (body.decode(), {**attributes, "seal": seal(secret, report.id, attributes["received_at"], body)})
+        for body in bodies
     ]
 
 

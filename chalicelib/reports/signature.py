@@ -171,6 +171,16 @@ def verify_bearer(secrets: Sequence[str], headers: Mapping[str, str], body: byte
     return _id_or_hash(headers, body)
 
 
+def seal(secret: str, report_id: str, received_at: str, body: bytes) -> str:
+    """Return what marks a queue message as one of a report that we received and whose sender we know."""
+    return hmac_digest(secret.encode(), f"{report_id}|{received_at}|".encode() + body, sha256).hex()
+
+
+def sealed(given: str, *, secrets: Sequence[str], report_id: str, received_at: str, body: bytes) -> bool:
+    """Whether ``given`` is the seal of a message by any of the live secrets."""
+    return _any_equal([seal(secret, report_id, received_at, body) for secret in secrets], [given])
+
+
 def _signature(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> str:
     signed = f"{webhook_id}.{timestamp}.".encode() + body
     return "v1," + b64encode(hmac_digest(key, signed, sha256)).decode()

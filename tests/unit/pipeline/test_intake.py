@@ -18,7 +18,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.reports.sources import parse as parse_sources
 from dev.feed import MANAGED, sample_feed
 from tests.memory import MemoryRows, size
-from tests.world import ACCOUNT, POLICY, SOURCES, Meanwhile, World, pages
+from tests.world import ACCOUNT, POLICY, SECRET, SOURCES, Meanwhile, World, pages
 
 FOREIGN = "https://www.example.edu/page"
 ITEM_BYTES = 400 * 1024
@@ -191,6 +191,7 @@ def test_what_a_server_may_tell_apart_stays_apart(other: str) -> None:
 
 # --- messages -----------------------------------------------------------------------------------------------------
 
+OTHER_SECRET = "whsec_" + "b3RoZXIh" * 5
 POISON: dict[str, tuple[Any, dict[str, str]]] = {
     "no JSON": ("{", {}),
     "no report": ({"hello": "world"}, {}),
@@ -211,6 +212,54 @@ POISON: dict[str, tuple[Any, dict[str, str]]] = {
     ),
     "half of a surrogate pair": ('{"urls": ["https://www.example.com/\\ud800"]}', {}),
 }  # fmt: skip
+
+
+def forged_seal() -> dict[str, str]:
+    return {"report_id": "r-1", "received_at": "2026-01-15T08:30:00+00:00", "seal": "0" * 64}
+
+
+@pytest.mark.parametrize("attributes", [{}, {"report_id": ""}, {"seal": ""}, {"seal": "\u00fc"}, forged_seal()])
+def test_nobody_reports_through_the_queue_in_the_name_of_a_source_that_signs(attributes: dict[str, str]) -> None:
+    world = World()
+    poison = world.queue({"urls": pages(1)}, source="desk", **attributes)
+    assert world.intake().failed == [poison]
+    assert "reports over HTTPS" in world.events("message_unreadable")[0]["problem"]
+    assert world.state(pages(1)[0]) == "unknown"
+
+
+@pytest.mark.parametrize("change", ["body", "report_id", "received_at", "source"])
+def test_a_received_report_that_is_changed_in_the_queue_is_not_taken(change: str) -> None:
+    world = World(sources=parse_sources({**SOURCES, "other": {**SOURCES["desk"], "secrets": [OTHER_SECRET]}}))
+    world.post({"urls": pages(1)})
+    (message,) = world.queued
+    if change == "body":
+        message["body"] = message["body"].replace("/page/0", "/page/1")
+    else:
+        changed = {"report_id": "r-1", "received_at": "2026-01-14T08:30:00+00:00", "source": "other"}[change]
+        message["messageAttributes"][change]["stringValue"] = changed
+    assert world.intake().failed == ["m1"]
+    assert world.states(pages(2)) == {"unknown": 2}
+
+
+def test_a_source_that_only_queues_speaks_in_no_report_of_another() -> None:
+    world = World()
+    report = world.post({"urls": pages(1)}).report_id
+    world.intake()
+    attributes = {"report_id": report, "received_at": world.clock().isoformat()}
+    poison = world.queue({"urls": ["https://evil.test/x"]}, **attributes)
+    assert world.intake().failed == [poison]
+    assert world.report_states(report) == {pages(1)[0]: "pending"}
+
+
+def test_what_was_sealed_with_the_old_secret_is_taken_while_it_lives() -> None:
+    world = World()
+    world.post({"urls": pages(1)})
+    desk = SOURCES["desk"]
+    world.sources = parse_sources({**SOURCES, "desk": {**desk, "secrets": [OTHER_SECRET]}})
+    assert world.intake().failed == ["m1"]
+    world.sources = parse_sources({**SOURCES, "desk": {**desk, "secrets": [OTHER_SECRET, SECRET]}})
+    assert world.intake().failed == []
+    assert world.state(pages(1)[0]) == "pending"
 
 
 @pytest.mark.parametrize("case", POISON)
