@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, timedelta
 from typing import Any
 
@@ -16,6 +17,9 @@ UNBAN_TIME = timedelta(seconds=15)
 """How long a request carries an unban out itself, of API Gateway's 29 s; the sweep does the rest."""
 
 UNBAN_URLS = 1_000
+ADOPTED_URLS = 50
+"""URLs that one request may adopt: the vendor is asked for each, below its rate."""
+
 PREVIEW_URLS = 100
 """URLs that a preview names; it counts them all, as far as its time goes."""
 
@@ -255,7 +259,7 @@ def _switch(made: Services, request: Request) -> tuple[str, str, str]:
 
 
 def adopt_bans(made: Services, request: Request) -> Response:
-    """Answer ``POST /v1/adoptions``: bans that the vendor holds without us become ours, and can be unbanned."""
+    """Answer ``POST /v1/adoptions``: bans that the vendor's list shows and we never made become ours to unban."""
     from chalicelib.domain.policy import accounts_for
     from chalicelib.ledger import audit
     from chalicelib.pipeline import drift
@@ -265,13 +269,25 @@ def adopt_bans(made: Services, request: Request) -> Response:
     account, urls = document.get("account", ""), _urls(document.get("urls", []))
     if account not in made.policy.accounts:
         raise InputError(f"account must be one of {', '.join(made.policy.accounts)}")
+    if len(urls) > ADOPTED_URLS:
+        raise InputError(f"urls holds {len(urls):,}: name at most {ADOPTED_URLS} a request")
     for url in urls:
         if account not in accounts_for(url, made.policy):
             raise InputError(f"the host of {url[:80]} is not a managed domain of {account}")
     reason = text_field(document, "reason")
-    audit.record(made.rows, audit.Decision(who.name, "adopt", f"account:{account}", reason, now()))
-    adopted = drift.adopt(account, urls, actor=who.name, reason=reason, rows=made.rows, now=now())
-    return answer(200, {"account": account, "adopted": adopted, "known_before": len(urls) - adopted})
+    shown = drift.shown(
+        account, urls, vendor=made.vendor(account), clock=now, sleep=time.sleep, deadline=now() + UNBAN_TIME
+    )
+    if shown is None:
+        raise InputError("the vendor answers too slowly to ask for so many urls: name fewer a request")
+    adopted = 0
+    if shown:
+        audit.record(made.rows, audit.Decision(who.name, "adopt", f"account:{account}", reason, now()))
+        adopted = drift.adopt(account, shown, actor=who.name, reason=reason, rows=made.rows, now=now())
+    not_banned = [url for url in urls if url not in shown]
+    known_before = len(shown) - adopted
+    body = {"account": account, "adopted": adopted, "known_before": known_before, "not_banned": not_banned}
+    return answer(200, body)
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------

@@ -99,7 +99,10 @@ def paths() -> Part:
         "/v1/adoptions": _post(
             "adoptBans", "Take bans as ours that a vendor holds and nobody here asked for",
             thing({"account": TEXT, "reason": REASON}, optional={"urls": URL_LIST}, closed=True),
-            _decided("Adopted", thing({"account": TEXT, "adopted": COUNT, "known_before": COUNT})),
+            _decided(
+                "Adopted, but for what the vendor's list does not show",
+                thing({"account": TEXT, "adopted": COUNT, "known_before": COUNT, "not_banned": several(TEXT)}),
+            ),
         ),
         "/v1/audit": _get(
             "readAudit", "Show what an operator did, or what was done about something",

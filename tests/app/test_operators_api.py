@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.policy import parse as parse_policy
-from chalicelib.handlers.operators import PREVIEW_URLS, UNBAN_URLS
+from chalicelib.handlers.operators import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
 from chalicelib.pipeline.verify import verify_bans
 from chalicelib.web import parse_operators
@@ -401,8 +402,12 @@ def test_an_adopted_ban_is_ours_to_undo(desk: Desk) -> None:
     vendor, now = desk.api.world.vendor, desk.api.world.clock()
     vendor.bans[pages(1)[0]] = FakeBan(now, now, now + timedelta(days=30))
     asked = {"account": ACCOUNT, "urls": pages(1), "reason": "banned by hand"}
-    assert desk.post("olaf", "adoptions", asked).json_body == {"account": ACCOUNT, "adopted": 1, "known_before": 0}
-    assert desk.post("olaf", "adoptions", asked).json_body == {"account": ACCOUNT, "adopted": 0, "known_before": 1}
+    assert desk.post("olaf", "adoptions", asked).json_body == {
+        "account": ACCOUNT, "adopted": 1, "known_before": 0, "not_banned": [],
+    }  # fmt: skip
+    assert desk.post("olaf", "adoptions", asked).json_body == {
+        "account": ACCOUNT, "adopted": 0, "known_before": 1, "not_banned": [],
+    }  # fmt: skip
     assert desk.states(*pages(1)) == ["banned"]
     desk.post("olaf", "unbans", {"urls": pages(1), "reason": "an appeal"})
     desk.api.settle()
@@ -423,6 +428,25 @@ def test_an_adoption_that_cannot_be_is_refused(desk: Desk, document: dict[str, A
     refused(desk.post("olaf", "adoptions", document), 400, "bad_request", words)
     rows: Any = desk.api.world.rows
     assert not rows.rows
+
+
+def test_only_what_the_vendors_list_shows_is_adopted(desk: Desk) -> None:
+    vendor, now = desk.api.world.vendor, desk.api.world.clock()
+    there, absent = pages(2)
+    vendor.bans[there] = FakeBan(now, now, now + timedelta(days=30))
+    answer = desk.post("olaf", "adoptions", {"account": ACCOUNT, "urls": [there, absent], "reason": "r"}).json_body
+    assert (answer["adopted"], answer["not_banned"]) == (1, [absent])
+    assert desk.states(there) == ["banned"]
+    assert desk.get("rita", "urls", url=absent).status_code == 404
+    assert not vendor.calls
+    vendor.list_errors = [Unavailable("down")]
+    assert desk.post("olaf", "adoptions", {"account": ACCOUNT, "urls": [there], "reason": "r"}).status_code == 500
+
+
+def test_an_adoption_names_no_more_urls_than_the_vendor_can_be_asked_for(desk: Desk) -> None:
+    asked = {"account": ACCOUNT, "urls": pages(ADOPTED_URLS + 1), "reason": "r"}
+    refused(desk.post("olaf", "adoptions", asked), 400, "bad_request", "at most 50")
+    assert not desk.api.world.vendor.lists
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------
