@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from chalicelib.domain.errors import VendorError
 from chalicelib.ledger.row import millis, moment, number, text
 from chalicelib.ports import Rows, Update, Value
 
@@ -25,6 +26,8 @@ class Control:
     paused_at: datetime | None = None
     blocked_until: datetime | None = None
     blocked_reason: str = ""
+    blocked_for: str = ""
+    """The kind of the vendor's error: a used up quota blocks creates alone, refused access every call."""
     last_call_at: datetime | None = None
 
 
@@ -43,6 +46,7 @@ def of_row(row: Mapping[str, Value]) -> Control:
         paused_at=moment(row, "paused_at"),
         blocked_until=moment(row, "blocked_until"),
         blocked_reason=text(row, "blocked_reason"),
+        blocked_for=text(row, "blocked_for"),
         last_call_at=moment(row, "last_call_at"),
     )
 
@@ -72,12 +76,14 @@ def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
 
 def unblock(rows: Rows, account: str) -> None:
     """End a block by the vendor."""
-    rows.write([Update(_key(account), remove=("blocked_until", "blocked_reason"))])
+    rows.write([Update(_key(account), remove=("blocked_until", "blocked_reason", "blocked_for"))])
 
 
-def block(rows: Rows, account: str, *, until: datetime, reason: str) -> None:
-    """Keep the submitter from calling the vendor for a while."""
-    change: dict[str, Value] = {"blocked_until": millis(until), "blocked_reason": reason[:300]}
+def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> None:
+    """Keep the submitter from calling the vendor for a while, and where it refuses access whoever else calls it."""
+    change: dict[str, Value] = {
+        "blocked_until": millis(until), "blocked_reason": f"{error.code} {error}"[:300], "blocked_for": error.kind,
+    }  # fmt: skip
     rows.write([Update(_key(account), set=change)])
 
 

@@ -173,7 +173,10 @@ class _Drain:
                 )
             except VendorError as error:  # of the list: it says nothing of the task
                 self._tell_error(error, task)
-                self._fail()
+                if isinstance(error, AccessRefused | QuotaExceeded):
+                    self._block(error)
+                else:
+                    self._fail()
                 self.later.append((self.clock() + LOOK_AGAIN, task))
                 return None
             if vendor_task_id:
@@ -229,15 +232,18 @@ class _Drain:
                 self.stop = "down"
         elif isinstance(error, AccessRefused | QuotaExceeded):
             self._again(task)
-            block = ACCESS_BLOCK if isinstance(error, AccessRefused) else QUOTA_BLOCK
-            control.block(self.rows, self.account, until=self.clock() + block, reason=f"{error.code} {error}")
-            self.stop = "blocked"
+            self._block(error)
         elif isinstance(error, Unavailable):
             self._again(task)
             self._fail()
         else:
             self.later.append((self.clock() + LOOK_AGAIN, task))
             self._fail()
+
+    def _block(self, error: AccessRefused | QuotaExceeded) -> None:
+        block = ACCESS_BLOCK if isinstance(error, AccessRefused) else QUOTA_BLOCK
+        control.block(self.rows, self.account, until=self.clock() + block, error=error)
+        self.stop = "blocked"
 
     def _submitted(self, task: Task) -> None:
         self.tasks += 1

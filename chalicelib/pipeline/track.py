@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.domain.errors import VendorError
+from chalicelib.domain.errors import AccessRefused, VendorError
 from chalicelib.domain.model import TaskState, UrlState, VendorTask
 from chalicelib.domain.pacing import Pace
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import chunks, control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.adopt import SKEW
 from chalicelib.pipeline.outcomes import give_up, split
+from chalicelib.pipeline.submit import ACCESS_BLOCK
 from chalicelib.ports import BanVendor, Kick, Rows, Tell
 
 QUERY_RATE = 18.0
@@ -55,6 +56,9 @@ def track_tasks(
 ) -> Tracked:
     """Move every finished task of a vendor account to its end."""
     tracked = Tracked()
+    if _blocked(account, rows, tell, now=clock()):
+        tracked.why = "blocked"
+        return tracked
     processing = [task for task in tasks.live(rows, account) if task.state is TaskState.PROCESSING]
     open_tasks = {task.vendor_task_id: task for task in processing}
     pace = Pace(QUERY_RATE, clock=clock, sleep=sleep)
@@ -81,11 +85,8 @@ def track_tasks(
                     retried |= _fail(task, "the vendor's list does not show the task any more", rows, tell, now=clock())
                     tracked.failed += 1
     except VendorError as error:  # the next minute asks again
-        tell(
-            "vendor_error", account=account, kind=error.kind, code=error.code, vendor_request_id=error.request_id,
-            problem=str(error)[:300],
-        )  # fmt: skip
         tracked.why = error.kind
+        _note(error, account, rows, tell, now=clock())
     if retried:
         kick(account, now=clock())
     tracked.open = len(open_tasks)
@@ -94,6 +95,24 @@ def track_tasks(
         why=tracked.why,
     )  # fmt: skip
     return tracked
+
+
+def _blocked(account: str, rows: Rows, tell: Tell, *, now: datetime) -> bool:
+    """Whether the vendor refused access a moment ago: one call more would only make it refuse for longer."""
+    state = control.read(rows, [account])[account]
+    if state.blocked_for != AccessRefused.kind or not state.blocked_until or state.blocked_until <= now:
+        return False
+    tell("tracking_blocked", account=account, until=state.blocked_until.isoformat(), reason=state.blocked_reason)
+    return True
+
+
+def _note(error: VendorError, account: str, rows: Rows, tell: Tell, *, now: datetime) -> None:
+    tell(
+        "vendor_error", account=account, kind=error.kind, code=error.code, vendor_request_id=error.request_id,
+        problem=str(error)[:300],
+    )  # fmt: skip
+    if isinstance(error, AccessRefused):
+        control.block(rows, account, until=now + ACCESS_BLOCK, error=error)
 
 
 def windows(processing: Iterable[Task], *, longest: timedelta) -> list[tuple[datetime, datetime]]:

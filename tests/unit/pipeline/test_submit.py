@@ -329,6 +329,24 @@ def test_refused_access_and_used_up_quota_stop_after_one_call_and_block_the_acco
     assert "list_tasks" not in world.vendor.lists  # nothing had happened, so there is nothing to look up
 
 
+@pytest.mark.parametrize(("error", "minutes"), BLOCKING, ids=["access", "quota"])
+def test_a_refusal_of_the_list_blocks_the_account_like_one_of_a_create(error: VendorError, minutes: float) -> None:
+    world = queued(pages(3))
+    world.vendor.errors = [AnswerUnknown("no answer")]
+    world.drain()
+    world.clock.advance(minutes=2)
+    world.vendor.list_errors = [error] * 100
+    lists = len(world.vendor.lists)
+    for _ in range(8):
+        assert world.drain().why == "blocked"
+        world.clock.advance(minutes=1)
+    assert len(world.vendor.lists) == lists + 1
+    world.vendor.list_errors = []
+    world.clock.advance(minutes=minutes)
+    assert world.drain().why == "done"
+    assert world.live_bans(pages(3)[0]) == 1
+
+
 def test_a_key_that_stays_refused_is_tried_once_in_ten_minutes_and_never_locked() -> None:
     world = backlog(5_000)
     world.vendor.errors = [AccessRefused("no")] * 1_000

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.errors import AccessRefused, AnswerUnknown, Throttled, Unavailable, VendorError
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Throttled, Unavailable, VendorError
 from chalicelib.domain.model import Action, TaskState, VendorTaskPage
-from chalicelib.ledger import tasks
+from chalicelib.ledger import control, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.track import RETRY_CALLS, windows
 from tests.fake_vendor import FakeVendor
@@ -221,7 +221,32 @@ def test_an_error_of_the_list_leaves_every_task_as_it_is(error: VendorError) -> 
     assert (tracked.why, tracked.open, tracked.failed) == (error.kind, 1, 0)
     assert tasks.live(world.rows, ACCOUNT) == before
     assert world.events("vendor_error")[0]["kind"] == error.kind
+    control.unblock(world.rows, ACCOUNT)
     assert world.track().succeeded == 1
+
+
+def test_refused_access_blocks_the_account_for_every_caller_and_a_used_up_quota_does_not() -> None:
+    world = World()
+    world.vendor.task_time = None
+    world.queue({"urls": pages(3)})
+    world.intake()
+    world.drain()
+    world.vendor.list_errors = [AccessRefused("wrong signature")] * 100
+    lists = len(world.vendor.lists)
+    for _ in range(9):
+        world.track()
+        assert world.drain().why == "blocked"
+        world.clock.advance(minutes=1)
+    assert len(world.vendor.lists) == lists + 1
+    world.clock.advance(minutes=2)
+    world.vendor.list_errors = []
+    world.queue({"urls": pages(6)[3:]})
+    world.intake()
+    world.vendor.errors = [QuotaExceeded("used up")]
+    assert world.drain().why == "blocked"
+    lists = len(world.vendor.lists)
+    assert world.track().why == "done"
+    assert len(world.vendor.lists) == lists + 1
 
 
 def test_an_error_on_a_later_page_keeps_what_the_earlier_ones_told() -> None:
