@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from chalicelib.domain.model import Action
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,20 @@ def _take(waiting: Waiting, start: int, room: int) -> Slice:
     while skipped < len(lost) and lost[skipped] == end:  # leave no tail that holds nothing
         skipped, end = skipped + 1, end + 1
     return Slice(waiting.chunk, start, end, tuple(lost[:skipped]))
+
+
+def cut(items: Iterable[T], *, count: int, size: int, size_of: Callable[[T], int]) -> list[list[T]]:
+    """Cut into parts of at most ``count`` items whose sizes come to at most ``size``; a larger one stands alone."""
+    parts: list[list[T]] = []
+    room = -1
+    for item in items:
+        taken = size_of(item)
+        room -= taken
+        if room < 0 or len(parts[-1]) >= count:
+            parts.append([])
+            room = size - taken
+        parts[-1].append(item)
+    return parts
 
 
 def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chalicelib.domain.packing import cut
 from chalicelib.ledger import KEEP, journal
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, unsqueeze
 from chalicelib.ports import Insert, Put, Row, Rows, Value
@@ -69,17 +70,9 @@ def report_id(source: str, delivery_id: str) -> str:
     return "r-" + base64.b32encode(digest[:16]).decode().rstrip("=").lower()
 
 
-def split(urls: Sequence[str]) -> list[list[str]]:
+def split(urls: Iterable[str]) -> list[list[str]]:
     """Split URLs into parts of at most ``PART_URLS`` and ``PART_BYTES``."""
-    parts: list[list[str]] = []
-    size = PART_BYTES
-    for url in urls:
-        size += len(url)
-        if size > PART_BYTES or len(parts[-1]) >= PART_URLS:
-            parts.append([])
-            size = len(url)
-        parts[-1].append(url)
-    return parts
+    return cut(urls, count=PART_URLS, size=PART_BYTES, size_of=len)
 
 
 def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
@@ -156,18 +149,12 @@ def _plain(refusal: Refusal) -> list[str]:
     return [refusal.url, refusal.verdict, refusal.rule, refusal.reason, refusal.account]
 
 
-def split_refusals(refusals: list[list[str]]) -> list[list[list[str]]]:
-    """Split refusals into parts as ``split`` does URLs."""
-    parts: list[list[list[str]]] = []
-    size = PART_BYTES
-    for each in refusals:
-        length = len(json.dumps(each, ensure_ascii=False).encode())  # a refused URL may hold anything
-        size += length
-        if size > PART_BYTES or len(parts[-1]) >= PART_URLS:
-            parts.append([])
-            size = length
-        parts[-1].append(each)
-    return parts
+def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
+    """Split refusals into parts as ``split`` does URLs; by their JSON, since a refused URL may hold anything."""
+    return cut(
+        refusals, count=PART_URLS, size=PART_BYTES,
+        size_of=lambda each: len(json.dumps(each, ensure_ascii=False).encode()),
+    )  # fmt: skip
 
 
 def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refusal]], *, now: datetime) -> None:

@@ -14,6 +14,7 @@ from secrets import token_hex
 
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests
 from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.packing import cut
 from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, standing
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
 from chalicelib.ledger import callbacks, reports
@@ -138,15 +139,8 @@ def messages(report: Report, accepted: Sequence[ReportedUrl], *, secret: str) ->
         "format": "native",
         "received_at": report.received_at.isoformat(),
     }
-    parts: list[list[ReportedUrl]] = []
-    size = MESSAGE_BYTES
-    for each in accepted:
-        length = len(native.render([each]))  # in bytes, with whatever JSON has to escape
-        size += length
-        if size > MESSAGE_BYTES or len(parts[-1]) >= reports.PART_URLS:
-            parts.append([])
-            size = length
-        parts[-1].append(each)
+    # In bytes, with whatever JSON has to escape.
+    parts = cut(accepted, count=reports.PART_URLS, size=MESSAGE_BYTES, size_of=lambda each: len(native.render([each])))
     bodies = [native.render(part, correlation_id=report.correlation_id, test=report.test) for part in parts]
     return [
         (body.decode(), {**attributes, "seal": seal(secret, report.id, attributes["received_at"], body)})
