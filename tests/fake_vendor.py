@@ -20,10 +20,8 @@ from chalicelib.domain.model import (
 LIMITS = VendorLimits(
     urls_per_task=1_000,
     creates_per_second=10,
-    queries_per_second=30,
     ban_days_min=1,
     ban_days_max=30,
-    ban_days_default=7,
     task_window=timedelta(days=7),
     tasks_per_page=100,
     banned_urls_per_page=50,

@@ -98,10 +98,8 @@ class VendorLimits:
 
     urls_per_task: int
     creates_per_second: float
-    queries_per_second: float
     ban_days_min: int
     ban_days_max: int
-    ban_days_default: int
     task_window: timedelta
     """The longest span between start and end of a task list query."""
     tasks_per_page: int

@@ -23,6 +23,10 @@ def listed(made: Services, request: Request) -> Response:
     operator(made, request, "reader")
     account, _ = _account(made, query(request, "account", needed=False, longest=100))
     limit, before = page_size(request), query(request, "next_token", needed=False, longest=10)
+    try:
+        before = before and date.fromisoformat(before).isoformat()
+    except ValueError:
+        raise InputError("next_token must be the one of the page before: the day it ended with") from None
     found = exports.read(made.rows, account, after=before, limit=limit + 1, newest_first=True)
     body: dict[str, Any] = {"account": account, "days": [_shown(each) for each in found[:limit]]}
     if len(found) > limit:

@@ -25,9 +25,6 @@ pk                          sk                      what it is
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
-``report#<report id>``       ``callback``           how far the source is told of the outcome
-``report#callbacks``         ``<time>#<report id>`` when a report's outcome is looked at next, to tell its source
-``correlation#<source>#…``   ``<report id>``        which reports of a source came with a correlation id
 ``day#<date>``              ``<time>#<kind>#<id>``  what happened on a day, for the archive
 ``report#day#<date>``       ``<report id>#<part>``  what the outer door refused on a day, for the archive
 ``reader#<function>…``      ``place``               how far a function has read the days

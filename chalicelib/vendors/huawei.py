@@ -32,10 +32,8 @@ ENDPOINT: Final = "https://cdn.myhuaweicloud.com"
 LIMITS: Final = VendorLimits(
     urls_per_task=1_000,  # CreateAccessControlTask: urls, 1 to 1,000
     creates_per_second=10,  # CreateAccessControlTask: 10 calls a second per tenant
-    queries_per_second=30,  # ListAccessControlTask, ListBanUrl: 30 calls a second each per tenant
     ban_days_min=1,  # CreateAccessControlTask: ban_duration, 1 to 30 days, 7 if absent
     ban_days_max=30,
-    ban_days_default=7,
     task_window=timedelta(days=7),  # ListAccessControlTask: start_time and end_time at most 7 days apart
     tasks_per_page=100,  # ListAccessControlTask: limit; the SDK says 10,000, the page 100, and 100 suits both
     banned_urls_per_page=50,  # ListBanUrl: page_size

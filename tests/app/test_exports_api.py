@@ -19,6 +19,7 @@ from chalicelib.ledger.exports import DayState
 from chalicelib.web import parse_operators
 from dev.simulators.alibaba import AlibabaSimulator
 from tests.app.conftest import OPERATORS, Api, fixed
+from tests.app.test_reports_api import refused
 from tests.bucket import MemoryObjects
 
 ROSA = "operator-token-of-rosa"
@@ -54,6 +55,12 @@ def test_each_day_is_shown_with_its_state_newest_first_in_pages(api: Api) -> Non
     rest = api.as_operator("exports", limit="2", next_token=first["next_token"]).json_body
     assert [each["day"] for each in rest["days"]] == [days[1].isoformat(), days[0].isoformat()]
     assert "next_token" not in rest
+
+
+@pytest.mark.parametrize("token", ["calls", "2026-13-01", "x", "2026-1-1"])
+def test_a_next_token_that_no_page_gave_is_refused(api: Api, token: str) -> None:
+    has_exports(api, "main")
+    refused(api.as_operator("exports", next_token=token), 400, "bad_request", "next_token must be")
 
 
 def test_days_that_have_ended_begin_anew_and_it_is_on_record_who_asked(api: Api) -> None:
