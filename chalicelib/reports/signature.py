@@ -231,7 +231,10 @@ def _webhook_key(secret: str) -> bytes:
 def _hub_key(secret: str) -> bytes:
     if len(secret) < MIN_SECRET_LENGTH:
         raise ConfigurationError(f"the secret of a source has at least {MIN_SECRET_LENGTH} characters")
-    return secret.encode()
+    try:
+        return secret.encode()
+    except UnicodeEncodeError:  # an escaped half of a surrogate pair: JSON may hold it, UTF-8 cannot
+        raise ConfigurationError("the secret of a source holds what is no character: write it anew") from None
 
 
 def _token_hash(secret: str) -> str:

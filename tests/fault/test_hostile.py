@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.domain.errors import BadSignature, Conflict, InputError
+from chalicelib.domain.errors import BadSignature, ConfigurationError, Conflict, InputError
 from chalicelib.reports.signature import sign
 from chalicelib.reports.sources import parse as parse_sources
 from tests.fault import fuzz
@@ -43,6 +43,11 @@ def test_every_reader_takes_something_of_what_it_is_tried_with() -> None:
         for data in reader.corpus:
             fuzz.try_one(name, data, totals)
     assert not [name for name in fuzz.READERS if not totals.accepted[name] and name not in refusing]
+
+
+def test_a_secret_that_is_no_text_is_refused_as_configuration() -> None:
+    with pytest.raises(ConfigurationError):
+        parse_sources({"hub": {"auth": "hub-sha256", "secrets": ["01234567\ud80089abcdef"]}})
 
 
 # --- the signed door ------------------------------------------------------------------------------------------
