@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+from chalicelib.reports.signature import seal
 from dev.package import ROOT
 from dev.redrive import redrive
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import WEBHOOK_SECRET, Stack
 
 POISON = '{"urls": "a poison message of the redrive"}'
 
@@ -50,8 +51,10 @@ def test_a_redriven_report_becomes_a_ban_under_the_report_id_it_had(stack: Stack
     stack.until(lambda: state(stack, known) == "banned", what="the URL is banned")
     tasks = stack.vendor.stats()["tasks"]
     received_at = "2026-01-01T00:00:00+00:00"
+    body = json.dumps({"urls": [new, known]})
+    kept = {"report_id": report_id, "received_at": received_at}
     for _ in range(2):  # what had been taken before it died, twice even
-        die(stack, json.dumps({"urls": [new, known]}), source="demo", report_id=report_id, received_at=received_at)
+        die(stack, body, source="demo", seal=seal(WEBHOOK_SECRET, report_id, received_at, body.encode()), **kept)
     die(stack, json.dumps({"urls": [new + "/only-dead"]}), source="queue-demo")
 
     done = redrive(stack.aws.sqs, stack.aws.stack.reports_dead_letters_url, stack.aws.stack.reports_queue_url)
