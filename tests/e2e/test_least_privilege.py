@@ -25,8 +25,9 @@ from chalicelib.domain.exports import finished_days
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import callbacks, chunks, exports, journal
+from chalicelib.ledger import callbacks, chunks, exports, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.row import millis
 from chalicelib.pipeline import unban
 from chalicelib.pipeline.intake import intake_reports
 from chalicelib.ports import Put, Update
@@ -191,10 +192,12 @@ def go_through_everything(stack: Stack) -> None:
     seed_the_past(stack)
     reports_of_every_kind(stack)
     urls_that_end_badly(stack)
-    stack.until(lambda: states(stack, "webhook", "queue", "bucket", "spam", "lost") == {"banned"}, seconds=90)
+    stack.until(
+        lambda: states(stack, "webhook", "queue", "bucket", "spam", "lost", "renewed") == {"banned"}, seconds=90
+    )
     decisions_of_operators(stack)
     drift(stack)
-    age_a_task(stack)
+    age_tasks(stack)
     invoke(stack, "sweep", "renew_bans", "verify_bans", "archive_ledger")
     outcomes(stack)
     day_of_exports(stack)
@@ -299,12 +302,16 @@ def invoke(stack: Stack, *functions: str) -> None:
                 time.sleep(0.5)
 
 
-def age_a_task(stack: Stack) -> None:
-    """Verification asks a minute after a task has ended."""
+def age_tasks(stack: Stack) -> None:
+    """Verification asks a minute after a task has ended; a renewal is due a day before its bans end."""
     now = datetime.now(UTC)
     ended = [row for row in journal.read(stack.table, now.date()) if row["kind"] == "task"]
     earlier = [journal.entry("task", str(row["subject"]), now=now - timedelta(minutes=5)) for row in ended]
     stack.table.write([Put(row) for row in earlier])
+    for row in stack.table.query(f"renewals#{ACCOUNT}"):
+        for task, _, _ in tasks.of_chunk(stack.table, str(row["chunk"])):
+            submitted_at = millis(now - timedelta(days=29, hours=20))
+            stack.table.write([Update((f"task#{task}", "task"), set={"submitted_at": submitted_at})])
 
 
 def outcomes(stack: Stack) -> None:
@@ -325,7 +332,8 @@ def drift(stack: Stack) -> None:
     stack.vendor.lose_ban(f"{SITE}/lost")
     stack.vendor.invent_ban(f"{SITE}/invented")
     invoke(stack, "detect_drift")
-    stack.ask("adoptions", account=ACCOUNT, urls=[f"{SITE}/invented"], reason="least")
+    answer = stack.ask("adoptions", account=ACCOUNT, urls=[f"{SITE}/invented"], reason="least")
+    assert answer.status_code == 200, answer.text
 
 
 def day_of_exports(stack: Stack) -> None:
