@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import exports, operators, pipeline, reports, urls
+from chalicelib.handlers import decisions, exports, operators, pipeline, reports, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
@@ -87,35 +87,35 @@ def read_task(task_id: str) -> Response:
 @answered
 def unban() -> Response:
     """Undo bans by URL, task, report or source."""
-    return operators.unban(services(), request())
+    return decisions.unban(services(), request())
 
 
 @app.route("/v1/holds", methods=["GET"])
 @answered
 def list_holds() -> Response:
     """List what waits for a person."""
-    return operators.list_holds(services(), request())
+    return decisions.list_holds(services(), request())
 
 
 @app.route("/v1/holds/{hold_id}", methods=["GET"])
 @answered
 def read_hold(hold_id: str) -> Response:
     """Show the URLs of a hold, and who reported them."""
-    return operators.read_hold(services(), hold_id, request())
+    return decisions.read_hold(services(), hold_id, request())
 
 
 @app.route("/v1/holds/{hold_id}/approve", methods=["POST"])
 @answered
 def approve_hold(hold_id: str) -> Response:
     """Let the URLs of a hold be banned."""
-    return operators.approve_hold(services(), hold_id, request())
+    return decisions.approve_hold(services(), hold_id, request())
 
 
 @app.route("/v1/holds/{hold_id}/refuse", methods=["POST"])
 @answered
 def refuse_hold(hold_id: str) -> Response:
     """Reject the URLs of a hold."""
-    return operators.refuse_hold(services(), hold_id, request())
+    return decisions.refuse_hold(services(), hold_id, request())
 
 
 @app.route("/v1/pause", methods=["POST"])
@@ -136,7 +136,7 @@ def resume() -> Response:
 @answered
 def adopt_bans() -> Response:
     """Take bans as ours that a vendor holds and nobody here asked for."""
-    return operators.adopt_bans(services(), request())
+    return decisions.adopt_bans(services(), request())
 
 
 @app.route("/v1/exports", methods=["GET"])

@@ -1,18 +1,14 @@
-"""The ledger's table on DynamoDB: implements ``ports.Rows``, with a client that passes rows through (``client.py``).
-
-Attributes are converted here, not by boto3's ``TypeSerializer``: that one turns numbers into ``Decimal`` and takes a
-third of the handler's CPU, and our rows hold only strings, integers, bytes and lists and maps of them.
-"""
+"""The ledger's table on DynamoDB: implements ``ports.Rows``."""
 
 from __future__ import annotations
 
 import time
-from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
 
+from chalicelib.aws.wire import expressions, item_of, key_of, row_of, to_wire, where
 from chalicelib.ports import Check, Delete, Insert, Key, Put, Row, Update, Value, Write
 
 READ_KEYS = 100  # BatchGetItem's limit, docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -37,49 +33,6 @@ R = TypeVar("R")
 
 class LedgerUnavailable(Exception):
     """DynamoDB refused or throttled beyond our retries: the message goes back to its queue."""
-
-
-def to_wire(value: Value) -> dict[str, Any]:
-    """Convert one attribute to DynamoDB's JSON."""
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, bytes):
-        return {"B": b2a_base64(value, newline=False).decode()}
-    if isinstance(value, list):
-        return {"L": [to_wire(each) for each in value]}
-    if isinstance(value, dict):
-        return {"M": {name: to_wire(each) for name, each in value.items()}}
-    raise TypeError(f"a row cannot hold {type(value).__name__}")
-
-
-def from_wire(value: Mapping[str, Any]) -> Value:
-    """Convert one attribute from DynamoDB's JSON."""
-    ((kind, content),) = value.items()
-    if kind == "S":
-        return str(content)
-    if kind == "N":
-        return int(content)
-    if kind == "B":
-        return a2b_base64(content)
-    if kind == "L":
-        return [from_wire(each) for each in content]
-    if kind == "M":
-        return {name: from_wire(each) for name, each in content.items()}
-    raise TypeError(f"a row does not hold {kind}")
-
-
-def _item(row: Row) -> dict[str, Any]:
-    return {name: to_wire(value) for name, value in row.items() if value is not None}
-
-
-def _row(item: Mapping[str, Any]) -> dict[str, Value]:
-    return {name: from_wire(value) for name, value in item.items()}
-
-
-def _key(key: Key) -> dict[str, Any]:
-    return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
 
 
 class Table:
@@ -109,12 +62,12 @@ class Table:
         batches = list(_batched(dict.fromkeys(keys), READ_KEYS))
         for items in self._each(lambda batch: self._get_batch(batch, request), batches):
             for item in items:
-                row = _row(item)
+                row = row_of(item)
                 rows[str(row["pk"]), str(row["sk"])] = row
         return rows
 
     def _get_batch(self, keys: list[Key], request: dict[str, Any]) -> list[dict[str, Any]]:
-        wanted: list[dict[str, Any]] = [_key(key) for key in keys]
+        wanted: list[dict[str, Any]] = [key_of(key) for key in keys]
         items: list[dict[str, Any]] = []
         for attempt in range(TRIES):
             answer = self._client.batch_get_item(RequestItems={self._name: {"Keys": wanted, **request}})
@@ -137,13 +90,13 @@ class Table:
             "ExpressionAttributeValues": {":pk": {"S": pk}, **({":prefix": {"S": prefix}} if prefix else {})},
         }
         if after:
-            request["ExclusiveStartKey"] = _key((pk, after))
+            request["ExclusiveStartKey"] = key_of((pk, after))
         rows: list[dict[str, Value]] = []
         while True:
             if limit:
                 request["Limit"] = limit - len(rows)
             answer = self._client.query(**request)
-            rows += [_row(item) for item in answer["Items"]]
+            rows += [row_of(item) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer or (limit and len(rows) >= limit):
                 return rows
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -166,9 +119,9 @@ class Table:
 
     def _write_plain(self, writes: list[tuple[int, Write]]) -> None:
         requests: list[dict[str, Any]] = [
-            {"PutRequest": {"Item": _item(write.row)}}
+            {"PutRequest": {"Item": item_of(write.row)}}
             if isinstance(write, Put)
-            else {"DeleteRequest": {"Key": _key(write.key)}}
+            else {"DeleteRequest": {"Key": key_of(write.key)}}
             for _, write in writes
             if isinstance(write, Put | Delete)
         ]
@@ -212,14 +165,14 @@ class Table:
         if isinstance(write, Update):
             values = {name: value for name, value in write.set.items() if value is not None}
             changes = "".join(f' SET "{name}" = ?' for name in values) + "".join(f' REMOVE "{n}"' for n in write.remove)
-            where, parameters = _where(write.key, write.expect)
+            condition, parameters = where(write.key, write.expect)
             return {
-                "Statement": f'UPDATE "{self._name}"{changes} WHERE {where}',
+                "Statement": f'UPDATE "{self._name}"{changes} WHERE {condition}',
                 "Parameters": [to_wire(value) for value in values.values()] + parameters,
             }
         assert isinstance(write, Delete)
-        where, parameters = _where(write.key, write.expect)
-        return {"Statement": f'DELETE FROM "{self._name}" WHERE {where}', "Parameters": parameters}  # noqa: S608, all values are parameters
+        condition, parameters = where(write.key, write.expect)
+        return {"Statement": f'DELETE FROM "{self._name}" WHERE {condition}', "Parameters": parameters}  # noqa: S608, all values are parameters
 
     def transact(self, writes: Sequence[Write]) -> bool:
         """See ``Rows.transact``."""
@@ -244,17 +197,17 @@ class Table:
         table = {"TableName": self._name}
         if isinstance(write, Insert):
             condition = {"ConditionExpression": "attribute_not_exists(pk)"}
-            return {"Put": {**table, "Item": _item(write.row), **condition}}
+            return {"Put": {**table, "Item": item_of(write.row), **condition}}
         if isinstance(write, Put):
-            return {"Put": {**table, "Item": _item(write.row)}}
+            return {"Put": {**table, "Item": item_of(write.row)}}
         if isinstance(write, Delete):
-            expect = _expressions(write.expect) if write.expect else {}
+            expect = expressions(write.expect) if write.expect else {}
             if expect:
                 expect["ConditionExpression"] = f"attribute_not_exists(pk) OR ({expect['ConditionExpression']})"
-            return {"Delete": {**table, "Key": _key(write.key), **expect}}
+            return {"Delete": {**table, "Key": key_of(write.key), **expect}}
         if isinstance(write, Check):
-            return {"ConditionCheck": {**table, "Key": _key(write.key), **_expressions(write.expect)}}
-        return {"Update": {**table, "Key": _key(write.key), **_expressions(write.expect, write.set, write.remove)}}
+            return {"ConditionCheck": {**table, "Key": key_of(write.key), **expressions(write.expect)}}
+        return {"Update": {**table, "Key": key_of(write.key), **expressions(write.expect, write.set, write.remove)}}
 
     def add(self, key: Key, attribute: str, amount: int, *, beside: Row | None = None) -> dict[str, Value]:
         """See ``Rows.add``. Not idempotent: after a lost answer the number may have grown twice."""
@@ -268,7 +221,7 @@ class Table:
             try:
                 answer = self._client.update_item(
                     TableName=self._name,
-                    Key=_key(key),
+                    Key=key_of(key),
                     UpdateExpression="ADD #0 :0" + (" SET " + ", ".join(sets) if sets else ""),
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues=values,
@@ -279,7 +232,7 @@ class Table:
                     raise
                 self._pause(attempt)
             else:
-                return _row(answer["Attributes"])
+                return row_of(answer["Attributes"])
         raise LedgerUnavailable(f"an addition stayed in conflict or throttled after {TRIES} tries")
 
     # --- both -----------------------------------------------------------------------------------------------
@@ -299,44 +252,3 @@ def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
-
-
-def _where(key: Key, expect: Row) -> tuple[str, list[dict[str, Any]]]:
-    clauses, parameters = ['"pk" = ?', '"sk" = ?'], [to_wire(key[0]), to_wire(key[1])]
-    for name, value in expect.items():
-        if value is None:
-            clauses.append(f'"{name}" IS MISSING')
-        else:
-            clauses.append(f'"{name}" = ?')
-            parameters.append(to_wire(value))
-    return " AND ".join(clauses), parameters
-
-
-def _expressions(expect: Row, change: Row | None = None, remove: Sequence[str] = ()) -> dict[str, Any]:
-    names: dict[str, str] = {}
-    values: dict[str, Any] = {}
-
-    def name_of(name: str) -> str:
-        return names.setdefault(name, f"#{len(names)}")
-
-    def value_of(value: Value) -> str:
-        placeholder = f":{len(values)}"
-        values[placeholder] = to_wire(value)
-        return placeholder
-
-    conditions = ["attribute_exists(pk)"]
-    for name, value in expect.items():
-        conditions.append(
-            f"attribute_not_exists({name_of(name)})" if value is None else f"{name_of(name)} = {value_of(value)}"
-        )
-    parts: dict[str, Any] = {"ConditionExpression": " AND ".join(conditions)}
-    sets = [f"{name_of(name)} = {value_of(value)}" for name, value in (change or {}).items() if value is not None]
-    removes = [name_of(name) for name in remove]
-    if sets or removes:
-        update = ("SET " + ", ".join(sets) if sets else "") + (" REMOVE " + ", ".join(removes) if removes else "")
-        parts["UpdateExpression"] = update.strip()
-    if names:
-        parts["ExpressionAttributeNames"] = {placeholder: name for name, placeholder in names.items()}
-    if values:
-        parts["ExpressionAttributeValues"] = values
-    return parts

@@ -13,7 +13,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.policy import parse as parse_policy
-from chalicelib.handlers.operators import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
+from chalicelib.handlers.decisions import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
 from chalicelib.pipeline.verify import verify_bans
 from chalicelib.web import parse_operators
