@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.ledger.row import millis, moment, number, text
 from chalicelib.ports import Rows, Update, Value
 
+ACCESS_BLOCK = timedelta(minutes=10)
+"""How long nobody calls a vendor that refused access: five refused signatures lock a key for 5 minutes."""
+
+QUOTA_BLOCK = timedelta(minutes=15)
 EVERYWHERE = "*"
 """The name under which all accounts are paused at once."""
 

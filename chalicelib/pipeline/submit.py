@@ -47,8 +47,6 @@ MAX_FAILURES = 3
 """Calls without an answer in a row after which the vendor counts as down: the next sweep tries again."""
 
 MAX_THROTTLES = 8
-ACCESS_BLOCK = timedelta(minutes=10)  # five refused signatures lock a key for 5 min: VENDORS, Huawei 1d
-QUOTA_BLOCK = timedelta(minutes=15)
 LOOK_UP_RATE = 10.0
 """Task list queries a second for look-ups: a third of the vendor's, the rest is for track_tasks."""
 
@@ -241,7 +239,7 @@ class _Drain:
             self._fail()
 
     def _block(self, error: AccessRefused | QuotaExceeded) -> None:
-        block = ACCESS_BLOCK if isinstance(error, AccessRefused) else QUOTA_BLOCK
+        block = control.ACCESS_BLOCK if isinstance(error, AccessRefused) else control.QUOTA_BLOCK
         control.block(self.rows, self.account, until=self.clock() + block, error=error)
         self.stop = "blocked"
 

@@ -19,7 +19,6 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.adopt import SKEW
 from chalicelib.pipeline.outcomes import give_up, split
-from chalicelib.pipeline.submit import ACCESS_BLOCK
 from chalicelib.ports import BanVendor, Kick, Rows, Tell
 
 QUERY_RATE = 18.0
@@ -112,7 +111,7 @@ def _note(error: VendorError, account: str, rows: Rows, tell: Tell, *, now: date
         problem=str(error)[:300],
     )  # fmt: skip
     if isinstance(error, AccessRefused):
-        control.block(rows, account, until=now + ACCESS_BLOCK, error=error)
+        control.block(rows, account, until=now + control.ACCESS_BLOCK, error=error)
 
 
 def windows(processing: Iterable[Task], *, longest: timedelta) -> list[tuple[datetime, datetime]]:

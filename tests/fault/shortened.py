@@ -20,11 +20,11 @@ TIMES: tuple[Replacement, ...] = (
     ("chalicelib/ledger/chunks.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
     ("chalicelib/pipeline/submit.py", "\nSETTLE = timedelta(seconds=60)\n", "\nSETTLE = timedelta(seconds=10)\n"),
     (
-        "chalicelib/pipeline/submit.py",
+        "chalicelib/ledger/control.py",
         "\nACCESS_BLOCK = timedelta(minutes=10)",
         "\nACCESS_BLOCK = timedelta(seconds=6)",
     ),
-    ("chalicelib/pipeline/submit.py", "\nQUOTA_BLOCK = timedelta(minutes=15)", "\nQUOTA_BLOCK = timedelta(seconds=8)"),
+    ("chalicelib/ledger/control.py", "\nQUOTA_BLOCK = timedelta(minutes=15)", "\nQUOTA_BLOCK = timedelta(seconds=8)"),
     (
         "chalicelib/pipeline/track.py",
         "\nRETRY_AFTER = timedelta(seconds=30)\n",
