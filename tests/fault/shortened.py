@@ -67,7 +67,7 @@ BREAKS: dict[str, Replacement] = {
         "work.lease_until < now",
         "work.lease_until < work.received_at",
     ),
-    "pace": ("chalicelib/domain/pacing.py", "        if self._next > now:\n", "        if False:\n"),
+    "pace": ("chalicelib/domain/pacing.py", "        if self.due > now:\n", "        if False:\n"),
     "urls": (
         "chalicelib/domain/urls.py",
         '    if "@" in href:\n',
@@ -80,7 +80,7 @@ BREAKS: dict[str, Replacement] = {
 def shortened(directory: Path, *, without: Iterable[str] = ()) -> Path:
     """Copy what is packaged into ``directory``, with the times above; ``without`` names mechanisms to leave out.
 
-    What a packaging leaves there is kept, and makes the next one quick.
+    What else is there stays, such as what a packaging leaves to make the next one quick.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
@@ -91,9 +91,6 @@ def shortened(directory: Path, *, without: Iterable[str] = ()) -> Path:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, target)
-    deployments = ROOT / ".chalice" / "deployments"
-    if deployments.is_dir() and not (directory / ".chalice" / "deployments").exists():
-        shutil.copytree(deployments, directory / ".chalice" / "deployments")
     for file, old, new in (*TIMES, *(BREAKS[name] for name in without)):
         path = directory / file
         text = path.read_text()

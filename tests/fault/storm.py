@@ -14,6 +14,7 @@ import base64
 import hashlib
 import os
 import random
+import shutil
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -428,6 +430,9 @@ def run(seed: int, scale: Scale, *, without: Sequence[str] = (), say: Callable[[
     """Run one seed from deployment to judgement."""
     plan = make_plan(seed, scale)
     project = shortened(ROOT / ".local" / "-".join(["fault", *without]), without=without)
+    layers = Path(".chalice") / "deployments"
+    if (ROOT / layers).is_dir() and not (project / layers).exists():
+        shutil.copytree(ROOT / layers, project / layers)  # the dependencies are the same
     with ExitStack() as stack:
         port = free_port()
         proxy = stack.enter_context(FaultProxy(f"http://127.0.0.1:{port}"))

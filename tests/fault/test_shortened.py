@@ -1,0 +1,16 @@
+"""What the fault runs replace in the code is there to be replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fault.shortened import BREAKS, TIMES, shortened
+
+
+@pytest.mark.parametrize("mechanism", sorted(BREAKS))
+def test_every_time_and_mechanism_is_found_where_it_is_replaced(tmp_path: Path, mechanism: str) -> None:
+    shortened(tmp_path, without=[mechanism])
+    for file, _, new in (*TIMES, BREAKS[mechanism]):
+        assert new in (tmp_path / file).read_text()
