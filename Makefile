@@ -25,7 +25,8 @@ WITHOUT ?=
 INPUTS ?=
 QUEUE ?=
 DRY ?=
-export SEED SEEDS BOUNDED WITHOUT INPUTS QUEUE DRY STAGE
+ALL ?=
+export SEED SEEDS BOUNDED WITHOUT INPUTS QUEUE DRY ALL STAGE
 export FEED LIMIT ONCE LONG HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
 export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
@@ -42,7 +43,7 @@ help: ## Show this list
 	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault-test."
 	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"
 	@echo "  make fault takes SEEDS=n or SEED=n, and BOUNDED=1 for the form that make test runs; make fuzz takes INPUTS=n"
-	@echo "  make redrive takes STAGE, QUEUE=reports|submit, LIMIT=n, DRY=1; AWS_ENDPOINT_URL where it is a local AWS"
+	@echo "  make redrive takes STAGE, QUEUE=reports|submit, LIMIT=n, DRY=1, ALL=1; AWS_ENDPOINT_URL where it is a local AWS"
 
 # --- use ---------------------------------------------------------------------------------------------------
 

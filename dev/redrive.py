@@ -3,10 +3,11 @@
 Receive, send, delete, in this order: a crash in between leaves a message in both queues, and a report that is taken
 twice has no second effect. Bodies and message attributes are kept, and with them a webhook's report_id. On AWS the
 console's "Start DLQ redrive" (StartMessageMoveTask) does the same; this works on any endpoint, shows what it moves,
-and leaves alone what no parser takes unless it is told otherwise.
+and leaves what no parser reads a URL in, which would only die again.
 
 Options come from the environment: QUEUE (``reports`` or ``submit``, default ``reports``), STAGE, LIMIT (messages at the
-most), DRY=1 (only look), AWS_ENDPOINT_URL for a local AWS; region and credentials as boto3 finds them.
+most), DRY=1 (only look), ALL=1 (also what no parser reads), AWS_ENDPOINT_URL for a local AWS; region and credentials as
+boto3 finds them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from chalicelib.domain.errors import InputError
+from chalicelib.domain.urls import UnusableUrl, canonical_url, refang
+from chalicelib.reports import PARSERS, ParserOptions
+from chalicelib.reports.envelope import unwrap
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -91,6 +98,30 @@ def _same(message: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
     return same
 
 
+def readable(message: Mapping[str, Any]) -> bool:
+    """Whether a format there is reads a URL in a report's message, or it names an object to be read."""
+    attributes = {name: str(each.get("StringValue", "")) for name, each in message.get("MessageAttributes", {}).items()}
+    try:
+        unwrapped = unwrap(message["Body"], attributes)
+    except InputError:
+        return False
+    if unwrapped.objects or unwrapped.nothing:
+        return True
+    given = (unwrapped.attributes or {}).get("format", "")
+    return any(_names_a_url(unwrapped.body, name) for name in ([given] if given in PARSERS else PARSERS))
+
+
+def _names_a_url(body: bytes, format_name: str) -> bool:
+    try:
+        urls = PARSERS[format_name](body, ParserOptions(max_urls=100_000)).urls
+    except InputError:
+        return False
+    for each in urls:
+        with suppress(UnusableUrl):
+            return bool(canonical_url(refang(each.url)))
+    return False
+
+
 def main() -> int:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -105,7 +136,13 @@ def main() -> int:
         sqs = boto3.client("sqs", **_local())
         dead_letters_url = sqs.get_queue_url(QueueName=dead_letters)["QueueUrl"]
         queue_url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-        take = _look if dry else _show
+        everything = name == "submit" or os.environ.get("ALL", "") not in {"", "0"}
+
+        def take(message: Mapping[str, Any]) -> bool:
+            fit = everything or readable(message)
+            _show(message, fit=fit)
+            return fit and not dry
+
         done = redrive(sqs, dead_letters_url, queue_url, limit=int(limit), take=take, say=_say)
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"make redrive: {error}\n")
@@ -120,17 +157,11 @@ def _local() -> dict[str, Any]:
     return {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"} if here else {}
 
 
-def _show(message: Mapping[str, Any]) -> bool:
-    attributes = message.get("MessageAttributes", {})
-    source = attributes.get("source", {}).get("StringValue", "-")
+def _show(message: Mapping[str, Any], *, fit: bool) -> None:
+    source = message.get("MessageAttributes", {}).get("source", {}).get("StringValue", "-")
     received = message.get("Attributes", {}).get("ApproximateReceiveCount", "-")
-    _say(f"{message['MessageId']}  source {source}, {len(message['Body']):,} characters, received {received} times")
-    return True
-
-
-def _look(message: Mapping[str, Any]) -> bool:
-    _show(message)
-    return False
+    said = f"{message['MessageId']}  source {source}, {len(message['Body']):,} characters, received {received} times"
+    _say(said if fit else f"{said}; no format reads it")
 
 
 def _say(line: str) -> None:

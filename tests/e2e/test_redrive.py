@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.reports.signature import seal
 from dev.package import ROOT
-from dev.redrive import redrive
+from dev.redrive import readable, redrive
 from tests.e2e.conftest import WEBHOOK_SECRET, Stack
 
 POISON = '{"urls": "a poison message of the redrive"}'
@@ -89,6 +89,22 @@ def test_no_more_are_moved_than_asked_for(stack: Stack) -> None:
     assert depth(stack, queues[0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "attributes", "fit"),
+    [
+        ('{"urls": ["https://www.example.com/a"]}', {}, True),
+        ("hxxps://www[.]example[.]com/a", {}, True),
+        ('{"Type": "Notification", "TopicArn": "a", "Message": "https://www.example.com/a"}', {}, True),
+        ('{"urls": ["https://www.example.com/a"]}', {"format": "stix"}, False),
+        ('{"urls": ["no url"]}', {}, False),
+        ("{this is no report", {}, False),
+    ],
+)
+def test_what_is_redriven_is_what_a_format_reads(body: str, attributes: dict[str, str], fit: bool) -> None:
+    given = {name: {"DataType": "String", "StringValue": each} for name, each in attributes.items()}
+    assert readable({"Body": body, "MessageAttributes": given}) is fit
+
+
 def test_the_command_shows_what_it_would_move_and_then_moves_it(stack: Stack) -> None:
     url = "https://www.example.com/e2e/redrive/command"
     die(stack, json.dumps({"urls": [url]}), source="queue-demo")
@@ -107,9 +123,14 @@ def test_the_command_shows_what_it_would_move_and_then_moves_it(stack: Stack) ->
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "0 moved, 1 left" in command(DRY="1")
-    assert "source queue-demo" in command()
+    die(stack, POISON, source="queue-demo")
+    assert "0 moved, 2 left" in command(DRY="1")
+    said = command()
+    assert "1 moved, 1 left" in said
+    assert said.count("no format reads it") == 1
     stack.until(lambda: state(stack, url) == "banned", what="the redriven URL is banned")
+    assert "1 moved, 0 left" in command(ALL="1")
+    stack.aws.sqs.purge_queue(QueueUrl=stack.aws.stack.reports_queue_url)
 
 
 def test_kicks_are_redriven_too(stack: Stack) -> None:
