@@ -21,7 +21,6 @@ from dev.simulators.huawei import HuaweiSimulator
 
 MILLION = 1_000_000
 
-PRICES_OF = "2026-11, us-east-1, on demand, beyond the free tiers"
 PRICES: Mapping[str, float] = {
     "writes": 0.625 / MILLION,
     "reads": 0.125 / MILLION,
@@ -31,7 +30,7 @@ PRICES: Mapping[str, float] = {
     "invocations": 0.20 / MILLION,
     "gb_seconds": 0.0000166667,  # x86
 }
-"""Dollars for one. https://aws.amazon.com/dynamodb/pricing/on-demand/, /sqs/pricing/, /api-gateway/pricing/,
+"""Dollars for one, us-east-1, noted in 2026; Lambda's unchecked. https://aws.amazon.com/dynamodb/pricing/on-demand/, /sqs/pricing/, /api-gateway/pricing/,
 /lambda/pricing/."""
 
 # --- what the code writes and reads, in capacity units ------------------------------------------------------------
