@@ -30,8 +30,9 @@ PRICES: Mapping[str, float] = {
     "invocations": 0.20 / MILLION,
     "gb_seconds": 0.0000166667,  # x86
 }
-"""Dollars for one, us-east-1, noted in 2026; Lambda's unchecked. https://aws.amazon.com/dynamodb/pricing/on-demand/, /sqs/pricing/, /api-gateway/pricing/,
-/lambda/pricing/."""
+"""Dollars for one: us-east-1, on demand, beyond the free tiers, noted in 2026; Lambda's unchecked.
+
+https://aws.amazon.com/dynamodb/pricing/on-demand/, and /sqs/, /api-gateway/, /lambda/ beside it."""
 
 # --- what the code writes and reads, in capacity units ------------------------------------------------------------
 
