@@ -148,6 +148,7 @@ def test_kicks_are_redriven_too(stack: Stack) -> None:
 def test_poison_blocks_no_neighbour_and_ends_as_a_dead_letter(stack: Stack) -> None:
     """The queue's visibility is shortened here: on AWS the six tries take half an hour."""
     sqs, queues = stack.aws.sqs, stack.aws.stack
+    others = depth(stack, queues.reports_queue_url)  # poison of other tests, between two of its tries
     sqs.set_queue_attributes(QueueUrl=queues.reports_queue_url, Attributes={"VisibilityTimeout": "2"})
     try:
         urls = []

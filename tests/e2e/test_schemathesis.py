@@ -1,4 +1,7 @@
-"""Requests that schemathesis makes from the description, right and wrong ones: no 5xx, and no answer that it lacks."""
+"""Requests that schemathesis makes from the description, right and wrong ones: no 5xx, and no answer that it lacks.
+
+By its name the last file on the shared stack: what it reports, unbans and pauses is nobody else's to wait for.
+"""
 
 from __future__ import annotations
 
