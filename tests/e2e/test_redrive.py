@@ -158,8 +158,6 @@ def test_poison_blocks_no_neighbour_and_ends_as_a_dead_letter(stack: Stack) -> N
             stack.queue(json.dumps({"urls": [urls[-1]]}))
         stack.until(lambda: all(state(stack, url) == "banned" for url in urls), what="the neighbours are banned")
         stack.until(lambda: depth(stack, queues.reports_dead_letters_url) == 6, what="the poison is dead", seconds=90)
-        stack.until(
-            lambda: depth(stack, queues.reports_queue_url) == 0, what="nothing is left in the queue", seconds=60
-        )
+        stack.until(lambda: depth(stack, queues.reports_queue_url) <= others, what="nothing of it is left", seconds=60)
     finally:
         sqs.set_queue_attributes(QueueUrl=queues.reports_queue_url, Attributes={"VisibilityTimeout": "361"})
