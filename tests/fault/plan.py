@@ -53,7 +53,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much a run holds. ``seconds``: how long things break at the least, the outage included."""
+    """How much a run holds. ``seconds``: how long things break at the least, the outage in their midst."""
 
     name: str
     reports: int
@@ -64,7 +64,7 @@ class Scale:
 
 
 BOUNDED = Scale("bounded", reports=3_000, deliveries=80, seconds=30, outage=8)
-LONG = Scale("long", reports=24_000, deliveries=600, seconds=280, outage=120)
+LONG = Scale("long", reports=24_000, deliveries=600, seconds=210, outage=120)
 
 
 @dataclass(frozen=True, slots=True)

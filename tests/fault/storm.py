@@ -277,7 +277,7 @@ class Storm:
     def _break_by_plan(self) -> None:
         dice, scale = random.Random(f"storm {self.plan.seed}"), self.plan.scale
         begun = self._began
-        outage_at, policy_at = dice.uniform(0.75, 0.9) * scale.seconds, dice.uniform(0.1, 0.25) * scale.seconds
+        outage_at, policy_at = dice.uniform(0.25, 0.35) * scale.seconds, dice.uniform(0.1, 0.2) * scale.seconds
         outage, invalid = False, 0.0
         while (passed := time.monotonic() - begun) < scale.seconds or len(self.accepted) < 0.8 * scale.reports:
             if self._over.is_set() or passed > 4 * scale.seconds:
