@@ -168,8 +168,8 @@ class VirtualPipeline:
         self._draining = True
         self.measured.drains += 1
         submit_tasks(
-            ACCOUNT, vendor=self.vendor, rows=self.rows, tell=_nothing, clock=self.clock, sleep=self.sleep,
-            deadline=self.clock() + timedelta(seconds=SUBMIT_SECONDS), workers=0,
+            ACCOUNT, vendor=self.vendor, rows=self.rows, policy=lambda: self.policy, tell=_nothing, clock=self.clock,
+            sleep=self.sleep, deadline=self.clock() + timedelta(seconds=SUBMIT_SECONDS), workers=0,
         )  # fmt: skip
         self._draining = False
         if self._kicked_again:

@@ -35,6 +35,7 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
         ("TasksFinished", "1", COUNT), ("SecondsToFinished", "seconds", SECONDS), ("UrlsGivenUp", "given_up", COUNT),
         ("UrlsFinished", "urls", COUNT),
     ],
+    "urls_withheld": [("UrlsWithheld", "urls", COUNT)],
     "url_refused": [("UrlsRefusedByVendor", "1", COUNT)],
     "vendor_error": [("VendorErrors", "1", COUNT)],
     "submission_blocked": [("SubmissionBlocked", "1", COUNT)],

@@ -119,8 +119,8 @@ class Turned:
             return
         self._kicked = False
         submit_tasks(
-            ACCOUNT, vendor=self._client, rows=self._rows, tell=_say_nothing, clock=self.clock, sleep=self.clock.sleep,
-            deadline=self.clock() + timedelta(minutes=2), workers=0,
+            ACCOUNT, vendor=self._client, rows=self._rows, policy=lambda: self._policy, tell=_say_nothing,
+            clock=self.clock, sleep=self.clock.sleep, deadline=self.clock() + timedelta(minutes=2), workers=0,
         )  # fmt: skip
         while tasks.live(self._rows, ACCOUNT):
             self.clock.sleep(60)

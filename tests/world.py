@@ -207,9 +207,9 @@ class World:
 
     def drain(self, *, seconds: float = 140) -> Drained:
         return submit_tasks(
-            ACCOUNT, vendor=self.crasher.wrap(self.vendor), rows=self.crasher.wrap(self.rows), tell=self.tell,
-            clock=self.clock, sleep=self.clock.sleep, deadline=self.clock() + timedelta(seconds=seconds),
-            workers=self.workers,
+            ACCOUNT, vendor=self.crasher.wrap(self.vendor), rows=self.crasher.wrap(self.rows),
+            policy=lambda: self.policy, tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(seconds=seconds), workers=self.workers,
         )  # fmt: skip
 
     def track(self) -> Tracked:

@@ -97,6 +97,19 @@ def _take(waiting: Waiting, start: int, room: int) -> Slice:
     return Slice(waiting.chunk, start, end, tuple(lost[:skipped]))
 
 
+def sort_out(slices: Iterable[Slice], group_of: Callable[[str, int], T]) -> dict[T, tuple[Slice, ...]]:
+    """Split by what ``group_of`` says of each chunk's positions: every group's slices lack what is in the others."""
+    groups: dict[T, list[Slice]] = {}
+    for each in slices:
+        found: dict[T, list[int]] = {}
+        for position in each.positions():
+            found.setdefault(group_of(each.chunk, position), []).append(position)
+        for group, positions in found.items():
+            lost = {*range(each.start, each.end)}.difference(positions)
+            groups.setdefault(group, []).append(Slice(each.chunk, each.start, each.end, tuple(sorted(lost))))
+    return {group: tuple(parts) for group, parts in groups.items()}
+
+
 def cut(items: Iterable[T], *, count: int, size: int, size_of: Callable[[T], int]) -> list[list[T]]:
     """Cut into parts of at most ``count`` items whose sizes come to at most ``size``; a larger one stands alone."""
     parts: list[list[T]] = []

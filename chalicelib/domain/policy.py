@@ -175,6 +175,14 @@ def standing(url: str, policy: Policy, now: datetime | None = None, *, source: s
     return _standing(url, host_of(url), policy, policy.sources.get(source, NO_RULES), now)
 
 
+def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
+    """Say why a canonical URL may not be banned at an account, whoever decided that it be (I5); ``None`` if it may."""
+    host = host_of(url)
+    if not _managed(host, account, policy):
+        return NOT_MANAGED
+    return PROTECTED if policy.protected.find(url, host, now) else None
+
+
 def verdict(
     url: str, reported: ReportedUrl, policy: Policy, *, live: bool, cooling: bool, source: str = "", account: str = "",
     category: str = "", source_days: int | None = None, reporters: int = 1, usage: Usage | None = None,

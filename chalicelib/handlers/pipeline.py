@@ -45,8 +45,8 @@ def submit_tasks(made: Services, event: Mapping[str, Any], context: Any) -> dict
     _each_account(
         made, context, SUBMIT_MARGIN,
         lambda account, deadline: submit_tasks(
-            account, vendor=made.vendor(account), rows=made.rows, tell=made.tell, clock=now, sleep=time.sleep,
-            deadline=deadline,
+            account, vendor=made.vendor(account), rows=made.rows, policy=lambda: made.policy, tell=made.tell, clock=now,
+            sleep=time.sleep, deadline=deadline,
         ),
         accounts=accounts,
     )  # fmt: skip

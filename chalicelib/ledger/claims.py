@@ -22,7 +22,7 @@ class Claim:
     """What the ledger holds of one URL at one account.
 
     ``until`` is the planned end of the ban in epoch seconds. ``outcome`` is set only where the URL ended otherwise
-    than its task: rejected or failed by itself, unbanned. ``cool_until``: reports are suppressed until then.
+    than its task: rejected, suppressed, failed by itself, unbanned. ``cool_until``: reports are suppressed until then.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Claim:
         return self.cool_until > epoch(now)
 
 
-ENDED = frozenset({UrlState.REJECTED, UrlState.FAILED, UrlState.UNBANNED})
+ENDED = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
 
 
 def key_of(url_key: str) -> Key:

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.errors import StaleSubmitter
-from chalicelib.domain.model import Action, TaskState
+from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice
 from chalicelib.ledger import KEEP_DECISIONS, journal
+from chalicelib.ledger.chunks import Work
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, stamp, text, texts, unsqueeze
 from chalicelib.ports import Check, Delete, Insert, Put, Row, Rows, Update, Value, Write
 
@@ -46,6 +47,8 @@ class Task:
     received_at: datetime
     """When the oldest of its reports arrived."""
     root: str
+    withheld: UrlState | None = None
+    """What its URLs end as without a call, since the policy keeps them from the vendor; ``reason`` says why."""
     attempts: int = 0
     attempted_at: datetime | None = None
     not_before: datetime | None = None
@@ -66,15 +69,18 @@ class Task:
 def new_task(
     *, account: str, action: Action, ban_days: int, slices: tuple[Slice, ...], received_at: datetime, now: datetime,
     parent: Task | None = None, attempted: bool = False, not_before: datetime | None = None,
+    withheld: UrlState | None = None, reason: str = "",
 ) -> Task:  # fmt: skip
     """Make a task; its id sorts by time and is the same for the same work at the same moment."""
     content = ",".join(f"{each.chunk}:{each.start}-{each.end}" for each in slices)
-    name = hashlib.sha256(f"{account}|{action}|{content}|{parent.id if parent else ''}".encode()).hexdigest()[:12]
+    kind = f"{action}|{withheld or ''}"
+    name = hashlib.sha256(f"{account}|{kind}|{content}|{parent.id if parent else ''}".encode()).hexdigest()[:12]
     task_id = f"{stamp(now)}-{name}"
     return Task(
         id=task_id, account=account, action=action, ban_days=ban_days, slices=slices, state=TaskState.SUBMITTING,
         created_at=now, received_at=received_at, root=parent.root if parent else task_id, not_before=not_before,
         attempts=int(attempted), attempted_at=now if attempted else None, parent=parent.id if parent else "",
+        withheld=withheld, reason=reason,
     )  # fmt: skip
 
 
@@ -107,6 +113,8 @@ def _inserts(task: Task) -> list[Write]:
         row["attempted_at"] = millis(task.attempted_at)
     if task.not_before:
         row["not_before"] = millis(task.not_before)
+    if task.withheld:
+        row.update(withheld=task.withheld.value, reason=task.reason)
     pk, sk = _live(task.account, task.id)
     return [Insert(row), Put({"pk": pk, "sk": sk})]
 
@@ -116,34 +124,39 @@ def begin_drain(rows: Rows, account: str, *, now: datetime) -> dict[str, Value]:
     return rows.add((f"account#{account}", "control"), "epoch", 1, beside={"drain_at": millis(now)})
 
 
-def record_new(rows: Rows, task: Task, *, drain: int) -> None:
-    """Write a task before its vendor call. Raises StaleSubmitter if another submitter has begun since."""
-    ours = Check((f"account#{task.account}", "control"), {"epoch": drain})
-    if not rows.transact([ours, *_inserts(task)]):
-        raise StaleSubmitter(f"another submitter of {task.account} has begun, or task {task.id} is recorded already")
+def record_new(rows: Rows, new: Sequence[Task], *, drain: int) -> None:
+    """Write an account's new tasks, all or none, before any vendor call.
+
+    Raises StaleSubmitter if another submitter has begun since.
+    """
+    account = new[0].account
+    ours = Check((f"account#{account}", "control"), {"epoch": drain})
+    if not rows.transact([ours, *(write for task in new for write in _inserts(task))]):
+        raise StaleSubmitter(f"another submitter of {account} has begun, or task {new[0].id} is recorded already")
 
 
-def take_slices(rows: Rows, task: Task, counts: Mapping[str, int]) -> None:
-    """Take a recorded task's slices off the waiting chunks. Repeating it changes nothing.
+def take_slices(rows: Rows, recorded: Sequence[Task], waiting: Mapping[str, Work]) -> None:
+    """Take the slices of an account's recorded tasks off the waiting chunks. Repeating it changes nothing.
 
-    ``counts`` says how long each chunk is: one that is taken to its end leaves the list of waiting ones.
+    A chunk that is taken to its end leaves the list of waiting ones.
     """
     ends: dict[str, int] = {}
-    for each in task.slices:
+    for each in (part for task in recorded for part in task.slices):
         ends[each.chunk] = max(each.end, ends.get(each.chunk, 0))
     links: list[Write] = [
         Put({
             "pk": f"chunk#{each.chunk}", "sk": f"task#{task.id}", "start": each.start, "end": each.end,
             "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP_DECISIONS),
         })
-        for each in task.slices
+        for task in recorded for each in task.slices
     ]  # fmt: skip
     rows.write(links)  # before anything goes off the list: a chunk that has left it is found by its links alone
     taken: list[Write] = []
     for chunk, end in ends.items():
-        key = (f"account#{task.account}", f"chunk#{chunk}")
-        if chunk in counts:
-            taken.append(Delete(key) if end >= counts[chunk] else Update(key, set={"next": end}))
+        work = waiting.get(chunk)
+        if work and work.next < end:
+            key = (f"account#{work.account}", f"chunk#{chunk}")
+            taken.append(Delete(key) if end >= work.count else Update(key, set={"next": end}))
     rows.write(taken)
 
 
@@ -260,6 +273,7 @@ def _task(row: Mapping[str, Value]) -> Task:
         parent=text(row, "parent"),
         children=texts(row, "children"),
         verified=_verified(row),
+        withheld=UrlState(text(row, "withheld")) if row.get("withheld") else None,
     )
 
 

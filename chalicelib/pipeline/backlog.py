@@ -1,19 +1,25 @@
-"""What of an account is to be submitted: tasks that earlier drains left, and chunks that wait, packed into new ones."""
+"""What of an account is to be submitted: tasks that earlier drains left, and chunks that wait, packed into new ones.
+
+What waited is asked of the policy once more when its task is made: what that forbids by now gets a task of its own that
+is never called. Both are recorded at once, so that the decision holds whatever crashes after it.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from chalicelib.domain.model import ChunkState, TaskState
-from chalicelib.domain.packing import Plan, Waiting, pack
+from chalicelib.domain.packing import Plan, Slice, Waiting, pack
+from chalicelib.domain.policy import Policy
 from chalicelib.ledger import chunks, tasks
-from chalicelib.ledger.chunks import Work
+from chalicelib.ledger.chunks import Chunk, Work
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline import order
+from chalicelib.pipeline import order, outcomes
 from chalicelib.ports import Rows
 
+CACHED_CHUNKS = 64
 WORK_AT_ONCE = 4_000
 """Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
 
@@ -22,25 +28,26 @@ class Backlog:
     """The backlog of one account, as its one submitter takes it up. ``drain`` is the submitter's epoch."""
 
     def __init__(
-        self, account: str, rows: Rows, *, drain: int, limit: int, clock: Callable[[], datetime]
+        self, account: str, rows: Rows, *, drain: int, limit: int, policy: Callable[[], Policy],
+        clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
-        """``limit`` is in URLs a task."""
+        """``limit`` is in URLs a task. ``policy`` is asked for each task: a drain may outlast a change of it."""
+        self.policy = policy
         self._account, self._rows, self._drain, self._limit, self._clock = account, rows, drain, limit, clock
         self._plans: deque[Plan] = deque()
         self._work: dict[str, Work] = {}
+        self._made: deque[Task] = deque()
+        self.fresh: set[str] = set()
+        """Tasks that were recorded as about to be called, and are called without a look."""
+        self._chunks: dict[str, Chunk] = {}
 
     def begin(self) -> list[Task]:
         """Return the recorded tasks that are perhaps at the vendor, oldest first, and plan what waits."""
         unsent = [task for task in tasks.live(self._rows, self._account) if task.state is TaskState.SUBMITTING]
         waiting = self._read()
-        for task in unsent:  # a crash may have kept its slices from being taken off the waiting chunks
-            behind = {
-                each.chunk: waiting[each.chunk].count
-                for each in task.slices
-                if each.chunk in waiting and waiting[each.chunk].next < each.end
-            }
-            if not task.parent:
-                tasks.take_slices(self._rows, task, behind)
+        firsts = [task for task in unsent if not task.parent]
+        if firsts:  # a crash may have kept their slices from being taken off the waiting chunks
+            tasks.take_slices(self._rows, firsts, waiting)
         self._plans.extend(self._plan())
         return unsent
 
@@ -49,16 +56,37 @@ class Backlog:
 
         Raises StaleSubmitter if another submitter has begun since.
         """
-        if not self._plans:
-            return None
-        plan = self._plans.popleft()
-        task = tasks.new_task(
-            account=self._account, action=plan.action, ban_days=plan.ban_days, slices=plan.slices, attempted=True,
-            received_at=min(self._work[each.chunk].received_at for each in plan.slices), now=self._clock(),
+        if not self._made and self._plans:
+            self._make(self._plans.popleft())
+        return self._made.popleft() if self._made else None
+
+    def chunk_of(self, slices: Sequence[Slice]) -> Callable[[str], Chunk]:
+        """Find the chunks of these slices, each read once."""
+        missing = [each.chunk for each in slices if each.chunk not in self._chunks]
+        if missing:
+            if len(self._chunks) > CACHED_CHUNKS:
+                self._chunks.clear()
+            self._chunks.update(chunks.read(self._rows, [each.chunk for each in slices]))
+        return self._chunks.__getitem__
+
+    def _make(self, plan: Plan) -> None:
+        now = self._clock()
+        parts = outcomes.allowed(
+            plan.slices, account=self._account, action=plan.action, chunk_of=self.chunk_of(plan.slices),
+            policy=self.policy(), now=now,
         )  # fmt: skip
-        tasks.record_new(self._rows, task, drain=self._drain)
-        tasks.take_slices(self._rows, task, {each.chunk: self._work[each.chunk].count for each in plan.slices})
-        return task
+        made = [
+            tasks.new_task(
+                account=self._account, action=plan.action, ban_days=plan.ban_days, slices=part, now=now,
+                received_at=min(self._work[each.chunk].received_at for each in part), attempted=why is None,
+                **outcomes.ending(why),
+            )
+            for why, part in parts.items()
+        ]  # fmt: skip
+        tasks.record_new(self._rows, made, drain=self._drain)
+        tasks.take_slices(self._rows, made, self._work)
+        self._made.extend(made)
+        self.fresh.update(task.id for task in made if not task.withheld)
 
     def grown(self) -> bool:
         """Look whether at least a full task has come to wait since, and plan it."""

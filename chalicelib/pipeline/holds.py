@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import Conflict, NotFound
-from chalicelib.domain.model import ChunkState, UrlState
-from chalicelib.domain.policy import ROOT_REJECTED, Policy, accounts_for, standing
+from chalicelib.domain.model import ChunkState, UrlState, Verdict
+from chalicelib.domain.policy import Policy, forbidden
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Work
@@ -70,6 +70,8 @@ def approve(
         tell("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=False)
         return False
     ours = _still_ours(hold, rows=rows, policy=policy, now=now)
+    for why, keys in _forbidden(hold, policy, now).items():
+        claims.end(rows, keys, chunk=hold_id, outcome=UrlState(why.kind.value), reason=why.reason)
     # The bans begin only now, so their planned end moves; before the chunk can be packed, so that it is never short.
     until = now + (hold.chunk.until - hold.chunk.created_at)
     claims.extend(rows, [hold.chunk.keys[position] for position in ours], chunk=hold_id, until=until)
@@ -91,9 +93,17 @@ def _still_ours(hold: Hold, *, rows: Rows, policy: Policy, now: datetime) -> set
         for position in hold.positions
         for claim in (known.get(chunk.keys[position]),)
         if claim and claim.chunk == chunk.id and not claim.outcome
-        and account in accounts_for(chunk.urls[position], policy)
-        and standing(chunk.urls[position], policy, now) in {None, ROOT_REJECTED}
+        and not forbidden(chunk.urls[position], account, policy, now)
     }  # fmt: skip
+
+
+def _forbidden(hold: Hold, policy: Policy, now: datetime) -> dict[Verdict, list[str]]:
+    """The keys of what the policy forbids by now, by why it does."""
+    found: dict[Verdict, list[str]] = {}
+    for position in hold.positions:
+        if why := forbidden(hold.chunk.urls[position], hold.work.account, policy, now):
+            found.setdefault(why, []).append(hold.chunk.keys[position])
+    return found
 
 
 def refuse(hold_id: str, *, actor: str, reason: str, rows: Rows, tell: Tell, now: datetime) -> int:

@@ -1,12 +1,14 @@
-"""What becomes of a task that the vendor refused or failed: its parts go on, or its URLs end."""
+"""What becomes of a task that the vendor refused or failed, or the policy forbids: parts go on, or URLs end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypedDict
 
-from chalicelib.domain.model import Action, TaskState, UrlState
-from chalicelib.domain.packing import Slice, halve
+from chalicelib.domain.model import Action, TaskState, UrlState, Verdict
+from chalicelib.domain.packing import Slice, halve, sort_out
+from chalicelib.domain.policy import Policy, forbidden
 from chalicelib.ledger import claims, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
@@ -15,6 +17,15 @@ from chalicelib.ports import Rows
 
 ChunkOf = Callable[[str], Chunk]
 """Find a chunk by its id."""
+
+WITHHELD = "the policy forbids some of its URLs by now: the others go on"
+
+
+class Ending(TypedDict):
+    """How a task's URLs end without a call."""
+
+    withheld: UrlState | None
+    reason: str
 
 
 def urls_of(task: Task, chunk_of: ChunkOf) -> list[str]:
@@ -39,6 +50,41 @@ def split(
     ]  # fmt: skip
     done = tasks.finish(rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
     return children if done else []
+
+
+def allowed(
+    slices: tuple[Slice, ...], *, account: str, action: Action, chunk_of: ChunkOf, policy: Policy, now: datetime
+) -> dict[Verdict | None, tuple[Slice, ...]]:
+    """Split what is about to be sent by why the policy as it is now forbids it; ``None`` stands for what it allows.
+
+    Between claim and call a host may have left the account, and a URL been protected (I5). Unbans are always allowed.
+    """
+    if action is Action.UNBAN:
+        return {None: slices}
+    found = {each.chunk: chunk_of(each.chunk).urls for each in slices}
+    return sort_out(slices, lambda chunk, position: forbidden(found[chunk][position], account, policy, now))
+
+
+def withhold(rows: Rows, task: Task, policy: Policy, *, chunk_of: ChunkOf, now: datetime) -> list[Task]:
+    """Put parts in the place of a task that is certainly not at the vendor, if the policy forbids some of it by now."""
+    parts = allowed(
+        task.slices, account=task.account, action=task.action, chunk_of=chunk_of, policy=policy, now=now
+    )  # fmt: skip
+    if [*parts] == [None]:
+        return []
+    children = [
+        tasks.new_task(
+            account=task.account, action=task.action, ban_days=task.ban_days, slices=part, parent=task,
+            received_at=task.received_at, now=now, **ending(why),
+        )
+        for why, part in parts.items()
+    ]  # fmt: skip
+    return children if tasks.finish(rows, task, TaskState.FAILED, reason=WITHHELD, children=children, now=now) else []
+
+
+def ending(why: Verdict | None) -> Ending:
+    """How a task's URLs end without a call, as fields of the task."""
+    return {"withheld": UrlState(why.kind.value) if why else None, "reason": why.reason if why else ""}
 
 
 def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of: ChunkOf, now: datetime) -> bool:

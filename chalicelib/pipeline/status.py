@@ -117,7 +117,7 @@ class Explainer:
                    and task_id in self._tasks]  # fmt: skip
         while waiting:
             task = waiting.pop(0)
-            if any(s.chunk == chunk and s.start <= position < s.end for s in task.slices):
+            if any(s.chunk == chunk and s.start <= position < s.end and position not in s.lost for s in task.slices):
                 carried.append(task)
                 waiting += [self._tasks[child] for child in task.children if child in self._tasks]
         return carried

@@ -27,13 +27,14 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.pacing import Pace
-from chalicelib.ledger import chunks, control, tasks
+from chalicelib.domain.policy import Policy
+from chalicelib.ledger import control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.adopt import adopt
 from chalicelib.pipeline.backlog import Backlog
 from chalicelib.pipeline.calls import Calls
-from chalicelib.pipeline.outcomes import give_up, split, urls_of
+from chalicelib.pipeline.outcomes import give_up, split, urls_of, withhold
 from chalicelib.ports import BanVendor, Rows, Tell
 
 SETTLE = timedelta(seconds=60)
@@ -51,7 +52,6 @@ LOOK_UP_RATE = 10.0
 """Task list queries a second for look-ups: a third of the vendor's, the rest is for track_tasks."""
 
 CHECK_PAUSED = timedelta(seconds=10)
-CACHED_CHUNKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ def submit_tasks(
     *,
     vendor: BanVendor,
     rows: Rows,
+    policy: Callable[[], Policy],
     tell: Tell,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
@@ -84,8 +85,8 @@ def submit_tasks(
         tell("submission_blocked", account=account, until=state.blocked_until.isoformat(), reason=state.blocked_reason)
         return Drained("blocked")
     drain = _Drain(
-        account, state, vendor=vendor, rows=rows, tell=tell, clock=clock, sleep=sleep, deadline=deadline,
-        workers=workers,
+        account, state, vendor=vendor, rows=rows, policy=policy, tell=tell, clock=clock, sleep=sleep,
+        deadline=deadline, workers=workers,
     )  # fmt: skip
     try:
         drained = drain.run()
@@ -102,11 +103,13 @@ class _Drain:
     """The state of one drain. Everything but the vendor's calls themselves runs in the calling thread."""
 
     def __init__(
-        self, account: str, state: control.Control, *, vendor: BanVendor, rows: Rows, tell: Tell,
-        clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime, workers: int,
+        self, account: str, state: control.Control, *, vendor: BanVendor, rows: Rows, policy: Callable[[], Policy],
+        tell: Tell, clock: Callable[[], datetime], sleep: Callable[[float], None], deadline: datetime, workers: int,
     ) -> None:  # fmt: skip
         self.account = account
-        self.backlog = Backlog(account, rows, drain=state.epoch, limit=vendor.limits.urls_per_task, clock=clock)
+        self.backlog = Backlog(
+            account, rows, drain=state.epoch, limit=vendor.limits.urls_per_task, policy=policy, clock=clock
+        )
         self.vendor, self.rows, self.tell = vendor, rows, tell
         self.clock, self.sleep, self.deadline, self.workers = clock, sleep, deadline, workers
         self.pace = Pace(vendor.limits.creates_per_second, clock=clock, sleep=sleep, last=state.last_call_at)
@@ -116,9 +119,7 @@ class _Drain:
         self.stop = ""
         self.proven = False
         self.due: deque[Task] = deque()
-        self.fresh: set[str] = set()
         self.later: list[tuple[datetime, Task]] = []
-        self.chunks: dict[str, Chunk] = {}
         self.checked_at = clock()
 
     # --- the loop ------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class _Drain:
                 if self._stopped():
                     break
                 self.pace.approach()
-                task = self._next()
+                task = self.due.popleft() if self.due else self.backlog.next()
                 if task is not None:
                     ready = self._ready(task)
                     if ready is None:
@@ -150,41 +151,45 @@ class _Drain:
             calls.settle(1)
         return Drained(self.stop or "done", self.tasks, self.urls)
 
-    def _next(self) -> Task | None:
-        if self.due:
-            return self.due.popleft()
-        task = self.backlog.next()
-        if task:
-            self.fresh.add(task.id)
-        return task
-
     def _ready(self, task: Task) -> tuple[Task, list[str]] | None:
         """Make a task ready for its call; ``None`` if it is not to be called now."""
+        if task.withheld:
+            self._end(task, task.withheld)
+            return None
         urls = urls_of(task, self._chunk_of(task))
-        if task.id in self.fresh:
-            self.fresh.discard(task.id)
+        if task.id in self.backlog.fresh:
+            self.backlog.fresh.discard(task.id)
             return task, urls
-        if task.attempted_at:
-            try:
-                vendor_task_id = adopt(
-                    task, urls, vendor=self.vendor, rows=self.rows, pace=self.look_up_pace, now=self.clock()
-                )
-            except VendorError as error:  # of the list: it says nothing of the task
-                self._tell_error(error, task)
-                if isinstance(error, AccessRefused | QuotaExceeded):
-                    self._block(error)
-                else:
-                    self._fail()
-                self.later.append((self.clock() + LOOK_AGAIN, task))
-                return None
-            if vendor_task_id:
-                self.tell("task_adopted", task_id=task.id, account=self.account, vendor_task_id=vendor_task_id)
-                self._submitted(task)
-                return None
-            if self.clock() < task.attempted_at + SETTLE:
-                self.later.append((task.attempted_at + SETTLE, task))
-                return None
-        return tasks.record_attempt(self.rows, task, now=self.clock()), urls
+        if task.attempted_at and self._perhaps_sent(task, urls):
+            return None
+        now = self.clock()
+        if parts := withhold(self.rows, task, self.backlog.policy(), chunk_of=self._chunk_of(task), now=now):
+            self.due.extend(parts)
+            return None
+        return tasks.record_attempt(self.rows, task, now=now), urls
+
+    def _perhaps_sent(self, task: Task, urls: list[str]) -> bool:
+        """Look a task up whose last answer is unknown: adopt it, or look again later; ``False`` if it was not sent."""
+        assert task.attempted_at
+        now = self.clock()
+        try:
+            vendor_task_id = adopt(task, urls, vendor=self.vendor, rows=self.rows, pace=self.look_up_pace, now=now)
+        except VendorError as error:  # of the list: it says nothing of the task
+            self._tell_error(error, task)
+            if isinstance(error, AccessRefused | QuotaExceeded):
+                self._block(error)
+            else:
+                self._fail()
+            self.later.append((self.clock() + LOOK_AGAIN, task))
+            return True
+        if vendor_task_id:
+            self.tell("task_adopted", task_id=task.id, account=self.account, vendor_task_id=vendor_task_id)
+            self._submitted(task)
+            return True
+        if self.clock() < task.attempted_at + SETTLE:
+            self.later.append((task.attempted_at + SETTLE, task))
+            return True
+        return False
 
     def _wait_for_later(self) -> bool:
         """Sleep until the next postponed task is due, if that is soon; ``False`` if there is none to wait for."""
@@ -279,10 +284,11 @@ class _Drain:
         elif give_up(self.rows, task, UrlState.REJECTED, reason=reason, chunk_of=self._chunk_of(task), now=now):
             self.tell("url_refused", task_id=task.id, account=self.account, code=error.code, problem=reason[:300])
 
+    def _end(self, task: Task, outcome: UrlState) -> None:
+        """End a task that the policy keeps from the vendor, and its URLs."""
+        chunk_of, now = self._chunk_of(task), self.clock()
+        if give_up(self.rows, task, outcome, reason=task.reason, chunk_of=chunk_of, now=now):
+            self.tell("urls_withheld", task_id=task.id, account=self.account, urls=task.count, reason=task.reason)
+
     def _chunk_of(self, task: Task) -> Callable[[str], Chunk]:
-        missing = [each.chunk for each in task.slices if each.chunk not in self.chunks]
-        if missing:
-            if len(self.chunks) > CACHED_CHUNKS:
-                self.chunks.clear()
-            self.chunks.update(chunks.read(self.rows, [each.chunk for each in task.slices]))
-        return self.chunks.__getitem__
+        return self.backlog.chunk_of(task.slices)

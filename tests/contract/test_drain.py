@@ -88,8 +88,8 @@ def drain(world: World, simulator: Simulator) -> Drained:
     vendor = connect(VendorAccount(ACCOUNT, "huawei", simulator.url, credentials), clock=now, http=http)
     try:
         return submit_tasks(
-            ACCOUNT, vendor=vendor, rows=world.rows, tell=world.tell, clock=now, sleep=time.sleep,
-            deadline=now() + timedelta(seconds=140),
+            ACCOUNT, vendor=vendor, rows=world.rows, policy=lambda: world.policy, tell=world.tell, clock=now,
+            sleep=time.sleep, deadline=now() + timedelta(seconds=140),
         )  # fmt: skip
     finally:
         http.close()

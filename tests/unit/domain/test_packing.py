@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.model import Action
-from chalicelib.domain.packing import Plan, Slice, Waiting, halve, pack
+from chalicelib.domain.packing import Plan, Slice, Waiting, halve, pack, sort_out
 
 Position = tuple[str, int]
 
@@ -99,6 +99,21 @@ def test_halves_carry_the_same_urls_in_order_and_as_evenly_as_can_be(waiting: li
         assert carried_by(first) + carried_by(second) == carried_by(plan.slices)
         assert len(carried_by(second)) - len(carried_by(first)) in {0, 1}
         assert all(each.count for each in (*first, *second))
+
+
+@settings(max_examples=150, deadline=None)
+@given(waiting_chunks(), st.integers(1, 50), st.integers(1, 3))
+def test_what_is_sorted_out_carries_every_url_once_in_its_group(
+    waiting: list[Waiting], limit: int, groups: int
+) -> None:
+    for plan in pack(waiting, limit=limit):
+        parts = sort_out(plan.slices, lambda chunk, position: (len(chunk) + position) % groups)
+
+        assert Counter(each for part in parts.values() for each in carried_by(part)) == Counter(carried_by(plan.slices))
+        for group, part in parts.items():
+            assert all((len(chunk) + position) % groups == group for chunk, position in carried_by(part))
+        ends = {(each.chunk, each.start, each.end) for part in parts.values() for each in part}
+        assert ends == {(each.chunk, each.start, each.end) for each in plan.slices if each.count}
 
 
 @settings(max_examples=100, deadline=None)
