@@ -1,4 +1,4 @@
-"""What of an account is to be submitted: tasks that earlier drains left, and chunks that wait, packed into new ones.
+"""What of an account is to be submitted: recorded tasks in their turns, and chunks that wait, packed into new tasks.
 
 What waited is asked of the policy once more when its task is made: what that forbids by now gets a task of its own that
 is never called. Both are recorded at once, so that the decision holds whatever crashes after it.
@@ -6,6 +6,7 @@ is never called. Both are recorded at once, so that the decision holds whatever 
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -36,29 +37,62 @@ class Backlog:
         self._account, self._rows, self._drain, self._limit, self._clock = account, rows, drain, limit, clock
         self._plans: deque[Plan] = deque()
         self._work: dict[str, Work] = {}
-        self._made: deque[Task] = deque()
+        self._due: deque[Task] = deque()
+        self._parts: deque[Task] = deque()
+        self._later: list[tuple[datetime, Task]] = []
+        self._parts_turn = False
         self.fresh: set[str] = set()
         """Tasks that were recorded as about to be called, and are called without a look."""
         self._chunks: dict[str, Chunk] = {}
 
-    def begin(self) -> list[Task]:
-        """Return the recorded tasks that are perhaps at the vendor, oldest first, and plan what waits."""
+    def begin(self) -> None:
+        """Take up what earlier drains left, and plan what waits."""
         unsent = [task for task in tasks.live(self._rows, self._account) if task.state is TaskState.SUBMITTING]
         waiting = self._read()
         firsts = [task for task in unsent if not task.parent]
         if firsts:  # a crash may have kept their slices from being taken off the waiting chunks
             tasks.take_slices(self._rows, firsts, waiting)
+        now = self._clock()
+        for task in unsent:
+            if task.not_before and task.not_before > now:
+                self.postpone(task, task.not_before)
+            else:
+                self.add(task)
         self._plans.extend(self._plan())
-        return unsent
+
+    def add(self, *recorded: Task) -> None:
+        """Have recorded tasks called in their turn."""
+        for task in recorded:
+            (self._parts if task.parent else self._due).append(task)
+
+    def postpone(self, task: Task, until: datetime) -> None:
+        """Have a recorded task called later."""
+        insort(self._later, (until, task), key=lambda pair: (pair[0], pair[1].id))
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the first of what was postponed comes due; ``None`` if nothing was."""
+        return self._later[0][0] if self._later else None
+
+    def wake(self) -> None:
+        """Have the first of what was postponed called now."""
+        self.add(self._later.pop(0)[1])
 
     def next(self) -> Task | None:
-        """Record the next new task, as about to be called, and take its slices off the waiting chunks.
+        """Take what is to be called next; a new task is recorded, as about to be called, and leaves the waiting chunks.
+
+        Parts of a refused task may be many: they take every other turn, so that what is new does not wait for them.
 
         Raises StaleSubmitter if another submitter has begun since.
         """
-        if not self._made and self._plans:
+        if self._due:
+            return self._due.popleft()
+        self._parts_turn = not self._parts_turn
+        if self._parts and (self._parts_turn or not self._plans):
+            return self._parts.popleft()
+        if self._plans:
             self._make(self._plans.popleft())
-        return self._made.popleft() if self._made else None
+        return self._due.popleft() if self._due else None
 
     def chunk_of(self, slices: Sequence[Slice]) -> Callable[[str], Chunk]:
         """Find the chunks of these slices, each read once."""
@@ -85,7 +119,7 @@ class Backlog:
         ]  # fmt: skip
         tasks.record_new(self._rows, made, drain=self._drain)
         tasks.take_slices(self._rows, made, self._work)
-        self._made.extend(made)
+        self.add(*made)
         self.fresh.update(task.id for task in made if not task.withheld)
 
     def grown(self) -> bool:

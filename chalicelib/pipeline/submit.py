@@ -11,7 +11,6 @@ task, makes a drain that was believed dead stop at its next step.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -118,26 +117,19 @@ class _Drain:
         self.failures = self.throttles = 0
         self.stop = ""
         self.proven = False
-        self.due: deque[Task] = deque()
-        self.later: list[tuple[datetime, Task]] = []
         self.checked_at = clock()
 
     # --- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> Drained:
-        now = self.clock()
-        for left in self.backlog.begin():
-            if left.not_before and left.not_before > now:
-                self.later.append((left.not_before, left))
-            else:
-                self.due.append(left)
+        self.backlog.begin()
         with Calls(self.vendor, self.rows, self.clock, workers=self.workers, handle=self._handle) as calls:
             while True:
                 calls.settle(self.workers if self.proven else 1)
                 if self._stopped():
                     break
                 self.pace.approach()
-                task = self.due.popleft() if self.due else self.backlog.next()
+                task = self.backlog.next()
                 if task is not None:
                     ready = self._ready(task)
                     if ready is None:
@@ -164,7 +156,7 @@ class _Drain:
             return None
         now = self.clock()
         if parts := withhold(self.rows, task, self.backlog.policy(), chunk_of=self._chunk_of(task), now=now):
-            self.due.extend(parts)
+            self.backlog.add(*parts)
             return None
         return tasks.record_attempt(self.rows, task, now=now), urls
 
@@ -180,30 +172,25 @@ class _Drain:
                 self._block(error)
             else:
                 self._fail()
-            self.later.append((self.clock() + LOOK_AGAIN, task))
+            self.backlog.postpone(task, self.clock() + LOOK_AGAIN)
             return True
         if vendor_task_id:
             self.tell("task_adopted", task_id=task.id, account=self.account, vendor_task_id=vendor_task_id)
             self._submitted(task)
             return True
         if self.clock() < task.attempted_at + SETTLE:
-            self.later.append((task.attempted_at + SETTLE, task))
+            self.backlog.postpone(task, task.attempted_at + SETTLE)
             return True
         return False
 
     def _wait_for_later(self) -> bool:
         """Sleep until the next postponed task is due, if that is soon; ``False`` if there is none to wait for."""
-        if not self.later:
-            return False
-        self.later.sort(key=lambda pair: (pair[0], pair[1].id))
-        due_at, task = self.later[0]
-        now = self.clock()
-        if due_at > min(now + PATIENCE, self.deadline):
+        now, due_at = self.clock(), self.backlog.next_due
+        if due_at is None or due_at > min(now + PATIENCE, self.deadline):
             return False
         if due_at > now:
             self.sleep((due_at - now).total_seconds())
-        self.later.pop(0)
-        self.due.append(task)
+        self.backlog.wake()
         return True
 
     def _stopped(self) -> bool:
@@ -240,7 +227,7 @@ class _Drain:
             self._again(task)
             self._fail()
         else:
-            self.later.append((self.clock() + LOOK_AGAIN, task))
+            self.backlog.postpone(task, self.clock() + LOOK_AGAIN)
             self._fail()
 
     def _block(self, error: AccessRefused | QuotaExceeded) -> None:
@@ -274,13 +261,13 @@ class _Drain:
         if task.attempts <= 1:
             tasks.record_not_sent(self.rows, task)
             task = replace(task, attempts=0, attempted_at=None)
-        self.due.append(task)
+        self.backlog.add(task)
 
     def _isolate(self, task: Task, error: ContentRefused) -> None:
         """Split a refused task in two; a single refused URL ends here, with the vendor's reason."""
         reason, now = f"{error.code} {error}".strip(), self.clock()
         if task.count > 1:
-            self.due.extend(split(self.rows, task, reason=reason, now=now))
+            self.backlog.add(*split(self.rows, task, reason=reason, now=now))
         elif give_up(self.rows, task, UrlState.REJECTED, reason=reason, chunk_of=self._chunk_of(task), now=now):
             self.tell("url_refused", task_id=task.id, account=self.account, code=error.code, problem=reason[:300])
 

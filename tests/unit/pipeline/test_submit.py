@@ -298,6 +298,17 @@ def _rows(world: World) -> dict[Key, dict[str, Value]]:
     return world.rows.rows
 
 
+def test_what_is_new_does_not_wait_for_the_parts_of_a_task_that_is_refused_whole() -> None:
+    world = backlog(4_000)
+    bad = pages(1_000)
+    world.vendor.refuse = set(bad)
+    world.drain(seconds=2)
+    sizes = [len(urls) for _, urls, _ in world.vendor.calls]
+    assert [size for size in sizes if size == 1_000] == [1_000] * 4
+    assert max(index for index, size in enumerate(sizes) if size == 1_000) <= 8
+    settled(world, pages(4_000), rejected=1_000, banned=3_000)
+
+
 # --- access, quota, outage --------------------------------------------------------------------------------------------
 
 BLOCKING: list[tuple[VendorError, float]] = [
