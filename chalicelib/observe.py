@@ -51,6 +51,7 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "bans_verified": [
         ("UrlsVerified", "sampled", COUNT), ("UrlsBlocked", "blocked", COUNT), ("UrlsOpen", "open", COUNT),
     ],
+    "unban_failed": [("UnbansFailed", "1", COUNT)],
     "unban_carried_out": [("UrlsUnbanned", "urls", COUNT)],
     "chunk_finished": [("ChunksHealed", "1", COUNT)],
     "outcome_delivered": [("OutcomesDelivered", "1", COUNT)],

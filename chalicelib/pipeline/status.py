@@ -181,11 +181,11 @@ def of_report(
     for each in report.refusals:
         refused.setdefault(each.url, []).append(each)
     accepted = set(report.urls)
+    served = {url: accounts_for(url, policy) for url in chosen if url in accepted}
     wanted = [
         (url, account, url_key(account, url))
-        for url in chosen
-        if url in accepted
-        for account in accounts_for(url, policy) or [""]
+        for url, accounts in served.items()
+        for account in accounts or policy.accounts  # it may have been claimed before its host left them
         if not {each.account for each in refused.get(url, ()) if each.rule != CORROBORATION} & {"", account}
     ]
     found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
@@ -200,8 +200,10 @@ def of_report(
     for url, account, key in wanted:
         if key in explained:
             states[url].append(brief(explained[key], report.id))
-        elif not any(each.account == account for each in refused.get(url, ())):
+        elif account in served[url] and not any(each.account == account for each in refused.get(url, ())):
             states[url].append({"url": url, "account": account, "state": UrlState.PENDING.value})
+    for url in (each for each in served if not states[each]):
+        states[url].append({"url": url, "account": "", "state": UrlState.PENDING.value})
     return [state for url in chosen for state in states[url]]
 
 

@@ -211,6 +211,23 @@ def test_a_report_in_the_queue_is_pending_and_nothing_of_it_is_lost() -> None:
     assert not status.terminal(said)
 
 
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_report_tells_of_a_url_whose_host_has_left_the_accounts(queued: bool) -> None:
+    world = World()
+    receipt = world.post({"urls": [URL]})
+    if not queued:
+        world.intake()
+        world.minutes(2)
+    accounts = {ACCOUNT: {"managed_domains": ["example.net"]}, "other": {"managed_domains": ["example.org"]}}
+    world.policy = parse_policy({**POLICY, "accounts": accounts})
+    (said,) = told(world, receipt.report_id)
+    assert (said["state"], said["account"]) == (("pending", "") if queued else ("banned", ACCOUNT))
+    if queued:
+        world.intake()
+        (said,) = told(world, receipt.report_id)
+        assert said["state"] == "rejected"
+
+
 def test_a_report_tells_each_url_by_what_became_of_it() -> None:
     world = World()
     bad, refused, good = pages(3)
