@@ -32,6 +32,8 @@ class Callback:
     first_attempt_at: datetime | None = None
     known: bool = False
     """Whether the report's own row exists: it does from the second look on."""
+    held: int = 0
+    """URLs that were held when the source was told last: it is told again when a person has decided."""
 
 
 def first(report: str, received_at: datetime) -> Row:
@@ -63,6 +65,7 @@ def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
                 number(own, "attempts"),
                 moment(own, "first_attempt_at"),
                 known=bool(own),
+                held=number(own, "held"),
             )
         )
     rows.write(stale)
@@ -79,14 +82,17 @@ def drop(rows: Rows, callback: Callback) -> None:
 
 
 def move(
-    rows: Rows, callback: Callback, *, due: datetime, attempts: int, first_attempt_at: datetime | None, now: datetime
-) -> None:
+    rows: Rows, callback: Callback, *, due: datetime, attempts: int, first_attempt_at: datetime | None, now: datetime,
+    held: int = 0,
+) -> None:  # fmt: skip
     """Look again later. Nothing happens if somebody else has moved or finished it since it was read."""
     later = _waiting(callback.report, due, until=now + KEEP)
-    change: dict[str, Value] = {"place": later["sk"], "attempts": attempts, "expires_at": later["expires_at"]}
+    change: dict[str, Value] = {
+        "place": later["sk"], "attempts": attempts, "held": held, "expires_at": later["expires_at"],
+    }  # fmt: skip
     if first_attempt_at:
         change["first_attempt_at"] = millis(first_attempt_at)
-    _settle(rows, callback, change, more=[Put(later)])
+    _settle(rows, callback, change, more=[Put(later)], remove=() if first_attempt_at else ("first_attempt_at",))
 
 
 def finish(rows: Rows, callback: Callback, outcome: str, *, attempts: int, now: datetime) -> None:
@@ -98,9 +104,11 @@ def finish(rows: Rows, callback: Callback, outcome: str, *, attempts: int, now: 
     _settle(rows, callback, change)
 
 
-def _settle(rows: Rows, callback: Callback, change: Row, *, more: Sequence[Put] = ()) -> None:
+def _settle(
+    rows: Rows, callback: Callback, change: Row, *, more: Sequence[Put] = (), remove: Sequence[str] = ()
+) -> None:  # fmt: skip
     key = _own(callback.report)
     own: Insert | Update = Insert({"pk": key[0], "sk": key[1], **change})
     if callback.known:
-        own = Update(key, set=change, expect={"place": callback.place})
+        own = Update(key, set=change, expect={"place": callback.place}, remove=tuple(remove))
     rows.transact([own, Delete((WAITING, callback.place)), *more])

@@ -1,5 +1,7 @@
 """Every minute: tell sources what became of their reports, by a signed Standard Webhook to their ``callback_url``.
 
+Once, when all has come to an end; and once more when a person has decided about what was held then.
+
 Crash order: post, then record. A crash in between posts again under the same ``webhook-id``, which the receiver knows.
 """
 
@@ -13,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from chalicelib.domain.errors import ConfigurationError, VendorError
+from chalicelib.domain.model import UrlState
 from chalicelib.domain.policy import Policy
 from chalicelib.ledger import callbacks, reports
 from chalicelib.ledger.callbacks import Callback
@@ -89,17 +92,27 @@ class _Run:
             self._move(callback, now + min(max(age / 2, SHORTEST), LONGEST_LOOK), callback.attempts)
             self.outcomes["waiting"] += 1
             return
-        problem = self.failing.get(source.name) or self._attempt(source, report, states)
-        if not problem:
-            self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
+        held = sum(each["state"] == UrlState.HELD for each in states)
+        if held and held == callback.held:  # nobody has decided since the source was told
+            self._move(callback, now + LONGEST_LOOK, 0)
+            self.outcomes["waiting"] += 1
             return
-        self.failing[source.name] = problem
-        self._failed(callback, report, problem)
+        problem = self.failing.get(source.name) or self._attempt(source, report, states, held)
+        if problem:
+            self.failing[source.name] = problem
+            self._failed(callback, report, problem)
+        elif held:
+            self._told(callback, report, held)
+        else:
+            self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
 
-    def _attempt(self, source: Source, report: Report, states: list[dict[str, Any]]) -> str:
-        """Post once; return what went wrong, or nothing."""
+    def _attempt(self, source: Source, report: Report, states: list[dict[str, Any]], held: int) -> str:
+        """Post once; return what went wrong, or nothing.
+
+        What tells of held URLs has an id of its own, so that a receiver does not take what follows for a repetition.
+        """
         now = self.clock()
-        body, webhook_id = payload(report, states, now=now), f"outcome-{report.id}"
+        body, webhook_id = payload(report, states, now=now), f"outcome-{report.id}" + (f"-held-{held}" if held else "")
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "edgeban",
@@ -112,6 +125,14 @@ class _Run:
         except (VendorError, ConfigurationError) as error:
             return str(error)
         return "" if 200 <= answered < 300 else f"the receiver answered {answered}"
+
+    def _told(self, callback: Callback, report: Report, held: int) -> None:
+        now, attempts = self.clock(), callback.attempts + 1
+        callbacks.move(
+            self.rows, callback, due=now + LONGEST_LOOK, attempts=0, first_attempt_at=None, held=held, now=now
+        )  # fmt: skip
+        self.tell("outcome_delivered", report_id=report.id, source=report.source, attempts=attempts, held=held)
+        self.outcomes["delivered"] += 1
 
     def _failed(self, callback: Callback, report: Report, problem: str) -> None:
         now, attempts = self.clock(), callback.attempts + 1
@@ -131,7 +152,8 @@ class _Run:
     ) -> None:
         began = first_attempt_at or callback.first_attempt_at
         callbacks.move(
-            self.rows, callback, due=due, attempts=attempts, first_attempt_at=began, now=self.clock()
+            self.rows, callback, due=due, attempts=attempts, first_attempt_at=began, held=callback.held,
+            now=self.clock(),
         )  # fmt: skip
 
     def _finish(self, callback: Callback, report: Report, outcome: str, *, attempts: int, problem: str = "") -> None:

@@ -11,16 +11,19 @@ import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
 from chalicelib.ledger import callbacks
+from chalicelib.pipeline import holds
 from chalicelib.pipeline.deliver_outcomes import deliver_outcomes
 from chalicelib.ports import Put
 from chalicelib.reports.signature import verify
 from chalicelib.reports.sources import parse as parse_sources
 from tests.memory import MemoryRows
-from tests.world import SOURCES, World, pages
+from tests.world import ACCOUNT, SOURCES, World, pages
 
 CALLBACK_SECRET = "whsec_" + "Y2FsbGJhY2sh" * 3
 CALLBACK = {"callback_url": "https://desk.example.org/outcomes", "callback_secret": CALLBACK_SECRET}
 DESK = {**SOURCES["desk"], **CALLBACK}
+ROOT = "https://www.example.com/"
+"""A URL that the bare-host rule holds."""
 
 
 @dataclass
@@ -207,6 +210,72 @@ def test_a_source_that_wants_no_callbacks_any_more_gets_none() -> None:
     assert deliver(world, receiver) == {"not_wanted": 1}
     assert receiver.got == []
     assert waiting(world) == []
+
+
+def decided(world: World) -> None:
+    (work,) = holds.listed([ACCOUNT], rows=world.rows)
+    holds.approve(
+        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=world.rows, kick=world.kick, tell=world.tell,
+        now=world.clock(),
+    )  # fmt: skip
+    world.minutes(20)
+
+
+def test_what_a_person_decides_later_is_told_as_well() -> None:
+    world, receiver = world_with()
+    report = world.post({"urls": [*pages(2), ROOT]}).report_id
+    world.minutes(4)
+    assert deliver(world, receiver) == {"delivered": 1}
+    for _ in range(3):
+        world.clock.advance(minutes=15)
+        assert deliver(world, receiver) == {"waiting": 1}
+    receiver.answers = [500]
+    decided(world)
+    assert deliver(world, receiver) == {"failed": 1}
+    world.clock.advance(minutes=1)
+    assert deliver(world, receiver) == {"delivered": 1}
+    assert [(webhook_id, said["data"]["counts"]) for webhook_id, said in receiver.got] == [
+        (f"outcome-{report}-held-1", {"banned": 2, "held": 1}),
+        (f"outcome-{report}", {"banned": 3}),
+        (f"outcome-{report}", {"banned": 3}),
+    ]
+    assert waiting(world) == []
+
+
+def test_a_receiver_that_failed_before_it_was_told_of_a_hold_has_a_day_for_what_follows() -> None:
+    world, receiver = world_with()
+    world.post({"urls": [ROOT]})
+    world.minutes(4)
+    receiver.answers = [500]
+    assert deliver(world, receiver) == {"failed": 1}
+    world.clock.advance(minutes=1)
+    assert deliver(world, receiver) == {"delivered": 1}
+    world.clock.advance(days=2)
+    decided(world)
+    receiver.answers = [500]
+    assert deliver(world, receiver) == {"failed": 1}
+    world.clock.advance(minutes=1)
+    assert deliver(world, receiver) == {"delivered": 1}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_is_told_of_a_hold_survives_a_crash_anywhere(after: bool) -> None:
+    for at in range(1, 16):
+        world, receiver = world_with()
+        report = world.post({"urls": [ROOT]}).report_id
+        world.minutes(4)
+        with world.crash(at, after=after):
+            deliver(world, receiver)
+            world.clock.advance(minutes=15)
+            deliver(world, receiver)
+        decided(world)
+        for _ in range(3):
+            world.clock.advance(minutes=15)
+            deliver(world, receiver)
+        ids = [webhook_id for webhook_id, _ in receiver.got]
+        assert ids.count(f"outcome-{report}") in {1, 2}, at
+        assert receiver.got[-1][1]["data"]["counts"] == {"banned": 1}
+        assert waiting(world) == []
 
 
 # --- crashes -------------------------------------------------------------------------------------------------
