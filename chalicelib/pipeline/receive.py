@@ -62,7 +62,8 @@ def receive_report(
     source = sources.get(source_name)
     auth = source.auth if source else None
     if source is None or auth is None:
-        # Answered to the letter like a source whose secret one does not have: nobody learns which sources there are.
+        # Answered to the letter like a source of that scheme whose secret one does not have. Those of the other
+        # schemes are told their own headers, which is worth more than that nobody guesses their names.
         auth = Scheme.STANDARD_WEBHOOKS
         source = Source(source_name, auth, (f"whsec_{token_hex(32)}",))
     delivery_id = authenticate(auth, secrets=source.secrets, headers=headers, body=body, now=now)
