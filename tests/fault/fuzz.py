@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,6 +59,8 @@ CONFIGURATION = 64 * 1024
 MAX_MEGABYTES = 256
 BATCH = 5_000
 SHOWN = 20
+SAID = 50_000
+"""Inputs between two words about how far it is."""
 OPTIONS = ParserOptions(defanged=True, html_escaped=True, max_urls=500, now=NOW)
 QUEUE = sources.parse({"queue": {"auth": "none"}, "urlhaus": {"auth": "none", "format": "urlhaus"}})
 
@@ -446,20 +449,23 @@ def run_bombs(names: Sequence[str], *, processes: int) -> Totals:
     return totals
 
 
-def run(inputs: int, seed: int, *, processes: int) -> Totals:
+def run(inputs: int, seed: int, *, processes: int, say: Callable[[str], None]) -> Totals:
     """Try ``inputs`` in several processes, and every bomb."""
+    say(f"bombs: each of them to {len(READERS)} readers")
     totals = run_bombs(sorted(READERS), processes=processes)
     batches = -(-inputs // BATCH)
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for part in pool.map(run_batch, [seed] * batches, range(batches), [BATCH] * batches):
             totals.add(part)
+            if totals.inputs.total() // SAID > (totals.inputs.total() - part.inputs.total()) // SAID:
+                say(f"{totals.inputs.total():10,}  inputs so far, {len(totals.findings)} findings")
     return totals
 
 
 def main() -> int:
     inputs, seed = int(os.environ.get("INPUTS") or 1_000_000), int(os.environ.get("SEED") or 1)
     started = time.monotonic()
-    totals = run(inputs, seed, processes=os.cpu_count() or 1)
+    totals = run(inputs, seed, processes=os.cpu_count() or 1, say=partial(print, flush=True))
     for name in READERS:
         print(f"{totals.inputs[name]:10,}  {name:24} {totals.accepted[name]:9,} accepted")
     print(f"{totals.inputs.total():10,}  inputs from seed {seed} in {time.monotonic() - started:.0f} s")
