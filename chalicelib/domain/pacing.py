@@ -55,6 +55,13 @@ class Pace:
         self._next = max(self._next, now - self._gap / 4) + self._gap
         return now
 
+    def leaves(self) -> None:
+        """Note that the call that was permitted last leaves only now: a busy process may be slow to come to it.
+
+        May be called by another thread. If a later call was permitted meanwhile, that one counts as later than it is.
+        """
+        self._made[-1] = self._clock()
+
     def hold(self, seconds: float) -> None:
         """Let no call go for a while."""
         self._next = max(self._next, self._clock() + timedelta(seconds=seconds))

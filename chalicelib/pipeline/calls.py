@@ -22,9 +22,13 @@ class Calls:
 
     def __init__(
         self, vendor: BanVendor, rows: Rows, clock: Callable[[], datetime], *, workers: int,
-        handle: Callable[[Task, VendorError | None], None],
+        leaves: Callable[[], None], handle: Callable[[Task, VendorError | None], None],
     ) -> None:  # fmt: skip
-        """``workers`` 0 makes every call at once, in the caller's thread: a test can then stop it anywhere."""
+        """``workers`` 0 makes every call at once, in the caller's thread: a test can then stop it anywhere.
+
+        ``leaves`` is told right before each call.
+        """
+        self._leaves = leaves
         self._vendor, self._rows, self._clock, self._handle = vendor, rows, clock, handle
         self._pool = ThreadPoolExecutor(workers) if workers else None
         self._futures: dict[Future[VendorError | None], Task] = {}
@@ -60,6 +64,7 @@ class Calls:
             wait(self._futures, return_when=FIRST_COMPLETED)
 
     def _call(self, task: Task, urls: Sequence[str]) -> VendorError | None:
+        self._leaves()
         try:
             vendor_task_id = self._vendor.create_task(task.action, urls, task.ban_days)
         except VendorError as error:

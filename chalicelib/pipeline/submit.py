@@ -123,7 +123,9 @@ class _Drain:
 
     def run(self) -> Drained:
         self.backlog.begin()
-        with Calls(self.vendor, self.rows, self.clock, workers=self.workers, handle=self._handle) as calls:
+        with Calls(
+            self.vendor, self.rows, self.clock, workers=self.workers, leaves=self.pace.leaves, handle=self._handle
+        ) as calls:
             while True:
                 calls.settle(self.workers if self.proven else 1)
                 if self._stopped():

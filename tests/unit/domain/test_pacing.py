@@ -75,6 +75,20 @@ def test_a_call_that_woke_late_and_travels_long_is_not_crowded_by_the_ten_behind
     assert most_in_a_second(arrivals) <= 10
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 39)), min_size=30, max_size=60))
+def test_a_call_that_leaves_long_after_it_was_permitted_is_not_crowded_either(delays: list[tuple[int, int]]) -> None:
+    pace, clock = paced(10)
+    arrivals = []
+    for late, way in delays:
+        pace.wait()
+        clock.now += timedelta(milliseconds=late)
+        pace.leaves()
+        arrivals.append(clock.now + timedelta(milliseconds=way))
+
+    assert most_in_a_second(arrivals) <= 10
+
+
 @pytest.mark.parametrize("overslept", [0.001, 0.005, 0.012])
 def test_waking_late_costs_a_backlog_none_of_its_rate(overslept: float) -> None:
     clock = Clock(overslept=overslept)
