@@ -18,7 +18,7 @@ from chalicelib.web import answer, json_body, page_size, query, text_field
 def list_tasks(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/tasks``: those under way, or with ``day=`` those that ended on a UTC day."""
     from chalicelib.ledger import journal, tasks
-    from chalicelib.pipeline.status import task_brief
+    from chalicelib.pipeline.briefs import task_brief
 
     operator(made, request, "reader")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
@@ -38,8 +38,8 @@ def list_tasks(made: Services, request: Request) -> Response:
 def read_task(made: Services, task_id: str, request: Request) -> Response:
     """Answer ``GET /v1/tasks/{id}``, by our id or the vendor's (with ``account=``)."""
     from chalicelib.ledger import chunks, tasks
+    from chalicelib.pipeline.briefs import task_brief
     from chalicelib.pipeline.outcomes import urls_of
-    from chalicelib.pipeline.status import task_brief
 
     operator(made, request, "reader")
     account = query(request, "account", needed=False, longest=100)

@@ -16,7 +16,7 @@ VERSION = "1.0.0"
 def read(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
     from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
-    from chalicelib.pipeline import history, status
+    from chalicelib.pipeline import briefs, history, status
 
     operator(made, request, "reader")
     try:
@@ -27,7 +27,7 @@ def read(made: Services, request: Request) -> Response:
     protection = made.policy.protected.find(url, host_of(url), now())
     if not found and not protection:
         raise NotFound("no report of this URL was accepted, or its rows have expired")
-    told = [{**status.whole(each), "history": history.of_status(each, rows=made.rows)} for each in found]
+    told = [{**briefs.whole(each), "history": history.of_status(each, rows=made.rows)} for each in found]
     return answer(200, {"url": url, "protected": _protected(protection) if protection else None, "accounts": told})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,6 +98,20 @@ def chunk_id(now: datetime, what: str, keys: Iterable[str]) -> str:
     moment has the same id.
     """
     return f"{stamp(now)}-{hashlib.sha256(','.join((what, *keys)).encode()).hexdigest()[:12]}"
+
+
+def made_at(chunk: str) -> str:
+    """When a chunk was made, by its id: a text that sorts by time."""
+    return chunk.partition("-")[0]
+
+
+def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
+    """A chunk as if it had these positions alone, to claim for."""
+    kept = sorted(positions)
+    return replace(
+        chunk, urls=tuple(chunk.urls[position] for position in kept), keys=tuple(chunk.keys[p] for p in kept),
+        origins=tuple(chunk.origins[position] for position in kept),
+    )  # fmt: skip
 
 
 def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> None:

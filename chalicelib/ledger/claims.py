@@ -158,6 +158,12 @@ def keep_banned(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str) -> 
     rows.write([Update(key_of(key), set=change, expect={"unban": chunk}, remove=remove) for key in keys])
 
 
+def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
+    """Give claims that a chunk took over back to the one that had them, whose bans end as said."""
+    change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
+
+
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
     """Move the planned end of the bans of a chunk that was held: they begin only now."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}

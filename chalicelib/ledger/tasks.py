@@ -65,6 +65,13 @@ class Task:
         """URLs in the task."""
         return sum(each.count for each in self.slices)
 
+    def carries(self, chunk: str, position: int) -> bool:
+        """Whether a URL of a chunk is in the task."""
+        return any(
+            each.chunk == chunk and each.start <= position < each.end and position not in each.lost
+            for each in self.slices
+        )
+
 
 def new_task(
     *, account: str, action: Action, ban_days: int, slices: tuple[Slice, ...], received_at: datetime, now: datetime,

@@ -6,14 +6,14 @@ healed in one way: the sweep calls ``finish`` on an open chunk whose lease has p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
 from chalicelib.domain.policy import Policy
 from chalicelib.ledger import chunks, claims
-from chalicelib.ledger.chunks import Chunk, Origin, Work
+from chalicelib.ledger.chunks import Chunk, Origin, Work, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline import term
 from chalicelib.ports import Rows, Tell
@@ -62,7 +62,10 @@ def begin(
 
 
 def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
-    """Finish an open chunk whose maker died: claim again for the same chunk, and seal it. Whether something waits."""
+    """Finish an open chunk whose maker died: claim again for the same chunk, and seal it. Whether something waits.
+
+    What was decided about a URL since the chunk was made stands: a redelivered report or an unban is the later word.
+    """
     chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
     if chunk is None:
         tell("chunk_without_urls", chunk_id=work.chunk, account=work.account)
@@ -71,14 +74,23 @@ def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
     if chunk.action is Action.BAN:
         known = term.in_force(rows, dict.fromkeys(chunk.keys, chunk.account), known, now=now)
     then = work.then or ChunkState.WAITING
-    won = _claim(rows, chunk, known, then=then, now=now)
+    older = {
+        position
+        for position, key in enumerate(chunk.keys)
+        if key not in known or max(made_at(known[key].chunk), made_at(known[key].unban)) <= made_at(chunk.id)
+    }
+    won = _claim(rows, chunk, known, then=then, now=now, only=older)
     tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
     return bool(won) and then is ChunkState.WAITING
 
 
-def _claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkState, now: datetime) -> set[str]:
+def _claim(
+    rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkState, now: datetime,
+    only: Collection[int] | None = None,
+) -> set[str]:  # fmt: skip
+    """Claim for a chunk, or for some of its positions, and seal it with what it won."""
     take = claims.unban if chunk.action is Action.UNBAN else claims.claim
-    won = take(rows, chunk, known, now=now)
+    won = take(rows, chunk if only is None else chunks.part_of(chunk, only), known, now=now)
     chunks.seal(rows, chunk, won, then=then)
     return won
 

@@ -30,6 +30,7 @@ GIVE_UP: Final = timedelta(days=1)
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 LONGEST_LOOK: Final = timedelta(minutes=15)
+LONGEST_HELD_LOOK: Final = timedelta(hours=6)
 SHORTEST: Final = timedelta(minutes=1)
 
 URLS: Final = 1_000
@@ -94,15 +95,18 @@ class _Run:
             return
         held = sum(each["state"] == UrlState.HELD for each in states)
         if held and held == callback.held:  # nobody has decided since the source was told
-            self._move(callback, now + LONGEST_LOOK, 0)
+            callbacks.move(
+                self.rows, callback, due=now + _patience(report, now), attempts=0, first_attempt_at=None, held=held,
+                now=now,
+            )  # fmt: skip
             self.outcomes["waiting"] += 1
             return
         problem = self.failing.get(source.name) or self._attempt(source, report, states, held)
         if problem:
             self.failing[source.name] = problem
-            self._failed(callback, report, problem)
+            self._failed(callback, report, problem, held)
         elif held:
-            self._told(callback, report, held)
+            self._told(callback, report, "delivered", held)
         else:
             self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
 
@@ -126,17 +130,20 @@ class _Run:
             return str(error)
         return "" if 200 <= answered < 300 else f"the receiver answered {answered}"
 
-    def _told(self, callback: Callback, report: Report, held: int) -> None:
+    def _told(self, callback: Callback, report: Report, outcome: str, held: int, **more: str) -> None:
+        """The source was told of what is held, or could not be: it is told again when a person has decided."""
         now, attempts = self.clock(), callback.attempts + 1
-        callbacks.move(
-            self.rows, callback, due=now + LONGEST_LOOK, attempts=0, first_attempt_at=None, held=held, now=now
-        )  # fmt: skip
-        self.tell("outcome_delivered", report_id=report.id, source=report.source, attempts=attempts, held=held)
-        self.outcomes["delivered"] += 1
+        due = now + _patience(report, now)
+        callbacks.move(self.rows, callback, due=due, attempts=0, first_attempt_at=None, held=held, now=now)
+        self.tell(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, held=held, **more)
+        self.outcomes[outcome] += 1
 
-    def _failed(self, callback: Callback, report: Report, problem: str) -> None:
+    def _failed(self, callback: Callback, report: Report, problem: str, held: int) -> None:
         now, attempts = self.clock(), callback.attempts + 1
         first = callback.first_attempt_at or now
+        if now - first >= GIVE_UP and held:
+            self._told(callback, report, "given_up", held, problem=problem[:300])
+            return
         if now - first >= GIVE_UP:
             self._finish(callback, report, "given_up", attempts=attempts, problem=problem)
             return
@@ -161,6 +168,11 @@ class _Run:
         more = {"problem": problem[:300]} if problem else {}
         self.tell(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, **more)
         self.outcomes[outcome] += 1
+
+
+def _patience(report: Report, now: datetime) -> timedelta:
+    """How long until a report with held URLs is looked at again: people decide in hours."""
+    return min(max((now - report.received_at) / 4, LONGEST_LOOK), LONGEST_HELD_LOOK)
 
 
 def payload(report: Report, states: list[dict[str, Any]], *, now: datetime) -> bytes:

@@ -24,6 +24,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp, text
 from chalicelib.pipeline import claiming, order
+from chalicelib.pipeline.outcomes import DRIFT
 from chalicelib.ports import BanVendor, Kick, Objects, Rows, Tell
 
 QUERY_RATE = 20.0
@@ -194,7 +195,7 @@ def _ban_again(chunk: Chunk, positions: list[int], policy: Policy, *, rows: Rows
     again = Chunk(
         id=chunks.chunk_id(now, f"drift|{chunk.account}", keys),
         account=chunk.account, action=Action.BAN, ban_days=ban_days,
-        rule="drift", urls=tuple(chunk.urls[position] for position in positions), keys=keys,
+        rule=DRIFT, urls=tuple(chunk.urls[position] for position in positions), keys=keys,
         origins=tuple(chunk.origins[position] for position in positions), created_at=now, received_at=now,
         until=until, renews=(chunk.id,), before=claiming.history(keys, known),
         renew_at=claiming.renew_at(now, ban_days, until, policy),

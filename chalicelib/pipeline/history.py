@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import chunks
+from chalicelib.pipeline import order
 from chalicelib.pipeline.status import UrlStatus
 from chalicelib.ports import Rows
 
@@ -34,9 +35,7 @@ def of_status(status: UrlStatus, *, rows: Rows) -> list[dict[str, Any]]:
                 "actor": chunk.actor or None, "reason": chunk.reason or None, "report_id": origin.report or None,
                 "source": origin.source, "reporter": origin.reporter, "category": origin.category,
                 "chunk_id": chunk.id,
-                "tasks": [
-                    task_id for task_id, start, end in tasks.of_chunk(rows, chunk.id) if start <= position < end
-                ],
+                "tasks": [task.id for task in order.carriers(rows, chunk.id) if task.carries(chunk.id, position)],
             }
         )  # fmt: skip
         wanted += [(name, key) for at, ban, unban in chunk.before if at == position for name in (unban, ban)]

@@ -7,12 +7,13 @@ ban was never sent needs no unban at the vendor: it leaves the unban as well, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.tasks import Task
 from chalicelib.ports import Rows
 
 ENDED = {TaskState.SUCCEEDED, TaskState.FAILED}
@@ -101,6 +102,8 @@ def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
 
 def _withdraw(rows: Rows, target: Work | None, positions: Iterable[int]) -> Work | None:
     """Take URLs out of what was not sent yet; return what is left, if anything was there to take."""
+    if target is not None:  # read again: another unban may have taken some of it out since
+        target = chunks.work_of(rows, target.account, target.chunk)
     if target is None or target.state not in {ChunkState.WAITING, ChunkState.HELD}:
         return None
     ours = [p for p in positions if p >= target.next and p not in target.lost]
@@ -129,16 +132,31 @@ def _first_ban(chunk: Chunk, key: str) -> bool:
 
 
 def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
-    """Those of an unban chunk's URLs that are perhaps banned at the vendor: all but those whose ban no task carried."""
+    """Those of an unban chunk's URLs that are perhaps banned at the vendor: all but those whose ban it never had."""
     owners = {unban.keys[position]: ban for position, ban, _ in unban.before}
     found = chunks.read(rows, list(owners.values()))
-    links = {each: tasks.of_chunk(rows, each) for each in found}
+    had = {
+        (each.chunk, position)
+        for owner in found
+        for task in carriers(rows, owner)
+        if task.vendor_task_id
+        for each in task.slices
+        for position in each.positions()
+    }
 
     def perhaps(key: str) -> bool:
         owner = owners.get(key, "")
         if owner not in found or found[owner].renews or found[owner].rule == "adopted":
             return True
-        position = found[owner].keys.index(key)
-        return any(start <= position < end for _, start, end in links[owner])
+        return (owner, found[owner].keys.index(key)) in had
 
     return [key for key in keys if perhaps(key)]
+
+
+def carriers(rows: Rows, chunk: str) -> Iterator[Task]:
+    """The tasks of a chunk, and those that carried them on."""
+    left = _first_tasks(rows, chunk)
+    while left:
+        found = list(tasks.read(rows, left).values())
+        yield from found
+        left = [child for task in found for child in task.children]

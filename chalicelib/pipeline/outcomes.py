@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TypedDict
 
@@ -12,11 +12,14 @@ from chalicelib.domain.policy import Policy, forbidden
 from chalicelib.ledger import claims, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline import order
+from chalicelib.pipeline import order, term
 from chalicelib.ports import Rows
 
 ChunkOf = Callable[[str], Chunk]
 """Find a chunk by its id."""
+
+DRIFT = "drift"
+"""The rule of chunks that ban again what the vendor lost."""
 
 WITHHELD = "the policy forbids some of its URLs by now: the others go on"
 
@@ -90,7 +93,8 @@ def ending(why: Verdict | None) -> Ending:
 def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of: ChunkOf, now: datetime) -> bool:
     """End a task and its URLs: first each URL's claim says why, then the task, so that a crash between repeats it.
 
-    An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it.
+    An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. A renewal
+    that failed leaves in force what it would have renewed, for as long as that lasts.
     """
     for each in task.slices:
         chunk = chunk_of(each.chunk)
@@ -99,5 +103,20 @@ def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of:
             sent = order.sent(rows, chunk, keys)
             claims.keep_banned(rows, sent, chunk=chunk.id, reason=f"the unban failed: {reason}")
         else:
+            _hand_back(rows, chunk, keys, reason=f"not renewed: {reason}", now=now)
             claims.end(rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
     return tasks.finish(rows, task, TaskState.FAILED, reason=reason, now=now)
+
+
+def _hand_back(rows: Rows, chunk: Chunk, keys: Collection[str], *, reason: str, now: datetime) -> None:
+    """Give the claims that a renewal took over back to the bans that are still in force at the vendor."""
+    if not chunk.renews or chunk.rule == DRIFT:  # what drift bans again is in force no more
+        return
+    owners: dict[str, list[str]] = {}
+    for position, ban, _ in chunk.before:
+        if ban in chunk.renews and chunk.keys[position] in keys:
+            owners.setdefault(ban, []).append(chunk.keys[position])
+    for ban, theirs in owners.items():
+        until = term.of_chunk(rows, chunk.account, ban).until
+        if until and until > now:
+            claims.give_back(rows, theirs, chunk=chunk.id, to=ban, until=until, reason=reason)

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import Action
-from chalicelib.domain.policy import Policy, accounts_for, plan_for, standing
+from chalicelib.domain.model import Action, Verdict
+from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, plan_for, standing
 from chalicelib.ledger import chunks, claims
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import stamp, text
@@ -61,13 +61,20 @@ def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
         rows.write([Put(chunks.renewal(chunk, due_at))])
         return 0
     known = claims.read(rows, chunk.keys, consistent=True)
-    kept = [
-        position
-        for position, key in enumerate(chunk.keys)
-        if key in known and known[key].chunk == chunk.id and not known[key].outcome
-        and chunk.account in accounts_for(chunk.urls[position], policy)
-        and not standing(chunk.urls[position], policy, now)
-    ]  # fmt: skip
+    kept: list[int] = []
+    stopped: dict[Verdict, list[str]] = {}
+    for position, key in enumerate(chunk.keys):
+        if key not in known or known[key].chunk != chunk.id or known[key].outcome:
+            continue
+        served = chunk.account in accounts_for(chunk.urls[position], policy)
+        why = standing(chunk.urls[position], policy, now) if served else NOT_MANAGED
+        if why:
+            stopped.setdefault(why, []).append(key)
+        else:
+            kept.append(position)
+    for why, lapsing in stopped.items():
+        reason, until = f"not renewed: {why.reason}", at_vendor.until or now
+        claims.give_back(rows, lapsing, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
     # An approval moves the end of the bans that it begins, so the claims know it and the chunk does not.
     until = datetime.fromtimestamp(max((known[chunk.keys[p]].until for p in kept), default=0), tz=UTC)
     days_left = math.ceil((until - now) / timedelta(days=1))

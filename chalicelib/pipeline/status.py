@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from chalicelib.domain.model import ChunkState, TaskState, UrlState
@@ -15,7 +15,7 @@ from chalicelib.ledger import chunks, claims, tasks
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
-from chalicelib.ledger.tasks import Task, Verified
+from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import order, term
 from chalicelib.ports import Rows
 
@@ -117,7 +117,7 @@ class Explainer:
                    and task_id in self._tasks]  # fmt: skip
         while waiting:
             task = waiting.pop(0)
-            if any(s.chunk == chunk and s.start <= position < s.end and position not in s.lost for s in task.slices):
+            if task.carries(chunk, position):
                 carried.append(task)
                 waiting += [self._tasks[child] for child in task.children if child in self._tasks]
         return carried
@@ -146,6 +146,8 @@ class Explainer:
         if not carried:
             return self._not_carried(claim, work)
         last = carried[-1]
+        if last.withheld:
+            return last.withheld, last.reason
         if last.state is not TaskState.SUCCEEDED:
             return OF_TASK[last.state], last.reason
         ends = term.of_task(last)  # later than planned, if the ban had to wait
@@ -180,12 +182,11 @@ def of_report(
     refused: dict[str, list[Refusal]] = {}
     for each in report.refusals:
         refused.setdefault(each.url, []).append(each)
-    accepted = set(report.urls)
-    served = {url: accounts_for(url, policy) for url in chosen if url in accepted}
+    served = {url: accounts_for(url, policy) for url in set(report.urls).intersection(chosen)}
     wanted = [
         (url, account, url_key(account, url))
-        for url, accounts in served.items()
-        for account in accounts or policy.accounts  # it may have been claimed before its host left them
+        for url in served
+        for account in policy.accounts  # also those that its host has left since it was claimed
         if not {each.account for each in refused.get(url, ()) if each.rule != CORROBORATION} & {"", account}
     ]
     found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
@@ -194,7 +195,7 @@ def of_report(
         for claim, status in zip(found.values(), Explainer(rows, now=now).claims(found.values()), strict=True)
     }
     claimed = {(url, account) for url, account, key in wanted if key in explained}
-    states: dict[str, list[dict[str, Any]]] = {
+    states = {
         url: [_refused(each) for each in refused.get(url, ()) if (url, each.account) not in claimed] for url in chosen
     }
     for url, account, key in wanted:
@@ -254,47 +255,3 @@ def terminal(states: Iterable[Mapping[str, Any]]) -> bool:
     """Whether every URL has come to an end."""
     ends = {each.value for each in TERMINAL}
     return all(each["state"] in ends for each in states)
-
-
-def whole(status: UrlStatus) -> dict[str, Any]:
-    """What an operator may know of a URL: everything."""
-    return {
-        "account": status.account,
-        "state": status.state.value,
-        "reason": status.reason,
-        "rule": status.rule,
-        "report_id": status.report,
-        "source": status.source,
-        "reporter": status.reporter,
-        "category": status.category,
-        "chunk_id": status.chunk,
-        "until": datetime.fromtimestamp(status.until, tz=UTC).isoformat(),
-        "tasks": [task_brief(each) for each in status.tasks],
-    }
-
-
-def task_brief(task: Task) -> dict[str, Any]:
-    """A task without its URLs."""
-    return {
-        "task_id": task.id,
-        "account": task.account,
-        "action": task.action.value,
-        "state": task.state.value,
-        "urls": task.count,
-        "ban_days": task.ban_days,
-        "vendor_task_id": task.vendor_task_id,
-        "created_at": task.created_at.isoformat(),
-        "submitted_at": task.submitted_at.isoformat() if task.submitted_at else None,
-        "finished_at": task.finished_at.isoformat() if task.finished_at else None,
-        "reason": task.reason,
-        "parent": task.parent or None,
-        "children": list(task.children),
-        "verification": _verification(task.verified) if task.verified else None,
-    }
-
-
-def _verification(verified: Verified) -> dict[str, Any]:
-    return {
-        "verified_at": verified.at.isoformat(), "sampled": verified.sampled, "blocked": verified.blocked,
-        "open": verified.open, "open_urls": list(verified.open_urls),
-    }  # fmt: skip

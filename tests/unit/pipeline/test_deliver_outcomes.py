@@ -258,6 +258,35 @@ def test_a_receiver_that_failed_before_it_was_told_of_a_hold_has_a_day_for_what_
     assert deliver(world, receiver) == {"delivered": 1}
 
 
+def test_a_report_that_waits_for_a_person_is_looked_at_less_and_less_often() -> None:
+    world, receiver = world_with()
+    world.post({"urls": [ROOT]})
+    world.minutes(4)
+    looks: list[int] = []
+    for _ in range(3):
+        looks.append(0)
+        for _ in range(24 * 4):
+            looks[-1] += deliver(world, receiver).get("waiting", 0)
+            world.clock.advance(minutes=15)
+    assert looks[0] > looks[1] >= looks[2] >= 4
+    assert looks[0] < 24
+
+
+def test_a_receiver_that_was_down_while_something_was_held_is_told_of_the_decision() -> None:
+    world, receiver = world_with()
+    report = world.post({"urls": [ROOT]}).report_id
+    world.minutes(4)
+    receiver.answers = [503] * 100
+    while not world.events("outcome_given_up"):
+        deliver(world, receiver)
+        world.clock.advance(minutes=10)
+    receiver.answers, receiver.got = [], []
+    decided(world)
+    world.clock.advance(hours=6)
+    assert deliver(world, receiver) == {"delivered": 1}
+    assert [webhook_id for webhook_id, _ in receiver.got] == [f"outcome-{report}"]
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_what_is_told_of_a_hold_survives_a_crash_anywhere(after: bool) -> None:
     for at in range(1, 16):
@@ -270,7 +299,7 @@ def test_what_is_told_of_a_hold_survives_a_crash_anywhere(after: bool) -> None:
             deliver(world, receiver)
         decided(world)
         for _ in range(3):
-            world.clock.advance(minutes=15)
+            world.clock.advance(hours=1)
             deliver(world, receiver)
         ids = [webhook_id for webhook_id, _ in receiver.got]
         assert ids.count(f"outcome-{report}") in {1, 2}, at

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from chalicelib.domain.policy import parse
+from chalicelib.pipeline import status
 from chalicelib.pipeline.renew import renew_bans
 from tests.unit.pipeline.test_unban import undo
 from tests.world import ACCOUNT, POLICY, START, World, pages
@@ -143,3 +144,59 @@ def test_an_unban_and_a_renewal_at_the_same_moment_end_in_the_unban(first: str) 
     world.vendor.settle()
     assert not world.vendor.bans
     assert world.states(URLS) == {"unbanned": 40}
+
+
+# --- what is not renewed ----------------------------------------------------------------------------------------------
+
+
+def _protect(world: World, urls: list[str]) -> None:
+    protected = [{"url": url, "comment": "a customer"} for url in urls]
+    world.policy = parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}, "protected": protected})
+
+
+def _until(world: World, url: str) -> timedelta:
+    """How long the record says that a URL is banned."""
+    (said,) = status.of_url(url, rows=world.rows, policy=world.policy, now=world.clock())
+    assert said.state.value == "banned"
+    return datetime.fromtimestamp(said.until, tz=UTC) - world.clock()
+
+
+def test_a_ban_that_the_policy_forbids_to_renew_ends_with_the_vendors_days() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    _protect(world, URLS[:2])
+    live_on(world, 29)
+    world.clock.advance(hours=2)
+    renew(world)
+    world.minutes(3)
+    assert timedelta(0) < _until(world, URLS[0]) < timedelta(days=1)
+    assert _until(world, URLS[2]) > timedelta(days=50)
+    live_on(world, 2)
+    assert world.states(URLS) == {"banned": 38, "expired": 2}
+
+
+@pytest.mark.parametrize("forbidden_by", ["policy", "vendor"])
+def test_a_renewal_that_fails_on_the_way_leaves_the_ban_that_is_in_force(forbidden_by: str) -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29)
+    assert renew(world) == 40
+    if forbidden_by == "policy":
+        _protect(world, URLS[:2])
+    else:
+        world.vendor.refuse = set(URLS[:2])
+    world.minutes(5)
+    assert timedelta(0) < _until(world, URLS[0]) < timedelta(days=1)
+    assert _until(world, URLS[2]) > timedelta(days=50)
+    world.vendor.refuse = set()
+    undo(world, urls=tuple(URLS[:1]))
+    world.minutes(5)
+    assert URLS[0] not in world.vendor.bans
+    world.clock.advance(days=1)
+    assert world.states(URLS) == {"unbanned": 1, "expired": 1, "banned": 38}
+    world.policy = lasting(ban_for_days=90).policy
+    world.post({"urls": URLS[1:2]}, webhook_id="again")
+    world.minutes(3)
+    assert world.state(URLS[1]) == "banned"

@@ -14,7 +14,7 @@ from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
-from chalicelib.pipeline import claiming, status
+from chalicelib.pipeline import briefs, claiming, status
 from chalicelib.pipeline.status import UrlStatus
 from tests.world import ACCOUNT, POLICY, World, pages
 
@@ -189,7 +189,7 @@ def test_a_chunk_over_two_tasks_names_each_url_its_own() -> None:
 
 
 def test_an_operator_is_told_everything() -> None:
-    said = status.whole(explained(banned()))
+    said = briefs.whole(explained(banned()))
 
     assert said["state"] == "banned"
     assert (said["source"], said["reporter"], said["category"]) == ("desk", "alice", "phishing")

@@ -585,3 +585,52 @@ def test_a_submitter_killed_over_an_unban_carries_it_out(after: bool) -> None:
         assert world.states(URLS[:2]) == {"unbanned": 2}, at
         assert world.states(URLS[2:]) == {"banned": 3}
         assert set(world.vendor.bans) == set(URLS[2:])
+
+
+# --- unbans beside what is still under way ----------------------------------------------------------------------------
+
+
+def test_two_unbans_of_one_waiting_chunk_both_hold() -> None:
+    world = _taken()
+    undo(world, urls=(URLS[0],))
+    undo(world, urls=(URLS[1],))
+    world.minutes(4)
+    assert world.states(URLS) == {"unbanned": 2, "banned": len(URLS) - 2}
+    assert set(world.vendor.bans) == set(URLS[2:])
+
+
+def test_an_unban_is_the_last_word_over_an_open_chunk_that_is_finished_after_it() -> None:
+    world, at = _taken(), 0
+    while not any(each.state is ChunkState.OPEN for each in chunks.work(world.rows, ACCOUNT)):
+        at += 1
+        world = World()
+        world.queue({"urls": URLS})
+        with world.crash(at, after=False):  # opened, and nothing of it claimed
+            world.intake()
+    world.clock.advance(minutes=1)
+    world.minutes(1)  # delivered again
+    assert world.states(URLS) == {"banned": len(URLS)}
+    undo(world, urls=(URLS[0],))
+    world.minutes(10)  # the lease of the open chunk passes
+    assert world.events("chunk_finished")
+    assert world.states(URLS) == {"unbanned": 1, "banned": len(URLS) - 1}
+    assert set(world.vendor.bans) == set(URLS[1:])
+
+
+def test_a_refused_unban_of_a_ban_that_was_withdrawn_leaves_the_url_to_be_reported_again() -> None:
+    world = World()
+    world.vendor.refuse = {URLS[0]}
+    world.queue({"urls": URLS[:1]})
+    world.minutes(3)
+    assert world.state(URLS[0]) == "rejected"
+    world.queue({"urls": URLS})
+    world.intake()
+    world.clock.advance(seconds=1)
+    undo(world, urls=(URLS[0],))  # the vendor refuses all that names it
+    world.minutes(5)
+    assert world.state(URLS[0]) == "unbanned"
+    world.vendor.refuse = set()
+    world.clock.advance(days=8)
+    world.queue({"urls": URLS[:1]})
+    world.minutes(5)
+    assert world.state(URLS[0]) == "banned"

@@ -13,7 +13,7 @@ from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavaila
 from chalicelib.domain.policy import Policy, parse
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.status import task_brief
+from chalicelib.pipeline.briefs import task_brief
 from chalicelib.pipeline.verify import LOOK_BACK, verify_bans
 from tests.unit.pipeline.test_unban import undo
 from tests.world import ACCOUNT, POLICY, World, pages

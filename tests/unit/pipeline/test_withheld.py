@@ -12,7 +12,9 @@ from chalicelib.domain.errors import AnswerUnknown, Unavailable
 from chalicelib.domain.policy import Policy, parse
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline import holds, status
+from chalicelib.pipeline import history, holds, status
+from chalicelib.pipeline.briefs import task_brief
+from chalicelib.pipeline.ledger_events import Ledger
 from tests.world import ACCOUNT, POLICY, Meanwhile, World, pages
 
 URLS = pages(6)
@@ -78,6 +80,10 @@ def test_a_task_names_only_what_it_carried() -> None:
     (banned,), (withheld,) = said(world, URLS[0]).tasks, said(world, SHOP[0]).tasks
     assert (banned.count, banned.state.value, withheld.count, withheld.state.value) == (4, "succeeded", 2, "failed")
     assert not withheld.vendor_task_id
+    for url, task in ((URLS[0], banned), (SHOP[0], withheld)):
+        (told,) = history.of_status(said(world, url), rows=world.rows)
+        assert told["tasks"] == [task.id]
+    assert (task_brief(banned)["withheld"], task_brief(withheld)["withheld"]) == (None, "suppressed")
 
 
 def test_a_change_of_the_policy_counts_from_the_next_task_on() -> None:
@@ -132,6 +138,27 @@ def test_a_url_that_was_withheld_may_be_reported_again_once_it_is_allowed() -> N
     world.queue({"urls": SHOP})
     world.minutes(3)
     assert world.states(URLS) == {"banned": 6}
+    events = Ledger(world.rows, {ACCOUNT: "huawei"}, world.clock()).events(world.clock().date(), workers=0)
+    told = [each["state"] for each in events if each["event"] == "ban" and each["url"] == SHOP[0]]
+    assert told == ["suppressed", "banned"]
+
+
+def test_a_refused_unban_of_what_was_withheld_leaves_it_to_be_reported_again() -> None:
+    from tests.unit.pipeline.test_unban import undo
+
+    world = waiting()
+    world.vendor.errors = [Unavailable("down")] * 3
+    world.drain()
+    world.policy, allowing = PROTECTED, world.policy
+    undo(world, urls=tuple(SHOP))
+    world.vendor.refuse = set(SHOP)  # it refuses to unban what it never had
+    world.minutes(8)
+    assert world.states(SHOP) == {"unbanned": 2}
+    world.policy, world.vendor.refuse = allowing, set()
+    world.clock.advance(days=8)
+    world.queue({"urls": SHOP})
+    world.minutes(4)
+    assert world.states(SHOP) == {"banned": 2}
 
 
 def test_an_unban_of_what_is_protected_goes_to_the_vendor() -> None:
