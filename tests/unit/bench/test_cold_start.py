@@ -26,8 +26,8 @@ def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline
 
 STAGES = {
     "intake": {"intake", "deciding", "deliveries", "claiming", "term", "receive"},
-    "submit": {"submit", "calls", "adopt", "backlog", "outcomes", "order", "claiming"},
-    "track": {"track", "adopt", "outcomes", "order", "claiming"},
+    "submit": {"submit", "calls", "adopt", "backlog", "outcomes", "order", "claiming", "term"},
+    "track": {"track", "adopt", "outcomes", "order", "claiming", "term"},
 }
 
 
