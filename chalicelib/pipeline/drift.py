@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.pacing import Pace
+from chalicelib.domain.packing import Slice
 from chalicelib.domain.policy import Policy, plan_for
 from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
-from chalicelib.ledger import chunks, claims, journal
+from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp, text
@@ -39,8 +40,8 @@ REBAN_AT_MOST = 1_000
 LISTED = 10_000
 """URLs of each kind that the report names; it counts them all."""
 
-CHUNKS_READ = 20
-"""Chunks that are read at a time: a chunk is 30 KB or so."""
+TASKS_READ = 10
+"""Tasks that are read at a time, with their chunks: the chunks of a full task come to 30 KB or so."""
 
 ADOPTED_DAYS = 30
 """How long an adopted ban is taken to last: the vendor's list tells no end, and its longest is 30 days."""
@@ -121,7 +122,7 @@ def _compare(urls: Sequence[str], account: str, there: set[str], drift: Drift, *
         if claim and claim.unban:
             if claim.cool_until and order.ended(rows, account, claim.unban):
                 drift.lingering.append(url)
-        elif claim is None or claim.until < epoch(now - timedelta(days=1)):
+        elif claim is None or claim.outcome or claim.until < epoch(now - timedelta(days=1)):
             drift.unknown.append(url)
 
 
@@ -135,27 +136,32 @@ def _key(account: str, url: str) -> str:
 def _missing(
     account: str, there: set[str], *, rows: Rows, now: datetime
 ) -> Iterator[list[tuple[Chunk, list[tuple[int, str]]]]]:
-    """Bans that should be in force and are not on the list: by the days' journals, without a scan of the ledger.
+    """Bans that should be in force and are not on the list: by the tasks that ended in the days of the longest ban.
 
-    Some chunks at a time, so that whoever asks can stop. A ban that was adopted is not among them: nobody here ever
-    asked for it.
+    Some at a time, so that whoever asks can stop. A ban that was adopted is not among them: nobody here ever asked
+    for it.
     """
     for back in range(31, -1, -1):
         events = journal.read(rows, (now - timedelta(days=back)).date())
-        ids = [text(event, "subject") for event in events if event["kind"] == "chunk"]
-        for start in range(0, len(ids), CHUNKS_READ):
-            read = chunks.read(rows, ids[start : start + CHUNKS_READ])
-            yield [
-                (chunk, group)
-                for chunk in read.values()
-                if chunk.account == account and chunk.action is Action.BAN and chunk.rule != "adopted"
-                if chunk.created_at <= now - SETTLED
-                if (group := _absent(chunk, there, rows=rows, now=now)) and order.ended(rows, account, chunk.id)
+        ids = [text(event, "subject") for event in events if event["kind"] == "task"]
+        for start in range(0, len(ids), TASKS_READ):
+            made = [
+                task
+                for task in tasks.read(rows, ids[start : start + TASKS_READ]).values()
+                if task.account == account and task.action is Action.BAN and task.state is TaskState.SUCCEEDED
+                if task.finished_at and task.finished_at <= now - SETTLED
             ]
+            slices = [each for task in made for each in task.slices]
+            found = chunks.read(rows, [each.chunk for each in slices])
+            absent = [(found[each.chunk], _absent(found[each.chunk], each, there, rows=rows, now=now))
+                      for each in slices if each.chunk in found]  # fmt: skip
+            yield [(chunk, group) for chunk, group in absent if group]
 
 
-def _absent(chunk: Chunk, there: set[str], *, rows: Rows, now: datetime) -> list[tuple[int, str]]:
-    absent = [position for position, key in enumerate(chunk.keys) if key not in there]
+def _absent(
+    chunk: Chunk, part: Slice, there: set[str], *, rows: Rows, now: datetime
+) -> list[tuple[int, str]]:  # fmt: skip
+    absent = [position for position in part.positions() if chunk.keys[position] not in there]
     known = claims.read(rows, [chunk.keys[position] for position in absent]) if absent else {}
     return [
         (position, chunk.urls[position])

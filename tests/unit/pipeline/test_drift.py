@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.model import UrlState
 from chalicelib.domain.policy import parse
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import claims
+from chalicelib.pipeline import holds
 from chalicelib.pipeline.drift import REBAN_AT_MOST, Drift, adopt, detect_drift
 from chalicelib.pipeline.renew import renew_bans
 from tests.fake_vendor import FakeBan
@@ -131,8 +138,38 @@ def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_it
     assert json.loads(shelf.objects[found.key])["complete"] is False
 
 
-def test_when_the_time_is_over_the_chunks_that_are_left_are_not_looked_at() -> None:
+def test_a_lost_ban_that_was_held_for_weeks_before_is_found() -> None:
     world = World()
+    root = "https://www.example.com/"
+    world.queue({"urls": [root], "ban_duration": 30})
+    world.intake()
+    world.clock.advance(days=5)
+    (work,) = holds.listed([ACCOUNT], rows=world.rows)
+    holds.approve(
+        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=world.rows, kick=world.kick, tell=world.tell,
+        now=world.clock(),
+    )  # fmt: skip
+    world.minutes(3)
+    world.clock.advance(days=29)
+    world.vendor.settle()
+    world.vendor.bans.clear()
+    assert compare(world).missing == [root]
+
+
+@pytest.mark.parametrize("outcome", [UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED])
+def test_a_ban_in_force_of_what_ended_without_one_is_unknown(outcome: UrlState) -> None:
+    world = drifted()
+    key = url_key(ACCOUNT, URLS[0])
+    claim = claims.read(world.rows, [key])[key]
+    claims.end(world.rows, [key], chunk=claim.chunk, outcome=outcome, reason="said so")
+    world.vendor.settle()
+    assert URLS[0] in world.vendor.bans
+    assert URLS[0] in compare(world).unknown
+
+
+def test_when_the_time_is_over_the_tasks_that_are_left_are_not_looked_at() -> None:
+    world = World()
+    world.vendor.limits = replace(world.vendor.limits, urls_per_task=2)
     for part in range(60):
         world.queue({"urls": pages(1, f"h{part}.example.com")})
         world.intake()
@@ -160,7 +197,7 @@ def test_chunks_are_read_many_at_a_time_and_nothing_more_where_nothing_is_missin
     before, lists = world.rows.calls.copy(), len(world.vendor.lists)
     compare(world)
     calls = world.rows.calls - before
-    assert calls["get"] == 1 + 2  # the claims of a page of the list, and the chunks
+    assert calls["get"] == 1 + 2  # the claims of a page of the list; the task and its chunks
     assert calls["query"] == 32
     assert len(world.vendor.lists) == lists + 1
 

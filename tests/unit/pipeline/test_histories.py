@@ -181,7 +181,10 @@ class History:
         self.world.minutes(20)
         self.world.clock.advance(seconds=SETTLED.total_seconds())
         self.vendor.settle()
-        for url in self.dice.sample(sorted(self.vendor.bans), min(2, len(self.vendor.bans))):
+        known = claims.read(self.world.rows, [claims_key(url) for url in sorted(self.vendor.bans)], whole=True)
+        # What is lost after its planned end is not banned again, and ends when the vendor's days would have.
+        wanted = sorted(each.url for each in known.values() if each.until > self.world.clock().timestamp())
+        for url in self.dice.sample(wanted, min(2, len(wanted))):
             self.vendor.lose(url)
         self.vendor.list_errors.clear()
         assert compare(self.world).complete
