@@ -2,7 +2,8 @@
 
 A chunk that names others in ``after`` waits until all their tasks have ended. An unban takes its URLs out of what has
 not been sent yet; what may have been sent must end before the unban is sent, or a late ban would undo it. A URL whose
-ban was never sent needs no unban at the vendor: it leaves the unban as well, and is unbanned by that.
+ban was withdrawn before any task had it needs no unban at the vendor: it leaves the unban as well, and is unbanned by
+that.
 """
 
 from __future__ import annotations
