@@ -90,12 +90,12 @@ def _nothing(job: Any) -> NotFound:
 
 
 def _preview(made: Services, job: Any, *, known: bool) -> dict[str, Any]:
-    from chalicelib.pipeline import unban as unbans
+    from chalicelib.pipeline.selecting import select
 
     deadline = now() + UNBAN_TIME
     count, complete = 0, True
     named: list[dict[str, str]] = []
-    for group in unbans.select(job, rows=made.rows, policy=made.policy, now=job.at):
+    for group in select(job, rows=made.rows, policy=made.policy, now=job.at):
         count += len(group.claims)
         named += [{"url": each.url, "account": each.account} for each in group.claims[: PREVIEW_URLS - len(named)]]
         if now() >= deadline:

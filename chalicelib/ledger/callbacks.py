@@ -32,8 +32,8 @@ class Callback:
     first_attempt_at: datetime | None = None
     known: bool = False
     """Whether the report's own row exists: it does from the second look on."""
-    held: int = 0
-    """URLs that were held when the source was told last: it is told again when a person has decided."""
+    held: str = ""
+    """Which URLs were held when the source was told last: it is told again when a person has decided."""
 
 
 def first(report: str, received_at: datetime) -> Row:
@@ -65,7 +65,7 @@ def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
                 number(own, "attempts"),
                 moment(own, "first_attempt_at"),
                 known=bool(own),
-                held=number(own, "held"),
+                held=text(own, "held"),
             )
         )
     rows.write(stale)
@@ -83,7 +83,7 @@ def drop(rows: Rows, callback: Callback) -> None:
 
 def move(
     rows: Rows, callback: Callback, *, due: datetime, attempts: int, first_attempt_at: datetime | None, now: datetime,
-    held: int = 0,
+    held: str = "",
 ) -> None:  # fmt: skip
     """Look again later. Nothing happens if somebody else has moved or finished it since it was read."""
     later = _waiting(callback.report, due, until=now + KEEP)

@@ -18,6 +18,9 @@ from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, epoch, millis, moment, number, numbers, squeeze, stamp, text, texts, unsqueeze
 from chalicelib.ports import Delete, Insert, Put, Row, Rows, Update, Value
 
+CHAIN = 50
+"""Later decisions about a URL that are looked through for an earlier one."""
+
 LEASE = timedelta(minutes=5)
 """How long intake may take to claim and seal: longer than its function's timeout, so that a lease that has passed
 means a crash."""
@@ -103,6 +106,25 @@ def chunk_id(now: datetime, what: str, keys: Iterable[str]) -> str:
 def made_at(chunk: str) -> str:
     """When a chunk was made, by its id: a text that sorts by time."""
     return chunk.partition("-")[0]
+
+
+def follower(rows: Rows, names: Iterable[str], key: str, chunk: str, known: dict[str, Chunk]) -> Chunk | None:
+    """Find the later chunk that remembers ``chunk`` as one that had a URL, back from those that have it now.
+
+    ``known`` keeps what was read for the next URL.
+    """
+    left = [name for name in names if name]
+    for _ in range(CHAIN):
+        if new := [name for name in left if name not in known]:
+            known.update(read(rows, new))
+        later = next((known[name] for name in left if name in known and key in known[name].keys), None)
+        if later is None:
+            return None
+        at = later.keys.index(key)
+        left = [name for where, ban, unban in later.before if where == at for name in (unban, ban) if name]
+        if chunk in left:
+            return later
+    return None
 
 
 def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:

@@ -75,8 +75,12 @@ def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bo
     return {pk[4:]: _claim(row) for (pk, _), row in found.items()}
 
 
-def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime) -> set[str]:
+def claim(
+    rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime, held: bool = False
+) -> set[str]:  # fmt: skip
     """Claim each URL of a chunk by one conditional write; return the keys that are the chunk's now.
+
+    Claims of a chunk that is ``held`` are kept for as long as it is, whenever a person decides.
 
     ``known`` is what a read showed. A claim whose ban has ended is taken over, and one of a chunk that this one
     renews. Safe to repeat: a URL that is the chunk's already counts as won, so that a crash between any two of these
@@ -87,12 +91,14 @@ def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
         old = known.get(key)
         if old is None:
-            writes.append((key, Insert({"pk": f"url#{key}", "sk": "claim", **_row(chunk, url, origin.report)})))
+            writes.append(
+                (key, Insert({"pk": f"url#{key}", "sk": "claim", **_row(chunk, url, origin.report, held=held)}))
+            )
         elif old.chunk == chunk.id:
             won.add(key)
         elif old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
-            row = _row(chunk, url, origin.report)
+            row = _row(chunk, url, origin.report, held=held)
             writes.append((key, Update(key_of(key), set=row, expect=unchanged, remove=OVERRIDES)))
     return won | _write(rows, writes, lambda claim: claim.chunk == chunk.id)
 
@@ -134,14 +140,14 @@ def _write(rows: Rows, writes: list[tuple[str, Insert | Update]], ours: Callable
     return won
 
 
-def _row(chunk: Chunk, url: str, report: str) -> dict[str, Value]:
+def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
     return {
         "url": url,
         "account": chunk.account,
         "chunk": chunk.id,
         "report": report,
         "until": epoch(chunk.until),
-        "expires_at": epoch(chunk.until + KEEP),
+        "expires_at": max(epoch(chunk.until + KEEP), chunk.expires_at if held else 0),
     }
 
 
@@ -173,24 +179,35 @@ def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> N
 def corroborate(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> dict[str, int]:
     """Note who reported URLs that need several independent reporters; return how many each has by now.
 
-    Names are kept as hashes. Two intakes that note a reporter of the same URL at the same moment may each miss the
-    other's: the next report of the URL counts both.
+    Names are kept as hashes. Where another intake notes a reporter of the same URL at the same moment, it is read and
+    written again: so the second of them counts both. After too many tries a name is left out, until its next report.
     """
-    keys = {key: (f"url#{key}", "reporters") for key in asked}
-    found = rows.get(list(keys.values()), consistent=True)
-    writes: list[Insert | Update] = []
     counts: dict[str, int] = {}
-    for key, names in asked.items():
-        row = found.get(keys[key], {})
-        before = texts(row, "names")
-        after = list(dict.fromkeys((*before, *(hashlib.sha256(name.encode()).hexdigest()[:16] for name in names))))
-        counts[key] = len(after)
-        if len(after) == len(before):
-            continue
-        change: dict[str, Value] = {"names": list(after), "count": len(after), "expires_at": epoch(now + KEEP)}
-        if row:
-            writes.append(Update(keys[key], set=change, expect={"count": len(before)}))
-        else:
-            writes.append(Insert({"pk": keys[key][0], "sk": keys[key][1], **change}))
-    rows.write(writes)
+    left = dict(asked)
+    for _ in range(CORROBORATE_TRIES):
+        found = rows.get([_reporters_of(key) for key in left], consistent=True)
+        writes: list[tuple[str, Insert | Update]] = []
+        for key, names in left.items():
+            row = found.get(_reporters_of(key), {})
+            before = texts(row, "names")
+            hashes = (hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
+            after = list(dict.fromkeys((*before, *hashes)))
+            counts[key] = len(after)
+            if len(after) == len(before):
+                continue
+            change: dict[str, Value] = {"names": list(after), "count": len(after), "expires_at": epoch(now + KEEP)}
+            pk, sk = _reporters_of(key)
+            noted = Update((pk, sk), set=change, expect={"count": len(before)}) if row else None
+            writes.append((key, noted or Insert({"pk": pk, "sk": sk, **change})))
+        failed = rows.write([write for _, write in writes]) if writes else set()
+        left = {key: left[key] for index, (key, _) in enumerate(writes) if index in failed}
+        if not left:
+            break
     return counts
+
+
+CORROBORATE_TRIES = 5
+
+
+def _reporters_of(url_key: str) -> Key:
+    return (f"url#{url_key}", "reporters")

@@ -47,7 +47,7 @@ def read(rows: Rows, accounts: Iterable[str], *, now: datetime) -> dict[str, Cou
 
 
 def _counted(account: str, row: Mapping[str, Value], now: datetime) -> Counted:
-    hour = f"{now:%Y-%m-%dT%H}"
+    hour = max(text(row, "hour"), f"{now:%Y-%m-%dT%H}")  # one that began late in an hour counts in the next
     stored = row.get("days")
     since = f"{now - timedelta(days=LIVE_DAYS):%Y-%m-%d}"
     days = {
@@ -60,13 +60,12 @@ def _counted(account: str, row: Mapping[str, Value], now: datetime) -> Counted:
     return Counted(account, usage, hour, number(row, "version"), days)
 
 
-def write(rows: Rows, counted: Iterable[Counted], *, now: datetime) -> bool:
-    """Write the counts that grew; ``False`` if somebody else counted meanwhile, and nothing of theirs is lost."""
+def write(rows: Rows, counted: Iterable[Counted], *, now: datetime) -> set[str]:
+    """Write the counts that grew; return the accounts where somebody else counted meanwhile, whose counts stand."""
     day = f"{now:%Y-%m-%d}"
+    grown = [each for each in counted if each.added]
     writes: list[Insert | Update] = []
-    for each in counted:
-        if not each.added:
-            continue
+    for each in grown:
         days: dict[str, Value] = {**each.days, day: each.days.get(day, 0) + each.added}
         pk, sk = _key(each.account)
         row: dict[str, Value] = {
@@ -76,4 +75,4 @@ def write(rows: Rows, counted: Iterable[Counted], *, now: datetime) -> bool:
             writes.append(Update((pk, sk), set=row, expect={"version": each.version}))
         else:
             writes.append(Insert({"pk": pk, "sk": sk, **row}))
-    return not writes or not rows.write(writes)
+    return {grown[index].account for index in rows.write(writes)} if writes else set()

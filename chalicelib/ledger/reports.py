@@ -16,7 +16,7 @@ from typing import Any
 
 from chalicelib.domain.packing import cut
 from chalicelib.ledger import KEEP, journal
-from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, unsqueeze
+from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, texts, unsqueeze
 from chalicelib.ports import Insert, Put, Row, Rows, Value
 
 PART_URLS = 1_000
@@ -37,7 +37,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is recorded of a report. ``urls`` are the accepted canonical ones."""
+    """What is recorded of a report. ``urls`` are the accepted canonical ones, ``accounts`` those there were by then."""
 
     id: str
     source: str
@@ -47,6 +47,7 @@ class Report:
     refusals: tuple[Refusal, ...]
     correlation_id: str = ""
     test: bool = False
+    accounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,17 @@ def split(urls: Iterable[str]) -> list[list[str]]:
     return cut(urls, count=PART_URLS, size=PART_BYTES, size_of=len)
 
 
-def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
-    """Record a report unless it is there already; return the body's SHA-256 that the ledger holds for its id.
+def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
+    """Record a report unless it is there already; return what the ledger holds for its id.
 
-    Repeating it is harmless: the parts' keys hold the body's hash, so that another body under the same id cannot
-    change what was accepted. ``beside`` are rows that lead to the report. They and its parts are written before it: a
-    crash leaves rows that lead nowhere, which their readers leave out, and never a report that is not found.
+    Repeating it is harmless: the parts' keys hold their content's hash, so that neither another body under the same id
+    nor another policy can change what was accepted. ``beside`` are rows that lead to the report. They and its parts are
+    written before it: a crash leaves rows that lead nowhere, which their readers leave out, and never a report that is
+    not found.
     """
     parts = split(report.urls)
     refusals = [_plain(refusal) for refusal in report.refusals]
+    content = hashlib.sha256(json.dumps([report.urls, refusals]).encode()).hexdigest()[:16]
     row: dict[str, Value] = {
         "pk": f"report#{report.id}",
         "sk": "report",
@@ -91,7 +94,8 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
         "body_sha256": report.body_sha256,
         "received_at": millis(report.received_at),
         "accepted": len(report.urls),
-        "parts": len(parts),
+        "content": content,
+        "accounts": list(report.accounts),
         "expires_at": epoch(report.received_at + KEEP),
     }
     if report.correlation_id:
@@ -106,9 +110,10 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
         row["urls"] = squeeze(parts[0])
     else:
         more: list[Any] = [*parts, *split_refusals(refusals)]
+        row["parts"] = len(more)
         before += [
             {
-                "pk": f"report#{report.id}", "sk": f"part#{report.body_sha256[:16]}#{index:04}",
+                "pk": f"report#{report.id}", "sk": _part(content, index),
                 "urls" if index < len(parts) else "refusals": squeeze(part), "expires_at": row["expires_at"],
             }
             for index, part in enumerate(more)
@@ -118,9 +123,10 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> str:
     if before:
         rows.write([Put(each) for each in before])
     if not rows.write([Insert(row)]):
-        return report.body_sha256
-    key = (f"report#{report.id}", "report")
-    return text(rows.get([key], consistent=True)[key], "body_sha256")
+        return report
+    there = read(rows, report.id, at_once=True)
+    assert there
+    return there
 
 
 def _correlation(source: str, correlation_id: str) -> str:
@@ -187,15 +193,28 @@ def journalled(row: Row) -> list[tuple[str, str, Refusal]]:
     return [(report, source, Refusal(*rest)) for report, source, *rest in unsqueeze(blob(row, "body"))]
 
 
+def _part(content: str, index: int) -> str:
+    return f"part#{content}#{index:04}"
+
+
+def _accepted(rows: Rows, report: str) -> list[Row]:
+    """The rows of a report but for what intake added, by their keys."""
+    pk = f"report#{report}"
+    heads = list(rows.get([(pk, "report")], consistent=True).values())
+    keys = [(pk, _part(text(head, "content"), index)) for head in heads for index in range(number(head, "parts"))]
+    parts = rows.get(keys, consistent=True) if keys else {}
+    return [*heads, *(parts[key] for key in keys if key in parts)]
+
+
 def read(rows: Rows, report: str, *, at_once: bool = False) -> Report | None:
     """Read a report with all that was refused of it, or ``at_once``: only with what was refused at the outer door."""
-    found = rows.query(f"report#{report}")
+    found = _accepted(rows, report) if at_once else rows.query(f"report#{report}")
     head = next((row for row in found if row["sk"] == "report"), None)
     if head is None:
         return None
     received_at = moment(head, "received_at")
     assert received_at
-    ours = f"part#{text(head, 'body_sha256')[:16]}#"
+    ours = f"part#{text(head, 'content')}#"
     urls: list[str] = unsqueeze(blob(head, "urls")) if "urls" in head else []
     refusals: list[Refusal] = []
     for row in found:
@@ -213,4 +232,5 @@ def read(rows: Rows, report: str, *, at_once: bool = False) -> Report | None:
         refusals=tuple(dict.fromkeys(refusals)),  # a report that was sent twice was decided about twice
         correlation_id=text(head, "correlation_id"),
         test=bool(number(head, "test")),
+        accounts=texts(head, "accounts"),
     )

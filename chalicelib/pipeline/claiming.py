@@ -65,6 +65,7 @@ def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
     """Finish an open chunk whose maker died: claim again for the same chunk, and seal it. Whether something waits.
 
     What was decided about a URL since the chunk was made stands: a redelivered report or an unban is the later word.
+    An unban that had marked the URL by then is carried out all the same: its ban may have been sent meanwhile.
     """
     chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
     if chunk is None:
@@ -79,20 +80,36 @@ def finish(rows: Rows, work: Work, *, tell: Tell, now: datetime) -> bool:
         for position, key in enumerate(chunk.keys)
         if key not in known or max(made_at(known[key].chunk), made_at(known[key].unban)) <= made_at(chunk.id)
     }
-    won = _claim(rows, chunk, known, then=then, now=now, only=older)
+    had = _had(rows, chunk, known, older) if chunk.action is Action.UNBAN else set()
+    won = _claim(rows, chunk, known, then=then, now=now, only=older, had=had)
     tell("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
     return bool(won) and then is ChunkState.WAITING
 
 
 def _claim(
     rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkState, now: datetime,
-    only: Collection[int] | None = None,
+    only: Collection[int] | None = None, had: Collection[str] = (),
 ) -> set[str]:  # fmt: skip
-    """Claim for a chunk, or for some of its positions, and seal it with what it won."""
-    take = claims.unban if chunk.action is Action.UNBAN else claims.claim
-    won = take(rows, chunk if only is None else chunks.part_of(chunk, only), known, now=now)
+    """Claim for a chunk, or for some of its positions, and seal it with what it won, and what it ``had`` before."""
+    ours = chunk if only is None else chunks.part_of(chunk, only)
+    if chunk.action is Action.UNBAN:
+        won = claims.unban(rows, ours, known, now=now)
+    else:
+        won = claims.claim(rows, ours, known, now=now, held=then is ChunkState.HELD)
+    won = won.union(had)
     chunks.seal(rows, chunk, won, then=then)
     return won
+
+
+def _had(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], older: Collection[int]) -> set[str]:
+    """The keys that a chunk had won, and that later decisions have taken over since."""
+    read: dict[str, Chunk] = {}
+    newer = [key for position, key in enumerate(chunk.keys) if position not in older]
+    return {
+        key
+        for key in newer
+        if chunks.follower(rows, (known[key].unban, known[key].chunk), key, chunk.id, read)
+    }  # fmt: skip
 
 
 def renew_at(now: datetime, ban_days: int, until: datetime, policy: Policy) -> datetime | None:

@@ -43,22 +43,31 @@ class Wanted:
     delivery: Delivery
     others: list[tuple[Delivery, ReportedUrl]] = field(default_factory=list)
     """Where the batch named it again."""
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    """What each source's word for a category comes to by itself."""
 
     @property
     def category(self) -> str:
         """What it is reported for."""
         return self.reported.category or self.delivery.source.category
 
-    def candidates(self, *, alike: bool) -> list[tuple[Delivery, ReportedUrl]]:
-        """The reports that may be decided about differently: one a source and category; ``alike``: just the first."""
-        first = (self.delivery, self.reported)
-        if alike or not self.others:
-            return [first]
+    def candidates(self) -> dict[tuple[str, str], tuple[Delivery, ReportedUrl]]:
+        """The reports that may be decided about differently: one a source and category."""
+        if not self.others:
+            return {_kind(self.delivery, self.reported): (self.delivery, self.reported)}
         each_kind: dict[tuple[str, str], tuple[Delivery, ReportedUrl]] = {}
-        for delivery, reported in (first, *self.others):
-            kind = (delivery.source.name, reported.category or delivery.source.category)
-            each_kind.setdefault(kind, (delivery, reported))
-        return list(each_kind.values())
+        for delivery, reported in self.reports():
+            each_kind.setdefault(_kind(delivery, reported), (delivery, reported))
+        return each_kind
+
+    def reports(self) -> Iterator[tuple[Delivery, ReportedUrl]]:
+        """All reports of the batch that name it, the one that it is claimed for first."""
+        yield self.delivery, self.reported
+        yield from self.others
+
+    def verdict_for(self, delivery: Delivery, reported: ReportedUrl) -> Verdict:
+        """What one of the reports comes to by itself."""
+        return self.verdicts[_kind(delivery, reported)]
 
     def give_to(self, delivery: Delivery, reported: ReportedUrl) -> None:
         """Make another report of the batch the one that the URL is claimed for."""
@@ -67,11 +76,16 @@ class Wanted:
             self.others.append((self.delivery, self.reported))
             self.delivery, self.reported = delivery, reported
 
-    def reporters(self) -> Iterator[str]:
-        """Who reported it in this batch."""
-        yield reporter_of(self.reported, self.delivery.source.name)
-        for delivery, reported in self.others:
-            yield reporter_of(reported, delivery.source.name)
+    def reporters(self, policy: Policy) -> Iterator[str]:
+        """Who reported it in this batch; the word of a source on trial counts for nothing."""
+        for delivery, reported in self.reports():
+            rules = policy.sources.get(delivery.source.name)
+            if not (rules and rules.dry_run):
+                yield reporter_of(reported, delivery.source.name)
+
+
+def _kind(delivery: Delivery, reported: ReportedUrl) -> tuple[str, str]:
+    return delivery.source.name, reported.category or delivery.source.category
 
 
 def sort_out(
@@ -106,11 +120,13 @@ def sort_out(
                 refusals += [(delivery, Refusal(url, TEST.kind.value, TEST.rule, TEST.reason, on)) for on in accounts]
                 continue
             twin = scheme_twin(url) if together else ""
-            for each_url in (url, twin) if twin and twin not in seen else (url,):
-                seen[each_url] = [
-                    Wanted(url_key(account, each_url), each_url, account, reported, delivery) for account in accounts
-                ]
-                wanted.update((each.key, each) for each in seen[each_url])
+            both = [
+                Wanted(url_key(account, each_url), each_url, account, reported, delivery)
+                for each_url in ((url, twin) if twin else (url,))
+                for account in accounts
+            ]
+            seen.update((each.url, both) for each in both)  # who names one of two twins names both
+            wanted.update((each.key, each) for each in both)
     return wanted, refusals
 
 
@@ -124,21 +140,23 @@ def decide(
     be counted is held for a person.
     """
     reporters = _corroborate(wanted, known, policy, rows=rows, now=now)
-    accounts = sorted({each.account for each in wanted.values() if not _live(known.get(each.key), now)})
+    accounts = {each.account for each in wanted.values() if not _live(known.get(each.key), now)}
+    verdicts: dict[str, Verdict] = {}
+    left = wanted
     for _ in range(limits.TRIES):
-        counted = limits.read(rows, accounts, now=now) if policy.capped() else {}
-        verdicts = {
+        counted = limits.read(rows, sorted(accounts), now=now) if policy.capped() else {}
+        verdicts |= {
             key: _verdict(each, known.get(key), policy, reporters=reporters.get(key, 1), counted=counted, now=now)
-            for key, each in wanted.items()
+            for key, each in left.items()
         }
-        if limits.write(rows, counted.values(), now=now):
+        accounts = limits.write(rows, counted.values(), now=now)
+        if not accounts:
             return verdicts
-    crowded = {name for name, each in counted.items() if each.added}
-    return {
-        key: replace(decided, kind=VerdictKind.HOLD, rule="contention", reason=CONTENTION)
-        if decided.kind is VerdictKind.BAN and wanted[key].account in crowded
-        else decided
-        for key, decided in verdicts.items()
+        left = {key: each for key, each in left.items() if each.account in accounts}
+    return verdicts | {
+        key: replace(verdicts[key], kind=VerdictKind.HOLD, rule="contention", reason=CONTENTION)
+        for key in left
+        if verdicts[key].kind is VerdictKind.BAN
     }
 
 
@@ -149,18 +167,19 @@ def _verdict(
     """Decide about a URL by whichever of its reports in the batch bans it, else holds it, else by the first.
 
     A source that is only tried out, or not trusted, takes nothing from the report of one that is. The URL is then the
-    report's that won.
+    report's that won. What each comes to by itself is kept, since that is what its report is told.
     """
     counts = counted.get(wanted.account)
     live, cooling = _live(known, now), known is not None and known.cooling(now)
     best: tuple[Verdict, Delivery, ReportedUrl] | None = None
-    for delivery, reported in wanted.candidates(alike=live):
+    for kind, (delivery, reported) in wanted.candidates().items():
         source = delivery.source
         decided = verdict(
             wanted.url, reported, policy, live=live, cooling=cooling, source=source.name, account=wanted.account,
             category=source.category, source_days=source.ban_days, reporters=reporters,
             usage=counts.usage if counts else None, now=now,
         )  # fmt: skip
+        wanted.verdicts[kind] = decided
         if best is None or PRECEDENCE.get(decided.kind, 0) > PRECEDENCE.get(best[0].kind, 0):
             best = decided, delivery, reported
     assert best
@@ -181,12 +200,12 @@ def _corroborate(
     if not policy.needs_corroboration():
         return {}
     asked = {
-        key: list(each.reporters())
+        key: list(each.reporters(policy))
         for key, each in wanted.items()
         if not _live(known.get(key), now)
         and any(
             category_of(reported.category or delivery.source.category, policy).min_reporters > 1
-            for delivery, reported in each.candidates(alike=False)
+            for delivery, reported in each.candidates().values()
         )
     }
     return claims.corroborate(rows, asked, now=now) if asked else {}

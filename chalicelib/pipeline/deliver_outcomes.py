@@ -7,6 +7,7 @@ Crash order: post, then record. A crash in between posts again under the same ``
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -93,7 +94,7 @@ class _Run:
             self._move(callback, now + min(max(age / 2, SHORTEST), LONGEST_LOOK), callback.attempts)
             self.outcomes["waiting"] += 1
             return
-        held = sum(each["state"] == UrlState.HELD for each in states)
+        held = _held(states)
         if held and held == callback.held:  # nobody has decided since the source was told
             callbacks.move(
                 self.rows, callback, due=now + _patience(report, now), attempts=0, first_attempt_at=None, held=held,
@@ -110,7 +111,7 @@ class _Run:
         else:
             self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
 
-    def _attempt(self, source: Source, report: Report, states: list[dict[str, Any]], held: int) -> str:
+    def _attempt(self, source: Source, report: Report, states: list[dict[str, Any]], held: str) -> str:
         """Post once; return what went wrong, or nothing.
 
         What tells of held URLs has an id of its own, so that a receiver does not take what follows for a repetition.
@@ -130,7 +131,7 @@ class _Run:
             return str(error)
         return "" if 200 <= answered < 300 else f"the receiver answered {answered}"
 
-    def _told(self, callback: Callback, report: Report, outcome: str, held: int, **more: str) -> None:
+    def _told(self, callback: Callback, report: Report, outcome: str, held: str, **more: str) -> None:
         """The source was told of what is held, or could not be: it is told again when a person has decided."""
         now, attempts = self.clock(), callback.attempts + 1
         due = now + _patience(report, now)
@@ -138,7 +139,7 @@ class _Run:
         self.tell(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, held=held, **more)
         self.outcomes[outcome] += 1
 
-    def _failed(self, callback: Callback, report: Report, problem: str, held: int) -> None:
+    def _failed(self, callback: Callback, report: Report, problem: str, held: str) -> None:
         now, attempts = self.clock(), callback.attempts + 1
         first = callback.first_attempt_at or now
         if now - first >= GIVE_UP and held:
@@ -168,6 +169,12 @@ class _Run:
         more = {"problem": problem[:300]} if problem else {}
         self.tell(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, **more)
         self.outcomes[outcome] += 1
+
+
+def _held(states: list[dict[str, Any]]) -> str:
+    """Name the URLs that are held by one short word, empty if none is."""
+    held = sorted(f"{each['account']} {each['url']}" for each in states if each["state"] == UrlState.HELD)
+    return hashlib.sha256("\n".join(held).encode()).hexdigest()[:12] if held else ""
 
 
 def _patience(report: Report, now: datetime) -> timedelta:

@@ -24,7 +24,7 @@ from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp, text
-from chalicelib.pipeline import claiming, order
+from chalicelib.pipeline import claiming, order, term
 from chalicelib.pipeline.outcomes import DRIFT
 from chalicelib.ports import BanVendor, Kick, Objects, Rows, Tell
 
@@ -117,6 +117,7 @@ def _compare(urls: Sequence[str], account: str, there: set[str], drift: Drift, *
     there.update(keys)  # not |=, which makes a new set of a set and a dict's keys
     drift.banned_there += len(keys)
     known = claims.read(rows, list(keys))
+    known = term.in_force(rows, dict.fromkeys(keys, account), known, now=now)
     for key, url in keys.items():
         claim = known.get(key)
         if claim and claim.unban:

@@ -8,7 +8,7 @@ finishes, what is not is claimed by a new chunk.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -81,12 +81,9 @@ def intake_reports(
             rule = decided.rule if decided.kind is VerdictKind.HOLD else ""
             kind = Kind(each.account, decided.ban_days, rule, lasts(each, policy))
             fresh.setdefault(kind, []).append(each)
-        if decided.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
-            refusal = Refusal(each.url, decided.kind.value, decided.rule, decided.reason, each.account)
-            refusals += [(delivery, refusal) for delivery in (each.delivery, *(other for other, _ in each.others))]
-            outcome.verdicts[decided.kind.value] += len(each.others)
-        else:
             outcome.verdicts[VerdictKind.DUPLICATE.value] += len(each.others)
+        else:
+            refusals += _refusals(each, outcome.verdicts)
     _record_refusals(rows, refusals, now=now)
     for kind, group in fresh.items():
         sealed = 0
@@ -102,6 +99,15 @@ def intake_reports(
         queue_wait=(now - oldest).total_seconds(), **outcome.verdicts,
     )  # fmt: skip
     return outcome
+
+
+def _refusals(wanted: Wanted, verdicts: Counter[str]) -> Iterator[tuple[Delivery, Refusal]]:
+    """What the reports of a URL that is not banned by this batch are told: each what it comes to by itself."""
+    for number, (delivery, reported) in enumerate(wanted.reports()):
+        own = wanted.verdict_for(delivery, reported)
+        verdicts[own.kind.value] += number > 0  # the first is counted already
+        if own.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
+            yield delivery, Refusal(wanted.url, own.kind.value, own.rule, own.reason, wanted.account)
 
 
 def _claim(

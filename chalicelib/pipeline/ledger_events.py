@@ -24,6 +24,7 @@ AT_ONCE: Final = 8
 """Journal rows whose events are read side by side, and so held in memory: at most a chunk of 1,000 URLs each."""
 
 OF_TASK: Final = {TaskState.SUCCEEDED: UrlState.UNBANNED, TaskState.FAILED: UrlState.FAILED}
+SUPERSEDED: Final = "it ended before a vendor had it, and was reported again"
 _KEYS: Final = frozenset({"pk", "sk", "kind", "subject", "expires_at"})
 
 
@@ -75,20 +76,36 @@ class Ledger:
         owners = [found.get(key) for key in chunk.keys]
         mine = [self._as_of(chunk, position, owner) for position, owner in enumerate(owners)]
         explainer = Explainer(self.rows, now=self.now)
+        read: dict[str, Chunk] = {}
         for position, (owner, status) in enumerate(zip(owners, explainer.claims(mine), strict=True)):
             if chunk.action is Action.UNBAN:
                 owned = owner is not None and owner.unban == chunk.id
             else:
                 owned = owner is not None and owner.chunk == chunk.id
-            if not owned and not status.tasks:
-                continue  # claimed by another chunk before, so this one has no part in it
             state, reason = (status.state, status.reason)
-            if chunk.action is Action.UNBAN:
+            if not owned and not status.tasks:
+                ended = self._ended_before(chunk, position, owner, read)
+                if ended is None:
+                    continue  # claimed by another chunk before, so this one has no part in it
+                state, reason = ended, chunk.reason or SUPERSEDED
+            elif chunk.action is Action.UNBAN:
                 (whole,) = explainer.claims([owner]) if owned and owner else (None,)
                 last = status.tasks[-1].state if status.tasks else None
                 state = whole.state if whole else OF_TASK.get(last, UrlState.PROCESSING) if last else state
                 reason = chunk.reason
             yield self._of_url(chunk, position, status, state=state, reason=reason, at=at)
+
+    def _ended_before(
+        self, chunk: Chunk, position: int, owner: Claim | None, read: dict[str, Chunk]
+    ) -> UrlState | None:  # fmt: skip
+        """How a URL of a chunk ended without a task, if a later chunk remembers that this one had it."""
+        names = (owner.unban, owner.chunk) if owner else ()
+        later = chunks.follower(self.rows, names, chunk.keys[position], chunk.id, read)
+        if later is None:
+            return None
+        at = later.keys.index(chunk.keys[position])
+        unbanned = later.action is Action.UNBAN or any(unban for where, _, unban in later.before if where == at)
+        return UrlState.UNBANNED if unbanned else UrlState.REJECTED
 
     @staticmethod
     def _as_of(chunk: Chunk, position: int, owner: Claim | None) -> Claim:

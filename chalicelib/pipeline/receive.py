@@ -13,7 +13,7 @@ from datetime import datetime
 from secrets import token_hex
 
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests
-from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Verdict
 from chalicelib.domain.packing import cut
 from chalicelib.domain.policy import NOT_MANAGED, Policy, accounts_for, standing
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
@@ -70,28 +70,32 @@ def receive_report(
     _limit_rate(rows, source, now=now)
     content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     parsed = parse(body, format_for(content_type, source.format or None, body), options_of(source, now))
-    accepted, refusals = sort_out(parsed, source, policy, now)
+    named, refusals = sort_out(parsed, source, policy, now)
     report = Report(
         id=reports.report_id(source.name, delivery_id),
         source=source.name,
         body_sha256=hashlib.sha256(body).hexdigest(),
         received_at=now,
-        urls=tuple(dict.fromkeys(each.url for each in accepted)),
+        urls=tuple(dict.fromkeys(each.url for each, refused in named if not refused)),
         refusals=tuple(refusals),
         correlation_id=parsed.correlation_id,
         test=parsed.test,
+        accounts=tuple(policy.accounts),
     )
     beside = [callbacks.first(report.id, now)] if source.callback_url else []
-    if reports.record(rows, report, beside=beside) != report.body_sha256:
+    recorded = reports.record(rows, report, beside=beside)
+    if recorded.body_sha256 != report.body_sha256:
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
+    report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
+    accepted = [each for each, _ in named if each.url in kept]
     queue.send(messages(report, accepted, secret=source.secrets[0]))
     tell(
-        "report_received", report_id=report.id, source=source.name, accepted=len(report.urls), refused=len(refusals),
+        "report_received", report_id=report.id, source=source.name, accepted=len(kept), refused=len(report.refusals),
         skipped=len(parsed.skipped), correlation_id=parsed.correlation_id,
     )  # fmt: skip
     return Receipt(
         report_id=report.id,
-        accepted=len(report.urls),
+        accepted=len(kept),
         refusals=report.refusals,
         correlation_id=parsed.correlation_id,
         skipped=tuple((each.where, each.reason) for each in parsed.skipped),
@@ -106,9 +110,9 @@ def options_of(source: Source, now: datetime) -> ParserOptions:
 
 def sort_out(
     parsed: ParsedReport, source: Source, policy: Policy, now: datetime
-) -> tuple[list[ReportedUrl], list[Refusal]]:
-    """Canonicalise each URL and refuse at once those that no ledger needs to be asked about."""
-    accepted: list[ReportedUrl] = []
+) -> tuple[list[tuple[ReportedUrl, Verdict | None]], list[Refusal]]:
+    """Canonicalise each URL; refuse at once those that no ledger needs to be asked about, and say which those are."""
+    named: list[tuple[ReportedUrl, Verdict | None]] = []
     refusals: list[Refusal] = []
     for each in parsed.urls:
         try:
@@ -120,13 +124,9 @@ def sort_out(
         refused = standing(url, policy, now, source=source.name) if ours else NOT_MANAGED
         if refused:
             refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
-        else:
-            accepted.append(
-                replace(
-                    each, url=url, category=each.category or source.category, ban_days=each.ban_days or source.ban_days
-                )
-            )
-    return accepted, refusals
+        category, days = each.category or source.category, each.ban_days or source.ban_days
+        named.append((replace(each, url=url, category=category, ban_days=days), refused))
+    return named, refusals
 
 
 def messages(report: Report, accepted: Sequence[ReportedUrl], *, secret: str) -> list[tuple[str, dict[str, str]]]:

@@ -179,33 +179,39 @@ def of_report(
     A URL that is not claimed yet is ``pending``: its message is still in the queue.
     """
     chosen = urls_of(report) if urls is None else urls
-    refused: dict[str, list[Refusal]] = {}
+    refused: dict[tuple[str, str], Refusal] = {}
     for each in report.refusals:
-        refused.setdefault(each.url, []).append(each)
+        refused.setdefault((each.url, each.account), each)
     served = {url: accounts_for(url, policy) for url in set(report.urls).intersection(chosen)}
     wanted = [
         (url, account, url_key(account, url))
         for url in served
-        for account in policy.accounts  # also those that its host has left since it was claimed
-        if not {each.account for each in refused.get(url, ()) if each.rule != CORROBORATION} & {"", account}
+        for account in dict.fromkeys((*report.accounts, *policy.accounts))  # also those that its host has left since
     ]
     found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
     explained = {
         claim.key: status
         for claim, status in zip(found.values(), Explainer(rows, now=now).claims(found.values()), strict=True)
     }
-    claimed = {(url, account) for url, account, key in wanted if key in explained}
-    states = {
-        url: [_refused(each) for each in refused.get(url, ()) if (url, each.account) not in claimed] for url in chosen
-    }
+    states: dict[str, list[dict[str, Any]]] = {url: [] for url in chosen}
     for url, account, key in wanted:
-        if key in explained:
+        refusal = refused.get((url, account)) or refused.get((url, ""))
+        if key in explained and (refusal is None or _stands(found[key], refusal, report)):
             states[url].append(brief(explained[key], report.id))
-        elif account in served[url] and not any(each.account == account for each in refused.get(url, ())):
+            refused.pop((url, account), None)
+        elif refusal is None and account in served[url] and account in report.accounts:
             states[url].append({"url": url, "account": account, "state": UrlState.PENDING.value})
+    for (url, _), refusal in refused.items():
+        if url in states:
+            states[url].append(_refused(refusal))
     for url in (each for each in served if not states[each]):
         states[url].append({"url": url, "account": "", "state": UrlState.PENDING.value})
     return [state for url in chosen for state in states[url]]
+
+
+def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
+    """Whether a claim says more of a report's URL than what was refused of it: the report may have come again."""
+    return claim.report == report.id or refusal.rule == CORROBORATION
 
 
 def urls_of(report: Report) -> list[str]:

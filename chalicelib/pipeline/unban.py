@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from chalicelib.domain.model import CHUNK_URLS, Action
+from chalicelib.domain.model import Action
 from chalicelib.domain.policy import Policy
-from chalicelib.domain.urls import url_key
-from chalicelib.ledger import audit, chunks, claims, journal, reports, tasks
+from chalicelib.ledger import audit, chunks, reports, tasks
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
-from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline import claiming, order, term
+from chalicelib.pipeline import claiming, order
+from chalicelib.pipeline.selecting import in_force, select
 from chalicelib.ports import Delete, Insert, Kick, Rows, Tell, Update
-
-LOOK_BACK = timedelta(days=40)
-"""How far back a source's bans are undone: no ban that is not renewed is older than 30 days."""
-
-CHUNKS_AT_ONCE = 20
-"""Rows of the journal, and chunks with all their URLs, that are read at a time."""
 
 TRIES = 5
 """How often URLs are unbanned again that something else changed between read and write, in one run."""
@@ -63,14 +56,6 @@ class Job:
         if self.source:
             return f"source:{self.source}"
         return f"urls:{len(self.urls)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Claims to unban together, and from where the journal is walked on once they are."""
-
-    claims: list[Claim]
-    place: str = ""
 
 
 def new_id(now: datetime) -> str:
@@ -164,7 +149,7 @@ def _undo(
             return True
         # A renewal took them over since they were read, and they are banned for the same report still; or they ended.
         reports_of = {each.key: each.report for each in lost}
-        again = _in_force(rows, list(reports_of), clock())
+        again = in_force(rows, list(reports_of), clock())
         found = [each for each in again if job.urls or each.report == reports_of[each.key]]
         if not found:
             return True
@@ -178,85 +163,6 @@ def known(job: Job, *, rows: Rows, sources: Container[str]) -> bool:
     if job.report:
         return reports.read(rows, job.report) is not None
     return not job.source or job.source in sources
-
-
-def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[Group]:
-    """Find the claims that a job is about and that are in force, in groups; some are empty, to let the time be seen."""
-    report = reports.read(rows, job.report) if job.report else None
-    if job.source or (job.report and report is None):  # of a report that came by the queue the chunks alone know
-        yield from _of_journal(job, rows=rows, now=now)
-        return
-    if job.task:
-        task = tasks.read(rows, [job.task]).get(job.task)
-        owners = {each.chunk for each in task.slices} if task else set()
-        keys = _keys_of_task(rows, task) if task else []
-        for part in _parts(keys):
-            found = _in_force(rows, part, now)
-            ours = _carrying_on(rows, {each.chunk for each in found}, owners)
-            yield Group([each for each in found if each.chunk in ours])
-        return
-    urls: Sequence[str] = report.urls if report else job.urls
-    # Whichever account serves the host now: an account may have served it when the URL was banned.
-    for part in _parts([url_key(account, url) for url in urls for account in policy.accounts]):
-        found = _in_force(rows, part, now)
-        # Of a report only what it caused: the rest is banned for another's word.
-        yield Group([each for each in found if not job.report or each.report == job.report])
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), CHUNK_URLS):
-        yield keys[start : start + CHUNK_URLS]
-
-
-def _keys_of_task(rows: Rows, task: Task) -> list[str]:
-    found = chunks.read(rows, [each.chunk for each in task.slices])
-    return [
-        found[each.chunk].keys[position]
-        for each in task.slices
-        if each.chunk in found  # else its rows have expired, and so have its bans
-        for position in each.positions()
-    ]
-
-
-def _carrying_on(rows: Rows, names: set[str], owners: set[str]) -> set[str]:
-    """Those of the chunks that are owners or, perhaps over several renewals, carry on an owner's bans."""
-    ours, earlier = set[str](), {name: name for name in names}
-    while earlier:
-        ours |= {name for name, at in earlier.items() if at in owners}
-        found = chunks.read(rows, [at for at in earlier.values() if at not in owners])
-        earlier = {name: found[at].renews[0] for name, at in earlier.items() if at in found and found[at].renews}
-    return ours
-
-
-def _in_force(rows: Rows, keys: Sequence[str], now: datetime) -> list[Claim]:
-    found = claims.read(rows, keys, consistent=True, whole=True)
-    found = term.in_force(rows, {key: each.account for key, each in found.items()}, found, now=now)
-    return [found[key] for key in dict.fromkeys(keys) if key in found and not found[key].ended(now)]
-
-
-def _of_journal(job: Job, *, rows: Rows, now: datetime) -> Iterator[Group]:
-    """Walk the journal for chunks with URLs of the job's source or report: no scan of the ledger."""
-    place = job.place or stamp(job.at - LOOK_BACK)
-    midnight = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC)
-    while midnight <= now:
-        midnight += timedelta(days=1)
-        while page := journal.following(rows, place, until=midnight, limit=CHUNKS_AT_ONCE):
-            found = chunks.read(rows, [text(row, "subject") for row in page if row["kind"] == "chunk"])
-            for row in page:
-                place = text(row, "sk")
-                chunk = found.get(text(row, "subject"))
-                if chunk and row["kind"] == "chunk" and chunk.action is Action.BAN:
-                    keys = [key for key, origin in zip(chunk.keys, chunk.origins, strict=True) if _of(origin, job)]
-                    if keys:
-                        yield Group([each for each in _in_force(rows, keys, now) if each.chunk == chunk.id], place)
-            yield Group([], place)
-        if midnight <= now:  # else more may come on this day
-            place = stamp(midnight)
-            yield Group([], place)
-
-
-def _of(origin: Origin, job: Job) -> bool:
-    return origin.source == job.source if job.source else origin.report == job.report
 
 
 def _by_account(found: Iterable[Claim]) -> dict[str, list[Claim]]:

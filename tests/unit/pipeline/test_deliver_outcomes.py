@@ -234,11 +234,10 @@ def test_what_a_person_decides_later_is_told_as_well() -> None:
     assert deliver(world, receiver) == {"failed": 1}
     world.clock.advance(minutes=1)
     assert deliver(world, receiver) == {"delivered": 1}
-    assert [(webhook_id, said["data"]["counts"]) for webhook_id, said in receiver.got] == [
-        (f"outcome-{report}-held-1", {"banned": 2, "held": 1}),
-        (f"outcome-{report}", {"banned": 3}),
-        (f"outcome-{report}", {"banned": 3}),
-    ]
+    first, *others = [(webhook_id, said["data"]["counts"]) for webhook_id, said in receiver.got]
+    assert first[0].startswith(f"outcome-{report}-held-")
+    assert first[1] == {"banned": 2, "held": 1}
+    assert others == [(f"outcome-{report}", {"banned": 3})] * 2
     assert waiting(world) == []
 
 

@@ -1,4 +1,4 @@
-"""Histories drawn at random: whatever happens in whatever order, the record says what the vendor does.
+"""Histories of bans drawn at random: whatever happens in whatever order, the record says what the vendor does.
 
 HISTORIES=n draws more of them than every run of the tests does; a history that fails is drawn again by its number.
 """

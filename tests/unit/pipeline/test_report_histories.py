@@ -1,0 +1,283 @@
+"""Histories of reports drawn at random: each ends, says what its URLs came to, is told and archived.
+
+HISTORIES=n draws more of them than every run of the tests does; a history that fails is drawn again by its number.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.model import ChunkState
+from chalicelib.domain.policy import Policy, parse
+from chalicelib.ledger import chunks, claims, reports, tasks
+from chalicelib.ledger.reports import Report
+from chalicelib.ledger.row import text
+from chalicelib.pipeline import holds, status, unban
+from chalicelib.pipeline.submit import Drained, submit_tasks
+from chalicelib.pipeline.track import Tracked, track_tasks
+from chalicelib.reports.sources import parse as parse_sources
+from tests.fake_vendor import FakeVendor
+from tests.memory import MemoryRows
+from tests.unit.pipeline.test_archive_ledger import LedgerWorld
+from tests.unit.pipeline.test_deliver_outcomes import CALLBACK, Receiver, deliver
+from tests.unit.pipeline.test_unban import carry_on, carry_on_all
+from tests.world import ACCOUNT, POLICY, SECRET, SOURCES, START, Crash, pages
+
+ASIA = "huawei-asia"
+URLS = [
+    *pages(6), *pages(3, "a.shop.example.net"), "https://www.example.com/", "http://www.example.com/page/1",
+    "https://user@www.example.com/page/2", "https://bad.example.org/",
+]  # fmt: skip
+SIGNING = {"auth": "standard-webhooks", "secrets": [SECRET], **CALLBACK}
+COUNT = int(os.environ.get("HISTORIES") or 200)
+PART = 50
+
+
+class TwoAccounts(LedgerWorld):
+    """A world with an archive and a second vendor account."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vendors = {ACCOUNT: self.vendor, ASIA: FakeVendor(clock=self.clock)}
+
+    def drain(self, *, seconds: float = 140) -> Drained:
+        for account, vendor in self.vendors.items():
+            done = submit_tasks(
+                account, vendor=self.crasher.wrap(vendor), rows=self.crasher.wrap(self.rows),
+                policy=lambda: self.policy, tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
+                deadline=self.clock() + timedelta(seconds=seconds), workers=0,
+            )  # fmt: skip
+        return done
+
+    def track(self) -> Tracked:
+        for account, vendor in self.vendors.items():
+            done = track_tasks(
+                account, vendor=self.crasher.wrap(vendor), rows=self.crasher.wrap(self.rows),
+                kick=self.crasher.wrap(self.kick), tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
+                deadline=self.clock() + timedelta(seconds=40),
+            )  # fmt: skip
+        return done
+
+
+class History:
+    """One of them. Each step may be killed at any of its calls."""
+
+    def __init__(self, number: int) -> None:
+        self.dice = dice = random.Random(f"reports {number}")
+        self.world = world = TwoAccounts()
+        cap = {**SIGNING, "category": "spam"}
+        world.sources = parse_sources({
+            "desk": SIGNING, "reviewed": SIGNING, "trial": SIGNING, "capped": cap, "queue": SOURCES["queue"],
+        })  # fmt: skip
+        world.crasher.tears = dice.random() < 0.5
+        self.receiver = Receiver(world)
+        self.steady = dice.random() < 0.5
+        self.twins = "together" if dice.random() < 0.3 else "apart"
+        world.policy = self.policy()
+        self.posted: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.taken: list[dict[str, Any]] = []
+        self.reports: set[str] = set()
+
+    def policy(self) -> Policy:
+        dice = self.dice
+        document: dict[str, Any] = {
+            **deepcopy(POLICY),
+            "accounts": {
+                ACCOUNT: {"managed_domains": ["example.com", "*.example.com", "*.example.net"]},
+                ASIA: {"managed_domains": ["*.shop.example.net"]},
+            },
+            "sources": {"reviewed": {"trust": "review"}, "trial": {"dry_run": True}, "capped": {"max_per_hour": 3}},
+            "categories": {"spam": {"min_reporters": 2}, "malware": {"ban_for_days": 20}},
+            "twins": self.twins,
+        }
+        document["caps"] |= {"per_host_per_hour": dice.choice([0, 4]), "per_account_per_hour": dice.choice([0, 6])}
+        if dice.random() < 0.5:
+            document["protected"] = [{"url": dice.choice(pages(6)), "comment": "a customer"}]
+        return parse(document)
+
+    def run(self) -> None:
+        steps: dict[Callable[[], object], int] = {
+            self.reported: 6, self.sent_again: 1, self.taken_in: 4, self.redelivered: 1, self.unbanned: 2,
+            self.decided: 2, self.submitted: 2, self.minutes_passed: 3, self.days_passed: 1, self.policy_changed: 1,
+        }  # fmt: skip
+        world = self.world
+        for step in self.dice.choices(list(steps), weights=list(steps.values()), k=self.dice.randint(6, 25)):
+            self.perhaps_killed(step)
+            world.clock.advance(seconds=self.dice.choice([1, 20, 70]))
+        for webhook_id in self.posted:  # whoever saw no 202 sends again
+            self.post(webhook_id)
+        for _ in range(3):
+            carry_on_all(world)
+            world.minutes(7)
+        for _ in range(8):
+            world.clock.advance(hours=7)
+            world.minutes(2)
+            deliver(world, self.receiver)
+            world.archive()
+        self.judge()
+
+    def perhaps_killed(self, step: Callable[[], object]) -> None:
+        crasher = self.world.crasher
+        if self.dice.random() < 0.4:
+            crasher.calls, crasher.at, crasher.after = 0, self.dice.randint(1, 45), self.dice.random() < 0.5
+        with suppress(Crash):
+            step()
+        crasher.at = 0
+
+    # --- what may happen -----------------------------------------------------------------------------------------
+
+    def reported(self) -> None:
+        dice = self.dice
+        source = dice.choice(["desk", "desk", "reviewed", "trial", "capped", "queue"])
+        document: dict[str, Any] = {"urls": dice.sample(URLS, dice.randint(1, 6)), "reporter": dice.choice("xyz")}
+        if dice.random() < 0.7:
+            document["category"] = dice.choice(["spam", "phishing", "malware"])
+        if dice.random() < 0.1:
+            document["test"] = True
+        if source == "queue":
+            self.world.queue(document)
+            return
+        webhook_id = f"w{len(self.posted)}"
+        self.posted[webhook_id] = source, document
+        self.post(webhook_id)
+
+    def post(self, webhook_id: str) -> None:
+        source, document = self.posted[webhook_id]
+        self.reports.add(self.world.post(document, webhook_id=webhook_id, source=source).report_id)
+
+    def sent_again(self) -> None:
+        if self.posted:
+            self.post(self.dice.choice(list(self.posted)))
+
+    def taken_in(self) -> None:
+        world = self.world
+        self.dice.shuffle(world.queued)
+        before = list(world.queued)
+        world.intake(limit=self.dice.randint(1, 5))
+        self.taken += [each for each in before if each not in world.queued and self.dice.random() < 0.2]
+
+    def redelivered(self) -> None:
+        self.world.queued += self.taken
+        self.taken = []
+
+    def unbanned(self) -> None:
+        dice, rows = self.dice, self.world.rows
+        assert isinstance(rows, MemoryRows)
+        made = sorted(pk[5:] for pk, _ in rows.rows if pk.startswith("task#"))
+        ways: list[dict[str, Any]] = [
+            {"urls": tuple(dice.sample(pages(6), 2))}, {"source": dice.choice(["desk", "capped", "queue"])},
+            *[{"report": each} for each in sorted(self.reports)[-1:]], *[{"task": each} for each in made[-1:]],
+        ]  # fmt: skip
+        now = self.world.clock()
+        job = unban.Job(unban.new_id(now), "ana", "appeal", dice.choice([0, 7]), now, **dice.choice(ways))
+        unban.record(self.world.crasher.wrap(rows), job)
+        carry_on(self.world, job)
+
+    def decided(self) -> None:
+        wrap, world = self.world.crasher.wrap, self.world
+        for work in holds.listed([ACCOUNT, ASIA], rows=world.rows)[:1]:
+            with suppress(Conflict, NotFound):
+                if self.dice.random() < 0.6:
+                    holds.approve(
+                        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=wrap(world.rows),
+                        kick=wrap(world.kick), tell=world.tell, now=world.clock(),
+                    )  # fmt: skip
+                else:
+                    holds.refuse(
+                        work.chunk, actor="ana", reason="seen", rows=wrap(world.rows), tell=world.tell,
+                        now=world.clock(),
+                    )  # fmt: skip
+
+    def submitted(self) -> None:
+        self.world.drain()
+        self.world.track()
+
+    def minutes_passed(self) -> None:
+        self.world.minutes(self.dice.randint(1, 7))
+        carry_on_all(self.world)
+        deliver(self.world, self.receiver)
+
+    def days_passed(self) -> None:
+        for _ in range(self.dice.choice([1, 4, 9])):
+            self.world.clock.advance(hours=23, minutes=56)
+            self.minutes_passed()
+            self.world.archive()
+
+    def policy_changed(self) -> None:
+        if not self.steady:
+            self.world.policy = self.policy()
+
+    # --- what must be so -------------------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        world = self.world
+        assert isinstance(world.rows, MemoryRows)
+        for account, vendor in world.vendors.items():
+            self.judge_account(account, vendor)
+        assert not world.rows.query("jobs")
+        for report_id in sorted(self.reports):
+            report = reports.read(world.rows, report_id)
+            assert report
+            self.judge_report(report)
+        self.judge_archive()
+
+    def judge_account(self, account: str, vendor: FakeVendor) -> None:
+        world = self.world
+        assert isinstance(world.rows, MemoryRows)
+        vendor.settle()
+        keys = [text(row, "pk")[4:] for row in world.rows.rows.values() if row["sk"] == "claim"]
+        found = [each for each in claims.read(world.rows, keys, whole=True).values() if each.account == account]
+        states = {each.url: each.state.value for each in status.Explainer(world.rows, now=world.clock()).claims(found)}
+        assert {url for url, state in states.items() if state == "banned"} == set(vendor.bans)
+        assert not {*states.values()} - {each.value for each in status.TERMINAL}
+        assert not tasks.live(world.rows, account)
+        assert not [each for each in chunks.work(world.rows, account) if each.state is not ChunkState.HELD]
+
+    def judge_report(self, report: Report) -> None:
+        world = self.world
+        said = status.of_report(report, rows=world.rows, policy=world.policy, now=world.clock())
+        assert status.terminal(said), f"{report.id} does not end: {said}"
+        assert max(Counter((each["url"], each["account"]) for each in said).values()) == 1, f"said twice: {said}"
+        assert {each["url"] for each in said} >= {*report.urls}
+        told = [body["data"] for _, body in self.receiver.got if body["data"]["report_id"] == report.id]
+        assert told, f"{report.id} was never told"
+        held = [{each["url"] for each in urls if each["state"] == "held"} for urls in (told[-1]["urls"], said)]
+        # Once a source was told that all has ended, what others report later is not told again.
+        assert not held[0] or held[0] == held[1], f"{report.id}: what is held was told as {held[0]}, and is {held[1]}"
+
+    def judge_archive(self) -> None:
+        world = self.world
+        told: Counter[tuple[str, str]] = Counter()
+        day = START.date()
+        while day < world.clock().date() - timedelta(days=1):
+            with suppress(KeyError):  # days before the first on which anything was decided are not archived
+                told.update(
+                    (each["chunk_id"], each["url"])
+                    for each in world.of_day(day)
+                    if each["event"] in {"ban", "hold", "unban"}
+                )
+            day += timedelta(days=1)
+        assert not told or max(told.values()) == 1
+        assert isinstance(world.rows, MemoryRows)
+        for row in [row for row in world.rows.rows.values() if row["sk"] == "claim"]:
+            made = text(row, "chunk")
+            assert made[:8] >= f"{day:%Y%m%d}" or told[made, text(row, "url")] == 1, f"{row} is not in the archive"
+
+
+@pytest.mark.parametrize("first", range(0, COUNT, PART))
+def test_every_report_ends_and_says_what_its_urls_came_to_whatever_happened(first: int) -> None:
+    for number in range(first, first + PART):
+        try:
+            History(number).run()
+        except AssertionError as error:
+            raise AssertionError(f"history {number}: {error}") from error
