@@ -329,6 +329,12 @@ def outcomes(stack: Stack) -> None:
 
 
 def drift(stack: Stack) -> None:
+    """Young bans are not compared: all tasks of today ended two hours ago."""
+    now = datetime.now(UTC)
+    for row in journal.read(stack.table, now.date()):
+        if row["kind"] == "task":
+            finished_at = millis(now - timedelta(hours=2))
+            stack.table.write([Update((f"task#{row['subject']!s}", "task"), set={"finished_at": finished_at})])
     stack.vendor.lose_ban(f"{SITE}/lost")
     stack.vendor.invent_ban(f"{SITE}/invented")
     invoke(stack, "detect_drift")
