@@ -419,7 +419,10 @@ class Demonstration:
             say(f"from report to ban: p50 {half:.1f} s, p95 {most:.1f} s, longest {checked.seconds[-1]:.1f} s")
         if self.simulator:
             stats = self.simulator.stats()
-            say(f"the vendor's own count: {json.dumps(stats)}")
+            each = f"{stats['creates']:,} creates of {stats['urls_per_create']:,.0f} URLs"
+            busiest = f"at most {stats['max_creates_per_second']} in a second"
+            bad = f"{stats['throttled']} throttled, {stats['doubles']} doubles"
+            say(f"the vendor's own count: {each}, {busiest}; {bad}, {stats['banned']:,} banned")
         for name, urls in (("without an end", checked.unfinished), ("in two tasks", checked.in_two_tasks)):
             if urls:
                 say(f"{len(urls):,} URLs {name}, for instance {', '.join(urls[:3])}")
@@ -435,7 +438,7 @@ class Demonstration:
         if self.options.once:
             with contextlib.suppress(requests.RequestException):
                 answer = requests.get(asked, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
-                say(f"the first answers {answer.status_code} {answer.text}")
+                say(f"the first answers {answer.status_code}\n{json.dumps(answer.json(), indent=2)}")
 
 
 def _hosts(rows: Sequence[FeedRow]) -> set[str]:

@@ -40,6 +40,7 @@ def task(more: Part | None = None) -> Part:
             "submitted_at": {"anyOf": [TIME, {"type": "null"}]},
             "finished_at": {"anyOf": [TIME, {"type": "null"}]},
             "reason": TEXT,
+            "withheld": {"type": ["string", "null"]},
             "parent": {"type": ["string", "null"]},
             "children": several(TEXT),
             "verification": {"anyOf": [ref("Verification"), {"type": "null"}]},
