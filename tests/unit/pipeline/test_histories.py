@@ -6,9 +6,7 @@ HISTORIES=n draws more of them than every run of the tests does; a history that 
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,17 +14,18 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.errors import AnswerUnknown, Conflict, ContentRefused, NotFound, Throttled, Unavailable
+from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled, Unavailable
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.policy import Policy, forbidden, parse
 from chalicelib.ledger import chunks, claims, tasks
-from chalicelib.pipeline import holds, status
+from chalicelib.pipeline import status
 from chalicelib.pipeline.drift import SETTLED
 from chalicelib.pipeline.renew import renew_bans
 from tests.fake_vendor import FakeVendor
+from tests.histories import Drawn, Step, judge_each
 from tests.unit.pipeline.test_drift import compare
 from tests.unit.pipeline.test_unban import carry_on_all, undo
-from tests.world import ACCOUNT, POLICY, Crash, World, pages
+from tests.world import ACCOUNT, POLICY, World, pages
 
 URLS = [*pages(12), *pages(6, "shop.example.net"), "https://a.example.com/", "https://b.example.com/"]
 ENDS = {"banned", "rejected", "suppressed", "held", "unbanned", "failed", "expired"}
@@ -72,18 +71,19 @@ class Vendor(FakeVendor):
         self.in_force.pop(url, None)
 
 
-class History:
-    """One of them. Each step may be killed at any of its calls."""
+class History(Drawn):
+    """One of them."""
+
+    accounts = (ACCOUNT,)
 
     def __init__(self, number: int) -> None:
-        self.dice = dice = random.Random(f"history {number}")
-        self.world = world = World()
+        super().__init__(f"history {number}", World())
+        dice, world = self.dice, self.world
         vendor = Vendor(clock=world.clock, task_time=dice.choice([timedelta(0), timedelta(0), timedelta(seconds=90)]))
         vendor.world, vendor.strict, vendor.in_force = world, dice.random() < 0.5, {}
         vendor.limits = replace(vendor.limits, urls_per_task=dice.choice([1_000, 3, 5]))
         vendor.refuse = set(dice.sample(URLS, 2)) if dice.random() < 0.4 else set()
         self.vendor = world.vendor = vendor
-        world.crasher.tears = dice.random() < 0.5
         world.policy = self.policy()
 
     def policy(self) -> Policy:
@@ -96,13 +96,11 @@ class History:
         return parse(document)
 
     def run(self) -> None:
-        steps: dict[Callable[[], object], int] = {
+        steps: dict[Step, int] = {
             self.reported: 4, self.policy_changed: 3, self.drained_in_trouble: 5, self.unbanned: 2, self.decided: 2,
             self.drained: 2, self.time_passed: 2, self.days_passed: 1, self.drifted: 1,
         }  # fmt: skip
-        for step in self.dice.choices(list(steps), weights=list(steps.values()), k=self.dice.randint(6, 25)):
-            self.perhaps_killed(step)
-            self.world.clock.advance(seconds=self.dice.choice([1, 30, 70]))
+        self.live(steps, pauses=[1, 30, 70])
         self.vendor.errors.clear()
         self.vendor.lose_answer = False
         for _ in range(6):
@@ -110,14 +108,6 @@ class History:
             self.world.minutes(6)
         self.vendor.settle()
         self.judge()
-
-    def perhaps_killed(self, step: Callable[[], object]) -> None:
-        crasher = self.world.crasher
-        if self.dice.random() < 0.35:
-            crasher.calls, crasher.at, crasher.after = 0, self.dice.randint(1, 40), self.dice.random() < 0.5
-        with suppress(Crash):
-            step()
-        crasher.at = 0
 
     # --- what may happen -----------------------------------------------------------------------------------------
 
@@ -141,21 +131,6 @@ class History:
 
     def unbanned(self) -> None:
         undo(self.world, urls=tuple(self.dice.sample(URLS, self.dice.randint(1, 3))))
-
-    def decided(self) -> None:
-        wrap, world = self.world.crasher.wrap, self.world
-        for work in holds.listed([ACCOUNT], rows=world.rows)[:1]:
-            with suppress(Conflict, NotFound):
-                if self.dice.random() < 0.7:
-                    holds.approve(
-                        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=wrap(world.rows),
-                        kick=wrap(world.kick), tell=world.tell, now=world.clock(),
-                    )  # fmt: skip
-                else:
-                    holds.refuse(
-                        work.chunk, actor="ana", reason="seen", rows=wrap(world.rows), tell=world.tell,
-                        now=world.clock(),
-                    )  # fmt: skip
 
     def drained(self) -> None:
         self.world.drain()
@@ -215,8 +190,4 @@ def claims_key(url: str) -> str:
 
 @pytest.mark.parametrize("first", range(0, COUNT, PART))
 def test_the_record_says_what_the_vendor_does_whatever_happened(first: int) -> None:
-    for number in range(first, first + PART):
-        try:
-            History(number).run()
-        except AssertionError as error:
-            raise AssertionError(f"history {number}: {error}") from error
+    judge_each(range(first, first + PART), lambda number: History(number).run())

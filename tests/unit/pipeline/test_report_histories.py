@@ -6,9 +6,7 @@ HISTORIES=n draws more of them than every run of the tests does; a history that 
 from __future__ import annotations
 
 import os
-import random
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
@@ -16,22 +14,22 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.policy import Policy, parse
 from chalicelib.ledger import chunks, claims, reports, tasks
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import text
-from chalicelib.pipeline import holds, status, unban
+from chalicelib.pipeline import status, unban
 from chalicelib.pipeline.submit import Drained, submit_tasks
 from chalicelib.pipeline.track import Tracked, track_tasks
 from chalicelib.reports.sources import parse as parse_sources
 from tests.fake_vendor import FakeVendor
+from tests.histories import Drawn, Step, judge_each
 from tests.memory import MemoryRows
 from tests.unit.pipeline.test_archive_ledger import LedgerWorld
 from tests.unit.pipeline.test_deliver_outcomes import CALLBACK, Receiver, deliver
 from tests.unit.pipeline.test_unban import carry_on, carry_on_all
-from tests.world import ACCOUNT, POLICY, SECRET, SOURCES, START, Crash, pages
+from tests.world import ACCOUNT, POLICY, SECRET, SOURCES, START, pages
 
 ASIA = "huawei-asia"
 URLS = [
@@ -69,17 +67,19 @@ class TwoAccounts(LedgerWorld):
         return done
 
 
-class History:
-    """One of them. Each step may be killed at any of its calls."""
+class History(Drawn):
+    """One of them."""
+
+    accounts = (ACCOUNT, ASIA)
+    world: TwoAccounts
 
     def __init__(self, number: int) -> None:
-        self.dice = dice = random.Random(f"reports {number}")
-        self.world = world = TwoAccounts()
+        super().__init__(f"reports {number}", TwoAccounts())
+        dice, world = self.dice, self.world
         cap = {**SIGNING, "category": "spam"}
         world.sources = parse_sources({
             "desk": SIGNING, "reviewed": SIGNING, "trial": SIGNING, "capped": cap, "queue": SOURCES["queue"],
         })  # fmt: skip
-        world.crasher.tears = dice.random() < 0.5
         self.receiver = Receiver(world)
         self.steady = dice.random() < 0.5
         self.twins = "together" if dice.random() < 0.3 else "apart"
@@ -106,14 +106,12 @@ class History:
         return parse(document)
 
     def run(self) -> None:
-        steps: dict[Callable[[], object], int] = {
+        steps: dict[Step, int] = {
             self.reported: 6, self.sent_again: 1, self.taken_in: 4, self.redelivered: 1, self.unbanned: 2,
             self.decided: 2, self.submitted: 2, self.minutes_passed: 3, self.days_passed: 1, self.policy_changed: 1,
         }  # fmt: skip
         world = self.world
-        for step in self.dice.choices(list(steps), weights=list(steps.values()), k=self.dice.randint(6, 25)):
-            self.perhaps_killed(step)
-            world.clock.advance(seconds=self.dice.choice([1, 20, 70]))
+        self.live(steps, pauses=[1, 20, 70])
         for webhook_id in self.posted:  # whoever saw no 202 sends again
             self.post(webhook_id)
         for _ in range(3):
@@ -125,14 +123,6 @@ class History:
             deliver(world, self.receiver)
             world.archive()
         self.judge()
-
-    def perhaps_killed(self, step: Callable[[], object]) -> None:
-        crasher = self.world.crasher
-        if self.dice.random() < 0.4:
-            crasher.calls, crasher.at, crasher.after = 0, self.dice.randint(1, 45), self.dice.random() < 0.5
-        with suppress(Crash):
-            step()
-        crasher.at = 0
 
     # --- what may happen -----------------------------------------------------------------------------------------
 
@@ -182,21 +172,6 @@ class History:
         job = unban.Job(unban.new_id(now), "ana", "appeal", dice.choice([0, 7]), now, **dice.choice(ways))
         unban.record(self.world.crasher.wrap(rows), job)
         carry_on(self.world, job)
-
-    def decided(self) -> None:
-        wrap, world = self.world.crasher.wrap, self.world
-        for work in holds.listed([ACCOUNT, ASIA], rows=world.rows)[:1]:
-            with suppress(Conflict, NotFound):
-                if self.dice.random() < 0.6:
-                    holds.approve(
-                        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=wrap(world.rows),
-                        kick=wrap(world.kick), tell=world.tell, now=world.clock(),
-                    )  # fmt: skip
-                else:
-                    holds.refuse(
-                        work.chunk, actor="ana", reason="seen", rows=wrap(world.rows), tell=world.tell,
-                        now=world.clock(),
-                    )  # fmt: skip
 
     def submitted(self) -> None:
         self.world.drain()
@@ -276,8 +251,4 @@ class History:
 
 @pytest.mark.parametrize("first", range(0, COUNT, PART))
 def test_every_report_ends_and_says_what_its_urls_came_to_whatever_happened(first: int) -> None:
-    for number in range(first, first + PART):
-        try:
-            History(number).run()
-        except AssertionError as error:
-            raise AssertionError(f"history {number}: {error}") from error
+    judge_each(range(first, first + PART), lambda number: History(number).run())
