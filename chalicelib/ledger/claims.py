@@ -127,6 +127,9 @@ def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime
     return won | _write(rows, writes, lambda claim: claim.unban == chunk.id)
 
 
+CORROBORATE_TRIES = 5
+"""How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
+
 OVERRIDES = ("outcome", "reason", "cool_until", "unban")
 """Attributes that a new claim of the URL begins without."""
 
@@ -204,9 +207,6 @@ def corroborate(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime
         if not left:
             break
     return counts
-
-
-CORROBORATE_TRIES = 5
 
 
 def _reporters_of(url_key: str) -> Key:
