@@ -36,19 +36,14 @@ class Drawn:
 
     def decided(self) -> None:
         """A person approves or refuses the oldest hold."""
-        wrap, world = self.world.crasher.wrap, self.world
+        world = self.world
         for work in holds.listed(self.accounts, rows=world.rows)[:1]:
             with suppress(Conflict, NotFound):
                 if self.dice.random() < 0.6:
-                    holds.approve(
-                        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=wrap(world.rows),
-                        kick=wrap(world.kick), tell=world.tell, now=world.clock(),
-                    )  # fmt: skip
+                    world.approve(work.chunk)
                 else:
-                    holds.refuse(
-                        work.chunk, actor="ana", reason="seen", rows=wrap(world.rows), tell=world.tell,
-                        now=world.clock(),
-                    )  # fmt: skip
+                    rows = world.crasher.wrap(world.rows)
+                    holds.refuse(work.chunk, actor="ana", reason="seen", rows=rows, tell=world.tell, now=world.clock())
 
 
 def judge_each(numbers: Sequence[int], run: Callable[[int], object]) -> None:

@@ -96,10 +96,7 @@ class _Run:
             return
         held = _held(states)
         if held and held == callback.held:  # nobody has decided since the source was told
-            callbacks.move(
-                self.rows, callback, due=now + _patience(report, now), attempts=0, first_attempt_at=None, held=held,
-                now=now,
-            )  # fmt: skip
+            self._leave_to_person(callback, report, held)
             self.outcomes["waiting"] += 1
             return
         problem = self.failing.get(source.name) or self._attempt(source, report, states, held)
@@ -133,11 +130,16 @@ class _Run:
 
     def _told(self, callback: Callback, report: Report, outcome: str, held: str, **more: str) -> None:
         """The source was told of what is held, or could not be: it is told again when a person has decided."""
-        now, attempts = self.clock(), callback.attempts + 1
-        due = now + _patience(report, now)
-        callbacks.move(self.rows, callback, due=due, attempts=0, first_attempt_at=None, held=held, now=now)
+        self._leave_to_person(callback, report, held)
+        attempts = callback.attempts + 1
         self.tell(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, held=held, **more)
         self.outcomes[outcome] += 1
+
+    def _leave_to_person(self, callback: Callback, report: Report, held: str) -> None:
+        """Look again later; what follows then has tries of its own."""
+        now = self.clock()
+        due = now + _patience(report, now)
+        callbacks.move(self.rows, callback, due=due, attempts=0, first_attempt_at=None, held=held, now=now)
 
     def _failed(self, callback: Callback, report: Report, problem: str, held: str) -> None:
         now, attempts = self.clock(), callback.attempts + 1

@@ -26,14 +26,6 @@ PROTECTED = {"protected": [{"url": B, "comment": "a customer"}]}
 BOTH = {name: {"managed_domains": ["*.example.com"]} for name in (ACCOUNT, "huawei-asia")}
 
 
-def approve(world: World) -> None:
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
-    holds.approve(
-        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=world.rows, kick=world.kick, tell=world.tell,
-        now=world.clock(),
-    )  # fmt: skip
-
-
 def told(world: World, report_id: str) -> list[dict[str, Any]]:
     report = reports.read(world.rows, report_id)
     assert report
@@ -243,7 +235,7 @@ def test_all_of_a_source_is_undone_also_what_was_held_for_weeks(by: str, approve
     world.minutes(2)
     world.clock.advance(days=30)
     if approved:
-        approve(world)
+        world.approve()
         world.minutes(3)
         assert set(world.vendor.bans) == {A}
     world.clock.advance(days=12)
@@ -267,7 +259,7 @@ def test_a_hold_that_waited_for_months_can_still_be_approved() -> None:
     world.rows.rows = {
         key: row for key, row in world.rows.rows.items() if int(str(row.get("expires_at", 1 << 60))) > now
     }
-    approve(world)
+    world.approve()
     world.minutes(3)
     assert set(world.vendor.bans) == {A}
 
@@ -327,7 +319,7 @@ def test_a_decision_is_told_though_as_many_urls_are_held_as_before() -> None:
     world.post({"urls": [{"url": ROOT, "category": "other"}, {"url": A}]})
     world.minutes(2)
     deliver(world, receiver)
-    approve(world)
+    world.approve()
     world.queue({"urls": [A], "category": "phishing", "reporter": "b"})
     world.minutes(3)
     world.clock.advance(hours=7)

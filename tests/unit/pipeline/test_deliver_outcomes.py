@@ -11,13 +11,12 @@ import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
 from chalicelib.ledger import callbacks
-from chalicelib.pipeline import holds
 from chalicelib.pipeline.deliver_outcomes import deliver_outcomes
 from chalicelib.ports import Put
 from chalicelib.reports.signature import verify
 from chalicelib.reports.sources import parse as parse_sources
 from tests.memory import MemoryRows
-from tests.world import ACCOUNT, SOURCES, World, pages
+from tests.world import SOURCES, World, pages
 
 CALLBACK_SECRET = "whsec_" + "Y2FsbGJhY2sh" * 3
 CALLBACK = {"callback_url": "https://desk.example.org/outcomes", "callback_secret": CALLBACK_SECRET}
@@ -213,11 +212,7 @@ def test_a_source_that_wants_no_callbacks_any_more_gets_none() -> None:
 
 
 def decided(world: World) -> None:
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
-    holds.approve(
-        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=world.rows, kick=world.kick, tell=world.tell,
-        now=world.clock(),
-    )  # fmt: skip
+    world.approve()
     world.minutes(20)
 
 

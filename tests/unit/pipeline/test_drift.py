@@ -14,7 +14,6 @@ from chalicelib.domain.model import UrlState
 from chalicelib.domain.policy import parse
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline import holds
 from chalicelib.pipeline.drift import REBAN_AT_MOST, Drift, adopt, detect_drift
 from chalicelib.pipeline.renew import renew_bans
 from tests.fake_vendor import FakeBan
@@ -144,11 +143,7 @@ def test_a_lost_ban_that_was_held_for_weeks_before_is_found() -> None:
     world.queue({"urls": [root], "ban_duration": 30})
     world.intake()
     world.clock.advance(days=5)
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
-    holds.approve(
-        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=world.rows, kick=world.kick, tell=world.tell,
-        now=world.clock(),
-    )  # fmt: skip
+    world.approve()
     world.minutes(3)
     world.clock.advance(days=29)
     world.vendor.settle()

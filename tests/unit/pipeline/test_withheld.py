@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -12,7 +11,7 @@ from chalicelib.domain.errors import AnswerUnknown, Unavailable
 from chalicelib.domain.policy import Policy, parse
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline import history, holds, status
+from chalicelib.pipeline import history, status
 from chalicelib.pipeline.briefs import task_brief
 from chalicelib.pipeline.ledger_events import Ledger
 from tests.world import ACCOUNT, POLICY, Meanwhile, World, pages
@@ -207,11 +206,8 @@ def test_whatever_crashes_and_however_the_policy_changes_the_record_says_what_wa
 def test_an_approved_hold_ends_what_is_protected_by_now() -> None:
     roots = ["https://a.example.com/", "https://b.example.com/"]
     world = waiting(roots)
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
     world.policy = protecting({"host": "a.example.com"})
-    holds.approve(
-        work.chunk, actor="ana", reason="seen", policy=world.policy, rows=world.rows, kick=world.kick, tell=world.tell,
-        now=world.clock() + timedelta(minutes=1),
-    )  # fmt: skip
+    world.clock.advance(minutes=1)
+    world.approve()
     world.minutes(3)
     assert [world.state(url) for url in roots] == ["suppressed", "banned"]
