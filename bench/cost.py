@@ -229,17 +229,23 @@ def measure(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
         for size in SIZES:
             run = metered(local, rows, urls=URLS, size=size, webhooks=webhooks, duplicates=duplicates)
             load = Load(
-                new=0 if duplicates else URLS, duplicates=URLS if duplicates else 0, urls_per_report=size,
-                webhooks=webhooks, tasks_per_drain=URLS // 1_000,
-            )  # fmt: skip
+                new=0 if duplicates else URLS,
+                duplicates=URLS if duplicates else 0,
+                urls_per_report=size,
+                webhooks=webhooks,
+                tasks_per_drain=URLS // 1_000,
+            )
             worst = max(worst, abs(bill(load).dollars() / run.bill.dollars() - 1))
             shown.append(f"{run.bill.dollars() / URLS * MILLION:.2f}")
         what = "duplicates" if duplicates else "new URLs"
         by = "webhook" if webhooks else "queue"
         figures.append(
             Figure(
-                f"$ a million {what}, by {by}", "formula within 5 %", " · ".join(shown), met=worst <= 0.05,
+                f"$ a million {what}, by {by}",
+                "formula within 5 %",
+                " · ".join(shown),
+                met=worst <= 0.05,
                 how=f"reports of {', '.join(f'{size:,}' for size in SIZES)} URLs; formula off by {worst:.1%}",
             )
-        )  # fmt: skip
+        )
     return figures

@@ -53,11 +53,9 @@ def cpu(local: Local, rows: Sequence[FeedRow], count: int = 20_000) -> list[Figu
         f"process CPU time of intake_reports, {count:,} URLs, {REPORT_URLS} a report, {BATCH_URLS:,} a batch; quartiles"
     )
     return [
-        Figure(
-            f"CPU µs a {name} URL", f"≤ {target}", spread(found), met=statistics.median(found) <= target, how=how
-        )
+        Figure(f"CPU µs a {name} URL", f"≤ {target}", spread(found), met=statistics.median(found) <= target, how=how)
         for name, found, target in (("new", new, NEW_CPU), ("duplicate", duplicate, DUPLICATE_CPU))
-    ]  # fmt: skip
+    ]
 
 
 def memory(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
@@ -67,10 +65,13 @@ def memory(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
         peak = process.run("intake_reports", events(bodies(fresh, 1), MEMORY_MESSAGES)).peak_kb / 1024
     return [
         Figure(
-            f"memory of a batch of {MEMORY_MESSAGES:,} messages", f"≤ {MEMORY_MB} MB", f"{peak:.0f} MB",
-            met=peak <= MEMORY_MB, how="peak resident size of the function's process, the event in it included",
+            f"memory of a batch of {MEMORY_MESSAGES:,} messages",
+            f"≤ {MEMORY_MB} MB",
+            f"{peak:.0f} MB",
+            met=peak <= MEMORY_MB,
+            how="peak resident size of the function's process, the event in it included",
         )
-    ]  # fmt: skip
+    ]
 
 
 # --- capacity and calls -------------------------------------------------------------------------------------------
@@ -159,35 +160,61 @@ def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS
     shown = ", ".join(f"{count:,} {kind}" for kind, count in first.verdicts.items() if count)
     return [
         Figure(
-            "write units a new URL", f"≤ {NEW_UNITS}", f"{new_units:.3f}", "1", new_units <= NEW_UNITS,
+            "write units a new URL",
+            f"≤ {NEW_UNITS}",
+            f"{new_units:.3f}",
+            "1",
+            new_units <= NEW_UNITS,
             f"{len(rows):,} new URLs through intake, submission and tracking; the naive one keeps no state of a task",
         ),
         Figure(
-            "write units a duplicate", "0", f"{again.units('written') / len(rows):.3f}", "1",
-            again.units("written") == 0, f"the same {len(rows):,} URLs reported again",
+            "write units a duplicate",
+            "0",
+            f"{again.units('written') / len(rows):.3f}",
+            "1",
+            again.units("written") == 0,
+            f"the same {len(rows):,} URLs reported again",
         ),
         Figure(
-            "read units a duplicate", f"≤ {DUPLICATE_READS}", f"{again.units('read') / len(rows):.3f}", "0",
-            again.units("read") / len(rows) <= DUPLICATE_READS, "same",
+            "read units a duplicate",
+            f"≤ {DUPLICATE_READS}",
+            f"{again.units('read') / len(rows):.3f}",
+            "0",
+            again.units("read") / len(rows) <= DUPLICATE_READS,
+            "same",
         ),
         Figure(
-            "calls of AWS and vendor for 1,000 reported URLs", "naive / 10", f"{calls / first.urls * 1000:.0f}",
-            f"{naive_calls / plain.urls * 1000:.0f}", fewer >= 10,
+            "calls of AWS and vendor for 1,000 reported URLs",
+            "naive / 10",
+            f"{calls / first.urls * 1000:.0f}",
+            f"{naive_calls / plain.urls * 1000:.0f}",
+            fewer >= 10,
             f"{first.urls:,} reported URLs ({shown}), naive the first {plain.urls:,} of them: {fewer:.0f} × fewer",
         ),
         Figure(
-            "URLs a second, vendor takes 10 calls/s", "naive × 10", f"{limited_pace:,.0f}", f"{most:.0f} at most",
-            limited_pace >= 10 * most, "same reports, not metered, elapsed time; naive bans 10 new URLs a second",
+            "URLs a second, vendor takes 10 calls/s",
+            "naive × 10",
+            f"{limited_pace:,.0f}",
+            f"{most:.0f} at most",
+            limited_pace >= 10 * most,
+            "same reports, not metered, elapsed time; naive bans 10 new URLs a second",
         ),
         Figure(
-            "URLs a second, vendor without a limit", "naive × 10", f"{pace:,.0f}", f"{naive_pace:,.0f}",
-            pace >= 10 * naive_pace, f"same, {pace / naive_pace:.1f} × more: here the local AWS is the limit",
+            "URLs a second, vendor without a limit",
+            "naive × 10",
+            f"{pace:,.0f}",
+            f"{naive_pace:,.0f}",
+            pace >= 10 * naive_pace,
+            f"same, {pace / naive_pace:.1f} × more: here the local AWS is the limit",
         ),
         Figure(
-            "CPU µs a reported URL, whole pipeline", "", f"{quick.cpu / quick.urls * 1e6:.0f}",
-            f"{plain.cpu / plain.urls * 1e6:.0f}", how="same runs",
+            "CPU µs a reported URL, whole pipeline",
+            "",
+            f"{quick.cpu / quick.urls * 1e6:.0f}",
+            f"{plain.cpu / plain.urls * 1e6:.0f}",
+            how="same runs",
         ),
-    ]  # fmt: skip
+    ]
 
 
 # --- growth -------------------------------------------------------------------------------------------------------
@@ -227,10 +254,13 @@ def growth(local: Local, rows: Sequence[FeedRow], steps: Sequence[int]) -> list[
         ratio = max(values) / min(values)
         figures.append(
             Figure(
-                f"growth: {what}", "flat within 10 %", " → ".join(f"{value:.{digits}f}" for value in values),
-                met=ratio <= 1.1, how=f"ledgers of {sizes} URLs, intake alone{note}; largest / smallest {ratio:.2f}",
+                f"growth: {what}",
+                "flat within 10 %",
+                " → ".join(f"{value:.{digits}f}" for value in values),
+                met=ratio <= 1.1,
+                how=f"ledgers of {sizes} URLs, intake alone{note}; largest / smallest {ratio:.2f}",
             )
-        )  # fmt: skip
+        )
     return figures
 
 

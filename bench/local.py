@@ -24,8 +24,11 @@ SECRET = "whsec_" + "YmVuY2g" * 8
 BUCKET = "bench"
 MANY = 1_000_000_000
 OPEN_CAPS = {
-    "per_source_per_hour": MANY, "per_host_per_hour": MANY, "per_account_per_hour": MANY, "share_floor": MANY,
-}  # fmt: skip
+    "per_source_per_hour": MANY,
+    "per_host_per_hour": MANY,
+    "per_account_per_hour": MANY,
+    "share_floor": MANY,
+}
 """Caps that count, as they would, and hold nothing: a benchmark bans in a minute what an incident would in days."""
 
 

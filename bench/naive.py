@@ -16,7 +16,7 @@ import requests
 from botocore.exceptions import ClientError
 from chalice.app import Chalice, SQSEvent
 
-from chalicelib.vendors.huawei_auth import AkSkAuth
+from chalicelib.vendors.huawei.auth import AkSkAuth
 
 app = Chalice(app_name="naive", configure_logs=False)
 _made: dict[str, Any] = {}

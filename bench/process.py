@@ -56,9 +56,15 @@ class Process:
         self._directory.cleanup()
 
     def run(
-        self, function: str, events: Sequence[object], *, module: str = "app", metered: bool = False,
-        seconds: float = 60, profile: str = "",
-    ) -> Ran:  # fmt: skip
+        self,
+        function: str,
+        events: Sequence[object],
+        *,
+        module: str = "app",
+        metered: bool = False,
+        seconds: float = 60,
+        profile: str = "",
+    ) -> Ran:
         """Run a function for one event after the other.
 
         ``metered`` counts requests and capacity from here on, which costs CPU of its own. ``seconds`` is the
@@ -67,9 +73,13 @@ class Process:
         assert self._process.stdin
         assert self._process.stdout
         job = {
-            "function": function, "module": module, "events": list(events), "metered": metered, "seconds": seconds,
+            "function": function,
+            "module": module,
+            "events": list(events),
+            "metered": metered,
+            "seconds": seconds,
             "profile": profile,
-        }  # fmt: skip
+        }
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()

@@ -102,9 +102,16 @@ def webhook(body: str, number: int) -> dict[str, Any]:
 
 KICK = {"Records": [{"messageId": "kick", "body": json.dumps({"account": ACCOUNT})}]}
 SCHEDULE = {
-    "version": "0", "id": "bench", "detail-type": "Scheduled Event", "source": "aws.events", "account": "000000000000",
-    "time": "2026-01-15T08:30:00Z", "region": "us-east-1", "resources": [], "detail": {},
-}  # fmt: skip
+    "version": "0",
+    "id": "bench",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "000000000000",
+    "time": "2026-01-15T08:30:00Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail": {},
+}
 
 
 def events(reports: Iterable[str], messages: int, *, start: int = 0) -> list[dict[str, Any]]:

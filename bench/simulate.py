@@ -78,12 +78,15 @@ class Simulated:
         """What AWS charges for it."""
         return bill(
             Load(
-                new=self.new, duplicates=self.urls - self.new, urls_per_report=setting.urls_per_report, webhooks=False,
+                new=self.new,
+                duplicates=self.urls - self.new,
+                urls_per_report=setting.urls_per_report,
+                webhooks=False,
                 urls_per_batch=max(1, round(self.urls / max(1, self.intakes))),
                 urls_per_task=max(1, round(self.new / max(1, self.tasks))),
                 tasks_per_drain=max(1, round(self.tasks / max(1, self.drains))),
             )
-        )  # fmt: skip
+        )
 
 
 # --- reports ------------------------------------------------------------------------------------------------------
@@ -172,8 +175,8 @@ def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[t
     arriving = 0
     free = last_call = 0.0
     horizon = (done[-1].at if done else 0.0) + sum(batch.urls for batch in done) / CALL * pace + 600
-    for kick in kicks(done, setting, horizon):
-        now = begin = max(kick, free)
+    for wake in kicks(done, setting, horizon):
+        now = begin = max(wake, free)
         count = sum(batch.urls for batch in waiting)
         tasks = 0
         while now < begin + SUBMIT_SECONDS:
@@ -250,13 +253,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     reports = day(
-        int(options.urls), urls_per_report=options.urls_per_report, bursts=options.bursts, factor=options.factor,
+        int(options.urls),
+        urls_per_report=options.urls_per_report,
+        bursts=options.bursts,
+        factor=options.factor,
         seed=options.seed,
-    )  # fmt: skip
+    )
     setting = Setting(
-        urls_per_report=options.urls_per_report, new_share=options.new_share, accounts=options.accounts,
+        urls_per_report=options.urls_per_report,
+        new_share=options.new_share,
+        accounts=options.accounts,
         seed=options.seed,
-    )  # fmt: skip
+    )
     print(report(simulate(reports, setting), setting, max(reports)))
 
 

@@ -26,10 +26,18 @@ def backlog(table: Table, urls: int) -> None:
         named = tuple(f"https://www.example.com/backlog/{number}/{each}" for each in range(CHUNK_URLS))
         keys = tuple(url_key(ACCOUNT, url) for url in named)
         chunk = Chunk(
-            id=chunks.chunk_id(now, "bench", keys), account=ACCOUNT, action=Action.BAN, ban_days=7, rule="", urls=named,
-            keys=keys, origins=(Origin("r-bench", "bench", "", ""),) * CHUNK_URLS, created_at=now, received_at=now,
+            id=chunks.chunk_id(now, "bench", keys),
+            account=ACCOUNT,
+            action=Action.BAN,
+            ban_days=7,
+            rule="",
+            urls=named,
+            keys=keys,
+            origins=(Origin("r-bench", "bench", "", ""),) * CHUNK_URLS,
+            created_at=now,
+            received_at=now,
             until=now + timedelta(days=7),
-        )  # fmt: skip
+        )
         chunks.open_chunk(table, chunk, then=ChunkState.WAITING, now=now)
         chunks.seal(table, chunk, set(keys), then=ChunkState.WAITING)
 
@@ -53,9 +61,21 @@ def measure(local: Local, urls: int) -> list[Figure]:
     fill = statistics.mean(call["urls"] for call in done)
     how = f"backlog of {urls:,} URLs, simulator that enforces 10 creates a second, its log"
     return [
-        Figure("URLs a vendor call, with a backlog", f"≥ {FILL * CHUNK_URLS:.0f}", f"{fill:,.0f}", "1",
-               fill >= FILL * CHUNK_URLS, how),
-        Figure("creates a second, with a backlog", f"≥ {CALLS_A_SECOND}", f"{rate:.2f}", "10 at most",
-               rate >= CALLS_A_SECOND, how),
+        Figure(
+            "URLs a vendor call, with a backlog",
+            f"≥ {FILL * CHUNK_URLS:.0f}",
+            f"{fill:,.0f}",
+            "1",
+            fill >= FILL * CHUNK_URLS,
+            how,
+        ),
+        Figure(
+            "creates a second, with a backlog",
+            f"≥ {CALLS_A_SECOND}",
+            f"{rate:.2f}",
+            "10 at most",
+            rate >= CALLS_A_SECOND,
+            how,
+        ),
         Figure("creates refused for their rate", "0", str(refused), met=refused == 0, how=how),
-    ]  # fmt: skip
+    ]

@@ -21,14 +21,14 @@ from typing import Any
 
 from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
 from chalicelib.aws.sqs import WINDOW_SECONDS
-from chalicelib.domain.policy import parse as parse_policy
-from chalicelib.pipeline.intake import intake_reports
-from chalicelib.pipeline.submit import submit_tasks
-from chalicelib.pipeline.sweep import sweep
-from chalicelib.pipeline.track import track_tasks
-from chalicelib.reports.sources import parse as parse_sources
-from tests.fake_vendor import FakeVendor
-from tests.memory import MemoryRows
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
+from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.submission.submit import submit_tasks
+from chalicelib.pipeline.submission.sweep import sweep
+from chalicelib.pipeline.submission.track import track_tasks
+from dev.fakes.rows import MemoryRows
+from dev.fakes.vendor import FakeVendor
 
 START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 EVENLY = 1_000
@@ -70,10 +70,13 @@ class VirtualPipeline:
     def __init__(self, reports: Sequence[int], *, urls: int = 1, seed: int = 1, waits: Waits | None = None) -> None:
         self.waits = waits or Waits()
         self.rows, self.measured = MemoryRows(), Measured()
-        self.policy = parse_policy({
-            "version": 1, "caps": OPEN_CAPS,
-            "accounts": {ACCOUNT: {"managed_domains": ["www.example.com"]}},
-        })  # fmt: skip
+        self.policy = parse_policy(
+            {
+                "version": 1,
+                "caps": OPEN_CAPS,
+                "accounts": {ACCOUNT: {"managed_domains": ["www.example.com"]}},
+            }
+        )
         self.sources = parse_sources({SOURCE: {"auth": "none", "format": "native"}})
         self.vendor = _Noting(self)
         self._now = 0.0
@@ -149,11 +152,16 @@ class VirtualPipeline:
     def _intake(self, batch: list[dict[str, Any]]) -> None:
         self.measured.intakes += 1
         intake_reports(
-            batch, sources=self.sources, policy=self.policy, rows=self.rows, kick=self.kick, tell=_nothing,
+            batch,
+            sources=self.sources,
+            policy=self.policy,
+            rows=self.rows,
+            wake=self.wake,
+            emit=_nothing,
             now=self.clock(),
-        )  # fmt: skip
+        )
 
-    def kick(self, account: str, *, now: datetime) -> None:
+    def wake(self, account: str, *, now: datetime) -> None:
         """As the FIFO queue does: kicks of one window are one, and come after the delay."""
         assert account == ACCOUNT
         window = int(now.timestamp() // self.waits.kick_window)
@@ -168,9 +176,16 @@ class VirtualPipeline:
         self._draining = True
         self.measured.drains += 1
         submit_tasks(
-            ACCOUNT, vendor=self.vendor, rows=self.rows, policy=lambda: self.policy, tell=_nothing, clock=self.clock,
-            sleep=self.sleep, deadline=self.clock() + timedelta(seconds=SUBMIT_SECONDS), workers=0,
-        )  # fmt: skip
+            ACCOUNT,
+            vendor=self.vendor,
+            rows=self.rows,
+            policy=lambda: self.policy,
+            emit=_nothing,
+            clock=self.clock,
+            sleep=self.sleep,
+            deadline=self.clock() + timedelta(seconds=SUBMIT_SECONDS),
+            workers=0,
+        )
         self._draining = False
         if self._kicked_again:
             self._kicked_again = False
@@ -183,12 +198,18 @@ class VirtualPipeline:
 
     def _every_minute(self) -> None:
         if self._now > 0:
-            told = sweep(self.policy, rows=self.rows, kick=self.kick, tell=_nothing, now=self.clock())
+            told = sweep(self.policy, rows=self.rows, wake=self.wake, emit=_nothing, now=self.clock())
             self.measured.most_waiting = max(self.measured.most_waiting, sum(told.values()))
             track_tasks(
-                ACCOUNT, vendor=self.vendor, rows=self.rows, kick=self.kick, tell=_nothing, clock=self.clock,
-                sleep=_nothing, deadline=self.clock() + timedelta(seconds=90),
-            )  # fmt: skip
+                ACCOUNT,
+                vendor=self.vendor,
+                rows=self.rows,
+                wake=self.wake,
+                emit=_nothing,
+                clock=self.clock,
+                sleep=_nothing,
+                deadline=self.clock() + timedelta(seconds=90),
+            )
         if self._now < self._until + 120:
             self._at(self._now + 60, self._every_minute)
 

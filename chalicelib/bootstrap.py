@@ -16,28 +16,28 @@ from aws_lambda_powertools import Logger
 from chalicelib import settings as environment
 from chalicelib.aws.client import client
 from chalicelib.aws.documents import Cached, parameter, secret
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import Source
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import VendorAccount
-from chalicelib.domain.policy import Policy
-from chalicelib.domain.policy import parse as parse_policy
+from chalicelib.domain.policy.rules import Policy
 from chalicelib.observe import Observer
-from chalicelib.ports import BanVendor, Download, ExportVendor, Kick, Objects, Post, Probe, ReportQueue, Rows, Tell
-from chalicelib.reports.sources import Source
-from chalicelib.reports.sources import parse as parse_sources
+from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake
 from chalicelib.web import Operator, parse_operators
 
 if TYPE_CHECKING:
-    from chalicelib.pipeline.deliveries import Fetch
+    from chalicelib.pipeline.intake.messages import Fetch
 
 
 def _huawei(account: VendorAccount) -> BanVendor:
-    from chalicelib.vendors.huawei import connect
+    from chalicelib.vendors.huawei.client import connect
 
     return connect(account, clock=now)
 
 
 def _alibaba(account: VendorAccount) -> ExportVendor:
-    from chalicelib.vendors.alibaba import connect
+    from chalicelib.vendors.alibaba.client import connect
 
     return connect(account, clock=now)
 
@@ -71,7 +71,7 @@ class Services:
     def __init__(self) -> None:
         self.settings = environment.read()
         self.logger = Logger(service="edgeban")
-        self.tell: Tell = Observer(self.logger, stage=self.settings.stage)
+        self.emit: Emit = Observer(self.logger, stage=self.settings.stage)
         self.request_id = "-"
         self._vendors: dict[str, tuple[VendorAccount, BanVendor]] = {}
 
@@ -99,7 +99,7 @@ class Services:
         return Queue(client("sqs"), self.settings.need("reports_queue_url"))
 
     @cached_property
-    def kick(self) -> Kick:
+    def wake(self) -> Wake:
         """What wakes submitters."""
         from chalicelib.aws.sqs import SubmitQueue
 
@@ -115,14 +115,14 @@ class Services:
     @cached_property
     def post(self) -> Post:
         """What tells sources the outcomes of their reports."""
-        from chalicelib.vendors.callback import CallbackPost
+        from chalicelib.outbound.callback import CallbackPost
 
         return CallbackPost()
 
     @cached_property
     def probe(self) -> Probe:
         """What asks the edge for a URL."""
-        from chalicelib.vendors.edge import EdgeProbe
+        from chalicelib.outbound.edge import EdgeProbe
 
         return EdgeProbe()
 
@@ -194,7 +194,7 @@ class Services:
 
     def _refused(self, what: str, error: Exception) -> None:
         problem = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
-        self.tell("configuration_refused", kind=what, problem=problem[:300])
+        self.emit("configuration_refused", kind=what, problem=problem[:300])
 
     def vendor(self, account: str) -> BanVendor:
         """The client of a vendor account; made anew when its configuration changes."""
@@ -215,7 +215,7 @@ class Services:
 
     def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
         """The client of an account with exports, and what fetches its files."""
-        from chalicelib.vendors.download import DownloadPolicy, ExportDownload
+        from chalicelib.outbound.download import DownloadPolicy, ExportDownload
 
         hosts = tuple(account.credentials.get("download_hosts", "").split()) or DownloadPolicy().hosts
         place = urlsplit(account.endpoint)

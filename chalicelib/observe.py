@@ -19,20 +19,31 @@ COUNT, SECONDS = MetricUnit.Count, MetricUnit.Seconds
 METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     # event: (metric, field that holds its value; "1" counts the event itself, unit)
     "report_received": [
-        ("ReportsReceived", "1", COUNT), ("UrlsAccepted", "accepted", COUNT), ("UrlsRefused", "refused", COUNT),
+        ("ReportsReceived", "1", COUNT),
+        ("UrlsAccepted", "accepted", COUNT),
+        ("UrlsRefused", "refused", COUNT),
     ],
     "request_refused": [("RequestsRefused", "1", COUNT)],
     "reports_taken": [
-        ("MessagesTaken", "messages", COUNT), ("MessagesUnreadable", "unreadable", COUNT),
-        ("UrlsBan", "ban", COUNT), ("UrlsDuplicate", "duplicate", COUNT), ("UrlsRejected", "rejected", COUNT),
-        ("UrlsSuppressed", "suppressed", COUNT), ("UrlsHold", "hold", COUNT), ("QueueWait", "queue_wait", SECONDS),
+        ("MessagesTaken", "messages", COUNT),
+        ("MessagesUnreadable", "unreadable", COUNT),
+        ("UrlsBan", "ban", COUNT),
+        ("UrlsDuplicate", "duplicate", COUNT),
+        ("UrlsRejected", "rejected", COUNT),
+        ("UrlsSuppressed", "suppressed", COUNT),
+        ("UrlsHold", "hold", COUNT),
+        ("QueueWait", "queue_wait", SECONDS),
     ],
     "task_submitted": [
-        ("TasksSubmitted", "1", COUNT), ("UrlsPerTask", "urls", COUNT), ("SecondsToSubmitted", "seconds", SECONDS),
+        ("TasksSubmitted", "1", COUNT),
+        ("UrlsPerTask", "urls", COUNT),
+        ("SecondsToSubmitted", "seconds", SECONDS),
     ],
     "task_adopted": [("TasksAdopted", "1", COUNT)],
     "task_finished": [
-        ("TasksFinished", "1", COUNT), ("SecondsToFinished", "seconds", SECONDS), ("UrlsGivenUp", "given_up", COUNT),
+        ("TasksFinished", "1", COUNT),
+        ("SecondsToFinished", "seconds", SECONDS),
+        ("UrlsGivenUp", "given_up", COUNT),
         ("UrlsFinished", "urls", COUNT),
     ],
     "urls_withheld": [("UrlsWithheld", "urls", COUNT)],
@@ -41,15 +52,20 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "submission_blocked": [("SubmissionBlocked", "1", COUNT)],
     "submission_paused": [("SubmissionPaused", "1", COUNT)],
     "account_swept": [
-        ("ChunksWaiting", "chunks_waiting", COUNT), ("TasksSubmitting", "tasks_submitting", COUNT),
-        ("ChunksHeld", "chunks_held", COUNT), ("OldestWaiting", "oldest_waiting", SECONDS),
-        ("Paused", "paused", COUNT), ("HoldsOverdue", "holds_overdue", COUNT),
+        ("ChunksWaiting", "chunks_waiting", COUNT),
+        ("TasksSubmitting", "tasks_submitting", COUNT),
+        ("ChunksHeld", "chunks_held", COUNT),
+        ("OldestWaiting", "oldest_waiting", SECONDS),
+        ("Paused", "paused", COUNT),
+        ("HoldsOverdue", "holds_overdue", COUNT),
     ],
     "account_failed": [("AccountsFailed", "1", COUNT)],
     "drift_detected": [("BansMissing", "missing", COUNT), ("BansUnknown", "unknown", COUNT)],
     "bans_renewed": [("UrlsRenewed", "urls", COUNT)],
     "bans_verified": [
-        ("UrlsVerified", "sampled", COUNT), ("UrlsBlocked", "blocked", COUNT), ("UrlsOpen", "open", COUNT),
+        ("UrlsVerified", "sampled", COUNT),
+        ("UrlsBlocked", "blocked", COUNT),
+        ("UrlsOpen", "open", COUNT),
     ],
     "unban_failed": [("UnbansFailed", "1", COUNT)],
     "unban_carried_out": [("UrlsUnbanned", "urls", COUNT)],
@@ -58,25 +74,41 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
     "outcome_not_delivered": [("OutcomesNotDelivered", "1", COUNT)],
     "outcome_given_up": [("OutcomesGivenUp", "1", COUNT)],
     "export_archived": [
-        ("ExportDaysArchived", "1", COUNT), ("ExportRows", "rows", COUNT), ("ExportRowsRejected", "rejected", COUNT),
+        ("ExportDaysArchived", "1", COUNT),
+        ("ExportRows", "rows", COUNT),
+        ("ExportRowsRejected", "rejected", COUNT),
     ],
     "exports_run": [
-        ("ExportDaysLate", "late", COUNT), ("ExportDaysFailed", "failed", COUNT), ("ExportsOverdue", "overdue", COUNT),
+        ("ExportDaysLate", "late", COUNT),
+        ("ExportDaysFailed", "failed", COUNT),
+        ("ExportsOverdue", "overdue", COUNT),
     ],
     "ledger_archived": [("LedgerDaysArchived", "1", COUNT), ("LedgerEvents", "events", COUNT)],
     "ledger_checked": [("LedgerDaysLate", "late", COUNT)],
     "ledger_day_lost": [("LedgerDaysLost", "1", COUNT)],
     "configuration_refused": [("ConfigurationRefused", "1", COUNT)],
-}  # fmt: skip
+}
 
 DIMENSIONS = ("account", "kind", "state", "code", "action")
 """Fields that are dimensions: each has few values."""
 
 WARNINGS = {
-    "vendor_error", "message_unreadable", "url_refused", "submission_blocked", "submitter_stale", "chunk_without_urls",
-    "export_failed", "export_overdue", "export_not_stored", "ledger_day_lost",
-    "configuration_refused", "outcome_not_delivered", "outcome_given_up", "account_failed", "unban_failed",
-}  # fmt: skip
+    "vendor_error",
+    "message_unreadable",
+    "url_refused",
+    "submission_blocked",
+    "submitter_stale",
+    "chunk_without_urls",
+    "export_failed",
+    "export_overdue",
+    "export_not_stored",
+    "ledger_day_lost",
+    "configuration_refused",
+    "outcome_not_delivered",
+    "outcome_given_up",
+    "account_failed",
+    "unban_failed",
+}
 
 
 class Observer:

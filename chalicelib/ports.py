@@ -105,14 +105,14 @@ class BanVendor(Protocol):
         """Read page ``page`` (from 1) of the URLs banned now, ``limits.banned_urls_per_page`` a page."""
 
 
-class Kick(Protocol):
+class Wake(Protocol):
     """Wake the submitter of a vendor account."""
 
     def __call__(self, account: str, *, now: datetime) -> None:
         """Send a wake-up; the queue's delay is the batching window, and kicks inside one window are one."""
 
 
-class Tell(Protocol):
+class Emit(Protocol):
     """Say what happened: one log line per outcome, and the metrics that belong to it. Never a secret."""
 
     def __call__(self, event: str, /, **fields: object) -> None:

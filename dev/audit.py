@@ -26,8 +26,10 @@ def cfn_lint(template: Path) -> dict[str, list[str]]:
     tool = Path(sys.executable).with_name("cfn-lint")
     done = subprocess.run(
         [str(tool), "--format", "json", "--include-checks", "I", "--", str(template)],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     found: dict[str, list[str]] = {}
     for each in json.loads(done.stdout or "[]"):
         found.setdefault(each["Rule"]["Id"], []).append(each["Message"])
@@ -73,8 +75,10 @@ def checkov(template: Path) -> dict[str, list[str]]:
     """Check → the resources that fail it."""
     done = subprocess.run(
         [str(CHECKOV), "-f", str(template), "--framework", "cloudformation", "-o", "json", "--compact", "--quiet"],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     found: dict[str, list[str]] = {}
     for each in json.loads(done.stdout)["results"]["failed_checks"]:
         found.setdefault(each["check_id"], []).append(f"{each['resource']}: {each['check_name']}")

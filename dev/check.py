@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from chalicelib.domain.model import UrlState
-from chalicelib.domain.policy import Policy, accounts_for, standing
+from chalicelib.domain.policy.rules import Policy, accounts_for, standing
 from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline.status import TERMINAL, Explainer
+from chalicelib.pipeline.answers.url_status import TERMINAL, Explainer
 from chalicelib.ports import Rows
 
 

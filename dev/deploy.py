@@ -28,18 +28,34 @@ def deploy(stage: str, found: Found) -> dict[str, str]:
     stack, template = f"edgeban-{stage}", found.packaged / "deployed.json"
     place = ["--s3-bucket", bucket, "--s3-prefix", stack]
     _aws(
-        "cloudformation", "package", "--template-file", str(found.packaged / "sam.json"), *place,
-        "--output-template-file", str(template), "--use-json",
-    )  # fmt: skip
+        "cloudformation",
+        "package",
+        "--template-file",
+        str(found.packaged / "sam.json"),
+        *place,
+        "--output-template-file",
+        str(template),
+        "--use-json",
+    )
     parameters = {"Stage": stage, "ApiLogging": _api_logging(session, stack)}
     for name, variable in (("AlarmMail", "ALARM_MAIL"), ("ArchiveLockDays", "ARCHIVE_LOCK_DAYS")):
         if os.environ.get(variable):
             parameters[name] = os.environ[variable]
     _aws(
-        "cloudformation", "deploy", "--template-file", str(template), "--stack-name", stack, *place,
-        "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-fail-on-empty-changeset",
-        "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
-    )  # fmt: skip
+        "cloudformation",
+        "deploy",
+        "--template-file",
+        str(template),
+        "--stack-name",
+        stack,
+        *place,
+        "--capabilities",
+        "CAPABILITY_IAM",
+        "CAPABILITY_AUTO_EXPAND",
+        "--no-fail-on-empty-changeset",
+        "--parameter-overrides",
+        *(f"{name}={value}" for name, value in parameters.items()),
+    )
     described = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
 

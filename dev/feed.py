@@ -66,9 +66,18 @@ def sample_feed(count: int, seed: int = 1) -> Iterator[FeedRow]:
     dice = random.Random(seed)
     seen: list[str] = []
     makers = [
-        (52, _fresh), (22, _repeat), (6, _twin), (5, _oddly_encoded), (3, _with_fragment), (2, _with_userinfo),
-        (3, _with_port), (2, _international), (1, _bare_host), (3, _foreign), (1, _invalid),
-    ]  # fmt: skip
+        (52, _fresh),
+        (22, _repeat),
+        (6, _twin),
+        (5, _oddly_encoded),
+        (3, _with_fragment),
+        (2, _with_userinfo),
+        (3, _with_port),
+        (2, _international),
+        (1, _bare_host),
+        (3, _foreign),
+        (1, _invalid),
+    ]
     kinds = [maker for _, maker in makers]
     weights = [weight for weight, _ in makers]
     for number in range(count):

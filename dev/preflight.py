@@ -20,9 +20,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.bootstrap import parse_accounts, read_json
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.domain.policy import parse as parse_policy
-from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import parse_operators
 from dev.package import ROOT, PackagingError, package
 

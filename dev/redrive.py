@@ -63,9 +63,12 @@ def redrive(
     while not limit or done.moved < limit:
         most = min(BATCH, limit - done.moved) if limit else BATCH
         received = sqs.receive_message(
-            QueueUrl=dead_letters_url, MaxNumberOfMessages=most, VisibilityTimeout=HOLD_SECONDS,
-            MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"],
-        ).get("Messages", [])  # fmt: skip
+            QueueUrl=dead_letters_url,
+            MaxNumberOfMessages=most,
+            VisibilityTimeout=HOLD_SECONDS,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages", [])
         if not received:
             break
         for message in received:

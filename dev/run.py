@@ -27,7 +27,7 @@ from urllib.parse import quote
 import requests
 
 from chalicelib.aws.dynamodb import Table
-from chalicelib.domain import policy as policies
+from chalicelib.config import policy as policies
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
 from chalicelib.ledger import chunks, tasks
@@ -290,8 +290,10 @@ class Demonstration:
         self.token = secrets.token_urlsafe(24)
         self.webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         self.policy: dict[str, Any] = {
-            "version": 1, "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}}, "caps": UNCAPPED,
-        }  # fmt: skip
+            "version": 1,
+            "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}},
+            "caps": UNCAPPED,
+        }
         self.tour = Tour(aws, simulator, say=say) if simulator and not options.feed else None
         self.policy.update(self.tour.policy if self.tour else {})
         self.table = Table(aws.dynamodb, aws.stack.table)
@@ -304,8 +306,12 @@ class Demonstration:
             hosts = sorted(_hosts(self.feed))
             self.policy.update(accounts={ACCOUNT: {"managed_domains": hosts}}, bare_hosts="ban")
             say(f"for this run all {len(hosts):,} hosts of the feed are managed domains, and bare hosts may be banned")
-        vendor = {"vendor": "huawei", "endpoint": options.endpoint, "access_key": options.access_key,
-                  "secret_key": options.secret_key}  # fmt: skip
+        vendor = {
+            "vendor": "huawei",
+            "endpoint": options.endpoint,
+            "access_key": options.access_key,
+            "secret_key": options.secret_key,
+        }
         if self.simulator:
             vendor.update(endpoint=self.simulator.url, **self.simulator.credentials)
         self.aws.configure(
@@ -326,9 +332,10 @@ class Demonstration:
         """Feed, watch, sum up; return whether every accepted URL came to its end."""
         senders = Senders(self.aws, self.feed, secret=self.webhook_secret)
         tickers = [
-            Ticker(self.aws, "track_tasks", TRACK_SECONDS), Ticker(self.aws, "sweep", SWEEP_SECONDS),
+            Ticker(self.aws, "track_tasks", TRACK_SECONDS),
+            Ticker(self.aws, "sweep", SWEEP_SECONDS),
             Ticker(self.aws, "archive_exports", ARCHIVE_SECONDS),
-        ]  # fmt: skip
+        ]
         say(f"sending {len(self.feed):,} reported URLs in {senders.total:,} reports: half of them as signed webhooks,")
         say(f"half through the queue; tracking every {TRACK_SECONDS:.0f} s instead of every minute")
         self.started = time.monotonic()

@@ -206,9 +206,15 @@ class Tour:
         return _expected(answer, 202, f"report of {source}")
 
     def _ask(
-        self, who: str, method: str, path: str, document: Mapping[str, Any] | None = None, *, status: int = 200,
+        self,
+        who: str,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None = None,
+        *,
+        status: int = 200,
         **query: str,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         answer = self._http.request(
             method,
             f"{self._aws.stack.api_url}/v1/{path}",

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 from chalicelib.aws.dynamodb import Table
 from chalicelib.aws.s3 import Bucket
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
-from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.ledger import tasks
-from chalicelib.pipeline.drift import Drift, detect_drift
-from chalicelib.pipeline.intake import intake_reports
-from chalicelib.pipeline.renew import renew_bans
-from chalicelib.pipeline.submit import submit_tasks
-from chalicelib.pipeline.track import track_tasks
-from chalicelib.reports.sources import parse as parse_sources
-from chalicelib.vendors.huawei import connect
+from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.submission.submit import submit_tasks
+from chalicelib.pipeline.submission.track import track_tasks
+from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from chalicelib.vendors.huawei.client import connect
 from dev.local_aws import LocalAws
 from dev.simulators.huawei import HuaweiSimulator
 
@@ -91,25 +91,42 @@ class Turned:
             "messageAttributes": {"source": {"stringValue": "tour", "dataType": "String"}},
         }
         intake_reports(
-            [record], sources=parse_sources({"tour": {"auth": "none", "format": "native"}}), policy=self._policy,
-            rows=self._rows, kick=self._kick, tell=_say_nothing, now=self.clock(),
-        )  # fmt: skip
+            [record],
+            sources=parse_sources({"tour": {"auth": "none", "format": "native"}}),
+            policy=self._policy,
+            rows=self._rows,
+            wake=self._kick,
+            emit=_say_nothing,
+            now=self.clock(),
+        )
         self.go_on()
 
     def renew(self) -> int:
         renewed = renew_bans(
-            ACCOUNT, rows=self._rows, policy=self._policy, kick=self._kick, tell=_say_nothing, clock=self.clock,
+            ACCOUNT,
+            rows=self._rows,
+            policy=self._policy,
+            wake=self._kick,
+            emit=_say_nothing,
+            clock=self.clock,
             deadline=self.clock() + timedelta(minutes=5),
-        )  # fmt: skip
+        )
         self.go_on()
         return renewed
 
     def detect_drift(self) -> Drift:
         found = detect_drift(
-            ACCOUNT, vendor=self._client, rows=self._rows, objects=Bucket(self._aws.s3, self._aws.stack.bucket),
-            policy=self._policy, kick=self._kick, tell=_say_nothing, clock=self.clock, sleep=self.clock.sleep,
+            ACCOUNT,
+            vendor=self._client,
+            rows=self._rows,
+            objects=Bucket(self._aws.s3, self._aws.stack.bucket),
+            policy=self._policy,
+            wake=self._kick,
+            emit=_say_nothing,
+            clock=self.clock,
+            sleep=self.clock.sleep,
             deadline=self.clock() + timedelta(minutes=10),
-        )  # fmt: skip
+        )
         self.go_on()
         return found
 
@@ -119,15 +136,28 @@ class Turned:
             return
         self._kicked = False
         submit_tasks(
-            ACCOUNT, vendor=self._client, rows=self._rows, policy=lambda: self._policy, tell=_say_nothing,
-            clock=self.clock, sleep=self.clock.sleep, deadline=self.clock() + timedelta(minutes=2), workers=0,
-        )  # fmt: skip
+            ACCOUNT,
+            vendor=self._client,
+            rows=self._rows,
+            policy=lambda: self._policy,
+            emit=_say_nothing,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(minutes=2),
+            workers=0,
+        )
         while tasks.live(self._rows, ACCOUNT):
             self.clock.sleep(60)
             track_tasks(
-                ACCOUNT, vendor=self._client, rows=self._rows, kick=self._kick, tell=_say_nothing, clock=self.clock,
-                sleep=self.clock.sleep, deadline=self.clock() + timedelta(seconds=90),
-            )  # fmt: skip
+                ACCOUNT,
+                vendor=self._client,
+                rows=self._rows,
+                wake=self._kick,
+                emit=_say_nothing,
+                clock=self.clock,
+                sleep=self.clock.sleep,
+                deadline=self.clock() + timedelta(seconds=90),
+            )
 
     def open_at_the_edge(self, urls: list[str]) -> list[str]:
         return [url for url in urls if self.vendor.edge_status(url) != 403]

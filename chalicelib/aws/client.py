@@ -9,9 +9,16 @@ if TYPE_CHECKING:
     from botocore.session import Session as BotocoreSession
 
 ROWS = (
-    "AttributeMap", "ExpressionAttributeValueMap", "ItemList", "Key", "KeyList", "PartiQLBatchRequest",
-    "PartiQLBatchResponse", "PreparedStatementParameters", "PutItemInputAttributeMap",
-)  # fmt: skip
+    "AttributeMap",
+    "ExpressionAttributeValueMap",
+    "ItemList",
+    "Key",
+    "KeyList",
+    "PartiQLBatchRequest",
+    "PartiQLBatchResponse",
+    "PreparedStatementParameters",
+    "PutItemInputAttributeMap",
+)
 """Shapes of DynamoDB's model that hold rows or parts of rows and nothing else."""
 
 
@@ -26,9 +33,13 @@ def client(service: str) -> Any:
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5},
-        max_pool_connections=32, parameter_validation=False, user_agent="edgeban",
-    )  # fmt: skip
+        connect_timeout=3,
+        read_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": 5},
+        max_pool_connections=32,
+        parameter_validation=False,
+        user_agent="edgeban",
+    )
     session = botocore.session.get_session()
     if service == "dynamodb":
         pass_rows_through(session)

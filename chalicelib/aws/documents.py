@@ -16,9 +16,13 @@ class Cached(Generic[T]):
     """The last good value of a document. A new version that cannot be read or used is told, and the last good stays."""
 
     def __init__(
-        self, read: Callable[[], tuple[str, Callable[[], T]]], *, on_error: Callable[[Exception], None],
-        clock: Callable[[], float] = time.monotonic, max_age: float = MAX_AGE,
-    ) -> None:  # fmt: skip
+        self,
+        read: Callable[[], tuple[str, Callable[[], T]]],
+        *,
+        on_error: Callable[[Exception], None],
+        clock: Callable[[], float] = time.monotonic,
+        max_age: float = MAX_AGE,
+    ) -> None:
         """``read`` returns the document's text and what makes the value of it, called only if the text is new."""
         self._read = read
         self._on_error = on_error

@@ -20,10 +20,14 @@ FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem", "TransactionConfl
 """Statement errors that mean "your condition does not hold". A conflict with a transaction under way is answered as
 one: whoever lost reads again and sees."""
 RETRIED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError"})
-REFUSED_FOR_NOW = frozenset({
-    "TransactionConflictException", "ThrottlingException", "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-})  # fmt: skip
+REFUSED_FOR_NOW = frozenset(
+    {
+        "TransactionConflictException",
+        "ThrottlingException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+    }
+)
 """Errors of a single write that was not made, and may be made again: a transaction on the row was under way, or
 DynamoDB throttled."""
 

@@ -20,9 +20,13 @@ class Pace:
     """Evenly spaced permissions to call. ``wait`` sleeps until the next one is due."""
 
     def __init__(
-        self, rate: float, *, clock: Callable[[], datetime], sleep: Callable[[float], None],
+        self,
+        rate: float,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
         last: datetime | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``rate`` is in calls a second; ``last`` is when somebody else made the last one."""
         self._gap = timedelta(seconds=1 / (rate * SHARE))
         self._clock = clock

@@ -29,13 +29,18 @@ PREVIEW_URLS = 100
 
 def unban(made: Services, request: Request) -> Response:
     """Answer ``POST /v1/unbans``: what of the selection is banned is unbanned, or with ``preview`` only shown."""
-    from chalicelib.pipeline import unban as unbans
+    from chalicelib.pipeline.decisions import unban as unbans
 
     who = operator(made, request, "operator")
     fields = {
-        "urls": list, "task_id": str, "report_id": str, "source": str, "reason": str, "cool_down_days": int,
+        "urls": list,
+        "task_id": str,
+        "report_id": str,
+        "source": str,
+        "reason": str,
+        "cool_down_days": int,
         "preview": bool,
-    }  # fmt: skip
+    }
     document = json_body(request, fields)
     if sum(name in document for name in ("urls", "task_id", "report_id", "source")) != 1:
         raise InputError("name exactly one of urls, task_id, report_id and source")
@@ -45,10 +50,16 @@ def unban(made: Services, request: Request) -> Response:
     preview = document.get("preview", False)
     moment = now()
     job = unbans.Job(
-        id=unbans.new_id(moment), actor=who.name, reason="preview" if preview else text_field(document, "reason"),
-        cool_down_days=cool_down_days, at=moment, urls=_urls(document.get("urls", [])),
-        task=document.get("task_id", ""), report=document.get("report_id", ""), source=document.get("source", ""),
-    )  # fmt: skip
+        id=unbans.new_id(moment),
+        actor=who.name,
+        reason="preview" if preview else text_field(document, "reason"),
+        cool_down_days=cool_down_days,
+        at=moment,
+        urls=_urls(document.get("urls", [])),
+        task=document.get("task_id", ""),
+        report=document.get("report_id", ""),
+        source=document.get("source", ""),
+    )
     known = unbans.known(job, rows=made.rows, sources=made.sources)
     if preview:
         return answer(200, _preview(made, job, known=known))
@@ -56,9 +67,14 @@ def unban(made: Services, request: Request) -> Response:
         raise _nothing(job)
     unbans.record(made.rows, job)
     done = unbans.carry_out(
-        job, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
+        job,
+        rows=made.rows,
+        policy=made.policy,
+        wake=made.wake,
+        emit=made.emit,
+        clock=now,
         deadline=moment + UNBAN_TIME,
-    )  # fmt: skip
+    )
     if done is None:
         return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function carries it on"})
     if not done and not known:
@@ -90,7 +106,7 @@ def _nothing(job: Any) -> NotFound:
 
 
 def _preview(made: Services, job: Any, *, known: bool) -> dict[str, Any]:
-    from chalicelib.pipeline.selecting import select
+    from chalicelib.pipeline.decisions.unban_selection import select
 
     deadline = now() + UNBAN_TIME
     count, complete = 0, True
@@ -111,7 +127,7 @@ def _preview(made: Services, job: Any, *, known: bool) -> dict[str, Any]:
 
 def list_holds(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/holds``."""
-    from chalicelib.pipeline import holds
+    from chalicelib.pipeline.decisions import holds
 
     operator(made, request, "reader")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
@@ -119,13 +135,17 @@ def list_holds(made: Services, request: Request) -> Response:
     body: dict[str, Any] = {
         "holds": [
             {
-                "hold_id": each.chunk, "account": each.account, "rule": each.rule, "urls": each.count - len(each.lost),
-                "since": each.received_at.isoformat(), "ban_days": each.ban_days,
+                "hold_id": each.chunk,
+                "account": each.account,
+                "rule": each.rule,
+                "urls": each.count - len(each.lost),
+                "since": each.received_at.isoformat(),
+                "ban_days": each.ban_days,
                 "approved_by": each.approved_by or None,
             }
             for each in found[:limit]
         ]
-    }  # fmt: skip
+    }
     if len(found) > limit:
         body["next_token"] = found[limit - 1].chunk
     return answer(200, body)
@@ -133,48 +153,59 @@ def list_holds(made: Services, request: Request) -> Response:
 
 def read_hold(made: Services, hold_id: str, request: Request) -> Response:
     """Answer ``GET /v1/holds/{id}``: the URLs with who reported them."""
-    from chalicelib.pipeline import holds
+    from chalicelib.pipeline.decisions import holds
 
     operator(made, request, "reader")
     hold = holds.read(hold_id, rows=made.rows)
     urls = [
-        {"url": hold.chunk.urls[p], "report_id": o.report, "source": o.source, "reporter": o.reporter,
-         "category": o.category}
+        {
+            "url": hold.chunk.urls[p],
+            "report_id": o.report,
+            "source": o.source,
+            "reporter": o.reporter,
+            "category": o.category,
+        }
         for p in hold.positions
         for o in (hold.chunk.origins[p],)
-    ]  # fmt: skip
+    ]
     return answer(200, {"hold_id": hold_id, "account": hold.work.account, "rule": hold.work.rule, "urls": urls})
 
 
 def approve_hold(made: Services, hold_id: str, request: Request) -> Response:
     """Answer ``POST /v1/holds/{id}/approve``."""
-    from chalicelib.pipeline import holds
+    from chalicelib.pipeline.decisions import holds
 
     who = operator(made, request, "approver")
     reason = text_field(json_body(request, {"reason": str}), "reason")
     complete = holds.approve(
-        hold_id, actor=who.name, reason=reason, policy=made.policy, rows=made.rows,
-        kick=made.kick, tell=made.tell, now=now(),
-    )  # fmt: skip
+        hold_id,
+        actor=who.name,
+        reason=reason,
+        policy=made.policy,
+        rows=made.rows,
+        wake=made.wake,
+        emit=made.emit,
+        now=now(),
+    )
     state = "approved" if complete else "approved once: its size takes a second, different approver"
     return answer(200, {"hold_id": hold_id, "complete": complete, "state": state})
 
 
 def refuse_hold(made: Services, hold_id: str, request: Request) -> Response:
     """Answer ``POST /v1/holds/{id}/refuse``."""
-    from chalicelib.pipeline import holds
+    from chalicelib.pipeline.decisions import holds
 
     who = operator(made, request, "approver")
     reason = text_field(json_body(request, {"reason": str}), "reason")
-    urls = holds.refuse(hold_id, actor=who.name, reason=reason, rows=made.rows, tell=made.tell, now=now())
+    urls = holds.refuse(hold_id, actor=who.name, reason=reason, rows=made.rows, emit=made.emit, now=now())
     return answer(200, {"hold_id": hold_id, "state": "refused", "urls": urls})
 
 
 def adopt_bans(made: Services, request: Request) -> Response:
     """Answer ``POST /v1/adoptions``: bans that the vendor's list shows and we never made become ours to unban."""
-    from chalicelib.domain.policy import accounts_for
+    from chalicelib.domain.policy.rules import accounts_for
     from chalicelib.ledger import audit
-    from chalicelib.pipeline import drift
+    from chalicelib.pipeline.upkeep import drift
 
     who = operator(made, request, "operator")
     document = json_body(request, {"account": str, "urls": list, "reason": str})

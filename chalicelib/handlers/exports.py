@@ -13,12 +13,12 @@ from chalicelib.handlers.http import operator
 from chalicelib.web import answer, json_body, page_size, query
 
 if TYPE_CHECKING:
-    from chalicelib.ledger.exports import ExportDay
+    from chalicelib.ledger.export_days import ExportDay
 
 
 def listed(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/exports``: the days of an account, newest first."""
-    from chalicelib.ledger import exports
+    from chalicelib.ledger import export_days
 
     operator(made, request, "reader")
     account, _ = _account(made, query(request, "account", needed=False, longest=100))
@@ -27,7 +27,7 @@ def listed(made: Services, request: Request) -> Response:
         before = before and date.fromisoformat(before).isoformat()
     except ValueError:
         raise InputError("next_token must be the one of the page before: the day it ended with") from None
-    found = exports.read(made.rows, account, after=before, limit=limit + 1, newest_first=True)
+    found = export_days.read(made.rows, account, after=before, limit=limit + 1, newest_first=True)
     body: dict[str, Any] = {"account": account, "days": [_shown(each) for each in found[:limit]]}
     if len(found) > limit:
         body["next_token"] = found[limit - 1].day.isoformat()
@@ -37,7 +37,7 @@ def listed(made: Services, request: Request) -> Response:
 def ask(made: Services, request: Request) -> Response:
     """Answer ``POST /v1/exports``: each day that has ended, archived or failed, begins its next attempt."""
     from chalicelib.domain.exports import finished_days
-    from chalicelib.ledger import audit, exports
+    from chalicelib.ledger import audit, export_days
 
     who = operator(made, request, "operator")
     document = json_body(request, {"from": str, "to": str, "account": str, "reason": str})
@@ -51,16 +51,16 @@ def ask(made: Services, request: Request) -> Response:
     audit.record(
         made.rows, audit.Decision(who.name, "export", f"account:{account}", reason, now(), after=f"{first}..{last}")
     )
-    asked = [exports.ask_again(made.rows, account, day, actor=who.name, now=now()) for day in days]
-    made.tell("exports_asked_for", account=account, actor=who.name, first=str(first), last=str(last), days=len(days))
+    asked = [export_days.ask_again(made.rows, account, day, actor=who.name, now=now()) for day in days]
+    made.emit("exports_asked_for", account=account, actor=who.name, first=str(first), last=str(last), days=len(days))
     return answer(202, {"account": account, "days": [_shown(each) for each in asked]})
 
 
 def _account(made: Services, name: str) -> tuple[str, int]:
     """The account that is meant, with the days of its window."""
-    from chalicelib.ledger import exports
+    from chalicelib.ledger import export_days
 
-    known = exports.accounts(made.rows)
+    known = export_days.accounts(made.rows)
     if not known:
         raise NotFound("no account has exports yet: configure one in the vendors secret, and wait five minutes")
     if not name and len(known) == 1:

@@ -24,7 +24,7 @@ def answered(view: F) -> F:
         try:
             return view(*args, **kwargs)
         except InputError as error:
-            made.tell("request_refused", code=error.code, problem=str(error)[:300])
+            made.emit("request_refused", code=error.code, problem=str(error)[:300])
             return refusal(error, made.request_id)
         except Exception as error:  # the last frontier: whoever asks gets no stack
             made.logger.exception("request_failed")

@@ -18,7 +18,7 @@ from chalicelib.web import answer, json_body, page_size, query, text_field
 def list_tasks(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/tasks``: those under way, or with ``day=`` those that ended on a UTC day."""
     from chalicelib.ledger import journal, tasks
-    from chalicelib.pipeline.briefs import task_brief
+    from chalicelib.pipeline.answers.operator_view import task_brief
 
     operator(made, request, "reader")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
@@ -38,8 +38,8 @@ def list_tasks(made: Services, request: Request) -> Response:
 def read_task(made: Services, task_id: str, request: Request) -> Response:
     """Answer ``GET /v1/tasks/{id}``, by our id or the vendor's (with ``account=``)."""
     from chalicelib.ledger import chunks, tasks
-    from chalicelib.pipeline.briefs import task_brief
-    from chalicelib.pipeline.outcomes import urls_of
+    from chalicelib.pipeline.answers.operator_view import task_brief
+    from chalicelib.pipeline.lifecycle.splitting import urls_of
 
     operator(made, request, "reader")
     account = query(request, "account", needed=False, longest=100)
@@ -71,7 +71,7 @@ def pause(made: Services, request: Request) -> Response:
     who, account, reason = _switch(made, request)
     audit.record(made.rows, audit.Decision(who, "pause", f"account:{account}", reason, now(), after="paused"))
     control.set_paused(made.rows, account, actor=who, reason=reason, now=now())
-    made.tell("paused", account=account, actor=who, reason=reason)
+    made.emit("paused", account=account, actor=who, reason=reason)
     return answer(200, {"account": account, "paused": True, "by": who, "reason": reason})
 
 
@@ -84,8 +84,8 @@ def resume(made: Services, request: Request) -> Response:
     control.resume(made.rows, account, actor=who, now=now())
     for each in made.policy.accounts if account == control.EVERYWHERE else [account]:
         control.unblock(made.rows, each)  # a block stands at the account, whatever was resumed
-        made.kick(each, now=now())
-    made.tell("resumed", account=account, actor=who, reason=reason)
+        made.wake(each, now=now())
+    made.emit("resumed", account=account, actor=who, reason=reason)
     return answer(200, {"account": account, "paused": False, "by": who, "reason": reason})
 
 
@@ -117,12 +117,17 @@ def read_audit(made: Services, request: Request) -> Response:
     body: dict[str, Any] = {
         "decisions": [
             {
-                "at": each.at.astimezone(UTC).isoformat(), "actor": each.actor, "action": each.action,
-                "about": each.subject, "reason": each.reason, "before": each.before, "after": each.after,
+                "at": each.at.astimezone(UTC).isoformat(),
+                "actor": each.actor,
+                "action": each.action,
+                "about": each.subject,
+                "reason": each.reason,
+                "before": each.before,
+                "after": each.after,
             }
             for _, each in found[:limit]
         ]
-    }  # fmt: skip
+    }
     if len(found) > limit:
         body["next_token"] = found[limit - 1][0]
     return answer(200, body)

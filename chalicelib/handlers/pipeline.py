@@ -28,112 +28,157 @@ VERIFY_MARGIN = timedelta(seconds=30)
 
 def intake_reports(made: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     """Take a batch of SQS records; answer which are to come again."""
-    from chalicelib.pipeline.intake import intake_reports
+    from chalicelib.pipeline.intake.batch import intake_reports
 
     outcome = intake_reports(
-        event["Records"], sources=made.sources, policy=made.policy, rows=made.rows, kick=made.kick, tell=made.tell,
-        now=now(), fetch=made.intake_bodies(),
-    )  # fmt: skip
+        event["Records"],
+        sources=made.sources,
+        policy=made.policy,
+        rows=made.rows,
+        wake=made.wake,
+        emit=made.emit,
+        now=now(),
+        fetch=made.intake_bodies(),
+    )
     return {"batchItemFailures": [{"itemIdentifier": each} for each in outcome.failed]}
 
 
 def submit_tasks(made: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Drain the accounts that the batch of kicks names."""
-    from chalicelib.pipeline.submit import submit_tasks
+    from chalicelib.pipeline.submission.submit import submit_tasks
 
     accounts = dict.fromkeys(json.loads(record["body"])["account"] for record in event["Records"])
     _each_account(
-        made, context, SUBMIT_MARGIN,
+        made,
+        context,
+        SUBMIT_MARGIN,
         lambda account, deadline: submit_tasks(
-            account, vendor=made.vendor(account), rows=made.rows, policy=lambda: made.policy, tell=made.tell, clock=now,
-            sleep=time.sleep, deadline=deadline,
+            account,
+            vendor=made.vendor(account),
+            rows=made.rows,
+            policy=lambda: made.policy,
+            emit=made.emit,
+            clock=now,
+            sleep=time.sleep,
+            deadline=deadline,
         ),
         accounts=accounts,
-    )  # fmt: skip
+    )
     return {"batchItemFailures": []}
 
 
 def track_tasks(made: Services, context: Any) -> dict[str, Any]:
     """Follow the tasks of every account."""
-    from chalicelib.pipeline.track import track_tasks
+    from chalicelib.pipeline.submission.track import track_tasks
 
     tracked = _each_account(
-        made, context, TRACK_MARGIN,
+        made,
+        context,
+        TRACK_MARGIN,
         lambda account, deadline: track_tasks(
-            account, vendor=made.vendor(account), rows=made.rows, kick=made.kick, tell=made.tell, clock=now,
-            sleep=time.sleep, deadline=deadline,
+            account,
+            vendor=made.vendor(account),
+            rows=made.rows,
+            wake=made.wake,
+            emit=made.emit,
+            clock=now,
+            sleep=time.sleep,
+            deadline=deadline,
         ),
-    )  # fmt: skip
+    )
     return {name: {"open": each.open, "why": each.why} for name, each in tracked.items()}
 
 
 def sweep(made: Services, context: Any) -> dict[str, Any]:
     """Sweep every account, and go on with unbans whose request ran out of time."""
-    from chalicelib.pipeline import unban
-    from chalicelib.pipeline.sweep import sweep
+    from chalicelib.pipeline.decisions import unban
+    from chalicelib.pipeline.submission.sweep import sweep
 
     try:
-        return dict(sweep(made.policy, rows=made.rows, kick=made.kick, tell=made.tell, now=now()))
+        return dict(sweep(made.policy, rows=made.rows, wake=made.wake, emit=made.emit, now=now()))
     finally:  # an account that failed keeps no unban of another one waiting
         unban.carry_on(
-            rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now,
+            rows=made.rows,
+            policy=made.policy,
+            wake=made.wake,
+            emit=made.emit,
+            clock=now,
             deadline=_deadline(context, SWEEP_MARGIN),
-        )  # fmt: skip
+        )
 
 
 def renew_bans(made: Services, context: Any) -> dict[str, Any]:
     """Renew what is due at every account."""
-    from chalicelib.pipeline.renew import renew_bans
+    from chalicelib.pipeline.upkeep.renew import renew_bans
 
     return _each_account(
-        made, context, TRACK_MARGIN,
+        made,
+        context,
+        TRACK_MARGIN,
         lambda account, deadline: renew_bans(
-            account, rows=made.rows, policy=made.policy, kick=made.kick, tell=made.tell, clock=now, deadline=deadline
+            account, rows=made.rows, policy=made.policy, wake=made.wake, emit=made.emit, clock=now, deadline=deadline
         ),
-    )  # fmt: skip
+    )
 
 
 def verify_bans(made: Services, context: Any) -> dict[str, Any]:
     """Verify what is due at every account, each with its share of the time."""
-    from chalicelib.pipeline.verify import verify_bans
+    from chalicelib.pipeline.upkeep.verify import verify_bans
 
     return _each_account(
-        made, context, VERIFY_MARGIN,
+        made,
+        context,
+        VERIFY_MARGIN,
         lambda account, deadline: verify_bans(
-            account, rows=made.rows, policy=made.policy, probe=made.probe, tell=made.tell, clock=now, deadline=deadline
+            account, rows=made.rows, policy=made.policy, probe=made.probe, emit=made.emit, clock=now, deadline=deadline
         ),
-    )  # fmt: skip
+    )
 
 
 def deliver_outcomes(made: Services, context: Any) -> dict[str, Any]:
     """Tell every source what is due."""
-    from chalicelib.pipeline.deliver_outcomes import deliver_outcomes
+    from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 
     return deliver_outcomes(
-        sources=made.sources, policy=made.policy, rows=made.rows, post=made.post, tell=made.tell, clock=now,
+        sources=made.sources,
+        policy=made.policy,
+        rows=made.rows,
+        post=made.post,
+        emit=made.emit,
+        clock=now,
         deadline=_deadline(context, OUTCOMES_MARGIN),
-    )  # fmt: skip
+    )
 
 
 def detect_drift(made: Services, context: Any) -> dict[str, Any]:
     """Compare every account with its vendor."""
-    from chalicelib.pipeline.drift import detect_drift
+    from chalicelib.pipeline.upkeep.drift import detect_drift
 
     found = _each_account(
-        made, context, DRIFT_MARGIN,
+        made,
+        context,
+        DRIFT_MARGIN,
         lambda account, deadline: detect_drift(
-            account, vendor=made.vendor(account), rows=made.rows, objects=made.objects, kick=made.kick, tell=made.tell,
-            clock=now, sleep=time.sleep, deadline=deadline, policy=made.policy,
+            account,
+            vendor=made.vendor(account),
+            rows=made.rows,
+            objects=made.objects,
+            wake=made.wake,
+            emit=made.emit,
+            clock=now,
+            sleep=time.sleep,
+            deadline=deadline,
+            policy=made.policy,
         ),
-    )  # fmt: skip
+    )
     return {name: {"missing": len(each.missing), "unknown": len(each.unknown)} for name, each in found.items()}
 
 
 def archive_exports(made: Services, context: Any) -> dict[str, Any]:
     """Archive the exports of every account that has some."""
     from chalicelib.bootstrap import EXPORT_VENDORS
-    from chalicelib.pipeline.archive_exports import archive_exports
-    from chalicelib.pipeline.export_work import Archiving
+    from chalicelib.pipeline.archive.export_work import Archiving
+    from chalicelib.pipeline.archive.exports import archive_exports
 
     runs: dict[str, Archiving] = {}
 
@@ -142,46 +187,66 @@ def archive_exports(made: Services, context: Any) -> dict[str, Any]:
         vendor, download = made.export_vendor(account)
         reporting = account.credentials.get("report_to_queue") == "yes"
         runs[name] = archive_exports(
-            name, vendor_name=account.vendor, vendor=vendor, download=download, rows=made.rows, objects=made.objects,
-            queue=made.reports_queue if reporting else None, tell=made.tell, clock=now, sleep=time.sleep,
+            name,
+            vendor_name=account.vendor,
+            vendor=vendor,
+            download=download,
+            rows=made.rows,
+            objects=made.objects,
+            queue=made.reports_queue if reporting else None,
+            emit=made.emit,
+            clock=now,
+            sleep=time.sleep,
             deadline=deadline,
-        )  # fmt: skip
+        )
 
     names = [each.name for each in made.accounts.values() if each.vendor in EXPORT_VENDORS]
     try:
         _each_account(made, context, ARCHIVE_MARGIN, work, accounts=names)
     finally:
-        made.tell(
-            "exports_run", accounts=len(runs), late=sum(each.late for each in runs.values()),
-            failed=sum(each.failed for each in runs.values()), overdue=sum(each.overdue for each in runs.values()),
-        )  # fmt: skip
+        made.emit(
+            "exports_run",
+            accounts=len(runs),
+            late=sum(each.late for each in runs.values()),
+            failed=sum(each.failed for each in runs.values()),
+            overdue=sum(each.overdue for each in runs.values()),
+        )
     return {name: {"archived": each.archived, "open": each.open, "why": each.why} for name, each in runs.items()}
 
 
 def archive_ledger(made: Services, context: Any) -> dict[str, Any]:
     """Archive the ledger's finished days."""
-    from chalicelib.pipeline.archive_ledger import archive_ledger
+    from chalicelib.pipeline.archive.ledger import archive_ledger
 
     run = archive_ledger(
-        rows=made.rows, objects=made.objects, tell=made.tell, clock=now, deadline=_deadline(context, ARCHIVE_MARGIN),
+        rows=made.rows,
+        objects=made.objects,
+        emit=made.emit,
+        clock=now,
+        deadline=_deadline(context, ARCHIVE_MARGIN),
         vendors=lambda: {name: each.vendor for name, each in made.accounts.items()},
-    )  # fmt: skip
+    )
     return {"archived": [day.isoformat() for day in run.archived], "left": run.left}
 
 
 def _each_account(
-    made: Services, context: Any, margin: timedelta, work: Callable[[str, datetime], T], *,
+    made: Services,
+    context: Any,
+    margin: timedelta,
+    work: Callable[[str, datetime], T],
+    *,
     accounts: Iterable[str] | None = None,
-) -> dict[str, T]:  # fmt: skip
+) -> dict[str, T]:
     """Work at every account, each until its share of the time that is left; what one leaves is the next ones'."""
     from chalicelib.pipeline.accounts import each_account
 
     names = list(made.policy.accounts if accounts is None else accounts)
     end = _deadline(context, margin)
     return each_account(
-        names, lambda account: work(account, now() + (end - now()) / (len(names) - names.index(account))),
-        tell=made.tell,
-    )  # fmt: skip
+        names,
+        lambda account: work(account, now() + (end - now()) / (len(names) - names.index(account))),
+        emit=made.emit,
+    )
 
 
 def _deadline(context: Any, margin: timedelta) -> datetime:

@@ -25,12 +25,19 @@ REPORT_ID: Final = re.compile("r-[a-z2-7]{26}")
 
 def receive(made: Services, source: str, request: Request) -> Response:
     """Answer ``POST /v1/reports/{source}``."""
-    from chalicelib.pipeline.receive import receive_report
+    from chalicelib.pipeline.intake.receive import receive_report
 
     receipt = receive_report(
-        source, headers=request.headers, body=raw_body(request), sources=made.sources, policy=made.policy,
-        rows=made.rows, queue=made.reports_queue, tell=made.tell, now=now(),
-    )  # fmt: skip
+        source,
+        headers=request.headers,
+        body=raw_body(request),
+        sources=made.sources,
+        policy=made.policy,
+        rows=made.rows,
+        queue=made.reports_queue,
+        emit=made.emit,
+        now=now(),
+    )
     body: dict[str, Any] = {
         "report_id": receipt.report_id,
         "accepted": receipt.accepted,
@@ -48,19 +55,19 @@ def receive(made: Services, source: str, request: Request) -> Response:
 def read(made: Services, report_id: str, request: Request) -> Response:
     """Answer ``GET /v1/reports/{report_id}``: to its source, and to operators."""
     from chalicelib.ledger import reports
-    from chalicelib.pipeline import status
+    from chalicelib.pipeline.answers import url_status
 
     source = _asker(made, request, report_id)
     start, limit = _place(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
     report = reports.read(made.rows, report_id) if REPORT_ID.fullmatch(report_id) else None
     if report is None or source not in ("", report.source):  # of another's report a source learns as little as of none
         raise NotFound("there is no report with this report_id, or it is older than the ledger keeps")
-    urls = status.urls_of(report)
-    page = status.page(urls, start, limit)
-    states = status.of_report(report, rows=made.rows, policy=made.policy, now=now(), urls=page if start else urls)
+    urls = url_status.urls_of(report)
+    page = url_status.page(urls, start, limit)
+    states = url_status.of_report(report, rows=made.rows, policy=made.policy, now=now(), urls=page if start else urls)
     body: dict[str, Any] = _brief(report, accepted=len(report.urls))
     if not start:  # what is true of the whole report is read once, with the first page
-        body |= {"complete": status.terminal(states), "counts": status.counts(states)}
+        body |= {"complete": url_status.terminal(states), "counts": url_status.counts(states)}
     shown = set(page)
     body["urls"] = [each for each in states if each["url"] in shown]
     if start + len(page) < len(urls):

@@ -6,7 +6,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.domain.protection import Protection
+from chalicelib.domain.policy.protection import Protection
 from chalicelib.handlers.http import operator
 from chalicelib.web import answer, query
 
@@ -16,18 +16,18 @@ VERSION = "1.0.0"
 def read(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
     from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
-    from chalicelib.pipeline import briefs, history, status
+    from chalicelib.pipeline.answers import history, operator_view, url_status
 
     operator(made, request, "reader")
     try:
         url = canonical_url(query(request, "url"))
     except UnusableUrl as error:
         raise InputError(f"url: {error.reason}") from error
-    found = status.of_url(url, rows=made.rows, policy=made.policy, now=now())
+    found = url_status.of_url(url, rows=made.rows, policy=made.policy, now=now())
     protection = made.policy.protected.find(url, host_of(url), now())
     if not found and not protection:
         raise NotFound("no report of this URL was accepted, or its rows have expired")
-    told = [{**briefs.whole(each), "history": history.of_status(each, rows=made.rows)} for each in found]
+    told = [{**operator_view.whole(each), "history": history.of_status(each, rows=made.rows)} for each in found]
     return answer(200, {"url": url, "protected": _protected(protection) if protection else None, "accounts": told})
 
 

@@ -70,6 +70,11 @@ def _decision(row: Mapping[str, Value]) -> Decision:
     at = moment(row, "at")
     assert at
     return Decision(
-        actor=text(row, "actor"), action=text(row, "action"), subject=text(row, "about"), reason=text(row, "reason"),
-        at=at, before=text(row, "before"), after=text(row, "after"),
-    )  # fmt: skip
+        actor=text(row, "actor"),
+        action=text(row, "action"),
+        subject=text(row, "about"),
+        reason=text(row, "reason"),
+        at=at,
+        before=text(row, "before"),
+        after=text(row, "after"),
+    )

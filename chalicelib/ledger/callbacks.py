@@ -82,14 +82,23 @@ def drop(rows: Rows, callback: Callback) -> None:
 
 
 def move(
-    rows: Rows, callback: Callback, *, due: datetime, attempts: int, first_attempt_at: datetime | None, now: datetime,
+    rows: Rows,
+    callback: Callback,
+    *,
+    due: datetime,
+    attempts: int,
+    first_attempt_at: datetime | None,
+    now: datetime,
     held: str = "",
-) -> None:  # fmt: skip
+) -> None:
     """Look again later. Nothing happens if somebody else has moved or finished it since it was read."""
     later = _waiting(callback.report, due, until=now + KEEP)
     change: dict[str, Value] = {
-        "place": later["sk"], "attempts": attempts, "held": held, "expires_at": later["expires_at"],
-    }  # fmt: skip
+        "place": later["sk"],
+        "attempts": attempts,
+        "held": held,
+        "expires_at": later["expires_at"],
+    }
     if first_attempt_at:
         change["first_attempt_at"] = millis(first_attempt_at)
     _settle(rows, callback, change, more=[Put(later)], remove=() if first_attempt_at else ("first_attempt_at",))
@@ -98,15 +107,18 @@ def move(
 def finish(rows: Rows, callback: Callback, outcome: str, *, attempts: int, now: datetime) -> None:
     """Write what came of it; the report is not looked at again."""
     change: dict[str, Value] = {
-        "place": "", "outcome": outcome, "attempts": attempts, "finished_at": millis(now),
+        "place": "",
+        "outcome": outcome,
+        "attempts": attempts,
+        "finished_at": millis(now),
         "expires_at": epoch(now + KEEP),
-    }  # fmt: skip
+    }
     _settle(rows, callback, change)
 
 
 def _settle(
     rows: Rows, callback: Callback, change: Row, *, more: Sequence[Put] = (), remove: Sequence[str] = ()
-) -> None:  # fmt: skip
+) -> None:
     key = _own(callback.report)
     own: Insert | Update = Insert({"pk": key[0], "sk": key[1], **change})
     if callback.known:

@@ -15,7 +15,7 @@ from typing import Any
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.ledger import KEEP_DECISIONS, journal
-from chalicelib.ledger.row import blob, epoch, millis, moment, number, numbers, squeeze, stamp, text, texts, unsqueeze
+from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, numbers, stamp, text, texts
 from chalicelib.ports import Delete, Insert, Put, Row, Rows, Update, Value
 
 CHAIN = 50
@@ -131,9 +131,11 @@ def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
     """A chunk as if it had these positions alone, to claim for."""
     kept = sorted(positions)
     return replace(
-        chunk, urls=tuple(chunk.urls[position] for position in kept), keys=tuple(chunk.keys[p] for p in kept),
+        chunk,
+        urls=tuple(chunk.urls[position] for position in kept),
+        keys=tuple(chunk.keys[p] for p in kept),
         origins=tuple(chunk.origins[position] for position in kept),
-    )  # fmt: skip
+    )
 
 
 def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> None:
@@ -162,7 +164,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> 
                     "rule": chunk.rule,
                     "actor": chunk.actor,
                     "reason": chunk.reason,
-                    "body": squeeze(document),
+                    "body": compress(document),
                     "created_at": millis(chunk.created_at),
                     "received_at": millis(chunk.received_at),
                     "until": millis(chunk.until),
@@ -222,7 +224,7 @@ def read(rows: Rows, ids: Sequence[str]) -> dict[str, Chunk]:
 
 
 def _chunk(row: Mapping[str, Value]) -> Chunk:
-    document: dict[str, Any] = unsqueeze(blob(row, "body"))
+    document: dict[str, Any] = decompress(blob(row, "body"))
     origins = [Origin(*each) for each in document["origins"]]
     which = document["origin"] or [0] * len(document["urls"])
     created_at, received_at, until = moment(row, "created_at"), moment(row, "received_at"), moment(row, "until")

@@ -75,9 +75,7 @@ def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bo
     return {pk[4:]: _claim(row) for (pk, _), row in found.items()}
 
 
-def claim(
-    rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime, held: bool = False
-) -> set[str]:  # fmt: skip
+def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime, held: bool = False) -> set[str]:
     """Claim each URL of a chunk by one conditional write; return the keys that are the chunk's now.
 
     Claims of a chunk that is ``held`` are kept for as long as it is, whenever a person decides.

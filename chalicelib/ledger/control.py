@@ -86,8 +86,10 @@ def unblock(rows: Rows, account: str) -> None:
 def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> None:
     """Keep the submitter from calling the vendor for a while, and where it refuses access whoever else calls it."""
     change: dict[str, Value] = {
-        "blocked_until": millis(until), "blocked_reason": f"{error.code} {error}"[:300], "blocked_for": error.kind,
-    }  # fmt: skip
+        "blocked_until": millis(until),
+        "blocked_reason": f"{error.code} {error}"[:300],
+        "blocked_for": error.kind,
+    }
     rows.write([Update(_key(account), set=change)])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from chalicelib.domain.packing import cut
 from chalicelib.ledger import KEEP, journal
-from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, text, texts, unsqueeze
+from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, text, texts
 from chalicelib.ports import Insert, Put, Row, Rows, Value
 
 PART_URLS = 1_000
@@ -107,17 +107,19 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
         found_by: dict[str, Value] = {"pk": _correlation(report.source, report.correlation_id), "sk": report.id}
         before.append({**found_by, "expires_at": row["expires_at"]})
     if len(parts) == 1 and not refusals:
-        row["urls"] = squeeze(parts[0])
+        row["urls"] = compress(parts[0])
     else:
         more: list[Any] = [*parts, *split_refusals(refusals)]
         row["parts"] = len(more)
         before += [
             {
-                "pk": f"report#{report.id}", "sk": _part(content, index),
-                "urls" if index < len(parts) else "refusals": squeeze(part), "expires_at": row["expires_at"],
+                "pk": f"report#{report.id}",
+                "sk": _part(content, index),
+                "urls" if index < len(parts) else "refusals": compress(part),
+                "expires_at": row["expires_at"],
             }
             for index, part in enumerate(more)
-        ]  # fmt: skip
+        ]
     if refusals:
         before.append(journal.outer_entry(report.id, now=report.received_at))
     if before:
@@ -158,9 +160,11 @@ def _plain(refusal: Refusal) -> list[str]:
 def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
     """Split refusals into parts as ``split`` does URLs; by their JSON, since a refused URL may hold anything."""
     return cut(
-        refusals, count=PART_URLS, size=PART_BYTES,
+        refusals,
+        count=PART_URLS,
+        size=PART_BYTES,
         size_of=lambda each: len(json.dumps(each, ensure_ascii=False).encode()),
-    )  # fmt: skip
+    )
 
 
 def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refusal]], *, now: datetime) -> None:
@@ -170,27 +174,31 @@ def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refu
     """
     rows.write(
         [
-            Put({
-                "pk": f"report#{report}", "sk": f"verdict#{message}#{index:04}", "refusals": squeeze(part),
-                "expires_at": epoch(now + KEEP),
-            })
+            Put(
+                {
+                    "pk": f"report#{report}",
+                    "sk": f"verdict#{message}#{index:04}",
+                    "refusals": compress(part),
+                    "expires_at": epoch(now + KEEP),
+                }
+            )
             for (report, message), each in refusals.items()
             for index, part in enumerate(split_refusals([_plain(refusal) for refusal in each]))
         ]
-    )  # fmt: skip
+    )
 
 
 def journal_refusals(rows: Rows, refusals: Sequence[tuple[str, str, Refusal]], *, now: datetime) -> None:
     """Note for the archive what intake refused or suppressed: report id, source and refusal of each."""
     plain = [[report, source, *_plain(refusal)] for report, source, refusal in refusals]
-    parts = [squeeze(part) for part in split_refusals(plain)]
+    parts = [compress(part) for part in split_refusals(plain)]
     entries = [journal.entry("refused", hashlib.sha256(part).hexdigest()[:12], now=now, body=part) for part in parts]
     rows.write([Put(entry) for entry in {str(entry["sk"]): entry for entry in entries}.values()])
 
 
 def journalled(row: Row) -> list[tuple[str, str, Refusal]]:
     """Read what ``journal_refusals`` noted in a row."""
-    return [(report, source, Refusal(*rest)) for report, source, *rest in unsqueeze(blob(row, "body"))]
+    return [(report, source, Refusal(*rest)) for report, source, *rest in decompress(blob(row, "body"))]
 
 
 def _part(content: str, index: int) -> str:
@@ -215,14 +223,14 @@ def read(rows: Rows, report: str, *, at_once: bool = False) -> Report | None:
     received_at = moment(head, "received_at")
     assert received_at
     ours = f"part#{text(head, 'content')}#"
-    urls: list[str] = unsqueeze(blob(head, "urls")) if "urls" in head else []
+    urls: list[str] = decompress(blob(head, "urls")) if "urls" in head else []
     refusals: list[Refusal] = []
     for row in found:
         name = text(row, "sk")
         if name.startswith(ours) and "urls" in row:
-            urls += unsqueeze(blob(row, "urls"))
+            urls += decompress(blob(row, "urls"))
         if name.startswith(ours if at_once else (ours, "verdict#")) and "refusals" in row:
-            refusals += [Refusal(*each) for each in unsqueeze(blob(row, "refusals"))]
+            refusals += [Refusal(*each) for each in decompress(blob(row, "refusals"))]
     return Report(
         id=report,
         source=text(head, "source"),

@@ -62,11 +62,11 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
-def squeeze(document: Any) -> bytes:
+def compress(document: Any) -> bytes:
     """Compress a JSON document for a binary attribute."""
     return zlib.compress(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(), 6)
 
 
-def unsqueeze(packed: bytes) -> Any:
+def decompress(packed: bytes) -> Any:
     """Undo ``squeeze``."""
     return json.loads(zlib.decompress(packed))

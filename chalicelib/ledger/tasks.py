@@ -17,7 +17,7 @@ from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice
 from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.chunks import Work
-from chalicelib.ledger.row import blob, epoch, millis, moment, number, squeeze, stamp, text, texts, unsqueeze
+from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text, texts
 from chalicelib.ports import Check, Delete, Insert, Put, Row, Rows, Update, Value, Write
 
 
@@ -74,21 +74,41 @@ class Task:
 
 
 def new_task(
-    *, account: str, action: Action, ban_days: int, slices: tuple[Slice, ...], received_at: datetime, now: datetime,
-    parent: Task | None = None, attempted: bool = False, not_before: datetime | None = None,
-    withheld: UrlState | None = None, reason: str = "",
-) -> Task:  # fmt: skip
+    *,
+    account: str,
+    action: Action,
+    ban_days: int,
+    slices: tuple[Slice, ...],
+    received_at: datetime,
+    now: datetime,
+    parent: Task | None = None,
+    attempted: bool = False,
+    not_before: datetime | None = None,
+    withheld: UrlState | None = None,
+    reason: str = "",
+) -> Task:
     """Make a task; its id sorts by time and is the same for the same work at the same moment."""
     content = ",".join(f"{each.chunk}:{each.start}-{each.end}" for each in slices)
     kind = f"{action}|{withheld or ''}"
     name = hashlib.sha256(f"{account}|{kind}|{content}|{parent.id if parent else ''}".encode()).hexdigest()[:12]
     task_id = f"{stamp(now)}-{name}"
     return Task(
-        id=task_id, account=account, action=action, ban_days=ban_days, slices=slices, state=TaskState.SUBMITTING,
-        created_at=now, received_at=received_at, root=parent.root if parent else task_id, not_before=not_before,
-        attempts=int(attempted), attempted_at=now if attempted else None, parent=parent.id if parent else "",
-        withheld=withheld, reason=reason,
-    )  # fmt: skip
+        id=task_id,
+        account=account,
+        action=action,
+        ban_days=ban_days,
+        slices=slices,
+        state=TaskState.SUBMITTING,
+        created_at=now,
+        received_at=received_at,
+        root=parent.root if parent else task_id,
+        not_before=not_before,
+        attempts=int(attempted),
+        attempted_at=now if attempted else None,
+        parent=parent.id if parent else "",
+        withheld=withheld,
+        reason=reason,
+    )
 
 
 def _key(task_id: str) -> tuple[str, str]:
@@ -107,7 +127,7 @@ def _inserts(task: Task) -> list[Write]:
         "action": task.action.value,
         "ban_days": task.ban_days,
         "state": task.state.value,
-        "slices": squeeze([[s.chunk, s.start, s.end, list(s.lost)] for s in task.slices]),
+        "slices": compress([[s.chunk, s.start, s.end, list(s.lost)] for s in task.slices]),
         "count": task.count,
         "created_at": millis(task.created_at),
         "received_at": millis(task.received_at),
@@ -151,12 +171,18 @@ def take_slices(rows: Rows, recorded: Sequence[Task], waiting: Mapping[str, Work
     for each in (part for task in recorded for part in task.slices):
         ends[each.chunk] = max(each.end, ends.get(each.chunk, 0))
     links: list[Write] = [
-        Put({
-            "pk": f"chunk#{each.chunk}", "sk": f"task#{task.id}", "start": each.start, "end": each.end,
-            "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP_DECISIONS),
-        })
-        for task in recorded for each in task.slices
-    ]  # fmt: skip
+        Put(
+            {
+                "pk": f"chunk#{each.chunk}",
+                "sk": f"task#{task.id}",
+                "start": each.start,
+                "end": each.end,
+                "expires_at": epoch(task.created_at + timedelta(days=task.ban_days) + KEEP_DECISIONS),
+            }
+        )
+        for task in recorded
+        for each in task.slices
+    ]
     rows.write(links)  # before anything goes off the list: a chunk that has left it is found by its links alone
     taken: list[Write] = []
     for chunk, end in ends.items():
@@ -187,9 +213,11 @@ def record_processing(rows: Rows, task: Task, vendor_task_id: str, *, now: datet
     expect: Row = {"state": TaskState.SUBMITTING.value}
     change: Row = {"state": TaskState.PROCESSING.value, "vendor_task_id": vendor_task_id, "submitted_at": millis(now)}
     index: Row = {
-        "pk": f"vendor#{task.account}#{vendor_task_id}", "sk": "task", "task": task.id,
+        "pk": f"vendor#{task.account}#{vendor_task_id}",
+        "sk": "task",
+        "task": task.id,
         "expires_at": epoch(now + timedelta(days=task.ban_days) + KEEP_DECISIONS),
-    }  # fmt: skip
+    }
     return rows.transact([Update(_key(task.id), set=change, expect=expect), Insert(index)])
 
 
@@ -225,9 +253,12 @@ def finish(
 def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
     """Write what the edge said of a task, once; ``False`` if that is on record already."""
     change: Row = {
-        "verified_at": millis(verified.at), "sampled": verified.sampled, "blocked": verified.blocked,
-        "open": verified.open, "open_urls": list(verified.open_urls),
-    }  # fmt: skip
+        "verified_at": millis(verified.at),
+        "sampled": verified.sampled,
+        "blocked": verified.blocked,
+        "open": verified.open,
+        "open_urls": list(verified.open_urls),
+    }
     return not rows.write([Update(_key(task.id), set=change, expect={"verified_at": None})])
 
 
@@ -256,7 +287,7 @@ def count_retry(rows: Rows, root: str, calls: int) -> int:
 
 
 def _task(row: Mapping[str, Value]) -> Task:
-    slices: list[Any] = unsqueeze(blob(row, "slices"))
+    slices: list[Any] = decompress(blob(row, "slices"))
     created_at, received_at = moment(row, "created_at"), moment(row, "received_at")
     assert created_at
     assert received_at

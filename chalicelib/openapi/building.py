@@ -63,9 +63,16 @@ def json_of(schema: Part) -> Part:
 
 
 def operation(
-    name: str, words: str, *, tag: str, answers: Mapping[int, tuple[str, Part]], refusals: Iterable[int],
-    parameters: Iterable[Part] = (), body: Part | None = None, security: list[Part] | None = None,
-) -> Part:  # fmt: skip
+    name: str,
+    words: str,
+    *,
+    tag: str,
+    answers: Mapping[int, tuple[str, Part]],
+    refusals: Iterable[int],
+    parameters: Iterable[Part] = (),
+    body: Part | None = None,
+    security: list[Part] | None = None,
+) -> Part:
     """Describe an operation. ``refusals`` are the statuses of its own errors; those of the gateway are always there."""
     from chalicelib.openapi.errors import ALWAYS
 

@@ -28,22 +28,37 @@ URL_LIST: Part = several(TEXT, maxItems=1_000)
 def _get(name: str, words: str, answered: Part, *parameters: Part, more: tuple[int, ...] = ()) -> Part:
     return {
         "get": operation(
-            name, words, tag="operators", answers={200: ("What there is", answered)}, refusals=[401, *more],
-            parameters=parameters, security=[{"operator": []}],
+            name,
+            words,
+            tag="operators",
+            answers={200: ("What there is", answered)},
+            refusals=[401, *more],
+            parameters=parameters,
+            security=[{"operator": []}],
         )
-    }  # fmt: skip
+    }
 
 
 def _post(
-    name: str, words: str, asked: Part, answers: dict[int, tuple[str, Part]], *parameters: Part,
+    name: str,
+    words: str,
+    asked: Part,
+    answers: dict[int, tuple[str, Part]],
+    *parameters: Part,
     more: tuple[int, ...] = (),
-) -> Part:  # fmt: skip
+) -> Part:
     return {
         "post": operation(
-            name, words, tag="operators", answers=answers, refusals=[401, *more], parameters=parameters,
-            body={"required": True, "content": json_of(asked)}, security=[{"operator": []}],
+            name,
+            words,
+            tag="operators",
+            answers=answers,
+            refusals=[401, *more],
+            parameters=parameters,
+            body={"required": True, "content": json_of(asked)},
+            security=[{"operator": []}],
         )
-    }  # fmt: skip
+    }
 
 
 def _decided(words: str, schema: Part) -> dict[int, tuple[str, Part]]:
@@ -64,16 +79,23 @@ def paths() -> Part:
     return {
         "/v1/urls": _get("readUrl", "Explain what is decided about a URL", ref("UrlExplained"), url),
         "/v1/tasks": _get(
-            "listTasks", "List the tasks under way, or those that ended on a day",
+            "listTasks",
+            "List the tasks under way, or those that ended on a day",
             thing({"tasks": several(ref("Task"))}, optional={"next_token": TEXT}),
-            in_query("day", "A UTC day", kind={"type": "string", "format": "date"}), *paging(),
+            in_query("day", "A UTC day", kind={"type": "string", "format": "date"}),
+            *paging(),
         ),
         "/v1/tasks/{task_id}": _get(
-            "readTask", "Show a task with its URLs", ref("TaskWithUrls"), task,
+            "readTask",
+            "Show a task with its URLs",
+            ref("TaskWithUrls"),
+            task,
             in_query("account", "Whose task id it is, if it is a vendor's", kind={"type": "string", "maxLength": 100}),
         ),
         "/v1/unbans": _post(
-            "unban", "Undo bans by URL, task, report or source", ref("Unban"),
+            "unban",
+            "Undo bans by URL, task, report or source",
+            ref("Unban"),
             {
                 200: ("Only shown", ref("UnbanPreview")),
                 202: ("Recorded; what is not done yet goes on by itself", ref("UnbanDone")),
@@ -81,23 +103,33 @@ def paths() -> Part:
             more=(409,),
         ),
         "/v1/holds": _get(
-            "listHolds", "List what waits for a person",
-            thing({"holds": several(ref("Hold"))}, optional={"next_token": TEXT}), *paging(),
+            "listHolds",
+            "List what waits for a person",
+            thing({"holds": several(ref("Hold"))}, optional={"next_token": TEXT}),
+            *paging(),
         ),
         "/v1/holds/{hold_id}": _get("readHold", "Show the URLs of a hold", ref("HoldWithUrls"), hold),
         "/v1/holds/{hold_id}/approve": _post(
-            "approveHold", "Let the URLs of a hold be banned", reason,
+            "approveHold",
+            "Let the URLs of a hold be banned",
+            reason,
             _decided("Approved, or approved once of twice", thing({"hold_id": TEXT, "complete": FLAG, "state": TEXT})),
-            hold, more=(409,),
+            hold,
+            more=(409,),
         ),
         "/v1/holds/{hold_id}/refuse": _post(
-            "refuseHold", "Reject the URLs of a hold", reason,
-            _decided("Refused", thing({"hold_id": TEXT, "state": TEXT, "urls": COUNT})), hold, more=(409,),
+            "refuseHold",
+            "Reject the URLs of a hold",
+            reason,
+            _decided("Refused", thing({"hold_id": TEXT, "state": TEXT, "urls": COUNT})),
+            hold,
+            more=(409,),
         ),
         "/v1/pause": _post("pause", "Stop submission", switch, _decided("Paused", ref("Switched"))),
         "/v1/resume": _post("resume", "Go on with submission", switch, _decided("Running", ref("Switched"))),
         "/v1/adoptions": _post(
-            "adoptBans", "Take bans as ours that a vendor holds and nobody here asked for",
+            "adoptBans",
+            "Take bans as ours that a vendor holds and nobody here asked for",
             thing({"account": TEXT, "reason": REASON}, optional={"urls": URL_LIST}, closed=True),
             _decided(
                 "Adopted, but for what the vendor's list does not show",
@@ -105,7 +137,8 @@ def paths() -> Part:
             ),
         ),
         "/v1/audit": _get(
-            "readAudit", "Show what an operator did, or what was done about something",
+            "readAudit",
+            "Show what an operator did, or what was done about something",
             thing({"decisions": several(ref("Decision"))}, optional={"next_token": TEXT}),
             in_query("actor", "The name of an operator; this or about", kind={"type": "string", "maxLength": 300}),
             in_query("about", "For instance hold:<id> or account:<name>", kind={"type": "string", "maxLength": 300}),
@@ -113,7 +146,7 @@ def paths() -> Part:
         ),
         **_exports(),
         **_service(),
-    }  # fmt: skip
+    }
 
 
 def _exports() -> Part:
@@ -124,15 +157,20 @@ def _exports() -> Part:
     return {
         "/v1/exports": {
             **_get(
-                "listExports", "Show how far each day of a vendor's export is, newest first", days,
-                in_query("account", "Whose; needed if there are several", kind=account), *paging(),
+                "listExports",
+                "Show how far each day of a vendor's export is, newest first",
+                days,
+                in_query("account", "Whose; needed if there are several", kind=account),
+                *paging(),
             ),
             **_post(
-                "askForExports", "Ask for days of a vendor's export again", asked,
+                "askForExports",
+                "Ask for days of a vendor's export again",
+                asked,
                 {202: ("Recorded; a scheduled function does it", days)},
             ),
         }
-    }  # fmt: skip
+    }
 
 
 def _service() -> Part:
@@ -156,12 +194,15 @@ def schemas() -> Part:
             **selected,
             "reason": REASON,
             "cool_down_days": {
-                "type": "integer", "minimum": 0, "maximum": 365, "description": "No report bans the URL for so long",
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 365,
+                "description": "No report bans the URL for so long",
             },
             "preview": {"type": "boolean", "description": "Only show what would be unbanned"},
         },
         closed=True,
-    )  # fmt: skip
+    )
     unban["oneOf"] = [{"required": [name]} for name in selected]
     origin = {"report_id": TEXT, "source": TEXT, "reporter": TEXT, "category": TEXT}
     return {
@@ -177,8 +218,14 @@ def schemas() -> Part:
                 "accounts": several(
                     thing(
                         {
-                            "account": TEXT, "state": ref("State"), "reason": TEXT, "rule": TEXT, **origin,
-                            "chunk_id": TEXT, "until": TIME, "tasks": several(ref("Task")),
+                            "account": TEXT,
+                            "state": ref("State"),
+                            "reason": TEXT,
+                            "rule": TEXT,
+                            **origin,
+                            "chunk_id": TEXT,
+                            "until": TIME,
+                            "tasks": several(ref("Task")),
                             "history": several(ref("PastDecision")),
                         }
                     )
@@ -187,22 +234,35 @@ def schemas() -> Part:
         ),
         "PastDecision": thing(
             {
-                "at": TIME, "action": TEXT, "rule": TEXT, "actor": {"type": ["string", "null"]},
-                "reason": {"type": ["string", "null"]}, **origin, "report_id": {"type": ["string", "null"]},
-                "chunk_id": TEXT, "tasks": several(TEXT),
+                "at": TIME,
+                "action": TEXT,
+                "rule": TEXT,
+                "actor": {"type": ["string", "null"]},
+                "reason": {"type": ["string", "null"]},
+                **origin,
+                "report_id": {"type": ["string", "null"]},
+                "chunk_id": TEXT,
+                "tasks": several(TEXT),
             }
         ),
         "Unban": unban,
         "UnbanPreview": thing(
             {
-                "preview": {"const": True}, "urls": COUNT, "counted_all": FLAG,
+                "preview": {"const": True},
+                "urls": COUNT,
+                "counted_all": FLAG,
                 "first": several(thing({"url": TEXT, "account": TEXT})),
             }
         ),
         "UnbanDone": thing({"unban_id": TEXT, "complete": FLAG}, optional={"urls": COUNT, "message": TEXT}),
         "Hold": thing(
             {
-                "hold_id": TEXT, "account": TEXT, "rule": TEXT, "urls": COUNT, "since": TIME, "ban_days": COUNT,
+                "hold_id": TEXT,
+                "account": TEXT,
+                "rule": TEXT,
+                "urls": COUNT,
+                "since": TIME,
+                "ban_days": COUNT,
                 "approved_by": {"type": ["string", "null"]},
             }
         ),
@@ -212,14 +272,25 @@ def schemas() -> Part:
         "ExportDay": thing(
             {"day": {"type": "string", "format": "date"}, "state": TEXT, "attempt": COUNT},
             optional={
-                "reason": TEXT, "requested_by": TEXT, "vendor_task_id": TEXT, "rows": COUNT, "rejected": COUNT,
-                "manifest": TEXT, "archived_at": TIME,
+                "reason": TEXT,
+                "requested_by": TEXT,
+                "vendor_task_id": TEXT,
+                "rows": COUNT,
+                "rejected": COUNT,
+                "manifest": TEXT,
+                "archived_at": TIME,
             },
         ),
         "Switched": thing({"account": TEXT, "paused": FLAG, "by": TEXT, "reason": TEXT}),
         "Decision": thing(
             {
-                "at": TIME, "actor": TEXT, "action": TEXT, "about": TEXT, "reason": TEXT, "before": TEXT, "after": TEXT,
+                "at": TIME,
+                "actor": TEXT,
+                "action": TEXT,
+                "about": TEXT,
+                "reason": TEXT,
+                "before": TEXT,
+                "after": TEXT,
             }
         ),
-    }  # fmt: skip
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.domain.policy import BAN_DAYS
+from chalicelib.domain.policy.rules import BAN_DAYS
 from chalicelib.openapi.building import (
     FLAG,
     TEXT,
@@ -49,38 +49,59 @@ def paths() -> Part:
     return {
         "/v1/reports": {
             "get": operation(
-                "findReports", "Find reports by the correlation id that they came with", tag="reports",
-                answers={200: ("The reports, in pages", ref("FoundReports"))}, refusals=[401],
+                "findReports",
+                "Find reports by the correlation id that they came with",
+                tag="reports",
+                answers={200: ("The reports, in pages", ref("FoundReports"))},
+                refusals=[401],
                 parameters=[
                     in_query(
-                        "correlation_id", "As the report gave it", required=True,
-                        kind={"type": "string", "minLength": 1, "maxLength": reading.MAX_CORRELATION_ID_LENGTH,
-                              "examples": ["case-17"]},
+                        "correlation_id",
+                        "As the report gave it",
+                        required=True,
+                        kind={
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": reading.MAX_CORRELATION_ID_LENGTH,
+                            "examples": ["case-17"],
+                        },
                     ),
-                    AS_SOURCE, AS_SOURCE_IN_QUERY, *HEADERS, *paging(),
+                    AS_SOURCE,
+                    AS_SOURCE_IN_QUERY,
+                    *HEADERS,
+                    *paging(),
                 ],
                 security=[{"operator": []}, *FROM_SOURCE],
             )
         },
         "/v1/reports/{source}": {
             "post": operation(
-                "receiveReport", "Report URLs", tag="reports",
+                "receiveReport",
+                "Report URLs",
+                tag="reports",
                 answers={202: ("Recorded and queued; what was refused at once is named", ref("Receipt"))},
                 refusals=[401, 409],
                 parameters=[in_path("source", "The name of the source that reports"), *HEADERS],
-                body=_report_body(), security=FROM_SOURCE,
+                body=_report_body(),
+                security=FROM_SOURCE,
             ),
             "get": operation(
-                "readReport", "Read what became of each URL of a report", tag="reports",
-                answers={200: ("The report, in pages", ref("ReportStatus"))}, refusals=[401],
+                "readReport",
+                "Read what became of each URL of a report",
+                tag="reports",
+                answers={200: ("The report, in pages", ref("ReportStatus"))},
+                refusals=[401],
                 parameters=[
                     in_path("source", "Here: the report_id (API Gateway has one name for a part of the path)"),
-                    AS_SOURCE, AS_SOURCE_IN_QUERY, *HEADERS, *paging(),
+                    AS_SOURCE,
+                    AS_SOURCE_IN_QUERY,
+                    *HEADERS,
+                    *paging(),
                 ],
                 security=[{"operator": []}, *FROM_SOURCE],
             ),
         },
-    }  # fmt: skip
+    }
 
 
 def _report_body() -> Part:
@@ -100,11 +121,14 @@ def shared_fields() -> Part:
         "category": {"type": "string", "maxLength": reading.MAX_CATEGORY_LENGTH},
         "reporter": {"type": "string", "maxLength": reading.MAX_REPORTER_LENGTH},
         "ban_duration": {
-            "type": "integer", "minimum": BAN_DAYS[0], "maximum": BAN_DAYS[-1], "description": "In days",
+            "type": "integer",
+            "minimum": BAN_DAYS[0],
+            "maximum": BAN_DAYS[-1],
+            "description": "In days",
         },
         "reported_at": TIME,
         "note": {"type": "string", "maxLength": reading.MAX_NOTE_LENGTH},
-    }  # fmt: skip
+    }
 
 
 def schemas() -> Part:

@@ -18,12 +18,12 @@ from chalice.test import Client, HTTPResponse
 import app as app_module
 from chalicelib.aws.documents import Cached
 from chalicelib.bootstrap import Services, services
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
-from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.reports.signature import sign
-from chalicelib.reports.sources import parse as parse_sources
 from chalicelib.web import parse_operators
-from tests.world import ACCOUNT, POLICY, SECRET, World
+from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
 TOKEN = "app-test-operator-token"
 HUB_SECRET = "hub-secret-of-16-or-more"
@@ -99,7 +99,7 @@ def api() -> Iterator[Api]:
     sources = parse_sources(SOURCES)
     world = World(sources=sources)
     world.clock.now = datetime.now(UTC)
-    made.rows, made.reports_queue, made.kick, made.tell = world.rows, world, world.kick, world.tell
+    made.rows, made.reports_queue, made.wake, made.emit = world.rows, world, world.wake, world.emit
     made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
     made._policy = fixed(parse_policy(POLICY))
     account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})

@@ -14,13 +14,13 @@ import app as app_module
 from chalicelib.bootstrap import parse_accounts
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.exports import finished_days
-from chalicelib.ledger import audit, exports
-from chalicelib.ledger.exports import DayState
+from chalicelib.ledger import audit, export_days
+from chalicelib.ledger.export_days import DayState
 from chalicelib.web import parse_operators
+from dev.fakes.objects import MemoryObjects
 from dev.simulators.alibaba import AlibabaSimulator
 from tests.app.conftest import OPERATORS, Api, fixed
 from tests.app.test_reports_api import refused
-from tests.bucket import MemoryObjects
 
 ROSA = "operator-token-of-rosa"
 
@@ -38,14 +38,14 @@ def window() -> list[date]:
 
 def has_exports(api: Api, *accounts: str) -> None:
     for account in accounts:
-        exports.register(api.world.rows, account, vendor="alibaba", window_days=31, now=datetime.now(UTC))
+        export_days.register(api.world.rows, account, vendor="alibaba", window_days=31, now=datetime.now(UTC))
 
 
 def test_each_day_is_shown_with_its_state_newest_first_in_pages(api: Api) -> None:
     has_exports(api, "main")
     days = window()
-    exports.want(api.world.rows, "main", days[:3], now=datetime.now(UTC))
-    exports.want(api.world.rows, "main", days[3:4], now=datetime.now(UTC), lost="out_of_window")
+    export_days.want(api.world.rows, "main", days[:3], now=datetime.now(UTC))
+    export_days.want(api.world.rows, "main", days[3:4], now=datetime.now(UTC), lost="out_of_window")
     first = api.as_operator("exports", limit="2").json_body
     assert first["account"] == "main"
     assert first["days"] == [
@@ -66,7 +66,7 @@ def test_a_next_token_that_no_page_gave_is_refused(api: Api, token: str) -> None
 def test_days_that_have_ended_begin_anew_and_it_is_on_record_who_asked(api: Api) -> None:
     has_exports(api, "main")
     days = window()
-    exports.want(api.world.rows, "main", days[-2:-1], now=datetime.now(UTC), lost="download_refused")
+    export_days.want(api.world.rows, "main", days[-2:-1], now=datetime.now(UTC), lost="download_refused")
     answer = ask(api, {"from": days[-3].isoformat(), "to": days[-2].isoformat(), "reason": "the vendor says so"})
     assert answer.status_code == 202
     assert answer.json_body["days"] == [
@@ -95,7 +95,7 @@ def test_a_request_that_cannot_be_served_says_why(api: Api, change: dict[str, An
     answer = ask(api, {"from": day, "to": day, **change})
     assert answer.status_code == 400
     assert problem in answer.json_body["error"]["message"]
-    assert exports.read(api.world.rows, "main") == []
+    assert export_days.read(api.world.rows, "main") == []
 
 
 def test_a_reader_may_look_and_not_ask_and_a_stranger_neither(api: Api) -> None:
@@ -104,7 +104,7 @@ def test_a_reader_may_look_and_not_ask_and_a_stranger_neither(api: Api) -> None:
     assert ask(api, {"from": day, "to": day}, token="app-test-operator-token").status_code == 403
     assert ask(api, {"from": day, "to": day}, token="nobody").status_code == 401
     assert api.get("exports").status_code == 401
-    assert exports.read(api.world.rows, "main") == []
+    assert export_days.read(api.world.rows, "main") == []
 
 
 def test_of_several_accounts_one_must_be_named(api: Api) -> None:
@@ -132,8 +132,17 @@ class Context:
 
 
 def scheduled(function: str) -> Any:
-    event = {"time": "2026-01-15T08:30:00Z", "region": "us-east-1", "detail": {}, "source": "aws.events",
-             "account": "1", "id": "1", "version": "0", "detail-type": "Scheduled Event", "resources": []}  # fmt: skip
+    event = {
+        "time": "2026-01-15T08:30:00Z",
+        "region": "us-east-1",
+        "detail": {},
+        "source": "aws.events",
+        "account": "1",
+        "id": "1",
+        "version": "0",
+        "detail-type": "Scheduled Event",
+        "resources": [],
+    }
     return app_module.app.handler_map[function](event, Context())
 
 
@@ -143,7 +152,7 @@ def wired(api: Api, simulator: AlibabaSimulator, **fields: str) -> MemoryObjects
     api.services._accounts = fixed(parse_accounts({"main": {**account, **fields}, "huawei-main": huawei}))
     api.services.objects = objects = MemoryObjects()
     days = finished_days(datetime.now(UTC))
-    exports.want(api.world.rows, "main", days[:-1], now=datetime.now(UTC), lost="-")
+    export_days.want(api.world.rows, "main", days[:-1], now=datetime.now(UTC), lost="-")
     return objects
 
 
@@ -155,7 +164,7 @@ def test_archive_exports_archives_what_the_accounts_with_exports_have(api: Api, 
         objects = wired(api, simulator, report_to_queue=report_to_queue)
         said = scheduled("archive_exports")
     assert said == {"main": {"archived": 1, "open": 0, "why": "done"}}
-    (day,) = [each for each in exports.read(api.world.rows, "main") if each.state is DayState.ARCHIVED]
+    (day,) = [each for each in export_days.read(api.world.rows, "main") if each.state is DayState.ARCHIVED]
     objects.sound(day.manifest)
     assert bool(api.world.queued) == (report_to_queue == "yes")
     assert [event for event, _ in api.world.told][-1] == "exports_run"
@@ -166,7 +175,7 @@ def test_a_simulator_is_only_fetched_from_on_a_local_stage(api: Api) -> None:
     with AlibabaSimulator(complete_after=0, calls_per_second=0, rows=5) as simulator:
         wired(api, simulator)
         scheduled("archive_exports")
-    assert exports.read(api.world.rows, "main")[-1].reason.startswith("download_refused")
+    assert export_days.read(api.world.rows, "main")[-1].reason.startswith("download_refused")
 
 
 def test_archive_ledger_archives_yesterday(api: Api) -> None:

@@ -15,9 +15,9 @@ from chalicelib.handlers.urls import VERSION
 from chalicelib.openapi import document
 from chalicelib.openapi.errors import ALWAYS, kinds
 from chalicelib.reports import CONTENT_TYPES
+from dev.fakes.world import pages
 from dev.package import ROOT
 from tests.app.conftest import Api
-from tests.world import pages
 
 DOCUMENT = document(VERSION)
 ADD = "describe it in chalicelib/openapi/operators.py or reports.py: operation, parameters, body and answers"

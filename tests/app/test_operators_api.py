@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import Unavailable
-from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.handlers.decisions import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
-from chalicelib.pipeline.verify import verify_bans
+from chalicelib.pipeline.upkeep.verify import verify_bans
 from chalicelib.web import parse_operators
+from dev.fakes.vendor import FakeBan
+from dev.fakes.world import ACCOUNT, POLICY, pages
 from tests.app.conftest import Api, fixed
 from tests.app.test_reports_api import refused
-from tests.fake_vendor import FakeBan
-from tests.world import ACCOUNT, POLICY, pages
 
 ROLES = {"rita": "reader", "olaf": "operator", "anna": "approver", "ben": "approver"}
 ROOTS = [f"https://h{number}.example.com/" for number in range(3)]
@@ -79,11 +79,19 @@ def desk(api: Api) -> Desk:
 # --- who may ------------------------------------------------------------------------------------------------------
 
 ROUTES = [
-    ("get", "tasks", "reader"), ("get", "tasks/x", "reader"), ("get", "holds", "reader"), ("get", "holds/x", "reader"),
-    ("get", "urls", "reader"), ("get", "audit", "reader"), ("post", "unbans", "operator"),
-    ("post", "pause", "operator"), ("post", "resume", "operator"), ("post", "adoptions", "operator"),
-    ("post", "holds/x/approve", "approver"), ("post", "holds/x/refuse", "approver"),
-]  # fmt: skip
+    ("get", "tasks", "reader"),
+    ("get", "tasks/x", "reader"),
+    ("get", "holds", "reader"),
+    ("get", "holds/x", "reader"),
+    ("get", "urls", "reader"),
+    ("get", "audit", "reader"),
+    ("post", "unbans", "operator"),
+    ("post", "pause", "operator"),
+    ("post", "resume", "operator"),
+    ("post", "adoptions", "operator"),
+    ("post", "holds/x/approve", "approver"),
+    ("post", "holds/x/refuse", "approver"),
+]
 
 
 @pytest.mark.parametrize(("method", "path", "role"), ROUTES)
@@ -166,9 +174,14 @@ def test_a_task_shows_what_the_edge_said(desk: Desk) -> None:
     world = desk.api.world
     world.clock.advance(minutes=10)
     verify_bans(
-        ACCOUNT, rows=world.rows, policy=parse_policy({**POLICY, "verification": {"sample": 2}}), tell=world.tell,
-        probe=lambda _: 200, clock=world.clock, deadline=world.clock() + timedelta(minutes=1),
-    )  # fmt: skip
+        ACCOUNT,
+        rows=world.rows,
+        policy=parse_policy({**POLICY, "verification": {"sample": 2}}),
+        emit=world.emit,
+        probe=lambda _: 200,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(minutes=1),
+    )
     said = desk.get("rita", f"tasks/{made}").json_body["verification"]
     assert (said["sampled"], said["blocked"], said["open"]) == (2, 0, 2)
     assert set(said["open_urls"]) <= set(pages(3))
@@ -211,9 +224,11 @@ def test_each_selector_unbans_what_it_names_and_reports_are_suppressed_then(desk
     desk.api.settle()
     (made,) = desk.ban()
     selected = {
-        "urls": ["HTTPS://www.example.com:443/page/0#x", pages(3)[0]], "task_id": made, "source": "desk",
+        "urls": ["HTTPS://www.example.com:443/page/0#x", pages(3)[0]],
+        "task_id": made,
+        "source": "desk",
         "report_id": receipt.json_body["report_id"],
-    }[selector]  # fmt: skip
+    }[selector]
     count = 1 if selector == "urls" else 3
     answer = desk.post("olaf", "unbans", {selector: selected, "reason": "an appeal", "cool_down_days": 3})
     assert answer.status_code == 202
@@ -403,11 +418,17 @@ def test_an_adopted_ban_is_ours_to_undo(desk: Desk) -> None:
     vendor.bans[pages(1)[0]] = FakeBan(now, now, now + timedelta(days=30))
     asked = {"account": ACCOUNT, "urls": pages(1), "reason": "banned by hand"}
     assert desk.post("olaf", "adoptions", asked).json_body == {
-        "account": ACCOUNT, "adopted": 1, "known_before": 0, "not_banned": [],
-    }  # fmt: skip
+        "account": ACCOUNT,
+        "adopted": 1,
+        "known_before": 0,
+        "not_banned": [],
+    }
     assert desk.post("olaf", "adoptions", asked).json_body == {
-        "account": ACCOUNT, "adopted": 0, "known_before": 1, "not_banned": [],
-    }  # fmt: skip
+        "account": ACCOUNT,
+        "adopted": 0,
+        "known_before": 1,
+        "not_banned": [],
+    }
     assert desk.states(*pages(1)) == ["banned"]
     desk.post("olaf", "unbans", {"urls": pages(1), "reason": "an appeal"})
     desk.api.settle()

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from chalicelib.bootstrap import now
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.handlers import pipeline
 from chalicelib.ledger import chunks
+from dev.fakes.objects import MemoryObjects
+from dev.fakes.world import ACCOUNT, POLICY, pages
 from tests.app.conftest import Api, fixed
-from tests.bucket import MemoryObjects
-from tests.world import ACCOUNT, POLICY, pages
 
 OTHERS = {name: {"managed_domains": [f"{name}.example.org"]} for name in ("aaa", "zzz")}
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib.pipeline.receive import MAX_BODY
+from chalicelib.pipeline.intake.receive import MAX_BODY
 from chalicelib.reports.reading import ParserOptions
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import ACCOUNT, pages
 from tests.app.conftest import BEARER, HUB_SECRET, OTHER_SECRET, Api, signed
-from tests.memory import MemoryRows
-from tests.world import ACCOUNT, pages
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LIMITS = ParserOptions()

@@ -10,10 +10,10 @@ import pytest
 
 from chalicelib.aws.documents import MAX_AGE, Cached
 from chalicelib.bootstrap import read_json
-from chalicelib.reports.sources import parse as parse_sources
+from chalicelib.config.sources import parse as parse_sources
+from dev.fakes.objects import MemoryObjects
+from dev.fakes.world import POLICY, pages
 from tests.app.conftest import BEARER, SOURCES, Api
-from tests.bucket import MemoryObjects
-from tests.world import POLICY, pages
 
 
 @dataclass
@@ -123,8 +123,9 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
     shelf.objects["policy/policy.json"] = json.dumps(POLICY).encode()
     policy = api.services._policy = Cached(
         lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
-        on_error=lambda error: api.services._refused("policy", error), clock=lambda: seconds[0],
-    )  # fmt: skip
+        on_error=lambda error: api.services._refused("policy", error),
+        clock=lambda: seconds[0],
+    )
     first = policy.get()
     assert not first.dry_run
     seconds[0] += MAX_AGE
@@ -147,9 +148,14 @@ def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
     good = {"auth": "none", "callback_url": "https://hooks.example.org/x", "callback_secret": "whsec_" + "c2VjcmV0" * 5}
     assert parse_sources({"desk": good})["desk"].callback_url
     for url in (
-        "http://hooks.example.org/x", "https://hooks.example.org:8443/x", "https://u:p@hooks.example.org/", "https:///x",
-        "https://[x", "hooks.example.org", "https://hooks.example.org:port/",
-    ):  # fmt: skip
+        "http://hooks.example.org/x",
+        "https://hooks.example.org:8443/x",
+        "https://u:p@hooks.example.org/",
+        "https:///x",
+        "https://[x",
+        "hooks.example.org",
+        "https://hooks.example.org:port/",
+    ):
         with pytest.raises(Exception, match=r"sources\.desk\.callback_url must be https://"):
             parse_sources({"desk": {**good, "callback_url": url}})
     with pytest.raises(Exception, match=r"sources\.desk\.callback_secret: "):

@@ -18,7 +18,7 @@ import pytest
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
-from chalicelib.vendors.alibaba import AlibabaExports, connect
+from chalicelib.vendors.alibaba.client import AlibabaExports, connect
 from dev.simulators.alibaba import AlibabaSimulator
 
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
-from chalicelib.vendors.alibaba import AlibabaExports, connect
+from chalicelib.vendors.alibaba.client import AlibabaExports, connect
 from chalicelib.vendors.http import VendorHttp, VendorResponse
 from dev.simulators.alibaba import AlibabaSimulator
 

@@ -18,19 +18,19 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.archive import export_keys
 from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
-from chalicelib.ledger import exports
-from chalicelib.ledger.exports import DayState
-from chalicelib.pipeline.archive_exports import archive_exports
-from chalicelib.pipeline.export_work import Archiving
+from chalicelib.ledger import export_days
+from chalicelib.ledger.export_days import DayState
+from chalicelib.outbound.download import DownloadPolicy, ExportDownload
+from chalicelib.pipeline.archive.export_work import Archiving
+from chalicelib.pipeline.archive.exports import archive_exports
+from chalicelib.pipeline.archive.keys import export_keys
 from chalicelib.ports import Rows
-from chalicelib.vendors.alibaba import connect
-from chalicelib.vendors.download import DownloadPolicy, ExportDownload
+from chalicelib.vendors.alibaba.client import connect
+from dev.fakes.objects import MemoryObjects
+from dev.fakes.rows import MemoryRows
 from dev.simulators.alibaba import AlibabaSimulator
-from tests.bucket import MemoryObjects
-from tests.memory import MemoryRows
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,24 +62,30 @@ class Archive:
     def run(self) -> Archiving:
         keys = {"access_key": "testid", "secret_key": "testsecret"}
         return archive_exports(
-            "main", vendor_name="alibaba",
+            "main",
+            vendor_name="alibaba",
             vendor=connect(VendorAccount("main", "alibaba", self.simulator.url, keys), clock=self.clock),
-            download=ExportDownload(DownloadPolicy(loopback=(self.simulator.host,))), rows=self.rows,
-            objects=self.objects, queue=None, tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
+            download=ExportDownload(DownloadPolicy(loopback=(self.simulator.host,))),
+            rows=self.rows,
+            objects=self.objects,
+            queue=None,
+            emit=self.emit,
+            clock=self.clock,
+            sleep=self.clock.sleep,
             deadline=self.clock() + timedelta(minutes=15),
-        )  # fmt: skip
+        )
 
     def runs(self, count: int) -> None:
         for _ in range(count):
             self.run()
             self.clock.sleep(300)
 
-    def tell(self, event: str, /, **fields: object) -> None:
+    def emit(self, event: str, /, **fields: object) -> None:
         self.told.append((event, dict(fields)))
 
     def only_yesterday(self) -> Any:
         days = finished_days(self.clock())
-        exports.want(self.rows, "main", days[:-1], now=self.clock(), lost="-")
+        export_days.want(self.rows, "main", days[:-1], now=self.clock(), lost="-")
         return days[-1]
 
     def gaps(self, action: str) -> list[float]:
@@ -113,7 +119,7 @@ def test_31_missing_days_are_caught_up_by_themselves_at_one_call_a_second_at_the
     with archive() as world:
         days = finished_days(world.clock())
         world.runs(3)
-        assert [each.state for each in exports.read(world.rows, "main")] == [DayState.ARCHIVED] * 31
+        assert [each.state for each in export_days.read(world.rows, "main")] == [DayState.ARCHIVED] * 31
         calls = world.simulator.state.calls
         created = [each["params"]["TimePoint"] for each in calls if each["action"].startswith("Create")]
         assert created == [f"{day - timedelta(days=1)}T16:00:00Z" for day in days], "oldest first, each once"
@@ -135,7 +141,7 @@ def test_days_are_archived_once_however_often_and_at_once_it_runs() -> None:
             for thread in threads:
                 thread.join()
         world.runs(2)
-        assert {each.state for each in exports.read(world.rows, "main")} == {DayState.ARCHIVED}
+        assert {each.state for each in export_days.read(world.rows, "main")} == {DayState.ARCHIVED}
         assert len(world.objects.puts) == len(set(world.objects.puts)) == 31 * 4
         assert sum(event == "export_archived" for event, _ in world.told) == 31
         for day in finished_days(world.clock()):
@@ -249,8 +255,12 @@ def test_a_file_of_200_mb_is_archived_in_less_than_256_mb(tmp_path: Path) -> Non
         url = vendor.describe_export(vendor.create_export("t", time_point(day))).download_url
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, url, world.simulator.host, str(tmp_path)],
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         said = json.loads(done.stdout)
         print(

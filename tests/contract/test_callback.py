@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
-from chalicelib.vendors.callback import CallbackPolicy, CallbackPost
-from chalicelib.vendors.pinned import Resolve
+from chalicelib.outbound.callback import CallbackPolicy, CallbackPost
+from chalicelib.outbound.pinned import Resolve
 
 
 def standing_for(*addresses: str) -> Resolve:
@@ -88,9 +88,22 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "100.100.100.200", "0.0.0.0", "::1",
-     "fd00:ec2::254", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "224.0.0.1"],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.169.254",
+        "100.100.100.200",
+        "0.0.0.0",
+        "::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "224.0.0.1",
+    ],
+)
 def test_a_name_that_stands_for_an_address_inside_is_not_called_even_beside_a_public_one(address: str) -> None:
     post = CallbackPost(resolve=standing_for("93.184.216.34", address))
     with pytest.raises(ConfigurationError, match=r"cannot be used: hooks\.example\.org stands for"):
@@ -99,10 +112,19 @@ def test_a_name_that_stands_for_an_address_inside_is_not_called_even_beside_a_pu
 
 @pytest.mark.parametrize(
     "url",
-    ["https://127.0.0.1/x", "https://[::1]/x", "https://localhost/x", "https://hooks.example.org:8443/x",
-     "https://user:word@hooks.example.org/x", "ftp://hooks.example.org/x", "https://[hooks/x", "https://2130706433/x",
-     "", "https://hooks.example.org\\@10.0.0.1/x"],
-)  # fmt: skip
+    [
+        "https://127.0.0.1/x",
+        "https://[::1]/x",
+        "https://localhost/x",
+        "https://hooks.example.org:8443/x",
+        "https://user:word@hooks.example.org/x",
+        "ftp://hooks.example.org/x",
+        "https://[hooks/x",
+        "https://2130706433/x",
+        "",
+        "https://hooks.example.org\\@10.0.0.1/x",
+    ],
+)
 def test_a_url_that_names_no_public_host_is_refused_before_it_is_looked_up(url: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         CallbackPost(resolve=never)(url, headers={}, body=b"")

@@ -21,11 +21,11 @@ import pytest
 from chalicelib.domain.errors import AnswerUnknown, DownloadExpired, DownloadRefused, EdgebanError, Unavailable
 from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
+from chalicelib.outbound.download import BLOCK, DownloadPolicy, ExportDownload
+from chalicelib.outbound.pinned import Resolve
+from chalicelib.outbound.target import read_target, refused_address
 from chalicelib.ports import Download, ExportVendor
-from chalicelib.vendors.alibaba import connect
-from chalicelib.vendors.download import BLOCK, DownloadPolicy, ExportDownload
-from chalicelib.vendors.download_target import read_target, refused_address
-from chalicelib.vendors.pinned import Resolve
+from chalicelib.vendors.alibaba.client import connect
 from dev.simulators.alibaba import AlibabaSimulator
 
 ROOT = Path(__file__).parents[2]

@@ -16,11 +16,11 @@ import pytest
 
 from chalicelib.domain.model import VendorAccount
 from chalicelib.ledger import chunks, tasks
-from chalicelib.pipeline.submit import Drained, submit_tasks
+from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.vendors.http import VendorHttp
-from chalicelib.vendors.huawei import connect
+from chalicelib.vendors.huawei.client import connect
+from dev.fakes.world import ACCOUNT, World, pages
 from dev.simulators.huawei_gate import Identity
-from tests.world import ACCOUNT, World, pages
 
 URLS = 100_000
 RATE = 9.5
@@ -88,9 +88,15 @@ def drain(world: World, simulator: Simulator) -> Drained:
     vendor = connect(VendorAccount(ACCOUNT, "huawei", simulator.url, credentials), clock=now, http=http)
     try:
         return submit_tasks(
-            ACCOUNT, vendor=vendor, rows=world.rows, policy=lambda: world.policy, tell=world.tell, clock=now,
-            sleep=time.sleep, deadline=now() + timedelta(seconds=140),
-        )  # fmt: skip
+            ACCOUNT,
+            vendor=vendor,
+            rows=world.rows,
+            policy=lambda: world.policy,
+            emit=world.emit,
+            clock=now,
+            sleep=time.sleep,
+            deadline=now() + timedelta(seconds=140),
+        )
     finally:
         http.close()
 

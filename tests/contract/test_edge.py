@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
-from chalicelib.vendors.edge import EdgePolicy, EdgeProbe
-from chalicelib.vendors.pinned import Resolve
+from chalicelib.outbound.edge import EdgePolicy, EdgeProbe
+from chalicelib.outbound.pinned import Resolve
 
 
 def standing_for(*addresses: str) -> Resolve:
@@ -93,9 +93,22 @@ def test_any_other_status_is_the_answer_and_no_redirect_is_followed(status: int)
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "100.100.100.200", "0.0.0.0", "::1",
-     "fd00:ec2::254", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "224.0.0.1"],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.169.254",
+        "100.100.100.200",
+        "0.0.0.0",
+        "::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "224.0.0.1",
+    ],
+)
 @pytest.mark.parametrize("url", ["https://www.example.com/x", "http://www.example.com:8080/x"])
 def test_a_host_that_stands_for_an_address_inside_is_not_asked_even_beside_a_public_one(url: str, address: str) -> None:
     with pytest.raises(ConfigurationError, match=r"not asked: www\.example\.com stands for"):
@@ -110,11 +123,24 @@ def test_an_address_inside_is_not_asked_by_its_name_either(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://www.example.com/x", "www.example.com/x", "https://www.example.com", "https://u:p@www.example.com/x",
-     "https://www.example.com:99999/x", "https://www.example.com:0/x", "https://www.example.com\\@10.0.0.1/x",
-     "https://www.example.com/x y", "https://www.example.com/x\r\nHost: y", "https://www.example.com/é",
-     "https://www.example.com/x#y", "https://WWW.example.com/x", "https://[::1/x", "https:///x"],
-)  # fmt: skip
+    [
+        "",
+        "ftp://www.example.com/x",
+        "www.example.com/x",
+        "https://www.example.com",
+        "https://u:p@www.example.com/x",
+        "https://www.example.com:99999/x",
+        "https://www.example.com:0/x",
+        "https://www.example.com\\@10.0.0.1/x",
+        "https://www.example.com/x y",
+        "https://www.example.com/x\r\nHost: y",
+        "https://www.example.com/é",
+        "https://www.example.com/x#y",
+        "https://WWW.example.com/x",
+        "https://[::1/x",
+        "https:///x",
+    ],
+)
 def test_what_is_no_canonical_url_is_refused_before_it_is_looked_up(url: str) -> None:
     with pytest.raises(ConfigurationError, match="not a canonical one"):
         EdgeProbe(resolve=never)(url)

@@ -33,10 +33,10 @@ from chalicelib.domain.model import (
 )
 from chalicelib.ports import BanVendor
 from chalicelib.vendors.http import VendorHttp
-from chalicelib.vendors.huawei import LIMITS, connect
+from chalicelib.vendors.huawei.client import LIMITS, connect
+from dev.fakes import vendor
+from dev.fakes.vendor import FakeVendor
 from dev.simulators.huawei import HuaweiSimulator
-from tests import fake_vendor
-from tests.fake_vendor import FakeVendor
 
 DOMAIN_ID = "0123456789abcdef0123456789abcdef"
 TASK_SECONDS = 60.0
@@ -354,7 +354,7 @@ class TestOurClientsOwnLimits:
 
 
 def test_the_fake_has_the_limits_of_the_vendor() -> None:
-    assert fake_vendor.LIMITS == LIMITS
+    assert vendor.LIMITS == LIMITS
 
 
 def test_the_fake_raises_what_it_is_told_once_and_loses_one_answer() -> None:

@@ -23,7 +23,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.model import Action, VendorAccount
 from chalicelib.vendors.http import VendorHttp
-from chalicelib.vendors.huawei import HuaweiCdn, connect
+from chalicelib.vendors.huawei.client import HuaweiCdn, connect
 from dev.simulators.huawei import HuaweiSimulator
 from dev.simulators.huawei_gate import Identity
 

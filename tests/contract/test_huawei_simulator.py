@@ -14,7 +14,7 @@ import requests
 from requests.auth import AuthBase
 
 from chalicelib.vendors.http import VendorHttp, VendorResponse
-from chalicelib.vendors.huawei_auth import AkSkAuth, canonical_query
+from chalicelib.vendors.huawei.auth import AkSkAuth, canonical_query
 from dev.simulators.huawei import HuaweiSimulator
 from dev.simulators.huawei_gate import Identity
 

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.s3 import Bucket
 from chalicelib.ports import Objects
+from dev.fakes.objects import MemoryObjects
 from dev.local_aws import LocalAws
-from tests.bucket import MemoryObjects
 
 ROOT = Path(__file__).parents[2]
 _names = itertools.count()
@@ -120,8 +120,12 @@ def test_a_large_file_is_sent_and_read_without_being_held_in_memory(bare_aws: Lo
             large.write(os.urandom(1024**2))
     done = subprocess.run(
         [sys.executable, "-c", PUT, bare_aws.url, "large-files", str(path)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     size, peak_kib = map(int, done.stdout.split())
     print(f"128 MB sent and read: {peak_kib / 1024:.0f} MB at the most")

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import LedgerUnavailable, Table
 from chalicelib.ports import Check, Delete, Insert, Put, Rows, Update, Value, Write
+from dev.fakes.rows import MemoryRows
 from dev.local_aws import LocalAws
-from tests.memory import MemoryRows
 
 _names = itertools.count()
 
@@ -165,8 +165,11 @@ def test_a_transaction_does_all_or_nothing(rows: Rows) -> None:
 def test_adding_counts_and_sets_beside(rows: Rows) -> None:
     assert rows.add(("a", "control"), "epoch", 1)["epoch"] == 1
     assert rows.add(("a", "control"), "epoch", 2, beside={"by": "me"}) == {
-        "pk": "a", "sk": "control", "epoch": 3, "by": "me",
-    }  # fmt: skip
+        "pk": "a",
+        "sk": "control",
+        "epoch": 3,
+        "by": "me",
+    }
 
 
 class Refusing:

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from chalicelib.reports.sources import FIELDS
-from chalicelib.reports.sources import parse as parse_sources
+from chalicelib.config.sources import FIELDS
+from chalicelib.config.sources import parse as parse_sources
 from dev.package import ROOT
 from tests.e2e.conftest import Stack
 

@@ -21,17 +21,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import Table
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.exports import finished_days
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.domain.policy import parse as parse_policy
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import callbacks, chunks, exports, journal, tasks
+from chalicelib.ledger import callbacks, chunks, export_days, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import millis
-from chalicelib.pipeline import unban
-from chalicelib.pipeline.intake import intake_reports
+from chalicelib.pipeline.decisions import unban
+from chalicelib.pipeline.intake.batch import intake_reports
 from chalicelib.ports import Put, Update
-from chalicelib.reports.sources import parse as parse_sources
 from dev.local_aws import FunctionBusy, LocalAws
 from dev.package import ROOT, package
 from dev.recorder import Recorder, Use
@@ -42,12 +42,16 @@ from tests.e2e.conftest import ACCOUNT, MANAGED, TOKEN, WEBHOOK_SECRET, Stack
 SITE = "https://www.example.com/least"
 SOURCES = {
     "demo": {
-        "auth": "standard-webhooks", "secrets": [WEBHOOK_SECRET], "format": "native", "reports_per_minute": 1_000,
-        "callback_url": "https://hooks.example.invalid/outcomes", "callback_secret": WEBHOOK_SECRET,
+        "auth": "standard-webhooks",
+        "secrets": [WEBHOOK_SECRET],
+        "format": "native",
+        "reports_per_minute": 1_000,
+        "callback_url": "https://hooks.example.invalid/outcomes",
+        "callback_secret": WEBHOOK_SECRET,
     },
     "queue-demo": {"auth": "none", "format": "native"},
     "exports": {"auth": "none", "format": "native"},
-}  # fmt: skip
+}
 POLICY: dict[str, Any] = {
     "version": 1,
     "accounts": {ACCOUNT: {"managed_domains": MANAGED}},
@@ -180,12 +184,15 @@ def configure(stack: Stack, exporter: AlibabaSimulator) -> None:
         vendors={
             ACCOUNT: {"vendor": "huawei", "endpoint": stack.vendor.url, **stack.vendor.credentials},
             "exports": {
-                "vendor": "alibaba", "endpoint": exporter.url, "access_key": "testid", "secret_key": "testsecret",
+                "vendor": "alibaba",
+                "endpoint": exporter.url,
+                "access_key": "testid",
+                "secret_key": "testsecret",
                 "report_to_queue": "yes",
             },
         },
         policy=POLICY,
-    )  # fmt: skip
+    )
 
 
 def go_through_everything(stack: Stack) -> None:
@@ -213,13 +220,19 @@ def seed_the_past(stack: Stack) -> None:
     ):
         body = json.dumps({"urls": [f"{SITE}/{name}"], "category": category})
         message = {
-            "messageId": name, "body": body,
+            "messageId": name,
+            "body": body,
             "messageAttributes": {"source": {"stringValue": "queue-demo", "dataType": "String"}},
-        }  # fmt: skip
+        }
         outcome = intake_reports(
-            [message], sources=parse_sources(SOURCES), policy=parse_policy(POLICY), rows=stack.table,
-            kick=lambda account, now: None, tell=lambda event, /, **fields: None, now=past,
-        )  # fmt: skip
+            [message],
+            sources=parse_sources(SOURCES),
+            policy=parse_policy(POLICY),
+            rows=stack.table,
+            wake=lambda account, now: None,
+            emit=lambda event, /, **fields: None,
+            now=past,
+        )
         assert not outcome.failed
     stack.table.write([Put(journal.entry("report", "r-of-yesterday", now=now - timedelta(days=1)))])
     for name in ("left-open", "left-open-by-another"):
@@ -227,10 +240,18 @@ def seed_the_past(stack: Stack) -> None:
         url = f"{SITE}/left-open"
         key = url_key(ACCOUNT, url)
         chunk = Chunk(
-            id=chunks.chunk_id(now, name, [key]), account=ACCOUNT, action=Action.BAN, ban_days=7, rule="",
-            urls=(url,), keys=(key,), origins=(Origin("r-1", "demo", "", "", ""),), created_at=now,
-            received_at=now, until=now + timedelta(days=7),
-        )  # fmt: skip
+            id=chunks.chunk_id(now, name, [key]),
+            account=ACCOUNT,
+            action=Action.BAN,
+            ban_days=7,
+            rule="",
+            urls=(url,),
+            keys=(key,),
+            origins=(Origin("r-1", "demo", "", "", ""),),
+            created_at=now,
+            received_at=now,
+            until=now + timedelta(days=7),
+        )
         chunks.open_chunk(stack.table, chunk, then=ChunkState.WAITING, now=now)
     job = unban.Job(unban.new_id(now), "tester", "left open", 0, now, urls=(f"{SITE}/never",))
     unban.record(stack.table, job)
@@ -346,15 +367,15 @@ def day_of_exports(stack: Stack) -> None:
     """One day of the window only: the others are on record as gone."""
     now = datetime.now(UTC)
     window = finished_days(now, 31)
-    exports.want(stack.table, "exports", window[:-1], now=now, lost="left out of this run")
+    export_days.want(stack.table, "exports", window[:-1], now=now, lost="left out of this run")
     last: date = window[-1]
     for _ in range(5):
         invoke(stack, "archive_exports")
-        found = {each.day: each for each in exports.read(stack.table, "exports")}
+        found = {each.day: each for each in export_days.read(stack.table, "exports")}
         if found[last].ended:
             break
         stack.table.write([Update(("exports#exports", last.isoformat()), set={"not_before": 0})])
-    assert found[last].state is exports.DayState.ARCHIVED, found[last]
+    assert found[last].state is export_days.DayState.ARCHIVED, found[last]
     stack.ask("exports", **{"from": last.isoformat(), "to": last.isoformat(), "account": "exports"})
 
 

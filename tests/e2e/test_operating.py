@@ -53,9 +53,14 @@ class Shell:
 
     def __call__(self, command: str) -> str:
         done = subprocess.run(
-            ["bash", "-euc", command], cwd=self.directory, env=self._environment, capture_output=True, text=True,
-            check=False, timeout=60,
-        )  # fmt: skip
+            ["bash", "-euc", command],
+            cwd=self.directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -46,18 +46,46 @@ def running(stack: Stack) -> Iterator[Stack]:
 
 def test_no_request_finds_a_5xx_or_an_answer_that_is_not_described(running: Stack, tmp_path: Path) -> None:
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "run", f"{running.api}/openapi.json",
-        "--url", running.aws.stack.api_url, "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
-        "--workers", "2",
-        "--max-examples", EXAMPLES, "--max-time", str(SECONDS), "--seed", "20260115", "--continue-on-failure",
-        "--warnings", "off", "--no-color", "--output-truncate", "false", "--generation-database", "none",
-        "--report", "ndjson", "--report-dir", str(tmp_path),
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{running.api}/openapi.json",
+        "--url",
+        running.aws.stack.api_url,
+        "--checks",
+        ",".join(CHECKS),
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--workers",
+        "2",
+        "--max-examples",
+        EXAMPLES,
+        "--max-time",
+        str(SECONDS),
+        "--seed",
+        "20260115",
+        "--continue-on-failure",
+        "--warnings",
+        "off",
+        "--no-color",
+        "--output-truncate",
+        "false",
+        "--generation-database",
+        "none",
+        "--report",
+        "ndjson",
+        "--report-dir",
+        str(tmp_path),
+    ]
     done = subprocess.run(
-        command, cwd=tmp_path,
+        command,
+        cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
         timeout=SECONDS + 120,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout[-12_000:]
     print(done.stdout[-2_000:])

@@ -28,7 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chalicelib.bootstrap import parse_accounts
-from chalicelib.domain import policy as policies
+from chalicelib.config import policy, sources
 from chalicelib.domain.errors import (
     BadSignature,
     ConfigurationError,
@@ -41,13 +41,13 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.exports import ExportRow, RejectedRow, read_rows
 from chalicelib.domain.model import ParsedReport
 from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, url_key
-from chalicelib.pipeline.deliveries import read_record
-from chalicelib.reports import PARSERS, ParserOptions, format_for, native, sources
+from chalicelib.pipeline.intake.messages import read_record
+from chalicelib.reports import PARSERS, ParserOptions, format_for, native
 from chalicelib.reports import parse as parse_report
 from chalicelib.reports.envelope import unwrap
 from chalicelib.reports.signature import Scheme, authenticate, sign
 from chalicelib.vendors.http import VendorResponse
-from chalicelib.vendors.huawei_answers import read_answer
+from chalicelib.vendors.huawei.answers import read_answer
 from chalicelib.web import parse_operators
 
 MEGABYTE = 1024 * 1024
@@ -65,23 +65,92 @@ OPTIONS = ParserOptions(defanged=True, html_escaped=True, max_urls=500, now=NOW)
 QUEUE = sources.parse({"queue": {"auth": "none"}, "urlhaus": {"auth": "none", "format": "urlhaus"}})
 
 TOKENS: tuple[bytes, ...] = (
-    b"\0", b"\r\n", b"\n", b"\r", b"\t", b"\x0b", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc0\xaf",
-    b"\x84\x31\x95\x33", b"\xf4\x90\x80\x80", "\u2028\u202e\u200b".encode(), "ｅｘａｍｐｌｅ。ｃｏｍ".encode(),
-    "\U0001f600".encode(), b"\\ud800", b"\\udfff\\ud800", b"\\u0000", b"NaN", b"-Infinity", b"1e999", b"-0",
-    b"9" * 400, b"9" * 5_000, b"0.1e-9999", b"null", b"true", b"[]", b"{}", b'""', b'"', b"'", b"[" * 40,
-    b"[" * 2_000, b'{"a":' * 50, b"]" * 40, b'{"urls":', b'"url":', b'"urls":[', b",", b":", b";", b"https://",
-    b"http://www.example.com/a", b"hxxp://www[.]example[.]com/", b"https://[::1]/", b"http://127.0.0.1:0/", b"//",
-    b"https://user:pw@www.example.com@evil.example/", b"http://www.example.com%2f@evil.example/", b"http://0x7f.1/",
-    b"http://www.example.com:99999999999/", b"http://www.example.com:443/", b"https://xn--a.example.com/",
-    b"javascript:alert(1)", b"http://" + b"a" * 300 + b".example.com/", b"http://www.example.com/" + b"%2e%2e/" * 50,
-    b"&#x110000;", b"&#0;", b"&amp;amp;", b"Content-Type: multipart/report; boundary=b\n\n--b\n",
-    b"boundary*0*=x'%00'b", b"=?utf-8?b?/?=", b"Reported-URI: ", b"--b--", b'"eventSource":"aws:s3"', b'"Records":[',
-    b'"TopicArn":"a","Type":"Notification","Message":"', b'"detail-type":"x","detail":',
-    b'"s3":{"bucket":{"name":"b"},"object":{"key":"%ff+%00","size":-1}}', b"../../",
-    b"[url:value = 'http://a' OR url:value='b']", b"2026-02-30T99:99:99Z", b"9999-12-31T23:59:59-23:59",
-    b"0001-01-01T00:00:00+23:59", b"-62135596801", b"253402300800", b"sha256=" + b"0" * 64, b"v1,", b"v1a,AAAA",
-    b"whsec_", b"Bearer ", b"${jndi:ldap://a}", b"=cmd|' /C calc'!A0", b"<!ENTITY a 'b'>",
-)  # fmt: skip
+    b"\0",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\t",
+    b"\x0b",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xed\xa0\x80",
+    b"\xc0\xaf",
+    b"\x84\x31\x95\x33",
+    b"\xf4\x90\x80\x80",
+    "\u2028\u202e\u200b".encode(),
+    "ｅｘａｍｐｌｅ。ｃｏｍ".encode(),
+    "\U0001f600".encode(),
+    b"\\ud800",
+    b"\\udfff\\ud800",
+    b"\\u0000",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"-0",
+    b"9" * 400,
+    b"9" * 5_000,
+    b"0.1e-9999",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b'""',
+    b'"',
+    b"'",
+    b"[" * 40,
+    b"[" * 2_000,
+    b'{"a":' * 50,
+    b"]" * 40,
+    b'{"urls":',
+    b'"url":',
+    b'"urls":[',
+    b",",
+    b":",
+    b";",
+    b"https://",
+    b"http://www.example.com/a",
+    b"hxxp://www[.]example[.]com/",
+    b"https://[::1]/",
+    b"http://127.0.0.1:0/",
+    b"//",
+    b"https://user:pw@www.example.com@evil.example/",
+    b"http://www.example.com%2f@evil.example/",
+    b"http://0x7f.1/",
+    b"http://www.example.com:99999999999/",
+    b"http://www.example.com:443/",
+    b"https://xn--a.example.com/",
+    b"javascript:alert(1)",
+    b"http://" + b"a" * 300 + b".example.com/",
+    b"http://www.example.com/" + b"%2e%2e/" * 50,
+    b"&#x110000;",
+    b"&#0;",
+    b"&amp;amp;",
+    b"Content-Type: multipart/report; boundary=b\n\n--b\n",
+    b"boundary*0*=x'%00'b",
+    b"=?utf-8?b?/?=",
+    b"Reported-URI: ",
+    b"--b--",
+    b'"eventSource":"aws:s3"',
+    b'"Records":[',
+    b'"TopicArn":"a","Type":"Notification","Message":"',
+    b'"detail-type":"x","detail":',
+    b'"s3":{"bucket":{"name":"b"},"object":{"key":"%ff+%00","size":-1}}',
+    b"../../",
+    b"[url:value = 'http://a' OR url:value='b']",
+    b"2026-02-30T99:99:99Z",
+    b"9999-12-31T23:59:59-23:59",
+    b"0001-01-01T00:00:00+23:59",
+    b"-62135596801",
+    b"253402300800",
+    b"sha256=" + b"0" * 64,
+    b"v1,",
+    b"v1a,AAAA",
+    b"whsec_",
+    b"Bearer ",
+    b"${jndi:ldap://a}",
+    b"=cmd|' /C calc'!A0",
+    b"<!ENTITY a 'b'>",
+)
 
 POLICY = {
     "version": 1,
@@ -97,17 +166,32 @@ SOURCES = {
     "queue": {"auth": "none", "callback_url": "https://example.com/", "callback_secret": SECRET},
 }
 ENVELOPES = (
-    {"Type": "Notification", "TopicArn": "arn:aws:sns:a:b:c", "Message": '{"urls": ["https://www.example.com/a"]}',
-     "MessageAttributes": {"source": {"Type": "String", "Value": "queue"}}},
+    {
+        "Type": "Notification",
+        "TopicArn": "arn:aws:sns:a:b:c",
+        "Message": '{"urls": ["https://www.example.com/a"]}',
+        "MessageAttributes": {"source": {"Type": "String", "Value": "queue"}},
+    },
     {"version": "0", "detail-type": "Report", "source": "queue", "detail": {"urls": ["https://www.example.com/a"]}},
     {"detail-type": "Object Created", "source": "aws.s3", "detail": {"bucket": {"name": "b"}, "object": {"key": "k"}}},
-    {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-                  "s3": {"bucket": {"name": "b"}, "object": {"key": "queue/a+b", "size": 9, "versionId": "v"}}}]},
-)  # fmt: skip
+    {
+        "Records": [
+            {
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "b"}, "object": {"key": "queue/a+b", "size": 9, "versionId": "v"}},
+            }
+        ]
+    },
+)
 URLS = (
-    b"https://www.example.com/a/b?c=d&e=f#g", b"http://user:pw@www.example.com:8080/%7Ea/../b", b"https://[2001:db8::1]/x",
-    "https://bücher.example.com/é?ü".encode(), b"HTTP://EXAMPLE.COM", b"https://www.example.com/a b\\c",
-)  # fmt: skip
+    b"https://www.example.com/a/b?c=d&e=f#g",
+    b"http://user:pw@www.example.com:8080/%7Ea/../b",
+    b"https://[2001:db8::1]/x",
+    "https://bücher.example.com/é?ü".encode(),
+    b"HTTP://EXAMPLE.COM",
+    b"https://www.example.com/a b\\c",
+)
 EXPORT = (
     b"gmt_created,punish_domain,punish_url,user_id,reason\n"
     b'2026-01-01 10:00:00,www.example.com,"http://www.example.com/a,b",1,"porn\nx"\n'
@@ -274,7 +358,7 @@ READERS: dict[str, Reader] = {
         4 * MEGABYTE,
     ),
     "signed body": Reader(read_resigned, (BadSignature,), tuple(SAMPLES.values()), 4 * MEGABYTE),
-    "policy": Reader(lambda data: policies.parse(_json(data)), (ConfigurationError,), _dumped(POLICY), CONFIGURATION),
+    "policy": Reader(lambda data: policy.parse(_json(data)), (ConfigurationError,), _dumped(POLICY), CONFIGURATION),
     "sources": Reader(lambda data: sources.parse(_json(data)), (ConfigurationError,), _dumped(SOURCES), CONFIGURATION),
     "operators": Reader(
         lambda data: parse_operators(_json(data)),

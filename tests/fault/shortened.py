@@ -18,7 +18,11 @@ Replacement = tuple[str, str, str]
 
 TIMES: tuple[Replacement, ...] = (
     ("chalicelib/ledger/chunks.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
-    ("chalicelib/pipeline/submit.py", "\nSETTLE = timedelta(seconds=60)\n", "\nSETTLE = timedelta(seconds=10)\n"),
+    (
+        "chalicelib/pipeline/submission/submit.py",
+        "\nSETTLE = timedelta(seconds=60)\n",
+        "\nSETTLE = timedelta(seconds=10)\n",
+    ),
     (
         "chalicelib/ledger/control.py",
         "\nACCESS_BLOCK = timedelta(minutes=10)",
@@ -26,11 +30,15 @@ TIMES: tuple[Replacement, ...] = (
     ),
     ("chalicelib/ledger/control.py", "\nQUOTA_BLOCK = timedelta(minutes=15)", "\nQUOTA_BLOCK = timedelta(seconds=8)"),
     (
-        "chalicelib/pipeline/track.py",
+        "chalicelib/pipeline/submission/track.py",
         "\nRETRY_AFTER = timedelta(seconds=30)\n",
         "\nRETRY_AFTER = timedelta(seconds=2)\n",
     ),
-    ("chalicelib/pipeline/track.py", "\nLOST_AFTER = timedelta(hours=1)\n", "\nLOST_AFTER = timedelta(seconds=25)\n"),
+    (
+        "chalicelib/pipeline/submission/track.py",
+        "\nLOST_AFTER = timedelta(hours=1)\n",
+        "\nLOST_AFTER = timedelta(seconds=25)\n",
+    ),
     (
         "chalicelib/handlers/pipeline.py",
         "\nSUBMIT_MARGIN = timedelta(seconds=40)\n",
@@ -48,7 +56,7 @@ SUBMIT_VISIBILITY = 21
 
 BREAKS: dict[str, Replacement] = {
     "adoption": (
-        "chalicelib/pipeline/adopt.py",
+        "chalicelib/pipeline/submission/vendor_tasks.py",
         "    start = max(",
         '    return ""\n    start = max(',
     ),
@@ -58,12 +66,12 @@ BREAKS: dict[str, Replacement] = {
         "return {*chunk.keys} | _write(rows, writes, lambda claim: claim.chunk == chunk.id)",
     ),
     "settle": (
-        "chalicelib/pipeline/submit.py",
+        "chalicelib/pipeline/submission/submit.py",
         "if self.clock() < task.attempted_at + SETTLE:",
         "if self.clock() < task.attempted_at:",
     ),
     "leases": (
-        "chalicelib/pipeline/sweep.py",
+        "chalicelib/pipeline/submission/sweep.py",
         "work.lease_until < now",
         "work.lease_until < work.received_at",
     ),

@@ -49,9 +49,17 @@ SENDERS = 3
 KILLED = {"intake_reports": 6, "submit_tasks": 4, "track_tasks": 3, "sweep": 2, "receive_report": 2}
 """Functions that are killed, and how often compared to each other."""
 VENDOR_FAULTS = (
-    "429", "500", "500_after_effect", "reset_before", "reset_after", "slow", "slow_after", "truncate", "html",
+    "429",
+    "500",
+    "500_after_effect",
+    "reset_before",
+    "reset_after",
+    "slow",
+    "slow_after",
+    "truncate",
+    "html",
     "error_200",
-)  # fmt: skip
+)
 SETTLE_SECONDS = 240
 UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
 
@@ -152,10 +160,16 @@ class Storm:
         self.faults += self.proxy.fired()
         self.faults.update(f"vendor {call['fault']}" for call in self._calls() if call["fault"])
         return Outcome(
-            seed=self.plan.seed, judgement=judgement, faults=self.faults, reports=len(self.offered),
-            deliveries=sum(each.times for each in self.plan.deliveries), accepted=len(self.accepted),
-            seconds=time.monotonic() - started, redriven=self.redriven, others=self.problems,
-        )  # fmt: skip
+            seed=self.plan.seed,
+            judgement=judgement,
+            faults=self.faults,
+            reports=len(self.offered),
+            deliveries=sum(each.times for each in self.plan.deliveries),
+            accepted=len(self.accepted),
+            seconds=time.monotonic() - started,
+            redriven=self.redriven,
+            others=self.problems,
+        )
 
     # --- before ----------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from chalicelib.aws.dynamodb import LedgerUnavailable
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Throttled, Unavailable, VendorError
 from chalicelib.ledger import chunks, tasks
-from tests.world import ACCOUNT, Crasher, World, pages
+from dev.fakes.world import ACCOUNT, Crasher, World, pages
 
 URLS = pages(30)
 POISON = URLS[7]

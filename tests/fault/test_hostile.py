@@ -11,12 +11,12 @@ from datetime import timedelta
 
 import pytest
 
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import BadSignature, ConfigurationError, Conflict, InputError
 from chalicelib.reports.signature import sign
-from chalicelib.reports.sources import parse as parse_sources
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import SECRET, SOURCES, World, pages
 from tests.fault import fuzz
-from tests.memory import MemoryRows
-from tests.world import SECRET, SOURCES, World, pages
 
 OTHER_SECRET = "whsec_" + "b3RoZXIh" * 5
 BODY = json.dumps({"urls": pages(3)}).encode()

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import AnswerUnknown
 from chalicelib.domain.model import Action
-from chalicelib.domain.policy import parse as parse_policy
-from tests.fake_vendor import FakeVendor
-from tests.memory import MemoryRows
-from tests.world import ACCOUNT, POLICY, Meanwhile, World, pages
+from dev.fakes.rows import MemoryRows
+from dev.fakes.vendor import FakeVendor
+from dev.fakes.world import ACCOUNT, POLICY, Meanwhile, World, pages
 
 URLS = pages(40)
 DONE = {"banned": len(URLS)}

@@ -17,10 +17,12 @@ def run(request: pytest.FixtureRequest) -> tuple[VirtualPipeline, Load]:
     measured = pipeline.run()
     urls = len(measured.latencies)
     load = Load(
-        new=urls, urls_per_report=size, urls_per_batch=round(urls / measured.intakes),
+        new=urls,
+        urls_per_report=size,
+        urls_per_batch=round(urls / measured.intakes),
         urls_per_task=round(urls / len(measured.creates)),
         tasks_per_drain=max(1, round(len(measured.creates) / measured.drains)),
-    )  # fmt: skip
+    )
     return pipeline, load
 
 

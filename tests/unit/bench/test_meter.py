@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.meter import size, units
 from chalicelib.ports import Value
-from tests import memory
+from dev.fakes import rows
 
 
 def test_a_row_has_the_size_that_dynamodb_counts() -> None:
@@ -16,7 +16,7 @@ def test_a_row_has_the_size_that_dynamodb_counts() -> None:
         "m": {"M": {"k": {"S": ""}}},
     }
     row: dict[str, Value] = {"pk": "ü", "n": -1200, "b": b"\0\1", "l": [7], "m": {"k": ""}}
-    assert size(wire) == memory.size(row)
+    assert size(wire) == rows.size(row)
 
 
 def test_a_key_costs_half_a_unit_whether_or_not_it_is_found() -> None:

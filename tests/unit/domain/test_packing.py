@@ -25,10 +25,14 @@ def waiting_chunks(draw: st.DrawFn) -> list[Waiting]:
         start = draw(st.integers(0, max(set(range(count)) - lost)))  # something of it waits still
         made.append(
             Waiting(
-                f"chunk-{number:02}", draw(st.sampled_from(Action)), draw(st.sampled_from([1, 7])), start, count,
+                f"chunk-{number:02}",
+                draw(st.sampled_from(Action)),
+                draw(st.sampled_from([1, 7])),
+                start,
+                count,
                 tuple(sorted(lost)),
             )
-        )  # fmt: skip
+        )
     return made
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, Throttled, Unavailable
-from tests.world import World, pages
+from dev.fakes.world import World, pages
 
 URLS = pages(30)
 

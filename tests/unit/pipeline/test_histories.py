@@ -14,18 +14,19 @@ from typing import Any
 
 import pytest
 
+from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled, Unavailable
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.domain.policy import Policy, forbidden, parse
+from chalicelib.domain.policy.rules import Policy, forbidden
 from chalicelib.ledger import chunks, claims, tasks
-from chalicelib.pipeline import status
-from chalicelib.pipeline.drift import SETTLED
-from chalicelib.pipeline.renew import renew_bans
-from tests.fake_vendor import FakeVendor
-from tests.histories import Drawn, Step, judge_each
-from tests.unit.pipeline.test_drift import compare
-from tests.unit.pipeline.test_unban import carry_on_all, undo
-from tests.world import ACCOUNT, POLICY, World, pages
+from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.upkeep.drift import SETTLED
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from dev.fakes.histories import Drawn, Step, judge_each
+from dev.fakes.vendor import FakeVendor
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from tests.unit.pipeline.decisions.test_unban import carry_on_all, undo
+from tests.unit.pipeline.upkeep.test_drift import compare
 
 URLS = [*pages(12), *pages(6, "shop.example.net"), "https://a.example.com/", "https://b.example.com/"]
 ENDS = {"banned", "rejected", "suppressed", "held", "unbanned", "failed", "expired"}
@@ -97,9 +98,16 @@ class History(Drawn):
 
     def run(self) -> None:
         steps: dict[Step, int] = {
-            self.reported: 4, self.policy_changed: 3, self.drained_in_trouble: 5, self.unbanned: 2, self.decided: 2,
-            self.drained: 2, self.time_passed: 2, self.days_passed: 1, self.drifted: 1,
-        }  # fmt: skip
+            self.reported: 4,
+            self.policy_changed: 3,
+            self.drained_in_trouble: 5,
+            self.unbanned: 2,
+            self.decided: 2,
+            self.drained: 2,
+            self.time_passed: 2,
+            self.days_passed: 1,
+            self.drifted: 1,
+        }
         self.live(steps, pauses=[1, 30, 70])
         self.vendor.errors.clear()
         self.vendor.lose_answer = False
@@ -144,10 +152,14 @@ class History(Drawn):
         for _ in range(self.dice.choice([2, 12, 60])):
             self.world.clock.advance(hours=11)
             renew_bans(
-                ACCOUNT, rows=self.world.crasher.wrap(self.world.rows), policy=self.world.policy,
-                kick=self.world.crasher.wrap(self.world.kick), tell=self.world.tell, clock=self.world.clock,
+                ACCOUNT,
+                rows=self.world.crasher.wrap(self.world.rows),
+                policy=self.world.policy,
+                wake=self.world.crasher.wrap(self.world.wake),
+                emit=self.world.emit,
+                clock=self.world.clock,
                 deadline=self.world.clock() + timedelta(minutes=4),
-            )  # fmt: skip
+            )
             self.world.minutes(3)
 
     def drifted(self) -> None:
@@ -171,7 +183,7 @@ class History(Drawn):
     def judge(self) -> None:
         world = self.world
         found = claims.read(world.rows, [claims_key(url) for url in URLS], consistent=True, whole=True)
-        states = {each.url: each for each in status.Explainer(world.rows, now=world.clock()).claims(found.values())}
+        states = {each.url: each for each in url_status.Explainer(world.rows, now=world.clock()).claims(found.values())}
         for url in URLS:
             said = states.get(url)
             state = said.state.value if said else "unknown"

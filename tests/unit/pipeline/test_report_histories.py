@@ -14,28 +14,34 @@ from typing import Any
 
 import pytest
 
+from chalicelib.config.policy import parse
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import ChunkState
-from chalicelib.domain.policy import Policy, parse
+from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import chunks, claims, reports, tasks
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import text
-from chalicelib.pipeline import status, unban
-from chalicelib.pipeline.submit import Drained, submit_tasks
-from chalicelib.pipeline.track import Tracked, track_tasks
-from chalicelib.reports.sources import parse as parse_sources
-from tests.fake_vendor import FakeVendor
-from tests.histories import Drawn, Step, judge_each
-from tests.memory import MemoryRows
-from tests.unit.pipeline.test_archive_ledger import LedgerWorld
-from tests.unit.pipeline.test_deliver_outcomes import CALLBACK, Receiver, deliver
-from tests.unit.pipeline.test_unban import carry_on, carry_on_all
-from tests.world import ACCOUNT, POLICY, SECRET, SOURCES, START, pages
+from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.decisions import unban
+from chalicelib.pipeline.submission.submit import Drained, submit_tasks
+from chalicelib.pipeline.submission.track import Tracked, track_tasks
+from dev.fakes.histories import Drawn, Step, judge_each
+from dev.fakes.rows import MemoryRows
+from dev.fakes.vendor import FakeVendor
+from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, START, pages
+from tests.unit.pipeline.answers.test_outcomes import CALLBACK, Receiver, deliver
+from tests.unit.pipeline.archive.test_ledger import LedgerWorld
+from tests.unit.pipeline.decisions.test_unban import carry_on, carry_on_all
 
 ASIA = "huawei-asia"
 URLS = [
-    *pages(6), *pages(3, "a.shop.example.net"), "https://www.example.com/", "http://www.example.com/page/1",
-    "https://user@www.example.com/page/2", "https://bad.example.org/",
-]  # fmt: skip
+    *pages(6),
+    *pages(3, "a.shop.example.net"),
+    "https://www.example.com/",
+    "http://www.example.com/page/1",
+    "https://user@www.example.com/page/2",
+    "https://bad.example.org/",
+]
 SIGNING = {"auth": "standard-webhooks", "secrets": [SECRET], **CALLBACK}
 COUNT = int(os.environ.get("HISTORIES") or 200)
 PART = 50
@@ -51,19 +57,30 @@ class TwoAccounts(LedgerWorld):
     def drain(self, *, seconds: float = 140) -> Drained:
         for account, vendor in self.vendors.items():
             done = submit_tasks(
-                account, vendor=self.crasher.wrap(vendor), rows=self.crasher.wrap(self.rows),
-                policy=lambda: self.policy, tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
-                deadline=self.clock() + timedelta(seconds=seconds), workers=0,
-            )  # fmt: skip
+                account,
+                vendor=self.crasher.wrap(vendor),
+                rows=self.crasher.wrap(self.rows),
+                policy=lambda: self.policy,
+                emit=self.emit,
+                clock=self.clock,
+                sleep=self.clock.sleep,
+                deadline=self.clock() + timedelta(seconds=seconds),
+                workers=0,
+            )
         return done
 
     def track(self) -> Tracked:
         for account, vendor in self.vendors.items():
             done = track_tasks(
-                account, vendor=self.crasher.wrap(vendor), rows=self.crasher.wrap(self.rows),
-                kick=self.crasher.wrap(self.kick), tell=self.tell, clock=self.clock, sleep=self.clock.sleep,
+                account,
+                vendor=self.crasher.wrap(vendor),
+                rows=self.crasher.wrap(self.rows),
+                wake=self.crasher.wrap(self.wake),
+                emit=self.emit,
+                clock=self.clock,
+                sleep=self.clock.sleep,
                 deadline=self.clock() + timedelta(seconds=40),
-            )  # fmt: skip
+            )
         return done
 
 
@@ -77,9 +94,15 @@ class History(Drawn):
         super().__init__(f"reports {number}", TwoAccounts())
         dice, world = self.dice, self.world
         cap = {**SIGNING, "category": "spam"}
-        world.sources = parse_sources({
-            "desk": SIGNING, "reviewed": SIGNING, "trial": SIGNING, "capped": cap, "queue": SOURCES["queue"],
-        })  # fmt: skip
+        world.sources = parse_sources(
+            {
+                "desk": SIGNING,
+                "reviewed": SIGNING,
+                "trial": SIGNING,
+                "capped": cap,
+                "queue": SOURCES["queue"],
+            }
+        )
         self.receiver = Receiver(world)
         self.steady = dice.random() < 0.5
         self.twins = "together" if dice.random() < 0.3 else "apart"
@@ -107,9 +130,17 @@ class History(Drawn):
 
     def run(self) -> None:
         steps: dict[Step, int] = {
-            self.reported: 6, self.sent_again: 1, self.taken_in: 4, self.redelivered: 1, self.unbanned: 2,
-            self.decided: 2, self.submitted: 2, self.minutes_passed: 3, self.days_passed: 1, self.policy_changed: 1,
-        }  # fmt: skip
+            self.reported: 6,
+            self.sent_again: 1,
+            self.taken_in: 4,
+            self.redelivered: 1,
+            self.unbanned: 2,
+            self.decided: 2,
+            self.submitted: 2,
+            self.minutes_passed: 3,
+            self.days_passed: 1,
+            self.policy_changed: 1,
+        }
         world = self.world
         self.live(steps, pauses=[1, 20, 70])
         for webhook_id in self.posted:  # whoever saw no 202 sends again
@@ -165,9 +196,11 @@ class History(Drawn):
         assert isinstance(rows, MemoryRows)
         made = sorted(pk[5:] for pk, _ in rows.rows if pk.startswith("task#"))
         ways: list[dict[str, Any]] = [
-            {"urls": tuple(dice.sample(pages(6), 2))}, {"source": dice.choice(["desk", "capped", "queue"])},
-            *[{"report": each} for each in sorted(self.reports)[-1:]], *[{"task": each} for each in made[-1:]],
-        ]  # fmt: skip
+            {"urls": tuple(dice.sample(pages(6), 2))},
+            {"source": dice.choice(["desk", "capped", "queue"])},
+            *[{"report": each} for each in sorted(self.reports)[-1:]],
+            *[{"task": each} for each in made[-1:]],
+        ]
         now = self.world.clock()
         job = unban.Job(unban.new_id(now), "ana", "appeal", dice.choice([0, 7]), now, **dice.choice(ways))
         unban.record(self.world.crasher.wrap(rows), job)
@@ -212,16 +245,18 @@ class History(Drawn):
         vendor.settle()
         keys = [text(row, "pk")[4:] for row in world.rows.rows.values() if row["sk"] == "claim"]
         found = [each for each in claims.read(world.rows, keys, whole=True).values() if each.account == account]
-        states = {each.url: each.state.value for each in status.Explainer(world.rows, now=world.clock()).claims(found)}
+        states = {
+            each.url: each.state.value for each in url_status.Explainer(world.rows, now=world.clock()).claims(found)
+        }
         assert {url for url, state in states.items() if state == "banned"} == set(vendor.bans)
-        assert not {*states.values()} - {each.value for each in status.TERMINAL}
+        assert not {*states.values()} - {each.value for each in url_status.TERMINAL}
         assert not tasks.live(world.rows, account)
         assert not [each for each in chunks.work(world.rows, account) if each.state is not ChunkState.HELD]
 
     def judge_report(self, report: Report) -> None:
         world = self.world
-        said = status.of_report(report, rows=world.rows, policy=world.policy, now=world.clock())
-        assert status.terminal(said), f"{report.id} does not end: {said}"
+        said = url_status.of_report(report, rows=world.rows, policy=world.policy, now=world.clock())
+        assert url_status.terminal(said), f"{report.id} does not end: {said}"
         assert max(Counter((each["url"], each["account"]) for each in said).values()) == 1, f"said twice: {said}"
         assert {each["url"] for each in said} >= {*report.urls}
         told = [body["data"] for _, body in self.receiver.got if body["data"]["report_id"] == report.id]

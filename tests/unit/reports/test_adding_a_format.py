@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chalicelib.aws.s3 import MAX_OBJECT
 from chalicelib.domain.urls import MAX_URL_LENGTH
-from chalicelib.pipeline.receive import MAX_BODY
+from chalicelib.pipeline.intake.receive import MAX_BODY
 from chalicelib.reports import CONTENT_TYPES, PARSERS, SNIFFED_TYPES, reading
 
 ROOT = Path(__file__).parents[3]
@@ -49,9 +49,15 @@ def test_the_page_on_adding_a_format_works_to_the_letter(tmp_path: Path) -> None
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             environment = {**os.environ, "PATH": path, "PYTHONPATH": str(tmp_path)}
             done = subprocess.run(
-                content, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+                content,
+                shell=True,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
                 timeout=120,
-            )  # fmt: skip
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             commands += 1
         else:
@@ -82,9 +88,15 @@ def test_the_table_of_formats_has_every_format_and_content_type() -> None:
 def test_the_table_of_limits_states_those_of_the_code() -> None:
     options = reading.ParserOptions()
     for value in (
-        f"{MAX_BODY:,} bytes", f"{MAX_OBJECT:,} bytes", f"{options.max_depth} levels", f"{options.max_urls:,}",
-        f"{MAX_URL_LENGTH:,} characters", f"{reading.MAX_CATEGORY_LENGTH} characters",
-        f"{reading.MAX_REPORTER_LENGTH} characters", f"{reading.MAX_NOTE_LENGTH:,} characters",
-        f"{reading.MAX_CORRELATION_ID_LENGTH} characters", "5 minutes",
-    ):  # fmt: skip
+        f"{MAX_BODY:,} bytes",
+        f"{MAX_OBJECT:,} bytes",
+        f"{options.max_depth} levels",
+        f"{options.max_urls:,}",
+        f"{MAX_URL_LENGTH:,} characters",
+        f"{reading.MAX_CATEGORY_LENGTH} characters",
+        f"{reading.MAX_REPORTER_LENGTH} characters",
+        f"{reading.MAX_NOTE_LENGTH:,} characters",
+        f"{reading.MAX_CORRELATION_ID_LENGTH} characters",
+        "5 minutes",
+    ):
         assert f"| {value}" in FORMATS, value

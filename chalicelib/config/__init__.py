@@ -1,0 +1,1 @@
+"""The documents that operators write, one reader for each."""

@@ -1,0 +1,1 @@
+"""What the policy decides about one URL: rules, protection and the counts behind the caps."""

@@ -1,0 +1,140 @@
+"""Fetch the file of an export from where the vendor says it lies, and from nowhere else.
+
+The URL comes out of a vendor's answer, so it is treated as a stranger's: only allowed hosts over https, every address
+that the name stands for is checked, the connection goes to the very address that was checked (a name that changes its
+address in between gains nothing), and redirects are followed by hand through the same checks.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urljoin
+
+from chalicelib.domain.errors import AnswerUnknown, DownloadExpired, DownloadRefused, Unavailable
+from chalicelib.outbound.pinned import PinnedConnection, Resolve, connect, cut_at, resolve
+from chalicelib.outbound.target import Target, read_target
+
+BLOCK: Final = 64 * 1024
+"""Bytes of a block at the most; also all that is held in memory."""
+
+MAX_REDIRECTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadPolicy:
+    """What may be fetched. Times in seconds; ``total_timeout`` holds for all of it, the reader's own pace included."""
+
+    hosts: tuple[str, ...] = ("*.aliyuncs.com",)
+    """Hosts, or ``*.`` and what must stand below. Storage of the vendor is meant, which also other customers fill."""
+    loopback: tuple[str, ...] = ()
+    """``host:port`` of simulators on this machine: the only ones where http and a port may be used."""
+    max_bytes: int = 2 * 1024**3
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    total_timeout: float = 600.0
+
+
+class ExportDownload:
+    """The port ``Download``. Safe to share: every call opens a connection of its own."""
+
+    def __init__(
+        self, policy: DownloadPolicy | None = None, *, resolve: Resolve = resolve, cafile: str | None = None
+    ) -> None:
+        self._policy = policy or DownloadPolicy()
+        self._resolve = resolve
+        self._cafile = cafile
+
+    def __call__(self, url: str) -> Iterator[bytes]:
+        """Yield the file's bytes as received, in blocks of at most 64 KiB; nothing is opened before the first.
+
+        Raises while it is read: ``DownloadRefused`` (host, address, redirect, size or answer not allowed),
+        ``DownloadExpired`` (403, 404, 410), ``Unavailable`` (no connection, 429, 5xx) and ``AnswerUnknown`` (cut
+        short, too slow). The last two are worth another try from the beginning. No message repeats the URL's query.
+        """
+        deadline = time.monotonic() + self._policy.total_timeout
+        target = read_target(url, self._policy.hosts, self._policy.loopback)
+        for _ in range(MAX_REDIRECTS + 1):
+            with closing(self._connect(target, deadline)) as connection, cut_at(connection.sock, deadline) as late:
+                try:
+                    with closing(_ask(connection, target)) as response:
+                        location = _judge(response, target)
+                        if location is None:
+                            yield from self._read(response, target)
+                            return
+                except (OSError, http.client.HTTPException, ValueError) as exc:
+                    what = "took too long" if late.is_set() else f"broke ({type(exc).__name__})"
+                    raise AnswerUnknown(f"the download from {target.host} {what}") from None
+            target = self._follow(target, location)
+        raise DownloadRefused(f"{target.host} is behind more than {MAX_REDIRECTS} redirects")
+
+    def _follow(self, target: Target, location: str) -> Target:
+        """Read a redirect by the same rules as the first URL; raises ``DownloadRefused``."""
+        try:
+            url = urljoin(target.url, location)
+        except ValueError:
+            raise DownloadRefused(f"{target.host} redirects to what is no URL") from None
+        return read_target(url, self._policy.hosts, self._policy.loopback)
+
+    def _connect(self, target: Target, deadline: float) -> PinnedConnection:
+        return connect(
+            target,
+            resolve=self._resolve,
+            cafile=self._cafile,
+            connect_timeout=self._policy.connect_timeout,
+            read_timeout=self._policy.read_timeout,
+            deadline=deadline,
+        )
+
+    def _read(self, response: http.client.HTTPResponse, target: Target) -> Iterator[bytes]:
+        """Yield the body, and raise ``AnswerUnknown`` where it ends before its end."""
+        limit = self._policy.max_bytes
+        expected = response.length
+        if expected is None and not response.chunked:
+            raise AnswerUnknown(f"{target.host} does not say how long the file is, so a cut would not be seen")
+        if expected is not None and expected > limit:
+            raise DownloadRefused(f"the file at {target.host} has {expected} bytes, the limit is {limit}")
+        received = 0
+        # read1 returns what one receive brought, so a slow sender cannot hold us inside of it.
+        while block := response.read1(BLOCK):
+            received += len(block)
+            if received > limit:
+                raise DownloadRefused(f"the file at {target.host} is longer than the limit of {limit} bytes")
+            yield block
+        if expected is not None and received != expected:
+            raise AnswerUnknown(f"the download from {target.host} ended after {received} of {expected} bytes")
+
+
+def _ask(connection: PinnedConnection, target: Target) -> http.client.HTTPResponse:
+    connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
+    connection.putheader("Host", target.authority)
+    connection.putheader("User-Agent", "edgeban")
+    # The archive holds the bytes as they are at the vendor, and Content-Length then counts what we count.
+    connection.putheader("Accept-Encoding", "identity")
+    connection.putheader("Connection", "close")
+    connection.endheaders()
+    return connection.getresponse()
+
+
+def _judge(response: http.client.HTTPResponse, target: Target) -> str | None:
+    """Return where to go instead, or ``None`` where the file itself begins."""
+    status = response.status
+    if status in (301, 302, 303, 307, 308):
+        location = response.headers.get("Location", "")
+        if not location or not location.isascii() or any(sign <= " " or sign == "\\" for sign in location):
+            raise DownloadRefused(f"{target.host} redirects without a usable Location")
+        return location
+    if status in (403, 404, 410):
+        raise DownloadExpired(f"{target.host} answers {status}: the URL is over, or was never right")
+    if status == 429 or status >= 500:
+        raise Unavailable(f"{target.host} answers {status}")
+    if status != 200:
+        raise DownloadRefused(f"{target.host} answers {status} where a file is expected")
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise DownloadRefused(f"{target.host} sends the file encoded ({coding[:20]}) although it was asked not to")
+    return None

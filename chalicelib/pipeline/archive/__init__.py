@@ -1,0 +1,1 @@
+"""Finished days in S3: the vendors' exports and the ledger."""

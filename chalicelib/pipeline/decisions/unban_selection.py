@@ -1,0 +1,151 @@
+"""Which bans a request to undo is about: those of URLs, of a task, of a report, of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from chalicelib.domain.model import CHUNK_URLS, Action
+from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.urls import scheme_twin, url_key
+from chalicelib.ledger import chunks, claims, journal, reports, tasks
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.row import stamp, text
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.lifecycle import expiry
+from chalicelib.ports import Rows
+
+if TYPE_CHECKING:
+    from chalicelib.pipeline.decisions.unban import Job
+
+LOOK_BACK = timedelta(days=40)
+"""How far back a source's bans are undone: no ban that is not renewed is older than 30 days."""
+
+CHUNKS_AT_ONCE = 20
+"""Rows of the journal, and chunks with all their URLs, that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Claims to unban together, and from where the journal is walked on once they are."""
+
+    claims: list[Claim]
+    place: str = ""
+
+
+def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[Group]:
+    """Find the claims that a job is about and that are in force, in groups; some are empty, to let the time be seen."""
+    report = reports.read(rows, job.report) if job.report else None
+    if job.source or (job.report and report is None):  # of a report that came by the queue the chunks alone know
+        seen: set[str] = set()  # a chunk may be found more than once, and is looked at once
+        if not job.place:
+            yield from _unfinished(job, seen, rows=rows, policy=policy, now=now)
+        yield from _of_journal(job, seen, rows=rows, now=now)
+        return
+    if job.task:
+        task = tasks.read(rows, [job.task]).get(job.task)
+        owners = {each.chunk for each in task.slices} if task else set()
+        keys = _keys_of_task(rows, task) if task else []
+        for part in _parts(keys):
+            found = in_force(rows, part, now)
+            ours = _carrying_on(rows, {each.chunk for each in found}, owners)
+            yield Group([each for each in found if each.chunk in ours])
+        return
+    # A report's URLs may have been banned with their twins.
+    urls = [each for url in report.urls for each in (url, scheme_twin(url)) if each] if report else job.urls
+    # Whichever account serves the host now: an account may have served it when the URL was banned.
+    accounts = dict.fromkeys((*policy.accounts, *(report.accounts if report else ())))
+    for part in _parts([url_key(account, url) for url in urls for account in accounts]):
+        found = in_force(rows, part, now)
+        # Of a report only what it caused: the rest is banned for another's word.
+        yield Group([each for each in found if not job.report or each.report == job.report])
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), CHUNK_URLS):
+        yield keys[start : start + CHUNK_URLS]
+
+
+def _keys_of_task(rows: Rows, task: Task) -> list[str]:
+    found = chunks.read(rows, [each.chunk for each in task.slices])
+    return [
+        found[each.chunk].keys[position]
+        for each in task.slices
+        if each.chunk in found  # else its rows have expired, and so have its bans
+        for position in each.positions()
+    ]
+
+
+def _carrying_on(rows: Rows, names: set[str], owners: set[str]) -> set[str]:
+    """Those of the chunks that are owners or, perhaps over several renewals, carry on an owner's bans."""
+    ours, earlier = set[str](), {name: name for name in names}
+    while earlier:
+        ours |= {name for name, at in earlier.items() if at in owners}
+        found = chunks.read(rows, [at for at in earlier.values() if at not in owners])
+        earlier = {name: found[at].renews[0] for name, at in earlier.items() if at in found and found[at].renews}
+    return ours
+
+
+def in_force(rows: Rows, keys: Sequence[str], now: datetime) -> list[Claim]:
+    """Those of the keys whose claims have not ended."""
+    found = claims.read(rows, keys, consistent=True, whole=True)
+    found = expiry.in_force(rows, {key: each.account for key, each in found.items()}, found, now=now)
+    return [found[key] for key in dict.fromkeys(keys) if key in found and not found[key].ended(now)]
+
+
+def _unfinished(job: Job, seen: set[str], *, rows: Rows, policy: Policy, now: datetime) -> Iterator[Group]:
+    """What waits, is held or under way, however old it is."""
+    for account in policy.accounts:
+        names = [each.chunk for each in chunks.work(rows, account)]
+        names += [each.chunk for task in tasks.live(rows, account) for each in task.slices]
+        for start in range(0, len(names), CHUNKS_AT_ONCE):
+            found = chunks.read(rows, names[start : start + CHUNKS_AT_ONCE]).values()
+            if ours := _of_chunks(found, job, seen, rows=rows, now=now):
+                yield Group(ours)
+
+
+def _of_journal(job: Job, seen: set[str], *, rows: Rows, now: datetime) -> Iterator[Group]:
+    """Walk the journal for what was made in these days, and what was sent: there is no scan of the ledger.
+
+    A hold may have been approved, and so sent, weeks after it was made.
+    """
+    place = job.place or stamp(job.at - LOOK_BACK)
+    midnight = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC)
+    while midnight <= now:
+        midnight += timedelta(days=1)
+        while page := journal.following(rows, place, until=midnight, limit=CHUNKS_AT_ONCE):
+            sent = tasks.read(rows, [text(row, "subject") for row in page if row["kind"] == "task"])
+            parts = {task_id: [each.chunk for each in task.slices] for task_id, task in sent.items()}
+            parts |= {text(row, "subject"): [text(row, "subject")] for row in page if row["kind"] == "chunk"}
+            read = chunks.read(rows, [name for names in parts.values() for name in names])
+            for row in page:
+                place = text(row, "sk")
+                named = [read[name] for name in parts.get(text(row, "subject"), ()) if name in read]
+                if ours := _of_chunks(named, job, seen, rows=rows, now=now):
+                    yield Group(ours, place)
+            yield Group([], place)
+        if midnight <= now:  # else more may come on this day
+            place = stamp(midnight)
+            yield Group([], place)
+
+
+def _of_chunks(found: Iterable[Chunk], job: Job, seen: set[str], *, rows: Rows, now: datetime) -> list[Claim]:
+    """What there is to undo of those of the chunks that were not seen yet."""
+    new = [chunk for chunk in found if chunk.id not in seen]
+    seen.update(chunk.id for chunk in new)
+    named = {
+        (key, chunk.id)
+        for chunk in new
+        if chunk.action is Action.BAN
+        for key, origin in zip(chunk.keys, chunk.origins, strict=True)
+        if _of(origin, job)
+    }
+    keys = [key for key, _ in named]
+    return [each for each in in_force(rows, keys, now) if (each.key, each.chunk) in named] if named else []
+
+
+def _of(origin: Origin, job: Job) -> bool:
+    return origin.source == job.source if job.source else origin.report == job.report

@@ -1,0 +1,1 @@
+"""From a report to claimed URLs in sealed chunks."""

@@ -1,0 +1,125 @@
+"""Queue messages → deliveries: out of their envelopes, read by their format, with the source that sent them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.config.sources import Source
+from chalicelib.domain.errors import InputError
+from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.ledger import reports
+from chalicelib.pipeline.intake.receive import options_of
+from chalicelib.reports import format_for, parse
+from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
+from chalicelib.reports.signature import sealed
+
+Fetch = Callable[[ObjectReference], bytes]
+"""Read an object that a message names. Raises InputError if it is not one of ours to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One queue message, read. ``recorded``: the report has a row that its source can ask for."""
+
+    message_id: str
+    report_id: str
+    source: Source
+    received_at: datetime
+    urls: tuple[ReportedUrl, ...]
+    test: bool = False
+    recorded: bool = False
+
+
+def read_record(
+    record: Mapping[str, Any], sources: Mapping[str, Source], *, fetch: Fetch | None = None, now: datetime
+) -> Delivery | None:
+    """Read one SQS record; ``None`` if it carries no report by its kind, as S3's test events do.
+
+    Raises an InputError if it is no report that a known source may send.
+    """
+    given = {name: str(each.get("stringValue", "")) for name, each in record.get("messageAttributes", {}).items()}
+    unwrapped = unwrap(record["body"], given)
+    if unwrapped.nothing:
+        return None
+    attributes = unwrapped.attributes or {}
+    source = _source(unwrapped, attributes, sources)
+    _check_sender(source, given, record["body"])
+    parsed = [_parse(body, attributes, source, now=now) for body in _bodies(unwrapped, fetch)]
+    sent = record.get("attributes", {}).get("SentTimestamp")
+    received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
+    ours = given.get("report_id", "")
+    return Delivery(
+        message_id=record["messageId"],
+        report_id=ours or reports.report_id(source.name, record["messageId"]),
+        source=source,
+        received_at=_received_at(given) if ours else received_at,
+        urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
+        test=any(each.test for each in parsed),
+        recorded=bool(ours),
+    )
+
+
+def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:
+    """Find who reports: the attribute says it, else the first part of an object's key (``<source>/…``)."""
+    prefixes = {each.key.partition("/")[0] for each in unwrapped.objects}
+    names = {attributes["source"]} if "source" in attributes else prefixes
+    if len(names) > 1:
+        raise InputError("the event of S3 names objects of several sources: let each have an event of its own")
+    name = next(iter(names), "")
+    source = sources.get(name)
+    if source is None:
+        what = (
+            "the first part of the object's key" if prefixes and "source" not in attributes else "the attribute source"
+        )
+        raise InputError(f"{what} is {name[:60]!r}: name a configured source")
+    return source
+
+
+def _check_sender(source: Source, given: Mapping[str, str], body: str) -> None:
+    """A source that signs is believed here only what we took from it and sealed; the others give no ids of ours.
+
+    Else whoever may send to the queue could report in the name of every source, or speak in another's report.
+    """
+    ours = given.get("report_id", "")
+    if source.auth is None:
+        if ours:
+            raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
+        return
+    if not sealed(
+        given.get("seal", ""),
+        secrets=source.secrets,
+        report_id=ours,
+        received_at=given.get("received_at", ""),
+        body=body.encode("utf-8", "surrogatepass"),
+    ):
+        raise InputError(
+            f"the source {source.name} reports over HTTPS, and no secret of it sealed this message: queue reports of a "
+            'source of their own, with "auth": "none"'
+        )
+
+
+def _received_at(attributes: Mapping[str, str]) -> datetime:
+    received_at: datetime | None
+    try:
+        received_at = datetime.fromisoformat(attributes.get("received_at", ""))
+    except ValueError:
+        received_at = None
+    if received_at is None or received_at.tzinfo is None:
+        raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
+    return received_at
+
+
+def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
+    if not unwrapped.objects:
+        return [unwrapped.body]
+    if fetch is None:
+        raise InputError("the message names an object in S3, and no intake bucket is configured")
+    return [fetch(each) for each in unwrapped.objects]
+
+
+def _parse(body: bytes, attributes: Mapping[str, str], source: Source, *, now: datetime) -> ParsedReport:
+    configured = attributes.get("format") or source.format or None
+    return parse(body, format_for(attributes.get("content_type", ""), configured, body), options_of(source, now))

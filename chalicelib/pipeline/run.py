@@ -1,0 +1,73 @@
+"""What one run of a function works with, and how a run shares its time among vendor accounts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from chalicelib.domain.errors import EdgebanError
+from chalicelib.domain.policy.rules import Policy
+from chalicelib.ports import Emit, Rows, Wake
+
+T = TypeVar("T")
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The deadline of a run that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The collaborators of one run: every function of the pipeline takes them as one argument.
+
+    ``account`` is the vendor account that the run works at; empty where it works at all of them.
+    """
+
+    rows: Rows
+    emit: Emit
+    wake: Wake
+    clock: Callable[[], datetime]
+    read_policy: Callable[[], Policy]
+    sleep: Callable[[float], None] = time.sleep
+    deadline: datetime = NEVER
+    account: str = ""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as it is now. A run that must decide by one version of it keeps what it read first."""
+        return self.read_policy()
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.clock() >= self.deadline
+
+    def at(self, account: str, *, deadline: datetime | None = None) -> Run:
+        """Return the same run at one account, with a deadline of its own if one is given."""
+        return replace(self, account=account, deadline=deadline or self.deadline)
+
+
+def each_account(run: Run, accounts: Sequence[str], work: Callable[[Run], T]) -> dict[str, T]:
+    """Do the work at each account.
+
+    The remaining time is split evenly; what an account leaves unused goes to those after it. A failure at one account
+    is emitted and keeps no other waiting; the first one is raised at the end.
+    """
+    done: dict[str, T] = {}
+    first_failure: Exception | None = None
+    for position, account in enumerate(accounts):
+        now = run.clock()
+        deadline = run.deadline
+        if deadline != NEVER:
+            deadline = now + (run.deadline - now) / (len(accounts) - position)
+        try:
+            done[account] = work(run.at(account, deadline=deadline))
+        except Exception as error:  # noqa: BLE001, whatever it is, the other accounts' work goes on
+            problem = str(error)[:300] if isinstance(error, EdgebanError) else ""
+            run.emit("account_failed", account=account, kind=type(error).__name__, problem=problem)
+            first_failure = first_failure or error
+    if first_failure:
+        raise first_failure
+    return done

@@ -1,0 +1,1 @@
+"""From waiting chunks to finished vendor tasks."""

@@ -1,0 +1,1 @@
+"""Bans in force: renewed, compared with the vendor's list, verified at the edge."""

@@ -1,0 +1,236 @@
+"""Alibaba Cloud CDN: the export of the URLs that the vendor blocked by itself. It reads; it blocks nothing.
+
+Calls: CreateIllegalUrlExportTask (https://help.aliyun.com/document_detail/156492.html) and DescribeIllegalUrlExportTask
+(https://help.aliyun.com/document_detail/156506.html), version 2018-05-10. The vendor's newer clients have left them
+out, so an account where they are gone must be told apart from an outage: see ``InvalidApi.NotFound`` below.
+
+The HTTP status of one error differs from page to page of the documentation: what counts is ``Code``, in any case.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html import unescape
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
+
+from requests.auth import AuthBase
+
+from chalicelib.domain.errors import (
+    AccessRefused,
+    AnswerUnknown,
+    ConfigurationError,
+    ContentRefused,
+    QuotaExceeded,
+    Throttled,
+    VendorError,
+)
+from chalicelib.domain.model import VendorAccount
+from chalicelib.ports import ExportLimits, ExportStatus
+from chalicelib.vendors.alibaba.auth import AccessKey, Acs3Auth, RpcAuth, random_nonce
+from chalicelib.vendors.http import VendorHttp, VendorResponse
+
+VERSION: Final = "2018-05-10"
+
+COMPLETE: Final = "complete"
+"""The only status that is documented; every other word is taken as "not yet"."""
+
+LIMITS: Final = ExportLimits(
+    creates_per_second=1,  # "each user can call this operation once per second", on both pages
+    describes_per_second=1,
+    window_days=31,  # "within the last 31 days", granularity one day, on the page of the create
+)
+
+SIGNATURES: Final[dict[str, type[Acs3Auth | RpcAuth]]] = {"acs3": Acs3Auth, "rpc": RpcAuth}
+
+MAX_ANSWER: Final = 1024 * 1024
+"""Bytes of an answer at the most: real ones have a few hundred."""
+
+RETRY_AFTER: Final = 2.0
+"""Seconds to wait where a throttled answer does not say."""
+
+MAX_RETRY_AFTER: Final = 3600.0
+"""Seconds beyond which we do not believe ``x-acs-retry-after``."""
+
+_NO_PERMISSION: Final = (
+    "allow cdn:CreateIllegalUrlExportTask and cdn:DescribeIllegalUrlExportTask to the owner of the access key"
+)
+_NOT_OFFERED: Final = "the vendor does not offer illegal-URL exports to this account: open a ticket with the vendor"
+
+# What an error code means for the caller, by its beginning in lower case; the first that fits counts. Codes and their
+# causes: https://www.alibabacloud.com/help/en/cdn/developer-reference/api-error-center
+_CODES: Final[tuple[tuple[str, type[VendorError], str], ...]] = (
+    ("throttling", Throttled, ""),
+    # Seen before although it is new every time: something between us repeated the request, so it may have worked.
+    ("signaturenonceused", AnswerUnknown, "the vendor has seen this very request before"),
+    ("signature", AccessRefused, "check the secret key and the kind of signature"),
+    ("incompletesignature", AccessRefused, "check the secret key and the kind of signature"),
+    ("invalidtimestamp", AccessRefused, "the clock is more than 15 minutes off"),
+    ("invalidaccesskeyid", AccessRefused, "the access key does not exist or is disabled: check it"),
+    ("invalidsecuritytoken", AccessRefused, "the security token is wrong or over: get new temporary keys"),
+    ("forbidden", AccessRefused, _NO_PERMISSION),
+    ("nopermission", AccessRefused, _NO_PERMISSION),
+    ("operationdenied", AccessRefused, "CDN is not opened for this account, or is suspended: see the vendor's console"),
+    ("invalidapi.notfound", AccessRefused, _NOT_OFFERED),
+    ("invalidaction.notfound", AccessRefused, _NOT_OFFERED),
+    ("nosuchversion", AccessRefused, _NOT_OFFERED),
+    ("quotaexceeded", QuotaExceeded, ""),
+    ("missing", ContentRefused, ""),
+    ("unsupportedparameter", ContentRefused, ""),
+    ("internalerror", AnswerUnknown, ""),
+    ("serviceunavailable", AnswerUnknown, ""),
+    ("servicebusy", AnswerUnknown, ""),
+    ("invalid", ContentRefused, ""),
+)
+
+_XML_FIELD = re.compile(r"<(Code|Message|RequestId)>([^<]{0,2000})</\1>")
+
+
+class _Answer(NamedTuple):
+    """What an answer's body says; empty where it does not."""
+
+    fields: dict[str, object]
+    code: str
+    message: str
+    request_id: str
+
+
+class AlibabaExports:
+    """Exports of one account. Every call has a timeout, and is made once."""
+
+    limits = LIMITS
+
+    def __init__(self, account: str, endpoint: str, *, auth: AuthBase, http: VendorHttp) -> None:
+        self._account = account
+        self._endpoint = endpoint.rstrip("/")
+        self._auth = auth
+        self._http = http
+
+    def create_export(self, task_name: str, day_start: datetime) -> str:
+        """Ask for the export of the day that begins at ``day_start``; return the vendor's task id (``tu_…``).
+
+        ``day_start`` is aware and is sent in UTC. To ask twice costs a call and a task, nothing more. Raises the
+        classes of ``VendorError``: ``ContentRefused`` where the vendor does not take the day or the name.
+        """
+        if day_start.tzinfo is None:
+            raise ValueError("day_start must say its time zone")
+        time_point = day_start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        answer = self._call("CreateIllegalUrlExportTask", TaskName=task_name, TimePoint=time_point)
+        return self._field(answer, "TaskId")
+
+    def describe_export(self, task_id: str) -> ExportStatus:
+        """Ask how far an export is; the vendor needs about five minutes for one. Raises as ``create_export`` does."""
+        answer = self._call("DescribeIllegalUrlExportTask", TaskId=task_id)
+        status = self._field(answer, "Status")
+        url = answer.fields.get("DownloadUrl")
+        url = url if isinstance(url, str) else ""
+        complete = status.strip().lower() == COMPLETE and bool(url)
+        return ExportStatus(status=status[:100], complete=complete, download_url=url if complete else "")
+
+    def _call(self, action: str, **params: str) -> _Answer:
+        # Both calls are sent as the vendor's own client sends them: POST, all in the query, no body.
+        query = urlencode({"Action": action, "Version": VERSION, **params})
+        response = self._http.request("POST", f"{self._endpoint}/?{query}", auth=self._auth)
+        answer = _read(response.body)
+        if 200 <= response.status < 300 and not answer.code:
+            return answer
+        raise self._error(action, response, answer)
+
+    def _field(self, answer: _Answer, name: str) -> str:
+        value = answer.fields.get(name)
+        if isinstance(value, str) and value:
+            return value
+        raise AnswerUnknown(
+            f"account {self._account}: the vendor's answer has no {name}: is the endpoint the vendor's?",
+            request_id=answer.request_id,
+        )
+
+    def _error(self, action: str, response: VendorResponse, answer: _Answer) -> VendorError:
+        code = answer.code.lower()
+        found = ((error, remedy) for start, error, remedy in _CODES if code.startswith(start))
+        error, remedy = next(found, None) or _by_status(response.status, known=bool(code))
+        # What the vendor says about a signature repeats what was signed, with the security token inside.
+        words = "" if "signature" in code else answer.message[:300]
+        about = "; ".join(text for text in (words, remedy) if text)
+        message = f"account {self._account}: {action}: {answer.code or f'HTTP {response.status}'}"
+        if about:
+            message += f": {about}"
+        if error is Throttled:
+            wait = _retry_after(response)
+            return Throttled(message, retry_after=wait, code=answer.code, request_id=answer.request_id)
+        return error(message, code=answer.code, request_id=answer.request_id)
+
+
+def _by_status(status: int, *, known: bool) -> tuple[type[VendorError], str]:
+    """Judge an answer by its status, where it has no code or one we have never seen."""
+    if status == 429:
+        return Throttled, ""
+    if status in (401, 403):
+        return AccessRefused, "see what the vendor says"
+    if 400 <= status < 500 and status != 408:
+        if known:
+            return ContentRefused, ""
+        return AccessRefused, "this is no answer of the vendor: check the endpoint"
+    return AnswerUnknown, ""
+
+
+def _retry_after(response: VendorResponse) -> float:
+    """Seconds to wait. ``x-acs-retry-after`` is in milliseconds, as the vendor's own client reads it."""
+    text = response.headers.get("x-acs-retry-after", "").strip()
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
+        return RETRY_AFTER
+    return min(int(text) / 1000, MAX_RETRY_AFTER)
+
+
+def _read(body: bytes) -> _Answer:
+    """Read JSON, or the fields of an XML error (the gateway's, and what comes where ``Format`` was lost)."""
+    text = body.decode("utf-8", "replace")
+    fields: dict[str, object] = {}
+    try:
+        parsed: object = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = {name: unescape(value) for name, value in _XML_FIELD.findall(text)}
+    else:
+        if isinstance(parsed, dict):
+            fields = parsed
+
+    def word(*names: str) -> str:
+        return next((value for name in names if isinstance(value := fields.get(name), str)), "")
+
+    return _Answer(
+        fields=fields,
+        code=word("Code", "code")[:100],
+        message=word("Message", "message"),
+        request_id=word("RequestId", "requestId")[:100],
+    )
+
+
+def connect(
+    account: VendorAccount,
+    *,
+    clock: Callable[[], datetime],
+    http: VendorHttp | None = None,
+    nonce: Callable[[], str] = random_nonce,
+) -> AlibabaExports:
+    """Make the client of an account from its credentials; opens nothing before the first call.
+
+    Credentials: ``access_key``, ``secret_key``, optionally ``security_token`` (temporary keys) and ``signature``
+    (``acs3``, the default, or ``rpc``). Raises ``ConfigurationError`` where they are not usable.
+    """
+    given = account.credentials
+    missing = [name for name in ("access_key", "secret_key") if not given.get(name)]
+    if missing:
+        raise ConfigurationError(f"account {account.name}: credentials lack {' and '.join(missing)}")
+    form = SIGNATURES.get(given.get("signature") or "acs3")
+    if form is None:
+        raise ConfigurationError(f"account {account.name}: signature must be one of {', '.join(SIGNATURES)}")
+    key = AccessKey(given["access_key"], given["secret_key"], given.get("security_token", ""))
+    return AlibabaExports(
+        account.name,
+        account.endpoint,
+        auth=form(key, clock=clock, nonce=nonce),
+        http=http or VendorHttp(max_bytes=MAX_ANSWER),
+    )

@@ -1,0 +1,171 @@
+"""All of the export archive in one process, without a socket: fakes with their state in the open, and a clock."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from chalicelib.domain.errors import ContentRefused
+from chalicelib.domain.exports import CHINA, finished_days
+from chalicelib.ledger import export_days
+from chalicelib.ledger.export_days import ExportDay
+from chalicelib.pipeline.archive.export_work import Archiving
+from chalicelib.pipeline.archive.exports import archive_exports
+from chalicelib.pipeline.archive.keys import ExportKeys, export_keys
+from chalicelib.ports import ExportLimits, ExportStatus, Rows
+from dev.fakes.objects import MemoryObjects
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import Clock, Crash, Crasher
+
+ACCOUNT = "ali-main"
+VENDOR = "alibaba"
+HEADER = b"gmt_created,punish_domain,punish_url,user_id,reason\r\n"
+
+
+def file_of(day: date) -> bytes:
+    """The vendor's file of a day: five good rows and a bad one."""
+    rows = [
+        f"{day} 08:30:0{n},www.example.com,https://www.example.com/{day}/{n},123,{('PR102', 'PR002', 'XX9')[n % 3]}\r\n"
+        for n in range(5)
+    ]
+    return HEADER + "".join(rows).encode() + b"no time,www.example.com,https://www.example.com/bad,123,PR002\r\n"
+
+
+@dataclass
+class FakeExports:
+    """A vendor that has a file for every day, some minutes after it is asked; each call takes ``seconds``."""
+
+    clock: Clock
+    limits: ExportLimits = field(default_factory=lambda: ExportLimits(1, 1, 31))
+    minutes: float = 5
+    seconds: float = 0.1
+    never: set[date] = field(default_factory=set)
+    outside: set[date] = field(default_factory=set)
+    create_errors: list[Exception | None] = field(default_factory=list)
+    describe_errors: list[Exception | None] = field(default_factory=list)
+    download_errors: list[Exception | None] = field(default_factory=list)
+    tasks: dict[str, tuple[str, date, datetime]] = field(default_factory=dict)
+    calls: list[tuple[str, datetime, str]] = field(default_factory=list)
+    downloads: list[str] = field(default_factory=list)
+
+    def create_export(self, task_name: str, day_start: datetime) -> str:
+        self.calls.append(("create", self.clock(), task_name))
+        self.clock.sleep(self.seconds)
+        self._fail(self.create_errors)
+        day = day_start.astimezone(CHINA).date()
+        if day in self.outside:
+            raise ContentRefused("not within the last 31 days", code="InvalidParameter")
+        task_id = f"tu_{len(self.tasks) + 1}"
+        self.tasks[task_id] = (task_name, day, self.clock())
+        return task_id
+
+    def describe_export(self, task_id: str) -> ExportStatus:
+        self.calls.append(("describe", self.clock(), task_id))
+        self.clock.sleep(self.seconds)
+        self._fail(self.describe_errors)
+        _, day, created = self.tasks[task_id]
+        if day in self.never or self.clock() - created < timedelta(minutes=self.minutes):
+            return ExportStatus("processing", complete=False)
+        return ExportStatus("complete", complete=True, download_url=f"https://files.example.com/{task_id}")
+
+    def download(self, url: str) -> Iterator[bytes]:
+        self.downloads.append(url)
+        body = file_of(self.tasks[url.rpartition("/")[2]][1])
+        yield body[:100]
+        self._fail(self.download_errors)
+        yield body[100:]
+
+    @staticmethod
+    def _fail(errors: list[Exception | None]) -> None:
+        error = errors.pop(0) if errors else None
+        if error:
+            raise error
+
+    def gaps(self, call: str) -> list[float]:
+        """Seconds between the calls of a kind."""
+        times = [at for kind, at, _ in self.calls if kind == call]
+        return [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(times)]
+
+
+@dataclass
+class ExportWorld:
+    """The function's runs against fakes."""
+
+    rows: Rows = field(default_factory=MemoryRows)
+    clock: Clock = field(default_factory=Clock)
+    objects: MemoryObjects = field(default_factory=MemoryObjects)
+    sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    crasher: Crasher = field(default_factory=Crasher)
+    reporting: bool = True
+
+    def __post_init__(self) -> None:
+        self.vendor = FakeExports(self.clock)
+
+    def emit(self, event: str, /, **fields: object) -> None:
+        json.dumps(fields)  # what is told must be loggable
+        self.told.append((event, fields))
+
+    def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        self.sent += messages
+
+    def run(self, *, minutes: float = 15) -> Archiving:
+        wrap = self.crasher.wrap
+        return archive_exports(
+            ACCOUNT,
+            vendor_name=VENDOR,
+            vendor=wrap(self.vendor),
+            download=wrap(self.vendor.download),
+            rows=wrap(self.rows),
+            objects=wrap(self.objects),
+            queue=wrap(self) if self.reporting else None,
+            emit=self.emit,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(minutes=minutes),
+        )
+
+    def runs(self, count: int) -> None:
+        """Let the schedule run a number of times, every five minutes."""
+        for _ in range(count):
+            self.clock.advance(minutes=5)
+            self.run()
+
+    @contextmanager
+    def crash(self, at: int, *, after: bool) -> Iterator[None]:
+        self.crasher.at, self.crasher.after, self.crasher.calls = at, after, 0
+        try:
+            yield
+        except Crash:
+            pass
+        finally:
+            self.crasher.at = 0
+
+    # --- what came of it --------------------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> list[date]:
+        return finished_days(self.clock())
+
+    def days(self) -> dict[date, ExportDay]:
+        return {each.day: each for each in export_days.read(self.rows, ACCOUNT)}
+
+    def only(self, *days: date) -> None:
+        """Take every other day of the window for archived already."""
+        export_days.want(
+            self.rows, ACCOUNT, [day for day in self.window if day not in days], now=self.clock(), lost="-"
+        )
+
+    def keys(self, day: date, attempt: int = 1) -> ExportKeys:
+        return export_keys(VENDOR, day, ACCOUNT, attempt)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [fields for event, fields in self.told if event == name]
+
+
+__all__ = ["ACCOUNT", "UTC", "VENDOR", "ExportWorld", "FakeExports", "file_of"]

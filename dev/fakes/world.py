@@ -1,0 +1,334 @@
+"""All of edgeban in one process, without a socket: the pipeline's own functions over fakes, and a clock to turn."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import Source
+from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.model import Action
+from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.urls import canonical_url, url_key
+from chalicelib.ledger import claims, reports
+from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.decisions import holds
+from chalicelib.pipeline.intake.batch import Outcome, intake_reports
+from chalicelib.pipeline.intake.receive import Receipt, receive_report
+from chalicelib.pipeline.submission.submit import Drained, submit_tasks
+from chalicelib.pipeline.submission.sweep import sweep
+from chalicelib.pipeline.submission.track import Tracked, track_tasks
+from chalicelib.ports import Rows
+from chalicelib.reports.signature import sign
+from dev.fakes.rows import MemoryRows
+from dev.fakes.vendor import FakeVendor
+
+START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+SECRET = "whsec_" + "c2VjcmV0" * 5
+ACCOUNT = "huawei-main"
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "accounts": {ACCOUNT: {"managed_domains": ["example.com", "*.example.com", "*.example.net"]}},
+    "caps": {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0},
+}
+SOURCES: dict[str, Any] = {
+    "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing"},
+    "queue": {"auth": "none"},
+}
+
+
+class Clock:
+    """Time that moves only when it is told to, or slept through."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+class Crash(BaseException):
+    """The function is killed here. Not an Exception, so that nothing can catch it."""
+
+
+@dataclass
+class Crasher:
+    """Kills the function before or after its n-th call to anything outside."""
+
+    at: int = 0
+    after: bool = False
+    calls: int = 0
+    tears: bool = False
+    """Whether a write of several rows may be cut between any two of them."""
+
+    def wrap(self, target: Any) -> Any:
+        return _Crashing(target, self)
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        self.calls += 1
+        ours = self.calls == self.at
+        if ours and not self.after:
+            raise Crash
+        result = function(*args, **kwargs)
+        if ours:
+            raise Crash
+        return result
+
+
+class _Crashing:
+    def __init__(self, target: Any, crasher: Crasher) -> None:
+        self._target, self._crasher = target, crasher
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if name == "write" and self._crasher.tears:
+            return self._write_torn
+        return (lambda *a, **k: self._crasher.call(found, a, k)) if callable(found) else found
+
+    def _write_torn(self, writes: Sequence[Any]) -> set[int]:
+        """Each row on its own, as DynamoDB may: a crash leaves some of them written."""
+        return {i for i, write in enumerate(writes) if self._crasher.call(self._target.write, ([write],), {})}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._crasher.call(self._target, args, kwargs)
+
+
+class Meanwhile:
+    """Lets something else happen around the first call of one method of ``target``, as another function would."""
+
+    def __init__(self, target: Any, method: str, happens: Callable[[], object], *, before: bool = False) -> None:
+        self._target, self._method, self._happens, self._before = target, method, happens, before
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        return partial(self._around, found) if name == self._method else found
+
+    def _around(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        happens, self._happens = self._happens, _nothing
+        if self._before:
+            happens()
+            return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        happens()
+        return result
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass
+class World:
+    """State in the open; each method is one function's run."""
+
+    rows: Rows = field(default_factory=MemoryRows)
+    clock: Clock = field(default_factory=Clock)
+    policy: Policy = field(default_factory=lambda: parse_policy(POLICY))
+    sources: dict[str, Source] = field(default_factory=lambda: parse_sources(SOURCES))
+    queued: list[dict[str, Any]] = field(default_factory=list)
+    kicks: list[str] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    crasher: Crasher = field(default_factory=Crasher)
+    sent: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        self.vendor = FakeVendor(clock=self.clock)
+
+    # --- what the pipeline is given ------------------------------------------------------------------------------
+
+    def emit(self, event: str, /, **fields: object) -> None:
+        json.dumps(fields)  # what is told must be loggable
+        self.told.append((event, fields))
+
+    def wake(self, account: str, *, now: datetime) -> None:
+        self.kicks.append(account)
+
+    def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        for body, attributes in messages:
+            self.sent += 1
+            self.queued.append(
+                {
+                    "messageId": f"m{self.sent}",
+                    "body": body,
+                    "attributes": {"SentTimestamp": str(round(self.clock().timestamp() * 1000))},
+                    "messageAttributes": {n: {"stringValue": v, "dataType": "String"} for n, v in attributes.items()},
+                }
+            )
+
+    # --- functions ---------------------------------------------------------------------------------------------------
+
+    def post(
+        self,
+        document: Any,
+        *,
+        webhook_id: str = "w1",
+        source: str = "desk",
+        secret: str = SECRET,
+        headers: Mapping[str, str] | None = None,
+        at: datetime | None = None,
+    ) -> Receipt:
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        now = self.clock()
+        stamp = int((at or now).timestamp())
+        signed = {
+            "Content-Type": "application/json",
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": sign(secret, webhook_id, stamp, body),
+        }
+        crashing = self.crasher.wrap
+        return receive_report(
+            source,
+            headers={**signed, **(headers or {})},
+            body=body,
+            sources=self.sources,
+            policy=self.policy,
+            rows=crashing(self.rows),
+            queue=crashing(self),
+            emit=self.emit,
+            now=now,
+        )
+
+    def queue(self, document: Any, *, source: str = "queue", **attributes: str) -> str:
+        body = document if isinstance(document, str) else json.dumps(document)
+        self.send([(body, {"source": source, **attributes})])
+        return str(self.queued[-1]["messageId"])
+
+    def intake(self, *, limit: int = 10_000) -> Outcome:
+        """Take what is queued; only what succeeds leaves the queue."""
+        batch = self.queued[:limit]
+        outcome = intake_reports(
+            batch,
+            sources=self.sources,
+            policy=self.policy,
+            rows=self.crasher.wrap(self.rows),
+            wake=self.crasher.wrap(self.wake),
+            emit=self.emit,
+            now=self.clock(),
+        )
+        gone = {each["messageId"] for each in batch} - set(outcome.failed)
+        self.queued = [each for each in self.queued if each["messageId"] not in gone]
+        return outcome
+
+    def drain(self, *, seconds: float = 140) -> Drained:
+        return submit_tasks(
+            ACCOUNT,
+            vendor=self.crasher.wrap(self.vendor),
+            rows=self.crasher.wrap(self.rows),
+            policy=lambda: self.policy,
+            emit=self.emit,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(seconds=seconds),
+            workers=self.workers,
+        )
+
+    def track(self) -> Tracked:
+        return track_tasks(
+            ACCOUNT,
+            vendor=self.crasher.wrap(self.vendor),
+            rows=self.crasher.wrap(self.rows),
+            wake=self.crasher.wrap(self.wake),
+            emit=self.emit,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(seconds=40),
+        )
+
+    def sweep(self) -> dict[str, int]:
+        return sweep(
+            self.policy,
+            rows=self.crasher.wrap(self.rows),
+            wake=self.crasher.wrap(self.wake),
+            emit=self.emit,
+            now=self.clock(),
+        )
+
+    def approve(self, hold_id: str = "") -> None:
+        """One person approves a hold: the only one that there is, if none is named."""
+        if not hold_id:
+            (work,) = holds.listed([ACCOUNT], rows=self.rows)
+            hold_id = work.chunk
+        holds.approve(
+            hold_id,
+            actor="ana",
+            reason="seen",
+            policy=self.policy,
+            rows=self.crasher.wrap(self.rows),
+            wake=self.crasher.wrap(self.wake),
+            emit=self.emit,
+            now=self.clock(),
+        )
+
+    def minutes(self, count: int = 1) -> None:
+        """Let that many minutes pass, with everything that runs every minute."""
+        for _ in range(count):
+            self.clock.advance(minutes=1)
+            if self.queued:
+                self.intake()
+            self.sweep()
+            if self.kicks:
+                self.kicks.clear()
+                self.drain()
+            self.track()
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def state(self, url: str) -> str:
+        """The state of a URL at the one account, or ``unknown``."""
+        (state,) = self.states([url])
+        return state
+
+    def states(self, urls: Sequence[str]) -> Counter[str]:
+        keys = [url_key(ACCOUNT, canonical_url(url)) for url in urls]
+        found = claims.read(self.rows, keys, consistent=True, whole=True)
+        explained = url_status.Explainer(self.rows, now=self.clock()).claims(found.values())
+        states = {key: each.state.value for key, each in zip(found, explained, strict=True)}
+        return Counter(states.get(key, "unknown") for key in keys)
+
+    def report_states(self, report_id: str) -> dict[str, str]:
+        report = reports.read(self.rows, report_id)
+        assert report
+        said = url_status.of_report(report, rows=self.rows, policy=self.policy, now=self.clock())
+        return {each["url"]: each["state"] for each in said}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [fields for event, fields in self.told if event == name]
+
+    def live_bans(self, url: str) -> int:
+        """How many of the vendor's ban tasks of a URL did not fail: more than one is a double (I2)."""
+        return sum(
+            url in task.urls
+            for task in self.vendor.tasks.values()
+            if task.action is Action.BAN and task.state.value != "failed"
+        )
+
+    @contextmanager
+    def crash(self, at: int, *, after: bool) -> Iterator[None]:
+        """Kill whatever runs inside at its n-th call outside; what runs later is unharmed."""
+        self.crasher.at, self.crasher.after, self.crasher.calls = at, after, 0
+        try:
+            yield
+        except Crash:
+            pass
+        finally:
+            self.crasher.at = 0
+
+
+def pages(count: int, host: str = "www.example.com") -> list[str]:
+    """That many URLs of ours."""
+    return [f"https://{host}/page/{number}" for number in range(count)]

@@ -1,0 +1,124 @@
+"""What docs/archive.md says of tables, files and queries is what the archive writes, in SQL that Athena reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlglot import exp, parse_one
+from sqlglot.errors import ParseError
+
+from chalicelib.pipeline.archive.keys import export_keys, ledger_keys
+from dev.fakes.exports import ExportWorld
+from tests.unit.pipeline.archive.test_ledger import KEYS, a_day
+
+DOCUMENT = (Path(__file__).parents[4] / "docs" / "archive.md").read_text()
+STATEMENTS = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def parsed(statement: str) -> exp.Expr:
+    """Read a statement as Athena would: its DDL is Hive's. What the parser only takes over as text is no syntax."""
+    tree = parse_one(statement, dialect="athena")
+    assert not isinstance(tree, exp.Command), statement
+    return tree
+
+
+def tables() -> dict[str, exp.Expr]:
+    """The documented tables by name."""
+    made = [parsed(each) for each in STATEMENTS if each.startswith("CREATE EXTERNAL TABLE")]
+    return {each.this.this.name: each for each in made}
+
+
+def columns(table: str) -> list[str]:
+    return [each.name for each in tables()[table].this.expressions if isinstance(each, exp.ColumnDef)]
+
+
+def location(table: str) -> str:
+    found = tables()[table].find(exp.LocationProperty)
+    assert found
+    return str(found.this.name).removeprefix("s3://BUCKET/")
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda each: each.split("(")[0].strip()[:50])
+def test_every_statement_is_sql_that_athena_reads(statement: str) -> None:
+    parsed(statement)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("domain string,", "domain string"), ("LOCATION '", "LOCATIN '"), ("ROW FORMAT SERDE", "ROW FORMAT SERD")],
+)
+def test_a_mistake_in_a_statement_is_seen(right: str, wrong: str) -> None:
+    with pytest.raises((ParseError, AssertionError)):
+        parsed(STATEMENTS[0].replace(right, wrong))
+
+
+def test_every_query_asks_for_tables_and_columns_that_are_documented() -> None:
+    known = {name: set(columns(name)) for name in tables()} | {"illegal_urls_latest": set(columns("illegal_urls"))}
+    every = {column for each in known.values() for column in each} | {"vendor", "dt", "attempt", "blocked"}
+    for statement in STATEMENTS:
+        tree = parsed(statement)
+        if statement.startswith("CREATE EXTERNAL"):
+            continue
+        assert {each.name for each in tree.find_all(exp.Table)} <= known.keys()
+        assert {each.name for each in tree.find_all(exp.Column)} - {"*"} <= every, statement
+
+
+@pytest.fixture(scope="module")
+def exported() -> ExportWorld:
+    world = ExportWorld()
+    world.only(date(2026, 1, 14))
+    world.runs(2)
+    return world
+
+
+KEYS_OF_EXPORT = export_keys("alibaba", date(2026, 1, 14), "ali-main", 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "left_out"),
+    [
+        ("illegal_urls", KEYS_OF_EXPORT.rows, set()),
+        ("illegal_urls_rejects", KEYS_OF_EXPORT.rejects, set()),
+        (
+            "illegal_urls_manifest",
+            KEYS_OF_EXPORT.manifest,
+            {"vendor", "day_start", "task_name", "export_created_at", "objects"},
+        ),
+    ],
+)
+def test_a_table_has_the_columns_of_its_files_and_stands_on_them_alone(
+    exported: ExportWorld, table: str, key: str, left_out: set[str]
+) -> None:
+    (document, *_) = exported.objects.documents(key)
+    assert document.keys() - left_out == set(columns(table))
+    prefix = location(table)
+    assert prefix.endswith("/")
+    assert exported.objects.keys(prefix) == [key]
+    partitions = [each.name for each in tables()[table].find(exp.PartitionedByProperty).find_all(exp.ColumnDef)]  # type: ignore[union-attr]
+    assert [part.split("=")[0] for part in key.removeprefix(prefix).split("/")[:-1]] == partitions
+
+
+def test_the_tables_of_the_ledger_have_the_columns_of_its_files() -> None:
+    world = a_day()
+    world.midnight()
+    world.archive()
+    names = {name for each in world.of_day() for name in each}
+    assert names <= set(columns("ledger_events"))
+    assert set(columns("ledger_events")) - names <= {"parent", "details", "subject", "note"}
+    (header, *_) = csv.reader(io.StringIO(world.objects.objects[KEYS.summary_csv].decode()))
+    assert header == columns("ledger_summary_csv")
+    for table, key in (("ledger_events", KEYS.events), ("ledger_summary_csv", KEYS.summary_csv)):
+        assert world.objects.keys(location(table)) == [key]
+
+
+def test_the_document_names_the_files_as_they_are_written() -> None:
+    keys: list[Any] = [export_keys("alibaba", date(2026, 1, 14), "main", 1), ledger_keys(date(2026, 1, 15))]
+    for each in keys:
+        for name in each.__slots__:
+            assert f"\n{getattr(each, name)} " in DOCUMENT, name

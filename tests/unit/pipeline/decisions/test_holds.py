@@ -1,0 +1,152 @@
+"""Holds: a person approves or refuses, two where it is large, and every step may be cut short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.policy.rules import Approvals
+from chalicelib.ledger import audit
+from chalicelib.pipeline.decisions import holds
+from dev.fakes.world import ACCOUNT, World
+
+ROOTS = [f"https://h{n}.example.com/" for n in range(4)]
+
+
+def held(urls: list[str] = ROOTS) -> tuple[World, str]:
+    """A world in which the bare-host rule has stopped these."""
+    world = World()
+    world.post({"urls": urls})
+    world.intake()
+    (work,) = holds.listed([ACCOUNT], rows=world.rows)
+    return world, work.chunk
+
+
+def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> bool:
+    return holds.approve(
+        hold_id,
+        actor=actor,
+        reason="seen",
+        rows=world.crasher.wrap(world.rows),
+        policy=replace(world.policy, approvals=Approvals(two_above=two_above)),
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        now=world.clock(),
+    )
+
+
+def refuse(world: World, hold_id: str, *, actor: str = "ana") -> int:
+    return holds.refuse(
+        hold_id,
+        actor=actor,
+        reason="a customer",
+        rows=world.crasher.wrap(world.rows),
+        emit=world.emit,
+        now=world.clock(),
+    )
+
+
+def test_what_is_held_is_not_submitted_and_says_why() -> None:
+    world, _ = held()
+    world.minutes(5)
+    assert world.states(ROOTS) == {"held": 4}
+    assert not world.vendor.calls
+
+
+def test_a_url_reported_again_while_it_is_held_is_a_duplicate() -> None:
+    world, _ = held()
+    world.post({"urls": ROOTS}, webhook_id="w2")
+    world.intake()
+    assert len(holds.listed([ACCOUNT], rows=world.rows)) == 1
+
+
+def test_an_approved_hold_is_banned_by_the_same_way_as_all() -> None:
+    world, hold_id = held()
+    assert approve(world, hold_id)
+    world.minutes(3)
+    assert world.states(ROOTS) == {"banned": 4}
+    assert [decision.action for _, decision in audit.about(world.rows, f"hold:{hold_id}")] == ["approve"]
+
+
+def test_a_ban_that_was_held_lasts_from_its_approval() -> None:
+    world, hold_id = held()
+    world.clock.advance(days=3)
+    approve(world, hold_id)
+    world.minutes(3)
+    world.clock.advance(days=6)
+    assert world.states(ROOTS) == {"banned": 4}
+    world.vendor.settle()
+    assert len(world.vendor.bans) == 4
+
+
+def test_a_large_hold_takes_two_different_operators() -> None:
+    world, hold_id = held()
+    assert not approve(world, hold_id, two_above=3)
+    with pytest.raises(Conflict, match="two different"):
+        approve(world, hold_id, two_above=3)
+    world.minutes(2)
+    assert not world.vendor.calls
+    assert approve(world, hold_id, actor="ben", two_above=3)
+    world.minutes(3)
+    assert world.states(ROOTS) == {"banned": 4}
+
+
+def test_a_refused_hold_ends_its_urls_with_the_operator_s_reason() -> None:
+    world, hold_id = held()
+    assert refuse(world, hold_id) == 4
+    world.minutes(2)
+    assert world.states(ROOTS) == {"rejected": 4}
+    with pytest.raises(NotFound):
+        approve(world, hold_id)
+
+
+def test_a_refused_url_may_be_reported_again() -> None:
+    world, hold_id = held()
+    refuse(world, hold_id)
+    world.post({"urls": ROOTS[:1]}, webhook_id="w2")
+    world.intake()
+    assert world.state(ROOTS[0]) == "held"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_approval_killed_at_any_call_may_be_repeated(after: bool) -> None:
+    world, hold_id = held()
+    world.crasher.calls = 0
+    approve(world, hold_id)
+    for at in range(1, world.crasher.calls + 1):
+        world, hold_id = held()
+        with world.crash(at, after=after):
+            approve(world, hold_id)
+        if holds.listed([ACCOUNT], rows=world.rows):
+            approve(world, hold_id)
+        world.minutes(4)
+        assert world.states(ROOTS) == {"banned": 4}
+        assert {world.live_bans(url) for url in ROOTS} == {1}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_refusal_killed_at_any_call_is_finished(after: bool) -> None:
+    world, hold_id = held()
+    world.crasher.calls = 0
+    refuse(world, hold_id)
+    for at in range(1, world.crasher.calls + 1):
+        world, hold_id = held()
+        with world.crash(at, after=after):
+            refuse(world, hold_id)
+        world.sweep()
+        if holds.listed([ACCOUNT], rows=world.rows):
+            refuse(world, hold_id)
+        world.minutes(3)
+        assert world.states(ROOTS) == {"rejected": 4}
+        assert not world.vendor.calls
+
+
+def test_holds_that_wait_too_long_are_told() -> None:
+    world, _ = held()
+    world.clock.advance(hours=25)
+    world.sweep()
+    assert world.events("account_swept")[-1]["holds_overdue"] == 1
+    assert not holds.overdue(holds.listed([ACCOUNT], rows=world.rows), age=timedelta(days=2), now=world.clock())

@@ -1,0 +1,657 @@
+"""Unbans: what they select, in which order they reach the vendor, and that they survive every crash."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from chalicelib.config.policy import parse
+from chalicelib.domain.errors import AnswerUnknown, ContentRefused
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.ledger import audit, chunks
+from chalicelib.pipeline.answers import history
+from chalicelib.pipeline.answers.url_status import of_url
+from chalicelib.pipeline.decisions import unban
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from chalicelib.ports import Update
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+
+URLS = pages(5)
+
+
+class Each:
+    """Has ``does`` make every call of ``target``, or of one of its methods, in its place."""
+
+    def __init__(self, target: Any, does: Callable[..., Any], method: str = "") -> None:
+        self._target, self._does, self._method = target, does, method
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        return partial(self._does, found) if self._method in {"", name} else found
+
+
+def undo(world: World, *, seconds: float = 20, rows: Any = None, **selection: object) -> unban.Job:
+    job = unban.Job(
+        id=unban.new_id(world.clock()),
+        actor="ana",
+        reason="customer appealed",
+        cool_down_days=7,
+        at=world.clock(),
+        **selection,  # type: ignore[arg-type]
+    )
+    unban.record(world.crasher.wrap(world.rows), job)
+    carry_on(world, job, seconds=seconds, rows=rows)
+    return job
+
+
+def carry_on(world: World, job: unban.Job, *, seconds: float = 20, rows: Any = None) -> int | None:
+    return unban.carry_out(
+        job,
+        rows=rows or world.crasher.wrap(world.rows),
+        policy=world.policy,
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=seconds),
+    )
+
+
+def carry_on_all(world: World, *, seconds: float = 20) -> None:
+    unban.carry_on(
+        rows=world.crasher.wrap(world.rows),
+        policy=world.policy,
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=seconds),
+    )
+
+
+def banned(urls: Sequence[str] = URLS) -> World:
+    world = World()
+    world.post({"urls": list(urls)})
+    world.minutes(3)
+    assert world.states(urls) == {"banned": len(urls)}
+    return world
+
+
+def _taken() -> World:
+    world = World()
+    world.post({"urls": URLS})
+    world.intake()
+    return world
+
+
+def memory(world: World) -> Any:
+    return world.rows
+
+
+def renew(world: World) -> int:
+    return renew_bans(
+        ACCOUNT,
+        rows=world.rows,
+        policy=world.policy,
+        wake=world.wake,
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=100),
+    )
+
+
+def order_of_calls(world: World, url: str) -> list[str]:
+    return [task.action.value for task in world.vendor.tasks.values() if url in task.urls]
+
+
+def test_a_banned_url_is_unbanned_at_the_vendor_and_says_who_and_why() -> None:
+    world = banned()
+    undo(world, urls=(URLS[0],))
+    assert world.state(URLS[0]) == "processing"  # an unban is on its way
+    world.minutes(3)
+    assert world.state(URLS[0]) == "unbanned"
+    assert URLS[0] not in world.vendor.bans
+    assert set(world.vendor.bans) == set(URLS[1:])
+    ((_, decision),) = audit.of_actor(world.rows, "ana")
+    assert (decision.action, decision.reason, decision.subject) == ("unban", "customer appealed", "urls:1")
+
+
+def test_reports_in_the_cool_down_are_suppressed_and_say_so() -> None:
+    world = banned()
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    receipt = world.post({"urls": URLS}, webhook_id="w2")
+    world.minutes(3)
+    assert world.report_states(receipt.report_id) == dict.fromkeys(URLS, "suppressed")
+    assert not world.vendor.bans
+
+
+def test_after_the_cool_down_a_report_bans_again() -> None:
+    world = banned()
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    world.clock.advance(days=7, minutes=1)
+    world.post({"urls": URLS}, webhook_id="w2")
+    world.minutes(3)
+    assert world.states(URLS) == {"banned": len(URLS)}
+    assert set(world.vendor.bans) == set(URLS)
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban", "ban"]
+
+
+def test_a_url_unbanned_before_it_was_submitted_never_reaches_the_vendor_as_a_ban() -> None:
+    world = World()
+    world.post({"urls": URLS})
+    world.intake()
+    undo(world, urls=(URLS[2],))
+    world.minutes(5)
+    assert world.state(URLS[2]) == "unbanned"
+    assert order_of_calls(world, URLS[2]) == []
+    assert world.states([*URLS[:2], *URLS[3:]]) == {"banned": 4}
+
+
+def test_a_live_ban_is_unbanned_at_once_though_a_held_url_was_unbanned_with_it() -> None:
+    from tests.unit.pipeline.decisions.test_holds import approve
+
+    world = banned(URLS[:1])
+    held = ["https://a.example.com/", "https://b.example.com/"]
+    world.post({"urls": held}, webhook_id="w2")
+    world.minutes(2)
+    assert world.states(held) == {"held": 2}
+    undo(world, urls=(URLS[0], held[0]))
+    world.minutes(3)
+    assert world.states([URLS[0], held[0]]) == {"unbanned": 2}
+    assert world.state(held[1]) == "held"
+    assert not world.vendor.bans
+    ((hold_id, state),) = [(w.chunk, w.state) for w in chunks.work(world.rows, ACCOUNT)]
+    assert state is ChunkState.HELD
+    approve(world, hold_id)
+    world.minutes(3)
+    assert set(world.vendor.bans) == {held[1]}
+    assert order_of_calls(world, held[0]) == []
+
+
+def test_an_unban_waits_for_the_part_of_a_chunk_that_is_at_the_vendor() -> None:
+    world = World()
+    world.vendor.limits = replace(world.vendor.limits, urls_per_task=2)
+    world.vendor.task_time = timedelta(minutes=10)
+    world.post({"urls": URLS})
+    world.intake()
+    with world.crash(at=12, after=True):
+        world.drain()
+    sent = [url for task in world.vendor.tasks.values() for url in task.urls]
+    assert 0 < len(sent) < len(URLS)
+    undo(world, urls=tuple(URLS))
+    world.minutes(5)
+    assert not [task for task in world.vendor.tasks.values() if task.action is Action.UNBAN]
+    world.minutes(30)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert not world.vendor.bans
+    assert {url: order_of_calls(world, url) for url in sent} == {url: ["ban", "unban"] for url in sent}
+
+
+def test_an_unban_refused_by_the_vendor_of_a_url_it_never_had_ends_as_unbanned() -> None:
+    refused = 0
+    for at in range(1, 30):
+        world = _taken()
+        undo(world, urls=tuple(URLS))
+        with world.crash(at, after=True):
+            world.drain()
+        world.vendor.errors = [ContentRefused("no such object", code="CDN.0003") for _ in range(20)]
+        world.minutes(15)
+        refused += any(call[0] is Action.UNBAN for call in world.vendor.calls)
+        assert world.states(URLS) == {"unbanned": len(URLS)}, at
+        assert not world.vendor.bans
+    assert refused, "the crash between taking the URLs out of the ban and out of the unban"
+
+
+def test_of_a_second_ban_that_was_not_sent_a_refused_unban_is_no_failure() -> None:
+    world = World()
+    for _ in range(2):
+        world.clock.advance(days=2)
+        world.queue({"urls": URLS, "ban_duration": 1})
+        world.intake()
+        if not world.vendor.calls:
+            world.drain()
+            world.minutes(3)
+    undo(world, urls=tuple(URLS))
+    world.vendor.errors = [ContentRefused("no such object", code="CDN.0003") for _ in range(20)]
+    world.minutes(15)
+    assert world.vendor.calls[-1][0] is Action.UNBAN
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+
+
+def test_of_a_renewal_that_was_not_sent_a_refused_unban_leaves_the_earlier_ban_and_says_so() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    renew(world)
+    undo(world, urls=tuple(URLS))
+    world.vendor.errors = [ContentRefused("no", code="X.1") for _ in range(20)]
+    world.minutes(15)
+    assert world.states(URLS) == {"banned": len(URLS)}
+    assert set(world.vendor.bans) == set(URLS)
+
+
+def test_of_a_renewal_that_was_not_sent_the_earlier_ban_is_unbanned_at_the_vendor() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    renew(world)
+    world.kicks.clear()
+    undo(world, urls=tuple(URLS))
+    world.drain()
+    world.minutes(3)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban"]
+    assert not world.vendor.bans
+
+
+def test_an_unban_waits_until_the_ban_it_undoes_has_ended_at_the_vendor() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(minutes=10)
+    world.post({"urls": URLS})
+    world.minutes(2)
+    assert world.states(URLS) == {"processing": 5}
+    undo(world, urls=tuple(URLS))
+    world.minutes(5)
+    assert order_of_calls(world, URLS[0]) == ["ban"]
+    world.minutes(20)
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban"]
+    assert world.states(URLS) == {"unbanned": 5}
+    assert not world.vendor.bans
+
+
+def test_an_unban_waits_for_a_ban_whose_answer_was_lost() -> None:
+    world = World()
+    world.post({"urls": URLS})
+    world.intake()
+    world.vendor.errors = [AnswerUnknown("timeout")]
+    world.drain()
+    undo(world, urls=tuple(URLS))
+    world.minutes(10)
+    assert world.states(URLS) == {"unbanned": 5}
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban"]
+    assert not world.vendor.bans
+
+
+def test_a_ban_decided_after_an_unban_waits_for_it() -> None:
+    world = banned()
+    world.vendor.task_time = timedelta(minutes=10)
+    undo(world, urls=tuple(URLS))
+    world.clock.advance(days=7, seconds=1)  # the cool-down is over while nothing ran: the unban was never sent
+    world.post({"urls": URLS}, webhook_id="w2")
+    world.intake()
+    world.minutes(40)
+    assert order_of_calls(world, URLS[0]) == ["ban", "unban", "ban"]
+    assert world.states(URLS) == {"banned": 5}
+    assert set(world.vendor.bans) == set(URLS)
+
+
+def test_a_task_is_undone_as_a_whole_and_alone() -> None:
+    world = banned(pages(3))
+    world.post({"urls": pages(3, "shop.example.com")}, webhook_id="w2")
+    world.minutes(3)
+    event = world.events("task_submitted")[-1]
+    undo(world, task=str(event["task_id"]))
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_of_a_report_only_what_it_caused_is_undone() -> None:
+    world = banned(pages(3))
+    second = world.post({"urls": pages(5)}, webhook_id="w2")  # three of them are banned for the first report
+    world.minutes(3)
+    undo(world, report=second.report_id)
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_a_source_gone_wrong_is_undone_in_one_request() -> None:
+    world = banned(pages(3))
+    world.queue({"urls": pages(2500, "cdn.example.net")})
+    world.minutes(4)
+    assert len(world.vendor.bans) == 2503
+    undo(world, source="queue")
+    world.minutes(4)
+    assert set(world.vendor.bans) == set(pages(3))
+    unbans = [call for call in world.vendor.calls if call[0] is Action.UNBAN]
+    assert sorted(len(urls) for _, urls, _ in unbans) == [500, 1000, 1000]
+
+
+def test_a_job_that_ran_out_of_time_is_carried_on() -> None:
+    world = banned(pages(3))
+    for part in range(4):
+        world.queue({"urls": pages(10, f"h{part}.example.net")})
+        world.minutes(1)
+    world.minutes(2)
+    job = undo(world, seconds=-1, source="queue")
+    assert [each.id for each in unban.unfinished(world.rows)] == [job.id]
+    for _ in range(5):
+        carry_on_all(world)
+    assert unban.unfinished(world.rows) == []
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_a_walk_that_ran_out_of_time_goes_on_from_where_it_stopped() -> None:
+    world = banned(pages(3))
+    urls = pages(60, "cdn.example.net")
+    for url in urls:
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(3)
+    job = undo(world, seconds=-1, source="queue")
+    places = []
+    while left := unban.unfinished(world.rows):
+        places.append(left[0].place)
+        before = memory(world).calls["get"]
+        carry_on(world, left[0], seconds=-1)
+        assert memory(world).calls["get"] - before < 15  # whatever was walked before
+    assert all(places)
+    assert places == sorted(set(places))
+    assert world.events("unban_carried_out")[-1]["job_id"] == job.id
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(pages(3))
+
+
+def test_a_walk_sees_its_deadline_where_nothing_is_to_be_undone() -> None:
+    world = World()
+    for url in pages(100):
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+
+    def slow(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        world.clock.sleep(1)
+        return function(*args, **kwargs)
+
+    begun = world.clock()
+    undo(world, seconds=3, rows=Each(world.rows, slow), source="desk")
+    assert world.clock() - begun < timedelta(seconds=12)
+    (job,) = unban.unfinished(world.rows)
+    assert job.place
+
+
+def test_a_job_that_fails_stops_no_other_and_is_told_of() -> None:
+    world = banned()
+    bad = undo(world, seconds=-1, source="desk")
+    world.rows.write([Update(("jobs", bad.id), set={"source": "queue", "place": "no place"})])
+    job = unban.Job(unban.new_id(world.clock()), "ana", "r", 7, world.clock(), urls=(URLS[0],))
+    unban.record(world.rows, job)
+    carry_on_all(world)
+    assert world.events("unban_failed") == [{"job_id": bad.id, "error": "ValueError"}]
+    assert [each.id for each in unban.unfinished(world.rows)] == [bad.id]
+    world.minutes(3)
+    assert world.state(URLS[0]) == "unbanned"
+
+
+def test_a_task_whose_chunk_has_expired_is_undone_as_far_as_it_is_known() -> None:
+    world = World()
+    for url in URLS:
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(3)
+    (event,) = world.events("task_submitted")
+    (expired, *_) = [key for key in memory(world).rows if key[0].startswith("chunk#") and key[1] == "chunk"]
+    del memory(world).rows[expired]
+    undo(world, task=str(event["task_id"]))
+    assert unban.unfinished(world.rows) == []
+    world.minutes(3)
+    assert len(world.vendor.bans) == 1
+
+
+@pytest.mark.parametrize("selection", [{"urls": tuple(URLS)}, {"source": "desk"}, {"report": ""}, {"task": ""}])
+def test_an_unban_that_meets_a_renewal_undoes_it(selection: dict[str, Any]) -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    receipt = world.post({"urls": URLS})
+    world.minutes(3)
+    if "report" in selection:
+        selection = {"report": receipt.report_id}
+    if "task" in selection:
+        selection = {"task": str(world.events("task_submitted")[0]["task_id"])}
+    world.clock.advance(days=29, hours=1)
+    renewed: list[int] = []
+
+    def meets(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(each, Update) and each.key[0].startswith("url#") for each in args[0]) and not renewed:
+            renewed.append(0)
+            renewed.append(renew(world))
+        return function(*args, **kwargs)
+
+    undo(world, rows=Each(world.rows, meets, "write"), **selection)
+    assert renewed == [0, len(URLS)]
+    assert unban.unfinished(world.rows) == []
+    world.minutes(5)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert not world.vendor.bans
+
+
+def test_a_task_whose_bans_were_renewed_is_undone_with_its_renewals() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
+    world.post({"urls": URLS})
+    world.minutes(3)
+    task = str(world.events("task_submitted")[0]["task_id"])
+    for _ in range(2):
+        world.clock.advance(days=29, hours=1)
+        assert renew(world) == len(URLS)
+        world.minutes(3)
+    undo(world, task=task)
+    world.minutes(3)
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+    assert not world.vendor.bans
+
+
+def test_a_ban_that_was_submitted_late_is_undone_after_its_planned_end() -> None:
+    world = World()
+    world.queue({"urls": URLS, "ban_duration": 1})
+    world.intake()
+    world.clock.advance(hours=20)
+    world.minutes(3)
+    world.clock.advance(hours=5)
+    assert set(world.vendor.bans) == set(URLS)
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    assert not world.vendor.bans
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+
+
+def test_an_unban_of_many_small_reports_reads_what_they_share_once() -> None:
+    world = World()
+    urls = pages(200)
+    for url in urls:
+        world.queue({"urls": [url]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(3)
+    before = Counter(memory(world).calls)
+    undo(world, urls=tuple(urls))
+    used = memory(world).calls - before
+    assert used["get"] < 20
+    assert used["query"] <= len(urls)
+
+
+def test_an_unban_that_loses_every_time_is_kept_for_the_sweep() -> None:
+    world = banned(URLS[:1])
+
+    def moves(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        for each in args[0]:
+            if isinstance(each, Update) and each.key[0].startswith("url#"):
+                memory(world).rows[each.key]["chunk"] = f"{memory(world).rows[each.key]['chunk']}x"
+        return function(*args, **kwargs)
+
+    original = dict(next(row for key, row in memory(world).rows.items() if key[1] == "claim"))
+    undo(world, rows=Each(world.rows, moves, "write"), urls=(URLS[0],))
+    assert len(unban.unfinished(world.rows)) == 1
+    memory(world).rows[str(original["pk"]), "claim"] = original
+    carry_on_all(world)
+    assert unban.unfinished(world.rows) == []
+    world.minutes(3)
+    assert not world.vendor.bans
+
+
+def test_a_report_that_came_by_the_queue_is_undone_by_its_id() -> None:
+    world = banned(pages(3))
+    for part in range(2):
+        world.queue({"urls": pages(5, f"h{part}.example.net")})
+        world.intake()
+    world.minutes(3)
+    (status,) = of_url(pages(1, "h1.example.net")[0], rows=world.rows, policy=world.policy, now=world.clock())
+    undo(world, report=status.report)
+    world.minutes(3)
+    assert set(world.vendor.bans) == {*pages(3), *pages(5, "h0.example.net")}
+
+
+@pytest.mark.parametrize("by", ["urls", "report"])
+def test_a_ban_is_seen_and_undone_though_its_account_serves_the_host_no_more(by: str) -> None:
+    world = World()
+    receipt = world.post({"urls": URLS})
+    world.minutes(3)
+    world.policy = parse({**POLICY, "accounts": {ACCOUNT: {"managed_domains": ["other.example.org"]}}})
+    (status,) = of_url(URLS[0], rows=world.rows, policy=world.policy, now=world.clock())
+    assert (status.state.value, status.account) == ("banned", ACCOUNT)
+    if by == "urls":
+        undo(world, urls=tuple(URLS))
+    else:
+        undo(world, report=receipt.report_id)
+    world.minutes(3)
+    assert not world.vendor.bans
+    assert world.states(URLS) == {"unbanned": len(URLS)}
+
+
+def test_an_unban_that_the_vendor_refuses_leaves_the_ban_and_says_so() -> None:
+    world = banned(URLS[:1])
+    undo(world, urls=(URLS[0],))
+    world.vendor.errors = [ContentRefused("no such ban", code="X.1")]
+    world.minutes(3)
+    assert world.state(URLS[0]) == "banned"
+    assert URLS[0] in world.vendor.bans
+
+
+def test_a_held_url_that_is_unbanned_is_not_banned_by_the_approval_of_its_hold() -> None:
+    from tests.unit.pipeline.decisions.test_holds import approve, held
+
+    world, hold_id = held(["https://a.example.com/", "https://b.example.com/"])
+    undo(world, urls=("https://a.example.com/",))
+    world.minutes(2)
+    approve(world, hold_id)
+    world.minutes(3)
+    assert set(world.vendor.bans) == {"https://b.example.com/"}
+    assert world.state("https://a.example.com/") == "unbanned"
+
+
+def test_the_history_of_a_url_tells_every_decision_about_it() -> None:
+    world = banned()
+    undo(world, urls=tuple(URLS))
+    world.minutes(3)
+    world.clock.advance(days=8)
+    world.post({"urls": URLS, "reporter": "ben@example.org"}, webhook_id="w2")
+    world.minutes(3)
+    (status,) = of_url(URLS[0], rows=world.rows, policy=world.policy, now=world.clock())
+    told = history.of_status(status, rows=world.rows)
+    assert [(each["action"], each["actor"], each["reason"]) for each in told] == [
+        ("ban", None, None),
+        ("unban", "ana", "customer appealed"),
+        ("ban", None, None),
+    ]
+    assert [each["reporter"] for each in told] == ["ben@example.org", "ana", ""]
+    assert all(each["tasks"] for each in told)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("prepare", [banned, _taken])
+def test_an_unban_killed_at_any_call_is_carried_out_once(prepare: Callable[[], World], after: bool) -> None:
+    world = prepare()
+    world.crasher.calls = 0
+    undo(world, urls=tuple(URLS))
+    calls = world.crasher.calls
+    assert calls >= 8
+    for at in range(1, calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            undo(world, urls=tuple(URLS))
+        recorded = bool(unban.unfinished(world.rows)) or at > 2
+        for _ in range(15):
+            world.minutes()
+            carry_on_all(world)
+        if recorded:
+            assert world.states(URLS) == {"unbanned": len(URLS)}, at
+            assert not world.vendor.bans
+        else:  # the operator saw no answer and nothing was recorded
+            assert world.states(URLS) == {"banned": len(URLS)}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_submitter_killed_over_an_unban_carries_it_out(after: bool) -> None:
+    def prepare() -> World:
+        world = _taken()
+        undo(world, urls=tuple(URLS[:2]))
+        return world
+
+    world = prepare()
+    world.crasher.calls = 0
+    world.drain()
+    for at in range(1, world.crasher.calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            world.drain()
+        world.minutes(15)
+        assert world.states(URLS[:2]) == {"unbanned": 2}, at
+        assert world.states(URLS[2:]) == {"banned": 3}
+        assert set(world.vendor.bans) == set(URLS[2:])
+
+
+# --- unbans beside what is still under way ----------------------------------------------------------------------------
+
+
+def test_two_unbans_of_one_waiting_chunk_both_hold() -> None:
+    world = _taken()
+    undo(world, urls=(URLS[0],))
+    undo(world, urls=(URLS[1],))
+    world.minutes(4)
+    assert world.states(URLS) == {"unbanned": 2, "banned": len(URLS) - 2}
+    assert set(world.vendor.bans) == set(URLS[2:])
+
+
+def test_an_unban_is_the_last_word_over_an_open_chunk_that_is_finished_after_it() -> None:
+    world, at = _taken(), 0
+    while not any(each.state is ChunkState.OPEN for each in chunks.work(world.rows, ACCOUNT)):
+        at += 1
+        world = World()
+        world.queue({"urls": URLS})
+        with world.crash(at, after=False):  # opened, and nothing of it claimed
+            world.intake()
+    world.clock.advance(minutes=1)
+    world.minutes(1)  # delivered again
+    assert world.states(URLS) == {"banned": len(URLS)}
+    undo(world, urls=(URLS[0],))
+    world.minutes(10)  # the lease of the open chunk passes
+    assert world.events("chunk_finished")
+    assert world.states(URLS) == {"unbanned": 1, "banned": len(URLS) - 1}
+    assert set(world.vendor.bans) == set(URLS[1:])
+
+
+def test_a_refused_unban_of_a_ban_that_was_withdrawn_leaves_the_url_to_be_reported_again() -> None:
+    world = World()
+    world.vendor.refuse = {URLS[0]}
+    world.queue({"urls": URLS[:1]})
+    world.minutes(3)
+    assert world.state(URLS[0]) == "rejected"
+    world.queue({"urls": URLS})
+    world.intake()
+    world.clock.advance(seconds=1)
+    undo(world, urls=(URLS[0],))  # the vendor refuses all that names it
+    world.minutes(5)
+    assert world.state(URLS[0]) == "unbanned"
+    world.vendor.refuse = set()
+    world.clock.advance(days=8)
+    world.queue({"urls": URLS[:1]})
+    world.minutes(5)
+    assert world.state(URLS[0]) == "banned"

@@ -1,0 +1,217 @@
+"""The blast radius (I6): caps hold, reporters corroborate, a dry run sends nothing, a pause loses nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib.config.policy import parse
+from chalicelib.ledger import control
+from chalicelib.pipeline.decisions import holds
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+
+OFF = POLICY["caps"]
+
+
+def world_with(**fields: Any) -> World:
+    return World(policy=parse({**POLICY, **fields}))
+
+
+def test_above_the_cap_of_a_source_bans_are_held() -> None:
+    world = world_with(caps={**OFF, "per_source_per_hour": 30})
+    world.post({"urls": pages(50)})
+    world.minutes(3)
+    assert world.states(pages(50)) == {"banned": 30, "held": 20}
+
+
+def test_a_sources_own_cap_holds_where_nothing_else_is_capped() -> None:
+    world = world_with(sources={"desk": {"max_per_hour": 30}})
+    world.post({"urls": pages(50)})
+    world.minutes(3)
+    assert world.states(pages(50)) == {"banned": 30, "held": 20}
+
+
+def test_the_cap_counts_across_batches_and_begins_anew_each_hour() -> None:
+    world = world_with(caps={**OFF, "per_source_per_hour": 30})
+    for part in range(4):
+        world.post({"urls": pages(10, f"h{part}.example.com")}, webhook_id=f"w{part}")
+        world.intake()
+    assert world.states(pages(10, "h3.example.com")) == {"held": 10}
+    world.clock.advance(hours=1)
+    world.post({"urls": pages(10, "h4.example.com")}, webhook_id="w4")
+    world.intake()
+    assert world.states(pages(10, "h4.example.com")) == {"pending": 10}
+
+
+def test_above_the_cap_of_a_host_only_that_host_is_held() -> None:
+    world = world_with(caps={**OFF, "per_host_per_hour": 5})
+    world.post({"urls": pages(8, "a.example.com") + pages(3, "b.example.com")})
+    world.minutes(3)
+    assert world.states(pages(8, "a.example.com")) == {"banned": 5, "held": 3}
+    assert world.states(pages(3, "b.example.com")) == {"banned": 3}
+
+
+def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> None:
+    world = world_with(caps={**OFF, "per_account_per_hour": 10})
+    world.post({"urls": pages(10, "a.example.com")}, webhook_id="w1")
+    world.post({"urls": pages(10, "b.example.com")}, webhook_id="w2")
+    first, second = world.queued
+    world.queued = [second]
+
+    class Interleaved:
+        """Runs the other intake between our read of the counts and our write."""
+
+        done = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.rows, name)
+
+        def get(self, keys: Any, **options: Any) -> Any:
+            found = world.rows.get(keys, **options)
+            if not self.done and keys == [(f"account#{ACCOUNT}", "usage")]:
+                self.done = True
+                world.intake()
+            return found
+
+    other = World(rows=Interleaved(), clock=world.clock, policy=world.policy)
+    other.queued = [first]
+    other.intake()
+    states = world.states(pages(10, "a.example.com") + pages(10, "b.example.com"))
+    assert states == {"pending": 10, "held": 10}
+
+
+class Beaten:
+    """Another intake counts before each of our writes of the counts."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rows, name)
+
+    def write(self, writes: Any) -> Any:
+        key = (f"account#{ACCOUNT}", "usage")
+        if any(getattr(each, "key", None) == key or getattr(each, "row", {}).get("sk") == "usage" for each in writes):
+            self.rows.add(key, "version", 1)
+        return self.rows.write(writes)
+
+
+def test_bans_that_could_not_be_counted_are_held_and_not_let_past_the_cap() -> None:
+    world = world_with(caps={**OFF, "per_source_per_hour": 10})
+    world.rows = Beaten(world.rows)
+    for part in range(3):
+        world.post({"urls": pages(10, f"h{part}.example.com")}, webhook_id=f"w{part}")
+        world.intake()
+    every = [url for part in range(3) for url in pages(10, f"h{part}.example.com")]
+    assert world.states(every) == {"held": 30}
+    assert {each.rule for each in holds.listed([ACCOUNT], rows=world.rows)} == {"contention"}
+
+
+def test_duplicates_cost_no_write_with_every_cap_on() -> None:
+    world = World(policy=parse({name: value for name, value in POLICY.items() if name != "caps"}))
+    world.post({"urls": pages(500)})
+    world.intake()
+    assert isinstance(world.rows, MemoryRows)
+    before = world.rows.units["written"]
+    for part in range(3):
+        world.queue({"urls": pages(500)}, part=str(part))
+    world.intake()
+    assert world.rows.units["written"] == before
+
+
+def test_a_category_that_needs_two_reporters_waits_for_the_second() -> None:
+    world = world_with(categories={"phishing": {"min_reporters": 2}})
+    first = world.post({"urls": pages(3), "reporter": "ana@example.org"})
+    world.minutes(2)
+    assert set(world.report_states(first.report_id).values()) == {"suppressed"}
+    world.post({"urls": pages(3), "reporter": "Ana@example.org"}, webhook_id="w2")  # the same person again
+    world.minutes(2)
+    assert not world.vendor.calls
+    world.post({"urls": pages(3), "reporter": "ben@example.net"}, webhook_id="w3")
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 3}
+    assert set(world.report_states(first.report_id).values()) == {"banned"}
+
+
+def test_two_reporters_in_one_batch_corroborate_each_other() -> None:
+    world = world_with(categories={"phishing": {"min_reporters": 2}})
+    world.post({"urls": pages(3), "reporter": "ana@example.org"})
+    world.post({"urls": pages(3), "reporter": "ben@example.net"}, webhook_id="w2")
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 3}
+
+
+def test_twins_are_banned_together_where_the_policy_says_so() -> None:
+    world = world_with(twins="together")
+    world.post({"urls": ["https://www.example.com/a", "http://www.example.com/b", "https://www.example.com:8443/c"]})
+    world.minutes(3)
+    assert set(world.vendor.bans) == {
+        "https://www.example.com/a",
+        "http://www.example.com/a",
+        "http://www.example.com/b",
+        "https://www.example.com/b",
+        "https://www.example.com:8443/c",
+    }
+
+
+def test_a_dry_run_says_what_it_would_do_and_sends_nothing() -> None:
+    world = world_with(dry_run=True)
+    receipt = world.post({"urls": pages(3)})
+    world.minutes(3)
+    assert set(world.report_states(receipt.report_id).values()) == {"suppressed"}
+    assert not world.vendor.calls
+
+
+def test_a_source_under_review_is_held() -> None:
+    world = world_with(sources={"desk": {"trust": "review"}})
+    world.post({"urls": pages(3)})
+    world.minutes(2)
+    assert world.states(pages(3)) == {"held": 3}
+
+
+@pytest.mark.parametrize("first", ["desk", "queue"])
+def test_a_source_on_trial_takes_nothing_from_a_trusted_one_in_the_same_batch(first: str) -> None:
+    world = world_with(sources={"desk": {"dry_run": True}})
+    if first == "desk":
+        world.post({"urls": pages(3)})
+    world.queue({"urls": pages(3)})
+    if first == "queue":
+        world.post({"urls": pages(3)})
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 3}
+
+
+@pytest.mark.parametrize("account", [ACCOUNT, control.EVERYWHERE])
+def test_a_pause_stops_submission_and_loses_nothing(account: str) -> None:
+    world = World()
+    world.post({"urls": pages(30)})
+    control.set_paused(world.rows, account, actor="ana", reason="looks wrong", now=world.clock())
+    world.minutes(10)
+    assert not world.vendor.calls
+    assert world.states(pages(30)) == {"pending": 30}
+    assert world.events("account_swept")[-1]["paused"] == 1
+    control.resume(world.rows, account, actor="ana", now=world.clock())
+    world.minutes(3)
+    assert world.states(pages(30)) == {"banned": 30}
+
+
+def test_a_pause_in_the_middle_of_a_drain_is_effective_within_a_minute() -> None:
+    world = World()
+    for part in range(20):
+        world.queue({"urls": pages(1000, f"h{part}.example.com")})
+    world.intake()
+    wait = world.clock.sleep
+
+    def sleep(seconds: float) -> None:
+        wait(seconds + 5)
+        if len(world.vendor.calls) == 3:
+            control.set_paused(world.rows, ACCOUNT, actor="ana", reason="stop", now=world.clock())
+            paused_at.append(world.clock())
+
+    paused_at: list[Any] = []
+    world.clock.sleep = sleep  # type: ignore[method-assign]
+    assert world.drain().why == "paused"
+    assert (world.clock() - paused_at[0]).total_seconds() < 60
+    assert len(world.vendor.calls) < 12

@@ -1,0 +1,150 @@
+"""Bodies that S3 events name: read from our own intake bucket alone, and reported by the source of the key's prefix."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from chalicelib.aws.s3 import MAX_OBJECT, IntakeBodies
+from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
+from chalicelib.pipeline.intake.batch import Outcome, intake_reports
+from chalicelib.reports.envelope import ObjectReference
+from dev.fakes.world import World, pages
+
+BUCKET = "our-intake"
+
+
+class FakeS3:
+    """Objects by key and version; an error under a key is raised."""
+
+    def __init__(self, **objects: bytes | Exception) -> None:
+        self.objects: dict[str, bytes | Exception] = dict(objects)
+        self.asked: list[dict[str, str]] = []
+
+    def get_object(self, **asked: str) -> dict[str, Any]:
+        self.asked.append(asked)
+        found = self.objects[asked["Key"]]
+        if isinstance(found, Exception):
+            raise found
+        return {"Body": io.BytesIO(found), "ContentLength": len(found)}
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}}, "GetObject")
+
+
+def notification(*keys: str, bucket: str = BUCKET, size: int | None = 20) -> str:
+    records = [
+        {
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": size, "versionId": "v1"}},
+        }
+        for key in keys
+    ]
+    return json.dumps({"Records": records})
+
+
+def take(world: World, s3: FakeS3, *bodies: str, **attributes: str) -> Outcome:
+    world.send([(body, attributes) for body in bodies])
+    batch, world.queued = world.queued, []
+    return intake_reports(
+        batch,
+        sources=world.sources,
+        policy=world.policy,
+        rows=world.rows,
+        wake=world.wake,
+        emit=world.emit,
+        now=world.clock(),
+        fetch=IntakeBodies(s3, BUCKET),
+    )
+
+
+def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_begins_with() -> None:
+    world, s3 = World(), FakeS3(**{"queue/today/list.txt": "\n".join(pages(3)).encode()})
+    outcome = take(world, s3, notification("queue/today/list.txt"))
+    assert outcome.failed == []
+    assert outcome.verdicts["ban"] == 3
+    assert s3.asked == [{"Bucket": BUCKET, "Key": "queue/today/list.txt", "VersionId": "v1"}]
+    world.drain()
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 3}
+
+
+def test_an_event_of_eventbridge_names_an_object_as_well() -> None:
+    detail = {"bucket": {"name": BUCKET}, "object": {"key": "queue/a b.txt", "size": 40}}
+    event = json.dumps({"detail-type": "Object Created", "source": "aws.s3", "detail": detail})
+    world, s3 = World(), FakeS3(**{"queue/a b.txt": pages(1)[0].encode()})
+    assert take(world, s3, event).verdicts["ban"] == 1
+
+
+def test_an_attribute_that_names_the_source_wins_over_the_key() -> None:
+    world, s3 = World(), FakeS3(**{"nobody/list.txt": pages(1)[0].encode()})
+    assert take(world, s3, notification("nobody/list.txt"), source="queue").failed == []
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (notification("nobody/list.txt"), "the first part of the object's key is 'nobody'"),
+        (notification("list.txt"), "the first part of the object's key is 'list.txt'"),
+        (notification("queue/a.txt", "desk/a.txt"), "several sources"),
+        (notification("queue/a.txt", bucket="somebody-elses"), "'somebody-elses' is not the intake bucket"),
+        (notification("queue/a.txt", size=MAX_OBJECT + 1), "more than 10,485,760 bytes"),
+        (notification("queue/gone.txt"), "cannot be read: NoSuchKey"),
+        (notification("queue/unreachable.txt"), "cannot be read: EndpointConnectionError"),
+    ],
+)
+def test_an_object_that_must_not_or_cannot_be_read_fails_its_own_message_alone(body: str, problem: str) -> None:
+    s3 = FakeS3(**{"queue/fine.txt": pages(1)[0].encode()})
+    s3.objects["queue/gone.txt"] = refused("NoSuchKey")
+    s3.objects["queue/unreachable.txt"] = EndpointConnectionError(endpoint_url="https://s3")
+    world = World()
+    outcome = take(world, s3, body, notification("queue/fine.txt"))
+    assert outcome.failed == ["m1"]
+    assert outcome.verdicts["ban"] == 1
+    assert problem in world.events("message_unreadable")[0]["problem"]
+
+
+def test_an_object_that_is_larger_than_its_event_says_is_not_read_to_its_end() -> None:
+    bodies = IntakeBodies(FakeS3(big=b"x" * 101), BUCKET, max_bytes=100)
+    for said in (None, 5):
+        with pytest.raises(TooLarge, match="more than 100 bytes"):
+            bodies(ObjectReference(BUCKET, "big", size=said))
+
+
+def test_a_batch_takes_no_more_objects_than_fit_into_it_and_the_rest_comes_again() -> None:
+    s3 = FakeS3(one=b"x" * 1_000, two=b"x" * 1_000)
+    bodies = IntakeBodies(s3, BUCKET, batch_urls=70)
+    assert bodies(ObjectReference(BUCKET, "one", size=1_000))
+    with pytest.raises(TooManyRequests, match="comes again"):
+        bodies(ObjectReference(BUCKET, "two", size=1_000))
+    with pytest.raises(TooManyRequests, match="comes again"):
+        bodies(ObjectReference(BUCKET, "two"))
+
+
+def test_without_an_intake_bucket_no_object_is_read() -> None:
+    world = World()
+    world.send([(notification("queue/list.txt"), {})])
+    assert world.intake().failed == ["m1"]
+    assert "no intake bucket" in world.events("message_unreadable")[0]["problem"]
+
+
+@pytest.mark.parametrize("event", ["s3:TestEvent", "ObjectRemoved:Delete"])
+def test_an_event_that_carries_no_report_is_acknowledged(event: str) -> None:
+    body = {"Service": "Amazon S3", "Event": event, "Bucket": BUCKET}
+    if event != "s3:TestEvent":
+        body = {"Records": [{"eventSource": "aws:s3", "eventName": event, "s3": {}}]}  # type: ignore[dict-item]
+    world = World()
+    assert take(world, FakeS3(), json.dumps(body)).failed == []
+    assert not world.events("message_unreadable")
+
+
+def test_an_error_of_ours_is_not_taken_for_one_of_the_message() -> None:
+    with pytest.raises(KeyError):
+        IntakeBodies(FakeS3(), BUCKET)(ObjectReference(BUCKET, "never-put", size=1))
+    assert issubclass(TooManyRequests, InputError)

@@ -1,0 +1,372 @@
+"""How tasks are followed to their end in the vendor's list, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Throttled, Unavailable, VendorError
+from chalicelib.domain.model import Action, TaskState, VendorTaskPage
+from chalicelib.ledger import control, tasks
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.submission.track import RETRY_CALLS, windows
+from dev.fakes.vendor import FakeVendor
+from dev.fakes.world import ACCOUNT, START, Clock, World, pages
+
+WEEK = timedelta(days=7)
+
+
+class Listed(FakeVendor):
+    """Keeps the windows it was asked about, and shows tasks as told: ``hidden`` ones not at all."""
+
+    windows: list[tuple[datetime, datetime, int]]
+    hidden: set[str]
+    unknown_words = False
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.windows, self.hidden = [], set()
+
+    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
+        self.windows.append((start, end, offset))
+        page = super().list_tasks(start, end, offset)
+        shown = tuple(each for each in page.tasks if each.id not in self.hidden)
+        if self.unknown_words:
+            shown = tuple(type(t)(t.id, t.action, None, t.urls, t.created_at) for t in shown)
+        return VendorTaskPage(page.total - (len(page.tasks) - len(shown)), shown)
+
+
+def world_of(count: int, *, tasks_of: int = 1_000) -> tuple[World, Listed]:
+    """A world in which that many URLs were submitted, in tasks of so many, and not yet followed."""
+    world = World()
+    vendor = Listed(world.clock)
+    world.vendor = vendor
+    urls = pages(count)
+    for start in range(0, count, tasks_of):
+        world.queue({"urls": urls[start : start + tasks_of]})
+        world.intake()
+        world.drain()
+        world.clock.advance(seconds=1)
+    assert len(vendor.tasks) == -(-count // tasks_of)
+    return world, vendor
+
+
+def processing(world: World) -> list[Task]:
+    return [task for task in tasks.live(world.rows, ACCOUNT) if task.state is TaskState.PROCESSING]
+
+
+# --- windows and pages -----------------------------------------------------------------------------------------------
+
+
+def a_task(created: datetime, submitted: datetime | None) -> Task:
+    return Task(
+        id=f"{created:%d%H%M%S%f}",
+        account=ACCOUNT,
+        action=Action.BAN,
+        ban_days=7,
+        slices=(),
+        state=TaskState.PROCESSING,
+        created_at=created,
+        received_at=created,
+        root="r",
+        submitted_at=submitted,
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40 * 24 * 60), st.integers(0, 12 * 24 * 60)), max_size=30))
+def test_every_task_lies_in_a_window_and_none_is_longer_than_the_vendor_allows(spans: list[tuple[int, int]]) -> None:
+    made = [a_task(START + timedelta(minutes=at), START + timedelta(minutes=at + waited)) for at, waited in spans]
+    found = windows(made, longest=WEEK)
+
+    assert all(timedelta(0) < end - start <= WEEK for start, end in found)
+    for task in made:
+        assert task.submitted_at
+        assert any(start <= task.submitted_at <= end for start, end in found)
+    assert found == sorted(found)
+
+
+def test_tasks_of_one_week_are_asked_for_in_one_window() -> None:
+    made = [a_task(START + timedelta(hours=n), START + timedelta(hours=n)) for n in range(0, 160, 10)]
+
+    assert len(windows(made, longest=WEEK)) == 1
+
+
+def test_nothing_open_asks_the_vendor_nothing() -> None:
+    world, vendor = world_of(0)
+    tracked = world.track()
+
+    assert (tracked.succeeded, tracked.open, tracked.why) == (0, 0, "done")
+    assert vendor.lists == []
+
+
+def test_both_times_of_a_window_are_always_given_and_at_most_seven_days_apart() -> None:
+    world, vendor = world_of(2, tasks_of=1)
+    vendor.task_time = None
+    vendor.unknown_words = True  # the tasks stay open
+    for _ in range(20):
+        world.clock.advance(days=1)
+        world.track()
+
+    assert vendor.windows
+    assert all(timedelta(0) < end - start <= WEEK for start, end, _ in vendor.windows)
+
+
+def test_the_list_is_read_to_its_last_page() -> None:
+    world, vendor = world_of(250, tasks_of=1)
+    oldest_first = [task.vendor_task_id for task in processing(world)]
+    tracked = world.track()
+
+    assert tracked.succeeded == 250
+    assert [offset for _, _, offset in vendor.windows] == [0, 100, 200]
+    assert len(set(oldest_first)) == 250
+    assert world.states(pages(250)) == {"banned": 250}
+
+
+def test_reading_stops_where_nothing_is_open_any_more() -> None:
+    world, vendor = world_of(150, tasks_of=1)
+    world.track()
+    vendor.windows.clear()
+    world.queue({"urls": ["https://www.example.com/new"]})
+    world.intake()
+    world.drain()
+    world.track()
+
+    assert [offset for _, _, offset in vendor.windows] == [0]
+
+
+def test_the_pages_are_asked_for_at_less_than_the_vendors_rate() -> None:
+    world, _ = world_of(300, tasks_of=1)
+    before = world.clock()
+    world.track()
+
+    assert world.clock() - before >= timedelta(seconds=2 / 30)
+
+
+# --- ends ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_succeeded_bans_its_urls_and_says_how_long_it_took() -> None:
+    world, _ = world_of(3)
+    world.clock.advance(seconds=59)
+    tracked = world.track()
+
+    assert (tracked.succeeded, tracked.failed, tracked.open) == (1, 0, 0)
+    assert world.states(pages(3)) == {"banned": 3}
+    (told,) = world.events("task_finished")
+    assert (told["state"], told["urls"], told["seconds"]) == ("succeeded", 3, 60)
+    assert world.track().succeeded == 0
+
+
+def test_a_task_that_the_vendor_works_on_stays_open() -> None:
+    world, vendor = world_of(3)
+    for task in vendor.tasks.values():
+        task.state, task.finishes_at = TaskState.PROCESSING, world.clock() + timedelta(hours=3)
+    tracked = world.track()
+
+    assert (tracked.open, tracked.failed) == (1, 0)
+    assert world.states(pages(3)) == {"processing": 3}
+    world.minutes(125)
+    assert world.states(pages(3)) == {"processing": 3}  # long, and listed: not lost
+    world.minutes(60)
+    assert world.states(pages(3)) == {"banned": 3}
+
+
+def test_a_word_of_the_vendor_that_nobody_knows_leaves_the_task_where_it_is() -> None:
+    world, vendor = world_of(3)
+    vendor.unknown_words = True
+    world.minutes(120)
+    assert world.states(pages(3)) == {"processing": 3}
+    assert len(vendor.calls) == 1
+
+    vendor.unknown_words = False
+    world.minutes(1)
+    assert world.states(pages(3)) == {"banned": 3}
+
+
+def test_tasks_of_others_in_the_same_account_are_none_of_our_business() -> None:
+    world, vendor = world_of(2)
+    vendor.create_task(Action.BAN, ["https://www.example.com/theirs"], 7)
+    world.track()
+
+    assert world.states(pages(2)) == {"banned": 2}
+    assert world.state("https://www.example.com/theirs") == "unknown"
+
+
+def test_a_task_that_the_list_does_not_show_for_an_hour_is_asked_for_once_more_and_repeated() -> None:
+    world, vendor = world_of(3)
+    (lost,) = vendor.tasks
+    vendor.hidden = {lost}
+    world.minutes(55)
+    assert len(vendor.calls) == 1
+    assert world.states(pages(3)) == {"processing": 3}
+
+    world.minutes(15)
+    assert len(vendor.calls) == 2
+    assert world.states(pages(3)) == {"banned": 3}
+    assert "does not show" in next(each for each in _finished(world) if each.vendor_task_id == lost).reason
+
+
+def _finished(world: World) -> list[Task]:
+    ids = [str(sk).split("#")[-1] for pk, sk in world.rows.rows if pk.startswith("day#") and "#task#" in sk]  # type: ignore[attr-defined]
+    return list(tasks.read(world.rows, ids).values())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Throttled("slower"), Unavailable("refused"), AnswerUnknown("timeout"), AccessRefused("no")],
+    ids=lambda error: error.kind,
+)
+def test_an_error_of_the_list_leaves_every_task_as_it_is(error: VendorError) -> None:
+    world, vendor = world_of(3)
+    before = tasks.live(world.rows, ACCOUNT)
+    vendor.list_errors = [error]
+    tracked = world.track()
+
+    assert (tracked.why, tracked.open, tracked.failed) == (error.kind, 1, 0)
+    assert tasks.live(world.rows, ACCOUNT) == before
+    assert world.events("vendor_error")[0]["kind"] == error.kind
+    control.unblock(world.rows, ACCOUNT)
+    assert world.track().succeeded == 1
+
+
+def test_refused_access_blocks_the_account_for_every_caller_and_a_used_up_quota_does_not() -> None:
+    world = World()
+    world.vendor.task_time = None
+    world.queue({"urls": pages(3)})
+    world.intake()
+    world.drain()
+    world.vendor.list_errors = [AccessRefused("wrong signature")] * 100
+    lists = len(world.vendor.lists)
+    for _ in range(9):
+        world.track()
+        assert world.drain().why == "blocked"
+        world.clock.advance(minutes=1)
+    assert len(world.vendor.lists) == lists + 1
+    world.clock.advance(minutes=2)
+    world.vendor.list_errors = []
+    world.queue({"urls": pages(6)[3:]})
+    world.intake()
+    world.vendor.errors = [QuotaExceeded("used up")]
+    assert world.drain().why == "blocked"
+    lists = len(world.vendor.lists)
+    assert world.track().why == "done"
+    assert len(world.vendor.lists) == lists + 1
+
+
+def test_an_error_on_a_later_page_keeps_what_the_earlier_ones_told() -> None:
+    world, vendor = world_of(150, tasks_of=1)
+    vendor.list_errors = [None, Unavailable("refused")]
+    tracked = world.track()
+
+    assert (tracked.succeeded, tracked.open) == (100, 50)
+
+
+def test_a_list_that_cannot_be_read_for_hours_makes_no_task_count_as_lost() -> None:
+    world, vendor = world_of(3)
+    vendor.list_errors = [Unavailable("refused")] * 10_000
+    world.minutes(200)
+    assert len(vendor.calls) == 1
+
+    vendor.list_errors = []
+    world.minutes(1)
+    assert world.states(pages(3)) == {"banned": 3}
+    assert len(vendor.calls) == 1
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def sizes(vendor: FakeVendor) -> list[int]:
+    return [len(urls) for _, urls, _ in vendor.calls]
+
+
+def test_a_failed_task_is_repeated_whole_once_since_most_failures_pass() -> None:
+    world, vendor = world_of(8)
+    next(iter(vendor.tasks.values())).state = TaskState.FAILED
+    world.track()
+    assert world.states(pages(8)) == {"pending": 8}
+    assert len(vendor.calls) == 1  # not at once
+
+    world.minutes(5)
+    assert sizes(vendor) == [8, 8]
+    assert world.states(pages(8)) == {"banned": 8}
+
+
+@pytest.mark.parametrize("bad", [[0], [7], [3, 4], [0, 2, 5, 7]], ids=str)
+def test_then_it_is_split_until_the_urls_that_the_vendor_cannot_ban_stand_alone(bad: list[int]) -> None:
+    world = World()
+    world.vendor.fail = {pages(8)[number] for number in bad}
+    world.queue({"urls": pages(8)})
+    world.minutes(40)
+
+    assert sizes(world.vendor)[:3] == [8, 8, 4]
+    assert world.states(pages(8)) == {"banned": 8 - len(bad), "failed": len(bad)}
+    assert {world.state(pages(8)[number]) for number in bad} == {"failed"}
+
+
+def test_four_urls_among_a_thousand_are_isolated_within_the_budget() -> None:
+    world = World()
+    world.vendor.fail = {pages(1_000)[number] for number in (1, 300, 600, 999)}
+    world.queue({"urls": pages(1_000)})
+    world.minutes(60)
+
+    assert world.states(pages(1_000)) == {"banned": 996, "failed": 4}
+    assert len(world.vendor.calls) <= 1 + RETRY_CALLS
+
+
+def test_where_every_task_fails_the_calls_are_bounded_and_every_url_ends() -> None:
+    world = World()
+    world.vendor.fail = set(pages(1_000))
+    world.queue({"urls": pages(1_000)})
+    world.minutes(90)
+
+    assert world.states(pages(1_000)) == {"failed": 1_000}
+    assert len(world.vendor.calls) <= 1 + RETRY_CALLS
+    assert world.sweep() == {ACCOUNT: 0}
+    assert sum(each["given_up"] for each in world.events("task_finished")) == 1_000
+
+
+@pytest.mark.parametrize("refused", [1, 3])
+def test_a_url_that_was_left_alone_by_a_refusal_gets_a_second_try_like_any_other(refused: int) -> None:
+    """Its neighbours were refused for their content; its own task fails once, and would not again."""
+    world = World()
+    urls = pages(1 + refused)
+    world.vendor.refuse = set(urls[:refused])
+    world.vendor.fail = {urls[-1]}
+    world.queue({"urls": urls})
+    world.intake()
+    world.drain()
+    world.track()
+    world.vendor.fail = set()
+    world.minutes(5)
+
+    assert world.state(urls[-1]) == "banned"
+    assert world.states(urls[:refused]) == {"rejected": refused}
+
+
+def test_a_url_that_failed_may_be_reported_again() -> None:
+    world = World()
+    world.vendor.fail = set(pages(1))
+    world.queue({"urls": pages(1)})
+    world.minutes(20)
+    assert world.states(pages(1)) == {"failed": 1}
+
+    world.vendor.fail = set()
+    world.queue({"urls": pages(1)})
+    world.minutes(5)
+    assert world.states(pages(1)) == {"banned": 1}
+
+
+def test_a_failure_of_one_task_leaves_the_others_alone() -> None:
+    world, vendor = world_of(30, tasks_of=10)
+    next(iter(vendor.tasks.values())).state = TaskState.FAILED
+    tracked = world.track()
+
+    assert (tracked.succeeded, tracked.failed) == (2, 1)
+    assert world.states(pages(30)[10:]) == {"banned": 20}
+    world.minutes(5)
+    assert sizes(vendor) == [10, 10, 10, 10]

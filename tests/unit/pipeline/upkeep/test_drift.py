@@ -1,0 +1,247 @@
+"""Drift: what the vendor lost is banned again, what it invented is reported, what lingers is seen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.config.policy import parse
+from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.model import UrlState
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import claims
+from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST, Drift, adopt, detect_drift
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from dev.fakes.rows import MemoryRows
+from dev.fakes.vendor import FakeBan
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from tests.unit.pipeline.decisions.test_unban import banned, undo
+
+URLS = pages(120)
+
+
+class Shelf:
+    """Write-once objects in a dict."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_new(self, key: str, body: bytes, **_: Any) -> bool:
+        return self.objects.setdefault(key, body) is body
+
+
+def compare(world: World, shelf: Shelf | None = None, *, minutes: float = 13) -> Drift:
+    return detect_drift(
+        ACCOUNT,
+        vendor=world.vendor,
+        rows=world.rows,
+        objects=shelf or Shelf(),  # type: ignore[arg-type]
+        wake=world.wake,
+        emit=world.emit,
+        clock=world.clock,
+        sleep=world.clock.sleep,
+        deadline=world.clock() + timedelta(minutes=minutes),
+        policy=world.policy,
+    )
+
+
+def drifted() -> World:
+    world = banned(URLS)
+    world.clock.advance(hours=2)
+    return world
+
+
+def invent(world: World, url: str) -> None:
+    now = world.clock()
+    world.vendor.bans[url] = FakeBan(now, now, now + timedelta(days=3))
+
+
+def test_no_drift_is_told_as_none() -> None:
+    world = drifted()
+    found = compare(world)
+    assert (found.banned_there, found.missing, found.unknown, found.lingering) == (120, [], [], [])
+
+
+def test_bans_that_the_vendor_lost_are_banned_again() -> None:
+    world = drifted()
+    for url in URLS[:7]:
+        del world.vendor.bans[url]
+    found = compare(world)
+    assert sorted(found.missing) == sorted(URLS[:7])
+    assert found.rebanned == 7
+    world.minutes(3)
+    assert set(world.vendor.bans) == set(URLS)
+    assert world.states(URLS) == {"banned": 120}
+    assert compare(world).missing == []
+
+
+def test_more_missing_bans_than_the_cap_are_reported_and_left_to_a_person() -> None:
+    urls = pages(REBAN_AT_MOST + 50)
+    world = banned(urls)
+    world.clock.advance(hours=2)
+    world.vendor.bans.clear()
+    found = compare(world)
+    assert len(found.missing) == len(urls)
+    assert found.rebanned == 0
+
+
+def test_of_more_bans_than_the_cap_none_is_missing_while_the_list_holds_them() -> None:
+    world = banned(pages(REBAN_AT_MOST + 50))
+    world.clock.advance(hours=2)
+    assert compare(world).missing == []
+
+
+def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_adopted_and_unbanned() -> None:
+    world, shelf = drifted(), Shelf()
+    invent(world, "https://www.example.com/invented")
+    found = compare(world, shelf)
+    assert found.unknown == ["https://www.example.com/invented"]
+    report = json.loads(shelf.objects[found.key])
+    assert report["unknown"] == {"urls": 1, "first": ["https://www.example.com/invented"]}
+    assert adopt(ACCOUNT, found.unknown, actor="ana", reason="ours now", rows=world.rows, now=world.clock()) == 1
+    assert world.state(found.unknown[0]) == "banned"
+    assert compare(world).unknown == []
+    calls = len(world.vendor.calls)
+    undo(world, urls=tuple(found.unknown))
+    world.minutes(3)
+    assert len(world.vendor.calls) == calls + 1
+    assert "https://www.example.com/invented" not in world.vendor.bans
+
+
+def test_an_unban_that_did_not_take_is_seen() -> None:
+    world = drifted()
+    undo(world, urls=tuple(URLS[:1]))
+    world.minutes(3)
+    invent(world, URLS[0])
+    assert compare(world).lingering == URLS[:1]
+
+
+def test_young_bans_are_not_taken_for_missing() -> None:
+    world = banned(URLS)
+    world.vendor.bans.clear()
+    assert compare(world).missing == []
+
+
+def test_a_list_that_could_not_be_read_to_its_end_makes_nothing_missing() -> None:
+    world = drifted()
+    world.vendor.list_errors = [None, Unavailable("down")]
+    found = compare(world)
+    assert not found.complete
+    assert found.missing == []
+
+
+def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_its_report() -> None:
+    world, shelf = drifted(), Shelf()
+    del world.vendor.bans[URLS[0]]
+    world.vendor.list_errors = [None, None, None, Unavailable("down")]  # three pages, then the question
+    found = compare(world, shelf)
+    assert not found.complete
+    assert (found.missing, found.rebanned) == ([], 0)
+    assert json.loads(shelf.objects[found.key])["complete"] is False
+
+
+def test_a_lost_ban_that_was_held_for_weeks_before_is_found() -> None:
+    world = World()
+    root = "https://www.example.com/"
+    world.queue({"urls": [root], "ban_duration": 30})
+    world.intake()
+    world.clock.advance(days=5)
+    world.approve()
+    world.minutes(3)
+    world.clock.advance(days=29)
+    world.vendor.settle()
+    world.vendor.bans.clear()
+    assert compare(world).missing == [root]
+
+
+@pytest.mark.parametrize("outcome", [UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED])
+def test_a_ban_in_force_of_what_ended_without_one_is_unknown(outcome: UrlState) -> None:
+    world = drifted()
+    key = url_key(ACCOUNT, URLS[0])
+    claim = claims.read(world.rows, [key])[key]
+    claims.end(world.rows, [key], chunk=claim.chunk, outcome=outcome, reason="said so")
+    world.vendor.settle()
+    assert URLS[0] in world.vendor.bans
+    assert URLS[0] in compare(world).unknown
+
+
+def test_when_the_time_is_over_the_tasks_that_are_left_are_not_looked_at() -> None:
+    world = World()
+    world.vendor.limits = replace(world.vendor.limits, urls_per_task=2)
+    for part in range(60):
+        world.queue({"urls": pages(1, f"h{part}.example.com")})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(5)
+    world.clock.advance(hours=2)
+    world.vendor.bans.clear()
+    found = compare(world, minutes=0)
+    assert not found.complete
+    assert len(found.missing) == 20
+    whole = compare(world)
+    assert whole.complete
+    assert len(whole.missing) == 40
+
+
+def test_chunks_are_read_many_at_a_time_and_nothing_more_where_nothing_is_missing() -> None:
+    world = World()
+    for part in range(40):
+        world.queue({"urls": pages(1, f"h{part}.example.com")})
+        world.intake()
+        world.clock.advance(seconds=1)
+    world.minutes(5)
+    world.clock.advance(hours=2)
+    assert isinstance(world.rows, MemoryRows)
+    before, lists = world.rows.calls.copy(), len(world.vendor.lists)
+    compare(world)
+    calls = world.rows.calls - before
+    assert calls["get"] == 1 + 2  # the claims of a page of the list; the task and its chunks
+    assert calls["query"] == 32
+    assert len(world.vendor.lists) == lists + 1
+
+
+def test_an_adopted_ban_that_lapses_is_not_banned_by_us() -> None:
+    world = drifted()
+    invent(world, "https://www.example.com/invented")
+    found = compare(world)
+    adopt(ACCOUNT, found.unknown, actor="ana", reason="ours now", rows=world.rows, now=world.clock())
+    world.clock.advance(hours=2)
+    del world.vendor.bans["https://www.example.com/invented"]
+    again = compare(world)
+    assert (again.missing, again.rebanned) == ([], 0)
+
+
+def test_what_is_banned_again_until_it_is_unbanned_is_renewed_like_the_ban_it_replaces() -> None:
+    world = World(policy=parse({**POLICY, "categories": {"phishing": {"until": "unbanned"}}}))
+    world.queue({"urls": URLS[:1], "category": "phishing"})
+    world.minutes(5)
+    world.clock.advance(hours=5)
+    world.vendor.bans.clear()
+    assert compare(world).rebanned == 1
+    world.minutes(5)
+    for _ in range(40):
+        world.clock.advance(days=1)
+        renew_bans(
+            ACCOUNT,
+            rows=world.rows,
+            policy=world.policy,
+            wake=world.wake,
+            emit=world.emit,
+            clock=world.clock,
+            deadline=world.clock() + timedelta(minutes=1),
+        )
+        world.minutes(3)
+        world.vendor.settle()
+        assert URLS[0] in world.vendor.bans
+
+
+def test_the_list_is_read_below_the_vendor_s_rate() -> None:
+    world = drifted()
+    before = world.clock()
+    compare(world)
+    seconds = (world.clock() - before).total_seconds()
+    assert len(world.vendor.lists) / max(seconds, 1) <= 30

@@ -1,0 +1,207 @@
+"""Bans that outlive what the vendor grants: carried by successive tasks, without a gap."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.config.policy import parse
+from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
+from tests.unit.pipeline.decisions.test_unban import undo
+
+URLS = pages(40)
+
+
+def lasting(**category: object) -> World:
+    document: dict[str, Any] = {**POLICY, "categories": {"phishing": category}}
+    return World(policy=parse(document))
+
+
+def renew(world: World) -> int:
+    return renew_bans(
+        ACCOUNT,
+        rows=world.crasher.wrap(world.rows),
+        policy=world.policy,
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(minutes=4),
+    )
+
+
+def live_on(world: World, days: int, *, watch: str = URLS[0]) -> list[bool]:
+    """Let days pass with everything that runs by the hour; whether the vendor banned the URL at each hour."""
+    banned = []
+    for _ in range(days * 24):
+        world.clock.advance(minutes=57)
+        renew(world)
+        world.minutes(3)
+        world.vendor.settle()
+        banned.append(watch in world.vendor.bans)
+    return banned
+
+
+def test_a_ninety_day_ban_is_carried_by_successive_tasks_without_a_gap() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    banned = live_on(world, 92)
+    assert all(banned[: 90 * 24])
+    assert not any(banned[91 * 24 :])  # a vendor's bans last whole days
+    assert [(task.days, len(task.urls)) for task in world.vendor.tasks.values()] == [(30, 40)] * 3 + [(3, 40)]
+    assert world.states(URLS) == {"expired": 40}
+
+
+def test_a_ban_until_unbanned_goes_on_until_it_is() -> None:
+    world = lasting(until="unbanned")
+    world.post({"urls": URLS})
+    world.minutes(3)
+    assert all(live_on(world, 65))
+    undo(world, urls=tuple(URLS[:1]))
+    world.minutes(3)
+    assert not any(live_on(world, 40))
+    assert URLS[1] in world.vendor.bans
+
+
+def test_renewals_of_many_chunks_are_packed_into_full_tasks() -> None:
+    world = lasting(ban_for_days=60)
+    for part in range(10):
+        world.post({"urls": pages(150, f"h{part}.example.com")}, webhook_id=f"w{part}")
+        world.intake()
+    world.minutes(3)
+    calls = len(world.vendor.calls)
+    world.clock.advance(days=29, hours=1)
+    assert renew(world) == 1500
+    world.minutes(3)
+    assert sorted(len(urls) for _, urls, _ in world.vendor.calls[calls:]) == [500, 1000]
+
+
+def test_a_renewal_asks_for_no_more_days_than_are_planned() -> None:
+    world = lasting(ban_for_days=40)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    live_on(world, 41)
+    assert [days for _, _, days in world.vendor.calls] == [30, 11]
+
+
+def test_what_was_refused_or_failed_is_not_renewed() -> None:
+    world = lasting(ban_for_days=60)
+    world.vendor.refuse = {URLS[3]}
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    assert renew(world) == 39
+
+
+def test_a_report_during_a_long_ban_is_a_duplicate() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=31)
+    world.post({"urls": URLS}, webhook_id="w2")
+    assert world.intake().verdicts["duplicate"] == 40
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_renewal_killed_at_any_call_is_done_once(after: bool) -> None:
+    def prepare() -> World:
+        world = lasting(ban_for_days=60)
+        world.post({"urls": URLS})
+        world.minutes(3)
+        world.clock.advance(days=29, hours=1)
+        return world
+
+    world = prepare()
+    world.crasher.calls = 0
+    renew(world)
+    assert world.crasher.calls >= 8
+    for at in range(1, world.crasher.calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            renew(world)
+        for _ in range(3):
+            world.minutes(7)
+            renew(world)
+        assert world.states(URLS) == {"banned": 40}
+        assert {world.live_bans(url) for url in URLS} == {2}, at  # the first task and its renewal
+        world.clock.now = START + timedelta(days=59)
+        world.vendor.settle()
+        assert len(world.vendor.bans) == 40
+
+
+@pytest.mark.parametrize("first", ["renew", "unban"])
+def test_an_unban_and_a_renewal_at_the_same_moment_end_in_the_unban(first: str) -> None:
+    world = lasting(ban_for_days=60)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    if first == "renew":
+        renew(world)
+        undo(world, urls=tuple(URLS))
+    else:
+        undo(world, urls=tuple(URLS))
+        renew(world)
+    world.minutes(8)
+    world.vendor.settle()
+    assert not world.vendor.bans
+    assert world.states(URLS) == {"unbanned": 40}
+
+
+# --- what is not renewed ----------------------------------------------------------------------------------------------
+
+
+def _protect(world: World, urls: list[str]) -> None:
+    protected = [{"url": url, "comment": "a customer"} for url in urls]
+    world.policy = parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}, "protected": protected})
+
+
+def _until(world: World, url: str) -> timedelta:
+    """How long the record says that a URL is banned."""
+    (said,) = url_status.of_url(url, rows=world.rows, policy=world.policy, now=world.clock())
+    assert said.state.value == "banned"
+    return datetime.fromtimestamp(said.until, tz=UTC) - world.clock()
+
+
+def test_a_ban_that_the_policy_forbids_to_renew_ends_with_the_vendors_days() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    _protect(world, URLS[:2])
+    live_on(world, 29)
+    world.clock.advance(hours=2)
+    renew(world)
+    world.minutes(3)
+    assert timedelta(0) < _until(world, URLS[0]) < timedelta(days=1)
+    assert _until(world, URLS[2]) > timedelta(days=50)
+    live_on(world, 2)
+    assert world.states(URLS) == {"banned": 38, "expired": 2}
+
+
+@pytest.mark.parametrize("forbidden_by", ["policy", "vendor"])
+def test_a_renewal_that_fails_on_the_way_leaves_the_ban_that_is_in_force(forbidden_by: str) -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29)
+    assert renew(world) == 40
+    if forbidden_by == "policy":
+        _protect(world, URLS[:2])
+    else:
+        world.vendor.refuse = set(URLS[:2])
+    world.minutes(5)
+    assert timedelta(0) < _until(world, URLS[0]) < timedelta(days=1)
+    assert _until(world, URLS[2]) > timedelta(days=50)
+    world.vendor.refuse = set()
+    undo(world, urls=tuple(URLS[:1]))
+    world.minutes(5)
+    assert URLS[0] not in world.vendor.bans
+    world.clock.advance(days=1)
+    assert world.states(URLS) == {"unbanned": 1, "expired": 1, "banned": 38}
+    world.policy = lasting(ban_for_days=90).policy
+    world.post({"urls": URLS[1:2]}, webhook_id="again")
+    world.minutes(3)
+    assert world.state(URLS[1]) == "banned"
