@@ -22,6 +22,7 @@ from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.intake.batch import Outcome, intake_reports
 from chalicelib.pipeline.intake.receive import Receipt, receive_report
+from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
@@ -168,6 +169,18 @@ class World:
                     "messageAttributes": {n: {"stringValue": v, "dataType": "String"} for n, v in attributes.items()},
                 }
             )
+
+    def run(self, *, seconds: float = 1e6) -> Run:
+        """Return what one run of a function works with; its calls to the table and its wake-ups may be killed."""
+        return Run(
+            rows=self.crasher.wrap(self.rows),
+            emit=self.emit,
+            wake=self.crasher.wrap(self.wake),
+            clock=self.clock,
+            read_policy=lambda: self.policy,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(seconds=seconds),
+        )
 
     # --- functions ---------------------------------------------------------------------------------------------------
 
