@@ -80,6 +80,9 @@ class Rows(Protocol):
         A row may appear once in a call. Raises on anything but a failed condition, some writes then done.
         """
 
+    def apply(self, write: Write) -> bool:
+        """Do one write; ``False`` if its condition failed."""
+
     def transact(self, writes: Sequence[Write]) -> bool:
         """Do all writes or none (100 at the most); ``False`` if a condition failed."""
 

@@ -121,6 +121,10 @@ class Table:
             failed |= some
         return failed
 
+    def apply(self, write: Write) -> bool:
+        """See ``Rows.apply``."""
+        return not self.write([write])
+
     def _write_plain(self, writes: list[tuple[int, Write]]) -> None:
         requests: list[dict[str, Any]] = [
             {"PutRequest": {"Item": item_of(write.row)}}

@@ -78,7 +78,7 @@ def _own(report: str) -> Key:
 
 def drop(rows: Rows, callback: Callback) -> None:
     """Forget a report that was never accepted: its sender saw no answer, and its next attempt writes its own row."""
-    rows.write([Delete((WAITING, callback.place))])
+    rows.apply(Delete((WAITING, callback.place)))
 
 
 def move(

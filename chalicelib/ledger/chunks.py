@@ -175,24 +175,22 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> 
             *([Put(renewal(chunk, chunk.renew_at))] if chunk.renew_at else []),
         ]
     )
-    rows.write(
-        [
-            Insert(
-                {
-                    "pk": f"account#{chunk.account}",
-                    "sk": f"chunk#{chunk.id}",
-                    "state": ChunkState.OPEN.value,
-                    "then": then.value,
-                    "action": chunk.action.value,
-                    "ban_days": chunk.ban_days,
-                    "rule": chunk.rule,
-                    "after": list(chunk.after),
-                    "count": len(chunk.urls),
-                    "received_at": millis(chunk.received_at),
-                    "lease_until": millis(now + LEASE),
-                }
-            )
-        ]
+    rows.apply(
+        Insert(
+            {
+                "pk": f"account#{chunk.account}",
+                "sk": f"chunk#{chunk.id}",
+                "state": ChunkState.OPEN.value,
+                "then": then.value,
+                "action": chunk.action.value,
+                "ban_days": chunk.ban_days,
+                "rule": chunk.rule,
+                "after": list(chunk.after),
+                "count": len(chunk.urls),
+                "received_at": millis(chunk.received_at),
+                "lease_until": millis(now + LEASE),
+            }
+        )
     )
 
 
@@ -212,9 +210,9 @@ def seal(rows: Rows, chunk: Chunk, won: set[str], *, then: ChunkState) -> bool:
     key = (f"account#{chunk.account}", f"chunk#{chunk.id}")
     still_open: dict[str, Value] = {"state": ChunkState.OPEN.value}
     if len(lost) == len(chunk.keys) or then is ChunkState.ADOPTED:
-        return not rows.write([Delete(key, expect=still_open)])
+        return rows.apply(Delete(key, expect=still_open))
     change: dict[str, Value] = {"state": then.value, "next": 0, "lost": list(lost)}
-    return not rows.write([Update(key, set=change, expect=still_open, remove=("lease_until", "then"))])
+    return rows.apply(Update(key, set=change, expect=still_open, remove=("lease_until", "then")))
 
 
 def read(rows: Rows, ids: Sequence[str]) -> dict[str, Chunk]:
@@ -295,6 +293,6 @@ def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
     key = (f"account#{work.account}", f"chunk#{work.chunk}")
     same: Row = {"state": work.state.value}
     if {*range(work.next, work.count)} <= {*lost}:
-        rows.write([Delete(key, expect=same)])
+        rows.apply(Delete(key, expect=same))
     else:
-        rows.write([Update(key, set={"lost": list(lost)}, expect=same)])
+        rows.apply(Update(key, set={"lost": list(lost)}, expect=same))

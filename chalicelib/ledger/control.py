@@ -80,7 +80,7 @@ def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
 
 def unblock(rows: Rows, account: str) -> None:
     """End a block by the vendor."""
-    rows.write([Update(_key(account), remove=("blocked_until", "blocked_reason", "blocked_for"))])
+    rows.apply(Update(_key(account), remove=("blocked_until", "blocked_reason", "blocked_for")))
 
 
 def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> None:
@@ -90,9 +90,9 @@ def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> N
         "blocked_reason": f"{error.code} {error}"[:300],
         "blocked_for": error.kind,
     }
-    rows.write([Update(_key(account), set=change)])
+    rows.apply(Update(_key(account), set=change))
 
 
 def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:
     """Write when the vendor was last called, so that the next submitter keeps the rate across the change."""
-    rows.write([Update(_key(account), set={"last_call_at": millis(now)})])
+    rows.apply(Update(_key(account), set={"last_call_at": millis(now)}))

@@ -87,7 +87,7 @@ class ExportDay:
 def register(rows: Rows, account: str, *, vendor: str, window_days: int, now: datetime) -> None:
     """Note that an account has exports, for those who may not read the vendors' configuration."""
     row: Row = {"pk": "exports", "sk": account, "vendor": vendor, "window_days": window_days, "checked_at": millis(now)}
-    rows.write([Put(row)])
+    rows.apply(Put(row))
 
 
 def accounts(rows: Rows) -> dict[str, int]:
@@ -116,7 +116,7 @@ def _new(account: str, day: date, *, now: datetime, lost: str = "", requested_by
 
 def ask_again(rows: Rows, account: str, day: date, *, actor: str, now: datetime) -> ExportDay:
     """Ask for a day (once more): a day that has ended begins its next attempt, one under way goes on as it is."""
-    rows.write([Insert(_new(account, day, now=now, requested_by=actor))])
+    rows.apply(Insert(_new(account, day, now=now, requested_by=actor)))
     found = read_day(rows, account, day)
     if found.ended:
         change: Row = {"attempt": found.attempt + 1, "task": 1, "reason": "", "requested_by": actor}
@@ -157,7 +157,7 @@ def move(
     change: Row = {"state": state.value, "step": day.step + 1, **(set or {})}
     gone = remove if keep_lease else (*remove, "lease_until")
     key = (f"exports#{day.account}", day.day.isoformat())
-    if rows.write([Update(key, set=change, expect={"step": day.step, "state": day.state.value}, remove=gone)]):
+    if not rows.apply(Update(key, set=change, expect={"step": day.step, "state": day.state.value}, remove=gone)):
         return None
     return read_day(rows, day.account, day.day)
 
@@ -174,15 +174,15 @@ def turn(rows: Rows, account: str, call: Call, *, gap: timedelta, now: datetime)
         return (due - millis(now)) / 1000
     change: Row = {call: millis(now + gap)}
     if row is None:
-        taken = not rows.write([Insert({"pk": key[0], "sk": key[1], **change})])
+        taken = rows.apply(Insert({"pk": key[0], "sk": key[1], **change}))
     else:
-        taken = not rows.write([Update(key, set=change, expect={call: due})])
+        taken = rows.apply(Update(key, set=change, expect={call: due}))
     return 0.0 if taken else gap.total_seconds() / 10
 
 
 def hold(rows: Rows, account: str, call: Call, *, until: datetime) -> None:
     """Let nobody make a call of a kind for a while: the vendor said so."""
-    rows.write([Update((f"exports#{account}", _CALLS), set={call: millis(until)})])
+    rows.apply(Update((f"exports#{account}", _CALLS), set={call: millis(until)}))
 
 
 def _day(row: Mapping[str, Value]) -> ExportDay:

@@ -75,7 +75,7 @@ def place_of(rows: Rows, reader: str) -> str:
 
 def record_place(rows: Rows, reader: str, place: str) -> None:
     """Write how far a reader has come."""
-    rows.write([Put({"pk": f"reader#{reader}", "sk": "place", "place": place})])
+    rows.apply(Put({"pk": f"reader#{reader}", "sk": "place", "place": place}))
 
 
 def begun(rows: Rows, day: date) -> bool:

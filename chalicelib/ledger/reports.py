@@ -124,7 +124,7 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
         before.append(journal.outer_entry(report.id, now=report.received_at))
     if before:
         rows.write([Put(each) for each in before])
-    if not rows.write([Insert(row)]):
+    if rows.apply(Insert(row)):
         return report
     there = read(rows, report.id, at_once=True)
     assert there

@@ -197,7 +197,7 @@ def record_attempt(rows: Rows, task: Task, *, now: datetime) -> Task:
     """Write that the vendor is about to be called. Raises StaleSubmitter if the task has moved on."""
     expect: Row = {"state": TaskState.SUBMITTING.value, "attempts": task.attempts}
     change: Row = {"attempts": task.attempts + 1, "attempted_at": millis(now)}
-    if rows.write([Update(_key(task.id), set=change, expect=expect, remove=("not_before",))]):
+    if not rows.apply(Update(_key(task.id), set=change, expect=expect, remove=("not_before",))):
         raise StaleSubmitter(f"task {task.id} was taken up elsewhere")
     return replace(task, attempts=task.attempts + 1, attempted_at=now, not_before=None)
 
@@ -205,7 +205,7 @@ def record_attempt(rows: Rows, task: Task, *, now: datetime) -> Task:
 def record_not_sent(rows: Rows, task: Task) -> None:
     """Write that the last attempt certainly had no effect, so that the next needs no look-up first."""
     expect: Row = {"state": TaskState.SUBMITTING.value}
-    rows.write([Update(_key(task.id), set={"attempts": 0}, expect=expect, remove=("attempted_at",))])
+    rows.apply(Update(_key(task.id), set={"attempts": 0}, expect=expect, remove=("attempted_at",)))
 
 
 def record_processing(rows: Rows, task: Task, vendor_task_id: str, *, now: datetime) -> bool:
@@ -259,7 +259,7 @@ def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
         "open": verified.open,
         "open_urls": list(verified.open_urls),
     }
-    return not rows.write([Update(_key(task.id), set=change, expect={"verified_at": None})])
+    return rows.apply(Update(_key(task.id), set=change, expect={"verified_at": None}))
 
 
 def live(rows: Rows, account: str) -> list[Task]:

@@ -66,6 +66,9 @@ class MemoryRows:
                 self.units["written"] += self._charge(write, before)
             return refused
 
+    def apply(self, write: Write) -> bool:
+        return not self.write([write])
+
     def transact(self, writes: Sequence[Write]) -> bool:
         keys = [_key(write) for write in writes]
         assert len(keys) == len(set(keys)), "a row may appear once in a transaction"

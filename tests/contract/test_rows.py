@@ -99,6 +99,17 @@ def test_an_update_never_makes_a_row(rows: Rows) -> None:
     assert rows.query("no") == []
 
 
+def test_a_single_write_says_whether_it_was_done(rows: Rows) -> None:
+    assert rows.apply(Insert({"pk": "a", "sk": "b", "state": "open"}))
+    assert not rows.apply(Insert({"pk": "a", "sk": "b", "state": "other"}))
+    assert not rows.apply(Update(("a", "b"), set={"state": "x"}, expect={"state": "waiting"}))
+    assert rows.apply(Update(("a", "b"), set={"state": "sealed"}, expect={"state": "open"}))
+    assert not rows.apply(Delete(("a", "b"), expect={"state": "open"}))
+    assert rows.get([("a", "b")], consistent=True) == {("a", "b"): {"pk": "a", "sk": "b", "state": "sealed"}}
+    assert rows.apply(Delete(("a", "b")))
+    assert rows.query("a") == []
+
+
 def test_removing_what_is_not_there_changes_nothing(rows: Rows) -> None:
     rows.write([Put({"pk": "a", "sk": "b", "v": 1})])
     assert rows.write([Update(("a", "b"), set={"v": 2}, remove=("nothing",))]) == set()

@@ -65,7 +65,7 @@ def approve(
     subject = f"hold:{hold_id}"
     audit.record(rows, Decision(actor, "approve", subject, reason, now, before=first or "held", after="approved"))
     if needs_two and not first:
-        if rows.write([Update(key, set={"approved_by": actor}, expect={"state": "held", "approved_by": None})]):
+        if not rows.apply(Update(key, set={"approved_by": actor}, expect={"state": "held", "approved_by": None})):
             raise Conflict("somebody else decided about this hold at the same moment: look at it again")
         emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=False)
         return False
@@ -78,7 +78,7 @@ def approve(
     lost: list[Value] = [position for position in range(hold.work.count) if position not in ours]
     expect: Row = {"state": "held", "approved_by": first or None}
     decided = Update(key, set={"state": "waiting", "lost": lost}, expect=expect) if ours else Delete(key, expect=expect)
-    if rows.write([decided]):
+    if not rows.apply(decided):
         raise Conflict("somebody else decided about this hold at the same moment: look at it again")
     emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(ours), complete=True)
     wake(hold.work.account, now=now)
@@ -117,7 +117,7 @@ def refuse(hold_id: str, *, actor: str, reason: str, rows: Rows, emit: Emit, now
     audit.record(rows, Decision(actor, "refuse", f"hold:{hold_id}", reason, now, before="held", after="rejected"))
     key = (f"account#{hold.work.account}", f"chunk#{hold_id}")
     change: Row = {"state": "refused", "refused": f"refused by {actor}: {reason}"}
-    if rows.write([Update(key, set=change, expect={"state": "held"})]):
+    if not rows.apply(Update(key, set=change, expect={"state": "held"})):
         raise Conflict("somebody else decided about this hold at the same moment: look at it again")
     finish_refusal(replace(hold.work, refused=f"refused by {actor}: {reason}"), rows=rows)
     emit("hold_refused", hold_id=hold_id, actor=actor, urls=len(hold.positions))
@@ -129,7 +129,7 @@ def finish_refusal(work: Work, *, rows: Rows) -> None:
     chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
     if chunk:
         claims.end(rows, chunk.keys, chunk=chunk.id, outcome=UrlState.REJECTED, reason=work.refused)
-    rows.write([Delete((f"account#{work.account}", f"chunk#{work.chunk}"))])
+    rows.apply(Delete((f"account#{work.account}", f"chunk#{work.chunk}")))
 
 
 def overdue(found: Iterable[Work], *, age: timedelta, now: datetime) -> list[Work]:

@@ -66,23 +66,21 @@ def new_id(now: datetime) -> str:
 def record(rows: Rows, job: Job) -> None:
     """Put the request on record: from here on it will be carried out."""
     audit.record(rows, Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id))
-    rows.write(
-        [
-            Insert(
-                {
-                    "pk": "jobs",
-                    "sk": job.id,
-                    "actor": job.actor,
-                    "reason": job.reason,
-                    "at": millis(job.at),
-                    "cool_down_days": job.cool_down_days,
-                    "urls": list(job.urls),
-                    "task": job.task,
-                    "report": job.report,
-                    "source": job.source,
-                }
-            )
-        ]
+    rows.apply(
+        Insert(
+            {
+                "pk": "jobs",
+                "sk": job.id,
+                "actor": job.actor,
+                "reason": job.reason,
+                "at": millis(job.at),
+                "cool_down_days": job.cool_down_days,
+                "urls": list(job.urls),
+                "task": job.task,
+                "report": job.report,
+                "source": job.source,
+            }
+        )
     )
 
 
@@ -137,13 +135,13 @@ def carry_out(
         if place != noted and (
             group.claims or over
         ):  # only after its chunks are sealed: a crash repeats, omits nothing
-            rows.write([Update(("jobs", job.id), set={"place": place})])
+            rows.apply(Update(("jobs", job.id), set={"place": place}))
             noted = place
         if over:
             break
     else:
         finished = True
-        rows.write([Delete(("jobs", job.id))])
+        rows.apply(Delete(("jobs", job.id)))
     for account in done:
         wake(account, now=clock())
     urls = done.total()

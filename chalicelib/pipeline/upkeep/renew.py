@@ -50,7 +50,7 @@ def renew_bans(
             chunk = found.get(text(row, "chunk"))
             if chunk:
                 renewed += _renew(chunk, rows=rows, policy=policy, now=now)
-            rows.write([Delete((text(row, "pk"), text(row, "sk")))])
+            rows.apply(Delete((text(row, "pk"), text(row, "sk"))))
     if renewed:
         wake(account, now=clock())
     emit("bans_renewed", account=account, urls=renewed)
@@ -60,11 +60,11 @@ def renew_bans(
 def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
     at_vendor = expiry.of_chunk(rows, chunk.account, chunk.id)
     if at_vendor.waiting:  # held, or waiting for a vendor: its bans have not begun
-        rows.write([Put(chunks.renewal(chunk, now + POSTPONED))])
+        rows.apply(Put(chunks.renewal(chunk, now + POSTPONED)))
         return 0
     due_at = at_vendor.until - timedelta(hours=policy.renew_before_hours) if at_vendor.until else now
     if due_at > now + EARLY:  # they began later than the chunk was made
-        rows.write([Put(chunks.renewal(chunk, due_at))])
+        rows.apply(Put(chunks.renewal(chunk, due_at)))
         return 0
     known = claims.read(rows, chunk.keys, consistent=True)
     kept: list[int] = []
