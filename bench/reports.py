@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.local import ACCOUNT, SECRET, SOURCE, WEBHOOK
-from chalicelib.domain.urls import HostPatterns, UnusableUrl, canonical_url, host_of
+from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 from chalicelib.reports.signature import sign
 from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
 

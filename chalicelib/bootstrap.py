@@ -6,7 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.observe import Observer
+from chalicelib.pipeline.run import NEVER, Run
 from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake
 from chalicelib.web import Operator, parse_operators
 
@@ -80,6 +81,24 @@ class Services:
         self.request_id = str(getattr(context, "aws_request_id", "-"))
         self.logger.append_keys(
             request_id=self.request_id, function=str(getattr(context, "function_name", "-")).rpartition("/")[2]
+        )
+
+    def run(self, context: Any = None, margin: timedelta = timedelta(0)) -> Run:
+        """Return what one run of a function works with.
+
+        ``context`` is the invocation's. The run's deadline lies ``margin`` before the end of the function's time; a
+        request, which brings no context, has no deadline. The queue of wake-ups and the policy are opened when they
+        are first used: a function that needs neither has the right to neither.
+        """
+        deadline = NEVER
+        if context is not None:
+            deadline = now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - margin
+
+        def wake(account: str, *, now: datetime) -> None:
+            self.wake(account, now=now)
+
+        return Run(
+            rows=self.rows, emit=self.emit, wake=wake, clock=now, read_policy=lambda: self.policy, deadline=deadline
         )
 
     # --- collaborators ------------------------------------------------------------------------------------------

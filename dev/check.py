@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.policy.rules import Policy, accounts_for, standing
-from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
+from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
 from chalicelib.pipeline.answers.url_status import TERMINAL, Explainer
 from chalicelib.ports import Rows

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from chalicelib.domain.errors import InputError
-from chalicelib.domain.urls import UnusableUrl, canonical_url, refang
+from chalicelib.domain.errors import InputError, UnusableUrl
+from chalicelib.domain.urls import canonical_url, refang
 from chalicelib.reports import PARSERS, ParserOptions
 from chalicelib.reports.envelope import unwrap
 

@@ -28,8 +28,9 @@ import requests
 
 from chalicelib.aws.dynamodb import Table
 from chalicelib.config import policy as policies
+from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ChunkState
-from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
+from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import chunks, tasks
 from chalicelib.reports.signature import sign
 from dev.check import Checked, check

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from chalicelib.aws.wire import expressions, item_of, key_of, row_of, to_wire, where
+from chalicelib.domain.errors import LedgerUnavailable
 from chalicelib.ports import Check, Delete, Insert, Key, Put, Row, Update, Value, Write
 
 READ_KEYS = 100  # BatchGetItem's limit, docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -33,10 +34,6 @@ DynamoDB throttled."""
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class LedgerUnavailable(Exception):
-    """DynamoDB refused or throttled beyond our retries: the message goes back to its queue."""
 
 
 class Table:
@@ -80,7 +77,7 @@ class Table:
             if not wanted:
                 return items
             self._pause(attempt)
-        raise LedgerUnavailable(f"{len(wanted)} keys stayed unread after {TRIES} tries")
+        raise LedgerUnavailable(f"DynamoDB left {len(wanted)} keys unread after {TRIES} tries")
 
     def query(
         self, pk: str, *, prefix: str = "", after: str = "", limit: int = 0, newest_first: bool = False
@@ -139,7 +136,7 @@ class Table:
             if not requests:
                 return
             self._pause(attempt)
-        raise LedgerUnavailable(f"{len(requests)} rows stayed unwritten after {TRIES} tries")
+        raise LedgerUnavailable(f"DynamoDB left {len(requests)} rows unwritten after {TRIES} tries")
 
     def _write_conditional(self, writes: list[tuple[int, Write]]) -> set[int]:
         """BatchExecuteStatement: a condition of its own for each row, in one round trip."""
@@ -160,7 +157,7 @@ class Table:
                 return failed
             left = again
             self._pause(attempt)
-        raise LedgerUnavailable(f"{len(left)} statements stayed throttled after {TRIES} tries")
+        raise LedgerUnavailable(f"DynamoDB throttled {len(left)} writes {TRIES} times")
 
     def _statement(self, write: Write) -> dict[str, Any]:
         if isinstance(write, Insert):
@@ -199,7 +196,7 @@ class Table:
                 self._pause(attempt)
             else:
                 return True
-        raise LedgerUnavailable(f"a transaction stayed in conflict after {TRIES} tries")
+        raise LedgerUnavailable(f"DynamoDB refused a transaction {TRIES} times: in conflict or throttled")
 
     def _transact_item(self, write: Write) -> dict[str, Any]:
         table = {"TableName": self._name}
@@ -241,7 +238,7 @@ class Table:
                 self._pause(attempt)
             else:
                 return row_of(answer["Attributes"])
-        raise LedgerUnavailable(f"an addition stayed in conflict or throttled after {TRIES} tries")
+        raise LedgerUnavailable(f"DynamoDB refused an addition {TRIES} times: in conflict or throttled")
 
     # --- both -----------------------------------------------------------------------------------------------
 

@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from chalicelib.domain.errors import NotQueued
+
 WINDOW_SECONDS = 5
 """Kicks of one account inside such a window are one. The submit queue's delay is as long: the batching window."""
 
 BATCH = 10  # SendMessageBatch's limit, and its bytes below
 BATCH_BYTES = 900 * 1024
-
-
-class NotQueued(Exception):
-    """The queue did not take a message: nothing was accepted yet, the sender tries again."""
 
 
 class Queue:
@@ -50,8 +48,9 @@ class Queue:
 
     def _send(self, entries: list[dict[str, Any]]) -> None:
         answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-        if answer.get("Failed"):
-            raise NotQueued(f"{len(answer['Failed'])} messages refused: {answer['Failed'][0].get('Code')}")
+        failed = answer.get("Failed")
+        if failed:
+            raise NotQueued(f"SQS refused {len(failed)} of {len(entries)} messages: {failed[0].get('Code')}")
 
 
 class SubmitQueue:

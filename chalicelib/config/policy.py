@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chalicelib.config.fields import an_object, choice, flag, moment, named_objects, refuse, shown, strings, text, whole
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.errors import ConfigurationError, UnusableUrl
 from chalicelib.domain.policy.protection import Protected, Protection
 from chalicelib.domain.policy.rules import (
     BAN_DAYS,
@@ -21,7 +21,7 @@ from chalicelib.domain.policy.rules import (
     Verification,
     plan_for,
 )
-from chalicelib.domain.urls import HostPatterns, UnusableUrl, canonical_url, host_of
+from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 
 TWINS = {"apart", "together"}
 TRUST = {"auto", "review"}

@@ -11,6 +11,17 @@ class ConfigurationError(EdgebanError):
     """A setting, secret or policy is missing or wrong: a person must change it."""
 
 
+# --- what a report names ------------------------------------------------------------------------
+
+
+class UnusableUrl(EdgebanError):
+    """The URL cannot be banned: only this URL is refused. ``reason`` repeats at most the scheme of the URL."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 # --- what a client of the API or the queue did wrong -------------------------------------------
 
 
@@ -143,6 +154,17 @@ class QuotaExceeded(VendorError):
     """The account's quota is used up: nothing happened; waiting is the only thing that may help."""
 
     kind = "quota_exceeded"
+
+
+# --- what AWS did not do ------------------------------------------------------------------------------
+
+
+class LedgerUnavailable(EdgebanError):
+    """DynamoDB refused or throttled a call beyond our retries: the same call may work later."""
+
+
+class NotQueued(EdgebanError):
+    """SQS did not take a message: nothing was accepted yet, the sender tries again."""
 
 
 # --- our own concurrency -------------------------------------------------------------------------------

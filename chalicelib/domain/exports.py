@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Final
 
+from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.export_text import Line, read_lines
-from chalicelib.domain.urls import UnusableUrl, canonical_url
+from chalicelib.domain.urls import canonical_url
 
 COLUMNS: Final = ("gmt_created", "punish_domain", "punish_url", "user_id", "reason")
 """The documented columns in the documented order, which holds where the file has no header:

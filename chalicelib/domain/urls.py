@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from ada_url import normalize_url
 
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.errors import ConfigurationError, UnusableUrl
 
 MAX_URL_LENGTH = 8_192
 """Characters of a canonical URL at the most."""
@@ -29,14 +29,6 @@ _DEFANGED_SCHEME = re.compile(r"hxxp(s?)(?=:|\[:)", re.IGNORECASE)
 _DEFANGED_SIGNS = re.compile(r"\[\.\]|\(\.\)|\[:\]|\[://\]|\[at\]", re.IGNORECASE)
 _FANGED = {"[.]": ".", "(.)": ".", "[:]": ":", "[://]": "://", "[at]": "@"}
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
-
-
-class UnusableUrl(ValueError):
-    """The URL cannot be banned. ``reason`` says why in words, and repeats at most the scheme of the URL."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def canonical_url(raw: str) -> str:

@@ -83,7 +83,8 @@ def unban(made: Services, request: Request) -> Response:
 
 
 def _urls(given: list[Any]) -> tuple[str, ...]:
-    from chalicelib.domain.urls import UnusableUrl, canonical_url
+    from chalicelib.domain.errors import UnusableUrl
+    from chalicelib.domain.urls import canonical_url
 
     if len(given) > UNBAN_URLS:
         raise InputError(f"urls holds {len(given):,}: name at most {UNBAN_URLS:,} a request")

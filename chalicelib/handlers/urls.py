@@ -15,7 +15,8 @@ VERSION = "1.0.0"
 
 def read(made: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
-    from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
+    from chalicelib.domain.errors import UnusableUrl
+    from chalicelib.domain.urls import canonical_url, host_of
     from chalicelib.pipeline.answers import history, operator_view, url_status
 
     operator(made, request, "reader")

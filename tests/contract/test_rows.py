@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.dynamodb import LedgerUnavailable, Table
+from chalicelib.aws.dynamodb import Table
+from chalicelib.domain.errors import LedgerUnavailable
 from chalicelib.ports import Check, Delete, Insert, Put, Rows, Update, Value, Write
 from dev.fakes.rows import MemoryRows
 from dev.local_aws import LocalAws
@@ -209,7 +210,7 @@ def test_an_addition_that_meets_a_transaction_or_is_throttled_is_made_again() ->
 
 def test_an_addition_that_stays_in_conflict_is_given_up_and_one_refused_for_good_at_once() -> None:
     slept: list[float] = []
-    with pytest.raises(LedgerUnavailable, match="stayed in conflict"):
+    with pytest.raises(LedgerUnavailable, match="refused an addition"):
         Table(Refusing(*["TransactionConflictException"] * 9), "t", sleep=slept.append).add(("a", "b"), "n", 1)
     with pytest.raises(ClientError, match="AccessDenied"):
         Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), "n", 1)

@@ -36,11 +36,12 @@ from chalicelib.domain.errors import (
     TooLarge,
     UnknownFormat,
     UnreadableReport,
+    UnusableUrl,
     VendorError,
 )
 from chalicelib.domain.exports import ExportRow, RejectedRow, read_rows
 from chalicelib.domain.model import ParsedReport
-from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, url_key
+from chalicelib.domain.urls import canonical_url, host_of, url_key
 from chalicelib.pipeline.intake.messages import read_record
 from chalicelib.reports import PARSERS, ParserOptions, format_for, native
 from chalicelib.reports import parse as parse_report

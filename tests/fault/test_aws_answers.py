@@ -10,8 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.dynamodb import RETRIED, TRIES, LedgerUnavailable, Table
-from chalicelib.aws.sqs import NotQueued, Queue, SubmitQueue
+from chalicelib.aws.dynamodb import RETRIED, TRIES, Table
+from chalicelib.aws.sqs import Queue, SubmitQueue
+from chalicelib.domain.errors import LedgerUnavailable, NotQueued
 from chalicelib.ports import Insert, Put, Rows, Update
 
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)

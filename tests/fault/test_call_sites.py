@@ -26,8 +26,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
-from chalicelib.aws.dynamodb import LedgerUnavailable
-from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Throttled, Unavailable, VendorError
+from chalicelib.domain.errors import (
+    AccessRefused,
+    AnswerUnknown,
+    LedgerUnavailable,
+    QuotaExceeded,
+    Throttled,
+    Unavailable,
+    VendorError,
+)
 from chalicelib.ledger import chunks, tasks
 from dev.fakes.world import ACCOUNT, Crasher, World, pages
 

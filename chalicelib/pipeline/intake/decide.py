@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, category_of, planned, reporter_of, verdict
-from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of, scheme_twin, url_key
+from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.ledger import ban_counts, claims
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal

@@ -13,11 +13,11 @@ from datetime import datetime
 from secrets import token_hex
 
 from chalicelib.config.sources import Source
-from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests
+from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Verdict
 from chalicelib.domain.packing import cut
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, standing
-from chalicelib.domain.urls import UnusableUrl, canonical_url, host_of
+from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import callbacks, reports
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch, number

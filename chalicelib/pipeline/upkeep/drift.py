@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.errors import VendorError
+from chalicelib.domain.errors import UnusableUrl, VendorError
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.policy.rules import Policy, plan_for
-from chalicelib.domain.urls import UnusableUrl, canonical_url, url_key
+from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.errors import ConfigurationError, UnusableUrl
 from chalicelib.domain.urls import (
     MAX_RAW_LENGTH,
     MAX_URL_LENGTH,
     HostPatterns,
-    UnusableUrl,
     canonical_url,
     host_of,
     is_bare_host,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.domain.urls import UnusableUrl, canonical_url
+from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.urls import canonical_url
 from chalicelib.reports import ParserOptions, format_for, parse
 
 OPTIONS = ParserOptions()

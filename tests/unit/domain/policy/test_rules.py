@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.config.policy import parse
+from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import (
     BARE_HOSTS,
@@ -24,7 +25,7 @@ from chalicelib.domain.policy.rules import (
     verdict,
 )
 from chalicelib.domain.policy.usage import KEPT_HOSTS, Usage
-from chalicelib.domain.urls import HostPatterns, UnusableUrl, canonical_url, host_of, is_bare_host
+from chalicelib.domain.urls import HostPatterns, canonical_url, host_of, is_bare_host
 
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 PAGE = "https://www.example.com/login"

@@ -12,8 +12,9 @@ import pytest
 
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
-from chalicelib.domain.urls import UnusableUrl, canonical_url
+from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import chunks, reports
 from chalicelib.ledger.chunks import Chunk
 from dev.fakes.rows import MemoryRows, size
