@@ -1,112 +1,116 @@
-"""Pack the waiting parts of chunks into tasks of at most as many URLs as the vendor takes. Pure."""
+"""Pack the URLs that wait in chunks into tasks of at most as many URLs as the vendor takes. Pure.
+
+Two types say "URLs of a chunk" here: ``Work`` is what is left of a chunk, ``Slice`` is a range of it in a task. The
+chunk itself, with its URLs, is ``ledger.chunks.Chunk``.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
-from chalicelib.domain.model import Action
+from chalicelib.domain.model import Action, ChunkState
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Positions ``start`` (included) to ``end`` (excluded) of a chunk, without the positions ``lost``."""
+    """A range of a chunk in a task: positions ``start`` (included) to ``end`` (excluded), without ``excluded``."""
 
     chunk: str
     start: int
     end: int
-    lost: tuple[int, ...] = ()
+    excluded: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
         """URLs in the slice."""
-        return self.end - self.start - len(self.lost)
+        return self.end - self.start - len(self.excluded)
 
     def positions(self) -> list[int]:
-        """The positions that the slice really holds."""
-        without = set(self.lost)
-        return [position for position in range(self.start, self.end) if position not in without]
+        """List the positions whose URLs are in the slice."""
+        excluded = set(self.excluded)
+        return [position for position in range(self.start, self.end) if position not in excluded]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What of a chunk waits for a task: positions from ``next`` to ``count``, without ``lost`` (sorted)."""
+class Work:
+    """What is left of a chunk: positions ``next`` to ``count``, without ``excluded`` (sorted), are in no task yet."""
 
     chunk: str
+    account: str
+    state: ChunkState
     action: Action
     ban_days: int
-    next: int
     count: int
-    lost: tuple[int, ...] = ()
+    next: int
+    excluded: tuple[int, ...]
+    received_at: datetime
+    lease_until: datetime | None = None
+    rule: str = ""
+    after: tuple[str, ...] = ()
+    approved_by: str = ""
+    """Who approved a hold that needs a second approval."""
+    refused: str = ""
+    """Who refused a hold, and why."""
+    then: ChunkState | None = None
+    """What an open chunk becomes when it is sealed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A task to make: one call carries one action and one duration."""
+def pack(waiting: Iterable[Work], *, limit: int) -> list[tuple[Slice, ...]]:
+    """Plan the slices of tasks of at most ``limit`` URLs.
 
-    action: Action
-    ban_days: int
-    slices: tuple[Slice, ...]
-
-    @property
-    def count(self) -> int:
-        """URLs in the task."""
-        return sum(each.count for each in self.slices)
-
-
-def pack(waiting: Iterable[Waiting], *, limit: int) -> list[Plan]:
-    """Plan tasks of at most ``limit`` URLs: oldest first, every task full but the last of its action and duration."""
+    The oldest URLs come first, and every task is full but the last of its action and duration: one call carries one
+    action and one duration.
+    """
     if limit < 1:
         raise ValueError("limit must be at least 1 URL")
-    plans: list[Plan] = []
+    planned: list[tuple[Slice, ...]] = []
     filling: dict[tuple[Action, int], list[Slice]] = {}
-    for each in waiting:
-        kind = (each.action, each.ban_days)
-        slices = filling.setdefault(kind, [])
-        room = limit - sum(part.count for part in slices)
-        start = each.next
-        while start < each.count:
-            part = _take(each, start, room)
-            slices.append(part)
-            start, room = part.end, room - part.count
-            if room == 0:
-                plans.append(Plan(*kind, slices=tuple(slices)))
-                slices = filling[kind] = []
-                room = limit
-    plans.extend(Plan(*kind, slices=tuple(slices)) for kind, slices in filling.items() if any(s.count for s in slices))
-    return plans
+    for work in waiting:
+        slices = filling.setdefault((work.action, work.ban_days), [])
+        start = work.next
+        while start < work.count:
+            room = limit - sum(part.count for part in slices)
+            slices.append(_longest(Slice(work.chunk, start, work.count, work.excluded), room))
+            start = slices[-1].end
+            if slices[-1].count == room:
+                planned.append(tuple(slices))
+                slices.clear()
+    planned.extend(tuple(slices) for slices in filling.values() if any(part.count for part in slices))
+    return planned
 
 
-def _take(waiting: Waiting, start: int, room: int) -> Slice:
-    """The longest slice from ``start`` that holds at most ``room`` URLs."""
-    lost = waiting.lost[bisect_left(waiting.lost, start) :]
-    end = start
+def _longest(whole: Slice, room: int) -> Slice:
+    """Cut a slice off after at most ``room`` URLs. ``whole.excluded`` may hold positions before its start."""
+    excluded = whole.excluded[bisect_left(whole.excluded, whole.start) :]
+    end = whole.start
     taken = skipped = 0
-    while end < waiting.count and taken < room:
-        if skipped < len(lost) and lost[skipped] == end:
+    while end < whole.end and taken < room:
+        if skipped < len(excluded) and excluded[skipped] == end:
             skipped += 1
         else:
             taken += 1
         end += 1
-    while skipped < len(lost) and lost[skipped] == end:  # leave no tail that holds nothing
+    while skipped < len(excluded) and excluded[skipped] == end:  # leave no tail that holds nothing
         skipped, end = skipped + 1, end + 1
-    return Slice(waiting.chunk, start, end, tuple(lost[:skipped]))
+    return Slice(whole.chunk, whole.start, end, excluded[:skipped])
 
 
 def sort_out(slices: Iterable[Slice], group_of: Callable[[str, int], T]) -> dict[T, tuple[Slice, ...]]:
-    """Split by what ``group_of`` says of each chunk's positions: every group's slices lack what is in the others."""
+    """Split slices by the group of each position: the slices of a group exclude what is in the other groups."""
     groups: dict[T, list[Slice]] = {}
-    for each in slices:
-        found: dict[T, list[int]] = {}
-        for position in each.positions():
-            found.setdefault(group_of(each.chunk, position), []).append(position)
-        for group, positions in found.items():
-            lost = {*range(each.start, each.end)}.difference(positions)
-            groups.setdefault(group, []).append(Slice(each.chunk, each.start, each.end, tuple(sorted(lost))))
+    for part in slices:
+        positions_by_group: dict[T, list[int]] = {}
+        for position in part.positions():
+            positions_by_group.setdefault(group_of(part.chunk, position), []).append(position)
+        for group, positions in positions_by_group.items():
+            excluded = {*range(part.start, part.end)}.difference(positions)
+            groups.setdefault(group, []).append(Slice(part.chunk, part.start, part.end, tuple(sorted(excluded))))
     return {group: tuple(parts) for group, parts in groups.items()}
 
 
@@ -127,17 +131,16 @@ def cut(items: Iterable[T], *, count: int, size: int, size_of: Callable[[T], int
 def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
     """Split into two parts of as nearly the same number of URLs as can be, in order."""
     parts = list(slices)
-    half = sum(each.count for each in parts) // 2
+    half = sum(part.count for part in parts) // 2
     first: list[Slice] = []
-    for index, each in enumerate(parts):
-        room = half - sum(part.count for part in first)
-        if room >= each.count:
-            first.append(each)
+    for index, part in enumerate(parts):
+        room = half - sum(taken.count for taken in first)
+        if room >= part.count:
+            first.append(part)
             continue
         if room == 0:
             return tuple(first), tuple(parts[index:])
-        whole = Waiting(each.chunk, Action.BAN, 0, each.start, each.end, each.lost)
-        head = _take(whole, each.start, room)
-        tail = Slice(each.chunk, head.end, each.end, tuple(p for p in each.lost if p >= head.end))
+        head = _longest(part, room)
+        tail = Slice(part.chunk, head.end, part.end, tuple(p for p in part.excluded if p >= head.end))
         return (*first, head), (tail, *parts[index + 1 :])
     return tuple(first), ()

@@ -139,7 +139,7 @@ def list_holds(made: Services, request: Request) -> Response:
                 "hold_id": each.chunk,
                 "account": each.account,
                 "rule": each.rule,
-                "urls": each.count - len(each.lost),
+                "urls": each.count - len(each.excluded),
                 "since": each.received_at.isoformat(),
                 "ban_days": each.ban_days,
                 "approved_by": each.approved_by or None,

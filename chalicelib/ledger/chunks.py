@@ -1,7 +1,7 @@
 """Chunks: the URLs that were claimed together and go to the vendor together.
 
 The order that survives a crash between any two steps: **open** the chunk (its candidates are durable), claim,
-**seal** it with what was won. A claim that points at an open chunk is a live duplicate; an open chunk whose lease
+**seal** it with what was claimed. A claim that points at an open chunk is a live duplicate; an open chunk whose lease
 has passed is finished by the sweep, by claiming again for the same chunk.
 """
 
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.packing import Work
 from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, numbers, stamp, text, texts
 from chalicelib.ports import Delete, Insert, Put, Row, Rows, Update, Value
@@ -70,30 +71,6 @@ class Chunk:
     def expires_at(self) -> int:
         """When the chunk's rows may go, in epoch seconds: a renewal carries the rest of a longer ban."""
         return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP_DECISIONS)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The part of a chunk that is not in tasks yet: positions from ``next`` to ``count``, without ``lost``."""
-
-    chunk: str
-    account: str
-    state: ChunkState
-    action: Action
-    ban_days: int
-    count: int
-    next: int
-    lost: tuple[int, ...]
-    received_at: datetime
-    lease_until: datetime | None = None
-    rule: str = ""
-    after: tuple[str, ...] = ()
-    approved_by: str = ""
-    """Who approved a hold that needs a second approval."""
-    refused: str = ""
-    """Who refused a hold, and why."""
-    then: ChunkState | None = None
-    """What an open chunk becomes when it is sealed."""
 
 
 def chunk_id(now: datetime, what: str, keys: Iterable[str]) -> str:
@@ -204,14 +181,14 @@ def renewal(chunk: Chunk, at: datetime) -> Row:
     }
 
 
-def seal(rows: Rows, chunk: Chunk, won: set[str], *, then: ChunkState) -> bool:
-    """Close the claiming with what was won; ``False`` if somebody sealed it before."""
-    lost = [index for index, key in enumerate(chunk.keys) if key not in won]
+def seal(rows: Rows, chunk: Chunk, claimed: set[str], *, then: ChunkState) -> bool:
+    """Close the claiming with the keys that were claimed; ``False`` if somebody sealed it before."""
+    excluded = [position for position, key in enumerate(chunk.keys) if key not in claimed]
     key = (f"account#{chunk.account}", f"chunk#{chunk.id}")
     still_open: dict[str, Value] = {"state": ChunkState.OPEN.value}
-    if len(lost) == len(chunk.keys) or then is ChunkState.ADOPTED:
+    if len(excluded) == len(chunk.keys) or then is ChunkState.ADOPTED:
         return rows.apply(Delete(key, expect=still_open))
-    change: dict[str, Value] = {"state": then.value, "next": 0, "lost": list(lost)}
+    change: dict[str, Value] = {"state": then.value, "next": 0, "lost": list(excluded)}
     return rows.apply(Update(key, set=change, expect=still_open, remove=("lease_until", "then")))
 
 
@@ -276,7 +253,7 @@ def _work(row: Mapping[str, Value]) -> Work:
         ban_days=number(row, "ban_days"),
         count=number(row, "count"),
         next=number(row, "next"),
-        lost=numbers(row, "lost"),
+        excluded=numbers(row, "lost"),
         received_at=received_at,
         lease_until=moment(row, "lease_until"),
         rule=text(row, "rule"),
@@ -289,10 +266,10 @@ def _work(row: Mapping[str, Value]) -> Work:
 
 def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
     """Take URLs out of what waits or is held, before any task has them. Only the account's submitter may."""
-    lost = sorted({*work.lost, *positions})
+    excluded = sorted({*work.excluded, *positions})
     key = (f"account#{work.account}", f"chunk#{work.chunk}")
     same: Row = {"state": work.state.value}
-    if {*range(work.next, work.count)} <= {*lost}:
+    if {*range(work.next, work.count)} <= {*excluded}:
         rows.apply(Delete(key, expect=same))
     else:
-        rows.apply(Update(key, set={"lost": list(lost)}, expect=same))
+        rows.apply(Update(key, set={"lost": list(excluded)}, expect=same))

@@ -14,9 +14,8 @@ from typing import Any
 
 from chalicelib.domain.errors import StaleSubmitter
 from chalicelib.domain.model import Action, TaskState, UrlState
-from chalicelib.domain.packing import Slice
+from chalicelib.domain.packing import Slice, Work
 from chalicelib.ledger import KEEP_DECISIONS, journal
-from chalicelib.ledger.chunks import Work
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text, texts
 from chalicelib.ports import Check, Delete, Insert, Put, Row, Rows, Update, Value, Write
 
@@ -68,7 +67,7 @@ class Task:
     def carries(self, chunk: str, position: int) -> bool:
         """Whether a URL of a chunk is in the task."""
         return any(
-            each.chunk == chunk and each.start <= position < each.end and position not in each.lost
+            each.chunk == chunk and each.start <= position < each.end and position not in each.excluded
             for each in self.slices
         )
 
@@ -127,7 +126,7 @@ def _inserts(task: Task) -> list[Write]:
         "action": task.action.value,
         "ban_days": task.ban_days,
         "state": task.state.value,
-        "slices": compress([[s.chunk, s.start, s.end, list(s.lost)] for s in task.slices]),
+        "slices": compress([[s.chunk, s.start, s.end, list(s.excluded)] for s in task.slices]),
         "count": task.count,
         "created_at": millis(task.created_at),
         "received_at": millis(task.received_at),
@@ -296,7 +295,7 @@ def _task(row: Mapping[str, Value]) -> Task:
         account=text(row, "account"),
         action=Action(text(row, "action")),
         ban_days=number(row, "ban_days"),
-        slices=tuple(Slice(chunk, start, end, tuple(lost)) for chunk, start, end, lost in slices),
+        slices=tuple(Slice(chunk, start, end, tuple(excluded)) for chunk, start, end, excluded in slices),
         state=TaskState(text(row, "state")),
         created_at=created_at,
         received_at=received_at,

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.domain.model import ChunkState, TaskState, UrlState
+from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import chunks, claims, tasks
@@ -63,7 +64,7 @@ class Explainer:
         self._now = now
         self._chunks: dict[str, chunks.Chunk] = {}
         self._positions: dict[str, dict[str, int]] = {}
-        self._work: dict[str, chunks.Work | None] = {}
+        self._work: dict[str, Work | None] = {}
         self._links: dict[str, list[tuple[str, int, int]]] = {}
         self._tasks: dict[str, Task] = {}
 
@@ -141,7 +142,7 @@ class Explainer:
             position = self._positions[claim.unban].get(claim.key, -1)
             carried, work = self._carried(claim.unban, position), self._work.get(claim.unban)
             # One that failed and stands nevertheless, or left its chunk before a task had it, was of a ban never sent.
-            left = carried[-1].state in ordering.ENDED if carried else work is None or position in work.lost
+            left = carried[-1].state in ordering.ENDED if carried else work is None or position in work.excluded
             if not left:
                 return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
         return UrlState.UNBANNED, claim.reason
@@ -168,10 +169,10 @@ class Explainer:
         in_force = claim.until > epoch(self._now) or (ends is not None and ends > self._now)
         return (UrlState.BANNED if in_force else UrlState.EXPIRED), claim.reason
 
-    def _not_carried(self, claim: Claim, work: chunks.Work | None) -> tuple[UrlState, str]:
+    def _not_carried(self, claim: Claim, work: Work | None) -> tuple[UrlState, str]:
         if work and (work.state is ChunkState.HELD or work.then is ChunkState.HELD):
             return UrlState.HELD, f"waits for a person: {work.rule}"
-        waits = work and self._position(claim) not in work.lost
+        waits = work and self._position(claim) not in work.excluded
         if waits or not self._chunks[claim.chunk].renews:
             return UrlState.PENDING, ""
         # A renewal that an unban took back, and then the vendor refused the unban: what it renewed is in force.

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import ChunkState, UrlState, Verdict
+from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision
-from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Delete, Emit, Row, Rows, Update, Value, Wake
 
 
@@ -28,8 +29,8 @@ class Hold:
     @property
     def positions(self) -> list[int]:
         """Positions of the chunk that are held."""
-        lost = set(self.work.lost)
-        return [position for position in range(self.work.count) if position not in lost]
+        excluded = set(self.work.excluded)
+        return [position for position in range(self.work.count) if position not in excluded]
 
 
 def listed(accounts: Iterable[str], *, rows: Rows) -> list[Work]:
@@ -75,9 +76,11 @@ def approve(
     # The bans begin only now, so their planned end moves; before the chunk can be packed, so that it is never short.
     until = now + (hold.chunk.until - hold.chunk.created_at)
     claims.extend(rows, [hold.chunk.keys[position] for position in ours], chunk=hold_id, until=until)
-    lost: list[Value] = [position for position in range(hold.work.count) if position not in ours]
+    excluded: list[Value] = [position for position in range(hold.work.count) if position not in ours]
     expect: Row = {"state": "held", "approved_by": first or None}
-    decided = Update(key, set={"state": "waiting", "lost": lost}, expect=expect) if ours else Delete(key, expect=expect)
+    decided = (
+        Update(key, set={"state": "waiting", "lost": excluded}, expect=expect) if ours else Delete(key, expect=expect)
+    )
     if not rows.apply(decided):
         raise Conflict("somebody else decided about this hold at the same moment: look at it again")
     emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(ours), complete=True)

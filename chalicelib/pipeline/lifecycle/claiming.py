@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
+from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import chunks, claims
-from chalicelib.ledger.chunks import Chunk, Origin, Work, made_at
+from chalicelib.ledger.chunks import Chunk, Origin, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.ports import Emit, Rows

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
+from chalicelib.domain.packing import Work
 from chalicelib.ledger import chunks, tasks
-from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.ports import Rows
 
@@ -77,7 +78,9 @@ def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
     unban = found.get(work.chunk)
     if unban is None:
         return not unended(rows, work.account, work.after)
-    ours = {unban.keys[position]: position for position in range(work.next, work.count) if position not in work.lost}
+    ours = {
+        unban.keys[position]: position for position in range(work.next, work.count) if position not in work.excluded
+    }
     never: dict[str, set[str]] = {}
     blocked = False
     for each in work.after:
@@ -90,8 +93,8 @@ def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
         if left is None:  # nothing of it waits: what it had is in tasks
             never[each] = set()
         elif left.state in {ChunkState.WAITING, ChunkState.HELD}:
-            never[each] = {keys[position] for position in positions if position in left.lost}
-            blocked |= any(position >= left.next and position not in left.lost for position in positions)
+            never[each] = {keys[position] for position in positions if position in left.excluded}
+            blocked |= any(position >= left.next and position not in left.excluded for position in positions)
         else:
             blocked = True
         blocked = blocked or _carried_on(rows, each, positions)
@@ -107,12 +110,12 @@ def _withdraw(rows: Rows, target: Work | None, positions: Iterable[int]) -> Work
         target = chunks.work_of(rows, target.account, target.chunk)
     if target is None or target.state not in {ChunkState.WAITING, ChunkState.HELD}:
         return None
-    ours = [p for p in positions if p >= target.next and p not in target.lost]
+    ours = [p for p in positions if p >= target.next and p not in target.excluded]
     if not ours:
         return None
     chunks.withdraw(rows, target, ours)  # does nothing if somebody decides about the hold at this moment
     left = chunks.work_of(rows, target.account, target.chunk)
-    return left or replace(target, lost=tuple(sorted({*target.lost, *ours})))
+    return left or replace(target, excluded=tuple(sorted({*target.excluded, *ours})))
 
 
 def _never_sent(

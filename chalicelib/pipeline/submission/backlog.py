@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from chalicelib.domain.model import ChunkState, TaskState
-from chalicelib.domain.packing import Plan, Slice, Waiting, pack
+from chalicelib.domain.packing import Slice, Work, pack
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import chunks, tasks
-from chalicelib.ledger.chunks import Chunk, Work
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
 from chalicelib.ports import Rows
@@ -41,7 +41,7 @@ class Backlog:
         """``limit`` is in URLs a task. ``policy`` is asked for each task: a drain may outlast a change of it."""
         self.policy = policy
         self._account, self._rows, self._drain, self._limit, self._clock = account, rows, drain, limit, clock
-        self._plans: deque[Plan] = deque()
+        self._plans: deque[tuple[Slice, ...]] = deque()
         self._work: dict[str, Work] = {}
         self._due: deque[Task] = deque()
         self._parts: deque[Task] = deque()
@@ -109,21 +109,22 @@ class Backlog:
             self._chunks.update(chunks.read(self._rows, [each.chunk for each in slices]))
         return self._chunks.__getitem__
 
-    def _make(self, plan: Plan) -> None:
+    def _make(self, slices: tuple[Slice, ...]) -> None:
         now = self._clock()
+        work = self._work[slices[0].chunk]
         parts = splitting.allowed(
-            plan.slices,
+            slices,
             account=self._account,
-            action=plan.action,
-            chunk_of=self.chunk_of(plan.slices),
+            action=work.action,
+            chunk_of=self.chunk_of(slices),
             policy=self.policy(),
             now=now,
         )
         made = [
             tasks.new_task(
                 account=self._account,
-                action=plan.action,
-                ban_days=plan.ban_days,
+                action=work.action,
+                ban_days=work.ban_days,
                 slices=part,
                 now=now,
                 received_at=min(self._work[each.chunk].received_at for each in part),
@@ -140,7 +141,7 @@ class Backlog:
     def grown(self) -> bool:
         """Look whether at least a full task has come to wait since, and plan it."""
         plans = self._plan()
-        enough = sum(plan.count for plan in plans) >= self._limit
+        enough = sum(part.count for slices in plans for part in slices) >= self._limit
         self._plans.extend(plans if enough else [])
         return enough
 
@@ -156,7 +157,7 @@ class Backlog:
                 return found
             after = f"chunk#{page[-1].chunk}"
 
-    def _plan(self) -> list[Plan]:
+    def _plan(self) -> list[tuple[Slice, ...]]:
         found = self._read()
         later = [each for each in found.values() if each.after and each.state is ChunkState.WAITING]
         in_turn = {each.chunk for each in later if ordering.ready(self._rows, each, found)}
@@ -167,5 +168,4 @@ class Backlog:
             for each in found.values()
             if each.state is ChunkState.WAITING and (not each.after or each.chunk in in_turn)
         }
-        waiting = (Waiting(w.chunk, w.action, w.ban_days, w.next, w.count, w.lost) for w in self._work.values())
-        return pack(waiting, limit=self._limit)
+        return pack(self._work.values(), limit=self._limit)

@@ -14,6 +14,7 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
+from chalicelib.domain.packing import Work
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import chunks, reports
 from chalicelib.ledger.chunks import Chunk
@@ -42,7 +43,7 @@ def claimed(world: World) -> list[str]:
     return sorted(str(row["url"]) for (_, sk), row in memory(world).rows.items() if sk == "claim")
 
 
-def waiting(world: World) -> list[chunks.Work]:
+def waiting(world: World) -> list[Work]:
     return chunks.work(world.rows, ACCOUNT)
 
 
@@ -58,7 +59,7 @@ def to_send(world: World) -> list[str]:
         for work in waiting(world)
         if work.state is ChunkState.WAITING
         for position, url in enumerate(found[work.chunk].urls)
-        if position not in work.lost
+        if position not in work.excluded
     )
 
 

@@ -93,7 +93,7 @@ def bans(world: World) -> list[str]:
 def waiting(world: World) -> int:
     """URLs that wait in the ledger: in chunks, or in tasks without a vendor's."""
     unsent = [task for task in tasks.live(world.rows, ACCOUNT) if task.state.value == "submitting"]
-    in_chunks = sum(work.count - work.next - len(work.lost) for work in chunks.work(world.rows, ACCOUNT))
+    in_chunks = sum(work.count - work.next - len(work.excluded) for work in chunks.work(world.rows, ACCOUNT))
     return in_chunks + sum(task.count for task in unsent)
 
 
