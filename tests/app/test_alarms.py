@@ -21,12 +21,12 @@ WIDGETS = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::ToJsonStrin
 GRAPHS = [row for widget in WIDGETS for row in widget["properties"].get("metrics", []) if row[0] == NAMESPACE]
 FUNCTIONS = {name for name, each in RESOURCES.items() if "Environment" in each.get("Properties", {})}
 
-SAID_BY: dict[str, set[str]] = {}
-"""Event → the fields with which the code tells it."""
+FIELDS_BY_EVENT: dict[str, set[str]] = {}
+"""Event → the fields with which the code emits it."""
 for path in sorted((ROOT / "chalicelib").rglob("*.py")):
     for node in ast.walk(ast.parse(path.read_text())):
-        is_told = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "tell"
-        if is_told and isinstance(node, ast.Call) and node.args:
+        is_emit = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "emit"
+        if is_emit and isinstance(node, ast.Call) and node.args:
             name = node.args[0]
             names = [name.value] if isinstance(name, ast.Constant) else []
             if isinstance(name, ast.JoinedStr):  # f"outcome_{outcome}"
@@ -34,7 +34,7 @@ for path in sorted((ROOT / "chalicelib").rglob("*.py")):
                 assert isinstance(start, ast.Constant)
                 names = [each for each in METRICS if each.startswith(str(start.value))]
             for each in names:
-                SAID_BY.setdefault(str(each), set()).update(word.arg or "**" for word in node.keywords)
+                FIELDS_BY_EVENT.setdefault(str(each), set()).update(word.arg or "**" for word in node.keywords)
 
 KINDS = {each.kind for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "kind")}
 VALUES = {"kind": KINDS, "state": {"succeeded", "failed"}, "action": {"ban", "unban"}, "code": {"not_authenticated"}}
@@ -63,17 +63,19 @@ def test_a_record_counts_for_the_stage_and_again_for_each_of_its_dimensions(
     assert record["VendorErrors"] == [1.0]
 
 
-def test_every_event_with_metrics_is_told_with_the_fields_that_hold_their_values() -> None:
+def test_every_event_with_metrics_is_emitted_with_the_fields_that_hold_their_values() -> None:
     for event, metrics in METRICS.items():
-        assert event in SAID_BY, f"nothing tells {event}"
+        assert event in FIELDS_BY_EVENT, f"nothing emits {event}"
         fields = {source for _, source, _ in metrics if source != "1"}
-        assert fields <= SAID_BY[event] or "**" in SAID_BY[event], f"{event} lacks {fields - SAID_BY[event]}"
+        assert fields <= FIELDS_BY_EVENT[event] or "**" in FIELDS_BY_EVENT[event], (
+            f"{event} lacks {fields - FIELDS_BY_EVENT[event]}"
+        )
 
 
 def test_no_event_is_told_with_a_field_that_logging_keeps_for_itself() -> None:
     """It would raise in the middle of the work."""
     kept = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-    assert {event: fields & kept for event, fields in SAID_BY.items() if fields & kept} == {}
+    assert {event: fields & kept for event, fields in FIELDS_BY_EVENT.items() if fields & kept} == {}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -97,7 +99,7 @@ def _is_emitted(metric: str, dimensions: dict[str, Any]) -> None:
     for name, value in dimensions.items():
         assert name in DIMENSIONS
         assert value in VALUES[name]
-        assert any(name in SAID_BY[event] for event in events), f"{metric} is emitted without {name}"
+        assert any(name in FIELDS_BY_EVENT[event] for event in events), f"{metric} is emitted without {name}"
 
 
 @pytest.mark.parametrize("name", ALARMS)
