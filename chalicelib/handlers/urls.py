@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
@@ -11,6 +13,9 @@ from chalicelib.handlers.http import operator
 from chalicelib.web import answer, query
 
 VERSION = "1.0.0"
+
+OPENAPI = Path(__file__).parents[1] / "openapi.json"
+"""The description of the API. It is data: tests/app/test_openapi.py says what must change with it."""
 
 
 def read(made: Services, request: Request) -> Response:
@@ -44,7 +49,5 @@ def health(made: Services) -> Response:
 
 
 def openapi() -> Response:
-    """Answer ``GET /v1/openapi.json``."""
-    from chalicelib.openapi import document
-
-    return answer(200, document(VERSION))
+    """Answer ``GET /v1/openapi.json`` with the checked-in document."""
+    return Response(body=OPENAPI.read_text(), status_code=200, headers={"Content-Type": "application/json"})

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from chalice.test import Client, HTTPResponse
+from chalice.test import Client, HTTPResponse, TestHTTPClient
 
 import app as app_module
 from chalicelib.aws.documents import Cached
@@ -23,6 +23,7 @@ from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.reports.signature import sign
 from chalicelib.web import parse_operators
+from dev.described import check_answer
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
 TOKEN = "app-test-operator-token"
@@ -82,6 +83,15 @@ class Api:
         self.world.track()
 
 
+class DescribedAPI(TestHTTPClient):
+    """Chalice's client. Each answer is held against the description of the API."""
+
+    def request(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> HTTPResponse:
+        answer = super().request(method, path, headers, body)
+        check_answer(path, method, answer.status_code, answer.json_body)
+        return answer
+
+
 def signed(body: bytes, *, webhook_id: str = "", secret: str = SECRET, at: float | None = None) -> dict[str, str]:
     """The headers of Standard Webhooks."""
     webhook_id, stamp = webhook_id or str(uuid.uuid4()), int(time.time() if at is None else at)
@@ -105,5 +115,6 @@ def api() -> Iterator[Api]:
     account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})
     made._accounts, made._vendors[ACCOUNT] = fixed({ACCOUNT: account}), (account, world.vendor)
     with Client(app_module.app, stage_name="local") as client:
+        client._http_client = DescribedAPI(app_module.app, client._chalice_config)
         yield Api(client, made, world)
     services.cache_clear()
