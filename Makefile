@@ -127,11 +127,11 @@ fault-test: .venv/.ready .venv-aws/.ready .venv-fault/.ready ## Tests in which t
 
 .PHONY: fault
 fault: .venv/.ready .venv-aws/.ready .venv-fault/.ready ## The same for long: 24,000 reports a seed, SEEDS=20 of them or SEED=n
-	@$(BIN)/python -m tests.fault.storm
+	@$(BIN)/python -m dev.fault.storm
 
 .PHONY: fuzz
 fuzz: .venv/.ready ## A million hostile inputs to every reader of what strangers send
-	@$(BIN)/python -m tests.fault.fuzz
+	@$(BIN)/python -m dev.fault.fuzz
 
 # --- what it stands on ---------------------------------------------------------------------------------------
 

@@ -209,6 +209,11 @@ class LocalAws:
         except OSError:
             return "(it left no log)"
 
+    @property
+    def supervisor_pid(self) -> int:
+        """The process below which MiniStack and its workers run; 0 where there is none."""
+        return self._supervisor.pid if self._supervisor else 0
+
     def stop(self) -> None:
         """End MiniStack, its workers and their files."""
         if self._supervisor is not None:

@@ -2,119 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlencode
+from collections.abc import Iterator
 
 import pytest
-from chalice.test import Client, HTTPResponse, TestHTTPClient
 
-import app as app_module
-from chalicelib.aws.documents import Cached
-from chalicelib.bootstrap import Services, services
-from chalicelib.config.policy import parse as parse_policy
-from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.model import VendorAccount
-from chalicelib.reports.signature import sign
-from chalicelib.web import parse_operators
-from dev.described import check_answer
-from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
-
-TOKEN = "app-test-operator-token"
-HUB_SECRET = "hub-secret-of-16-or-more"
-BEARER = "bearer-token-of-16-or-more"
-OTHER_SECRET = "whsec_" + "b3RoZXIh" * 5
-SOURCES: dict[str, Any] = {
-    "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing"},
-    "other": {"auth": "standard-webhooks", "secrets": [OTHER_SECRET], "format": "native"},
-    "hub": {"auth": "hub-sha256", "secrets": [HUB_SECRET]},
-    "bearer": {"auth": "bearer", "secrets": [BEARER]},
-    "slow": {"auth": "bearer", "secrets": [BEARER], "reports_per_minute": 2},
-    "queue": {"auth": "none"},
-}
-OPERATORS = {"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "reader"}}
-
-
-def fixed(value: Any) -> Cached[Any]:
-    """A document that never changes."""
-    return Cached(lambda: ("", lambda: value), on_error=print)
-
-
-@dataclass
-class Api:
-    """The app's HTTP side. ``world`` is what stands behind it, its clock at the real time."""
-
-    client: Client
-    services: Services
-    world: World
-
-    def get(self, path: str, headers: Mapping[str, str] | None = None, **query: str) -> HTTPResponse:
-        full = f"/v1/{path}" + (f"?{urlencode(query)}" if query else "")
-        return self.client.http.get(full, headers=dict(headers or {}))
-
-    def as_operator(self, path: str, **query: str) -> HTTPResponse:
-        return self.get(path, {"Authorization": f"Bearer {TOKEN}"}, **query)
-
-    def as_source(
-        self, path: str, source: str = "desk", secret: str = SECRET, at: float | None = None, **query: str
-    ) -> HTTPResponse:
-        """Ask as a Standard Webhooks source does."""
-        return self.get(path, {"X-Edgeban-Source": source, **signed(b"", secret=secret, at=at)}, **query)
-
-    def post(
-        self, document: Any, *, source: str = "desk", headers: Mapping[str, str] | None = None, **signature: Any
-    ) -> HTTPResponse:
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        given = {"Content-Type": "application/json", **signed(body, **signature), **(headers or {})}
-        return self.client.http.post(f"/v1/reports/{source}", headers=given, body=body)
-
-    def settle(self) -> None:
-        """Take what is queued, submit it and let the vendor finish."""
-        while self.world.queued:
-            self.world.intake()
-        self.world.drain()
-        self.world.clock.advance(minutes=5)
-        self.world.track()
-
-
-class DescribedAPI(TestHTTPClient):
-    """Chalice's client. Each answer is held against the description of the API."""
-
-    def request(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> HTTPResponse:
-        answer = super().request(method, path, headers, body)
-        check_answer(path, method, answer.status_code, answer.json_body)
-        return answer
-
-
-def signed(body: bytes, *, webhook_id: str = "", secret: str = SECRET, at: float | None = None) -> dict[str, str]:
-    """The headers of Standard Webhooks."""
-    webhook_id, stamp = webhook_id or str(uuid.uuid4()), int(time.time() if at is None else at)
-    return {
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(stamp),
-        "webhook-signature": sign(secret, webhook_id, stamp, body),
-    }
+from dev.fakes.api import Api, api_over_a_world
 
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    services.cache_clear()
-    made = services()
-    sources = parse_sources(SOURCES)
-    world = World(sources=sources)
-    world.clock.now = datetime.now(UTC)
-    made.rows, made.reports_queue, made.wake, made.emit = world.rows, world, world.wake, world.emit
-    made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
-    made._policy = fixed(parse_policy(POLICY))
-    account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})
-    made._accounts, made._vendors[ACCOUNT] = fixed({ACCOUNT: account}), (account, world.vendor)
-    with Client(app_module.app, stage_name="local") as client:
-        client._http_client = DescribedAPI(app_module.app, client._chalice_config)
-        yield Api(client, made, world)
-    services.cache_clear()
+    with api_over_a_world() as api:
+        yield api

@@ -17,10 +17,9 @@ from chalicelib.domain.exports import finished_days
 from chalicelib.ledger import audit, export_days
 from chalicelib.ledger.export_days import DayState
 from chalicelib.web import parse_operators
+from dev.fakes.api import OPERATORS, Api, fixed, refused
 from dev.fakes.objects import MemoryObjects
 from dev.simulators.alibaba import AlibabaSimulator
-from tests.app.conftest import OPERATORS, Api, fixed
-from tests.app.test_reports_api import refused
 
 ROSA = "operator-token-of-rosa"
 

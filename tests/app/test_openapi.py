@@ -29,9 +29,9 @@ from chalicelib.ledger.export_days import DayState
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
 from chalicelib.web import ROLES, parse_operators
 from dev.described import DOCUMENT, check_answer, operations, parameters, resolve
+from dev.fakes.api import Api, fixed
 from dev.fakes.world import pages
 from dev.package import ROOT
-from tests.app.conftest import Api, fixed
 
 COMPONENTS = DOCUMENT["components"]
 SCHEMAS = COMPONENTS["schemas"]

@@ -17,10 +17,9 @@ from chalicelib.handlers.decisions import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
 from chalicelib.pipeline.upkeep.verify import verify_bans
 from chalicelib.web import parse_operators
+from dev.fakes.api import Api, fixed, refused
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, pages
-from tests.app.conftest import Api, fixed
-from tests.app.test_reports_api import refused
 
 ROLES = {"rita": "reader", "olaf": "operator", "anna": "approver", "ben": "approver"}
 ROOTS = [f"https://h{number}.example.com/" for number in range(3)]

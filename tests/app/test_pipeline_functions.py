@@ -12,9 +12,9 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.handlers import pipeline
 from chalicelib.ledger import chunks
+from dev.fakes.api import Api, fixed
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import ACCOUNT, POLICY, pages
-from tests.app.conftest import Api, fixed
 
 OTHERS = {name: {"managed_domains": [f"{name}.example.org"]} for name in ("aaa", "zzz")}
 

@@ -14,20 +14,12 @@ from chalice.test import HTTPResponse
 
 from chalicelib.pipeline.intake.receive import MAX_BODY
 from chalicelib.reports.reading import ParserOptions
+from dev.fakes.api import BEARER, HUB_SECRET, OTHER_SECRET, Api, refused, signed
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, pages
-from tests.app.conftest import BEARER, HUB_SECRET, OTHER_SECRET, Api, signed
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LIMITS = ParserOptions()
-
-
-def refused(answer: HTTPResponse, status: int, code: str, words: str) -> None:
-    assert answer.status_code == status, answer.json_body
-    error = answer.json_body["error"]
-    assert error.keys() == {"code", "message", "request_id"}
-    assert error["code"] == code
-    assert words in error["message"]
 
 
 def untouched(api: Api) -> bool:

@@ -11,9 +11,9 @@ import pytest
 from chalicelib.aws.documents import MAX_AGE, Cached
 from chalicelib.bootstrap import read_json
 from chalicelib.config.sources import parse as parse_sources
+from dev.fakes.api import BEARER, SOURCES, Api
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import POLICY, pages
-from tests.app.conftest import BEARER, SOURCES, Api
 
 
 @dataclass

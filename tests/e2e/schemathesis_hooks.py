@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 from schemathesis.auths import GLOBAL_AUTH_STORAGE
 
 from chalicelib.reports.signature import sign
-from tests.e2e.conftest import APPROVER_TOKEN, WEBHOOK_SECRET
+from dev.stack import APPROVER_TOKEN, WEBHOOK_SECRET
 
 
 class EverybodyAtOnce(AuthBase):

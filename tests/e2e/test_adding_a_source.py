@@ -13,7 +13,7 @@ from pathlib import Path
 from chalicelib.config.sources import FIELDS
 from chalicelib.config.sources import parse as parse_sources
 from dev.package import ROOT
-from tests.e2e.conftest import Stack
+from dev.stack import Stack
 
 PAGE = (ROOT / "docs" / "adding-a-source.md").read_text()
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from chalicelib.ledger import callbacks
 from chalicelib.ports import Delete, Put
-from tests.e2e.conftest import Stack
+from dev.stack import Stack
 
 
 def test_a_callback_that_fails_is_recorded_for_another_try_and_told(stack: Stack) -> None:

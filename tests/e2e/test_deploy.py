@@ -15,7 +15,7 @@ import requests
 from dev.local_aws import LocalAws
 from dev.package import ROOT
 from dev.preflight import Preflight
-from tests.e2e.conftest import ACCOUNT, MANAGED, TOKEN
+from dev.stack import ACCOUNT, MANAGED, TOKEN
 
 VENDORS = {
     ACCOUNT: {"vendor": "huawei", "endpoint": "https://cdn.example.invalid", "access_key": "a", "secret_key": "b"}

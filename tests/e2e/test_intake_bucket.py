@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.conftest import Stack
+from dev.stack import Stack
 
 
 def test_a_body_put_into_the_intake_bucket_becomes_a_ban(stack: Stack) -> None:

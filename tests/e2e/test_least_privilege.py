@@ -37,7 +37,7 @@ from dev.package import ROOT, package
 from dev.recorder import Recorder, Use
 from dev.simulators.alibaba import AlibabaSimulator
 from dev.simulators.huawei import HuaweiSimulator
-from tests.e2e.conftest import ACCOUNT, MANAGED, TOKEN, WEBHOOK_SECRET, Stack
+from dev.stack import ACCOUNT, MANAGED, TOKEN, WEBHOOK_SECRET, Stack
 
 SITE = "https://www.example.com/least"
 SOURCES = {

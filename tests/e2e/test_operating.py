@@ -19,7 +19,7 @@ import pytest
 
 from chalicelib.reports.signature import sign
 from dev.package import ROOT
-from tests.e2e.conftest import ACCOUNT, TOKEN, Stack
+from dev.stack import ACCOUNT, TOKEN, Stack
 
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([each]) * 32).decode() for each in (7, 8))

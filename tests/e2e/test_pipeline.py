@@ -13,7 +13,7 @@ import pytest
 
 from dev.local_aws import LocalAws, free_port
 from dev.package import ROOT
-from tests.e2e.conftest import TOKEN, Stack
+from dev.stack import TOKEN, Stack
 
 
 def state(stack: Stack, url: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from chalicelib.reports.signature import seal
 from dev.package import ROOT
 from dev.redrive import readable, redrive
-from tests.e2e.conftest import WEBHOOK_SECRET, Stack
+from dev.stack import WEBHOOK_SECRET, Stack
 
 POISON = '{"urls": "a poison message of the redrive"}'
 

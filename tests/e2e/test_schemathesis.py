@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dev.package import ROOT
-from tests.e2e.conftest import APPROVER_TOKEN, Stack
+from dev.stack import APPROVER_TOKEN, Stack
 
 EXAMPLES = os.environ.get("EDGEBAN_API_EXAMPLES", "10")
 """Requests that are made up for each operation, beside those at the edges of each parameter."""

@@ -16,7 +16,7 @@ from chalicelib.domain.errors import BadSignature, ConfigurationError, Conflict,
 from chalicelib.reports.signature import sign
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import SECRET, SOURCES, World, pages
-from tests.fault import fuzz
+from dev.fault import fuzz
 
 OTHER_SECRET = "whsec_" + "b3RoZXIh" * 5
 BODY = json.dumps({"urls": pages(3)}).encode()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.shortened import BREAKS, TIMES, shortened
+from dev.fault.shortened import BREAKS, TIMES, shortened
 
 
 @pytest.mark.parametrize("mechanism", sorted(BREAKS))

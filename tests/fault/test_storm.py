@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from tests.fault.plan import BOUNDED
-from tests.fault.storm import run
+from dev.fault.plan import BOUNDED
+from dev.fault.storm import run
 
 
 def test_nothing_is_lost_doubled_or_out_of_bounds_while_everything_breaks(

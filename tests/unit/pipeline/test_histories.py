@@ -23,10 +23,9 @@ from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.upkeep.drift import SETTLED
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from dev.fakes.histories import Drawn, Step, judge_each
+from dev.fakes.operations import carry_on_all, compare, undo
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from tests.unit.pipeline.decisions.test_unban import carry_on_all, undo
-from tests.unit.pipeline.upkeep.test_drift import compare
 
 URLS = [*pages(12), *pages(6, "shop.example.net"), "https://a.example.com/", "https://b.example.com/"]
 ENDS = {"banned", "rejected", "suppressed", "held", "unbanned", "failed", "expired"}

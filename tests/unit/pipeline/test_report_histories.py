@@ -25,13 +25,12 @@ from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import unban
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
+from dev.fakes.archive import LedgerWorld
 from dev.fakes.histories import Drawn, Step, judge_each
+from dev.fakes.operations import CALLBACK, Receiver, carry_on, carry_on_all, deliver
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, START, pages
-from tests.unit.pipeline.answers.test_outcomes import CALLBACK, Receiver, deliver
-from tests.unit.pipeline.archive.test_ledger import LedgerWorld
-from tests.unit.pipeline.decisions.test_unban import carry_on, carry_on_all
 
 ASIA = "huawei-asia"
 URLS = [

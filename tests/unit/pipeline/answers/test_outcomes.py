@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,54 +10,13 @@ import pytest
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
 from chalicelib.ledger import callbacks
-from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 from chalicelib.ports import Put
-from chalicelib.reports.signature import verify
+from dev.fakes.operations import DESK, deliver, world_with_callbacks
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import SOURCES, World, pages
 
-CALLBACK_SECRET = "whsec_" + "Y2FsbGJhY2sh" * 3
-CALLBACK = {"callback_url": "https://desk.example.org/outcomes", "callback_secret": CALLBACK_SECRET}
-DESK = {**SOURCES["desk"], **CALLBACK}
 ROOT = "https://www.example.com/"
 """A URL that the bare-host rule holds."""
-
-
-@dataclass
-class Receiver:
-    """What a source runs: answers from a list (an error is raised), then 204."""
-
-    world: World
-    answers: list[int | Exception] = field(default_factory=list)
-    got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    seconds: float = 0
-
-    def __call__(self, url: str, *, headers: dict[str, str], body: bytes) -> int:
-        webhook_id = verify(secrets=[CALLBACK_SECRET], headers=headers, body=body, now=self.world.clock())
-        self.got.append((webhook_id, json.loads(body)))
-        self.world.clock.advance(seconds=self.seconds)
-        answer = self.answers.pop(0) if self.answers else 204
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def world_with(**sources: Any) -> tuple[World, Receiver]:
-    world = World(sources=parse_sources({**SOURCES, "desk": DESK, **sources}))
-    return world, Receiver(world)
-
-
-def deliver(world: World, receiver: Receiver, *, seconds: float = 80) -> dict[str, int]:
-    wrap = world.crasher.wrap
-    return deliver_outcomes(
-        sources=world.sources,
-        policy=world.policy,
-        rows=wrap(world.rows),
-        post=wrap(receiver),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
 
 
 def finished(world: World, *, webhook_id: str = "w1", **fields: Any) -> str:
@@ -74,7 +31,7 @@ def waiting(world: World) -> list[str]:
 
 
 def test_a_source_is_told_once_when_all_urls_have_come_to_an_end() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     foreign = "https://www.example.org/not-ours"
     report = world.post({"urls": [*pages(2), foreign], "correlation_id": "case-1"}).report_id
     world.clock.advance(minutes=1)
@@ -103,7 +60,7 @@ def test_a_source_without_a_callback_url_costs_no_row() -> None:
 
 
 def test_a_report_that_was_refused_wholly_is_told_as_well() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.post({"urls": ["https://www.example.org/not-ours"]})
     world.clock.advance(minutes=1)
     assert deliver(world, receiver) == {"delivered": 1}
@@ -111,7 +68,7 @@ def test_a_report_that_was_refused_wholly_is_told_as_well() -> None:
 
 
 def test_a_test_report_is_told_as_one() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     finished(world, test=True)
     assert deliver(world, receiver) == {"delivered": 1}
     data = receiver.got[0][1]["data"]
@@ -121,7 +78,7 @@ def test_a_test_report_is_told_as_one() -> None:
 
 
 def test_of_a_large_report_the_first_thousand_urls_are_told_and_where_the_rest_begins() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.post({"urls": [f"https://www.example.org/{number}" for number in range(1_200)]})
     world.clock.advance(minutes=1)
     deliver(world, receiver)
@@ -132,7 +89,7 @@ def test_of_a_large_report_the_first_thousand_urls_are_told_and_where_the_rest_b
 
 
 def test_what_stays_unfinished_is_looked_at_less_and_less_often() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.vendor.task_time = None  # the vendor never finishes
     world.post({"urls": pages(1)})
     world.intake()
@@ -149,7 +106,7 @@ def test_what_stays_unfinished_is_looked_at_less_and_less_often() -> None:
     [500, 301, 404, Unavailable("no connection"), AnswerUnknown("too slow"), ConfigurationError("a private address")],
 )
 def test_a_receiver_that_fails_is_tried_again_with_the_same_id(failure: int | Exception) -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     finished(world)
     receiver.answers = [failure, failure]
     assert deliver(world, receiver) == {"failed": 1}
@@ -165,7 +122,7 @@ def test_a_receiver_that_fails_is_tried_again_with_the_same_id(failure: int | Ex
 
 
 def test_a_receiver_that_fails_for_a_day_is_given_up_with_an_event() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     report = finished(world)
     receiver.answers = [503] * 1_000
     began = world.clock()
@@ -184,7 +141,7 @@ def test_a_receiver_that_fails_for_a_day_is_given_up_with_an_event() -> None:
 
 
 def test_a_receiver_that_fails_keeps_no_other_source_waiting() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.sources = parse_sources({**SOURCES, "desk": DESK, "other": DESK})
     for number in range(30):
         world.post({"urls": ["https://www.example.org/x"]}, webhook_id=f"w{number}")
@@ -197,7 +154,7 @@ def test_a_receiver_that_fails_keeps_no_other_source_waiting() -> None:
 
 
 def test_a_run_ends_at_its_deadline_and_the_next_goes_on() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     for number in range(10):
         world.post({"urls": ["https://www.example.org/x"]}, webhook_id=f"w{number}")
     world.clock.advance(minutes=1)
@@ -208,7 +165,7 @@ def test_a_run_ends_at_its_deadline_and_the_next_goes_on() -> None:
 
 
 def test_a_source_that_wants_no_callbacks_any_more_gets_none() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     finished(world)
     world.sources = parse_sources(SOURCES)
     assert deliver(world, receiver) == {"not_wanted": 1}
@@ -222,7 +179,7 @@ def decided(world: World) -> None:
 
 
 def test_what_a_person_decides_later_is_told_as_well() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     report = world.post({"urls": [*pages(2), ROOT]}).report_id
     world.minutes(4)
     assert deliver(world, receiver) == {"delivered": 1}
@@ -242,7 +199,7 @@ def test_what_a_person_decides_later_is_told_as_well() -> None:
 
 
 def test_a_receiver_that_failed_before_it_was_told_of_a_hold_has_a_day_for_what_follows() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.post({"urls": [ROOT]})
     world.minutes(4)
     receiver.answers = [500]
@@ -258,7 +215,7 @@ def test_a_receiver_that_failed_before_it_was_told_of_a_hold_has_a_day_for_what_
 
 
 def test_a_report_that_waits_for_a_person_is_looked_at_less_and_less_often() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.post({"urls": [ROOT]})
     world.minutes(4)
     looks: list[int] = []
@@ -272,7 +229,7 @@ def test_a_report_that_waits_for_a_person_is_looked_at_less_and_less_often() -> 
 
 
 def test_a_receiver_that_was_down_while_something_was_held_is_told_of_the_decision() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     report = world.post({"urls": [ROOT]}).report_id
     world.minutes(4)
     receiver.answers = [503] * 100
@@ -289,7 +246,7 @@ def test_a_receiver_that_was_down_while_something_was_held_is_told_of_the_decisi
 @pytest.mark.parametrize("after", [False, True])
 def test_what_is_told_of_a_hold_survives_a_crash_anywhere(after: bool) -> None:
     for at in range(1, 16):
-        world, receiver = world_with()
+        world, receiver = world_with_callbacks()
         report = world.post({"urls": [ROOT]}).report_id
         world.minutes(4)
         with world.crash(at, after=after):
@@ -310,7 +267,7 @@ def test_what_is_told_of_a_hold_survives_a_crash_anywhere(after: bool) -> None:
 
 
 def test_a_repeated_request_is_not_told_twice() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     finished(world)
     for _ in range(3):
         world.clock.advance(seconds=20)
@@ -324,7 +281,7 @@ def test_a_repeated_request_is_not_told_twice() -> None:
 
 
 def test_a_request_repeated_before_the_first_look_is_told_once() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     for _ in range(3):
         world.post({"urls": ["https://www.example.org/x"]})
         world.clock.advance(seconds=5)
@@ -336,7 +293,7 @@ def test_a_request_repeated_before_the_first_look_is_told_once() -> None:
 
 
 def test_a_row_whose_report_was_never_accepted_goes() -> None:
-    world, receiver = world_with()
+    world, receiver = world_with_callbacks()
     world.rows.write([Put(callbacks.first("r-never", world.clock()))])
     world.clock.advance(minutes=1)
     assert deliver(world, receiver) == {}
@@ -346,7 +303,7 @@ def test_a_row_whose_report_was_never_accepted_goes() -> None:
 @pytest.mark.parametrize("after", [False, True])
 def test_a_report_is_told_wherever_its_intake_was_killed(after: bool) -> None:
     for at in range(1, 5):
-        world, receiver = world_with()
+        world, receiver = world_with_callbacks()
         with world.crash(at, after=after):
             world.post({"urls": pages(2)})
         world.clock.advance(minutes=2)
@@ -362,7 +319,7 @@ def test_a_report_is_told_wherever_its_intake_was_killed(after: bool) -> None:
 @pytest.mark.parametrize("after", [False, True])
 def test_a_delivery_that_was_killed_anywhere_reaches_the_receiver_under_one_id(after: bool) -> None:
     for at in range(1, 12):
-        world, receiver = world_with()
+        world, receiver = world_with_callbacks()
         report = finished(world)
         receiver.answers = [500]
         with world.crash(at, after=after):

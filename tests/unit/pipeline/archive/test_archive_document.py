@@ -14,8 +14,8 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import ParseError
 
 from chalicelib.pipeline.archive.keys import export_keys, ledger_keys
+from dev.fakes.archive import KEYS, a_day
 from dev.fakes.exports import ExportWorld
-from tests.unit.pipeline.archive.test_ledger import KEYS, a_day
 
 DOCUMENT = (Path(__file__).parents[4] / "docs" / "archive.md").read_text()
 STATEMENTS = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)

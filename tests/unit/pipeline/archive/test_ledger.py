@@ -8,7 +8,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,70 +17,11 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.ledger import journal
 from chalicelib.ledger.row import compress
 from chalicelib.pipeline.archive.keys import ledger_keys
-from chalicelib.pipeline.archive.ledger import ArchivedLedger, archive_ledger
 from chalicelib.pipeline.archive.summary import MOST_VALUES, Summary, quantiles, summary_csv
 from chalicelib.pipeline.decisions import unban
 from chalicelib.ports import Key, Put
-from dev.fakes.objects import MemoryObjects
-from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
-
-DAY = START.date()
-KEYS = ledger_keys(DAY)
-FOREIGN = "https://elsewhere.example.org/"
-BARE = "https://www.example.com/"
-
-
-class LedgerWorld(World):
-    """A world with an archive."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.objects = MemoryObjects()
-
-    def archive(self, *, hours: float = 0.5) -> ArchivedLedger:
-        return archive_ledger(
-            rows=self.crasher.wrap(self.rows),
-            objects=self.crasher.wrap(self.objects),
-            vendors=lambda: {ACCOUNT: "huawei"},
-            emit=self.emit,
-            clock=self.clock,
-            deadline=self.clock() + timedelta(hours=hours),
-            workers=0,
-        )
-
-    def midnight(self, day: date = DAY, *, hours: float = 2) -> None:
-        """Go to the small hours after a day."""
-        midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), START.tzinfo)
-        self.clock.now = midnight + timedelta(hours=hours)
-
-    def of_day(self, day: date = DAY) -> list[dict[str, Any]]:
-        return self.objects.documents(ledger_keys(day).events)
-
-    def summary(self, day: date = DAY) -> dict[str, Any]:
-        (document,) = self.objects.documents(ledger_keys(day).summary)
-        return document
-
-
-def a_day() -> LedgerWorld:
-    """A day with bans, a failure, a hold, an unban, and refusals at both doors."""
-    world = LedgerWorld()
-    world.vendor.refuse = {pages(3)[2]}
-    world.post({"urls": [*pages(3), FOREIGN], "category": "phishing"})
-    world.queue({"urls": [*pages(2), BARE, f"{FOREIGN}2"], "category": "malware"})
-    world.minutes(12)
-    job = unban.Job(unban.new_id(world.clock()), "rosa", "mistake", 7, world.clock(), urls=(pages(1)[0],))
-    unban.record(world.rows, job)
-    unban.carry_out(
-        job,
-        rows=world.rows,
-        policy=world.policy,
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=1),
-    )
-    world.minutes(5)
-    return world
+from dev.fakes.archive import BARE, DAY, FOREIGN, KEYS, LedgerWorld, a_day
+from dev.fakes.world import ACCOUNT, POLICY, START, pages
 
 
 def test_a_day_holds_every_ban_unban_refusal_and_hold_with_its_reason_source_task_and_outcome() -> None:

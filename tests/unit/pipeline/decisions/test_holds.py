@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from chalicelib.domain.errors import Conflict, NotFound
-from chalicelib.domain.policy.rules import Approvals
 from chalicelib.ledger import audit
 from chalicelib.pipeline.decisions import holds
-from dev.fakes.world import ACCOUNT, World
-
-ROOTS = [f"https://h{n}.example.com/" for n in range(4)]
-
-
-def held(urls: list[str] = ROOTS) -> tuple[World, str]:
-    """A world in which the bare-host rule has stopped these."""
-    world = World()
-    world.post({"urls": urls})
-    world.intake()
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
-    return world, work.chunk
-
-
-def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> bool:
-    return holds.approve(
-        hold_id,
-        actor=actor,
-        reason="seen",
-        rows=world.crasher.wrap(world.rows),
-        policy=replace(world.policy, approvals=Approvals(two_above=two_above)),
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        now=world.clock(),
-    )
-
-
-def refuse(world: World, hold_id: str, *, actor: str = "ana") -> int:
-    return holds.refuse(
-        hold_id,
-        actor=actor,
-        reason="a customer",
-        rows=world.crasher.wrap(world.rows),
-        emit=world.emit,
-        now=world.clock(),
-    )
+from dev.fakes.operations import ROOTS, approve, held, refuse
+from dev.fakes.world import ACCOUNT
 
 
 def test_what_is_held_is_not_submitted_and_says_why() -> None:

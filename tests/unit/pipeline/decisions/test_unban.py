@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -18,67 +17,11 @@ from chalicelib.ledger import audit, chunks
 from chalicelib.pipeline.answers import history
 from chalicelib.pipeline.answers.url_status import of_url
 from chalicelib.pipeline.decisions import unban
-from chalicelib.pipeline.upkeep.renew import renew_bans
 from chalicelib.ports import Update
+from dev.fakes.operations import Each, approve, banned, carry_on, carry_on_all, held, renew, undo
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 URLS = pages(5)
-
-
-class Each:
-    """Has ``does`` make every call of ``target``, or of one of its methods, in its place."""
-
-    def __init__(self, target: Any, does: Callable[..., Any], method: str = "") -> None:
-        self._target, self._does, self._method = target, does, method
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        return partial(self._does, found) if self._method in {"", name} else found
-
-
-def undo(world: World, *, seconds: float = 20, rows: Any = None, **selection: object) -> unban.Job:
-    job = unban.Job(
-        id=unban.new_id(world.clock()),
-        actor="ana",
-        reason="customer appealed",
-        cool_down_days=7,
-        at=world.clock(),
-        **selection,  # type: ignore[arg-type]
-    )
-    unban.record(world.crasher.wrap(world.rows), job)
-    carry_on(world, job, seconds=seconds, rows=rows)
-    return job
-
-
-def carry_on(world: World, job: unban.Job, *, seconds: float = 20, rows: Any = None) -> int | None:
-    return unban.carry_out(
-        job,
-        rows=rows or world.crasher.wrap(world.rows),
-        policy=world.policy,
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
-
-
-def carry_on_all(world: World, *, seconds: float = 20) -> None:
-    unban.carry_on(
-        rows=world.crasher.wrap(world.rows),
-        policy=world.policy,
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
-
-
-def banned(urls: Sequence[str] = URLS) -> World:
-    world = World()
-    world.post({"urls": list(urls)})
-    world.minutes(3)
-    assert world.states(urls) == {"banned": len(urls)}
-    return world
 
 
 def _taken() -> World:
@@ -90,18 +33,6 @@ def _taken() -> World:
 
 def memory(world: World) -> Any:
     return world.rows
-
-
-def renew(world: World) -> int:
-    return renew_bans(
-        ACCOUNT,
-        rows=world.rows,
-        policy=world.policy,
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=100),
-    )
 
 
 def order_of_calls(world: World, url: str) -> list[str]:
@@ -154,7 +85,6 @@ def test_a_url_unbanned_before_it_was_submitted_never_reaches_the_vendor_as_a_ba
 
 
 def test_a_live_ban_is_unbanned_at_once_though_a_held_url_was_unbanned_with_it() -> None:
-    from tests.unit.pipeline.decisions.test_holds import approve
 
     world = banned(URLS[:1])
     held = ["https://a.example.com/", "https://b.example.com/"]
@@ -536,7 +466,6 @@ def test_an_unban_that_the_vendor_refuses_leaves_the_ban_and_says_so() -> None:
 
 
 def test_a_held_url_that_is_unbanned_is_not_banned_by_the_approval_of_its_hold() -> None:
-    from tests.unit.pipeline.decisions.test_holds import approve, held
 
     world, hold_id = held(["https://a.example.com/", "https://b.example.com/"])
     undo(world, urls=("https://a.example.com/",))

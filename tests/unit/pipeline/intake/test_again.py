@@ -11,14 +11,10 @@ from chalicelib.config.policy import parse
 from chalicelib.ledger import ban_counts, reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds, unban
+from dev.fakes.archive import LedgerWorld
+from dev.fakes.operations import NO_CAPS, compare, deliver, undo, world_with, world_with_callbacks
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, Clock, World, pages
-from tests.unit.pipeline.answers.test_outcomes import deliver
-from tests.unit.pipeline.answers.test_outcomes import world_with as world_with_callbacks
-from tests.unit.pipeline.archive.test_ledger import LedgerWorld
-from tests.unit.pipeline.decisions.test_unban import undo
-from tests.unit.pipeline.intake.test_ban_counts import OFF, world_with
-from tests.unit.pipeline.upkeep.test_drift import compare
 
 A, B = pages(2)
 TWIN = A.replace("https://", "http://")
@@ -192,7 +188,7 @@ def test_twins_fare_alike_when_a_trusted_source_reports_one_beside_a_reviewed_on
 
 
 def test_an_intake_that_began_late_in_an_hour_takes_no_counts_from_the_next() -> None:
-    world = world_with(caps={**OFF, "per_account_per_hour": 10})
+    world = world_with(caps={**NO_CAPS, "per_account_per_hour": 10})
     world.clock.now = world.clock.now.replace(minute=59, second=59)
     late = Clock()
     late.now = world.clock()
@@ -210,7 +206,7 @@ def test_an_intake_that_began_late_in_an_hour_takes_no_counts_from_the_next() ->
 
 
 def test_a_conflict_over_the_counts_of_one_account_counts_nothing_twice_at_another() -> None:
-    world = world_with(accounts=BOTH, caps={**OFF, "per_account_per_hour": 100})
+    world = world_with(accounts=BOTH, caps={**NO_CAPS, "per_account_per_hour": 100})
     world.queue({"urls": pages(60, "a.example.com")})
 
     def counted_meanwhile() -> None:

@@ -9,18 +9,13 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.ledger import control
 from chalicelib.pipeline.decisions import holds
+from dev.fakes.operations import NO_CAPS, world_with
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
-OFF = POLICY["caps"]
-
-
-def world_with(**fields: Any) -> World:
-    return World(policy=parse({**POLICY, **fields}))
-
 
 def test_above_the_cap_of_a_source_bans_are_held() -> None:
-    world = world_with(caps={**OFF, "per_source_per_hour": 30})
+    world = world_with(caps={**NO_CAPS, "per_source_per_hour": 30})
     world.post({"urls": pages(50)})
     world.minutes(3)
     assert world.states(pages(50)) == {"banned": 30, "held": 20}
@@ -34,7 +29,7 @@ def test_a_sources_own_cap_holds_where_nothing_else_is_capped() -> None:
 
 
 def test_the_cap_counts_across_batches_and_begins_anew_each_hour() -> None:
-    world = world_with(caps={**OFF, "per_source_per_hour": 30})
+    world = world_with(caps={**NO_CAPS, "per_source_per_hour": 30})
     for part in range(4):
         world.post({"urls": pages(10, f"h{part}.example.com")}, webhook_id=f"w{part}")
         world.intake()
@@ -46,7 +41,7 @@ def test_the_cap_counts_across_batches_and_begins_anew_each_hour() -> None:
 
 
 def test_above_the_cap_of_a_host_only_that_host_is_held() -> None:
-    world = world_with(caps={**OFF, "per_host_per_hour": 5})
+    world = world_with(caps={**NO_CAPS, "per_host_per_hour": 5})
     world.post({"urls": pages(8, "a.example.com") + pages(3, "b.example.com")})
     world.minutes(3)
     assert world.states(pages(8, "a.example.com")) == {"banned": 5, "held": 3}
@@ -54,7 +49,7 @@ def test_above_the_cap_of_a_host_only_that_host_is_held() -> None:
 
 
 def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> None:
-    world = world_with(caps={**OFF, "per_account_per_hour": 10})
+    world = world_with(caps={**NO_CAPS, "per_account_per_hour": 10})
     world.post({"urls": pages(10, "a.example.com")}, webhook_id="w1")
     world.post({"urls": pages(10, "b.example.com")}, webhook_id="w2")
     first, second = world.queued
@@ -99,7 +94,7 @@ class Beaten:
 
 
 def test_bans_that_could_not_be_counted_are_held_and_not_let_past_the_cap() -> None:
-    world = world_with(caps={**OFF, "per_source_per_hour": 10})
+    world = world_with(caps={**NO_CAPS, "per_source_per_hour": 10})
     world.rows = Beaten(world.rows)
     for part in range(3):
         world.post({"urls": pages(10, f"h{part}.example.com")}, webhook_id=f"w{part}")

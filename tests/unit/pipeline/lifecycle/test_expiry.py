@@ -9,10 +9,8 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.ledger import control
 from chalicelib.pipeline.decisions import holds
+from dev.fakes.operations import ROOTS, approve, held, lasting, renew, undo
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from tests.unit.pipeline.decisions.test_holds import ROOTS, approve, held
-from tests.unit.pipeline.decisions.test_unban import undo
-from tests.unit.pipeline.upkeep.test_renew import lasting, renew
 
 URLS = pages(5)
 

@@ -15,6 +15,7 @@ from chalicelib.ledger import claims
 from chalicelib.pipeline.answers import history, url_status
 from chalicelib.pipeline.answers.operator_view import task_brief
 from chalicelib.pipeline.archive.ledger_events import Ledger
+from dev.fakes.operations import undo
 from dev.fakes.world import ACCOUNT, POLICY, Meanwhile, World, pages
 
 URLS = pages(6)
@@ -144,7 +145,6 @@ def test_a_url_that_was_withheld_may_be_reported_again_once_it_is_allowed() -> N
 
 
 def test_a_refused_unban_of_what_was_withheld_leaves_it_to_be_reported_again() -> None:
-    from tests.unit.pipeline.decisions.test_unban import undo
 
     world = waiting()
     world.vendor.errors = [Unavailable("down")] * 3
@@ -162,7 +162,6 @@ def test_a_refused_unban_of_what_was_withheld_leaves_it_to_be_reported_again() -
 
 
 def test_an_unban_of_what_is_protected_goes_to_the_vendor() -> None:
-    from tests.unit.pipeline.decisions.test_unban import undo
 
     world = waiting()
     world.minutes(3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -14,39 +13,15 @@ from chalicelib.domain.errors import Unavailable
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST, Drift, adopt, detect_drift
+from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST, adopt
 from chalicelib.pipeline.upkeep.renew import renew_bans
+from dev.fakes.objects import MemoryObjects
+from dev.fakes.operations import banned, compare, undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from tests.unit.pipeline.decisions.test_unban import banned, undo
 
 URLS = pages(120)
-
-
-class Shelf:
-    """Write-once objects in a dict."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def put_new(self, key: str, body: bytes, **_: Any) -> bool:
-        return self.objects.setdefault(key, body) is body
-
-
-def compare(world: World, shelf: Shelf | None = None, *, minutes: float = 13) -> Drift:
-    return detect_drift(
-        ACCOUNT,
-        vendor=world.vendor,
-        rows=world.rows,
-        objects=shelf or Shelf(),  # type: ignore[arg-type]
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        sleep=world.clock.sleep,
-        deadline=world.clock() + timedelta(minutes=minutes),
-        policy=world.policy,
-    )
 
 
 def drifted() -> World:
@@ -96,7 +71,7 @@ def test_of_more_bans_than_the_cap_none_is_missing_while_the_list_holds_them() -
 
 
 def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_adopted_and_unbanned() -> None:
-    world, shelf = drifted(), Shelf()
+    world, shelf = drifted(), MemoryObjects()
     invent(world, "https://www.example.com/invented")
     found = compare(world, shelf)
     assert found.unknown == ["https://www.example.com/invented"]
@@ -135,7 +110,7 @@ def test_a_list_that_could_not_be_read_to_its_end_makes_nothing_missing() -> Non
 
 
 def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_its_report() -> None:
-    world, shelf = drifted(), Shelf()
+    world, shelf = drifted(), MemoryObjects()
     del world.vendor.bans[URLS[0]]
     world.vendor.list_errors = [None, None, None, Unavailable("down")]  # three pages, then the question
     found = compare(world, shelf)

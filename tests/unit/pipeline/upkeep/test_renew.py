@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.pipeline.answers import url_status
-from chalicelib.pipeline.upkeep.renew import renew_bans
-from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
-from tests.unit.pipeline.decisions.test_unban import undo
+from dev.fakes.operations import lasting, renew, undo
+from dev.fakes.world import POLICY, START, World, pages
 
 URLS = pages(40)
-
-
-def lasting(**category: object) -> World:
-    document: dict[str, Any] = {**POLICY, "categories": {"phishing": category}}
-    return World(policy=parse(document))
-
-
-def renew(world: World) -> int:
-    return renew_bans(
-        ACCOUNT,
-        rows=world.crasher.wrap(world.rows),
-        policy=world.policy,
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=4),
-    )
 
 
 def live_on(world: World, days: int, *, watch: str = URLS[0]) -> list[bool]:

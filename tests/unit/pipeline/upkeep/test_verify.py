@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -16,33 +14,14 @@ from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.answers.operator_view import task_brief
 from chalicelib.pipeline.upkeep.verify import LOOK_BACK, verify_bans
+from dev.fakes.operations import Edge, undo, verify
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from tests.unit.pipeline.decisions.test_unban import undo
 
 URLS = pages(40)
 
 
 def verifying(**verification: object) -> Policy:
     return parse({**POLICY, "verification": {"sample": 4, **verification}})
-
-
-@dataclass
-class Edge:
-    """Answers 403 for what the fake vendor bans, else 200. ``says`` answers otherwise, ``asked`` is what was asked."""
-
-    world: World
-    says: Callable[[str], int | Exception] | None = None
-    asked: list[str] = field(default_factory=list)
-    seconds: float = 0.2
-
-    def __call__(self, url: str) -> int:
-        self.asked.append(url)
-        self.world.clock.sleep(self.seconds)
-        self.world.vendor.settle()
-        said = self.says(url) if self.says else 403 if url in self.world.vendor.bans else 200
-        if isinstance(said, Exception):
-            raise said
-        return said
 
 
 def banned(*reports: list[str], **verification: object) -> tuple[World, Edge]:
@@ -54,18 +33,6 @@ def banned(*reports: list[str], **verification: object) -> tuple[World, Edge]:
         assert world.states(urls) == {"banned": len(urls)}
     world.clock.advance(minutes=5)
     return world, Edge(world)
-
-
-def verify(world: World, edge: Edge, *, seconds: float = 200) -> int:
-    return verify_bans(
-        ACCOUNT,
-        rows=world.crasher.wrap(world.rows),
-        policy=world.policy,
-        probe=world.crasher.wrap(edge),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
 
 
 def all_tasks(world: World) -> list[Task]:

@@ -1,6 +1,6 @@
 """A seeded run of reports through the deployed local stack while everything around it breaks.
 
-``python -m tests.fault.storm`` runs seeds in a row: SEEDS=n for the first n, SEED=n for that one, BOUNDED=1 for the
+``python -m dev.fault.storm`` runs seeds in a row: SEEDS=n for the first n, SEED=n for that one, BOUNDED=1 for the
 form that every change goes through, WITHOUT=mechanism to see the checker fail without it (``shortened.BREAKS``).
 
 A seed fixes what is reported, in which deliveries and order, which faults strike when and how often, and which
@@ -30,16 +30,16 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.reports.signature import sign
+from dev.fault import workers
+from dev.fault.checker import Demand, Evidence, Judgement, judge, plain
+from dev.fault.plan import BOUNDED, FAILING, LONG, POISON, REFUSED, Delivery, Plan, Scale, Way, make_plan
+from dev.fault.proxy import FaultProxy, draw_rules
+from dev.fault.shortened import BREAKS, INTAKE_VISIBILITY, SUBMIT_TIMEOUT, SUBMIT_VISIBILITY, shortened
 from dev.feed import MANAGED
 from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws, LocalAwsError, free_port
 from dev.package import ROOT
 from dev.redrive import redrive
 from dev.simulators.huawei import HuaweiSimulator
-from tests.fault import workers
-from tests.fault.checker import Demand, Evidence, Judgement, judge, plain
-from tests.fault.plan import BOUNDED, FAILING, LONG, POISON, REFUSED, Delivery, Plan, Scale, Way, make_plan
-from tests.fault.proxy import FaultProxy, draw_rules
-from tests.fault.shortened import BREAKS, INTAKE_VISIBILITY, SUBMIT_TIMEOUT, SUBMIT_VISIBILITY, shortened
 
 ACCOUNT = "huawei-main"
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -65,7 +65,7 @@ UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_h
 
 
 def policy() -> dict[str, Any]:
-    """The policy of a run: larger than a parameter holds, so that it stands in a bucket."""
+    """Return the policy of a run: larger than a parameter holds, so that it stands in a bucket."""
     filler = {f"*.protected-{number:04}.example.com": "no report names it" for number in range(120)}
     entries = [{"host": host, "comment": comment} for host, comment in filler.items()]
     return {
@@ -96,7 +96,7 @@ class Outcome:
         return [*self.judgement.problems, *self.others]
 
     def summary(self) -> str:
-        """The lines that a run ends with."""
+        """Return the lines that a run ends with."""
         found = self.judgement
         states = ", ".join(f"{count:,} {state}" for state, count in found.states.most_common())
         lines = [
@@ -355,8 +355,8 @@ class Storm:
             self.faults["vendor task forgotten"] += 1
 
     def _workers(self) -> dict[int, str]:
-        supervisor = self.aws._supervisor
-        return workers.workers(supervisor.pid) if supervisor else {}
+        pid = self.aws.supervisor_pid
+        return workers.workers(pid) if pid else {}
 
     def _kill(self, dice: random.Random) -> None:
         name = dice.choices(list(KILLED), weights=list(KILLED.values()))[0]
@@ -458,7 +458,7 @@ def run(seed: int, scale: Scale, *, without: Sequence[str] = (), say: Callable[[
 
 
 def seeds() -> list[int]:
-    """The seeds that the environment asks for."""
+    """Return the seeds that the environment asks for."""
     one, many = os.environ.get("SEED", ""), os.environ.get("SEEDS", "")
     return [int(one)] if one else list(range(1, int(many or "3") + 1))
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ada_url import URL
 
-from tests.fault.plan import FAILING, FORGED, REFUSED
+from dev.fault.plan import FAILING, FORGED, REFUSED
 
 ENDS = {"banned", "rejected", "held", "suppressed", "failed"}
 LIMITS = {"create": 10, "list_tasks": 30, "list_banned": 30}
@@ -109,7 +109,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 
 def exact(raw: str) -> str:
-    """The form in which a URL is blocked; empty if it is none that can be."""
+    """Return the form in which a URL is blocked; empty if it is none that can be."""
     text = raw.strip(" \t\n\f\r")
     if any(sign in text for sign in "\t\r\n\0"):
         return ""
@@ -189,7 +189,7 @@ class _Ledger:
         self._positions: dict[str, dict[str, int]] = {}
 
     def state(self, url: str) -> str:
-        """What became of a URL; empty if nothing is known of it."""
+        """Return what became of a URL; empty if nothing is known of it."""
         claim = self._claims.get(url)
         if claim is None:
             return ""
@@ -223,7 +223,7 @@ class _Ledger:
         return self._positions[chunk].get(key, -1)
 
     def _last(self, chunk: str, position: int) -> Mapping[str, Any] | None:
-        """The task that carried a position of a chunk last: down the children from the first that took it."""
+        """Return the task that carried a position of a chunk last: down the children from the first that took it."""
         waiting = [link["sk"][5:] for link in self._links.get(chunk, []) if link["start"] <= position < link["end"]]
         last = None
         while waiting:

@@ -1,6 +1,6 @@
 """Hostile inputs, by the million, to every reader of what strangers send or a person may have mistyped.
 
-``python -m tests.fault.fuzz`` runs INPUTS of them (default a million) from SEED (default 1), in as many processes as
+``python -m dev.fault.fuzz`` runs INPUTS of them (default a million) from SEED (default 1), in as many processes as
 there are processors, and prints totals. A reader may refuse with the errors that it declares; anything else, a result
 that breaks what is promised of it, or more than 256 MB of memory is a finding, printed with its input.
 """
@@ -50,6 +50,7 @@ from chalicelib.reports.signature import Scheme, authenticate, sign
 from chalicelib.vendors.http import VendorResponse
 from chalicelib.vendors.huawei.answers import read_answer
 from chalicelib.web import parse_operators
+from dev.package import ROOT
 
 MEGABYTE = 1024 * 1024
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
@@ -204,9 +205,7 @@ ANSWERS = (
     b'{"error_code": "APIGW.0308", "error_msg": "throttled", "request_id": "x"}',
     b"<html>Bad Gateway</html>",
 )
-SAMPLES = {
-    path.name: path.read_bytes() for path in sorted((Path(__file__).parents[1] / "samples").iterdir()) if path.is_file()
-}
+SAMPLES = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "samples").iterdir()) if path.is_file()}
 
 
 def _text(data: bytes) -> str:
@@ -285,7 +284,7 @@ def read_signed(data: bytes) -> object:
 
 
 def read_resigned(data: bytes) -> object:
-    """A right signature over a body holds for that body under that id and time, and for nothing near it."""
+    """Hold a right signature against its body, id and time, and refuse it for anything near them."""
     stamp = int(NOW.timestamp())
     headers = {
         "webhook-id": "w1",
@@ -468,7 +467,7 @@ class Totals:
 
 
 def memory() -> int:
-    """The most memory that this process ever had, in MB."""
+    """Return the most memory that this process ever had, in MB."""
     status = Path("/proc/self/status")
     if not status.exists():
         import resource

@@ -12,7 +12,7 @@ PROC = Path("/proc")
 
 
 def workers(root: int) -> dict[int, str]:
-    """The workers below the process ``root``, by process id: the function that each runs."""
+    """Return the workers below the process ``root``, by process id: the function that each runs."""
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():

@@ -1,0 +1,247 @@
+"""What people, schedules and other systems do in a ``World``: one function for each thing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.policy.rules import Approvals
+from chalicelib.pipeline.answers.outcomes import deliver_outcomes
+from chalicelib.pipeline.decisions import holds, unban
+from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from chalicelib.pipeline.upkeep.verify import verify_bans
+from chalicelib.ports import Objects
+from chalicelib.reports.signature import verify as verify_signature
+from dev.fakes.objects import MemoryObjects
+from dev.fakes.world import ACCOUNT, POLICY, SOURCES, World, pages
+
+ROOTS = [f"https://h{number}.example.com/" for number in range(4)]
+"""URLs that the bare-host rule holds."""
+
+NO_CAPS: Mapping[str, int] = POLICY["caps"]
+"""Caps that are all off; merge the one that a test is about."""
+
+CALLBACK_SECRET = "whsec_" + "Y2FsbGJhY2sh" * 3
+CALLBACK = {"callback_url": "https://desk.example.org/outcomes", "callback_secret": CALLBACK_SECRET}
+DESK = {**SOURCES["desk"], **CALLBACK}
+
+
+class Each:
+    """Has ``does`` make every call of ``target``, or of one of its methods, in its place."""
+
+    def __init__(self, target: Any, does: Callable[..., Any], method: str = "") -> None:
+        self._target, self._does, self._method = target, does, method
+
+    def __getattr__(self, name: str) -> Any:
+        original = getattr(self._target, name)
+        return partial(self._does, original) if self._method in {"", name} else original
+
+
+# --- worlds ---------------------------------------------------------------------------------------------------------
+
+
+def world_with(**fields: Any) -> World:
+    """Return a world whose policy has these fields beside those of ``POLICY``."""
+    return World(policy=parse_policy({**POLICY, **fields}))
+
+
+def lasting(**category: object) -> World:
+    """Return a world in which a ban for phishing lasts as the category says."""
+    return world_with(categories={"phishing": category})
+
+
+def banned(urls: Sequence[str] = tuple(pages(5))) -> World:
+    """Return a world in which these URLs were reported and are banned."""
+    world = World()
+    world.post({"urls": list(urls)})
+    world.minutes(3)
+    assert world.states(urls) == {"banned": len(urls)}
+    return world
+
+
+def held(urls: Sequence[str] = tuple(ROOTS)) -> tuple[World, str]:
+    """Return a world in which the bare-host rule has stopped these URLs, and the id of the hold."""
+    world = World()
+    world.post({"urls": list(urls)})
+    world.intake()
+    (work,) = holds.listed([ACCOUNT], rows=world.rows)
+    return world, work.chunk
+
+
+def world_with_callbacks(**sources: Any) -> tuple[World, Receiver]:
+    """Return a world whose source ``desk`` has a callback, and what receives it."""
+    world = World(sources=parse_sources({**SOURCES, "desk": DESK, **sources}))
+    return world, Receiver(world)
+
+
+# --- decisions of people --------------------------------------------------------------------------------------------
+
+
+def undo(world: World, *, seconds: float = 20, rows: Any = None, **selection: object) -> unban.Job:
+    """Let ana unban a selection, with a cool-down of seven days."""
+    job = unban.Job(
+        id=unban.new_id(world.clock()),
+        actor="ana",
+        reason="customer appealed",
+        cool_down_days=7,
+        at=world.clock(),
+        **selection,  # type: ignore[arg-type]
+    )
+    unban.record(world.crasher.wrap(world.rows), job)
+    carry_on(world, job, seconds=seconds, rows=rows)
+    return job
+
+
+def carry_on(world: World, job: unban.Job, *, seconds: float = 20, rows: Any = None) -> int | None:
+    """Carry out one unban as far as the time reaches."""
+    return unban.carry_out(
+        job,
+        rows=rows or world.crasher.wrap(world.rows),
+        policy=world.policy,
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=seconds),
+    )
+
+
+def carry_on_all(world: World, *, seconds: float = 20) -> None:
+    """Carry out the unbans that are not complete, as the sweep does."""
+    unban.carry_on(
+        rows=world.crasher.wrap(world.rows),
+        policy=world.policy,
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=seconds),
+    )
+
+
+def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> bool:
+    """Let a person approve a hold; above ``two_above`` URLs it takes two."""
+    return holds.approve(
+        hold_id,
+        actor=actor,
+        reason="seen",
+        rows=world.crasher.wrap(world.rows),
+        policy=replace(world.policy, approvals=Approvals(two_above=two_above)),
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        now=world.clock(),
+    )
+
+
+def refuse(world: World, hold_id: str, *, actor: str = "ana") -> int:
+    """Let a person refuse a hold."""
+    return holds.refuse(
+        hold_id,
+        actor=actor,
+        reason="a customer",
+        rows=world.crasher.wrap(world.rows),
+        emit=world.emit,
+        now=world.clock(),
+    )
+
+
+# --- what schedules start -------------------------------------------------------------------------------------------
+
+
+def renew(world: World) -> int:
+    """Run the function that renews bans."""
+    return renew_bans(
+        ACCOUNT,
+        rows=world.crasher.wrap(world.rows),
+        policy=world.policy,
+        wake=world.crasher.wrap(world.wake),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(minutes=4),
+    )
+
+
+def compare(world: World, objects: Objects | None = None, *, minutes: float = 13) -> Drift:
+    """Run the function that compares the ledger with the vendor's list of bans."""
+    return detect_drift(
+        ACCOUNT,
+        vendor=world.vendor,
+        rows=world.rows,
+        objects=objects or MemoryObjects(),
+        wake=world.wake,
+        emit=world.emit,
+        clock=world.clock,
+        sleep=world.clock.sleep,
+        deadline=world.clock() + timedelta(minutes=minutes),
+        policy=world.policy,
+    )
+
+
+@dataclass
+class Edge:
+    """Answers 403 for what the fake vendor bans, else 200. ``says`` answers otherwise, ``asked`` lists the URLs."""
+
+    world: World
+    says: Callable[[str], int | Exception] | None = None
+    asked: list[str] = field(default_factory=list)
+    seconds: float = 0.2
+
+    def __call__(self, url: str) -> int:
+        self.asked.append(url)
+        self.world.clock.sleep(self.seconds)
+        self.world.vendor.settle()
+        answer = self.says(url) if self.says else 403 if url in self.world.vendor.bans else 200
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def verify(world: World, edge: Edge, *, seconds: float = 200) -> int:
+    """Run the function that asks the edge for banned URLs."""
+    return verify_bans(
+        ACCOUNT,
+        rows=world.crasher.wrap(world.rows),
+        policy=world.policy,
+        probe=world.crasher.wrap(edge),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=seconds),
+    )
+
+
+@dataclass
+class Receiver:
+    """What a source runs: answers from a list (an error is raised), then 204."""
+
+    world: World
+    answers: list[int | Exception] = field(default_factory=list)
+    got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    seconds: float = 0
+
+    def __call__(self, url: str, *, headers: dict[str, str], body: bytes) -> int:
+        webhook_id = verify_signature(secrets=[CALLBACK_SECRET], headers=headers, body=body, now=self.world.clock())
+        self.got.append((webhook_id, json.loads(body)))
+        self.world.clock.advance(seconds=self.seconds)
+        answer = self.answers.pop(0) if self.answers else 204
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def deliver(world: World, receiver: Receiver, *, seconds: float = 80) -> dict[str, int]:
+    """Run the function that tells sources the outcomes of their reports."""
+    wrap = world.crasher.wrap
+    return deliver_outcomes(
+        sources=world.sources,
+        policy=world.policy,
+        rows=wrap(world.rows),
+        post=wrap(receiver),
+        emit=world.emit,
+        clock=world.clock,
+        deadline=world.clock() + timedelta(seconds=seconds),
+    )
