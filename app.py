@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import decisions, exports, operators, pipeline, reports, urls
+from chalicelib.handlers import decisions, exports, functions, operators, reports, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
@@ -180,58 +180,58 @@ def read_openapi() -> Response:
 @app.on_sqs_message(queue="reports", name="intake_reports", batch_size=1000, maximum_batching_window_in_seconds=1)
 def intake_reports(event: SQSEvent) -> dict[str, Any]:
     """Turn queued reports into claims and chunks; return the messages to be redelivered."""
-    return pipeline.intake_reports(services(), event.to_dict())
+    return functions.take_queued_reports(services(), event.to_dict())
 
 
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)
 def submit_tasks(event: SQSEvent) -> dict[str, Any]:
     """Pack waiting chunks into ban tasks and submit them to the vendor."""
-    return pipeline.submit_tasks(services(), event.to_dict(), event.context)
+    return functions.drain_woken_accounts(services(), event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")
 def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
     """Follow submitted tasks to their end."""
-    return pipeline.track_tasks(services(), event.context)
+    return functions.track_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and kick what waits."""
-    return pipeline.sweep(services(), event.context)
+    return functions.sweep_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="deliver_outcomes")
 def deliver_outcomes(event: CloudWatchEvent) -> dict[str, Any]:
     """Tell sources what became of their reports."""
-    return pipeline.deliver_outcomes(services(), event.context)
+    return functions.deliver_due_outcomes(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
 def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
     """Compare the ledger with what the vendors say is banned."""
-    return pipeline.detect_drift(services(), event.context)
+    return functions.compare_every_account(services(), event.context)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES), name="verify_bans")
 def verify_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Ask the edge whether bans are in force."""
-    return pipeline.verify_bans(services(), event.context)
+    return functions.verify_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="renew_bans")
 def renew_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Carry on bans that are planned to outlive what the vendor grants."""
-    return pipeline.renew_bans(services(), event.context)
+    return functions.renew_every_account(services(), event.context)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES), name="archive_exports")
 def archive_exports(event: CloudWatchEvent) -> dict[str, Any]:
     """Archive the days of the vendors' exports that are not archived yet."""
-    return pipeline.archive_exports(services(), event.context)
+    return functions.archive_every_export(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="archive_ledger")
 def archive_ledger(event: CloudWatchEvent) -> dict[str, Any]:
     """Archive the ledger's finished days; every hour, so that a day that failed is tried again soon."""
-    return pipeline.archive_ledger(services(), event.context)
+    return functions.archive_finished_days(services(), event.context)

@@ -40,7 +40,7 @@ TIMES: tuple[Replacement, ...] = (
         "\nLOST_AFTER = timedelta(seconds=25)\n",
     ),
     (
-        "chalicelib/handlers/pipeline.py",
+        "chalicelib/handlers/functions.py",
         "\nSUBMIT_MARGIN = timedelta(seconds=40)\n",
         "\nSUBMIT_MARGIN = timedelta(seconds=8)\n",
     ),

@@ -1,4 +1,4 @@
-"""What queues and schedules start works at every account, whatever becomes of one of them."""
+"""A function that a queue or a schedule starts works at every account, whatever happens at one of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.handlers import pipeline
+from chalicelib.handlers import functions
 from chalicelib.ledger import chunks
+from chalicelib.pipeline.run import Run, each_account
 from dev.fakes.api import Api, fixed
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import ACCOUNT, POLICY, pages
@@ -46,7 +47,7 @@ def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_func
     three.post({"urls": pages(3)})
     three.world.intake()
     three.world.drain()
-    for function in (pipeline.track_tasks, pipeline.detect_drift):
+    for function in (functions.track_every_account, functions.compare_every_account):
         three.world.told.clear()
         with pytest.raises(ConfigurationError, match="no account 'aaa'"):
             function(three.services, Context(600))
@@ -55,12 +56,12 @@ def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_func
     assert three.world.states(pages(3)) == {"banned": 3}
 
 
-def test_a_kick_of_an_account_that_fails_does_not_keep_the_others_waiting(three: Api) -> None:
+def test_a_wake_up_of_an_account_that_fails_keeps_no_other_account_waiting(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
-    kicks = {"Records": [{"body": f'{{"account": "{name}"}}'} for name in ("aaa", ACCOUNT, "aaa")]}
+    wake_ups = {"Records": [{"body": f'{{"account": "{name}"}}'} for name in ("aaa", ACCOUNT, "aaa")]}
     with pytest.raises(ConfigurationError):
-        pipeline.submit_tasks(three.services, kicks, Context(180))
+        functions.drain_woken_accounts(three.services, wake_ups, Context(180))
     assert failed(three) == [("aaa", "ConfigurationError")]
     assert len(three.world.vendor.calls) == 1
 
@@ -69,10 +70,10 @@ def test_the_time_that_is_left_is_shared_among_the_accounts_to_come(three: Api) 
     ends: dict[str, float] = {}
     begun = now()
 
-    def work(account: str, deadline: Any) -> None:
-        ends[account] = (deadline - begun).total_seconds()
+    def work(run: Run) -> None:
+        ends[run.account] = (run.deadline - begun).total_seconds()
 
-    pipeline._each_account(three.services, Context(100), timedelta(seconds=10), work)
+    each_account(three.services.run(Context(100), timedelta(seconds=10)), list(three.services.policy.accounts), work)
     assert ends == {"aaa": pytest.approx(30, abs=1), ACCOUNT: pytest.approx(45, abs=1), "zzz": pytest.approx(90, abs=1)}
 
 
@@ -93,7 +94,7 @@ def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(th
 
     three.services.rows = Torn()
     with pytest.raises(OSError, match="away"):
-        pipeline.sweep(three.services, Context(100))
+        functions.sweep_every_account(three.services, Context(100))
     assert failed(three) == [("aaa", "OSError")]
     assert [each["account"] for each in three.world.events("account_swept")] == [ACCOUNT, "zzz"]
     assert three.world.kicks == [ACCOUNT]

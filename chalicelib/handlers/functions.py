@@ -1,0 +1,257 @@
+"""Functions that a queue or a schedule starts: take the event, run the pipeline, answer what became of it.
+
+The names of the Lambda functions stand in ``app.py``; the work itself at one account stands in ``pipeline/``. Each
+``MARGIN`` is the time that a run leaves unused at its end, so that the function ends by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.bootstrap import Services
+from chalicelib.pipeline.run import Run, each_account
+
+SUBMIT_MARGIN = timedelta(seconds=40)
+"""One vendor call that times out, writing down its result, and slack."""
+
+TRACK_MARGIN = timedelta(seconds=20)
+RENEW_MARGIN = timedelta(seconds=20)
+OUTCOMES_MARGIN = timedelta(seconds=30)
+"""One receiver that uses up its whole timeout, reading a large report, and slack."""
+
+DRIFT_MARGIN = timedelta(seconds=120)
+ARCHIVE_MARGIN = timedelta(seconds=30)
+SWEEP_MARGIN = timedelta(seconds=15)
+VERIFY_MARGIN = timedelta(seconds=30)
+"""One URL that uses up its whole timeout, reading a task, and slack."""
+
+
+# --- started by a queue ----------------------------------------------------------------------------------------------
+
+
+def take_queued_reports(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Take a batch of messages with reports; answer which of them SQS must deliver again."""
+    from chalicelib.pipeline.intake.batch import intake_reports
+
+    run = services.run()
+    outcome = intake_reports(
+        event["Records"],
+        sources=services.sources,
+        policy=run.policy,
+        rows=run.rows,
+        wake=run.wake,
+        emit=run.emit,
+        now=run.clock(),
+        fetch=services.intake_bodies(),
+    )
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in outcome.failed]}
+
+
+def drain_woken_accounts(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Submit what waits at each account that a wake-up of the batch names."""
+    from chalicelib.pipeline.submission.submit import submit_tasks
+
+    def drain(run: Run) -> None:
+        submit_tasks(
+            run.account,
+            vendor=services.vendor(run.account),
+            rows=run.rows,
+            policy=run.read_policy,
+            emit=run.emit,
+            clock=run.clock,
+            sleep=run.sleep,
+            deadline=run.deadline,
+        )
+
+    accounts = dict.fromkeys(json.loads(record["body"])["account"] for record in event["Records"])
+    each_account(services.run(context, SUBMIT_MARGIN), list(accounts), drain)
+    return {"batchItemFailures": []}
+
+
+# --- started by a schedule: submission -------------------------------------------------------------------------------
+
+
+def track_every_account(services: Services, context: Any) -> dict[str, Any]:
+    """Follow the tasks of every account."""
+    from chalicelib.pipeline.submission.track import Tracked, track_tasks
+
+    def track(run: Run) -> Tracked:
+        return track_tasks(
+            run.account,
+            vendor=services.vendor(run.account),
+            rows=run.rows,
+            wake=run.wake,
+            emit=run.emit,
+            clock=run.clock,
+            sleep=run.sleep,
+            deadline=run.deadline,
+        )
+
+    tracked_accounts = each_account(services.run(context, TRACK_MARGIN), list(services.policy.accounts), track)
+    return {account: {"open": tracked.open, "why": tracked.why} for account, tracked in tracked_accounts.items()}
+
+
+def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
+    """Sweep every account, then go on with the unbans whose request ran out of time.
+
+    A failure of the sweep keeps no unban waiting.
+    """
+    from chalicelib.pipeline.decisions import unban
+    from chalicelib.pipeline.submission.sweep import sweep
+
+    run = services.run(context, SWEEP_MARGIN)
+    try:
+        return dict(sweep(run.policy, rows=run.rows, wake=run.wake, emit=run.emit, now=run.clock()))
+    finally:
+        unban.carry_on(
+            rows=run.rows,
+            policy=run.policy,
+            wake=run.wake,
+            emit=run.emit,
+            clock=run.clock,
+            deadline=run.deadline,
+        )
+
+
+# --- started by a schedule: upkeep -----------------------------------------------------------------------------------
+
+
+def renew_every_account(services: Services, context: Any) -> dict[str, Any]:
+    """Renew the bans of every account that would end before their plan does."""
+    from chalicelib.pipeline.upkeep.renew import renew_bans
+
+    def renew(run: Run) -> int:
+        return renew_bans(
+            run.account,
+            rows=run.rows,
+            policy=run.policy,
+            wake=run.wake,
+            emit=run.emit,
+            clock=run.clock,
+            deadline=run.deadline,
+        )
+
+    return each_account(services.run(context, RENEW_MARGIN), list(services.policy.accounts), renew)
+
+
+def verify_every_account(services: Services, context: Any) -> dict[str, Any]:
+    """Ask the edge about a sample of the bans of every account."""
+    from chalicelib.pipeline.upkeep.verify import verify_bans
+
+    def verify(run: Run) -> int:
+        return verify_bans(
+            run.account,
+            rows=run.rows,
+            policy=run.policy,
+            probe=services.probe,
+            emit=run.emit,
+            clock=run.clock,
+            deadline=run.deadline,
+        )
+
+    return each_account(services.run(context, VERIFY_MARGIN), list(services.policy.accounts), verify)
+
+
+def compare_every_account(services: Services, context: Any) -> dict[str, Any]:
+    """Compare the ledger's bans of every account with the vendor's list."""
+    from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
+
+    def compare(run: Run) -> Drift:
+        return detect_drift(
+            run.account,
+            vendor=services.vendor(run.account),
+            rows=run.rows,
+            objects=services.objects,
+            wake=run.wake,
+            emit=run.emit,
+            clock=run.clock,
+            sleep=run.sleep,
+            deadline=run.deadline,
+            policy=run.policy,
+        )
+
+    drifts = each_account(services.run(context, DRIFT_MARGIN), list(services.policy.accounts), compare)
+    return {
+        account: {"missing": len(drift.missing), "unknown": len(drift.unknown)} for account, drift in drifts.items()
+    }
+
+
+# --- started by a schedule: answers and archive ----------------------------------------------------------------------
+
+
+def deliver_due_outcomes(services: Services, context: Any) -> dict[str, Any]:
+    """Call back every source whose report has an outcome to tell."""
+    from chalicelib.pipeline.answers.outcomes import deliver_outcomes
+
+    run = services.run(context, OUTCOMES_MARGIN)
+    return deliver_outcomes(
+        sources=services.sources,
+        policy=run.policy,
+        rows=run.rows,
+        post=services.post,
+        emit=run.emit,
+        clock=run.clock,
+        deadline=run.deadline,
+    )
+
+
+def archive_every_export(services: Services, context: Any) -> dict[str, Any]:
+    """Archive the exports of every account whose vendor has exports."""
+    from chalicelib.bootstrap import EXPORT_VENDORS
+    from chalicelib.pipeline.archive.export_work import Archiving
+    from chalicelib.pipeline.archive.exports import archive_exports
+
+    archivings: dict[str, Archiving] = {}
+
+    def archive(run: Run) -> None:
+        account = services.accounts[run.account]
+        vendor, download = services.export_vendor(account)
+        reporting = account.credentials.get("report_to_queue") == "yes"
+        archivings[run.account] = archive_exports(
+            run.account,
+            vendor_name=account.vendor,
+            vendor=vendor,
+            download=download,
+            rows=run.rows,
+            objects=services.objects,
+            queue=services.reports_queue if reporting else None,
+            emit=run.emit,
+            clock=run.clock,
+            sleep=run.sleep,
+            deadline=run.deadline,
+        )
+
+    run = services.run(context, ARCHIVE_MARGIN)
+    try:
+        each_account(run, [name for name, it in services.accounts.items() if it.vendor in EXPORT_VENDORS], archive)
+    finally:
+        run.emit(
+            "exports_run",
+            accounts=len(archivings),
+            late=sum(archiving.late for archiving in archivings.values()),
+            failed=sum(archiving.failed for archiving in archivings.values()),
+            overdue=sum(archiving.overdue for archiving in archivings.values()),
+        )
+    return {
+        account: {"archived": archiving.archived, "open": archiving.open, "why": archiving.why}
+        for account, archiving in archivings.items()
+    }
+
+
+def archive_finished_days(services: Services, context: Any) -> dict[str, Any]:
+    """Archive the ledger's finished days."""
+    from chalicelib.pipeline.archive.ledger import archive_ledger
+
+    run = services.run(context, ARCHIVE_MARGIN)
+    archived = archive_ledger(
+        rows=run.rows,
+        objects=services.objects,
+        emit=run.emit,
+        clock=run.clock,
+        deadline=run.deadline,
+        vendors=lambda: {name: account.vendor for name, account in services.accounts.items()},
+    )
+    return {"archived": [day.isoformat() for day in archived.archived], "left": archived.left}
