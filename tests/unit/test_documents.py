@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
+from chalicelib.ledger import KEEP, chunks
+from chalicelib.pipeline.submission import submit, track
 
 ROOT = Path(__file__).parents[2]
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
@@ -28,15 +32,63 @@ def test_every_alarm_has_a_heading_and_every_such_heading_an_alarm() -> None:
     assert sorted(told) == sorted(alarms)
 
 
-def test_every_test_that_the_threat_model_names_exists() -> None:
-    there = {
+@pytest.mark.parametrize(("page", "at_least"), [("threat-model.md", 40), ("design.md", 12)])
+def test_every_test_that_a_page_names_exists(page: str, at_least: int) -> None:
+    tests = {
         name
         for path in (ROOT / "tests").rglob("*.py")
         for name in re.findall(r"^ *def (test_\w+)", path.read_text(), re.MULTILINE)
     }
-    named = set(re.findall(r"`(test_\w+)`", THREATS))
-    assert len(named) > 40
-    assert named - there == set()
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text()))
+    assert len(named) >= at_least
+    assert named - tests == set()
+
+
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+FOLDERS = ("", "chalicelib/", "tests/", "docs/")
+
+
+@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|json|toml))(?:`|,)", text))
+    missing = [name for name in named if not any((ROOT / folder / name).exists() for folder in FOLDERS)]
+    assert [name for name in missing if "/" in name and "acme" not in name] == []  # acme is made up
+
+
+def seconds_of(value: object) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(str(value))
+
+
+def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -> None:
+    cycle = (ROOT / "docs" / "ban-cycle.md").read_text()
+    stated = {
+        what: float(value.replace(",", "").removesuffix(" s"))
+        for what, value in re.findall(r"^\| ([a-z_' -]+?) \| ([\d,]+(?: s)?) \| `", cycle, re.MULTILINE)
+    }
+    resources = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]
+    functions = json.loads((ROOT / ".chalice" / "config.json").read_text())["lambda_functions"]
+    reports, submits = resources["ReportsQueue"]["Properties"], resources["SubmitQueue"]["Properties"]
+    mapping = re.search(
+        r'name="intake_reports", batch_size=(\d+), maximum_batching_window_in_seconds=(\d+)',
+        (ROOT / "app.py").read_text(),
+    )
+    assert mapping
+    assert stated == {
+        "intake's batching window": float(mapping[2]),
+        "messages in a batch of intake": float(mapping[1]),
+        "timeout of intake_reports": functions["intake_reports"]["lambda_timeout"],
+        "visibility of the reports queue": reports["VisibilityTimeout"],
+        "receives before the dead letters of the reports queue": reports["RedrivePolicy"]["maxReceiveCount"],
+        "lease of an open chunk": seconds_of(chunks.LEASE),
+        "delay of a wake-up": submits["DelaySeconds"],
+        "timeout of submit_tasks": functions["submit_tasks"]["lambda_timeout"],
+        "visibility of the submit queue": submits["VisibilityTimeout"],
+        "time before an unknown answer is repeated": seconds_of(submit.SETTLE),
+        "time until a failed task is called again": seconds_of(track.RETRY_AFTER),
+        "time until an unlisted task counts as lost": seconds_of(track.LOST_AFTER),
+        "days that rows outlive their ban": float(KEEP.days),
+    }
 
 
 def test_every_threat_names_a_test() -> None:
