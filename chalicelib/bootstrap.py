@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,11 @@ from aws_lambda_powertools import Logger
 from chalicelib import settings as environment
 from chalicelib.aws.client import client
 from chalicelib.aws.documents import Cached, parameter, secret
+from chalicelib.config import vendor_accounts
+from chalicelib.config.fields import load
+from chalicelib.config.operators import Operator
+from chalicelib.config.operators import parse as parse_operators
+from chalicelib.config.policy import object_key
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import Source
 from chalicelib.config.sources import parse as parse_sources
@@ -25,7 +28,7 @@ from chalicelib.domain.policy.rules import Policy
 from chalicelib.observe import Observer
 from chalicelib.pipeline.run import NEVER, Run
 from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake
-from chalicelib.web import Operator, parse_operators
+from chalicelib.vendors import alibaba, huawei
 
 if TYPE_CHECKING:
     from chalicelib.pipeline.intake.messages import Fetch
@@ -49,19 +52,27 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {"huawei": _huawei}
 EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba": _alibaba}
 """Vendors that tell which URLs they blocked by themselves."""
 
+CREDENTIALS = {"huawei": huawei.CREDENTIALS, "alibaba": alibaba.CREDENTIALS}
+"""Fields of an account's configuration that are its vendor's own."""
+
 EXPORT_BYTES = 1024**3
 """Bytes of an export's file at the most: it and what is made of it fit the disk and the time of archive_exports."""
 
 
+def parse_accounts(document: object) -> dict[str, VendorAccount]:
+    """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
+    return vendor_accounts.parse(document, CREDENTIALS)
+
+
 def now() -> datetime:
-    """The time, aware."""
+    """Return the time, aware."""
     return datetime.now(tz=UTC)
 
 
 @cache
 def services() -> Services:
     """Make the services of this process."""
-    # A batch makes some ten thousands of objects and hardly a cycle: looking for them took some 7 % of its CPU.
+    # A batch makes tens of thousands of objects and hardly a cycle: looking for cycles took about 7 % of its CPU.
     gc.set_threshold(50_000)
     return Services()
 
@@ -153,9 +164,11 @@ class Services:
 
         return IntakeBodies(client("s3"), self.settings.intake_bucket)
 
+    # --- configuration ------------------------------------------------------------------------------------------
+
     @property
     def sources(self) -> dict[str, Source]:
-        """The sources, at most half a minute old."""
+        """The sources by name, at most half a minute old."""
         return self._sources.get()
 
     @property
@@ -164,21 +177,26 @@ class Services:
         return self._operators.get()
 
     @property
+    def accounts(self) -> dict[str, VendorAccount]:
+        """The vendor accounts by name, at most half a minute old."""
+        return self._accounts.get()
+
+    @property
     def policy(self) -> Policy:
         """The policy, at most half a minute old."""
         return self._policy.get()
 
     @cached_property
     def _sources(self) -> Cached[dict[str, Source]]:
-        return self._secret("sources_secret", parse_sources)
+        return self._secret("sources", parse_sources)
 
     @cached_property
     def _operators(self) -> Cached[dict[str, Operator]]:
-        return self._secret("operators_secret", parse_operators)
+        return self._secret("operators", parse_operators)
 
     @cached_property
     def _accounts(self) -> Cached[dict[str, VendorAccount]]:
-        return self._secret("vendors_secret", parse_accounts)
+        return self._secret("vendors", parse_accounts)
 
     @cached_property
     def _policy(self) -> Cached[Policy]:
@@ -187,91 +205,59 @@ class Services:
         def read() -> tuple[str, Callable[[], Policy]]:
             return self._read_policy(parameter(client("ssm"), name))
 
-        return Cached(read, on_error=lambda error: self._refused("policy", error))
+        return Cached(read, on_error=lambda error: self._emit_configuration_refused("policy", error))
 
     def _read_policy(self, text: str) -> tuple[str, Callable[[], Policy]]:
         """Read the policy, which may stand in an object of the archive bucket: a parameter holds 8 KB at the most.
 
-        The object is read each time, since it may be written over while the parameter stays the same.
+        The object is read each time: it may be written over while the parameter stays the same.
         """
-        document = read_json(text, "policy")
-        if isinstance(document, Mapping) and isinstance(document.get("object"), str):
-            body = self.objects.get(document["object"])
+        key = object_key(load("policy", text))
+        if key:
+            body = self.objects.get(key)
             if body is None:
-                raise ConfigurationError(f"the policy points to the object {document['object']!r}, which is not there")
-            text = body.decode()
-        return text, lambda: parse_policy(read_json(text, "policy"))
+                raise ConfigurationError(f"policy: the object {key!r} is not there: write it to the archive bucket")
+            try:
+                text = body.decode()
+            except UnicodeDecodeError:
+                raise ConfigurationError(f"policy: the object {key!r} is not UTF-8: write it anew") from None
+        return text, lambda: parse_policy(load("policy", text))
 
-    def _secret(self, setting: str, parse: Callable[[object], Any]) -> Cached[Any]:
+    def _secret(self, document: str, parse: Callable[[object], Any]) -> Cached[Any]:
+        setting = f"{document}_secret"
         name = self.settings.need(setting)
 
         def read() -> tuple[str, Callable[[], Any]]:
             text = secret(client("secretsmanager"), name)
-            return text, lambda: parse(read_json(text, setting))
+            return text, lambda: parse(load(document, text))
 
-        return Cached(read, on_error=lambda error: self._refused(setting, error))
+        return Cached(read, on_error=lambda error: self._emit_configuration_refused(setting, error))
 
-    def _refused(self, what: str, error: Exception) -> None:
+    def _emit_configuration_refused(self, kind: str, error: Exception) -> None:
         problem = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
-        self.emit("configuration_refused", kind=what, problem=problem[:300])
+        self.emit("configuration_refused", kind=kind, problem=problem[:300])
+
+    # --- vendors ------------------------------------------------------------------------------------------------
 
     def vendor(self, account: str) -> BanVendor:
-        """The client of a vendor account; made anew when its configuration changes."""
-        known = self._accounts.get()
-        if account not in known:
+        """Return the client of a vendor account. It is made anew when the account's configuration changes."""
+        accounts = self.accounts
+        if account not in accounts:
             raise ConfigurationError(f"the vendors secret has no account {account!r}, which the policy names")
-        if known[account].vendor not in VENDORS:
+        configured = accounts[account]
+        if configured.vendor not in VENDORS:
             raise ConfigurationError(f"account {account!r}, which the policy names, is at a vendor that bans nothing")
-        made = self._vendors.get(account)
-        if made is None or made[0] != known[account]:
-            made = self._vendors[account] = (known[account], VENDORS[known[account].vendor](known[account]))
-        return made[1]
-
-    @property
-    def accounts(self) -> dict[str, VendorAccount]:
-        """The vendor accounts by name, at most half a minute old."""
-        return self._accounts.get()
+        if account not in self._vendors or self._vendors[account][0] != configured:
+            self._vendors[account] = (configured, VENDORS[configured.vendor](configured))
+        return self._vendors[account][1]
 
     def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
-        """The client of an account with exports, and what fetches its files."""
+        """Return the client of an account with exports, and what fetches its files."""
         from chalicelib.outbound.download import DownloadPolicy, ExportDownload
 
         hosts = tuple(account.credentials.get("download_hosts", "").split()) or DownloadPolicy().hosts
-        place = urlsplit(account.endpoint)
-        local = self.settings.stage == "local" and place.hostname in {"127.0.0.1", "localhost"}  # a simulator's
-        policy = DownloadPolicy(hosts, loopback=(place.netloc,) if local else (), max_bytes=EXPORT_BYTES)
-        return EXPORT_VENDORS[account.vendor](account), ExportDownload(policy)
-
-
-def read_json(text: str, what: str) -> object:
-    """Read a configuration document. Raises ConfigurationError that names it and repeats nothing of it."""
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{what} is not JSON (line {getattr(error, 'lineno', '?')})") from None
-
-
-def parse_accounts(document: object) -> dict[str, VendorAccount]:
-    """Validate the vendors' document. Raises ConfigurationError that names account and field, never a value."""
-    if not isinstance(document, Mapping):
-        raise ConfigurationError("vendors: must be a JSON object of account name to vendor, endpoint and credentials")
-    accounts: dict[str, VendorAccount] = {}
-    for name, each in document.items():
-        if not isinstance(each, Mapping) or not all(isinstance(value, str) for value in each.values()):
-            raise ConfigurationError(f"vendors.{name} must be an object of strings")
-        if each.get("vendor") not in {*VENDORS, *EXPORT_VENDORS}:
-            raise ConfigurationError(f"vendors.{name}.vendor must be one of {', '.join({**VENDORS, **EXPORT_VENDORS})}")
-        if not each.get("endpoint"):
-            raise ConfigurationError(f"vendors.{name}.endpoint is missing: name the base URL of the vendor's API")
-        rest = {key: value for key, value in each.items() if key not in {"vendor", "endpoint"}}
-        if each["vendor"] in EXPORT_VENDORS:
-            _check_export_account(name, rest)
-        accounts[name] = VendorAccount(name, each["vendor"], each["endpoint"], rest)
-    return accounts
-
-
-def _check_export_account(name: str, fields: Mapping[str, str]) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise ConfigurationError(f"vendors.{name}: the name is part of file names, so write letters, digits, - and _")
-    if fields.get("report_to_queue", "no") not in {"yes", "no"}:
-        raise ConfigurationError(f"vendors.{name}.report_to_queue must be yes or no")
+        endpoint = urlsplit(account.endpoint)
+        is_simulator = self.settings.stage == "local" and endpoint.hostname in {"127.0.0.1", "localhost"}
+        loopback = (endpoint.netloc,) if is_simulator else ()
+        download = ExportDownload(DownloadPolicy(hosts, loopback=loopback, max_bytes=EXPORT_BYTES))
+        return EXPORT_VENDORS[account.vendor](account), download

@@ -6,12 +6,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from chalice.app import Request, Response
 
-from chalicelib.domain.errors import ConfigurationError, InputError, NotAuthenticated, TooLarge, TooManyRequests
+from chalicelib.config.operators import Operator
+from chalicelib.domain.errors import InputError, NotAuthenticated, TooLarge, TooManyRequests
 
 REPORT_CONTENT_TYPES = ["*/*"]
 """Chalice is to pass every content type on: the formats say which they know, in our error shape."""
@@ -19,52 +19,20 @@ REPORT_CONTENT_TYPES = ["*/*"]
 MAX_JSON = 512 * 1024
 """Bytes of an operator's request at the most."""
 
-ROLES = ("reader", "operator", "approver")
-"""What an operator's token allows, each more than the one before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A person, or a program of theirs, by the name of their token."""
-
-    name: str
-    role: str
-
-    def may(self, role: str) -> bool:
-        """Whether the role is among what the operator's own allows."""
-        return ROLES.index(self.role) >= ROLES.index(role)
-
-
-def parse_operators(document: object) -> dict[str, Operator]:
-    """Validate the operators' document; the keys are the SHA-256 of their tokens, in hexadecimal.
-
-    Raises ConfigurationError that names the operator, the field and the remedy.
-    """
-    if not isinstance(document, Mapping):
-        raise ConfigurationError("operators: must be a JSON object of operator name to token_sha256 and role")
-    operators: dict[str, Operator] = {}
-    for name, each in document.items():
-        token = each.get("token_sha256") if isinstance(each, Mapping) else None
-        if not isinstance(token, str) or len(token) != 64 or set(token.lower()) - set("0123456789abcdef"):
-            raise ConfigurationError(f"operators.{name}.token_sha256 must be the 64 hexadecimal digits of a SHA-256")
-        if each.get("role") not in ROLES:
-            raise ConfigurationError(f"operators.{name}.role must be one of {', '.join(ROLES)}")
-        operators[token.lower()] = Operator(name, each["role"])
-    return operators
-
 
 def authenticate(headers: Mapping[str, str], operators: Mapping[str, Operator]) -> Operator:
     """Find the operator of ``Authorization: Bearer``. Raises NotAuthenticated.
 
     Tokens are kept hashed; every hash is compared, in constant time each.
     """
-    given = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
-    kind, _, token = given.partition(" ")
-    digest = hashlib.sha256(token.strip().encode("utf-8", "replace")).hexdigest()
-    found = [who for known, who in operators.items() if hmac.compare_digest(known, digest)]
-    if kind.lower() != "bearer" or not found:
+    header = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
+    kind, _, token = header.partition(" ")
+    token = token.strip()
+    digest = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+    matching = [operator for known, operator in operators.items() if hmac.compare_digest(known, digest)]
+    if kind.lower() != "bearer" or not token or not matching:
         raise NotAuthenticated("send the header Authorization: Bearer and an operator's token")
-    return found[0]
+    return matching[0]
 
 
 def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:

@@ -19,11 +19,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.bootstrap import parse_accounts, read_json
+from chalicelib.bootstrap import parse_accounts
+from chalicelib.config.fields import load
+from chalicelib.config.operators import parse as parse_operators
+from chalicelib.config.policy import object_key
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.web import parse_operators
 from dev.package import ROOT, PackagingError, package
 
 UNRESERVED = 100
@@ -122,7 +124,7 @@ class Preflight:
                 self._missing(f"the secret {secret_id}: {_said(error)} (docs/operating.md says what stands in it)")
                 continue
             try:
-                self._documents[name] = parse(read_json(text, secret_id))
+                self._documents[name] = parse(load(name, text))
             except ConfigurationError as error:
                 self._missing(f"a usable secret {secret_id}: {error}")
                 continue
@@ -137,10 +139,9 @@ class Preflight:
             self._missing(f"the policy, parameter {name}: {_said(error)} (docs/policy.md)")
             return
         try:
-            document = read_json(text, name)
-            if isinstance(document, Mapping) and "object" in document:
-                document = read_json(self._policy_object(str(document["object"])), str(document["object"]))
-            policy = parse_policy(document)
+            document = load("policy", text)
+            key = object_key(document)
+            policy = parse_policy(load("policy", self._policy_object(key)) if key else document)
         except ConfigurationError as error:
             self._missing(f"a usable policy in the parameter {name}: {error}")
             return

@@ -1,16 +1,16 @@
-"""Sources: the abuse systems that report, as configuration that needs no deployment. Pure."""
+"""Sources: the abuse systems that report. docs/adding-a-source.md describes every field."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib.config.fields import Fields
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.policy.rules import BAN_DAYS
 from chalicelib.domain.urls import HostPatterns
 from chalicelib.reports import PARSERS
+from chalicelib.reports.reading import MAX_CATEGORY_LENGTH
 from chalicelib.reports.signature import Scheme, check_secrets
 
 
@@ -18,7 +18,7 @@ from chalicelib.reports.signature import Scheme, check_secrets
 class Source:
     """One abuse system. ``auth`` is ``None`` for a source that reports through the queue alone.
 
-    ``hosts`` narrows what the source may report, inside the managed domains; ``None``: all of them.
+    ``hosts`` narrows what the source may report inside the managed domains; ``None`` allows all of them.
     ``reports_per_minute`` 0 means no limit. ``callback_url`` receives the outcome of each report.
     """
 
@@ -36,7 +36,14 @@ class Source:
     callback_secret: str = field(default="", repr=False)
 
 
-SCHEMES = tuple(scheme.value for scheme in Scheme)
+NO_AUTH = "none"
+"""The word for a source that signs nothing: it reports through the queue or the intake bucket, which AWS guards."""
+
+MAX_SECRETS = 2
+"""Secrets of one source at the most: the new one and the old one while they change."""
+
+MAX_REPORTS_PER_MINUTE = 1_000_000
+
 FIELDS = {
     "auth",
     "secrets",
@@ -53,87 +60,69 @@ FIELDS = {
 
 
 def parse(document: object) -> dict[str, Source]:
-    """Validate the document of all sources. Raises ConfigurationError that names source, field and remedy."""
-    if not isinstance(document, Mapping):
-        raise ConfigurationError("sources: must be a JSON object of source name to its settings")
-    return {name: _source(name, each) for name, each in document.items()}
+    """Validate the document of all sources. Raises ConfigurationError, which never repeats a secret."""
+    sources = Fields.of("sources", document, holds_secrets=True).named()
+    return {name: _source(name, fields) for name, fields in sources.items()}
 
 
-def _source(name: str, fields: Any) -> Source:
-    where = f"sources.{name}"
-    if not isinstance(fields, Mapping):
-        raise ConfigurationError(f"{where} must be an object")
-    for each in fields:
-        if each not in FIELDS:
-            raise ConfigurationError(f"{where}: unknown field {each!r}; known are {', '.join(sorted(FIELDS))}")
-    auth, secrets = _credentials(where, fields)
-    format_name = _typed(where, fields, "format", str, "")
-    if format_name and format_name not in PARSERS:
-        raise ConfigurationError(f"{where}.format is unknown; known are {', '.join(PARSERS)}")
-    ban_days = fields.get("ban_days")
-    if ban_days is not None and (not isinstance(ban_days, int) or ban_days not in BAN_DAYS):
-        raise ConfigurationError(f"{where}.ban_days must be a whole number of days from 1 to 30")
-    callback_url, callback_secret = _callback(where, fields)
+def _source(name: str, fields: Fields) -> Source:
+    fields.only(FIELDS)
+    auth = fields.choice("auth", [*Scheme, NO_AUTH])
+    scheme = None if auth == NO_AUTH else Scheme(auth)
+    callback_url, callback_secret = _callback(fields)
     return Source(
         name=name,
-        auth=auth,
-        secrets=secrets,
-        format=format_name,
-        defanged=_typed(where, fields, "defanged", bool, default=False),
-        html_escaped=_typed(where, fields, "html_escaped", bool, default=False),
-        category=_typed(where, fields, "category", str, ""),
-        ban_days=ban_days,
-        reports_per_minute=_typed(where, fields, "reports_per_minute", int, 0),
-        hosts=HostPatterns(_typed(where, fields, "hosts", list, [])) if "hosts" in fields else None,
+        auth=scheme,
+        secrets=_secrets(fields, scheme),
+        format=fields.choice("format", PARSERS) if "format" in fields else "",
+        defanged=fields.flag("defanged"),
+        html_escaped=fields.flag("html_escaped"),
+        category=fields.text("category", "", longest=MAX_CATEGORY_LENGTH),
+        ban_days=fields.whole("ban_days", BAN_DAYS) if "ban_days" in fields else None,
+        reports_per_minute=fields.whole("reports_per_minute", range(MAX_REPORTS_PER_MINUTE + 1), 0),
+        hosts=fields.hosts("hosts") if "hosts" in fields else None,
         callback_url=callback_url,
         callback_secret=callback_secret,
     )
 
 
-def _credentials(where: str, fields: Mapping[str, Any]) -> tuple[Scheme | None, tuple[str, ...]]:
-    auth = _auth(where, fields.get("auth"))
-    secrets = tuple(_typed(where, fields, "secrets", list, []))
-    if auth is None:
-        return None, secrets
-    if len(secrets) > 2:
-        raise ConfigurationError(f"{where}.secrets holds {len(secrets)}: two at the most, the new and the old one")
-    try:
-        check_secrets(auth, secrets)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{where}.secrets: {error}") from error
-    return auth, secrets
+def _secrets(fields: Fields, scheme: Scheme | None) -> tuple[str, ...]:
+    secrets = fields.strings("secrets", [])
+    if scheme is None:
+        if secrets:
+            fields.refuse(
+                "secrets", f'is of no use beside "auth": "{NO_AUTH}"', "name how the source signs, or leave it out"
+            )
+        return ()
+    if not 1 <= len(secrets) <= MAX_SECRETS:
+        fields.refuse("secrets", f"holds {len(secrets)}", "give one, or two while the source changes over")
+    if len(set(secrets)) < len(secrets):
+        fields.refuse("secrets", "holds the same secret twice", "keep it once")
+    for index, secret in enumerate(secrets):
+        _check_secret(fields, f"secrets[{index}]", scheme, secret)
+    return tuple(secrets)
 
 
-def _callback(where: str, fields: Mapping[str, Any]) -> tuple[str, str]:
-    url, secret = _typed(where, fields, "callback_url", str, ""), _typed(where, fields, "callback_secret", str, "")
+def _callback(fields: Fields) -> tuple[str, str]:
+    url, secret = fields.text("callback_url", ""), fields.text("callback_secret", "")
     if not url:
-        return "", secret
+        if secret:
+            fields.refuse("callback_secret", "is of no use without callback_url", "write both or neither")
+        return "", ""
     try:
         parts = urlsplit(url)
         usable = parts.scheme == "https" and parts.hostname and parts.port in {None, 443} and "@" not in parts.netloc
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigurationError(f"{where}.callback_url must be https://, a host name, no port and no user name")
-    try:
-        check_secrets(Scheme.STANDARD_WEBHOOKS, [secret])
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{where}.callback_secret: {error}") from error
+        remedy = "write https://, a host name and a path, without port and user name"
+        fields.refuse("callback_url", "is a URL that is not called", remedy)
+    _check_secret(fields, "callback_secret", Scheme.STANDARD_WEBHOOKS, secret)
     return url, secret
 
 
-def _auth(where: str, value: object) -> Scheme | None:
-    if value == "none":
-        return None
-    if not isinstance(value, str) or value not in SCHEMES:
-        raise ConfigurationError(f'{where}.auth must be one of {", ".join(SCHEMES)}, or "none" for a queue producer')
-    return Scheme(value)
-
-
-def _typed(where: str, fields: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
-    value = fields.get(name, default)
-    if type(value) is not kind:
-        raise ConfigurationError(f"{where}.{name} must be of type {kind.__name__}")
-    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
-        raise ConfigurationError(f"{where}.{name} must be a list of strings")
-    return value
+def _check_secret(fields: Fields, name: str, scheme: Scheme, secret: str) -> None:
+    try:
+        check_secrets(scheme, [secret])
+    except ConfigurationError as error:
+        fields.refuse_because(name, error)

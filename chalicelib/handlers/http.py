@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, services
+from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed
-from chalicelib.web import Operator, answer, authenticate, refusal
+from chalicelib.web import answer, authenticate, refusal
 
 F = TypeVar("F", bound=Callable[..., Response])
 

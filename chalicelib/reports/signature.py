@@ -34,7 +34,9 @@ MAX_SIGNATURES = 20
 _ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _HUB = re.compile(r"sha256=([0-9a-fA-F]{64})")
-_HASHED_TOKEN = re.compile(r"sha256:([0-9a-f]{64})")
+_TOKEN = re.compile(r"[!-~]+")
+_HASHED_TOKEN = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_HASH_OF_NOTHING = sha256(b"").hexdigest()
 
 
 class Scheme(StrEnum):
@@ -231,6 +233,8 @@ def _webhook_key(secret: str) -> bytes:
 def _hub_key(secret: str) -> bytes:
     if len(secret) < MIN_SECRET_LENGTH:
         raise ConfigurationError(f"the secret of a source has at least {MIN_SECRET_LENGTH} characters")
+    if secret != secret.strip():
+        raise ConfigurationError("the secret begins or ends with white space, such as a file's line end: take it away")
     try:
         return secret.encode()
     except UnicodeEncodeError:  # an escaped half of a surrogate pair: JSON may hold it, UTF-8 cannot
@@ -238,5 +242,14 @@ def _hub_key(secret: str) -> bytes:
 
 
 def _token_hash(secret: str) -> str:
+    if not secret.startswith("sha256:"):
+        key = _hub_key(secret)
+        if not _TOKEN.fullmatch(secret):
+            raise ConfigurationError("a bearer token holds a sign that no header carries: write ASCII without spaces")
+        return sha256(key).hexdigest()
     hashed = _HASHED_TOKEN.fullmatch(secret)
-    return hashed[1] if hashed else sha256(_hub_key(secret)).hexdigest()
+    if not hashed:
+        raise ConfigurationError("the hash of a bearer token is sha256: and 64 hexadecimal digits")
+    if hashed[1].lower() == _HASH_OF_NOTHING:
+        raise ConfigurationError("the hash of a bearer token is the one of an empty token: hash the token")
+    return hashed[1].lower()

@@ -28,7 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chalicelib.bootstrap import parse_accounts
-from chalicelib.config import policy, sources
+from chalicelib.config import operators, policy, sources
 from chalicelib.domain.errors import (
     BadSignature,
     ConfigurationError,
@@ -49,7 +49,6 @@ from chalicelib.reports.envelope import unwrap
 from chalicelib.reports.signature import Scheme, authenticate, sign
 from chalicelib.vendors.http import VendorResponse
 from chalicelib.vendors.huawei.answers import read_answer
-from chalicelib.web import parse_operators
 from dev.package import ROOT
 
 MEGABYTE = 1024 * 1024
@@ -361,7 +360,7 @@ READERS: dict[str, Reader] = {
     "policy": Reader(lambda data: policy.parse(_json(data)), (ConfigurationError,), _dumped(POLICY), CONFIGURATION),
     "sources": Reader(lambda data: sources.parse(_json(data)), (ConfigurationError,), _dumped(SOURCES), CONFIGURATION),
     "operators": Reader(
-        lambda data: parse_operators(_json(data)),
+        lambda data: operators.parse(_json(data)),
         (ConfigurationError,),
         _dumped({"a": {"token_sha256": "0" * 64, "role": "operator"}}),
         CONFIGURATION,

@@ -12,11 +12,11 @@ from chalice.test import HTTPResponse
 
 import app as app_module
 from chalicelib.bootstrap import parse_accounts
+from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.exports import finished_days
 from chalicelib.ledger import audit, export_days
 from chalicelib.ledger.export_days import DayState
-from chalicelib.web import parse_operators
 from dev.fakes.api import OPERATORS, Api, fixed, refused
 from dev.fakes.objects import MemoryObjects
 from dev.simulators.alibaba import AlibabaSimulator
@@ -190,9 +190,9 @@ def test_archive_ledger_archives_yesterday(api: Api) -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "problem"),
     [
-        ("a/b", {}, "part of file names"),
-        ("main", {"report_to_queue": "true"}, "report_to_queue must be yes or no"),
-        ("main", {"vendor": "acme"}, "vendor must be one of huawei, alibaba"),
+        ("a/b", {}, "use letters, digits, - and _"),
+        ("main", {"report_to_queue": "true"}, 'main.report_to_queue is a string: write "no" or "yes"'),
+        ("main", {"vendor": "acme"}, 'main.vendor is a string: write "alibaba" or "huawei"'),
     ],
 )
 def test_an_account_that_cannot_be_used_is_refused_by_name(name: str, fields: dict[str, str], problem: str) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import Unavailable
 from chalicelib.handlers.decisions import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
 from chalicelib.pipeline.upkeep.verify import verify_bans
-from chalicelib.web import parse_operators
 from dev.fakes.api import Api, fixed, refused
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, pages

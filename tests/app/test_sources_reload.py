@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.aws.documents import MAX_AGE, Cached
-from chalicelib.bootstrap import read_json
+from chalicelib.config.fields import load
 from chalicelib.config.sources import parse as parse_sources
 from dev.fakes.api import BEARER, SOURCES, Api
 from dev.fakes.objects import MemoryObjects
@@ -34,7 +34,7 @@ class Secret:
 
     def _parse(self, text: str) -> Any:
         self.parsed.append(text)
-        return parse_sources(read_json(text, "sources_secret"))
+        return parse_sources(load("sources", text))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def secret(api: Api) -> Secret:
     made = Secret()
     api.services._sources = Cached(
         made.read,
-        on_error=lambda error: api.services._refused("sources_secret", error),
+        on_error=lambda error: api.services._emit_configuration_refused("sources_secret", error),
         clock=lambda: made.seconds,
     )
     return made
@@ -79,10 +79,16 @@ def test_the_secret_is_read_once_in_half_a_minute_and_parsed_only_when_it_change
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{ not json, secret-of-somebody }", "sources_secret is not JSON"),
-        ('{"desk": {"auth": "basic", "secrets": ["secret-of-somebody"]}}', "sources.desk.auth must be one of"),
-        ('{"desk": {"auth": "bearer", "secrets": ["secret-of-s"]}}', "sources.desk.secrets"),
-        ('{"desk": {"auth": "none", "colour": "secret-of-somebody"}}', "unknown field 'colour'"),
+        ("{ not json, secret-of-somebody }", "sources: it is not JSON (line 1)"),
+        (
+            '{"desk": {"auth": "basic", "secrets": ["secret-of-somebody"]}}',
+            'sources: desk.auth is a string: write "bearer"',
+        ),
+        ('{"desk": {"auth": "bearer", "secrets": ["secret-of-s"]}}', "sources: desk.secrets[0]: the secret"),
+        (
+            '{"desk": {"auth": "none", "colour": "secret-of-somebody"}}',
+            "sources: desk.colour is not a field: known are",
+        ),
     ],
 )
 def test_a_wrong_document_is_told_and_the_last_good_one_stays(
@@ -123,7 +129,7 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
     shelf.objects["policy/policy.json"] = json.dumps(POLICY).encode()
     policy = api.services._policy = Cached(
         lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
-        on_error=lambda error: api.services._refused("policy", error),
+        on_error=lambda error: api.services._emit_configuration_refused("policy", error),
         clock=lambda: seconds[0],
     )
     first = policy.get()
@@ -156,7 +162,7 @@ def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
         "hooks.example.org",
         "https://hooks.example.org:port/",
     ):
-        with pytest.raises(Exception, match=r"sources\.desk\.callback_url must be https://"):
+        with pytest.raises(Exception, match=r"sources: desk\.callback_url is a URL that is not called: write https://"):
             parse_sources({"desk": {**good, "callback_url": url}})
-    with pytest.raises(Exception, match=r"sources\.desk\.callback_secret: "):
+    with pytest.raises(Exception, match=r"sources: desk\.callback_secret: "):
         parse_sources({"desk": {**good, "callback_secret": "short"}})

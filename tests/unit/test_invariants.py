@@ -168,7 +168,7 @@ ROOT = "https://www.example.com/"
 @pytest.mark.parametrize("door", ["webhook", "queue"])
 def test_i5_neither_a_foreign_nor_a_protected_url_nor_the_root_of_a_host_is_ever_sent(door: str) -> None:
     """Mechanism: scope when a batch is sorted and again in the verdict; the protected list and the rule for roots."""
-    world = World(policy=parse_policy({**POLICY, "protected_hosts": ["login.example.com"]}))
+    world = World(policy=parse_policy({**POLICY, "protected": [{"host": "login.example.com", "comment": "ours"}]}))
     body = {"urls": [*NOT_OURS, PROTECTED, ROOT, *URLS]}
     if door == "webhook":
         world.post(body)

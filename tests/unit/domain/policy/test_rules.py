@@ -58,8 +58,8 @@ EVERYTHING = policy_of(
         {"url": "https://www.example.com/terms", "comment": "legal"},
         {"prefix": "https://www.example.com/old/", "comment": "the old shop", "expires": "2026-01-14"},
         {"prefix": "https://www.example.com/help/", "comment": "support"},
+        {"host": "status.example.com", "comment": "status page"},
     ],
-    protected_hosts=["status.example.com"],
     categories={
         "default": {"ban_for_days": 90},
         "malware": {"until": "unbanned"},
@@ -72,7 +72,8 @@ EVERYTHING = policy_of(
         "slow": {"max_per_hour": 5},
         "free": {"max_per_hour": 0, "bare_hosts": "ban"},
     },
-    bare_hosts={"rule": "hold", "forced": ["tenant.example.com"]},
+    bare_hosts="hold",
+    forced_hosts=["tenant.example.com"],
     caps={
         "per_source_per_hour": 10,
         "per_host_per_hour": 20,
@@ -158,7 +159,8 @@ def test_a_policy_that_says_nothing_more_bans_pages_for_a_week_and_holds_roots()
 
 def test_a_rejected_root_is_rejected_before_anything_is_looked_up_and_alike_on_both_ways_in() -> None:
     policy = policy_of(
-        bare_hosts={"rule": "reject", "forced": ["tenant.example.com"]},
+        bare_hosts="reject",
+        forced_hosts=["tenant.example.com"],
         sources={"desk": {"bare_hosts": "hold"}, "trial": {"dry_run": True}},
     )
     for source, rule in [("", "rejected"), ("trial", "rejected"), ("desk", "hold")]:
@@ -315,16 +317,13 @@ documents = st.fixed_dictionaries(
         "protected": st.lists(
             st.builds(lambda entry, at: entry | ({"expires": at} if at else {}), entries, expiries), max_size=5
         ),
-        "protected_hosts": st.lists(patterns, max_size=2),
         "categories": st.dictionaries(
             st.sampled_from(["default", "spam"]),
             st.sampled_from([{}, {"ban_days": 3}, {"until": "unbanned", "min_reporters": 2}, {"ban_for_days": 99}]),
         ),
         "sources": st.dictionaries(st.sampled_from(["desk", "blog"]), rules),
-        "bare_hosts": st.one_of(
-            roots,
-            st.fixed_dictionaries({"rule": roots, "forced": st.lists(patterns, max_size=2)}),
-        ),
+        "bare_hosts": roots,
+        "forced_hosts": st.lists(patterns, max_size=2),
         "caps": st.fixed_dictionaries(
             {}, optional=dict.fromkeys(["per_source_per_hour", "per_host_per_hour", "share_floor"], st.integers(0, 3))
         ),
@@ -381,8 +380,7 @@ def test_no_policy_lets_an_unmanaged_or_protected_url_through(
         if any(_matches(pattern, host_of(url)) for pattern in each["managed_domains"])
     ]
     assert accounts_for(url, policy) == serving
-    protections = [*document.get("protected", []), *({"host": each} for each in document.get("protected_hosts", []))]
-    protected = any(_protects(each, url, now) for each in protections)
+    protected = any(_protects(each, url, now) for each in document.get("protected", []))
     if account not in serving if account else not serving:
         assert decided.rule == "not_managed"
     elif protected:
@@ -397,7 +395,8 @@ def test_no_policy_lets_an_unmanaged_or_protected_url_through(
         assert standing(url, policy, now, source=told.get("source", "")) is None
         rule = document.get("bare_hosts", "hold")
         own = document.get("sources", {}).get(told.get("source", ""), {}).get("bare_hosts", rule)
-        assert own == "ban" or isinstance(own, dict) or not is_bare_host(url)
+        forced = any(_matches(pattern, host_of(url)) for pattern in document.get("forced_hosts", []))
+        assert own == "ban" or forced or not is_bare_host(url)
 
 
 @given(documents, st.text(max_size=40) | urls | st.builds("https://{}".format, st.text(string.printable)), known)

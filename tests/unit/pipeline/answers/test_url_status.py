@@ -148,7 +148,7 @@ def test_a_url_is_held_or_pending_from_its_claim_on_whatever_becomes_of_the_inta
 
 
 def test_a_suppressed_url_is_told_by_its_report() -> None:
-    world = World(policy=parse_policy({**POLICY, "protected_hosts": ["www.example.com"]}))
+    world = World(policy=parse_policy({**POLICY, "protected": [{"host": "www.example.com", "comment": "ours"}]}))
     receipt = world.post({"urls": [URL]})
     (said,) = told(world, receipt.report_id)
 

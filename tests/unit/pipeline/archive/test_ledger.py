@@ -353,7 +353,7 @@ def test_categories_without_end_do_not_fill_the_memory() -> None:
 def test_each_door_tells_its_own_refusals_once_and_by_rule() -> None:
     world = LedgerWorld()
     world.post({"urls": [*pages(1), FOREIGN]})
-    world.policy = parse_policy({**POLICY, "protected_hosts": ["www.example.com"]})
+    world.policy = parse_policy({**POLICY, "protected": [{"host": "www.example.com", "comment": "ours"}]})
     world.intake()
     world.midnight()
     world.archive()

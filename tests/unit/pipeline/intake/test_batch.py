@@ -381,7 +381,7 @@ def test_what_one_source_may_not_report_another_may(narrow_first: bool) -> None:
 
 
 def test_a_protected_host_is_never_claimed() -> None:
-    world = with_policy(protected_hosts=["*.example.com"])
+    world = with_policy(protected=[{"host": "*.example.com", "comment": "ours"}])
     world.queue({"urls": [*pages(3), "https://www.example.net/x"]})
     outcome = world.intake()
 
@@ -531,7 +531,7 @@ def test_each_report_that_names_a_refused_url_is_told_so() -> None:
     world = World()
     first = world.post({"urls": pages(2)}, webhook_id="w1")
     second = world.post({"urls": pages(2)}, webhook_id="w2")
-    world.policy = parse_policy({**POLICY, "protected_hosts": ["www.example.com"]})  # since they were received
+    world.policy = parse_policy({**POLICY, "protected": [{"host": "www.example.com", "comment": "ours"}]})  # since they were received
     world.intake()
 
     for receipt in (first, second):

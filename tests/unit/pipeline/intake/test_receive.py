@@ -132,7 +132,7 @@ def test_a_report_of_which_nothing_can_be_banned_is_a_report_all_the_same() -> N
         ({}, "hxxps://www.example.com/x", "rejected", "unusable_url"),
         ({}, "https://[::1", "rejected", "unusable_url"),
         ({}, "www.example.com/x", "rejected", "unusable_url"),
-        ({"protected_hosts": ["www.example.com"]}, "https://www.example.com/x", "suppressed", "protected"),
+        ({"protected": [{"host": "www.example.com", "comment": "ours"}]}, "https://www.example.com/x", "suppressed", "protected"),
         ({"bare_hosts": "reject"}, "https://www.example.com/", "rejected", "bare_host"),
     ],
 )
@@ -203,7 +203,7 @@ def test_what_was_refused_later_is_told_once_however_often_the_report_comes() ->
     world = World()
     receipt = world.post({"urls": ["https://www.example.com/x"]})
     world.post({"urls": ["https://www.example.com/x"]})
-    world.policy = parse_policy({**POLICY, "protected_hosts": ["www.example.com"]})  # changed since
+    world.policy = parse_policy({**POLICY, "protected": [{"host": "www.example.com", "comment": "ours"}]})  # changed since
     world.intake()
 
     assert [each.rule for each in recorded(world, receipt).refusals] == ["protected"]
