@@ -107,9 +107,7 @@ def _managed_domains(account: Fields) -> HostPatterns:
 
 def _bare_hosts(fields: Fields) -> str:
     if isinstance(fields.values.get("bare_hosts"), Mapping):
-        fields.refuse(
-            "bare_hosts", "is an object", 'write the rule, such as "hold", and the hosts in forced_hosts'
-        )
+        fields.refuse("bare_hosts", "is an object", 'write the rule, such as "hold", and the hosts in forced_hosts')
     return fields.choice("bare_hosts", BARE_HOSTS, "hold")
 
 

@@ -18,11 +18,11 @@ from chalice.test import Client, HTTPResponse, TestHTTPClient
 import app as app_module
 from chalicelib.aws.documents import Cached
 from chalicelib.bootstrap import Services, services
+from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.reports.signature import sign
-from chalicelib.web import parse_operators
 from dev.described import check_answer
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 

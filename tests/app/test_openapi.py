@@ -19,6 +19,8 @@ from chalice.test import HTTPResponse
 from jsonschema_rs import ValidationError
 
 import app as app_module
+from chalicelib.config.operators import ROLES
+from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.policy.rules import BAN_DAYS
@@ -27,7 +29,6 @@ from chalicelib.handlers.urls import VERSION
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import DayState
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
-from chalicelib.web import ROLES, parse_operators
 from dev.described import DOCUMENT, check_answer, operations, parameters, resolve
 from dev.fakes.api import Api, fixed
 from dev.fakes.world import pages

@@ -531,7 +531,8 @@ def test_each_report_that_names_a_refused_url_is_told_so() -> None:
     world = World()
     first = world.post({"urls": pages(2)}, webhook_id="w1")
     second = world.post({"urls": pages(2)}, webhook_id="w2")
-    world.policy = parse_policy({**POLICY, "protected": [{"host": "www.example.com", "comment": "ours"}]})  # since they were received
+    protected = [{"host": "www.example.com", "comment": "ours"}]  # since the reports were received
+    world.policy = parse_policy({**POLICY, "protected": protected})
     world.intake()
 
     for receipt in (first, second):

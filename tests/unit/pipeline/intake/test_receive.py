@@ -30,6 +30,7 @@ from dev.fakes.world import POLICY, SECRET, SOURCES, START, Meanwhile, World, pa
 
 OLD_SECRET = "whsec_" + "b2xkc2Vj" * 5
 FOREIGN = "https://www.example.edu/page"
+PROTECTED = [{"host": "www.example.com", "comment": "ours"}]
 SQS_BYTES = 256 * 1024
 """What every SQS queue takes, bodies and attributes together."""
 
@@ -132,7 +133,7 @@ def test_a_report_of_which_nothing_can_be_banned_is_a_report_all_the_same() -> N
         ({}, "hxxps://www.example.com/x", "rejected", "unusable_url"),
         ({}, "https://[::1", "rejected", "unusable_url"),
         ({}, "www.example.com/x", "rejected", "unusable_url"),
-        ({"protected": [{"host": "www.example.com", "comment": "ours"}]}, "https://www.example.com/x", "suppressed", "protected"),
+        ({"protected": PROTECTED}, "https://www.example.com/x", "suppressed", "protected"),
         ({"bare_hosts": "reject"}, "https://www.example.com/", "rejected", "bare_host"),
     ],
 )
@@ -203,7 +204,7 @@ def test_what_was_refused_later_is_told_once_however_often_the_report_comes() ->
     world = World()
     receipt = world.post({"urls": ["https://www.example.com/x"]})
     world.post({"urls": ["https://www.example.com/x"]})
-    world.policy = parse_policy({**POLICY, "protected": [{"host": "www.example.com", "comment": "ours"}]})  # changed since
+    world.policy = parse_policy({**POLICY, "protected": PROTECTED})  # changed since
     world.intake()
 
     assert [each.rule for each in recorded(world, receipt).refusals] == ["protected"]
