@@ -26,7 +26,6 @@ def backlog(table: Table, urls: int) -> None:
         named = tuple(f"https://www.example.com/backlog/{number}/{each}" for each in range(CHUNK_URLS))
         keys = tuple(url_key(ACCOUNT, url) for url in named)
         chunk = Chunk(
-            id=chunks.chunk_id(now, "bench", keys),
             account=ACCOUNT,
             action=Action.BAN,
             ban_days=7,
@@ -38,7 +37,7 @@ def backlog(table: Table, urls: int) -> None:
             received_at=now,
             until=now + timedelta(days=7),
         )
-        chunks.open_chunk(table, chunk, then=ChunkState.WAITING, now=now)
+        chunks.open_chunk(table, chunk, then=ChunkState.WAITING)
         chunks.seal(table, chunk, set(keys), then=ChunkState.WAITING)
 
 

@@ -18,6 +18,7 @@ from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.ledger import tasks
 from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.track import track_tasks
 from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
@@ -102,33 +103,26 @@ class Turned:
         self.go_on()
 
     def renew(self) -> int:
-        renewed = renew_bans(
-            ACCOUNT,
-            rows=self._rows,
-            policy=self._policy,
-            wake=self._kick,
-            emit=_say_nothing,
-            clock=self.clock,
-            deadline=self.clock() + timedelta(minutes=5),
-        )
+        renewed = renew_bans(self._run())
         self.go_on()
         return renewed
 
     def detect_drift(self) -> Drift:
-        found = detect_drift(
-            ACCOUNT,
-            vendor=self._client,
-            rows=self._rows,
-            objects=Bucket(self._aws.s3, self._aws.stack.bucket),
-            policy=self._policy,
-            wake=self._kick,
-            emit=_say_nothing,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            deadline=self.clock() + timedelta(minutes=10),
-        )
+        found = detect_drift(self._run(), self._client, Bucket(self._aws.s3, self._aws.stack.bucket))
         self.go_on()
         return found
+
+    def _run(self) -> Run:
+        return Run(
+            rows=self._rows,
+            emit=_say_nothing,
+            wake=self._kick,
+            clock=self.clock,
+            read_policy=lambda: self._policy,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(minutes=10),
+            account=ACCOUNT,
+        )
 
     def go_on(self) -> None:
         """Submit what was kicked, and follow it to its end."""

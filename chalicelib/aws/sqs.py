@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import NotQueued
 
 WINDOW_SECONDS = 5
@@ -26,31 +27,30 @@ class Queue:
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""
-        entries: list[dict[str, Any]] = []
-        size = 0
-        for index, (body, attributes) in enumerate(messages):
-            length = len(body.encode()) + 1_024
-            if entries and (len(entries) == BATCH or size + length > BATCH_BYTES):
-                self._send(entries)
-                entries, size = [], 0
-            size += length
-            entries.append(
-                {
-                    "Id": str(index),
-                    "MessageBody": body,
-                    "MessageAttributes": {
-                        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-                    },
-                }
+        for part in cut(messages, count=BATCH, size=BATCH_BYTES, size_of=_size_of):
+            self._send(
+                [
+                    {
+                        "Id": str(index),
+                        "MessageBody": body,
+                        "MessageAttributes": {
+                            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                        },
+                    }
+                    for index, (body, attributes) in enumerate(part)
+                ]
             )
-        if entries:
-            self._send(entries)
 
     def _send(self, entries: list[dict[str, Any]]) -> None:
         answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
         failed = answer.get("Failed")
         if failed:
             raise NotQueued(f"SQS refused {len(failed)} of {len(entries)} messages: {failed[0].get('Code')}")
+
+
+def _size_of(message: tuple[str, Mapping[str, str]]) -> int:
+    """Return a message's bytes, with room for its attributes."""
+    return len(message[0].encode()) + 1_024
 
 
 class SubmitQueue:

@@ -28,6 +28,11 @@ class TaskState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
+    @property
+    def ended(self) -> bool:
+        """Whether the task is at its end."""
+        return self in {TaskState.SUCCEEDED, TaskState.FAILED}
+
 
 class ChunkState(StrEnum):
     """States of a chunk that is not yet wholly in tasks."""
@@ -165,11 +170,39 @@ class VerdictKind(StrEnum):
     SUPPRESSED = "suppressed"  # not sent now: protected, cooling down, dry run
 
 
+class Rule(StrEnum):
+    """Why a verdict was given or a chunk was made: the name by which operators and sources see it."""
+
+    # The policy's verdicts
+    DEFAULT = "default"  # nothing speaks against the ban
+    UNUSABLE_URL = "unusable_url"  # not an absolute http or https URL
+    NOT_MANAGED = "not_managed"  # the host is not ours
+    PROTECTED = "protected"
+    BARE_HOST = "bare_host"  # the URL is the root of its host
+    COOL_DOWN = "cool_down"  # unbanned a short while ago
+    LIVE = "live"  # banned already, or on its way
+    DRY_RUN = "dry_run"
+    CORROBORATION = "corroboration"  # more independent reporters are needed
+    REVIEW = "review"  # a person decides about all that this source reports
+    SOURCE_CAP = "source_cap"
+    HOST_CAP = "host_cap"
+    ACCOUNT_CAP = "account_cap"
+    SHARE_CAP = "share_cap"  # too large a share of the account's live bans
+    # Intake's
+    CONTENTION = "contention"  # the bans could not be counted against the caps
+    TEST = "test"  # the report is a test
+    # Chunks that no report asked for
+    RENEWAL = "renewal"  # carries on bans that outlive what the vendor grants
+    DRIFT = "drift"  # bans again what the vendor's list has lost
+    UNBAN = "unban"  # an operator's word
+    ADOPTED = "adopted"  # banned at the vendor by others, taken over by an operator
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A decision, the rule that made it, and the reason in words for the source. ``ban_days`` is the vendor's."""
 
     kind: VerdictKind
-    rule: str
+    rule: Rule
     reason: str = ""
     ban_days: int = 0

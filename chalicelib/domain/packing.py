@@ -114,20 +114,6 @@ def sort_out(slices: Iterable[Slice], group_of: Callable[[str, int], T]) -> dict
     return {group: tuple(parts) for group, parts in groups.items()}
 
 
-def cut(items: Iterable[T], *, count: int, size: int, size_of: Callable[[T], int]) -> list[list[T]]:
-    """Cut into parts of at most ``count`` items whose sizes come to at most ``size``; a larger one stands alone."""
-    parts: list[list[T]] = []
-    room = -1
-    for item in items:
-        taken = size_of(item)
-        room -= taken
-        if room < 0 or len(parts[-1]) >= count:
-            parts.append([])
-            room = size - taken
-        parts[-1].append(item)
-    return parts
-
-
 def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
     """Split into two parts of as nearly the same number of URLs as can be, in order."""
     parts = list(slices)

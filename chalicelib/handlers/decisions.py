@@ -112,7 +112,7 @@ def _preview(made: Services, job: Any, *, known: bool) -> dict[str, Any]:
     deadline = now() + UNBAN_TIME
     count, complete = 0, True
     named: list[dict[str, str]] = []
-    for group in select(job, rows=made.rows, policy=made.policy, now=job.at):
+    for group in select(made.run(), job):
         count += len(group.claims)
         named += [{"url": each.url, "account": each.account} for each in group.claims[: PREVIEW_URLS - len(named)]]
         if now() >= deadline:
@@ -227,7 +227,7 @@ def adopt_bans(made: Services, request: Request) -> Response:
     adopted = 0
     if shown:
         audit.record(made.rows, audit.Decision(who.name, "adopt", f"account:{account}", reason, now()))
-        adopted = drift.adopt(account, shown, actor=who.name, reason=reason, rows=made.rows, now=now())
+        adopted = drift.adopt(made.run(), account, shown, actor=who.name, reason=reason)
     not_banned = [url for url in urls if url not in shown]
     known_before = len(shown) - adopted
     body = {"account": account, "adopted": adopted, "known_before": known_before, "not_banned": not_banned}

@@ -123,18 +123,7 @@ def renew_every_account(services: Services, context: Any) -> dict[str, Any]:
     """Renew the bans of every account that would end before their plan does."""
     from chalicelib.pipeline.upkeep.renew import renew_bans
 
-    def renew(run: Run) -> int:
-        return renew_bans(
-            run.account,
-            rows=run.rows,
-            policy=run.policy,
-            wake=run.wake,
-            emit=run.emit,
-            clock=run.clock,
-            deadline=run.deadline,
-        )
-
-    return each_account(services.run(context, RENEW_MARGIN), list(services.policy.accounts), renew)
+    return each_account(services.run(context, RENEW_MARGIN), list(services.policy.accounts), renew_bans)
 
 
 def verify_every_account(services: Services, context: Any) -> dict[str, Any]:
@@ -142,15 +131,7 @@ def verify_every_account(services: Services, context: Any) -> dict[str, Any]:
     from chalicelib.pipeline.upkeep.verify import verify_bans
 
     def verify(run: Run) -> int:
-        return verify_bans(
-            run.account,
-            rows=run.rows,
-            policy=run.policy,
-            probe=services.probe,
-            emit=run.emit,
-            clock=run.clock,
-            deadline=run.deadline,
-        )
+        return verify_bans(run, services.probe)
 
     return each_account(services.run(context, VERIFY_MARGIN), list(services.policy.accounts), verify)
 
@@ -160,18 +141,7 @@ def compare_every_account(services: Services, context: Any) -> dict[str, Any]:
     from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
 
     def compare(run: Run) -> Drift:
-        return detect_drift(
-            run.account,
-            vendor=services.vendor(run.account),
-            rows=run.rows,
-            objects=services.objects,
-            wake=run.wake,
-            emit=run.emit,
-            clock=run.clock,
-            sleep=run.sleep,
-            deadline=run.deadline,
-            policy=run.policy,
-        )
+        return detect_drift(run, services.vendor(run.account), services.objects)
 
     drifts = each_account(services.run(context, DRIFT_MARGIN), list(services.policy.accounts), compare)
     return {

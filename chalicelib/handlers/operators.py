@@ -50,7 +50,7 @@ def read_task(made: Services, task_id: str, request: Request) -> Response:
     found = chunks.read(made.rows, [each.chunk for each in task.slices])
     body = task_brief(task)
     if found.keys() >= {each.chunk for each in task.slices}:
-        body["urls_carried"] = urls_of(task, found.__getitem__)
+        body["urls_carried"] = urls_of(task, found)
     return answer(200, body)
 
 

@@ -37,12 +37,16 @@ class Origin:
     category: str
     note: str = ""
 
+    @property
+    def text(self) -> str:
+        """All that a chunk's row holds once for the URLs that have this origin in common."""
+        return f"{self.report}{self.source}{self.reporter}{self.category}{self.note}"
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """The lasting part of a chunk. ``urls`` are canonical, ``keys`` their URL keys, ``origins`` beside them."""
 
-    id: str
     account: str
     action: Action
     ban_days: int
@@ -66,18 +70,19 @@ class Chunk:
     """Who decided and why, where a person did."""
     renew_at: datetime | None = None
     """When the bans are to be renewed, if they are planned to outlive what the vendor grants."""
+    id: str = ""
+    """Ids sort by time, and only the same work at the same moment has the same id. A new chunk is given its own."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            work = (self.action, self.account, self.rule, str(self.ban_days), stamp(self.until), *self.keys)
+            name = hashlib.sha256(",".join(work).encode()).hexdigest()[:12]
+            object.__setattr__(self, "id", f"{stamp(self.created_at)}-{name}")
 
     @property
     def expires_at(self) -> int:
         """When the chunk's rows may go, in epoch seconds: a renewal carries the rest of a longer ban."""
         return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP_DECISIONS)
-
-
-def chunk_id(now: datetime, what: str, keys: Iterable[str]) -> str:
-    """Name a chunk by its time, what it is to do and its URLs: ids sort by time, and only the same work at the same
-    moment has the same id.
-    """
-    return f"{stamp(now)}-{hashlib.sha256(','.join((what, *keys)).encode()).hexdigest()[:12]}"
 
 
 def made_at(chunk: str) -> str:
@@ -115,7 +120,7 @@ def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
     )
 
 
-def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> None:
+def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
     """Make the candidates durable, under a lease. First the URLs, then the row that the sweep finds them by."""
     origins = list(dict.fromkeys(chunk.origins))
     position = {origin: index for index, origin in enumerate(origins)}
@@ -148,7 +153,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> 
                     "expires_at": chunk.expires_at,
                 }
             ),
-            Put(journal.entry("chunk", chunk.id, now=now)),
+            Put(journal.entry("chunk", chunk.id, now=chunk.created_at)),
             *([Put(renewal(chunk, chunk.renew_at))] if chunk.renew_at else []),
         ]
     )
@@ -165,7 +170,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState, now: datetime) -> 
                 "after": list(chunk.after),
                 "count": len(chunk.urls),
                 "received_at": millis(chunk.received_at),
-                "lease_until": millis(now + LEASE),
+                "lease_until": millis(chunk.created_at + LEASE),
             }
         )
     )

@@ -13,7 +13,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import epoch, number, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
-READ = ("chunk", "until", "outcome", "cool_until", "report", "unban")
+READ = ("account", "chunk", "until", "outcome", "cool_until", "report", "unban")
 """What deciding about a reported URL needs of its claim."""
 
 
@@ -36,6 +36,10 @@ class Claim:
     reason: str = ""
     unban: str = ""
     """The chunk that unbans the URL, or did."""
+
+    def belongs_to(self, chunk: str) -> bool:
+        """Whether the URL is the chunk's still: no other chunk took it over, and it did not end by itself."""
+        return self.chunk == chunk and not self.outcome
 
     def ended(self, now: datetime) -> bool:
         """Whether a new report of the URL needs a new ban."""
@@ -73,6 +77,12 @@ def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bo
     """Read claims by URL key: half a read unit each unless ``consistent``. ``whole`` reads the URL as well."""
     found = rows.get([key_of(key) for key in keys], consistent=consistent, attributes=() if whole else READ)
     return {pk[4:]: _claim(row) for (pk, _), row in found.items()}
+
+
+def belongs(claims_by_key: Mapping[str, Claim], chunk: Chunk, position: int) -> bool:
+    """Whether the URL at a position of a chunk is the chunk's still (``Claim.belongs_to``)."""
+    claim = claims_by_key.get(chunk.keys[position])
+    return claim is not None and claim.belongs_to(chunk.id)
 
 
 def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime, held: bool = False) -> set[str]:

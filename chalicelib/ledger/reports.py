@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chalicelib.domain.packing import cut
+from chalicelib.domain.cutting import cut
 from chalicelib.ledger import KEEP, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, text, texts
 from chalicelib.ports import Insert, Put, Row, Rows, Value
@@ -73,7 +73,7 @@ def report_id(source: str, delivery_id: str) -> str:
 
 def split(urls: Iterable[str]) -> list[list[str]]:
     """Split URLs into parts of at most ``PART_URLS`` and ``PART_BYTES``."""
-    return cut(urls, count=PART_URLS, size=PART_BYTES, size_of=len)
+    return list(cut(urls, count=PART_URLS, size=PART_BYTES, size_of=len))
 
 
 def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
@@ -159,12 +159,13 @@ def _plain(refusal: Refusal) -> list[str]:
 
 def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
     """Split refusals into parts as ``split`` does URLs; by their JSON, since a refused URL may hold anything."""
-    return cut(
+    parts = cut(
         refusals,
         count=PART_URLS,
         size=PART_BYTES,
         size_of=lambda each: len(json.dumps(each, ensure_ascii=False).encode()),
     )
+    return list(parts)
 
 
 def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refusal]], *, now: datetime) -> None:

@@ -7,13 +7,13 @@ lost, leaves a task that *may* be at the vendor, and that is looked up there bef
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from chalicelib.domain.errors import StaleSubmitter
-from chalicelib.domain.model import Action, TaskState, UrlState
+from chalicelib.domain.model import Action, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, Work
 from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text, texts
@@ -36,16 +36,17 @@ class Verified:
 class Task:
     """A ban task. ``root`` is the task that this one is a part or a repetition of, itself for a first one."""
 
-    id: str
     account: str
     action: Action
     ban_days: int
     slices: tuple[Slice, ...]
-    state: TaskState
     created_at: datetime
     received_at: datetime
     """When the oldest of its reports arrived."""
-    root: str
+    id: str = ""
+    """Ids sort by time, and only the same work at the same moment has the same id. A new task is given its own."""
+    root: str = ""
+    state: TaskState = TaskState.SUBMITTING
     withheld: UrlState | None = None
     """What its URLs end as without a call, since the policy keeps them from the vendor; ``reason`` says why."""
     attempts: int = 0
@@ -58,6 +59,20 @@ class Task:
     parent: str = ""
     children: tuple[str, ...] = ()
     verified: Verified | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            content = ",".join(f"{part.chunk}:{part.start}-{part.end}" for part in self.slices)
+            work = f"{self.account}|{self.action}|{self.withheld or ''}|{content}|{self.parent}"
+            name = hashlib.sha256(work.encode()).hexdigest()[:12]
+            object.__setattr__(self, "id", f"{stamp(self.created_at)}-{name}")
+        if not self.root:
+            object.__setattr__(self, "root", self.id)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task is at its end."""
+        return self.state.ended
 
     @property
     def count(self) -> int:
@@ -72,42 +87,45 @@ class Task:
         )
 
 
-def new_task(
-    *,
-    account: str,
-    action: Action,
-    ban_days: int,
+def part_of(
+    parent: Task,
     slices: tuple[Slice, ...],
-    received_at: datetime,
+    *,
     now: datetime,
-    parent: Task | None = None,
-    attempted: bool = False,
     not_before: datetime | None = None,
-    withheld: UrlState | None = None,
-    reason: str = "",
+    forbidden: Verdict | None = None,
 ) -> Task:
-    """Make a task; its id sorts by time and is the same for the same work at the same moment."""
-    content = ",".join(f"{each.chunk}:{each.start}-{each.end}" for each in slices)
-    kind = f"{action}|{withheld or ''}"
-    name = hashlib.sha256(f"{account}|{kind}|{content}|{parent.id if parent else ''}".encode()).hexdigest()[:12]
-    task_id = f"{stamp(now)}-{name}"
+    """Make the task that carries some URLs of another one on, or ends them without a call (``forbidden``).
+
+    ``not_before``: when it may be called at the earliest.
+    """
     return Task(
-        id=task_id,
-        account=account,
-        action=action,
-        ban_days=ban_days,
+        account=parent.account,
+        action=parent.action,
+        ban_days=parent.ban_days,
         slices=slices,
-        state=TaskState.SUBMITTING,
         created_at=now,
-        received_at=received_at,
-        root=parent.root if parent else task_id,
+        received_at=parent.received_at,
+        root=parent.root,
+        parent=parent.id,
         not_before=not_before,
-        attempts=int(attempted),
-        attempted_at=now if attempted else None,
-        parent=parent.id if parent else "",
-        withheld=withheld,
-        reason=reason,
+        **ending(forbidden),
     )
+
+
+class Ending(TypedDict):
+    """How a task's URLs end without a call, as fields of the task."""
+
+    withheld: UrlState | None
+    reason: str
+
+
+def ending(forbidden: Verdict | None) -> Ending:
+    """Return how URLs end that the policy forbids; ``None``: they are called."""
+    return {
+        "withheld": UrlState(forbidden.kind.value) if forbidden else None,
+        "reason": forbidden.reason if forbidden else "",
+    }
 
 
 def _key(task_id: str) -> tuple[str, str]:
@@ -278,6 +296,15 @@ def of_chunk(rows: Rows, chunk: str) -> list[tuple[str, int, int]]:
     """Which tasks carry which positions of a chunk (task id, start, end), oldest first."""
     found = rows.query(f"chunk#{chunk}", prefix="task#")
     return [(text(row, "sk")[5:], number(row, "start"), number(row, "end")) for row in found]
+
+
+def carriers(rows: Rows, chunk: str) -> Iterator[Task]:
+    """Yield the tasks that carried a chunk's URLs: its first ones, then those that carried their URLs on."""
+    ids = [task_id for task_id, _, _ in of_chunk(rows, chunk)]
+    while ids:
+        found = list(read(rows, ids).values())
+        yield from found
+        ids = [child for task in found for child in task.children]
 
 
 def count_retry(rows: Rows, root: str, calls: int) -> int:

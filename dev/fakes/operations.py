@@ -155,31 +155,12 @@ def refuse(world: World, hold_id: str, *, actor: str = "ana") -> int:
 
 def renew(world: World) -> int:
     """Run the function that renews bans."""
-    return renew_bans(
-        ACCOUNT,
-        rows=world.crasher.wrap(world.rows),
-        policy=world.policy,
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=4),
-    )
+    return renew_bans(world.run(seconds=240).at(ACCOUNT))
 
 
 def compare(world: World, objects: Objects | None = None, *, minutes: float = 13) -> Drift:
     """Run the function that compares the ledger with the vendor's list of bans."""
-    return detect_drift(
-        ACCOUNT,
-        vendor=world.vendor,
-        rows=world.rows,
-        objects=objects or MemoryObjects(),
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        sleep=world.clock.sleep,
-        deadline=world.clock() + timedelta(minutes=minutes),
-        policy=world.policy,
-    )
+    return detect_drift(world.run(seconds=60 * minutes).at(ACCOUNT), world.vendor, objects or MemoryObjects())
 
 
 @dataclass
@@ -203,15 +184,7 @@ class Edge:
 
 def verify(world: World, edge: Edge, *, seconds: float = 200) -> int:
     """Run the function that asks the edge for banned URLs."""
-    return verify_bans(
-        ACCOUNT,
-        rows=world.crasher.wrap(world.rows),
-        policy=world.policy,
-        probe=world.crasher.wrap(edge),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
+    return verify_bans(world.run(seconds=seconds).at(ACCOUNT), world.crasher.wrap(edge))
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -172,15 +172,8 @@ def test_a_task_shows_what_the_edge_said(desk: Desk) -> None:
     (made,) = desk.ban(pages(3))
     world = desk.api.world
     world.clock.advance(minutes=10)
-    verify_bans(
-        ACCOUNT,
-        rows=world.rows,
-        policy=parse_policy({**POLICY, "verification": {"sample": 2}}),
-        emit=world.emit,
-        probe=lambda _: 200,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=1),
-    )
+    policy = parse_policy({**POLICY, "verification": {"sample": 2}})
+    verify_bans(replace(world.run(seconds=60), account=ACCOUNT, read_policy=lambda: policy), lambda _: 200)
     said = desk.get("rita", f"tasks/{made}").json_body["verification"]
     assert (said["sampled"], said["blocked"], said["open"]) == (2, 0, 2)
     assert set(said["open_urls"]) <= set(pages(3))

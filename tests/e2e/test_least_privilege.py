@@ -235,12 +235,11 @@ def seed_the_past(stack: Stack) -> None:
         )
         assert not outcome.failed
     stack.table.write([Put(journal.entry("report", "r-of-yesterday", now=now - timedelta(days=1)))])
-    for name in ("left-open", "left-open-by-another"):
+    for _ in range(2):
         now -= timedelta(hours=1)
         url = f"{SITE}/left-open"
         key = url_key(ACCOUNT, url)
         chunk = Chunk(
-            id=chunks.chunk_id(now, name, [key]),
             account=ACCOUNT,
             action=Action.BAN,
             ban_days=7,
@@ -252,7 +251,7 @@ def seed_the_past(stack: Stack) -> None:
             received_at=now,
             until=now + timedelta(days=7),
         )
-        chunks.open_chunk(stack.table, chunk, then=ChunkState.WAITING, now=now)
+        chunks.open_chunk(stack.table, chunk, then=ChunkState.WAITING)
     job = unban.Job(unban.new_id(now), "tester", "left open", 0, now, urls=(f"{SITE}/never",))
     unban.record(stack.table, job)
 

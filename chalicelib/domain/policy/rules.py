@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.protection import Protected
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import HostPatterns, host_of, is_bare_host
@@ -128,14 +128,14 @@ class Policy:
 
 # --- decisions ----------------------------------------------------------------------------------------------------
 
-UNUSABLE = Verdict(VerdictKind.REJECTED, "unusable_url", "the URL is not an absolute http or https URL")
-NOT_MANAGED = Verdict(VerdictKind.REJECTED, "not_managed", "the host is not one of our managed domains")
-PROTECTED = Verdict(VerdictKind.SUPPRESSED, "protected", "the URL is on the list of protected ones")
-ROOT_REJECTED = Verdict(VerdictKind.REJECTED, "bare_host", "the URL is the root of its host: report the page")
-COOLING = Verdict(VerdictKind.SUPPRESSED, "cool_down", "the URL was unbanned a short while ago")
-LIVE = Verdict(VerdictKind.DUPLICATE, "live", "the URL is banned already, or about to be")
+UNUSABLE = Verdict(VerdictKind.REJECTED, Rule.UNUSABLE_URL, "the URL is not an absolute http or https URL")
+NOT_MANAGED = Verdict(VerdictKind.REJECTED, Rule.NOT_MANAGED, "the host is not one of our managed domains")
+PROTECTED = Verdict(VerdictKind.SUPPRESSED, Rule.PROTECTED, "the URL is on the list of protected ones")
+ROOT_REJECTED = Verdict(VerdictKind.REJECTED, Rule.BARE_HOST, "the URL is the root of its host: report the page")
+COOLING = Verdict(VerdictKind.SUPPRESSED, Rule.COOL_DOWN, "the URL was unbanned a short while ago")
+LIVE = Verdict(VerdictKind.DUPLICATE, Rule.LIVE, "the URL is banned already, or about to be")
 NO_RULES = SourceRules()
-_BAN = {days: Verdict(VerdictKind.BAN, "default", ban_days=days) for days in BAN_DAYS}
+_BAN = {days: Verdict(VerdictKind.BAN, Rule.DEFAULT, ban_days=days) for days in BAN_DAYS}
 
 
 def accounts_for(url: str, policy: Policy) -> list[str]:
@@ -225,7 +225,7 @@ def verdict(
         )
     if policy.dry_run or rules.dry_run or account in policy.dry_accounts:
         would = f"without it the verdict is {decided.kind.value} ({decided.rule})"
-        return Verdict(VerdictKind.SUPPRESSED, "dry_run", f"a dry run sends nothing: {would}")
+        return Verdict(VerdictKind.SUPPRESSED, Rule.DRY_RUN, f"a dry run sends nothing: {would}")
     return decided
 
 
@@ -256,14 +256,14 @@ def _corroboration(category: str, reporters: int, policy: Policy) -> Verdict | N
     if reporters >= wanted:
         return None
     reason = f"{reporters} of {wanted} independent reporters so far"
-    return Verdict(VerdictKind.SUPPRESSED, "corroboration", reason)
+    return Verdict(VerdictKind.SUPPRESSED, Rule.CORROBORATION, reason)
 
 
 def _hold(url: str, host: str, days: int, policy: Policy, rules: SourceRules) -> Verdict | None:
     if rules.review:
-        return Verdict(VerdictKind.HOLD, "review", "a person decides about what this source reports", days)
+        return Verdict(VerdictKind.HOLD, Rule.REVIEW, "a person decides about what this source reports", days)
     if _root("hold", url, host, policy, rules):
-        return Verdict(VerdictKind.HOLD, "bare_host", "the URL is the root of its host: a person decides", days)
+        return Verdict(VerdictKind.HOLD, Rule.BARE_HOST, "the URL is the root of its host: a person decides", days)
     return None
 
 
@@ -272,17 +272,17 @@ def _capped(
 ) -> Verdict | None:
     cap = caps.per_source_per_hour if rules.max_per_hour is None else rules.max_per_hour
     if cap and usage.sources.get(source, 0) >= cap:
-        return _above("source_cap", cap, "from this source", days)
+        return _above(Rule.SOURCE_CAP, cap, "from this source", days)
     cap = caps.per_host_per_hour
     if cap and usage.hosts.get(host, usage.forgotten) >= cap:
-        return _above("host_cap", cap, "of this host", days)
+        return _above(Rule.HOST_CAP, cap, "of this host", days)
     used, cap = usage.accounts.get(account, 0), caps.per_account_per_hour
     if cap and used >= cap:
-        return _above("account_cap", cap, "at this account", days)
+        return _above(Rule.ACCOUNT_CAP, cap, "at this account", days)
     if caps.share_of_live and used >= caps.share_floor and used >= caps.share_of_live * usage.live:
-        return _above("share_cap", used, f"at this account, which has {usage.live:,} live ones", days)
+        return _above(Rule.SHARE_CAP, used, f"at this account, which has {usage.live:,} live ones", days)
     return None
 
 
-def _above(rule: str, cap: int, what: str, days: int) -> Verdict:
+def _above(rule: Rule, cap: int, what: str, days: int) -> Verdict:
     return Verdict(VerdictKind.HOLD, rule, f"this hour saw {cap:,} bans {what}: a person decides about more", days)

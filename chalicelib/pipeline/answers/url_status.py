@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from chalicelib.domain.model import ChunkState, TaskState, UrlState
+from chalicelib.domain.model import ChunkState, Rule, TaskState, UrlState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, accounts_for
 from chalicelib.domain.urls import url_key
@@ -17,7 +17,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.lifecycle import expiry, ordering
+from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.ports import Rows
 
 TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
@@ -25,9 +25,6 @@ TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 
 PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of URLs in one answer: Lambda gives back 6 MB at the most, and some characters take six in JSON."""
-
-CORROBORATION = "corroboration"
-"""The rule whose verdict does not last: when enough others have reported the URL, its claim says what became of it."""
 
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
@@ -142,7 +139,7 @@ class Explainer:
             position = self._positions[claim.unban].get(claim.key, -1)
             carried, work = self._carried(claim.unban, position), self._work.get(claim.unban)
             # One that failed and stands nevertheless, or left its chunk before a task had it, was of a ban never sent.
-            left = carried[-1].state in ordering.ENDED if carried else work is None or position in work.excluded
+            left = carried[-1].ended if carried else work is None or position in work.excluded
             if not left:
                 return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
         return UrlState.UNBANNED, claim.reason
@@ -154,7 +151,7 @@ class Explainer:
         if claim.outcome:
             return UrlState(claim.outcome), claim.reason
         work = self._work.get(claim.chunk)
-        if self._chunks[claim.chunk].rule == "adopted":
+        if self._chunks[claim.chunk].rule == Rule.ADOPTED:
             return (
                 UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED
             ), "banned by others, adopted"
@@ -225,8 +222,12 @@ def of_report(
 
 
 def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
-    """Whether a claim says more of a report's URL than what was refused of it: the report may have come again."""
-    return claim.report == report.id or refusal.rule == CORROBORATION
+    """Whether a claim says more of a report's URL than what was refused of it.
+
+    The report may have come again. A refusal for want of other reporters does not last: once enough have reported the
+    URL, its claim says what became of it.
+    """
+    return claim.report == report.id or refusal.rule == Rule.CORROBORATION
 
 
 def urls_of(report: Report) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import ArchiveIncomplete
 from chalicelib.domain.exports import ExportRow, RejectedRow, read_rows, time_point
 from chalicelib.domain.model import ReportedUrl
@@ -197,17 +198,14 @@ def _report(rows: Iterable[dict[str, Any]], day: ExportDay, *, vendor: str, queu
 
 
 def _messages(rows: Iterable[dict[str, Any]], *, reporter: str) -> Iterator[list[ReportedUrl]]:
-    part: list[ReportedUrl] = []
-    size = 0
-    for row in rows:
+    def reported(row: dict[str, Any]) -> ReportedUrl:
         words, category = reason_in_words(row["reason_code"])
         note = f"{row['reason_code']} {words}"[:200]
-        each = ReportedUrl(row["canonical_url"], category=category, reporter=reporter[:200], note=note)
-        length = len(each.url) + len(each.note) + 60
-        if part and (len(part) == MESSAGE_URLS or size + length > MESSAGE_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += length
-    if part:
-        yield part
+        return ReportedUrl(row["canonical_url"], category=category, reporter=reporter[:200], note=note)
+
+    return cut(
+        map(reported, rows),
+        count=MESSAGE_URLS,
+        size=MESSAGE_BYTES,
+        size_of=lambda url: len(url.url) + len(url.note) + 60,
+    )

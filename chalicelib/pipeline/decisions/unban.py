@@ -12,15 +12,17 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.domain.model import Action
+from chalicelib.domain.cutting import cut
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule
 from chalicelib.domain.policy.rules import Policy
-from chalicelib.ledger import audit, chunks, reports, tasks
+from chalicelib.ledger import audit, reports, tasks
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
 from chalicelib.pipeline.decisions.unban_selection import in_force, select
-from chalicelib.pipeline.lifecycle import claiming, ordering
+from chalicelib.pipeline.lifecycle import claiming
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Delete, Emit, Insert, Rows, Update, Wake
 
 TRIES = 5
@@ -127,8 +129,9 @@ def carry_out(
     done: Counter[str] = Counter()
     finished = False
     place = noted = job.place
-    for group in select(job, rows=rows, policy=policy, now=clock()):
-        if not _undo(group.claims, job, done, rows=rows, clock=clock):
+    run = Run(rows=rows, emit=emit, wake=wake, clock=clock, read_policy=lambda: policy, deadline=deadline)
+    for group in select(run, job):
+        if not _undo(run, group.claims, job, done):
             break
         place = group.place or place
         over = clock() >= deadline
@@ -149,13 +152,13 @@ def carry_out(
     return urls if finished else None
 
 
-def _undo(found: Sequence[Claim], job: Job, done: Counter[str], *, rows: Rows, clock: Callable[[], datetime]) -> bool:
+def _undo(run: Run, found: Sequence[Claim], job: Job, done: Counter[str]) -> bool:
     """Unban these claims and count them to their accounts; ``False`` if some change faster than they are unbanned."""
     for _ in range(TRIES):
         lost: list[Claim] = []
         for account, of_account in _by_account(found).items():
-            for part in claiming.parts((each.url, each) for each in of_account):
-                won = _unban(part, account, job, rows=rows, now=clock())
+            for part in cut(of_account, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda claim: len(claim.url)):
+                won = _unban(run, part, account, job)
                 if won:
                     done[account] += len(won)
                 lost += [each for each in part if each.key not in won]
@@ -163,7 +166,7 @@ def _undo(found: Sequence[Claim], job: Job, done: Counter[str], *, rows: Rows, c
             return True
         # A renewal took them over since they were read, and they are banned for the same report still; or they ended.
         reports_of = {each.key: each.report for each in lost}
-        again = in_force(rows, list(reports_of), clock())
+        again = in_force(run, list(reports_of))
         found = [each for each in again if job.urls or each.report == reports_of[each.key]]
         if not found:
             return True
@@ -186,27 +189,23 @@ def _by_account(found: Iterable[Claim]) -> dict[str, list[Claim]]:
     return accounts
 
 
-def _unban(part: list[Claim], account: str, job: Job, *, rows: Rows, now: datetime) -> set[str]:
+def _unban(run: Run, part: list[Claim], account: str, job: Job) -> set[str]:
+    now = run.clock()
     known: Mapping[str, Claim] = {each.key: each for each in part}
     keys = tuple(known)
-    banned_by = dict.fromkeys(each.chunk for each in part)
-    before_it = ordering.unended(rows, account, banned_by)
     origin = Origin(job.report, f"operator:{job.actor}", job.actor, "unban", job.reason)
     chunk = Chunk(
-        id=chunks.chunk_id(now, f"unban|{account}", keys),
         account=account,
         action=Action.UNBAN,
         ban_days=UNBAN_DAYS,
-        rule="unban",
+        rule=Rule.UNBAN,
         urls=tuple(each.url for each in part),
         keys=keys,
         origins=(origin,) * len(keys),
         created_at=now,
         received_at=job.at,
         until=now + timedelta(days=job.cool_down_days),
-        before=claiming.history(keys, known),
-        after=tuple(each for each in banned_by if each in before_it),
         actor=job.actor,
         reason=job.reason,
     )
-    return claiming.begin(rows, chunk, known, now=now)
+    return claiming.begin(run, chunk, known)

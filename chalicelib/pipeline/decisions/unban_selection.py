@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_URLS, Action
-from chalicelib.domain.policy.rules import Policy
 from chalicelib.domain.urls import scheme_twin, url_key
 from chalicelib.ledger import chunks, claims, journal, reports, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
@@ -16,6 +16,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import stamp, text
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
 if TYPE_CHECKING:
@@ -36,21 +37,22 @@ class Group:
     place: str = ""
 
 
-def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[Group]:
+def select(run: Run, job: Job) -> Iterator[Group]:
     """Find the claims that a job is about and that are in force, in groups; some are empty, to let the time be seen."""
+    rows, policy = run.rows, run.policy
     report = reports.read(rows, job.report) if job.report else None
     if job.source or (job.report and report is None):  # of a report that came by the queue the chunks alone know
         seen: set[str] = set()  # a chunk may be found more than once, and is looked at once
         if not job.place:
-            yield from _unfinished(job, seen, rows=rows, policy=policy, now=now)
-        yield from _of_journal(job, seen, rows=rows, now=now)
+            yield from _unfinished(run, job, seen)
+        yield from _of_journal(run, job, seen)
         return
     if job.task:
         task = tasks.read(rows, [job.task]).get(job.task)
         owners = {each.chunk for each in task.slices} if task else set()
         keys = _keys_of_task(rows, task) if task else []
-        for part in _parts(keys):
-            found = in_force(rows, part, now)
+        for part in cut(keys, count=CHUNK_URLS):
+            found = in_force(run, part)
             ours = _carrying_on(rows, {each.chunk for each in found}, owners)
             yield Group([each for each in found if each.chunk in ours])
         return
@@ -58,15 +60,10 @@ def select(job: Job, *, rows: Rows, policy: Policy, now: datetime) -> Iterator[G
     urls = [each for url in report.urls for each in (url, scheme_twin(url)) if each] if report else job.urls
     # Whichever account serves the host now: an account may have served it when the URL was banned.
     accounts = dict.fromkeys((*policy.accounts, *(report.accounts if report else ())))
-    for part in _parts([url_key(account, url) for url in urls for account in accounts]):
-        found = in_force(rows, part, now)
+    for part in cut((url_key(account, url) for url in urls for account in accounts), count=CHUNK_URLS):
+        found = in_force(run, part)
         # Of a report only what it caused: the rest is banned for another's word.
         yield Group([each for each in found if not job.report or each.report == job.report])
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), CHUNK_URLS):
-        yield keys[start : start + CHUNK_URLS]
 
 
 def _keys_of_task(rows: Rows, task: Task) -> list[str]:
@@ -89,29 +86,31 @@ def _carrying_on(rows: Rows, names: set[str], owners: set[str]) -> set[str]:
     return ours
 
 
-def in_force(rows: Rows, keys: Sequence[str], now: datetime) -> list[Claim]:
+def in_force(run: Run, keys: Sequence[str]) -> list[Claim]:
     """Those of the keys whose claims have not ended."""
-    found = claims.read(rows, keys, consistent=True, whole=True)
-    found = expiry.in_force(rows, {key: each.account for key, each in found.items()}, found, now=now)
+    now = run.clock()
+    found = expiry.corrected(run, claims.read(run.rows, keys, consistent=True, whole=True))
     return [found[key] for key in dict.fromkeys(keys) if key in found and not found[key].ended(now)]
 
 
-def _unfinished(job: Job, seen: set[str], *, rows: Rows, policy: Policy, now: datetime) -> Iterator[Group]:
+def _unfinished(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
     """What waits, is held or under way, however old it is."""
+    rows, policy = run.rows, run.policy
     for account in policy.accounts:
         names = [each.chunk for each in chunks.work(rows, account)]
         names += [each.chunk for task in tasks.live(rows, account) for each in task.slices]
-        for start in range(0, len(names), CHUNKS_AT_ONCE):
-            found = chunks.read(rows, names[start : start + CHUNKS_AT_ONCE]).values()
-            if ours := _of_chunks(found, job, seen, rows=rows, now=now):
+        for some in cut(names, count=CHUNKS_AT_ONCE):
+            found = chunks.read(rows, some).values()
+            if ours := _of_chunks(run, found, job, seen):
                 yield Group(ours)
 
 
-def _of_journal(job: Job, seen: set[str], *, rows: Rows, now: datetime) -> Iterator[Group]:
+def _of_journal(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
     """Walk the journal for what was made in these days, and what was sent: there is no scan of the ledger.
 
     A hold may have been approved, and so sent, weeks after it was made.
     """
+    rows, now = run.rows, run.clock()
     place = job.place or stamp(job.at - LOOK_BACK)
     midnight = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC)
     while midnight <= now:
@@ -124,7 +123,7 @@ def _of_journal(job: Job, seen: set[str], *, rows: Rows, now: datetime) -> Itera
             for row in page:
                 place = text(row, "sk")
                 named = [read[name] for name in parts.get(text(row, "subject"), ()) if name in read]
-                if ours := _of_chunks(named, job, seen, rows=rows, now=now):
+                if ours := _of_chunks(run, named, job, seen):
                     yield Group(ours, place)
             yield Group([], place)
         if midnight <= now:  # else more may come on this day
@@ -132,7 +131,7 @@ def _of_journal(job: Job, seen: set[str], *, rows: Rows, now: datetime) -> Itera
             yield Group([], place)
 
 
-def _of_chunks(found: Iterable[Chunk], job: Job, seen: set[str], *, rows: Rows, now: datetime) -> list[Claim]:
+def _of_chunks(run: Run, found: Iterable[Chunk], job: Job, seen: set[str]) -> list[Claim]:
     """What there is to undo of those of the chunks that were not seen yet."""
     new = [chunk for chunk in found if chunk.id not in seen]
     seen.update(chunk.id for chunk in new)
@@ -144,7 +143,7 @@ def _of_chunks(found: Iterable[Chunk], job: Job, seen: set[str], *, rows: Rows, 
         if _of(origin, job)
     }
     keys = [key for key, _ in named]
-    return [each for each in in_force(rows, keys, now) if (each.key, each.chunk) in named] if named else []
+    return [each for each in in_force(run, keys) if (each.key, each.chunk) in named] if named else []
 
 
 def _of(origin: Origin, job: Job) -> bool:

@@ -15,16 +15,18 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import Action, ChunkState, VerdictKind
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, VerdictKind
 from chalicelib.domain.policy.rules import Policy
-from chalicelib.ledger import chunks, claims, reports
+from chalicelib.ledger import claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.decide import Wanted, decide, lasts, sort_out
 from chalicelib.pipeline.intake.messages import Delivery, Fetch, read_record
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Emit, Rows, Wake
 
 FOREVER = datetime(9990, 1, 1, tzinfo=UTC)
@@ -70,8 +72,8 @@ def intake_reports(
             outcome.failed.append(record["messageId"])
             emit("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
     wanted, refusals = sort_out(deliveries, policy, outcome.verdicts)
-    known = claims.read(rows, list(wanted))
-    known = expiry.in_force(rows, {key: each.account for key, each in wanted.items()}, known, now=now)
+    run = Run(rows=rows, emit=emit, wake=wake, clock=lambda: now, read_policy=lambda: policy)
+    known = expiry.corrected(run, claims.read(rows, list(wanted)))
     verdicts = decide(wanted, known, policy, rows=rows, now=now)
     fresh: dict[Kind, list[Wanted]] = {}
     for key, each in wanted.items():
@@ -85,12 +87,18 @@ def intake_reports(
         else:
             refusals += _refusals(each, outcome.verdicts)
     _record_refusals(rows, refusals, now=now)
+    origin_of = partial(_origin, made={})
     for kind, group in fresh.items():
         sealed = 0
-        origin_of = partial(_origin, made={})
-        for part in claiming.parts(((each.url, each) for each in group), origin_of=origin_of):
+        for part in cut(
+            group,
+            count=CHUNK_URLS,
+            size=CHUNK_BYTES,
+            size_of=lambda wanted: len(wanted.url),
+            shared_of=lambda wanted: origin_of(wanted).text,
+        ):
             origins = tuple(map(origin_of, part))
-            sealed += _claim(part, origins, kind, policy, known=known, rows=rows, outcome=outcome, now=now)
+            sealed += _claim(run, part, origins, kind, known=known, outcome=outcome)
         if sealed and not kind.rule:
             wake(kind.account, now=now)
     oldest = min((delivery.received_at for delivery in deliveries), default=now)
@@ -114,37 +122,30 @@ def _refusals(wanted: Wanted, verdicts: Counter[str]) -> Iterator[tuple[Delivery
 
 
 def _claim(
+    run: Run,
     part: list[Wanted],
     origins: tuple[Origin, ...],
     kind: Kind,
-    policy: Policy,
     *,
     known: Mapping[str, Claim],
-    rows: Rows,
     outcome: Outcome,
-    now: datetime,
 ) -> int:
     """Open a chunk, claim its URLs, seal it; return how many it won."""
-    keys = tuple(each.key for each in part)
-    before = claiming.history(keys, known)
+    now = run.clock()
     until = FOREVER if kind.lasts is None else now + kind.lasts
     chunk = Chunk(
-        id=chunks.chunk_id(now, f"ban|{kind.account}|{kind.rule}|{kind.ban_days}|{kind.lasts}", keys),
         account=kind.account,
         action=Action.BAN,
         ban_days=kind.ban_days,
         rule=kind.rule,
         urls=tuple(each.url for each in part),
-        keys=keys,
+        keys=tuple(each.key for each in part),
         origins=origins,
         created_at=now,
         received_at=min(each.delivery.received_at for each in part),
         until=until,
-        before=before,
-        renew_at=claiming.renew_at(now, kind.ban_days, until, policy),
-        after=tuple(dict.fromkeys(unban for _, _, unban in before if unban)),
     )
-    won = claiming.begin(rows, chunk, known, then=ChunkState.HELD if kind.rule else ChunkState.WAITING, now=now)
+    won = claiming.begin(run, chunk, known, then=ChunkState.HELD if kind.rule else ChunkState.WAITING)
     lost = len(part) - len(won)
     if lost:  # another intake was quicker since our read
         verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN

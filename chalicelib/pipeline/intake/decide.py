@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, category_of, planned, reporter_of, verdict
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.ledger import ban_counts, claims
@@ -20,7 +20,7 @@ from chalicelib.ports import Rows
 PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
 """Which verdict of several reports of one URL stands."""
 
-TEST = Verdict(VerdictKind.SUPPRESSED, "test", "the report is a test: nothing is sent to a vendor")
+TEST = Verdict(VerdictKind.SUPPRESSED, Rule.TEST, "the report is a test: nothing is sent to a vendor")
 
 CONTENTION = "so many reports came at once that these bans could not be counted against the caps"
 
@@ -96,7 +96,7 @@ def sort_out(
                 url = canonical_url(reported.url)
             except UnusableUrl as error:
                 verdicts[VerdictKind.REJECTED.value] += 1
-                refusals.append((delivery, Refusal(reported.url[:200], "rejected", "unusable_url", error.reason)))
+                refusals.append((delivery, Refusal(reported.url[:200], "rejected", Rule.UNUSABLE_URL, error.reason)))
                 continue
             again = None if delivery.test else seen.get(url)  # a test takes nothing from a real report
             if again is not None:
@@ -147,7 +147,7 @@ def decide(
             return verdicts
         left = {key: each for key, each in left.items() if each.account in accounts}
     return verdicts | {
-        key: replace(verdicts[key], kind=VerdictKind.HOLD, rule="contention", reason=CONTENTION)
+        key: replace(verdicts[key], kind=VerdictKind.HOLD, rule=Rule.CONTENTION, reason=CONTENTION)
         for key in left
         if verdicts[key].kind is VerdictKind.BAN
     }

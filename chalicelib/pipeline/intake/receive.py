@@ -13,9 +13,9 @@ from datetime import datetime
 from secrets import token_hex
 
 from chalicelib.config.sources import Source
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
-from chalicelib.domain.model import ParsedReport, ReportedUrl, Verdict
-from chalicelib.domain.packing import cut
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, standing
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import callbacks, reports
@@ -123,7 +123,7 @@ def sort_out(
         try:
             url = canonical_url(each.url)
         except UnusableUrl as error:
-            refusals.append(Refusal(each.url[:200], "rejected", "unusable_url", error.reason))
+            refusals.append(Refusal(each.url[:200], "rejected", Rule.UNUSABLE_URL, error.reason))
             continue
         ours = accounts_for(url, policy) and (source.hosts is None or source.hosts.covers(host_of(url)))
         refused = standing(url, policy, now, source=source.name) if ours else NOT_MANAGED
@@ -146,7 +146,9 @@ def messages(report: Report, accepted: Sequence[ReportedUrl], *, secret: str) ->
         "received_at": report.received_at.isoformat(),
     }
     # In bytes, with whatever JSON has to escape.
-    parts = cut(accepted, count=reports.PART_URLS, size=MESSAGE_BYTES, size_of=lambda each: len(native.render([each])))
+    parts = list(
+        cut(accepted, count=reports.PART_URLS, size=MESSAGE_BYTES, size_of=lambda each: len(native.render([each])))
+    )
     bodies = [native.render(part, correlation_id=report.correlation_id, test=report.test) for part in parts]
     return [
         (body.decode(), {**attributes, "seal": seal(secret, report.id, attributes["received_at"], body)})

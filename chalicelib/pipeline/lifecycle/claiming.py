@@ -1,123 +1,152 @@
-"""Make a chunk: open it, claim its URLs, seal it with those it won. The one way into the ledger for a ban or unban.
+"""Make a chunk: open it, claim its URLs, seal it with those it claimed. The one way into the ledger for a ban or unban.
 
-Whoever decides, an intake, an operator, a renewal, comes through here, so that a crash at any step of any of them is
-healed in one way: the sweep calls ``finish`` on an open chunk whose lease has passed.
+Intake, operators and renewals all come through ``begin``. A crash at any step of any of them is healed in one way: the
+sweep calls ``finish`` on an open chunk whose lease has passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TypeVar
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
+from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.rules import plan_for
 from chalicelib.ledger import chunks, claims
-from chalicelib.ledger.chunks import Chunk, Origin, made_at
+from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim
-from chalicelib.pipeline.lifecycle import expiry
-from chalicelib.ports import Emit, Rows
-
-T = TypeVar("T")
-
-
-def parts(urls: Iterable[tuple[str, T]], *, origin_of: Callable[[T], Origin] | None = None) -> Iterable[list[T]]:
-    """Cut into lists that fit a chunk; each item comes with its URL.
-
-    ``origin_of`` tells what the chunk keeps beside the URL, once for all URLs that share it.
-    """
-    part: list[T] = []
-    told: set[Origin] = set()
-    size = 0
-    for url, each in urls:
-        origin = origin_of(each) if origin_of else None
-        more = len(url) + (_size(origin) if origin and origin not in told else 0)
-        if part and (len(part) == CHUNK_URLS or size + more > CHUNK_BYTES):
-            yield part
-            part, size, told = [], 0, set()
-            more = len(url) + (_size(origin) if origin else 0)
-        part.append(each)
-        size += more
-        if origin:
-            told.add(origin)
-    if part:
-        yield part
-
-
-def _size(origin: Origin) -> int:
-    return len(f"{origin.report}{origin.source}{origin.reporter}{origin.category}{origin.note}".encode())
-
-
-def history(keys: Sequence[str], known: Mapping[str, Claim]) -> tuple[tuple[int, str, str], ...]:
-    """What a new chunk remembers of its URLs' earlier claims (``Chunk.before``)."""
-    return tuple((position, known[key].chunk, known[key].unban) for position, key in enumerate(keys) if known.get(key))
+from chalicelib.ledger.row import epoch
+from chalicelib.pipeline.lifecycle import expiry, ordering
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Rows
 
 
 def begin(
-    rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, then: ChunkState = ChunkState.WAITING, now: datetime
+    run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, then: ChunkState = ChunkState.WAITING
 ) -> set[str]:
-    """Open, claim, seal; return the keys that the chunk won. ``then`` is what becomes of it."""
-    chunks.open_chunk(rows, chunk, then=then, now=now)
-    return _claim(rows, chunk, known, then=then, now=now)
+    """Open a new chunk, claim its URLs and seal it; return the keys that it claimed.
+
+    ``claims_by_key`` is what a read showed of its URLs. From it follows what the chunk remembers of them
+    (``Chunk.before``) and which chunks it waits for (``Chunk.after``). ``then`` is the state it is sealed with.
+    """
+    before = _earlier(chunk.keys, claims_by_key)
+    chunk = replace(
+        chunk,
+        before=before,
+        after=_waits_for(run.rows, chunk, before),
+        renew_at=_renew_at(chunk, run.policy.renew_before_hours),
+    )
+    chunks.open_chunk(run.rows, chunk, then=then)
+    claimed = _claim(run.rows, chunk, claims_by_key, then=then, now=chunk.created_at)
+    chunks.seal(run.rows, chunk, claimed, then=then)
+    return claimed
 
 
-def finish(rows: Rows, work: Work, *, emit: Emit, now: datetime) -> bool:
-    """Finish an open chunk whose maker died: claim again for the same chunk, and seal it. Whether something waits.
+def finish(run: Run, work: Work) -> bool:
+    """Finish an open chunk whose maker died: claim its URLs again and seal it. Return whether something waits.
 
     What was decided about a URL since the chunk was made stands: a redelivered report or an unban is the later word.
     An unban that had marked the URL by then is carried out all the same: its ban may have been sent meanwhile.
     """
-    chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
+    chunk = chunks.read(run.rows, [work.chunk]).get(work.chunk)
     if chunk is None:
-        emit("chunk_without_urls", chunk_id=work.chunk, account=work.account)
+        run.emit("chunk_without_urls", chunk_id=work.chunk, account=work.account)
         return False
-    known = claims.read(rows, chunk.keys, consistent=True)
+    claims_by_key = claims.read(run.rows, chunk.keys, consistent=True)
     if chunk.action is Action.BAN:
-        known = expiry.in_force(rows, dict.fromkeys(chunk.keys, chunk.account), known, now=now)
-    then = work.then or ChunkState.WAITING
-    older = {
+        claims_by_key = expiry.corrected(run, claims_by_key)
+    undecided = {
         position
         for position, key in enumerate(chunk.keys)
-        if key not in known or max(made_at(known[key].chunk), made_at(known[key].unban)) <= made_at(chunk.id)
+        if key not in claims_by_key or _decided_at(claims_by_key[key]) <= made_at(chunk.id)
     }
-    had = _had(rows, chunk, known, older) if chunk.action is Action.UNBAN else set()
-    won = _claim(rows, chunk, known, then=then, now=now, only=older, had=had)
-    emit("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(won))
-    return bool(won) and then is ChunkState.WAITING
+    taken_over: set[str] = set()
+    if chunk.action is Action.UNBAN:
+        later = [key for position, key in enumerate(chunk.keys) if position not in undecided]
+        taken_over = _taken_over(run.rows, chunk, {key: claims_by_key[key] for key in later})
+    then = work.then or ChunkState.WAITING
+    claimed = _claim(run.rows, chunks.part_of(chunk, undecided), claims_by_key, then=then, now=run.clock())
+    claimed |= taken_over
+    chunks.seal(run.rows, chunk, claimed, then=then)
+    run.emit("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(claimed))
+    return bool(claimed) and then is ChunkState.WAITING
+
+
+def successor(
+    chunk: Chunk, positions: Collection[int], claims_by_key: Mapping[str, Claim], *, rule: str, now: datetime
+) -> Chunk | None:
+    """Make the chunk that carries some of a chunk's bans on to their planned end; ``None`` if none is left to carry.
+
+    Only URLs whose claims still belong to the chunk are carried on. Their planned end is read from the claims: the
+    approval of a hold moves it there, and the chunk does not know.
+    """
+    kept = [position for position in sorted(positions) if claims.belongs(claims_by_key, chunk, position)]
+    end = max((claims_by_key[chunk.keys[position]].until for position in kept), default=0)
+    if end <= epoch(now):
+        return None
+    until = datetime.fromtimestamp(end, tz=UTC)
+    return Chunk(
+        account=chunk.account,
+        action=Action.BAN,
+        ban_days=plan_for(math.ceil((until - now) / timedelta(days=1))).ban_days,
+        rule=rule,
+        urls=tuple(chunk.urls[position] for position in kept),
+        keys=tuple(chunk.keys[position] for position in kept),
+        origins=tuple(chunk.origins[position] for position in kept),
+        created_at=now,
+        received_at=now,
+        until=until,
+        renews=(chunk.id,),
+    )
 
 
 def _claim(
-    rows: Rows,
-    chunk: Chunk,
-    known: Mapping[str, Claim],
-    *,
-    then: ChunkState,
-    now: datetime,
-    only: Collection[int] | None = None,
-    had: Collection[str] = (),
+    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, then: ChunkState, now: datetime
 ) -> set[str]:
-    """Claim for a chunk, or for some of its positions, and seal it with what it won, and what it ``had`` before."""
-    ours = chunk if only is None else chunks.part_of(chunk, only)
     if chunk.action is Action.UNBAN:
-        won = claims.unban(rows, ours, known, now=now)
-    else:
-        won = claims.claim(rows, ours, known, now=now, held=then is ChunkState.HELD)
-    won = won.union(had)
-    chunks.seal(rows, chunk, won, then=then)
-    return won
+        return claims.unban(rows, chunk, claims_by_key, now=now)
+    return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD)
 
 
-def _had(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], older: Collection[int]) -> set[str]:
-    """The keys that a chunk had won, and that later decisions have taken over since."""
-    read: dict[str, Chunk] = {}
-    newer = [key for position, key in enumerate(chunk.keys) if position not in older]
-    return {key for key in newer if chunks.follower(rows, (known[key].unban, known[key].chunk), key, chunk.id, read)}
+def _earlier(keys: Sequence[str], claims_by_key: Mapping[str, Claim]) -> tuple[tuple[int, str, str], ...]:
+    """List the earlier claims of URLs: position, and the chunks that banned and unbanned the URL."""
+    return tuple(
+        (position, claims_by_key[key].chunk, claims_by_key[key].unban)
+        for position, key in enumerate(keys)
+        if key in claims_by_key
+    )
 
 
-def renew_at(now: datetime, ban_days: int, until: datetime, policy: Policy) -> datetime | None:
-    """When bans of ``ban_days`` from now are to be renewed; ``None`` if they end as planned."""
-    end = now + timedelta(days=ban_days)
-    if until <= end:
+def _waits_for(rows: Rows, chunk: Chunk, before: Sequence[tuple[int, str, str]]) -> tuple[str, ...]:
+    """List the chunks of the opposite action that must have ended before this one is sent.
+
+    A ban waits for every unban of its URLs: to ask which have ended would cost each report of such a URL a read.
+    """
+    if chunk.action is Action.BAN:
+        return tuple(dict.fromkeys(unban for _, _, unban in before if unban))
+    bans = dict.fromkeys(ban for _, ban, _ in before)
+    unended = ordering.unended(rows, chunk.account, bans)
+    return tuple(ban for ban in bans if ban in unended)
+
+
+def _renew_at(chunk: Chunk, hours_before: int) -> datetime | None:
+    """Return when the chunk's bans are to be renewed; ``None`` if the vendor's duration covers them."""
+    end = chunk.created_at + timedelta(days=chunk.ban_days)
+    if chunk.action is not Action.BAN or chunk.until <= end:
         return None
-    return max(end - timedelta(hours=policy.renew_before_hours), now + timedelta(hours=1))
+    return max(end - timedelta(hours=hours_before), chunk.created_at + timedelta(hours=1))
+
+
+def _decided_at(claim: Claim) -> str:
+    """Return when the latest chunk that had a URL was made."""
+    return max(made_at(claim.chunk), made_at(claim.unban))
+
+
+def _taken_over(rows: Rows, chunk: Chunk, later: Mapping[str, Claim]) -> set[str]:
+    """Find the keys that a chunk had claimed and that later decisions have taken over since."""
+    read: dict[str, Chunk] = {}
+    return {
+        key for key, claim in later.items() if chunks.follower(rows, (claim.unban, claim.chunk), key, chunk.id, read)
+    }

@@ -11,57 +11,53 @@ from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """``waiting``: something of the chunk is not at its end yet. ``until``: when its last ban ends at the vendor."""
+class Expiry:
+    """When the bans of a chunk end.
 
-    waiting: bool
+    ``unended``: some of its URLs are still to be sent, or a task of it has not ended. ``until``: when the last ban
+    that the vendor made of it ends; ``None`` if it made none.
+    """
+
+    unended: bool
     until: datetime | None
 
 
 def of_task(task: Task) -> datetime | None:
-    """When the bans of a task end at the vendor; ``None`` if it made none."""
+    """Return when the bans of a task end at the vendor; ``None`` if it made none."""
     if task.action is not Action.BAN or task.state is not TaskState.SUCCEEDED or task.submitted_at is None:
         return None
     return task.submitted_at + timedelta(days=task.ban_days)
 
 
-def of_chunk(rows: Rows, account: str, chunk: str) -> Term:
-    """Look at all that became of a chunk."""
-    waiting = chunks.work_of(rows, account, chunk) is not None
-    until: datetime | None = None
-    left = [task_id for task_id, _, _ in tasks.of_chunk(rows, chunk)]
-    while left:
-        found = tasks.read(rows, left)
-        for task in found.values():
-            waiting |= task.state in {TaskState.SUBMITTING, TaskState.PROCESSING}
-            end = of_task(task)
-            until = max(until, end) if until and end else until or end
-        left = [child for task in found.values() for child in task.children]
-    return Term(waiting, until)
+def of_chunk(rows: Rows, account: str, chunk: str) -> Expiry:
+    """Return when the bans of a chunk end, from all the tasks that carried it."""
+    carriers = list(tasks.carriers(rows, chunk))
+    unended = chunks.work_of(rows, account, chunk) is not None or not all(task.ended for task in carriers)
+    return Expiry(unended, max((end for task in carriers if (end := of_task(task))), default=None))
 
 
-def in_force(
-    rows: Rows, account_of: Mapping[str, str], known: Mapping[str, Claim], *, now: datetime
-) -> dict[str, Claim]:
-    """Correct the planned end of claims that seem to have ended: an outage, a pause or a hold moved their bans.
+def corrected(run: Run, claims_by_key: Mapping[str, Claim]) -> dict[str, Claim]:
+    """Return the claims with their true end: an outage, a pause or a hold makes a ban begin later than planned.
 
-    Only claims whose end has passed are looked into, which a report after a ban's end is; all others cost nothing.
-    ``account_of`` maps URL keys to their accounts.
+    Only a claim whose planned end has passed is looked into, which a report after a ban's end is; the others cost
+    nothing.
     """
-    terms: dict[str, Term] = {}
-    corrected = dict(known)
-    for key, claim in known.items():
+    now = run.clock()
+    expiries: dict[str, Expiry] = {}
+    claims = dict(claims_by_key)
+    for key, claim in claims_by_key.items():
         if claim.outcome or claim.until > epoch(now):
             continue
-        if claim.chunk not in terms:
-            terms[claim.chunk] = of_chunk(rows, account_of[key], claim.chunk)
-        term = terms[claim.chunk]
-        if term.waiting:
-            corrected[key] = replace(claim, until=epoch(now + timedelta(days=1)))
-        elif term.until and term.until > now:
-            corrected[key] = replace(claim, until=epoch(term.until))
-    return corrected
+        if claim.chunk not in expiries:
+            expiries[claim.chunk] = of_chunk(run.rows, claim.account, claim.chunk)
+        expiry = expiries[claim.chunk]
+        if expiry.unended:
+            claims[key] = replace(claim, until=epoch(now + timedelta(days=1)))
+        elif expiry.until and expiry.until > now:
+            claims[key] = replace(claim, until=epoch(expiry.until))
+    return claims

@@ -8,17 +8,14 @@ that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from chalicelib.domain.model import Action, ChunkState, TaskState
+from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.tasks import Task
 from chalicelib.ports import Rows
-
-ENDED = {TaskState.SUCCEEDED, TaskState.FAILED}
 
 
 def ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
@@ -46,7 +43,7 @@ def unended(rows: Rows, account: str, names: Collection[str]) -> set[str]:
     while left:
         further: dict[str, set[str]] = {}
         for task in tasks.read(rows, list(left)).values():
-            if task.state not in ENDED:
+            if not task.ended:
                 found |= left[task.id]
             for child in task.children:
                 further.setdefault(child, set()).update(left[task.id])
@@ -67,7 +64,7 @@ def _carried_on(rows: Rows, chunk: str, positions: Iterable[int]) -> bool:
             for task in tasks.read(rows, left).values()
             if any(each.chunk == chunk and wanted.intersection(each.positions()) for each in task.slices)
         ]
-        if any(task.state not in ENDED for task in found):
+        if any(not task.ended for task in found):
             return True
         left = [child for task in found for child in task.children]
     return False
@@ -132,7 +129,7 @@ def _never_sent(
 def _first_ban(chunk: Chunk, key: str) -> bool:
     """Whether a chunk's ban of a URL is the first: it carries on no other, and nobody claimed the URL before."""
     position = chunk.keys.index(key)
-    return chunk.rule != "adopted" and not chunk.renews and all(at != position for at, _, _ in chunk.before)
+    return chunk.rule != Rule.ADOPTED and not chunk.renews and all(at != position for at, _, _ in chunk.before)
 
 
 def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
@@ -142,7 +139,7 @@ def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
     had = {
         (each.chunk, position)
         for owner in found
-        for task in carriers(rows, owner)
+        for task in tasks.carriers(rows, owner)
         if task.vendor_task_id
         for each in task.slices
         for position in each.positions()
@@ -150,17 +147,8 @@ def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
 
     def perhaps(key: str) -> bool:
         owner = owners.get(key, "")
-        if owner not in found or found[owner].renews or found[owner].rule == "adopted":
+        if owner not in found or found[owner].renews or found[owner].rule == Rule.ADOPTED:
             return True
         return (owner, found[owner].keys.index(key)) in had
 
     return [key for key in keys if perhaps(key)]
-
-
-def carriers(rows: Rows, chunk: str) -> Iterator[Task]:
-    """The tasks of a chunk, and those that carried them on."""
-    left = _first_tasks(rows, chunk)
-    while left:
-        found = list(tasks.read(rows, left).values())
-        yield from found
-        left = [child for task in found for child in task.children]

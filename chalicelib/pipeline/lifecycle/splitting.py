@@ -2,131 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import TypedDict
 
-from chalicelib.domain.model import Action, TaskState, UrlState, Verdict
+from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out
-from chalicelib.domain.policy.rules import Policy, forbidden
+from chalicelib.domain.policy.rules import forbidden
 from chalicelib.ledger import claims, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
-from chalicelib.ports import Rows
-
-ChunkOf = Callable[[str], Chunk]
-"""Find a chunk by its id."""
-
-DRIFT = "drift"
-"""The rule of chunks that ban again what the vendor lost."""
+from chalicelib.pipeline.run import Run
 
 WITHHELD = "the policy forbids some of its URLs by now: the others go on"
 
 
-class Ending(TypedDict):
-    """How a task's URLs end without a call."""
-
-    withheld: UrlState | None
-    reason: str
+def urls_of(task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[str]:
+    """Return the canonical URLs of a task, in order."""
+    return [chunks_by_id[part.chunk].urls[position] for part in task.slices for position in part.positions()]
 
 
-def urls_of(task: Task, chunk_of: ChunkOf) -> list[str]:
-    """The canonical URLs of a task, in order."""
-    return [chunk_of(each.chunk).urls[position] for each in task.slices for position in each.positions()]
-
-
-def split(
-    rows: Rows, task: Task, *, reason: str, now: datetime, whole: bool = False, not_before: datetime | None = None
-) -> list[Task]:
+def split(run: Run, task: Task, *, reason: str, whole: bool = False, not_before: datetime | None = None) -> list[Task]:
     """End a task as failed and carry its URLs on in two halves, or once more as a ``whole``; return the new tasks.
 
-    One transaction: the URLs are always in exactly one unfinished task. Empty if somebody else did it before.
+    One transaction does it: a URL is always in exactly one unfinished task. The answer is empty if somebody else ended
+    the task first.
     """
-    parts: tuple[tuple[Slice, ...], ...] = (task.slices,) if whole else halve(task.slices)
-    children = [
-        tasks.new_task(
-            account=task.account,
-            action=task.action,
-            ban_days=task.ban_days,
-            slices=part,
-            parent=task,
-            received_at=task.received_at,
-            now=now,
-            not_before=not_before,
-        )
-        for part in parts
-    ]
-    done = tasks.finish(rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
+    now = run.clock()
+    parts = (task.slices,) if whole else halve(task.slices)
+    children = [tasks.part_of(task, part, now=now, not_before=not_before) for part in parts]
+    done = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
     return children if done else []
 
 
 def allowed(
-    slices: tuple[Slice, ...], *, account: str, action: Action, chunk_of: ChunkOf, policy: Policy, now: datetime
+    run: Run, action: Action, slices: tuple[Slice, ...], chunks_by_id: Mapping[str, Chunk]
 ) -> dict[Verdict | None, tuple[Slice, ...]]:
     """Split what is about to be sent by why the policy as it is now forbids it; ``None`` stands for what it allows.
 
-    Between claim and call a host may have left the account, and a URL been protected (I5). Unbans are always allowed.
+    Between claim and call a host may have left the account, and a URL may have been protected (I5). Unbans are always
+    allowed.
     """
     if action is Action.UNBAN:
         return {None: slices}
-    found = {each.chunk: chunk_of(each.chunk).urls for each in slices}
-    return sort_out(slices, lambda chunk, position: forbidden(found[chunk][position], account, policy, now))
+    policy, now = run.policy, run.clock()
+    return sort_out(
+        slices,
+        lambda chunk, position: forbidden(chunks_by_id[chunk].urls[position], run.account, policy, now),
+    )
 
 
-def withhold(rows: Rows, task: Task, policy: Policy, *, chunk_of: ChunkOf, now: datetime) -> list[Task]:
-    """Put parts in the place of a task that is certainly not at the vendor, if the policy forbids some of it by now."""
-    parts = allowed(task.slices, account=task.account, action=task.action, chunk_of=chunk_of, policy=policy, now=now)
+def withhold(run: Run, task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[Task]:
+    """Replace a task that is certainly not at the vendor by its parts, if the policy forbids some of it by now.
+
+    The answer is empty if the policy allows all of it, or somebody else ended the task first.
+    """
+    parts = allowed(run, task.action, task.slices, chunks_by_id)
     if [*parts] == [None]:
         return []
-    children = [
-        tasks.new_task(
-            account=task.account,
-            action=task.action,
-            ban_days=task.ban_days,
-            slices=part,
-            parent=task,
-            received_at=task.received_at,
-            now=now,
-            **ending(why),
-        )
-        for why, part in parts.items()
-    ]
-    return children if tasks.finish(rows, task, TaskState.FAILED, reason=WITHHELD, children=children, now=now) else []
+    now = run.clock()
+    children = [tasks.part_of(task, part, now=now, forbidden=verdict) for verdict, part in parts.items()]
+    done = tasks.finish(run.rows, task, TaskState.FAILED, reason=WITHHELD, children=children, now=now)
+    return children if done else []
 
 
-def ending(why: Verdict | None) -> Ending:
-    """How a task's URLs end without a call, as fields of the task."""
-    return {"withheld": UrlState(why.kind.value) if why else None, "reason": why.reason if why else ""}
+def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_id: Mapping[str, Chunk]) -> bool:
+    """End a task and its URLs; return whether it was ended here.
 
-
-def give_up(rows: Rows, task: Task, outcome: UrlState, *, reason: str, chunk_of: ChunkOf, now: datetime) -> bool:
-    """End a task and its URLs: first each URL's claim says why, then the task, so that a crash between repeats it.
-
+    Crash order: each URL's claim says why it ended, then the task ends. A crash in between repeats the first step.
     An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. A renewal
     that failed leaves in force what it would have renewed, for as long as that lasts.
     """
-    for each in task.slices:
-        chunk = chunk_of(each.chunk)
-        keys = [chunk.keys[position] for position in each.positions()]
+    now = run.clock()
+    for part in task.slices:
+        chunk = chunks_by_id[part.chunk]
+        keys = [chunk.keys[position] for position in part.positions()]
         if task.action is Action.UNBAN:
-            sent = ordering.sent(rows, chunk, keys)
-            claims.keep_banned(rows, sent, chunk=chunk.id, reason=f"the unban failed: {reason}")
+            sent = ordering.sent(run.rows, chunk, keys)
+            claims.keep_banned(run.rows, sent, chunk=chunk.id, reason=f"the unban failed: {reason}")
         else:
-            _hand_back(rows, chunk, keys, reason=f"not renewed: {reason}", now=now)
-            claims.end(rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
-    return tasks.finish(rows, task, TaskState.FAILED, reason=reason, now=now)
+            _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
+            claims.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
+    return tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, now=now)
 
 
-def _hand_back(rows: Rows, chunk: Chunk, keys: Collection[str], *, reason: str, now: datetime) -> None:
+def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:
     """Give the claims that a renewal took over back to the bans that are still in force at the vendor."""
-    if not chunk.renews or chunk.rule == DRIFT:  # what drift bans again is in force no more
+    if not chunk.renews or chunk.rule == Rule.DRIFT:  # what drift bans again is in force no more
         return
-    owners: dict[str, list[str]] = {}
+    keys_by_owner: dict[str, list[str]] = {}
     for position, ban, _ in chunk.before:
         if ban in chunk.renews and chunk.keys[position] in keys:
-            owners.setdefault(ban, []).append(chunk.keys[position])
-    for ban, theirs in owners.items():
-        until = expiry.of_chunk(rows, chunk.account, ban).until
-        if until and until > now:
-            claims.give_back(rows, theirs, chunk=chunk.id, to=ban, until=until, reason=reason)
+            keys_by_owner.setdefault(ban, []).append(chunk.keys[position])
+    for owner, owned in keys_by_owner.items():
+        until = expiry.of_chunk(run.rows, chunk.account, owner).until
+        if until and until > run.clock():
+            claims.give_back(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)

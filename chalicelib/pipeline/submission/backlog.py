@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from chalicelib.domain.model import ChunkState, TaskState
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
-from chalicelib.ports import Rows
+from chalicelib.pipeline.run import Run
 
 CACHED_CHUNKS = 64
 WORK_AT_ONCE = 4_000
@@ -28,19 +27,10 @@ WORK_AT_ONCE = 4_000
 class Backlog:
     """The backlog of one account, as its one submitter takes it up. ``drain`` is the submitter's epoch."""
 
-    def __init__(
-        self,
-        account: str,
-        rows: Rows,
-        *,
-        drain: int,
-        limit: int,
-        policy: Callable[[], Policy],
-        clock: Callable[[], datetime],
-    ) -> None:
-        """``limit`` is in URLs a task. ``policy`` is asked for each task: a drain may outlast a change of it."""
-        self.policy = policy
-        self._account, self._rows, self._drain, self._limit, self._clock = account, rows, drain, limit, clock
+    def __init__(self, run: Run, *, drain: int, limit: int) -> None:
+        """``limit`` is in URLs a task. The policy is asked for each task: a drain may outlast a change of it."""
+        self._run, self._account, self._rows, self._clock = run, run.account, run.rows, run.clock
+        self._drain, self._limit = drain, limit
         self._plans: deque[tuple[Slice, ...]] = deque()
         self._work: dict[str, Work] = {}
         self._due: deque[Task] = deque()
@@ -100,36 +90,30 @@ class Backlog:
             self._make(self._plans.popleft())
         return self._due.popleft() if self._due else None
 
-    def chunk_of(self, slices: Sequence[Slice]) -> Callable[[str], Chunk]:
-        """Find the chunks of these slices, each read once."""
+    def chunks_of(self, slices: Sequence[Slice]) -> Mapping[str, Chunk]:
+        """Return chunks by id, those of these slices among them; each is read once."""
         missing = [each.chunk for each in slices if each.chunk not in self._chunks]
         if missing:
             if len(self._chunks) > CACHED_CHUNKS:
                 self._chunks.clear()
             self._chunks.update(chunks.read(self._rows, [each.chunk for each in slices]))
-        return self._chunks.__getitem__
+        return self._chunks
 
     def _make(self, slices: tuple[Slice, ...]) -> None:
         now = self._clock()
         work = self._work[slices[0].chunk]
-        parts = splitting.allowed(
-            slices,
-            account=self._account,
-            action=work.action,
-            chunk_of=self.chunk_of(slices),
-            policy=self.policy(),
-            now=now,
-        )
+        parts = splitting.allowed(self._run, work.action, slices, self.chunks_of(slices))
         made = [
-            tasks.new_task(
+            Task(
                 account=self._account,
                 action=work.action,
                 ban_days=work.ban_days,
                 slices=part,
-                now=now,
+                created_at=now,
                 received_at=min(self._work[each.chunk].received_at for each in part),
-                attempted=why is None,
-                **splitting.ending(why),
+                attempts=int(why is None),
+                attempted_at=now if why is None else None,
+                **tasks.ending(why),
             )
             for why, part in parts.items()
         ]

@@ -11,7 +11,7 @@ task, makes a drain that was believed dead stop at its next step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -31,6 +31,7 @@ from chalicelib.ledger import control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of, withhold
+from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.parallel_calls import Calls
 from chalicelib.pipeline.submission.vendor_tasks import adopt
@@ -124,9 +125,16 @@ class _Drain:
         workers: int,
     ) -> None:
         self.account = account
-        self.backlog = Backlog(
-            account, rows, drain=state.epoch, limit=vendor.limits.urls_per_task, policy=policy, clock=clock
+        self.working = Run(
+            rows=rows,
+            emit=emit,
+            wake=_wakes_nobody,
+            clock=clock,
+            read_policy=policy,
+            deadline=deadline,
+            account=account,
         )
+        self.backlog = Backlog(self.working, drain=state.epoch, limit=vendor.limits.urls_per_task)
         self.vendor, self.rows, self.emit = vendor, rows, emit
         self.clock, self.sleep, self.deadline, self.workers = clock, sleep, deadline, workers
         self.pace = Pace(vendor.limits.creates_per_second, clock=clock, sleep=sleep, last=state.last_call_at)
@@ -168,14 +176,14 @@ class _Drain:
         if task.withheld:
             self._end(task, task.withheld)
             return None
-        urls = urls_of(task, self._chunk_of(task))
+        urls = urls_of(task, self._chunks_of(task))
         if task.id in self.backlog.fresh:
             self.backlog.fresh.discard(task.id)
             return task, urls
         if task.attempted_at and self._perhaps_sent(task, urls):
             return None
         now = self.clock()
-        if parts := withhold(self.rows, task, self.backlog.policy(), chunk_of=self._chunk_of(task), now=now):
+        if parts := withhold(self.working, task, self._chunks_of(task)):
             self.backlog.add(*parts)
             return None
         return tasks.record_attempt(self.rows, task, now=now), urls
@@ -294,17 +302,20 @@ class _Drain:
 
     def _isolate(self, task: Task, error: ContentRefused) -> None:
         """Split a refused task in two; a single refused URL ends here, with the vendor's reason."""
-        reason, now = f"{error.code} {error}".strip(), self.clock()
+        reason = f"{error.code} {error}".strip()
         if task.count > 1:
-            self.backlog.add(*split(self.rows, task, reason=reason, now=now))
-        elif give_up(self.rows, task, UrlState.REJECTED, reason=reason, chunk_of=self._chunk_of(task), now=now):
+            self.backlog.add(*split(self.working, task, reason=reason))
+        elif give_up(self.working, task, UrlState.REJECTED, reason=reason, chunks_by_id=self._chunks_of(task)):
             self.emit("url_refused", task_id=task.id, account=self.account, code=error.code, problem=reason[:300])
 
     def _end(self, task: Task, outcome: UrlState) -> None:
         """End a task that the policy keeps from the vendor, and its URLs."""
-        chunk_of, now = self._chunk_of(task), self.clock()
-        if give_up(self.rows, task, outcome, reason=task.reason, chunk_of=chunk_of, now=now):
+        if give_up(self.working, task, outcome, reason=task.reason, chunks_by_id=self._chunks_of(task)):
             self.emit("urls_withheld", task_id=task.id, account=self.account, urls=task.count, reason=task.reason)
 
-    def _chunk_of(self, task: Task) -> Callable[[str], Chunk]:
-        return self.backlog.chunk_of(task.slices)
+    def _chunks_of(self, task: Task) -> Mapping[str, Chunk]:
+        return self.backlog.chunks_of(task.slices)
+
+
+def _wakes_nobody(account: str, *, now: datetime) -> None:
+    """Wake nobody: a drain takes up what it leaves to itself."""

@@ -10,6 +10,7 @@ from chalicelib.ledger import chunks, control, tasks
 from chalicelib.pipeline.accounts import each_account
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.lifecycle import claiming
+from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import SETTLE
 from chalicelib.ports import Emit, Rows, Wake
 
@@ -23,11 +24,12 @@ def sweep(policy: Policy, *, rows: Rows, wake: Wake, emit: Emit, now: datetime) 
 
 def _sweep(account: str, policy: Policy, *, rows: Rows, wake: Wake, emit: Emit, now: datetime) -> int:
     alarm_age = timedelta(hours=policy.approvals.alarm_after_hours)
+    run = Run(rows=rows, emit=emit, wake=wake, clock=lambda: now, read_policy=lambda: policy)
     found = chunks.work(rows, account)
     finished = False
     for work in found:
         if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
-            finished |= claiming.finish(rows, work, emit=emit, now=now)
+            finished |= claiming.finish(run, work)
         if work.state is ChunkState.REFUSED:
             holds.finish_refusal(work, rows=rows)
     ready = [work for work in found if work.state is ChunkState.WAITING]

@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 from chalicelib.domain.errors import AccessRefused, VendorError
 from chalicelib.domain.model import TaskState, UrlState, VendorTask
 from chalicelib.domain.pacing import Pace
+from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import chunks, control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle.splitting import give_up, split
+from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.vendor_tasks import SKEW
 from chalicelib.ports import BanVendor, Emit, Rows, Wake
 
@@ -54,6 +56,16 @@ def track_tasks(
     deadline: datetime,
 ) -> Tracked:
     """Move every finished task of a vendor account to its end."""
+    run = Run(
+        rows=rows,
+        emit=emit,
+        wake=wake,
+        clock=clock,
+        read_policy=_no_policy,
+        sleep=sleep,
+        deadline=deadline,
+        account=account,
+    )
     tracked = Tracked()
     if _blocked(account, rows, emit, now=clock()):
         tracked.why = "blocked"
@@ -73,7 +85,7 @@ def track_tasks(
                 _succeed(task, rows, emit, now=clock())
                 tracked.succeeded += 1
             else:
-                retried |= _fail(task, "the vendor reports the task as failed", rows, emit, now=clock())
+                retried |= _fail(run, task, "the vendor reports the task as failed")
                 tracked.failed += 1
             if not open_tasks:
                 break
@@ -81,7 +93,7 @@ def track_tasks(
             seen_whole = clock() < deadline
             for task in open_tasks.values() if seen_whole else ():
                 if task.submitted_at and read_at - task.submitted_at > LOST_AFTER and not _listed(task, vendor, pace):
-                    retried |= _fail(task, "the vendor's list does not show the task any more", rows, emit, now=clock())
+                    retried |= _fail(run, task, "the vendor's list does not show the task any more")
                     tracked.failed += 1
     except VendorError as error:  # the next minute asks again
         tracked.why = error.kind
@@ -176,17 +188,18 @@ def _succeed(task: Task, rows: Rows, emit: Emit, *, now: datetime) -> None:
         )
 
 
-def _fail(task: Task, reason: str, rows: Rows, emit: Emit, *, now: datetime) -> bool:
+def _fail(run: Run, task: Task, reason: str) -> bool:
     """Repeat or split a failed task within the budget, or let its URLs end; whether something is to be submitted."""
+    rows, now = run.rows, run.clock()
     whole = task.id == task.root or (task.count == 1 and not _repeats(rows, task))
     spent = tasks.count_retry(rows, task.root, 1 if whole else 2)
     children: list[Task] = []
     if spent <= RETRY_CALLS and (whole or task.count > 1):
-        children = split(rows, task, reason=reason, now=now, whole=whole, not_before=now + RETRY_AFTER)
+        children = split(run, task, reason=reason, whole=whole, not_before=now + RETRY_AFTER)
         given_up = False
     else:
-        given_up = give_up(rows, task, UrlState.FAILED, reason=reason, chunk_of=_chunks_of(rows, task), now=now)
-    emit(
+        given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=_chunks_of(rows, task))
+    run.emit(
         "task_finished",
         task_id=task.id,
         account=task.account,
@@ -206,5 +219,9 @@ def _repeats(rows: Rows, task: Task) -> bool:
     return parent is not None and parent.count == task.count
 
 
-def _chunks_of(rows: Rows, task: Task) -> Callable[[str], Chunk]:
-    return chunks.read(rows, [each.chunk for each in task.slices]).__getitem__
+def _chunks_of(rows: Rows, task: Task) -> dict[str, Chunk]:
+    return chunks.read(rows, [each.chunk for each in task.slices])
+
+
+def _no_policy() -> Policy:
+    raise AssertionError("no policy decides about a task that the vendor has")

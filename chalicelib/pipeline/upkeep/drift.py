@@ -9,24 +9,22 @@ within one function's time, some 900,000 URLs: beyond that only what is unknown 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import UnusableUrl, VendorError
-from chalicelib.domain.model import Action, ChunkState, TaskState
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, TaskState
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
-from chalicelib.domain.policy.rules import Policy, plan_for
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
-from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp, text
 from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
-from chalicelib.pipeline.lifecycle.splitting import DRIFT
-from chalicelib.ports import BanVendor, Emit, Objects, Rows, Wake
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import BanVendor, Objects
 
 QUERY_RATE = 20.0
 """Banned-URL list queries a second, of the vendor's 30."""
@@ -47,6 +45,10 @@ ADOPTED_DAYS = 30
 """How long an adopted ban is taken to last: the vendor's list tells no end, and its longest is 30 days."""
 
 
+Missing = tuple[Chunk, list[int]]
+"""Positions of a chunk whose URLs should be banned and are not on the vendor's list."""
+
+
 @dataclass(slots=True)
 class Drift:
     """What a comparison found."""
@@ -61,50 +63,24 @@ class Drift:
     key: str = ""
 
 
-def detect_drift(
-    account: str,
-    *,
-    vendor: BanVendor,
-    rows: Rows,
-    objects: Objects,
-    wake: Wake,
-    emit: Emit,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    deadline: datetime,
-    policy: Policy,
-) -> Drift:
-    """Compare one account and write the report to the archive."""
-    now = clock()
-    drift = Drift(account)
-    there: set[str] = set()
-    pace = Pace(QUERY_RATE, clock=clock, sleep=sleep)
+def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
+    """Compare an account with its vendor, mend what is missing, and write the report to the archive."""
+    drift = Drift(run.account)
+    pace = Pace(QUERY_RATE, clock=run.clock, sleep=run.sleep)
+    started_at = run.clock()
     try:
-        for urls in _banned_there(vendor, pace):
-            _compare(urls, account, there, drift, rows=rows, now=now)
-            if clock() >= deadline:
-                drift.complete = False
-                break
-        missing = []
-        for found in _missing(account, there, rows=rows, now=now) if drift.complete else ():
-            missing += found
-            if clock() >= deadline:
-                drift.complete = False
-                break
-        missing = _still_missing(missing, vendor, pace)
+        missing = _compare(run, vendor, pace, drift)
     except VendorError as error:
-        emit("vendor_error", account=account, kind=error.kind, code=error.code, problem=str(error)[:300])
+        run.emit("vendor_error", account=run.account, kind=error.kind, code=error.code, problem=str(error)[:300])
         drift.complete, missing = False, []
-    drift.missing = [url for _, group in missing for _, url in group]
+    drift.missing = [chunk.urls[position] for chunk, positions in missing for position in positions]
     if 0 < len(drift.missing) <= REBAN_AT_MOST:
-        for chunk, group in missing:
-            positions = [position for position, _ in group]
-            drift.rebanned += _ban_again(chunk, positions, policy, rows=rows, now=now)
-        wake(account, now=now)
-    drift.key = _report(drift, objects, now=now)
-    emit(
+        drift.rebanned = sum(_ban_again(run, chunk, positions) for chunk, positions in missing)
+        run.wake(run.account, now=run.clock())
+    drift.key = _report(drift, objects, now=started_at)
+    run.emit(
         "drift_detected",
-        account=account,
+        account=run.account,
         banned_there=drift.banned_there,
         missing=len(drift.missing),
         unknown=len(drift.unknown),
@@ -114,6 +90,23 @@ def detect_drift(
         key=drift.key,
     )
     return drift
+
+
+def _compare(run: Run, vendor: BanVendor, pace: Pace, drift: Drift) -> list[Missing]:
+    """Read the vendor's list and sort its URLs, then find the bans that it lacks. Stops when time is up."""
+    banned_keys: set[str] = set()
+    missing: list[Missing] = []
+    for urls in _banned_there(vendor, pace):
+        _sort_out(run, urls, banned_keys, drift)
+        if run.time_is_up:
+            drift.complete = False
+            return []
+    for some in _missing(run, banned_keys):
+        missing += some
+        if run.time_is_up:
+            drift.complete = False
+            break
+    return _still_missing(missing, vendor, pace)
 
 
 def _banned_there(vendor: BanVendor, pace: Pace) -> Iterator[list[str]]:
@@ -127,18 +120,19 @@ def _banned_there(vendor: BanVendor, pace: Pace) -> Iterator[list[str]]:
         page, seen, total = page + 1, seen + len(found.urls), found.total
 
 
-def _compare(urls: Sequence[str], account: str, there: set[str], drift: Drift, *, rows: Rows, now: datetime) -> None:
-    keys = {_key(account, url): url for url in urls}
-    there.update(keys)  # not |=, which makes a new set of a set and a dict's keys
-    drift.banned_there += len(keys)
-    known = claims.read(rows, list(keys))
-    known = expiry.in_force(rows, dict.fromkeys(keys, account), known, now=now)
-    for key, url in keys.items():
-        claim = known.get(key)
+def _sort_out(run: Run, urls: Sequence[str], banned_keys: set[str], drift: Drift) -> None:
+    """Note the keys of some URLs of the vendor's list, and which of them are unknown to the ledger or lingering."""
+    urls_by_key = {_key(run.account, url): url for url in urls}
+    banned_keys.update(urls_by_key)  # not |=, which makes a new set of a set and a dict's keys
+    drift.banned_there += len(urls_by_key)
+    claims_by_key = expiry.corrected(run, claims.read(run.rows, list(urls_by_key)))
+    a_day_ago = epoch(run.clock() - timedelta(days=1))
+    for key, url in urls_by_key.items():
+        claim = claims_by_key.get(key)
         if claim and claim.unban:
-            if claim.cool_until and ordering.ended(rows, account, claim.unban):
+            if claim.cool_until and ordering.ended(run.rows, run.account, claim.unban):
                 drift.lingering.append(url)
-        elif claim is None or claim.outcome or claim.until < epoch(now - timedelta(days=1)):
+        elif claim is None or claim.outcome or claim.until < a_day_ago:
             drift.unknown.append(url)
 
 
@@ -149,89 +143,65 @@ def _key(account: str, url: str) -> str:
         return url_key(account, url)
 
 
-def _missing(
-    account: str, there: set[str], *, rows: Rows, now: datetime
-) -> Iterator[list[tuple[Chunk, list[tuple[int, str]]]]]:
-    """Bans that should be in force and are not on the list: by the tasks that ended in the days of the longest ban.
+def _missing(run: Run, banned_keys: set[str]) -> Iterator[list[Missing]]:
+    """Yield bans that should be in force and are not on the list, some at a time, so that the caller can stop.
 
-    Some at a time, so that whoever asks can stop. A ban that was adopted is not among them: nobody here ever asked
-    for it.
+    They are found by the tasks that ended in the days of the longest ban. A ban that was adopted is not among them:
+    nobody here ever asked for it.
     """
+    now = run.clock()
     for back in range(31, -1, -1):
-        events = journal.read(rows, (now - timedelta(days=back)).date())
+        events = journal.read(run.rows, (now - timedelta(days=back)).date())
         ids = [text(event, "subject") for event in events if event["kind"] == "task"]
-        for start in range(0, len(ids), TASKS_READ):
-            made = [
-                task
-                for task in tasks.read(rows, ids[start : start + TASKS_READ]).values()
-                if task.account == account and task.action is Action.BAN and task.state is TaskState.SUCCEEDED
+        for some in cut(ids, count=TASKS_READ):
+            slices = [
+                part
+                for task in tasks.read(run.rows, some).values()
+                if task.account == run.account and task.action is Action.BAN and task.state is TaskState.SUCCEEDED
                 if task.finished_at and task.finished_at <= now - SETTLED
+                for part in task.slices
             ]
-            slices = [each for task in made for each in task.slices]
-            found = chunks.read(rows, [each.chunk for each in slices])
-            absent = [
-                (found[each.chunk], _absent(found[each.chunk], each, there, rows=rows, now=now))
-                for each in slices
-                if each.chunk in found
+            chunks_by_id = chunks.read(run.rows, [part.chunk for part in slices])
+            yield [
+                (chunks_by_id[part.chunk], absent)
+                for part in slices
+                if part.chunk in chunks_by_id
+                if (absent := _absent(run, chunks_by_id[part.chunk], part, banned_keys))
             ]
-            yield [(chunk, group) for chunk, group in absent if group]
 
 
-def _absent(chunk: Chunk, part: Slice, there: set[str], *, rows: Rows, now: datetime) -> list[tuple[int, str]]:
-    absent = [position for position in part.positions() if chunk.keys[position] not in there]
-    known = claims.read(rows, [chunk.keys[position] for position in absent]) if absent else {}
+def _absent(run: Run, chunk: Chunk, part: Slice, banned_keys: set[str]) -> list[int]:
+    """Return the positions of a slice that the vendor's list lacks and that should be banned."""
+    absent = [position for position in part.positions() if chunk.keys[position] not in banned_keys]
+    if not absent:
+        return []
+    claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in absent])
+    now = run.clock()
     return [
-        (position, chunk.urls[position])
+        position
         for position in absent
-        if _in_force(known.get(chunk.keys[position]), chunk, now)
+        if claims.belongs(claims_by_key, chunk, position) and not claims_by_key[chunk.keys[position]].ended(now)
     ]
 
 
-def _in_force(claim: Claim | None, chunk: Chunk, now: datetime) -> bool:
-    return claim is not None and claim.chunk == chunk.id and not claim.outcome and claim.until > epoch(now)
-
-
-def _still_missing(
-    missing: list[tuple[Chunk, list[tuple[int, str]]]], vendor: BanVendor, pace: Pace
-) -> list[tuple[Chunk, list[tuple[int, str]]]]:
-    """Ask for each by its URL, up to the cap: the list moves while it is read, and a page may have been missed."""
-    if sum(len(group) for _, group in missing) > REBAN_AT_MOST:
+def _still_missing(missing: list[Missing], vendor: BanVendor, pace: Pace) -> list[Missing]:
+    """Ask the vendor for each URL by itself, up to the cap: a page may have been missed, as the list moves."""
+    if sum(len(positions) for _, positions in missing) > REBAN_AT_MOST:
         return missing
-    sure = []
-    for chunk, group in missing:
-        left = []
-        for position, url in group:
-            pace.wait()
-            if not any(each.url == url for each in vendor.list_banned_urls(1, url).urls):
-                left.append((position, url))
-        if left:
-            sure.append((chunk, left))
-    return sure
+
+    def listed(url: str) -> bool:
+        pace.wait()
+        return any(banned.url == url for banned in vendor.list_banned_urls(1, url).urls)
+
+    still = [(chunk, [at for at in positions if not listed(chunk.urls[at])]) for chunk, positions in missing]
+    return [(chunk, positions) for chunk, positions in still if positions]
 
 
-def _ban_again(chunk: Chunk, positions: list[int], policy: Policy, *, rows: Rows, now: datetime) -> int:
-    keys = tuple(chunk.keys[position] for position in positions)
-    known = claims.read(rows, keys, consistent=True)
-    # An approval moves the end of the bans that it begins, so the claims know it and the chunk does not.
-    until = datetime.fromtimestamp(max((each.until for each in known.values()), default=epoch(chunk.until)), tz=UTC)
-    ban_days = plan_for(max(1, math.ceil((until - now) / timedelta(days=1)))).ban_days
-    again = Chunk(
-        id=chunks.chunk_id(now, f"drift|{chunk.account}", keys),
-        account=chunk.account,
-        action=Action.BAN,
-        ban_days=ban_days,
-        rule=DRIFT,
-        urls=tuple(chunk.urls[position] for position in positions),
-        keys=keys,
-        origins=tuple(chunk.origins[position] for position in positions),
-        created_at=now,
-        received_at=now,
-        until=until,
-        renews=(chunk.id,),
-        before=claiming.history(keys, known),
-        renew_at=claiming.renew_at(now, ban_days, until, policy),
-    )
-    return len(claiming.begin(rows, again, known, now=now))
+def _ban_again(run: Run, chunk: Chunk, positions: list[int]) -> int:
+    """Ban URLs of a chunk again until the planned end of their bans; return how many."""
+    claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
+    again = claiming.successor(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
+    return len(claiming.begin(run, again, claims_by_key)) if again else 0
 
 
 def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:
@@ -272,28 +242,27 @@ def shown(
     return found
 
 
-def adopt(account: str, urls: Sequence[str], *, actor: str, reason: str, rows: Rows, now: datetime) -> int:
+def adopt(run: Run, account: str, urls: Sequence[str], *, actor: str, reason: str) -> int:
     """Take bans that the vendor holds and we never asked for as ours; return how many were not ours before."""
-    origin = Origin("", f"operator:{actor}", actor, "adopted", reason)
+    now = run.clock()
+    origin = Origin("", f"operator:{actor}", actor, Rule.ADOPTED.value, reason)
     adopted = 0
-    for part in claiming.parts((url, url) for url in dict.fromkeys(urls)):
+    for part in cut(dict.fromkeys(urls), count=CHUNK_URLS, size=CHUNK_BYTES, size_of=len):
         keys = tuple(url_key(account, url) for url in part)
-        known = claims.read(rows, keys, consistent=True)
         chunk = Chunk(
-            id=chunks.chunk_id(now, f"adopted|{account}", keys),
             account=account,
             action=Action.BAN,
             ban_days=ADOPTED_DAYS,
-            rule="adopted",
+            rule=Rule.ADOPTED,
             urls=tuple(part),
             keys=keys,
             origins=(origin,) * len(keys),
             created_at=now,
             received_at=now,
             until=now + timedelta(days=ADOPTED_DAYS),
-            before=claiming.history(keys, known),
             actor=actor,
             reason=reason,
         )
-        adopted += len(claiming.begin(rows, chunk, known, then=ChunkState.ADOPTED, now=now))
+        claims_by_key = claims.read(run.rows, keys, consistent=True)
+        adopted += len(claiming.begin(run, chunk, claims_by_key, then=ChunkState.ADOPTED))
     return adopted

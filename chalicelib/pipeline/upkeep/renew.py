@@ -1,107 +1,83 @@
 """Carry on bans that are planned to outlive what the vendor grants (30 days at the most).
 
-A chunk whose bans lapse soon is followed by one that renews it: the same URLs but for those that were unbanned or
-ended otherwise, through the same claim and the same submitter, which packs renewals into full tasks. A chunk that
-renews takes the claims over one by one, each on the condition that it is still the old chunk's and not unbanned: so an
-unban at the same moment wins or is won over, and never both.
+A chunk whose bans end soon is followed by one that renews it: the same URLs but for those that were unbanned or ended
+otherwise, through the same claim and the same submitter, which packs renewals into full tasks. The new chunk takes the
+claims over one by one, each on the condition that it is still the old chunk's and not unbanned: of a renewal and an
+unban at the same moment exactly one wins.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from chalicelib.domain.model import Action, Verdict
-from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, plan_for, standing
-from chalicelib.ledger import chunks, claims
+from chalicelib.domain.model import Rule, Verdict
+from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, standing
+from chalicelib.ledger import claims, renewals
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.row import stamp, text
+from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import claiming, expiry
-from chalicelib.ports import Delete, Emit, Put, Rows, Wake
+from chalicelib.pipeline.run import Run
 
-AT_ONCE = 50
+DUE_CHUNKS_READ = 50
 """Due chunks read at a time."""
 
 POSTPONED = timedelta(days=1)
+"""When a chunk is looked at again whose bans have not begun: it is held, or waits for the vendor."""
+
 EARLY = timedelta(hours=2)
 """How much earlier than it must a renewal may come."""
 
 
-def renew_bans(
-    account: str,
-    *,
-    rows: Rows,
-    policy: Policy,
-    wake: Wake,
-    emit: Emit,
-    clock: Callable[[], datetime],
-    deadline: datetime,
-) -> int:
+def renew_bans(run: Run) -> int:
     """Renew what is due at an account; return how many URLs."""
     renewed = 0
-    while clock() < deadline:
-        now = clock()
-        due = [row for row in rows.query(f"renewals#{account}", limit=AT_ONCE) if text(row, "sk") <= stamp(now)]
+    while not run.time_is_up:
+        due = renewals.due(run.rows, run.account, now=run.clock(), limit=DUE_CHUNKS_READ)
         if not due:
             break
-        found = chunks.read(rows, [text(row, "chunk") for row in due])
-        for row in due:
-            chunk = found.get(text(row, "chunk"))
-            if chunk:
-                renewed += _renew(chunk, rows=rows, policy=policy, now=now)
-            rows.apply(Delete((text(row, "pk"), text(row, "sk"))))
+        for renewal in due:
+            if renewal.chunk:
+                renewed += _renew(run, renewal.chunk)
+            renewals.drop(run.rows, renewal)
     if renewed:
-        wake(account, now=clock())
-    emit("bans_renewed", account=account, urls=renewed)
+        run.wake(run.account, now=run.clock())
+    run.emit("bans_renewed", account=run.account, urls=renewed)
     return renewed
 
 
-def _renew(chunk: Chunk, *, rows: Rows, policy: Policy, now: datetime) -> int:
-    at_vendor = expiry.of_chunk(rows, chunk.account, chunk.id)
-    if at_vendor.waiting:  # held, or waiting for a vendor: its bans have not begun
-        rows.apply(Put(chunks.renewal(chunk, now + POSTPONED)))
+def _renew(run: Run, chunk: Chunk) -> int:
+    """Renew a chunk's bans that still stand, or postpone it; return how many URLs were renewed."""
+    now, policy = run.clock(), run.policy
+    at_vendor = expiry.of_chunk(run.rows, chunk.account, chunk.id)
+    if at_vendor.unended:  # held, or waiting for the vendor: its bans have not begun
+        renewals.plan(run.rows, chunk, at=now + POSTPONED)
         return 0
     due_at = at_vendor.until - timedelta(hours=policy.renew_before_hours) if at_vendor.until else now
-    if due_at > now + EARLY:  # they began later than the chunk was made
-        rows.apply(Put(chunks.renewal(chunk, due_at)))
+    if due_at > now + EARLY:  # its bans began later than the chunk was made
+        renewals.plan(run.rows, chunk, at=due_at)
         return 0
-    known = claims.read(rows, chunk.keys, consistent=True)
+    claims_by_key = claims.read(run.rows, chunk.keys, consistent=True)
+    kept, stopped = _sort_out(chunk, claims_by_key, policy, now)
+    for verdict, keys in stopped.items():
+        reason, until = f"not renewed: {verdict.reason}", at_vendor.until or now
+        claims.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
+    following = claiming.successor(chunk, kept, claims_by_key, rule=Rule.RENEWAL, now=now)
+    return len(claiming.begin(run, following, claims_by_key)) if following else 0
+
+
+def _sort_out(
+    chunk: Chunk, claims_by_key: dict[str, Claim], policy: Policy, now: datetime
+) -> tuple[list[int], dict[Verdict, list[str]]]:
+    """Split a chunk's URLs that are still its own: positions to renew, and keys to let end, by why."""
     kept: list[int] = []
     stopped: dict[Verdict, list[str]] = {}
     for position, key in enumerate(chunk.keys):
-        if key not in known or known[key].chunk != chunk.id or known[key].outcome:
+        if not claims.belongs(claims_by_key, chunk, position):
             continue
         served = chunk.account in accounts_for(chunk.urls[position], policy)
-        why = standing(chunk.urls[position], policy, now) if served else NOT_MANAGED
-        if why:
-            stopped.setdefault(why, []).append(key)
+        verdict = standing(chunk.urls[position], policy, now) if served else NOT_MANAGED
+        if verdict:
+            stopped.setdefault(verdict, []).append(key)
         else:
             kept.append(position)
-    for why, lapsing in stopped.items():
-        reason, until = f"not renewed: {why.reason}", at_vendor.until or now
-        claims.give_back(rows, lapsing, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
-    # An approval moves the end of the bans that it begins, so the claims know it and the chunk does not.
-    until = datetime.fromtimestamp(max((known[chunk.keys[p]].until for p in kept), default=0), tz=UTC)
-    days_left = math.ceil((until - now) / timedelta(days=1))
-    if days_left <= 0 or not kept:
-        return 0
-    keys = tuple(chunk.keys[position] for position in kept)
-    ban_days = plan_for(days_left).ban_days
-    following = Chunk(
-        id=chunks.chunk_id(now, f"renewal|{chunk.account}", keys),
-        account=chunk.account,
-        action=Action.BAN,
-        ban_days=ban_days,
-        rule="renewal",
-        urls=tuple(chunk.urls[position] for position in kept),
-        keys=keys,
-        origins=tuple(chunk.origins[position] for position in kept),
-        created_at=now,
-        received_at=now,
-        until=until,
-        renews=(chunk.id,),
-        before=claiming.history(keys, known),
-        renew_at=claiming.renew_at(now, ban_days, until, policy),
-    )
-    return len(claiming.begin(rows, following, known, now=now))
+    return kept, stopped

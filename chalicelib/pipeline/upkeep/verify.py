@@ -1,130 +1,128 @@
 """Ask the edge whether bans are in force: some URLs of each ban task, once, a few minutes after it succeeded.
 
-The tasks are found in the days' journals, from where the run before stopped. Crash order: ask, record on the task, move
-on; a crash in between asks again for the task that is not on record, and for no other.
+The tasks are found in the days' journals, from where the run before stopped. Crash order: ask, record the answers on
+the task, move on. A crash in between asks again about the task that has no answers on record, and about no other.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import Action, TaskState
 from chalicelib.domain.policy.rules import Policy, Verification, accounts_for
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.row import stamp, text
 from chalicelib.ledger.tasks import Task, Verified
-from chalicelib.ports import Emit, Probe, Rows
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Probe, Rows
 
 LOOK_BACK = timedelta(days=1)
-"""What ended longer ago is not looked at any more: where verification was just switched on, or long at rest."""
+"""Tasks that ended longer ago are not looked at: verification was switched on just now, or stood still for long."""
 
 PAGE = 100
-"""Events, or claims, read at a time."""
+"""Events of the journal, or claims, read at a time."""
 
 OPEN_SHOWN = 10
-"""URLs that are open still, of which a task's row keeps the text."""
+"""URLs that are open still and that a task's row names."""
 
 
-def verify_bans(
-    account: str,
-    *,
-    rows: Rows,
-    policy: Policy,
-    probe: Probe,
-    emit: Emit,
-    clock: Callable[[], datetime],
-    deadline: datetime,
-) -> int:
+def verify_bans(run: Run, probe: Probe) -> int:
     """Verify what is due at an account, until the deadline; return how many tasks."""
-    wanted = policy.verification
-    if not wanted.sample:
+    policy = run.policy
+    verification = policy.verification
+    if not verification.sample:
         return 0
-    now = clock()
-    reader = f"verify_bans#{account}"
-    place = begun_at = max(journal.place_of(rows, reader), stamp(now - LOOK_BACK))
+    now = run.clock()
+    reader = f"verify_bans#{run.account}"
+    place = begun_at = max(journal.place_of(run.rows, reader), stamp(now - LOOK_BACK))
     verified = 0
-    for following, task in _ended(rows, place, until=now - timedelta(minutes=wanted.after_minutes)):
-        if clock() >= deadline:
+    for following, task in _ended_after(run.rows, place, until=now - timedelta(minutes=verification.after_minutes)):
+        if run.time_is_up:
             break
-        if task and task.account == account and _succeeded(task) and not task.verified:
-            urls = _sample(task, rows=rows, policy=policy, size=wanted.sample, now=clock())
-            found, problem = _ask(urls, wanted, probe=probe, clock=clock, deadline=deadline)
-            if tasks.record_verified(rows, task, found):
-                emit(
+        if task and task.account == run.account and _is_due(task):
+            urls = _sample(run, task, policy)
+            answers, problem = _ask(run, urls, verification, probe)
+            if tasks.record_verified(run.rows, task, answers):
+                run.emit(
                     "bans_verified",
-                    account=account,
+                    account=run.account,
                     task_id=task.id,
-                    sampled=found.sampled,
-                    blocked=found.blocked,
-                    open=found.open,
+                    sampled=answers.sampled,
+                    blocked=answers.blocked,
+                    open=answers.open,
                     problem=problem[:300],
                 )
                 verified += 1
         place = following
     if place != begun_at:
-        journal.record_place(rows, reader, place)
+        journal.record_place(run.rows, reader, place)
     return verified
 
 
-def _ended(rows: Rows, place: str, *, until: datetime) -> Iterator[tuple[str, Task | None]]:
-    """Read what happened after a place: the place of each event, with the task that ended there."""
+def _ended_after(rows: Rows, place: str, *, until: datetime) -> Iterator[tuple[str, Task | None]]:
+    """Yield the place of each event after a place, with the task that ended there, if one did."""
     while page := journal.following(rows, place, until=until, limit=PAGE):
-        found = tasks.read(rows, [text(row, "subject") for row in page if row["kind"] == "task"])
+        tasks_by_id = tasks.read(rows, [text(row, "subject") for row in page if row["kind"] == "task"])
         for row in page:
             place = text(row, "sk")
-            yield place, found.get(text(row, "subject"))
+            yield place, tasks_by_id.get(text(row, "subject"))
 
 
-def _succeeded(task: Task) -> bool:
-    return task.action is Action.BAN and task.state is TaskState.SUCCEEDED
+def _is_due(task: Task) -> bool:
+    return task.action is Action.BAN and task.state is TaskState.SUCCEEDED and not task.verified
 
 
-def _sample(task: Task, *, rows: Rows, policy: Policy, size: int, now: datetime) -> list[str]:
-    """Choose URLs of a task that are ours to ask for (I5) and that it should be banning still; the same ones again
-    after a crash.
+def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
+    """Choose URLs of a task that are ours to ask for (I5) and that it should be banning still.
+
+    After a crash the same URLs are chosen again.
     """
-    found = chunks.read(rows, [each.chunk for each in task.slices])
+    now, size = run.clock(), policy.verification.sample
+    chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
     carried = [
-        (found[each.chunk].keys[position], found[each.chunk].urls[position], each.chunk)
-        for each in task.slices
-        if each.chunk in found
-        for position in each.positions()
+        (chunks_by_id[part.chunk], position)
+        for part in task.slices
+        if part.chunk in chunks_by_id
+        for position in part.positions()
     ]
-    ours = [each for each in carried if task.account in accounts_for(each[1], policy)]
-    ours.sort(key=lambda each: hashlib.sha256(f"{task.id} {each[0]}".encode()).digest())
+    ours = [
+        (chunk, position) for chunk, position in carried if task.account in accounts_for(chunk.urls[position], policy)
+    ]
+    ours.sort(key=lambda pair: hashlib.sha256(f"{task.id} {pair[0].keys[pair[1]]}".encode()).digest())
     chosen: list[str] = []
-    for start in range(0, len(ours), PAGE):
-        part = ours[start : start + PAGE]
-        known = claims.read(rows, [key for key, _, _ in part], consistent=True)
+    for part in cut(ours, count=PAGE):
+        claims_by_key = claims.read(run.rows, [chunk.keys[position] for chunk, position in part], consistent=True)
         chosen += [
-            url
-            for key, url, chunk in part
-            if key in known and known[key].chunk == chunk and not known[key].outcome and not known[key].ended(now)
+            chunk.urls[position]
+            for chunk, position in part
+            if claims.belongs(claims_by_key, chunk, position) and not claims_by_key[chunk.keys[position]].ended(now)
         ]
         if len(chosen) >= size:
             break
     return chosen[:size]
 
 
-def _ask(
-    urls: list[str], wanted: Verification, *, probe: Probe, clock: Callable[[], datetime], deadline: datetime
-) -> tuple[Verified, str]:
-    """Ask for each, one after another; return what was said, and the last thing that went wrong."""
+def _ask(run: Run, urls: list[str], verification: Verification, probe: Probe) -> tuple[Verified, str]:
+    """Ask for each URL, one after another; return the answers, and the last thing that went wrong.
+
+    When time is up the answers so far count: a task with slow URLs must not keep the others waiting for good.
+    """
     sampled = blocked = 0
-    still_open: list[str] = []
+    open_urls: list[str] = []
     problem = ""
     for url in urls:
-        if sampled and clock() >= deadline:  # with what is known by now: a task must not keep the others waiting
+        if sampled and run.time_is_up:
             break
         sampled += 1
         try:
-            if probe(url) in wanted.expect:
+            if probe(url) in verification.expect:
                 blocked += 1
             else:
-                still_open.append(url)
+                open_urls.append(url)
         except (VendorError, ConfigurationError) as error:
             problem = str(error)
-    return Verified(clock(), sampled, blocked, len(still_open), tuple(still_open[:OPEN_SHOWN])), problem
+    return Verified(run.clock(), sampled, blocked, len(open_urls), tuple(open_urls[:OPEN_SHOWN])), problem

@@ -21,9 +21,8 @@ from chalicelib.domain.policy.rules import Policy, forbidden
 from chalicelib.ledger import chunks, claims, tasks
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.upkeep.drift import SETTLED
-from chalicelib.pipeline.upkeep.renew import renew_bans
 from dev.fakes.histories import Drawn, Step, judge_each
-from dev.fakes.operations import carry_on_all, compare, undo
+from dev.fakes.operations import carry_on_all, compare, renew, undo
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
@@ -150,15 +149,7 @@ class History(Drawn):
     def days_passed(self) -> None:
         for _ in range(self.dice.choice([2, 12, 60])):
             self.world.clock.advance(hours=11)
-            renew_bans(
-                ACCOUNT,
-                rows=self.world.crasher.wrap(self.world.rows),
-                policy=self.world.policy,
-                wake=self.world.crasher.wrap(self.world.wake),
-                emit=self.world.emit,
-                clock=self.world.clock,
-                deadline=self.world.clock() + timedelta(minutes=4),
-            )
+            renew(self.world)
             self.world.minutes(3)
 
     def drifted(self) -> None:

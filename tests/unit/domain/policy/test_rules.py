@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
+from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import (
     BARE_HOSTS,
     Policy,
@@ -153,7 +153,9 @@ def test_each_situation_has_one_verdict_and_names_the_rule(arguments: dict[str, 
 
 
 def test_a_policy_that_says_nothing_more_bans_pages_for_a_week_and_holds_roots() -> None:
-    assert verdict(PAGE, REPORTED, PLAIN, live=False, cooling=False) == Verdict(VerdictKind.BAN, "default", ban_days=7)
+    assert verdict(PAGE, REPORTED, PLAIN, live=False, cooling=False) == Verdict(
+        VerdictKind.BAN, Rule.DEFAULT, ban_days=7
+    )
     assert verdict(ROOT, REPORTED, PLAIN, live=False, cooling=False).rule == "bare_host"
 
 

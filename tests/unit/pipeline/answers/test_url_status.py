@@ -95,7 +95,7 @@ def unbanned() -> World:
         actor="bob",
         reason="it was ours after all",
     )
-    claiming.begin(world.rows, chunk, claims.read(world.rows, keys, consistent=True), now=now)
+    claiming.begin(world.run(), chunk, claims.read(world.rows, keys, consistent=True))
     world.drain()
     world.track()
     return world

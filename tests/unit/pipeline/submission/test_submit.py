@@ -177,7 +177,7 @@ def _unban(world: World, urls: list[str]) -> None:
         received_at=now,
         until=now,
     )
-    chunks.open_chunk(world.rows, chunk, then=ChunkState.WAITING, now=now)
+    chunks.open_chunk(world.rows, chunk, then=ChunkState.WAITING)
     chunks.seal(world.rows, chunk, set(keys), then=ChunkState.WAITING)
 
 
@@ -552,7 +552,7 @@ def test_a_chunk_that_lost_some_of_its_urls_sends_the_others_only() -> None:
         received_at=now,
         until=now + timedelta(days=7),
     )
-    claiming.begin(world.rows, chunk, {}, now=now)
+    claiming.begin(world.run(), chunk, {})
     chunks.withdraw(world.rows, chunks.work(world.rows, ACCOUNT)[0], [0, 3])
     world.drain()
 

@@ -14,9 +14,8 @@ from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
 from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST, adopt
-from chalicelib.pipeline.upkeep.renew import renew_bans
 from dev.fakes.objects import MemoryObjects
-from dev.fakes.operations import banned, compare, undo
+from dev.fakes.operations import banned, compare, renew, undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -77,7 +76,7 @@ def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_adopted_and_unb
     assert found.unknown == ["https://www.example.com/invented"]
     report = json.loads(shelf.objects[found.key])
     assert report["unknown"] == {"urls": 1, "first": ["https://www.example.com/invented"]}
-    assert adopt(ACCOUNT, found.unknown, actor="ana", reason="ours now", rows=world.rows, now=world.clock()) == 1
+    assert adopt(world.run(), ACCOUNT, found.unknown, actor="ana", reason="ours now") == 1
     assert world.state(found.unknown[0]) == "banned"
     assert compare(world).unknown == []
     calls = len(world.vendor.calls)
@@ -183,7 +182,7 @@ def test_an_adopted_ban_that_lapses_is_not_banned_by_us() -> None:
     world = drifted()
     invent(world, "https://www.example.com/invented")
     found = compare(world)
-    adopt(ACCOUNT, found.unknown, actor="ana", reason="ours now", rows=world.rows, now=world.clock())
+    adopt(world.run(), ACCOUNT, found.unknown, actor="ana", reason="ours now")
     world.clock.advance(hours=2)
     del world.vendor.bans["https://www.example.com/invented"]
     again = compare(world)
@@ -200,15 +199,7 @@ def test_what_is_banned_again_until_it_is_unbanned_is_renewed_like_the_ban_it_re
     world.minutes(5)
     for _ in range(40):
         world.clock.advance(days=1)
-        renew_bans(
-            ACCOUNT,
-            rows=world.rows,
-            policy=world.policy,
-            wake=world.wake,
-            emit=world.emit,
-            clock=world.clock,
-            deadline=world.clock() + timedelta(minutes=1),
-        )
+        renew(world)
         world.minutes(3)
         world.vendor.settle()
         assert URLS[0] in world.vendor.bans
