@@ -9,16 +9,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,26 +30,22 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import chunks, tasks
-from chalicelib.reports.signature import sign
 from dev.check import Checked, check
 from dev.exports import ACCOUNT as EXPORT_ACCOUNT
 from dev.exports import ExportAccount, show_archived_day
 from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
-from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws, LocalAwsError, until_interrupted
+from dev.local_aws import LocalAws, LocalAwsError, until_interrupted
 from dev.package import PackagingError
+from dev.progress import Progress, Ticker
+from dev.senders import Senders, Sent
+from dev.showing import ACCOUNT, UNCAPPED, say
 from dev.simulators.huawei import HuaweiSimulator
 from dev.tour import Tour
 
-ACCOUNT = "huawei-main"
 SAMPLE_ROWS = 5_000
-URLS_PER_REPORT = 100
-SENDERS = 2
 TRACK_SECONDS = 3.0
 SWEEP_SECONDS = 10.0
 ARCHIVE_SECONDS = 15.0
-UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
-"""A feed of months within a minute is what caps are there to hold."""
-
 PATIENCE_SECONDS = 300.0
 """How long nothing may change before ``ONCE`` gives up."""
 
@@ -87,193 +81,6 @@ class Options:
         if self.feed:
             return list(read_feed(self.feed, self.limit))
         return list(sample_feed(self.limit or SAMPLE_ROWS))
-
-
-@dataclass(slots=True)
-class Sent:
-    """What the senders have done so far."""
-
-    reports: int = 0
-    webhooks: int = 0
-    messages: int = 0
-    urls: int = 0
-    refused: int = 0
-    first: dict[str, datetime] = field(default_factory=dict)
-    """URL as reported → when it was first sent."""
-    report_id: str = ""
-    problems: list[str] = field(default_factory=list)
-    done: bool = False
-
-
-class Senders:
-    """Two abuse systems: one posts signed webhooks through API Gateway, the other puts messages into the queue."""
-
-    def __init__(self, aws: LocalAws, rows: Sequence[FeedRow], *, secret: str) -> None:
-        self._aws = aws
-        self._reports = list(_grouped(rows))
-        self._secret = secret
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send_all, daemon=True)
-        self._local = threading.local()
-        self.total = len(self._reports)
-        self.sent = Sent()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=30)
-
-    def _send_all(self) -> None:
-        with ThreadPoolExecutor(SENDERS) as pool:
-            list(pool.map(self._send, range(self.total)))
-        self.sent.done = True
-
-    def _send(self, number: int) -> None:
-        if self._stop.is_set():
-            return
-        rows = self._reports[number]
-        body = json.dumps({"urls": [_entry(row) for row in rows]}).encode()
-        now = datetime.now(UTC)
-        try:
-            answer = self._post(f"demo-{number}", body) if number % 2 == 0 else self._queue(body)
-        except (requests.RequestException, OSError) as error:
-            answer = {"problem": f"report {number} was not taken: {error}"}
-        with self._lock:
-            if "problem" in answer:
-                self.sent.problems.append(answer["problem"])
-                return
-            self.sent.reports += 1
-            self.sent.webhooks += number % 2 == 0
-            self.sent.messages += number % 2
-            self.sent.urls += len(rows)
-            self.sent.refused += len(answer.get("rejected", ()))
-            self.sent.report_id = self.sent.report_id or answer.get("report_id", "")
-            for row in rows:
-                self.sent.first.setdefault(row.url, now)
-
-    def _post(self, webhook_id: str, body: bytes) -> dict[str, Any]:
-        if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-        for wait in (0.5, 1, 2, 4, 8):  # as senders of Standard Webhooks do: the same id, a new signature
-            now = int(time.time())
-            answer = self._local.session.post(
-                f"{self._aws.stack.api_url}/v1/reports/demo",
-                data=body,
-                headers={
-                    "content-type": "application/json",
-                    "webhook-id": webhook_id,
-                    "webhook-timestamp": str(now),
-                    "webhook-signature": sign(self._secret, webhook_id, now, body),
-                },
-                timeout=60,
-            )
-            if answer.status_code < 500 and answer.status_code != 429:
-                break
-            self._stop.wait(wait)
-        if answer.status_code != 202:
-            return {"problem": f"webhook {webhook_id}: {answer.status_code} {answer.text[:300]}"}
-        said: dict[str, Any] = answer.json()
-        return said
-
-    def _queue(self, body: bytes) -> dict[str, Any]:
-        self._aws.sqs.send_message(
-            QueueUrl=self._aws.stack.reports_queue_url,
-            MessageBody=body.decode(),
-            MessageAttributes={"source": {"DataType": "String", "StringValue": "queue-demo"}},
-        )
-        return {}
-
-
-def _grouped(rows: Sequence[FeedRow]) -> Iterator[tuple[FeedRow, ...]]:
-    iterator = iter(rows)
-    while report := tuple(itertools.islice(iterator, URLS_PER_REPORT)):
-        yield report
-
-
-def _entry(row: FeedRow) -> dict[str, str]:
-    entry = {"url": row.url, "reporter": row.reporter, "category": row.tags.split(" ")[0].lstrip("#")}
-    with contextlib.suppress(ValueError):
-        if row.reported_at:
-            entry["reported_at"] = datetime.fromisoformat(row.reported_at).replace(tzinfo=UTC).isoformat()
-    return {name: value for name, value in entry.items() if value}
-
-
-class Ticker:
-    """Invoke a scheduled function more often than its schedule, until stopped."""
-
-    def __init__(self, aws: LocalAws, function: str, seconds: float) -> None:
-        self._aws = aws
-        self._function = function
-        self._seconds = seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.problem = ""
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
-            try:
-                self._aws.invoke(self._function)
-                self.problem = ""
-            except FunctionBusy:
-                continue  # its own schedule was quicker
-            except FunctionFailed as error:
-                self.problem = str(error)
-            except Exception as error:  # noqa: BLE001, whatever it is belongs to the ending of the local AWS
-                if not self._stop.is_set():
-                    self.problem = f"{self._function}: {error}"
-
-
-@dataclass(slots=True)
-class Progress:
-    """What the functions say in their logs that they have done."""
-
-    unique: int = 0
-    duplicates: int = 0
-    refused: int = 0
-    held: int = 0
-    tasks: int = 0
-    tasks_ended: int = 0
-    banned: int = 0
-    failed: int = 0
-    unreadable: int = 0
-
-    @classmethod
-    def read(cls, aws: LocalAws) -> Progress:
-        seen = cls()
-        for function in ("intake_reports", "submit_tasks", "track_tasks"):
-            for line in aws.logs(function):
-                if line.startswith("{"):
-                    with contextlib.suppress(ValueError):
-                        seen.add(json.loads(line))
-        return seen
-
-    def add(self, said: dict[str, Any]) -> None:
-        match said.get("message"):
-            case "reports_taken":
-                self.unique += said.get("ban", 0) + said.get("hold", 0)
-                self.held += said.get("hold", 0)
-                self.duplicates += said.get("duplicate", 0)
-                self.refused += said.get("rejected", 0) + said.get("suppressed", 0)
-                self.unreadable += said.get("unreadable", 0)
-            case "task_submitted" | "task_adopted":
-                self.tasks += 1
-            case "task_finished":
-                self.tasks_ended += 1
-                if said.get("state") == "succeeded":
-                    self.banned += said.get("urls", 0)
-                self.failed += said.get("given_up", 0)
-            case _:
-                pass
 
 
 class Demonstration:
@@ -455,10 +262,6 @@ def _hosts(rows: Sequence[FeedRow]) -> set[str]:
         with contextlib.suppress(UnusableUrl):
             hosts.add(host_of(canonical_url(row.url)))
     return hosts
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ import requests
 from chalicelib.reports.signature import sign
 from dev.local_aws import FunctionBusy, LocalAws, LocalAwsError, until_interrupted
 from dev.package import PackagingError
+from dev.showing import ACCOUNT, UNCAPPED, say
 from dev.simulators.huawei import HuaweiSimulator
 from dev.tour_clock import Seen, show_drift, show_ninety_days
 
@@ -267,13 +268,7 @@ def _expected(answer: requests.Response, status: int, what: str) -> dict[str, An
 
 
 def main() -> int:
-    from dev.run import ACCOUNT, UNCAPPED
-
     interrupted = until_interrupted()
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     try:
         with HuaweiSimulator(task_seconds=2) as simulator, LocalAws(say=say) as aws:
             tour = Tour(aws, simulator, say=say)
