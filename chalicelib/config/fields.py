@@ -29,8 +29,8 @@ MAX_TEXT: Final = 8_192
 
 _FREE_NAME: Final = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,100}(?<=\S)")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}")
-"""What a misspelt field looks like. A longer name in a document of secrets may be a secret that went astray."""
+_FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,14}")
+"""Names that errors may repeat. Secrets have at least 16 characters: a longer name may be one that went astray."""
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -212,8 +212,9 @@ class Fields:
     def _host(self, name: str, pattern: str) -> str:
         try:
             HostPatterns([pattern])
-        except ConfigurationError as error:
-            self.refuse_because(name, error)
+        except ConfigurationError:
+            remedy = "write www.example.com, *.example.com, 192.0.2.1 or [2001:db8::1]"
+            self.refuse(name, f"is {self.shown(pattern)}, which is no host name", remedy)
         return pattern
 
     def _list(self, name: str, value: object, kind: str) -> list[Any]:

@@ -90,9 +90,7 @@ def _secrets(fields: Fields, scheme: Scheme | None) -> tuple[str, ...]:
     secrets = fields.strings("secrets", [])
     if scheme is None:
         if secrets:
-            fields.refuse(
-                "secrets", f'is of no use beside "auth": "{NO_AUTH}"', "name how the source signs, or leave it out"
-            )
+            fields.refuse("secrets", f'is of no use beside "auth": "{NO_AUTH}"', "leave it out, or name how it signs")
         return ()
     if not 1 <= len(secrets) <= MAX_SECRETS:
         fields.refuse("secrets", f"holds {len(secrets)}", "give one, or two while the source changes over")

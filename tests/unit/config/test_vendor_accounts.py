@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib.bootstrap import CREDENTIALS, EXPORT_VENDORS, VENDORS
+from chalicelib.config.vendor_accounts import parse
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.model import VendorAccount
+from dev.simulators.huawei import HuaweiSimulator
+
+MAIN = {"vendor": "huawei", "endpoint": "https://cdn.example.org", "access_key": "AK", "secret_key": "SK"}
+EXPORTS = {**MAIN, "vendor": "alibaba", "report_to_queue": "yes"}
+
+
+def test_an_account_is_read_with_the_fields_of_its_vendor() -> None:
+    accounts = parse({"main": MAIN, "exports": EXPORTS}, CREDENTIALS)
+    keys = {"access_key": "AK", "secret_key": "SK"}
+    assert accounts["main"] == VendorAccount("main", "huawei", "https://cdn.example.org", keys)
+    assert accounts["exports"].credentials == {**keys, "report_to_queue": "yes"}
+    assert "SK" not in repr(accounts)
+
+
+def test_every_vendor_that_is_registered_names_its_fields() -> None:
+    assert CREDENTIALS.keys() == VENDORS.keys() | EXPORT_VENDORS.keys()
+    with HuaweiSimulator() as simulator:
+        assert {*simulator.credentials, *simulator.token_credentials} <= CREDENTIALS["huawei"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"vendor": "acme"}, 'main.vendor is a string: write "alibaba" or "huawei"'),
+        ({"vendor": None}, "main.vendor is missing or null"),
+        ({"endpoint": ""}, "main.endpoint is missing or empty: name the base URL of the vendor's API"),
+        ({"endpoint": 7}, "main.endpoint is 7: write a string"),
+        ({"secret": "hunter2"}, "main.secret is not a field: known are access_key, domain, domain_id, endpoint"),
+        ({"report_to_queue": "yes"}, "main.report_to_queue is not a field"),
+        ({"vendor": "alibaba", "report_to_queue": "true"}, 'main.report_to_queue is a string: write "no" or "yes"'),
+        ({"secret_key": ["SK"]}, "main.secret_key is a list: write a string"),
+        ({"secret_key": "SK\n"}, "main.secret_key begins or ends with white space, such as the line end of a file"),
+        ({"access_key": " AK"}, "main.access_key begins or ends with white space"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_path_with_what_to_write(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse({"main": {**MAIN, **changes}}, CREDENTIALS)
+    assert str(refused.value).startswith(f"vendors: {said}")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "-a", "ä", "", "a" * 65])
+def test_an_account_has_a_name_that_files_and_queues_take(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="use letters, digits, - and _, at most 64"):
+        parse({name: MAIN}, CREDENTIALS)
