@@ -163,8 +163,8 @@ def read_audit() -> Response:
 @app.route("/v1/health", methods=["GET"])
 @answered
 def read_health() -> Response:
-    """Say whether the ledger answers, and which version this is."""
-    return urls.health(services())
+    """Say whether the ledger answers, and to operators which accounts are paused."""
+    return urls.health(services(), request())
 
 
 @app.route("/v1/openapi.json", methods=["GET"])

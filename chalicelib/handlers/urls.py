@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
@@ -11,6 +13,9 @@ from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.domain.policy.protection import Protection
 from chalicelib.handlers.http import operator
 from chalicelib.web import answer, query
+
+if TYPE_CHECKING:
+    from chalicelib.ledger.control import Control
 
 VERSION = "1.0.0"
 
@@ -42,10 +47,35 @@ def _protected(protection: Protection) -> dict[str, str | None]:
     return {"entry": protection.entry, "comment": protection.comment, "expires": expires}
 
 
-def health(made: Services) -> Response:
-    """Answer ``GET /v1/health``."""
-    made.rows.get([("control", "control")])
-    return answer(200, {"status": "ok", "version": VERSION, "stage": made.settings.stage})
+def health(made: Services, request: Request) -> Response:
+    """Answer ``GET /v1/health``: to an operator also which accounts are paused or blocked, by whom and why."""
+    from chalicelib.ledger import control
+
+    names: list[str] = []
+    if any(header.lower() == "authorization" for header in request.headers):
+        operator(made, request, "reader")
+        names = list(made.policy.accounts)
+    controls = control.read(made.rows, [control.EVERYWHERE, *names])  # for a stranger too: does the ledger answer?
+    body: dict[str, Any] = {"status": "ok", "version": VERSION, "stage": made.settings.stage}
+    if names:
+        everywhere = controls[control.EVERYWHERE]
+        body["accounts"] = [_account(controls[name], everywhere, now()) for name in names]
+    return answer(200, body)
+
+
+def _account(own: Control, everywhere: Control, at: datetime) -> dict[str, Any]:
+    """Return what keeps submission at an account: its own pause, the one of all accounts, or the vendor's refusal."""
+    from chalicelib.ledger.control import AccountState
+
+    pause = own if own.paused else everywhere
+    if pause.paused:
+        since = pause.paused_at.isoformat() if pause.paused_at else None
+        paused = {"paused_account": pause.account, "by": pause.paused_by, "reason": pause.reason, "since": since}
+        return {"account": own.account, "state": AccountState.PAUSED, **paused}
+    if own.blocked_until and own.blocked_until > at:
+        blocked = {"reason": own.blocked_reason, "until": own.blocked_until.isoformat()}
+        return {"account": own.account, "state": AccountState.BLOCKED, **blocked}
+    return {"account": own.account, "state": AccountState.RUNNING}
 
 
 def openapi() -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.ledger.row import millis, moment, number, text
@@ -16,6 +17,14 @@ ACCESS_BLOCK = timedelta(minutes=10)
 QUOTA_BLOCK = timedelta(minutes=15)
 EVERYWHERE = "*"
 """The name under which all accounts are paused at once."""
+
+
+class AccountState(StrEnum):
+    """What keeps submission at an account, if anything does."""
+
+    RUNNING = "running"
+    PAUSED = "paused"  # by an operator
+    BLOCKED = "blocked"  # the vendor refused our keys, or its quota is used up
 
 
 @dataclass(frozen=True, slots=True)

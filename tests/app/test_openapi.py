@@ -27,6 +27,7 @@ from chalicelib.domain.policy.rules import BAN_DAYS
 from chalicelib.handlers.decisions import UNBAN_URLS
 from chalicelib.handlers.urls import VERSION
 from chalicelib.ledger import export_days
+from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
 from dev.described import DOCUMENT, check_answer, operations, parameters, resolve
@@ -274,6 +275,7 @@ ENUMS: dict[str, tuple[dict[str, Any], type[StrEnum]]] = {
     "state of a URL": (SCHEMAS["State"], UrlState),
     "action": (SCHEMAS["Task"]["properties"]["action"], Action),
     "state of a task": (SCHEMAS["Task"]["properties"]["state"], TaskState),
+    "state of an account": (SCHEMAS["AccountState"]["properties"]["state"], AccountState),
     "state of a day": (SCHEMAS["ExportDay"]["properties"]["state"], DayState),
 }
 
