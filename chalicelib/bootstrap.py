@@ -255,9 +255,10 @@ class Services:
         """Return the client of an account with exports, and what fetches its files."""
         from chalicelib.outbound.download import DownloadPolicy, ExportDownload
 
-        hosts = tuple(account.credentials.get("download_hosts", "").split()) or DownloadPolicy().hosts
+        vendor = EXPORT_VENDORS[account.vendor](account)
+        hosts = tuple(account.credentials.get("download_hosts", "").split()) or vendor.download_hosts
         endpoint = urlsplit(account.endpoint)
         is_simulator = self.settings.stage == "local" and endpoint.hostname in {"127.0.0.1", "localhost"}
         loopback = (endpoint.netloc,) if is_simulator else ()
         download = ExportDownload(DownloadPolicy(hosts, loopback=loopback, max_bytes=EXPORT_BYTES))
-        return EXPORT_VENDORS[account.vendor](account), download
+        return vendor, download

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
+from chalicelib.domain.export_calendar import ExportCalendar
 from chalicelib.domain.model import Action, BannedUrlPage, VendorLimits, VendorTaskPage
 
 Value = str | int | bytes | None | list["Value"] | dict[str, "Value"]
@@ -150,7 +151,7 @@ class ReportQueue(Protocol):
 class Objects(Protocol):
     """Write-once objects in a bucket."""
 
-    def put_new(self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> bool:
+    def put_new(self, key: str, body: bytes, *, content_type: str) -> bool:
         """Write an object with its SHA-256 checked by the store; ``False`` if the key exists already."""
 
     def put_new_file(self, key: str, path: Path, *, sha256: str, content_type: str) -> bool:
@@ -171,12 +172,10 @@ class Objects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExportLimits:
-    """What a vendor allows of its exports, each with its source in the vendor's file."""
+    """How often a vendor lets its exports be called, in calls a second; each with its source in the vendor's file."""
 
     creates_per_second: float
     describes_per_second: float
-    window_days: int
-    """How many days back a day may lie for its export to be created still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +187,42 @@ class ExportStatus:
     download_url: str = field(default="", repr=False)  # may carry a signature in its query
 
 
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """A URL that the vendor blocked by itself. ``line`` counts from 1, the header included.
+
+    ``blocked_at`` is in UTC; ``None`` means that the file does not say. ``url`` is as the file has it; ``canonical`` is
+    what the pipeline takes it for. ``reason`` is the vendor's code.
+    """
+
+    line: int
+    blocked_at: datetime | None
+    domain: str
+    url: str
+    canonical: str
+    account: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row of an export that makes no sense: the reason in words, and the row's text, cut to some 2,000 characters."""
+
+    line: int
+    reason: str
+    raw: str
+
+
 class ExportVendor(Protocol):
     """A CDN account that tells which URLs the vendor blocked by itself, a day at a time. One call each, no retries."""
 
     limits: ExportLimits
+    calendar: ExportCalendar
+    download_hosts: tuple[str, ...]
+    """Hosts that serve the vendor's files; ``*.`` stands for every name below a domain."""
+
+    def task_name(self, day: date, attempt: int, task: int) -> str:
+        """Name an export at the vendor. The same day, attempt and task give the same name."""
 
     def create_export(self, task_name: str, day_start: datetime) -> str:
         """Ask for the export of the day that begins at ``day_start`` (aware); return the vendor's task id.
@@ -201,6 +232,15 @@ class ExportVendor(Protocol):
 
     def describe_export(self, task_id: str) -> ExportStatus:
         """Ask how far an export is. Raises as ``create_export`` does; ``ContentRefused``: the task is not known."""
+
+    def read_rows(self, blocks: Iterable[bytes]) -> Iterator[ExportRow | RejectedRow]:
+        """Read the rows of an export's file in order, with a few blocks in memory at most.
+
+        The content never stops it: a row that cannot be read comes out as ``RejectedRow``.
+        """
+
+    def reason_in_words(self, code: str) -> tuple[str, str]:
+        """Return the words and the report category of a reason code. An unknown code is its own words."""
 
 
 class Download(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -38,9 +38,9 @@ class Bucket:
         self._client = client
         self._name = name
 
-    def put_new(self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> bool:
+    def put_new(self, key: str, body: bytes, *, content_type: str) -> bool:
         """See ``Objects.put_new``. Raises what S3 raises, among it BadDigest if the bytes were changed on the way."""
-        return self._put(key, body, hashlib.sha256(body).digest(), content_type=content_type, metadata=metadata)
+        return self._put(key, body, hashlib.sha256(body).digest(), content_type=content_type)
 
     def put_new_file(self, key: str, path: Path, *, sha256: str, content_type: str) -> bool:
         """See ``Objects.put_new_file``. Raises as ``put_new`` does; OSError for a file that S3 would not take."""
@@ -50,16 +50,13 @@ class Bucket:
         with path.open("rb") as body:
             return self._put(key, body, bytes.fromhex(sha256), content_type=content_type)
 
-    def _put(
-        self, key: str, body: Any, digest: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
-    ) -> bool:
+    def _put(self, key: str, body: Any, digest: bytes, *, content_type: str) -> bool:
         try:
             self._client.put_object(
                 Bucket=self._name,
                 Key=key,
                 Body=body,
                 ContentType=content_type,
-                Metadata=dict(metadata or {}),
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=base64.b64encode(digest).decode(),
                 IfNoneMatch="*",

@@ -13,6 +13,7 @@ from chalicelib.handlers.http import operator
 from chalicelib.web import answer, json_body, page_size, query
 
 if TYPE_CHECKING:
+    from chalicelib.domain.export_calendar import ExportCalendar
     from chalicelib.ledger.export_days import ExportDay
 
 
@@ -36,16 +37,15 @@ def listed(made: Services, request: Request) -> Response:
 
 def ask(made: Services, request: Request) -> Response:
     """Answer ``POST /v1/exports``: each day that has ended, archived or failed, begins its next attempt."""
-    from chalicelib.domain.exports import finished_days
     from chalicelib.ledger import audit, export_days
 
     who = operator(made, request, "operator")
     document = json_body(request, {"from": str, "to": str, "account": str, "reason": str})
-    account, window_days = _account(made, document.get("account", ""))
-    window = finished_days(now(), window_days)
+    account, calendar = _account(made, document.get("account", ""))
+    window = calendar.finished_days(now())
     first, last = _day(document, "from"), _day(document, "to")
     if not window[0] <= first <= last <= window[-1]:
-        raise InputError(f"from and to must be days, in this order, from {window[0]} to {window[-1]} (UTC+8)")
+        raise InputError(f"from and to must be days, in this order, from {window[0]} to {window[-1]} ({calendar.zone})")
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     reason = str(document.get("reason", ""))[:500] or "asked for again"
     audit.record(
@@ -56,8 +56,8 @@ def ask(made: Services, request: Request) -> Response:
     return answer(202, {"account": account, "days": [_shown(each) for each in asked]})
 
 
-def _account(made: Services, name: str) -> tuple[str, int]:
-    """The account that is meant, with the days of its window."""
+def _account(made: Services, name: str) -> tuple[str, ExportCalendar]:
+    """Return the account that is meant, with its vendor's calendar."""
     from chalicelib.ledger import export_days
 
     known = export_days.accounts(made.rows)

@@ -171,7 +171,8 @@ def deliver_due_outcomes(services: Services, context: Any) -> dict[str, Any]:
 def archive_every_export(services: Services, context: Any) -> dict[str, Any]:
     """Archive the exports of every account whose vendor has exports."""
     from chalicelib.bootstrap import EXPORT_VENDORS
-    from chalicelib.pipeline.archive.export_work import Archiving
+    from chalicelib.pipeline.archive.export_day import Archiving
+    from chalicelib.pipeline.archive.export_files import ExportRoute
     from chalicelib.pipeline.archive.exports import archive_exports
 
     archivings: dict[str, Archiving] = {}
@@ -180,19 +181,14 @@ def archive_every_export(services: Services, context: Any) -> dict[str, Any]:
         account = services.accounts[run.account]
         vendor, download = services.export_vendor(account)
         reporting = account.credentials.get("report_to_queue") == "yes"
-        archivings[run.account] = archive_exports(
-            run.account,
+        route = ExportRoute(
             vendor_name=account.vendor,
             vendor=vendor,
             download=download,
-            rows=run.rows,
             objects=services.objects,
-            queue=services.reports_queue if reporting else None,
-            emit=run.emit,
-            clock=run.clock,
-            sleep=run.sleep,
-            deadline=run.deadline,
+            reports=services.reports_queue if reporting else None,
         )
+        archivings[run.account] = archive_exports(run, route)
 
     run = services.run(context, ARCHIVE_MARGIN)
     try:
@@ -213,15 +209,8 @@ def archive_every_export(services: Services, context: Any) -> dict[str, Any]:
 
 def archive_finished_days(services: Services, context: Any) -> dict[str, Any]:
     """Archive the ledger's finished days."""
-    from chalicelib.pipeline.archive.ledger import archive_ledger
+    from chalicelib.pipeline.archive.ledger import LedgerRoute, archive_ledger
 
-    run = services.run(context, ARCHIVE_MARGIN)
-    archived = archive_ledger(
-        rows=run.rows,
-        objects=services.objects,
-        emit=run.emit,
-        clock=run.clock,
-        deadline=run.deadline,
-        vendors=lambda: {name: account.vendor for name, account in services.accounts.items()},
-    )
+    route = LedgerRoute(services.objects, lambda: {name: account.vendor for name, account in services.accounts.items()})
+    archived = archive_ledger(services.run(context, ARCHIVE_MARGIN), route)
     return {"archived": [day.isoformat() for day in archived.archived], "left": archived.left}

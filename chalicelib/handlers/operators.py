@@ -24,7 +24,7 @@ def list_tasks(made: Services, request: Request) -> Response:
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
     day = query(request, "day", needed=False, longest=10)
     if day:
-        found = [str(row["subject"]) for row in journal.read(made.rows, _day(day)) if row["kind"] == "task"]
+        found = [event.subject for event in journal.read(made.rows, _day(day)) if event.kind == "task"]
     else:
         found = [each.id for account in made.policy.accounts for each in tasks.live(made.rows, account)]
     found = sorted(each for each in found if each > after)

@@ -1,18 +1,19 @@
-"""The vendor's exports, one row a day: what is wanted, how far it is, and where it was archived.
+"""The rows of the vendors' exports, one a day: what is wanted, how far it is, and where it was archived.
 
 ``wanted → creating → polling → downloading → archived | failed``. Whoever works on a day takes it first: one
 conditional write on the row's ``step``, under a lease, so that of many runs one wins. A lease that has passed means a
-crash, and the day is taken up where it stood: an export is only read, so asking for it a second time harms nothing.
+crash, and the next run continues from the state in the row. An export only reads, so asking for it twice harms nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Literal
 
+from chalicelib.domain.export_calendar import ExportCalendar
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.row import epoch, millis, moment, number, text
 from chalicelib.ports import Insert, Put, Row, Rows, Update, Value
@@ -21,10 +22,13 @@ Call = Literal["create", "describe"]
 """The vendor's two calls, each with a rate of its own."""
 
 KEPT = 10 * KEEP
-"""How long a day's row is kept, for operators; what was archived says the manifest for ever."""
+"""How long a day's row is kept for operators. The manifest in the archive stays for ever."""
+
+LONGEST_REASON = 300
+"""Most characters of a reason that a row keeps."""
 
 _CALLS = "calls"
-"""The sort key of the row with the next permitted call of each kind; days begin with a digit, so they sort before."""
+"""Sort key of the row with the next permitted call of each kind. Days begin with a digit, so they sort before it."""
 
 
 class DayState(StrEnum):
@@ -32,8 +36,8 @@ class DayState(StrEnum):
 
     WANTED = "wanted"
     CREATING = "creating"  # the vendor is being asked for an export
-    POLLING = "polling"  # the vendor prepares it
-    DOWNLOADING = "downloading"  # it is fetched and archived
+    POLLING = "polling"  # the vendor prepares the export
+    DOWNLOADING = "downloading"  # the file is being fetched and archived
     ARCHIVED = "archived"
     FAILED = "failed"
 
@@ -43,10 +47,10 @@ ENDS = frozenset({DayState.ARCHIVED, DayState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class ExportDay:
-    """One day (the vendor's, UTC+8) of one account.
+    """One day of one account, in the vendor's zone.
 
-    ``attempt`` counts how often the day was asked for, and names its files; ``task`` counts the exports asked of the
-    vendor for that. ``step`` changes with every write.
+    ``attempt`` counts how often the day was asked for, and names its files. ``task`` counts the exports that this
+    attempt asked of the vendor. ``step`` changes with every write.
     """
 
     account: str
@@ -58,7 +62,7 @@ class ExportDay:
     vendor_task_id: str = ""
     created_at: datetime | None = None
     deadline: datetime | None = None
-    """When the export must be complete; later, the vendor is asked for another."""
+    """When the export must be complete; after that the vendor is asked for another one."""
     not_before: datetime | None = None
     lease_until: datetime | None = None
     reason: str = ""
@@ -74,25 +78,49 @@ class ExportDay:
         return self.state in ENDS
 
     @property
-    def task_name(self) -> str:
-        """What the export is called at the vendor: the same for the same try."""
-        return f"edgeban-{self.day:%Y%m%d}-{self.attempt}-{self.task}"
-
-    @property
     def ready_at(self) -> datetime | None:
-        """When somebody may take the day; ``None``: now."""
-        return max((each for each in (self.not_before, self.lease_until) if each), default=None)
+        """When a run may take the day; ``None``: now."""
+        return max((moment for moment in (self.not_before, self.lease_until) if moment), default=None)
 
 
-def register(rows: Rows, account: str, *, vendor: str, window_days: int, now: datetime) -> None:
-    """Note that an account has exports, for those who may not read the vendors' configuration."""
-    row: Row = {"pk": "exports", "sk": account, "vendor": vendor, "window_days": window_days, "checked_at": millis(now)}
+@dataclass(frozen=True, slots=True)
+class ArchivedDay:
+    """What the manifest of an archived day says."""
+
+    manifest: str
+    rows: int
+    rejected: int
+    archived_at: datetime
+
+
+# --- accounts and days ------------------------------------------------------------------------------------------
+
+
+def register(rows: Rows, account: str, *, vendor: str, calendar: ExportCalendar, now: datetime) -> None:
+    """Record that an account has exports, for functions that may not read the vendors' configuration."""
+    row: Row = {
+        "pk": "exports",
+        "sk": account,
+        "vendor": vendor,
+        "window_days": calendar.window_days,
+        "utc_offset_minutes": round(calendar.zone.utcoffset(None).total_seconds() / 60),
+        "checked_at": millis(now),
+    }
     rows.apply(Put(row))
 
 
-def accounts(rows: Rows) -> dict[str, int]:
-    """Name the accounts with exports, each with the days of its vendor's window."""
-    return {text(row, "sk"): number(row, "window_days") for row in rows.query("exports")}
+def accounts(rows: Rows) -> dict[str, ExportCalendar]:
+    """Return the accounts with exports, each with its vendor's calendar.
+
+    A row that an older version wrote has no offset and counts days in UTC, until the next run writes it again (every
+    five minutes).
+    """
+    return {text(row, "sk"): _calendar(row) for row in rows.query("exports")}
+
+
+def _calendar(row: Row) -> ExportCalendar:
+    zone = timezone(timedelta(minutes=number(row, "utc_offset_minutes")))
+    return ExportCalendar(zone, number(row, "window_days"))
 
 
 def want(rows: Rows, account: str, days: Iterable[date], *, now: datetime, lost: str = "") -> None:
@@ -115,15 +143,15 @@ def _new(account: str, day: date, *, now: datetime, lost: str = "", requested_by
 
 
 def ask_again(rows: Rows, account: str, day: date, *, actor: str, now: datetime) -> ExportDay:
-    """Ask for a day (once more): a day that has ended begins its next attempt, one under way goes on as it is."""
+    """Ask for a day once more. A day that has ended begins its next attempt; one under way continues."""
     rows.apply(Insert(_new(account, day, now=now, requested_by=actor)))
-    found = read_day(rows, account, day)
-    if found.ended:
-        change: Row = {"attempt": found.attempt + 1, "task": 1, "reason": "", "requested_by": actor}
-        remove = ("vendor_task_id", "manifest", "archived_at", "rows", "rejected", "deadline", "not_before")
-        move(rows, found, DayState.WANTED, set=change, remove=remove)
-        found = read_day(rows, account, day)
-    return found
+    current = read_day(rows, account, day)
+    if not current.ended:
+        return current
+    change: Row = {"attempt": current.attempt + 1, "task": 1, "reason": "", "requested_by": actor}
+    remove = ("vendor_task_id", "manifest", "archived_at", "rows", "rejected", "deadline", "not_before")
+    _move(rows, current, DayState.WANTED, change, remove=remove)
+    return read_day(rows, account, day)
 
 
 def read_day(rows: Rows, account: str, day: date) -> ExportDay:
@@ -134,30 +162,71 @@ def read_day(rows: Rows, account: str, day: date) -> ExportDay:
 
 def read(rows: Rows, account: str, *, after: str = "", limit: int = 0, newest_first: bool = False) -> list[ExportDay]:
     """Read the days of an account in order of their date. ``after`` is a date, exclusive."""
-    found = rows.query(f"exports#{account}", prefix="2", after=after, limit=limit, newest_first=newest_first)
-    return [_day(row) for row in found]
+    page = rows.query(f"exports#{account}", prefix="2", after=after, limit=limit, newest_first=newest_first)
+    return [_day(row) for row in page]
+
+
+# --- the steps of a day -----------------------------------------------------------------------------------------
+# Each returns the day as it is now, or None if another run changed it in between: then nothing was written.
 
 
 def take(rows: Rows, day: ExportDay, state: DayState, *, lease: timedelta, now: datetime) -> ExportDay | None:
-    """Take a day to work on it alone until the lease ends; ``None`` if somebody else was quicker."""
-    change: Row = {"lease_until": millis(now + lease)}
-    return move(rows, day, state, set=change, keep_lease=True)
+    """Take a day, so that no other run works on it until the lease ends."""
+    return _move(rows, day, state, {"lease_until": millis(now + lease)}, keep_lease=True)
 
 
-def move(
-    rows: Rows,
-    day: ExportDay,
-    state: DayState,
-    *,
-    set: Row | None = None,  # noqa: A002, the name in ``Update``
-    remove: tuple[str, ...] = (),
-    keep_lease: bool = False,
+def await_export(
+    rows: Rows, day: ExportDay, vendor_task_id: str, *, now: datetime, complete_within: timedelta, poll_after: timedelta
 ) -> ExportDay | None:
-    """Write the next state of a day that nobody changed meanwhile, and give it free; ``None`` if somebody did."""
-    change: Row = {"state": state.value, "step": day.step + 1, **(set or {})}
+    """Record the vendor's task id of an export that was created just now."""
+    change: Row = {
+        "vendor_task_id": vendor_task_id,
+        "created_at": millis(now),
+        "deadline": millis(now + complete_within),
+        "not_before": millis(now + poll_after),
+        "reason": "",
+    }
+    return _move(rows, day, DayState.POLLING, change)
+
+
+def give_back(rows: Rows, day: ExportDay, state: DayState, *, until: datetime, reason: str = "") -> ExportDay | None:
+    """Give a day back: the next run may take it from ``until`` on. An empty reason leaves the row's."""
+    change: dict[str, Value] = {"not_before": millis(until)}
+    if reason:
+        change["reason"] = reason[:LONGEST_REASON]
+    return _move(rows, day, state, change)
+
+
+def want_another_export(rows: Rows, day: ExportDay, reason: str) -> ExportDay | None:
+    """Give up the vendor's export of a day, so that the next run asks for another one."""
+    change: Row = {"task": day.task + 1, "reason": reason[:LONGEST_REASON]}
+    return _move(rows, day, DayState.WANTED, change, remove=("vendor_task_id", "deadline", "not_before"))
+
+
+def fail(rows: Rows, day: ExportDay, reason: str) -> ExportDay | None:
+    """End a day that cannot be archived."""
+    return _move(rows, day, DayState.FAILED, {"reason": reason[:LONGEST_REASON]})
+
+
+def finish(rows: Rows, day: ExportDay, archived: ArchivedDay) -> ExportDay | None:
+    """End a day that is archived."""
+    change: Row = {
+        "manifest": archived.manifest,
+        "rows": archived.rows,
+        "rejected": archived.rejected,
+        "archived_at": millis(archived.archived_at),
+        "reason": "",
+    }
+    return _move(rows, day, DayState.ARCHIVED, change, remove=("not_before", "deadline"))
+
+
+def _move(
+    rows: Rows, day: ExportDay, state: DayState, change: Row, *, remove: tuple[str, ...] = (), keep_lease: bool = False
+) -> ExportDay | None:
+    row: Row = {**change, "state": state.value, "step": day.step + 1}
     gone = remove if keep_lease else (*remove, "lease_until")
     key = (f"exports#{day.account}", day.day.isoformat())
-    if not rows.apply(Update(key, set=change, expect={"step": day.step, "state": day.state.value}, remove=gone)):
+    if not rows.apply(Update(key, set=row, expect={"step": day.step, "state": day.state.value}, remove=gone)):
         return None
     return read_day(rows, day.account, day.day)
 
@@ -165,7 +234,7 @@ def move(
 # --- the vendor's rate, over all runs ---------------------------------------------------------------------------
 
 
-def turn(rows: Rows, account: str, call: Call, *, gap: timedelta, now: datetime) -> float:
+def take_turn(rows: Rows, account: str, call: Call, *, gap: timedelta, now: datetime) -> float:
     """Take the next permitted call of a kind; return 0, or the seconds after which to try again."""
     key = (f"exports#{account}", _CALLS)
     row = rows.get([key], consistent=True).get(key)
@@ -180,8 +249,8 @@ def turn(rows: Rows, account: str, call: Call, *, gap: timedelta, now: datetime)
     return 0.0 if taken else gap.total_seconds() / 10
 
 
-def hold(rows: Rows, account: str, call: Call, *, until: datetime) -> None:
-    """Let nobody make a call of a kind for a while: the vendor said so."""
+def delay_calls(rows: Rows, account: str, call: Call, *, until: datetime) -> None:
+    """Let no run make a call of a kind before ``until``."""
     rows.apply(Update((f"exports#{account}", _CALLS), set={call: millis(until)}))
 
 

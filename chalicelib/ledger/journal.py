@@ -1,20 +1,42 @@
-"""What happened on a day, one row an event: the daily archive reads it instead of scanning the ledger.
+"""The journal: one row for each event of a day. The daily archive reads it instead of scanning the ledger.
 
-The outer door may write nothing but reports, so what it refuses stands in a partition of its own among those.
+The webhook's function may write nothing but reports. So what it refuses stands in a partition of its own, below the
+key of the reports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.row import epoch, stamp, text
-from chalicelib.ports import Put, Rows, Value
+from chalicelib.ports import Put, Row, Rows, Value
+
+PAGE = 500
+"""Rows that ``stream`` reads at once."""
+
+_HEAD = frozenset({"pk", "sk", "kind", "subject", "expires_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event. ``kind`` says what ``subject`` (an id) is; ``fields`` hold what only that moment knew.
+
+    ``place`` is where the event stands in the journal. ``at`` is ``None`` for what the webhook's function refused: its
+    report knows the time.
+    """
+
+    kind: str
+    subject: str
+    place: str
+    at: datetime | None
+    fields: Row
 
 
 def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[str, Value]:
-    """Make a journal row: ``kind`` says what ``subject`` (an id) is. Fields hold what only this moment knows."""
+    """Make the row of an event. See ``Entry``."""
     return {
         "pk": f"day#{now:%Y-%m-%d}",
         "sk": f"{stamp(now)}#{kind}#{subject}",
@@ -25,13 +47,8 @@ def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[st
     }
 
 
-def read(rows: Rows, day: date) -> list[dict[str, Value]]:
-    """Read the events of a UTC day in order."""
-    return rows.query(f"day#{day:%Y-%m-%d}")
-
-
 def outer_entry(report: str, *, now: datetime) -> dict[str, Value]:
-    """Make the row that leads to what the outer door refused of a report; the same for the same report and day."""
+    """Make the row that leads to what the webhook's function refused of a report: one row a report and day."""
     return {
         "pk": f"report#day#{now:%Y-%m-%d}",
         "sk": report,
@@ -41,34 +58,48 @@ def outer_entry(report: str, *, now: datetime) -> dict[str, Value]:
     }
 
 
-def stream(rows: Rows, day: date, *, page: int = 500) -> Iterator[dict[str, Value]]:
-    """Read the events of a UTC day in order, then what the outer door refused, some at a time."""
+def read(rows: Rows, day: date) -> list[Entry]:
+    """Read the events of a UTC day in order, without what the webhook's function refused."""
+    return [_entry(row) for row in rows.query(f"day#{day:%Y-%m-%d}")]
+
+
+def stream(rows: Rows, day: date, *, page: int = PAGE) -> Iterator[Entry]:
+    """Read the events of a UTC day in order, then what the webhook's function refused, a page at a time."""
     for pk in (f"day#{day:%Y-%m-%d}", f"report#day#{day:%Y-%m-%d}"):
         after = ""
-        while found := rows.query(pk, after=after, limit=page):
-            yield from found
-            after = str(found[-1]["sk"])
-            if len(found) < page:
+        while entries := [_entry(row) for row in rows.query(pk, after=after, limit=page)]:
+            yield from entries
+            after = entries[-1].place
+            if len(entries) < page:
                 break
 
 
-def following(rows: Rows, place: str, *, until: datetime, limit: int) -> list[dict[str, Value]]:
-    """Read the next events after a place, over the ends of days, up to a moment; none if there are no more.
+def following(rows: Rows, place: str, *, until: datetime, limit: int) -> list[Entry]:
+    """Read the next events after a place, across the ends of days, up to ``until``; none if there are no more.
 
-    A place is an event's ``sk``, or the ``stamp`` of a moment.
+    A place is that of an event, or the ``stamp`` of a moment.
     """
     day, end = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC).date(), stamp(until)
     while day <= until.astimezone(UTC).date():
-        found = rows.query(f"day#{day:%Y-%m-%d}", after=place, limit=limit)
-        found = [row for row in found if text(row, "sk") <= end]
-        if found:
-            return found
+        page = [_entry(row) for row in rows.query(f"day#{day:%Y-%m-%d}", after=place, limit=limit)]
+        if due := [event for event in page if event.place <= end]:
+            return due
         day += timedelta(days=1)
     return []
 
 
+def _entry(row: Row) -> Entry:
+    place = text(row, "sk")
+    try:
+        at = datetime.strptime(place.partition("#")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        at = None
+    fields = {name: value for name, value in row.items() if name not in _HEAD}
+    return Entry(text(row, "kind"), text(row, "subject"), place, at, fields)
+
+
 def place_of(rows: Rows, reader: str) -> str:
-    """How far a reader of the journal has come; empty if it has not begun."""
+    """Return how far a reader of the journal has come; empty if it has not begun."""
     key = (f"reader#{reader}", "place")
     return text(rows.get([key], consistent=True).get(key, {}), "place")
 
@@ -79,5 +110,5 @@ def record_place(rows: Rows, reader: str, place: str) -> None:
 
 
 def begun(rows: Rows, day: date) -> bool:
-    """Whether anything is known of a day."""
+    """Say whether the journal has any event of a day."""
     return next(stream(rows, day, page=1), None) is not None

@@ -29,8 +29,8 @@ MAX_REDIRECTS: Final = 3
 class DownloadPolicy:
     """What may be fetched. Times in seconds; ``total_timeout`` holds for all of it, the reader's own pace included."""
 
-    hosts: tuple[str, ...] = ("*.aliyuncs.com",)
-    """Hosts, or ``*.`` and what must stand below. Storage of the vendor is meant, which also other customers fill."""
+    hosts: tuple[str, ...] = ()
+    """Hosts, or ``*.`` and what must stand below. None: only ``loopback``."""
     loopback: tuple[str, ...] = ()
     """``host:port`` of simulators on this machine: the only ones where http and a port may be used."""
     max_bytes: int = 2 * 1024**3

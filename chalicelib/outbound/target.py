@@ -35,7 +35,7 @@ _NOT_PUBLIC_IPV4 = [
     ipaddress.IPv4Network(text)
     for text in (
         "0.0.0.0/8",
-        "100.64.0.0/10",  # shared address space (CGNAT); Alibaba's metadata service 100.100.100.200 is in it
+        "100.64.0.0/10",  # shared address space (CGNAT), with a cloud's metadata service at 100.100.100.200
         "168.63.129.16/32",  # Azure's host service: public by the registry, private in fact
         "192.0.0.0/24",
         "192.88.99.0/24",  # 6to4 relays

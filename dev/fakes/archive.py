@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from chalicelib.pipeline.archive.keys import ledger_keys
-from chalicelib.pipeline.archive.ledger import ArchivedLedger, archive_ledger
+from chalicelib.pipeline.archive.ledger import ArchivedLedger, LedgerRoute, archive_ledger
 from chalicelib.pipeline.decisions import unban
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import ACCOUNT, START, World, pages
@@ -29,15 +29,8 @@ class LedgerWorld(World):
 
     def archive(self, *, hours: float = 0.5) -> ArchivedLedger:
         """Run the function that archives the ledger's finished days."""
-        return archive_ledger(
-            rows=self.crasher.wrap(self.rows),
-            objects=self.crasher.wrap(self.objects),
-            vendors=lambda: {ACCOUNT: "huawei"},
-            emit=self.emit,
-            clock=self.clock,
-            deadline=self.clock() + timedelta(hours=hours),
-            workers=0,
-        )
+        route = LedgerRoute(self.crasher.wrap(self.objects), lambda: {ACCOUNT: "huawei"}, workers=0)
+        return archive_ledger(self.run(seconds=3600 * hours), route)
 
     def midnight(self, day: date = DAY, *, hours: float = 2) -> None:
         """Go to the small hours after a day."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.errors import ContentRefused
-from chalicelib.domain.exports import CHINA, finished_days
+from chalicelib.domain.export_calendar import ExportCalendar
+from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import ExportDay
-from chalicelib.pipeline.archive.export_work import Archiving
+from chalicelib.pipeline.archive.export_day import Archiving
+from chalicelib.pipeline.archive.export_files import ExportRoute
 from chalicelib.pipeline.archive.exports import archive_exports
 from chalicelib.pipeline.archive.keys import ExportKeys, export_keys
-from chalicelib.ports import ExportLimits, ExportStatus, Rows
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import ExportLimits, ExportRow, ExportStatus, RejectedRow, Rows
+from chalicelib.vendors.alibaba import export_rows, reasons
+from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import Clock, Crash, Crasher
@@ -41,7 +46,9 @@ class FakeExports:
     """A vendor that has a file for every day, some minutes after it is asked; each call takes ``seconds``."""
 
     clock: Clock
-    limits: ExportLimits = field(default_factory=lambda: ExportLimits(1, 1, 31))
+    limits: ExportLimits = field(default_factory=lambda: ExportLimits(1, 1))
+    calendar: ExportCalendar = CALENDAR
+    download_hosts: tuple[str, ...] = ("files.example.com",)
     minutes: float = 5
     seconds: float = 0.1
     never: set[date] = field(default_factory=set)
@@ -53,11 +60,15 @@ class FakeExports:
     calls: list[tuple[str, datetime, str]] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
 
+    def task_name(self, day: date, attempt: int, task: int) -> str:
+        """See ``ExportVendor.task_name``."""
+        return f"fake-{day:%Y%m%d}-{attempt}-{task}"
+
     def create_export(self, task_name: str, day_start: datetime) -> str:
         self.calls.append(("create", self.clock(), task_name))
         self.clock.sleep(self.seconds)
         self._fail(self.create_errors)
-        day = day_start.astimezone(CHINA).date()
+        day = day_start.astimezone(self.calendar.zone).date()
         if day in self.outside:
             raise ContentRefused("not within the last 31 days", code="InvalidParameter")
         task_id = f"tu_{len(self.tasks) + 1}"
@@ -72,6 +83,14 @@ class FakeExports:
         if day in self.never or self.clock() - created < timedelta(minutes=self.minutes):
             return ExportStatus("processing", complete=False)
         return ExportStatus("complete", complete=True, download_url=f"https://files.example.com/{task_id}")
+
+    def read_rows(self, blocks: Iterable[bytes]) -> Iterator[ExportRow | RejectedRow]:
+        """See ``ExportVendor.read_rows``."""
+        return export_rows.read_rows(blocks)
+
+    def reason_in_words(self, code: str) -> tuple[str, str]:
+        """See ``ExportVendor.reason_in_words``."""
+        return reasons.reason_in_words(code)
 
     def download(self, url: str) -> Iterator[bytes]:
         self.downloads.append(url)
@@ -116,19 +135,32 @@ class ExportWorld:
 
     def run(self, *, minutes: float = 15) -> Archiving:
         wrap = self.crasher.wrap
-        return archive_exports(
-            ACCOUNT,
+        run = Run(
+            rows=wrap(self.rows),
+            emit=self.emit,
+            wake=self._wake,
+            clock=self.clock,
+            read_policy=self._read_policy,
+            sleep=self.clock.sleep,
+            deadline=self.clock() + timedelta(minutes=minutes),
+            account=ACCOUNT,
+        )
+        route = ExportRoute(
             vendor_name=VENDOR,
             vendor=wrap(self.vendor),
             download=wrap(self.vendor.download),
-            rows=wrap(self.rows),
             objects=wrap(self.objects),
-            queue=wrap(self) if self.reporting else None,
-            emit=self.emit,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            deadline=self.clock() + timedelta(minutes=minutes),
+            reports=wrap(self) if self.reporting else None,
         )
+        return archive_exports(run, route)
+
+    @staticmethod
+    def _wake(account: str, *, now: datetime) -> None:
+        raise AssertionError("the archive wakes nobody")
+
+    @staticmethod
+    def _read_policy() -> Policy:
+        raise AssertionError("the archive has no right to the policy")
 
     def runs(self, count: int) -> None:
         """Let the schedule run a number of times, every five minutes."""
@@ -150,7 +182,7 @@ class ExportWorld:
 
     @property
     def window(self) -> list[date]:
-        return finished_days(self.clock())
+        return self.vendor.calendar.finished_days(self.clock())
 
     def days(self) -> dict[date, ExportDay]:
         return {each.day: each for each in export_days.read(self.rows, ACCOUNT)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -19,7 +19,7 @@ class MemoryObjects:
         self.puts: list[str] = []
         self._lock = RLock()
 
-    def put_new(self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> bool:
+    def put_new(self, key: str, body: bytes, *, content_type: str) -> bool:
         with self._lock:
             if key in self.objects:
                 return False

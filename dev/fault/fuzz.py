@@ -39,14 +39,15 @@ from chalicelib.domain.errors import (
     UnusableUrl,
     VendorError,
 )
-from chalicelib.domain.exports import ExportRow, RejectedRow, read_rows
 from chalicelib.domain.model import ParsedReport
 from chalicelib.domain.urls import canonical_url, host_of, url_key
 from chalicelib.pipeline.intake.messages import read_record
+from chalicelib.ports import ExportRow, RejectedRow
 from chalicelib.reports import PARSERS, ParserOptions, format_for, native
 from chalicelib.reports import parse as parse_report
 from chalicelib.reports.envelope import unwrap
 from chalicelib.reports.signature import Scheme, authenticate, sign
+from chalicelib.vendors.alibaba.export_rows import read_rows
 from chalicelib.vendors.http import VendorResponse
 from chalicelib.vendors.huawei.answers import read_answer
 from dev.package import ROOT

@@ -14,9 +14,9 @@ import app as app_module
 from chalicelib.bootstrap import parse_accounts
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.domain.exports import finished_days
 from chalicelib.ledger import audit, export_days
 from chalicelib.ledger.export_days import DayState
+from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.fakes.api import OPERATORS, Api, fixed, refused
 from dev.fakes.objects import MemoryObjects
 from dev.simulators.alibaba import AlibabaSimulator
@@ -32,12 +32,12 @@ def ask(api: Api, document: dict[str, Any], token: str = ROSA) -> HTTPResponse:
 
 
 def window() -> list[date]:
-    return finished_days(datetime.now(UTC))
+    return CALENDAR.finished_days(datetime.now(UTC))
 
 
 def has_exports(api: Api, *accounts: str) -> None:
     for account in accounts:
-        export_days.register(api.world.rows, account, vendor="alibaba", window_days=31, now=datetime.now(UTC))
+        export_days.register(api.world.rows, account, vendor="alibaba", calendar=CALENDAR, now=datetime.now(UTC))
 
 
 def test_each_day_is_shown_with_its_state_newest_first_in_pages(api: Api) -> None:
@@ -150,7 +150,7 @@ def wired(api: Api, simulator: AlibabaSimulator, **fields: str) -> MemoryObjects
     huawei = {"vendor": "huawei", "endpoint": "https://cdn.example", "access_key": "a", "secret_key": "b"}
     api.services._accounts = fixed(parse_accounts({"main": {**account, **fields}, "huawei-main": huawei}))
     api.services.objects = objects = MemoryObjects()
-    days = finished_days(datetime.now(UTC))
+    days = CALENDAR.finished_days(datetime.now(UTC))
     export_days.want(api.world.rows, "main", days[:-1], now=datetime.now(UTC), lost="-")
     return objects
 

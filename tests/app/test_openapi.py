@@ -30,6 +30,7 @@ from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
+from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.described import DOCUMENT, check_answer, operations, parameters, resolve
 from dev.fakes.api import Api, fixed
 from dev.fakes.world import pages
@@ -164,7 +165,7 @@ def test_a_query_parameter_beyond_its_limit_is_refused_and_one_at_it_is_not(
     api: Api, key: tuple[str, str], name: str
 ) -> None:
     schema = parameters(operations()[key], "query")[name]["schema"]
-    export_days.register(api.world.rows, "main", vendor="alibaba", window_days=31, now=datetime.now(UTC))
+    export_days.register(api.world.rows, "main", vendor="alibaba", calendar=CALENDAR, now=datetime.now(UTC))
     token = operator_token(api, "approver")
     at, beyond = (
         (str(schema["maximum"]), str(schema["maximum"] + 1))

@@ -308,7 +308,7 @@ def test_scheduled_work_never_runs_twice_at_once(resources: dict[str, Resource],
     ("role", "prefixes"),
     [
         ("ArchiveExportsRole", ["illegal-urls", "illegal-urls-raw", "illegal-urls-rejects", "illegal-urls-manifest"]),
-        ("ArchiveLedgerRole", ["ledger", "ledger-summary", "ledger-summary-csv", "ledger-manifest"]),
+        ("ArchiveLedgerRole", ["ledger", "ledger-summary", "ledger-manifest"]),
     ],
 )
 def test_an_archiver_writes_to_its_own_prefixes_and_can_delete_nothing(

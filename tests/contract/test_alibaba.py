@@ -16,9 +16,8 @@ from typing import Any, Protocol
 import pytest
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
-from chalicelib.vendors.alibaba.client import AlibabaExports, connect
+from chalicelib.vendors.alibaba.client import CALENDAR, AlibabaExports, connect
 from dev.simulators.alibaba import AlibabaSimulator
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +118,7 @@ def who(request: pytest.FixtureRequest) -> Any:
 
 
 def yesterday() -> datetime:
-    return time_point(finished_days(datetime.now(UTC))[-1])
+    return CALENDAR.start_of(CALENDAR.finished_days(datetime.now(UTC))[-1])
 
 
 def test_an_export_is_created_waited_for_and_described_with_its_url(who: Any) -> None:
@@ -135,7 +134,7 @@ def test_an_export_is_created_waited_for_and_described_with_its_url(who: Any) ->
         assert done["status"] == "complete"
         assert done["download_url"].startswith(f"{server.host}/export/{task_id}.csv?")  # without a scheme
         assert server.state.tasks[task_id].name == "edgeban 任务 *~+1"
-        assert time_point(server.state.tasks[task_id].day) == yesterday()
+        assert CALENDAR.start_of(server.state.tasks[task_id].day) == yesterday()
 
 
 def test_temporary_keys_are_accepted_with_their_token_and_refused_without(who: Any) -> None:
@@ -175,7 +174,7 @@ def test_a_second_call_within_a_second_is_throttled_and_a_later_one_is_not(who: 
 def test_a_day_outside_the_window_is_refused(who: Any) -> None:
     with simulator() as server:
         client = who(server)
-        oldest = time_point(finished_days(datetime.now(UTC))[0])
+        oldest = CALENDAR.start_of(CALENDAR.finished_days(datetime.now(UTC))[0])
         assert "task_id" in client.create("t", oldest)
         assert client.create("t", oldest - timedelta(days=1)) == {"error": "InvalidParameter"}
         assert client.create("t", datetime.now(UTC) + timedelta(days=1)) == {"error": "InvalidParameter"}

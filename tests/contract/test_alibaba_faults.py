@@ -23,9 +23,8 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
-from chalicelib.vendors.alibaba.client import AlibabaExports, connect
+from chalicelib.vendors.alibaba.client import CALENDAR, AlibabaExports, connect
 from chalicelib.vendors.http import VendorHttp, VendorResponse
 from dev.simulators.alibaba import AlibabaSimulator
 
@@ -37,7 +36,7 @@ def now() -> datetime:
 
 
 def yesterday() -> datetime:
-    return time_point(finished_days(now())[-1])
+    return CALENDAR.start_of(CALENDAR.finished_days(now())[-1])
 
 
 def client_of(url: str, http: VendorHttp | None = None, **credentials: str) -> AlibabaExports:
@@ -264,7 +263,7 @@ def test_faults_calls_stats_and_files_of_the_simulator_are_there_over_http() -> 
         calls = requests.get(f"{server.url}/_sim/calls", timeout=5).text
         assert "testsecret" not in calls
         assert '"TaskName": "t"' in calls
-        day = finished_days(now())[-1]
+        day = CALENDAR.finished_days(now())[-1]
         served = requests.get(f"{server.url}/_sim/file?day={day}", timeout=5).content
         assert served == server.file(day)
         assert served.count(b"\r\n") == 4

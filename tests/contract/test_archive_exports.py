@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,18 +19,21 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.exports import finished_days, time_point
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.model import VendorAccount
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import DayState
 from chalicelib.outbound.download import DownloadPolicy, ExportDownload
-from chalicelib.pipeline.archive.export_work import Archiving
+from chalicelib.pipeline.archive.export_day import Archiving
+from chalicelib.pipeline.archive.export_files import ExportRoute
 from chalicelib.pipeline.archive.exports import archive_exports
 from chalicelib.pipeline.archive.keys import export_keys
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
-from chalicelib.vendors.alibaba.client import connect
+from chalicelib.vendors.alibaba.client import CALENDAR, connect
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.rows import MemoryRows
+from dev.fakes.world import POLICY
 from dev.simulators.alibaba import AlibabaSimulator
 
 ROOT = Path(__file__).parents[2]
@@ -61,19 +65,24 @@ class Archive:
 
     def run(self) -> Archiving:
         keys = {"access_key": "testid", "secret_key": "testsecret"}
-        return archive_exports(
-            "main",
+        route = ExportRoute(
             vendor_name="alibaba",
             vendor=connect(VendorAccount("main", "alibaba", self.simulator.url, keys), clock=self.clock),
             download=ExportDownload(DownloadPolicy(loopback=(self.simulator.host,))),
-            rows=self.rows,
             objects=self.objects,
-            queue=None,
+            reports=None,
+        )
+        run = Run(
+            rows=self.rows,
             emit=self.emit,
+            wake=lambda account, *, now: None,
             clock=self.clock,
+            read_policy=lambda: parse_policy(POLICY),
             sleep=self.clock.sleep,
             deadline=self.clock() + timedelta(minutes=15),
+            account="main",
         )
+        return archive_exports(run, route)
 
     def runs(self, count: int) -> None:
         for _ in range(count):
@@ -84,7 +93,7 @@ class Archive:
         self.told.append((event, dict(fields)))
 
     def only_yesterday(self) -> Any:
-        days = finished_days(self.clock())
+        days = CALENDAR.finished_days(self.clock())
         export_days.want(self.rows, "main", days[:-1], now=self.clock(), lost="-")
         return days[-1]
 
@@ -117,12 +126,14 @@ def check(world: Archive, day: Any) -> dict[str, Any]:
 
 def test_31_missing_days_are_caught_up_by_themselves_at_one_call_a_second_at_the_most() -> None:
     with archive() as world:
-        days = finished_days(world.clock())
+        days = CALENDAR.finished_days(world.clock())
         world.runs(3)
         assert [each.state for each in export_days.read(world.rows, "main")] == [DayState.ARCHIVED] * 31
         calls = world.simulator.state.calls
         created = [each["params"]["TimePoint"] for each in calls if each["action"].startswith("Create")]
         assert created == [f"{day - timedelta(days=1)}T16:00:00Z" for day in days], "oldest first, each once"
+        names = [each["params"]["TaskName"] for each in calls if each["action"].startswith("Create")]
+        assert names == [f"edgeban-{day:%Y%m%d}-1-1" for day in days]
         assert {each["status"] for each in calls} == {200}
         for action in ("CreateIllegalUrlExportTask", "DescribeIllegalUrlExportTask"):
             assert len(world.gaps(action)) >= 30
@@ -144,7 +155,7 @@ def test_days_are_archived_once_however_often_and_at_once_it_runs() -> None:
         assert {each.state for each in export_days.read(world.rows, "main")} == {DayState.ARCHIVED}
         assert len(world.objects.puts) == len(set(world.objects.puts)) == 31 * 4
         assert sum(event == "export_archived" for event, _ in world.told) == 31
-        for day in finished_days(world.clock()):
+        for day in CALENDAR.finished_days(world.clock()):
             check(world, day)
 
 
@@ -204,9 +215,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 import boto3, requests, chalice  # what a function has in memory besides
 import app
-from chalicelib.ledger.exports import DayState, ExportDay
-from chalicelib.pipeline.export_day import archive_day
-from chalicelib.vendors.download import DownloadPolicy, ExportDownload
+from chalicelib.domain.model import VendorAccount
+from chalicelib.ledger.export_days import DayState, ExportDay
+from chalicelib.outbound.download import DownloadPolicy, ExportDownload
+from chalicelib.pipeline.archive.export_files import ExportRoute, archive_day
+from chalicelib.vendors.alibaba.client import connect
 
 class OnDisk:
     "Objects that take a file without reading it into memory, as Bucket does."
@@ -220,7 +233,7 @@ class OnDisk:
         assert digest.hexdigest() == sha256
         self.keys[key] = sha256
         return True
-    def put_new(self, key, body, *, content_type, metadata=None):
+    def put_new(self, key, body, *, content_type):
         self.keys[key] = body
         return True
     def get(self, key):
@@ -228,16 +241,17 @@ class OnDisk:
     def sha256(self, key):
         return self.keys.get(key)
 
-url, host, scratch = sys.argv[1:]
+url, host = sys.argv[1:]
+clock = lambda: datetime.now(UTC)
+keys = {"access_key": "testid", "secret_key": "testsecret"}
+vendor = connect(VendorAccount("main", "alibaba", "http://localhost", keys), clock=clock)
 day = ExportDay("main", date(2026, 1, 14), DayState.DOWNLOADING, 1, 1, 1, vendor_task_id="tu_1")
 objects, sent = OnDisk(), []
 class Queue:
     def send(self, messages):
         sent.append(len(messages))
-done = archive_day(
-    day, url, vendor="alibaba", download=ExportDownload(DownloadPolicy(loopback=(host,))), objects=objects,
-    queue=Queue(), clock=lambda: datetime.now(UTC), directory=Path(scratch),
-)
+route = ExportRoute("alibaba", vendor, ExportDownload(DownloadPolicy(loopback=(host,))), objects, Queue())
+done = archive_day(day, url, route, clock)
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 manifest = json.loads(objects.get(done.manifest))
 print(json.dumps({"peak_kib": peak, "raw": manifest["objects"]["raw"], "rows": done.rows, "messages": len(sent)}))
@@ -251,10 +265,11 @@ def test_a_file_of_200_mb_is_archived_in_less_than_256_mb(tmp_path: Path) -> Non
         world.simulator.fault("bytes", bytes=200 * 1024**2)
         keys = {"access_key": "testid", "secret_key": "testsecret"}
         vendor = connect(VendorAccount("main", "alibaba", world.simulator.url, keys), clock=world.clock)
-        day = finished_days(world.clock())[-1]
-        url = vendor.describe_export(vendor.create_export("t", time_point(day))).download_url
+        day = CALENDAR.finished_days(world.clock())[-1]
+        url = vendor.describe_export(vendor.create_export("t", CALENDAR.start_of(day))).download_url
         done = subprocess.run(
-            [sys.executable, "-c", MEASURE, url, world.simulator.host, str(tmp_path)],
+            [sys.executable, "-c", MEASURE, url, world.simulator.host],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -19,18 +19,17 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.errors import AnswerUnknown, DownloadExpired, DownloadRefused, EdgebanError, Unavailable
-from chalicelib.domain.exports import finished_days, time_point
 from chalicelib.domain.model import VendorAccount
 from chalicelib.outbound.download import BLOCK, DownloadPolicy, ExportDownload
 from chalicelib.outbound.pinned import Resolve
 from chalicelib.outbound.target import read_target, refused_address
 from chalicelib.ports import Download, ExportVendor
-from chalicelib.vendors.alibaba.client import connect
+from chalicelib.vendors.alibaba.client import CALENDAR, DOWNLOAD_HOSTS, connect
 from dev.simulators.alibaba import AlibabaSimulator
 
 ROOT = Path(__file__).parents[2]
-DAY = finished_days(datetime.now(UTC))[-1]
-VENDOR = ("*.aliyuncs.com",)
+DAY = CALENDAR.finished_days(datetime.now(UTC))[-1]
+VENDOR = DOWNLOAD_HOSTS
 GOOD = "bucket.oss-cn-hangzhou.aliyuncs.com"
 
 
@@ -47,7 +46,7 @@ def standing_for(*addresses: str) -> Resolve:
 
 
 def read_all(url: str, resolve: Resolve = never, **policy: Any) -> bytes:
-    return b"".join(ExportDownload(DownloadPolicy(**policy), resolve=resolve)(url))
+    return b"".join(ExportDownload(DownloadPolicy(**({"hosts": VENDOR} | policy)), resolve=resolve)(url))
 
 
 @contextlib.contextmanager
@@ -60,13 +59,13 @@ def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
 def export_url(server: AlibabaSimulator) -> str:
     keys = {"access_key": "testid", "secret_key": "testsecret"}
     client: ExportVendor = connect(VendorAccount("a", "alibaba", server.url, keys), clock=lambda: datetime.now(UTC))
-    status = client.describe_export(client.create_export("t", time_point(DAY)))
+    status = client.describe_export(client.create_export("t", CALENDAR.start_of(DAY)))
     assert status.complete
     return status.download_url
 
 
 def fetch(server: AlibabaSimulator, url: str = "", **policy: Any) -> bytes:
-    given: dict[str, Any] = {"loopback": (server.host,)}
+    given: dict[str, Any] = {"hosts": VENDOR, "loopback": (server.host,)}
     download: Download = ExportDownload(DownloadPolicy(**(given | policy)))
     return b"".join(download(url or export_url(server)))
 
@@ -450,8 +449,8 @@ def test_a_certificate_that_nobody_vouches_for_is_not_accepted(certificate: tupl
 
 MEASURE = """
 import hashlib, json, pathlib, sys
-from chalicelib.domain.exports import read_rows
-from chalicelib.vendors.download import DownloadPolicy, ExportDownload
+from chalicelib.outbound.download import DownloadPolicy, ExportDownload
+from chalicelib.vendors.alibaba.export_rows import read_rows
 
 def peak():  # not ru_maxrss, which begins at what the parent had in memory
     status = pathlib.Path("/proc/self/status").read_text()

@@ -23,7 +23,6 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.dynamodb import Table
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.exports import finished_days
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import callbacks, chunks, export_days, journal, tasks
@@ -32,6 +31,7 @@ from chalicelib.ledger.row import millis
 from chalicelib.pipeline.decisions import unban
 from chalicelib.pipeline.intake.batch import intake_reports
 from chalicelib.ports import Put, Update
+from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.local_aws import FunctionBusy, LocalAws
 from dev.package import ROOT, package
 from dev.recorder import Recorder, Use
@@ -325,8 +325,8 @@ def invoke(stack: Stack, *functions: str) -> None:
 def age_tasks(stack: Stack) -> None:
     """Verification asks a minute after a task has ended; a renewal is due a day before its bans end."""
     now = datetime.now(UTC)
-    ended = [row for row in journal.read(stack.table, now.date()) if row["kind"] == "task"]
-    earlier = [journal.entry("task", str(row["subject"]), now=now - timedelta(minutes=5)) for row in ended]
+    ended = [event.subject for event in journal.read(stack.table, now.date()) if event.kind == "task"]
+    earlier = [journal.entry("task", task, now=now - timedelta(minutes=5)) for task in ended]
     stack.table.write([Put(row) for row in earlier])
     for row in stack.table.query(f"renewals#{ACCOUNT}"):
         for task, _, _ in tasks.of_chunk(stack.table, str(row["chunk"])):
@@ -351,10 +351,10 @@ def outcomes(stack: Stack) -> None:
 def drift(stack: Stack) -> None:
     """Young bans are not compared: all tasks of today ended two hours ago."""
     now = datetime.now(UTC)
-    for row in journal.read(stack.table, now.date()):
-        if row["kind"] == "task":
+    for event in journal.read(stack.table, now.date()):
+        if event.kind == "task":
             finished_at = millis(now - timedelta(hours=2))
-            stack.table.write([Update((f"task#{row['subject']!s}", "task"), set={"finished_at": finished_at})])
+            stack.table.write([Update((f"task#{event.subject}", "task"), set={"finished_at": finished_at})])
     stack.vendor.lose_ban(f"{SITE}/lost")
     stack.vendor.invent_ban(f"{SITE}/invented")
     invoke(stack, "detect_drift")
@@ -365,7 +365,7 @@ def drift(stack: Stack) -> None:
 def day_of_exports(stack: Stack) -> None:
     """One day of the window only: the others are on record as gone."""
     now = datetime.now(UTC)
-    window = finished_days(now, 31)
+    window = CALENDAR.finished_days(now)
     export_days.want(stack.table, "exports", window[:-1], now=now, lost="left out of this run")
     last: date = window[-1]
     for _ in range(5):

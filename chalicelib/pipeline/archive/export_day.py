@@ -1,211 +1,256 @@
-"""Archive one day of a vendor's export: the file as received, its rows, its rejects, and last the manifest.
-
-Crash order: raw → rows and rejects → reports to the queue → manifest. All that follows the raw file is made from it
-alone, so whoever goes on after a crash, or comes second, makes the same objects; a day whose raw file is stored is
-not downloaded again. The manifest's one conditional write makes the day archived.
-"""
+"""Take one day of an export one step further: create the export, ask how far it is, download it; or meet an error."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Final, TypeVar
 
-from chalicelib.domain.cutting import cut
-from chalicelib.domain.errors import ArchiveIncomplete
-from chalicelib.domain.exports import ExportRow, RejectedRow, read_rows, time_point
-from chalicelib.domain.model import ReportedUrl
-from chalicelib.domain.reasons import reason_in_words
-from chalicelib.ledger.export_days import ExportDay
-from chalicelib.pipeline.archive.files import JSON, Stored, ZippedFile, fetch, json_line, lines, store, unzipped
-from chalicelib.pipeline.archive.keys import ExportKeys, export_keys
-from chalicelib.ports import Download, Objects, ReportQueue
-from chalicelib.reports import native
+from chalicelib.domain.errors import (
+    AnswerUnknown,
+    ArchiveIncomplete,
+    ContentRefused,
+    DownloadExpired,
+    DownloadRefused,
+    Throttled,
+    Unavailable,
+    VendorError,
+)
+from chalicelib.ledger import export_days
+from chalicelib.ledger.export_days import Call, DayState, ExportDay
+from chalicelib.pipeline.archive.export_files import ExportRoute, archive_day
+from chalicelib.pipeline.run import Run
 
-SOURCE: Final = "alibaba-export"
-"""The source under which archived URLs are reported; it must be among the configured sources."""
+T = TypeVar("T")
 
-MESSAGE_URLS: Final = 1_000
-MESSAGE_BYTES: Final = 200 * 1024
-"""URLs, and bytes of them, in one message at the most: below the 256 KB that every queue takes."""
+GAP: Final = 1.05
+"""Pause after a call, as a multiple of the vendor's interval. It is counted from the answer, so that a call that was
+long on its way does not reach the vendor together with the next."""
 
+CALL_LEASE: Final = timedelta(minutes=2)
+"""Longer than a vendor call may take."""
 
-@dataclass(frozen=True, slots=True)
-class ArchivedDay:
-    """What the manifest of a day says."""
+DOWNLOAD_LEASE: Final = timedelta(minutes=16)
+"""Longer than a function may run: a lease that has passed means a crash."""
 
-    manifest: str
-    rows: int
-    rejected: int
-    archived_at: datetime
-    new: bool = True
-    """Whether it was archived just now, and not found archived."""
+FIRST_POLL: Final = timedelta(seconds=5)
+NEXT_POLL: Final = timedelta(minutes=1)
+RETRY: Final = timedelta(minutes=1)
+REFUSED_RETRY: Final = timedelta(hours=1)
+COMPLETE_WITHIN: Final = timedelta(hours=1)
+"""The vendor says about five minutes. After an hour it is asked for another export, and a person is told."""
 
+PATIENCE: Final = 10.0
+"""Most seconds that a run waits for the next thing to do. What comes later is left to the next run."""
 
-def archive_day(
-    day: ExportDay,
-    url: str,
-    *,
-    vendor: str,
-    download: Download,
-    objects: Objects,
-    queue: ReportQueue | None,
-    clock: Callable[[], datetime],
-    directory: Path | None = None,
-) -> ArchivedDay:
-    """Archive a day whose export is complete, through files in ``directory`` (of the system, where not given).
+DOWNLOAD_NEEDS: Final = timedelta(minutes=4)
+"""What must be left of a run to begin a download."""
 
-    ``queue`` receives the URLs as reports; ``None``: nobody does. Raises what the download raises, ArchiveIncomplete,
-    and OSError if the disk is full.
-    """
-    keys = export_keys(vendor, day.day, day.account, day.attempt)
-    found = _archived(objects, keys)
-    if found:
-        return found
-    with TemporaryDirectory(prefix="export-", dir=directory) as scratch:
-        raw = _raw(url, keys, Path(scratch), download=download, objects=objects)
-        content = _Content(raw.path)
-        rows, rejects, counted = _derive(
-            content, keys, Path(scratch), objects=objects, name=f"{day.account}.{day.attempt}"
-        )
-        reported = _report(lines(rows.path), day, vendor=vendor, queue=queue) if queue else None
-        now = clock()
-        manifest = {
-            "kind": "illegal-urls",
-            "vendor": vendor,
-            "account": day.account,
-            "day": day.day.isoformat(),
-            "day_start": time_point(day.day).isoformat(),
-            "attempt": day.attempt,
-            "requested_by": day.requested_by or None,
-            "task_name": day.task_name,
-            "vendor_task_id": day.vendor_task_id,
-            "export_created_at": day.created_at.isoformat() if day.created_at else None,
-            "archived_at": now.isoformat(),
-            "rows": counted.rows,
-            "rejected": counted.rejected,
-            "rows_by_reason": dict(sorted(counted.reasons.items())),
-            "urls_reported": reported,
-            "objects": {
-                "raw": {**raw.described(), "content_sha256": content.sha256, "content_bytes": content.bytes},
-                "rows": rows.described(),
-                "rejects": rejects.described(),
-            },
-        }
-        if objects.put_new(keys.manifest, json_line(manifest), content_type=JSON):
-            return ArchivedDay(keys.manifest, counted.rows, counted.rejected, now)
-    found = _archived(objects, keys)
-    if found is None:
-        raise ArchiveIncomplete(f"{keys.manifest} is being written by somebody else")
-    return found
-
-
-def _archived(objects: Objects, keys: ExportKeys) -> ArchivedDay | None:
-    body = objects.get(keys.manifest)
-    if body is None:
-        return None
-    said = json.loads(body)
-    at = datetime.fromisoformat(said["archived_at"])
-    return ArchivedDay(keys.manifest, said["rows"], said["rejected"], at, new=False)
-
-
-def _raw(url: str, keys: ExportKeys, scratch: Path, *, download: Download, objects: Objects) -> Stored:
-    """The file as received, stored and on disk: from the vendor, or from the store if it came that far before."""
-    path = scratch / "raw.gz"
-    if objects.sha256(keys.raw) is not None:
-        return fetch(objects, keys.raw, path)
-    with ZippedFile(path) as file:
-        for block in download(url):
-            file.write(block)
-    return store(objects, keys.raw, file)
-
-
-class _Content:
-    """The content of the raw file, hashed and counted while it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for block in unzipped(self._path):
-            self._digest.update(block)
-            self.bytes += len(block)
-            yield block
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
+OUT_OF_WINDOW: Final = "out_of_window"
 
 
 @dataclass(slots=True)
-class _Counted:
-    rows: int
-    rejected: int
-    reasons: Counter[str]
+class Archiving:
+    """The result of a run, in days. ``why`` it ended: ``done``, ``deadline``, or the kind of the vendor's error."""
+
+    created: int = 0
+    archived: int = 0
+    failed: int = 0
+    overdue: int = 0
+    """Exports that were not ready in time, so that another one is asked for."""
+    open: int = 0
+    late: int = 0
+    why: str = "done"
 
 
-def _derive(
-    content: Iterable[bytes], keys: ExportKeys, scratch: Path, *, objects: Objects, name: str
-) -> tuple[Stored, Stored, _Counted]:
-    """Make rows and rejects out of the raw content, and store them."""
-    counted = _Counted(0, 0, Counter())
-    with ZippedFile(scratch / "rows.gz") as good, ZippedFile(scratch / "rejects.gz") as bad:
-        for each in read_rows(content):
-            if isinstance(each, RejectedRow):
-                counted.rejected += 1
-                bad.write_line({"line": each.line, "reason": each.reason, "raw": each.raw, "archive": name})
-            else:
-                counted.rows += 1
-                counted.reasons[each.reason] += 1
-                good.write_line(_plain(each, name))
-    rows, rejects = store(objects, keys.rows, good), store(objects, keys.rejects, bad)
-    if not (rows.ours and rejects.ours):  # made by another version of this code: the manifest is to describe those
-        reasons = Counter(str(row["reason_code"]) for row in lines(rows.path))
-        counted = _Counted(reasons.total(), sum(1 for _ in lines(rejects.path)), reasons)
-    return rows, rejects, counted
+def call_of(day: ExportDay) -> Call:
+    """Return which of the vendor's calls comes next for a day."""
+    return "create" if day.state in {DayState.WANTED, DayState.CREATING} else "describe"
 
 
-def _plain(row: ExportRow, name: str) -> dict[str, Any]:
-    return {
-        "blocked_at": row.blocked_at.isoformat(timespec="seconds").replace("+00:00", "Z") if row.blocked_at else None,
-        "domain": row.domain,
-        "url": row.url,
-        "canonical_url": row.canonical,
-        "account": row.account,
-        "reason_code": row.reason,
-        "reason": reason_in_words(row.reason)[0],
-        "line": row.line,
-        "archive": name,
-    }
+@dataclass(slots=True)
+class DayWork:
+    """Takes the steps of days during one run, and counts their results."""
 
+    run: Run
+    route: ExportRoute
+    result: Archiving = field(default_factory=Archiving)
+    resting: set[Call] = field(default_factory=set)
+    """Calls that the vendor's rate forbids for the rest of this run."""
 
-def _report(rows: Iterable[dict[str, Any]], day: ExportDay, *, vendor: str, queue: ReportQueue) -> int:
-    """Send the archived URLs as reports; return how many. Sent again after a crash: claims make that harmless."""
-    sent = 0
-    for part in _messages(rows, reporter=f"{vendor}:{day.account}"):
-        body = native.render(part, correlation_id=f"{day.account}:{day.day}:{day.attempt}")
-        queue.send([(body.decode(), {"source": SOURCE, "format": "native"})])
-        sent += len(part)
-    return sent
+    def advance(self, day: ExportDay) -> None:
+        """Take the next step of a day, once the vendor's rate permits its call."""
+        call = call_of(day)
+        if call == "create" and day.day < self._oldest():
+            self._fail(day, OUT_OF_WINDOW)
+            return
+        if not self._await_turn(call):
+            return
+        state = DayState.CREATING if call == "create" else day.state
+        taken = export_days.take(self.run.rows, day, state, lease=CALL_LEASE, now=self.run.clock())
+        if taken is None:
+            return
+        if state is DayState.CREATING:
+            self._create(taken)
+        else:
+            self._poll(taken)
 
+    def _oldest(self) -> date:
+        """Return the oldest day that the vendor can be asked for."""
+        return self.route.vendor.calendar.finished_days(self.run.clock())[0]
 
-def _messages(rows: Iterable[dict[str, Any]], *, reporter: str) -> Iterator[list[ReportedUrl]]:
-    def reported(row: dict[str, Any]) -> ReportedUrl:
-        words, category = reason_in_words(row["reason_code"])
-        note = f"{row['reason_code']} {words}"[:200]
-        return ReportedUrl(row["canonical_url"], category=category, reporter=reporter[:200], note=note)
+    # --- the vendor's rate --------------------------------------------------------------------------------------
 
-    return cut(
-        map(reported, rows),
-        count=MESSAGE_URLS,
-        size=MESSAGE_BYTES,
-        size_of=lambda url: len(url.url) + len(url.note) + 60,
-    )
+    def _gap(self, call: Call) -> timedelta:
+        limits = self.route.vendor.limits
+        rate = limits.creates_per_second if call == "create" else limits.describes_per_second
+        return timedelta(seconds=GAP / rate)
+
+    def _await_turn(self, call: Call) -> bool:
+        """Wait for the next permitted call; ``False`` if that takes longer than this run waits."""
+        run = self.run
+        while wait := export_days.take_turn(run.rows, run.account, call, gap=self._gap(call), now=run.clock()):
+            if wait > PATIENCE:
+                self.resting.add(call)
+                return False
+            run.sleep(wait)
+        return True
+
+    def _call(self, call: Call, make: Callable[[], T]) -> T:
+        """Make one call, and delay the next of its kind."""
+        try:
+            return make()
+        finally:
+            export_days.delay_calls(self.run.rows, self.run.account, call, until=self.run.clock() + self._gap(call))
+
+    # --- the steps ----------------------------------------------------------------------------------------------
+
+    def _create(self, day: ExportDay) -> None:
+        vendor = self.route.vendor
+        name = vendor.task_name(day.day, day.attempt, day.task)
+        try:
+            vendor_task_id = self._call("create", lambda: vendor.create_export(name, vendor.calendar.start_of(day.day)))
+        except ContentRefused as error:
+            # The vendor may count its window otherwise than we do. Its oldest day only gets older: no use in asking.
+            if day.day <= self._oldest():
+                self._fail(day, OUT_OF_WINDOW)
+                return
+            self._emit_error(error, day)
+            self._give_back(day, DayState.WANTED, after=REFUSED_RETRY, reason=str(error))
+            return
+        except VendorError as error:  # An unknown answer is among them: a second export of the day harms nothing.
+            self._meet_error(error, day, "create", DayState.WANTED)
+            return
+        polling = export_days.await_export(
+            self.run.rows,
+            day,
+            vendor_task_id,
+            now=self.run.clock(),
+            complete_within=COMPLETE_WITHIN,
+            poll_after=FIRST_POLL,
+        )
+        if polling:
+            self.result.created += 1
+            self._emit("export_created", day, vendor_task_id=vendor_task_id)
+
+    def _poll(self, day: ExportDay) -> None:
+        try:
+            status = self._call("describe", lambda: self.route.vendor.describe_export(day.vendor_task_id))
+        except ContentRefused as error:
+            self._emit_error(error, day)
+            self._ask_for_another(day, "the vendor does not know the export any more")
+            return
+        except VendorError as error:
+            self._meet_error(error, day, "describe", day.state)
+            return
+        if status.complete:
+            self._download(day, status.download_url)
+        elif day.deadline and self.run.clock() >= day.deadline:
+            reason = f"not complete within {COMPLETE_WITHIN}; the vendor says {status.status[:60]}"
+            self._ask_for_another(day, reason)
+        else:
+            self._give_back(day, DayState.POLLING, after=NEXT_POLL)
+
+    def _download(self, day: ExportDay, url: str) -> None:
+        run = self.run
+        if run.deadline - run.clock() < DOWNLOAD_NEEDS:
+            self._give_back(day, DayState.POLLING)
+            self.result.why = "deadline"
+            return
+        taken = export_days.take(run.rows, day, DayState.DOWNLOADING, lease=DOWNLOAD_LEASE, now=run.clock())
+        if taken is None:
+            return
+        try:
+            archived = archive_day(taken, url, self.route, run.clock)
+        except DownloadRefused as error:
+            self._fail(taken, f"download_refused: {error}")
+        except DownloadExpired as error:
+            self._download_again(taken, str(error), after=FIRST_POLL)
+        except (Unavailable, AnswerUnknown) as error:
+            self._emit_error(error, taken)
+            self._download_again(taken, str(error), after=RETRY)
+        except (ArchiveIncomplete, OSError) as error:
+            self._emit("export_not_stored", day, problem=str(error)[:300])
+            self._give_back(taken, DayState.POLLING, after=RETRY, reason=str(error))
+        else:
+            if export_days.finish(run.rows, taken, archived):
+                self.result.archived += 1
+                self._emit(
+                    "export_archived",
+                    day,
+                    attempt=taken.attempt,
+                    rows=archived.rows,
+                    rejected=archived.rejected,
+                    manifest=archived.manifest,
+                )
+
+    # --- errors -------------------------------------------------------------------------------------------------
+
+    def _meet_error(self, error: VendorError, day: ExportDay, call: Call, state: DayState) -> None:
+        """Give the day back. An error that concerns the account and not the day ends the run."""
+        self._emit_error(error, day)
+        if isinstance(error, Throttled):
+            until = self.run.clock() + timedelta(seconds=error.retry_after)
+            export_days.delay_calls(self.run.rows, self.run.account, call, until=until)
+            self._give_back(day, state)
+            return
+        self._give_back(day, state, after=RETRY, reason=str(error))
+        self.result.why = error.kind
+
+    def _ask_for_another(self, day: ExportDay, reason: str) -> None:
+        self.result.overdue += 1
+        self._emit("export_overdue", day, task=day.task, problem=reason)
+        export_days.want_another_export(self.run.rows, day, reason)
+
+    def _download_again(self, day: ExportDay, reason: str, *, after: timedelta) -> None:
+        """Fetch the file again later. After the export's deadline, ask the vendor for another export."""
+        if day.deadline and self.run.clock() >= day.deadline:
+            self._ask_for_another(day, reason)
+        else:
+            self._give_back(day, DayState.POLLING, after=after, reason=reason)
+
+    def _give_back(self, day: ExportDay, state: DayState, *, after: timedelta = timedelta(0), reason: str = "") -> None:
+        export_days.give_back(self.run.rows, day, state, until=self.run.clock() + after, reason=reason)
+
+    def _fail(self, day: ExportDay, reason: str) -> None:
+        if export_days.fail(self.run.rows, day, reason):
+            self.emit_failed(day.day, reason)
+
+    def emit_failed(self, day: date, reason: str) -> None:
+        """Say that a day cannot be archived: an alarm."""
+        self.result.failed += 1
+        self.run.emit("export_failed", account=self.run.account, day=day.isoformat(), problem=reason[:300])
+
+    def _emit_error(self, error: VendorError, day: ExportDay) -> None:
+        self._emit(
+            "vendor_error",
+            day,
+            kind=error.kind,
+            code=error.code,
+            vendor_request_id=error.request_id,
+            problem=str(error)[:300],
+        )
+
+    def _emit(self, event: str, day: ExportDay, **fields: object) -> None:
+        self.run.emit(event, account=self.run.account, day=day.day.isoformat(), **fields)

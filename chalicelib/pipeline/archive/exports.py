@@ -1,115 +1,99 @@
-"""Every few minutes: archive each finished day of a vendor's illegal-URL export that is not archived yet.
+"""Every few minutes: archive each finished day of a vendor's export that is not archived yet.
 
-A run does what can be done now, oldest day first, and leaves: an export takes the vendor about five minutes, and the
-next run goes on from the days' rows. After an outage the whole window is caught up, one call a second at the most.
+The vendor takes about five minutes for an export. So a run does what can be done now, oldest day first, and the next
+run continues from the days' rows. After an outage the whole window is caught up, at the rate that the vendor allows.
+``export_day`` takes the steps of one day, ``export_files`` makes its files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Final
 
-from chalicelib.domain.exports import time_point
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import ExportDay
-from chalicelib.pipeline.archive.export_work import OUT_OF_WINDOW, PATIENCE, Archiving, ExportWork, call_of
-from chalicelib.ports import Download, Emit, ExportVendor, Objects, ReportQueue, Rows
+from chalicelib.pipeline.archive.export_day import OUT_OF_WINDOW, PATIENCE, Archiving, DayWork, call_of
+from chalicelib.pipeline.archive.export_files import ExportRoute
+from chalicelib.pipeline.run import Run
 
 LATE: Final = timedelta(hours=12)
 """A day that is not archived so long after its end is late: an alarm."""
 
 STILL_OPEN: Final = timedelta(days=31)
-"""How long before the window a day may lie whose export was asked for in time and is awaited still."""
+"""How long before the window a day may lie whose export was asked for in time and is still awaited."""
 
 
-def archive_exports(
-    account: str,
-    *,
-    vendor_name: str,
-    vendor: ExportVendor,
-    download: Download,
-    rows: Rows,
-    objects: Objects,
-    queue: ReportQueue | None,
-    emit: Emit,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    deadline: datetime,
-    directory: Path | None = None,
-) -> Archiving:
-    """Carry every open day of an account as far as it goes now. ``queue``: report the URLs there, if given."""
-    work = ExportWork(
-        account, vendor_name, vendor, download, rows, objects, queue, emit, clock, sleep, deadline, directory
-    )
+def archive_exports(run: Run, route: ExportRoute) -> Archiving:
+    """Take every open day of the run's account as far as it goes now."""
+    work = DayWork(run, route)
     _begin(work)
     while _step(work):
         pass
     return _end(work)
 
 
-def _begin(work: ExportWork) -> None:
-    """Note every day of the window, and those that have left it before they could be had."""
-    now = work.clock()
-    export_days.register(
-        work.rows, work.account, vendor=work.vendor_name, window_days=work.vendor.limits.window_days, now=now
-    )
-    window = work.window()
-    known = {each.day for each in export_days.read(work.rows, work.account)}
-    export_days.want(work.rows, work.account, [day for day in window if day not in known], now=now)
-    if known:  # no run for longer than the window: say what is lost for good, and only then note it
-        span = (window[0] - min(known)).days
-        lost = [day for n in range(span) if (day := min(known) + timedelta(days=n)) not in known]
+def _begin(work: DayWork) -> None:
+    """Begin every day of the window, and record the days that left it before any run saw them."""
+    run, route = work.run, work.route
+    now, calendar = run.clock(), route.vendor.calendar
+    export_days.register(run.rows, run.account, vendor=route.vendor_name, calendar=calendar, now=now)
+    window = calendar.finished_days(now)
+    begun = {day.day for day in export_days.read(run.rows, run.account)}
+    export_days.want(run.rows, run.account, [day for day in window if day not in begun], now=now)
+    if begun:  # No run for longer than the window: emit first, so that a crash in between loses no alarm.
+        first = min(begun)
+        passed = [first + timedelta(days=number) for number in range((window[0] - first).days)]
+        lost = [day for day in passed if day not in begun]
         for day in lost:
-            work.told_failed(day, OUT_OF_WINDOW)
-        export_days.want(work.rows, work.account, lost, now=now, lost=OUT_OF_WINDOW)
+            work.emit_failed(day, OUT_OF_WINDOW)
+        export_days.want(run.rows, run.account, lost, now=now, lost=OUT_OF_WINDOW)
 
 
-def _open(work: ExportWork) -> list[ExportDay]:
-    after = (work.window()[0] - STILL_OPEN).isoformat()
-    return [each for each in export_days.read(work.rows, work.account, after=after) if not each.ended]
+def _open_days(work: DayWork) -> list[ExportDay]:
+    oldest = work.route.vendor.calendar.finished_days(work.run.clock())[0]
+    after = (oldest - STILL_OPEN).isoformat()
+    return [day for day in export_days.read(work.run.rows, work.run.account, after=after) if not day.ended]
 
 
-def _step(work: ExportWork) -> bool:
-    """Do the next thing, waiting for it a little; ``False`` if the run is over."""
-    now = work.clock()
-    if work.came_to.why != "done":
+def _step(work: DayWork) -> bool:
+    """Do the next thing, after a short wait if need be; ``False`` if the run is over."""
+    now = work.run.clock()
+    if work.result.why != "done":
         return False
-    if now >= work.deadline:
-        work.came_to.why = "deadline"
+    if work.run.time_is_up:
+        work.result.why = "deadline"
         return False
-    days = [each for each in _open(work) if call_of(each) not in work.resting]
-    ready = [each for each in days if not each.ready_at or each.ready_at <= now]
+    days = [day for day in _open_days(work) if call_of(day) not in work.resting]
+    ready = [day for day in days if not day.ready_at or day.ready_at <= now]
     if not ready:
-        soonest = min((each.ready_at for each in days if each.ready_at), default=None)
+        soonest = min((day.ready_at for day in days if day.ready_at), default=None)
         wait = (soonest - now).total_seconds() if soonest else PATIENCE + 1
         if wait > PATIENCE:
             return False
-        work.sleep(wait)
+        work.run.sleep(wait)
         return True
-    # First what the vendor can prepare meanwhile; of each kind the oldest.
-    day = min(ready, key=lambda each: (call_of(each) != "create", each.day))
-    work.do(day)
+    # Create before describing: the vendor prepares new exports in the meantime. The oldest day of each kind first.
+    work.advance(min(ready, key=lambda day: (call_of(day) != "create", day.day)))
     return True
 
 
-def _end(work: ExportWork) -> Archiving:
-    """Count what is left, and how much of it is late."""
-    now, left = work.clock(), _open(work)
-    work.came_to.open = len(left)
-    work.came_to.late = sum(now - time_point(each.day + timedelta(days=1)) > LATE for each in left)
-    oldest = min((each.day for each in left), default=None)
-    work.emit(
+def _end(work: DayWork) -> Archiving:
+    """Count the days that stay open, and how many of them are late."""
+    now, days, calendar = work.run.clock(), _open_days(work), work.route.vendor.calendar
+    result = work.result
+    result.open = len(days)
+    result.late = sum(now - calendar.end_of(day.day) > LATE for day in days)
+    oldest = min((day.day for day in days), default=None)
+    work.run.emit(
         "exports_checked",
-        account=work.account,
-        asked=work.came_to.created,
-        archived=work.came_to.archived,
-        failed=work.came_to.failed,
-        overdue=work.came_to.overdue,
-        open=work.came_to.open,
-        late=work.came_to.late,
-        why=work.came_to.why,
+        account=work.run.account,
+        asked=result.created,
+        archived=result.archived,
+        failed=result.failed,
+        overdue=result.overdue,
+        open=result.open,
+        late=result.late,
+        why=result.why,
         oldest=oldest.isoformat() if oldest else None,
     )
-    return work.came_to
+    return result

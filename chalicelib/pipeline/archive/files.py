@@ -1,8 +1,7 @@
-"""Files of an archive: made on disk with their SHA-256, put into the store once, and read back from it if another's
-file lies there already.
+"""Files of an archive: made on disk with their SHA-256, and put into the store once.
 
-What is in the store is the truth: whoever comes second goes on with what came first, so that a manifest describes
-exactly the objects that lie beside it, whatever crashed or ran at the same time.
+What is in the store is the truth. A run that comes second reads the first run's object back and continues with it. So a
+manifest describes exactly the objects that lie beside it, whatever crashed or ran at the same time.
 """
 
 from __future__ import annotations
@@ -21,16 +20,15 @@ from chalicelib.ports import Objects
 
 BLOCK: Final = 256 * 1024
 LEVEL: Final = 6
-"""Of gzip: 9, which Python takes by itself, costs about twice the time and makes the files 7 % smaller."""
+"""Level of gzip. 9, Python's default, takes about twice the time and makes the files 7 % smaller."""
 
 GZIP: Final = "application/gzip"
 JSON: Final = "application/json"
-CSV: Final = "text/csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as it lies in the store, with a copy on disk. ``ours``: it is what we made."""
+    """An object as it lies in the store, with a copy on disk. ``ours``: this run made these bytes."""
 
     key: str
     path: Path
@@ -39,12 +37,12 @@ class Stored:
     ours: bool
 
     def described(self) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """Return what a manifest says of the object."""
         return {"key": self.key, "sha256": self.sha256, "bytes": self.bytes}
 
 
 class _Hashed:
-    """A file that knows the SHA-256 of what was written to it."""
+    """A file that knows the SHA-256 of its content."""
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("wb")
@@ -59,7 +57,7 @@ class _Hashed:
 
 
 class ZippedFile:
-    """A gzip file under way, the same bytes for the same content at any time: no name, no time in its header."""
+    """A gzip file that is being written. It has neither name nor time in its header: same content, same bytes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,7 +82,7 @@ class ZippedFile:
         """Add content."""
         self._lines.append(data)
         self._waiting += len(data)
-        if self._waiting >= BLOCK:  # a call of gzip for every line would cost as much as all else together
+        if self._waiting >= BLOCK:  # A call of gzip for every line would cost as much as everything else together.
             self._flush()
 
     def _flush(self) -> None:
@@ -98,7 +96,7 @@ class ZippedFile:
 
     @property
     def sha256(self) -> str:
-        """Of the file; right once it is closed."""
+        """The SHA-256 of the file, once it is closed."""
         return self._hashed.digest.hexdigest()
 
 
@@ -106,12 +104,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 def json_line(document: Mapping[str, Any]) -> bytes:
-    """A JSON document on one line, as Athena reads it."""
+    """Write a JSON document on one line, as Athena reads it."""
     return _encode(document).encode("utf-8", "replace") + b"\n"
 
 
 def store(objects: Objects, key: str, file: ZippedFile) -> Stored:
-    """Put a closed file; where another lies there already, take that in its place. Raises as ``fetch`` does."""
+    """Put a closed file, or take the one that lies there already. Raises as ``fetch`` does."""
     if objects.put_new_file(key, file.path, sha256=file.sha256, content_type=GZIP):
         return Stored(key, file.path, file.sha256, file.path.stat().st_size, ours=True)
     if objects.sha256(key) == file.sha256:
@@ -122,18 +120,18 @@ def store(objects: Objects, key: str, file: ZippedFile) -> Stored:
 def store_small(objects: Objects, key: str, body: bytes, *, content_type: str) -> dict[str, Any]:
     """Put a small object, or take the one that lies there; return what a manifest says of it."""
     if not objects.put_new(key, body, content_type=content_type):
-        found = objects.get(key)
-        if found is None:
-            raise ArchiveIncomplete(f"{key} is being written by somebody else")
-        body = found
+        other = objects.get(key)
+        if other is None:
+            raise ArchiveIncomplete(f"{key} is being written by another run")
+        body = other
     return {"key": key, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
 
 
 def fetch(objects: Objects, key: str, path: Path) -> Stored:
-    """Copy an object to disk. Raises ArchiveIncomplete if there is none, or what came is not what the store has."""
+    """Copy an object to disk. Raises ArchiveIncomplete if there is none, or if the bytes differ from the store's."""
     expected = objects.sha256(key)
     if expected is None:
-        raise ArchiveIncomplete(f"{key} is being written by somebody else")
+        raise ArchiveIncomplete(f"{key} is being written by another run")
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
         for block in objects.blocks(key):
@@ -141,19 +139,19 @@ def fetch(objects: Objects, key: str, path: Path) -> Stored:
             size += len(block)
             file.write(block)
     if digest.hexdigest() != expected:
-        raise ArchiveIncomplete(f"{key} did not come as the store has it")
+        raise ArchiveIncomplete(f"{key} arrived with another SHA-256 than the store has")
     return Stored(key, path, expected, size, ours=False)
 
 
 def unzipped(path: Path) -> Iterator[bytes]:
-    """The content of a gzip file, a block at a time."""
+    """Yield the content of a gzip file, a block at a time."""
     with gzip.open(path, "rb") as file:
         while block := file.read(BLOCK):
             yield block
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The documents of a zipped file of JSON lines."""
+    """Yield the documents of a zipped file of JSON lines."""
     with gzip.open(path, "rb") as file:
         for line in file:
             yield json.loads(line)

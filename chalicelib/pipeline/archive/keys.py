@@ -11,7 +11,7 @@ from datetime import date
 from typing import Final
 
 LEDGER_MANIFESTS: Final = "ledger-manifest/dt="
-"""What the manifests of the ledger's days begin with; the date follows."""
+"""Prefix of the manifests of the ledger's days; the date follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,6 @@ class LedgerKeys:
 
     events: str
     summary: str
-    summary_csv: str
     manifest: str
 
 
@@ -50,6 +49,5 @@ def ledger_keys(day: date) -> LedgerKeys:
     return LedgerKeys(
         events=f"ledger/dt={day:%Y-%m-%d}/events.jsonl.gz",
         summary=f"ledger-summary/dt={day:%Y-%m-%d}/summary.json",
-        summary_csv=f"ledger-summary-csv/dt={day:%Y-%m-%d}/summary.csv",
         manifest=f"{LEDGER_MANIFESTS}{day:%Y-%m-%d}/manifest.json",
     )

@@ -1,14 +1,14 @@
 """Archive what was decided on each finished UTC day: its events, a summary of them, and last the manifest.
 
-Crash order as with exports: the events are stored first, and all else is made from the stored ones, so that summary
-and manifest say the same as the events whatever crashed in between. The outcomes are those at the time of archiving;
-what ends later stands in the day on which it ended.
+Crash order as with exports: the events are stored first, and everything else is made from the stored ones. So summary
+and manifest agree with the events, whatever crashed in between. The outcomes are those at the time of archiving; what
+ends later stands in the day on which it ended.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -16,57 +16,60 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from chalicelib.ledger import KEEP, journal
-from chalicelib.pipeline.archive.files import CSV, JSON, Stored, ZippedFile, fetch, json_line, lines, store, store_small
+from chalicelib.pipeline.archive.files import JSON, Stored, ZippedFile, fetch, json_line, lines, store, store_small
 from chalicelib.pipeline.archive.keys import LEDGER_MANIFESTS, LedgerKeys, ledger_keys
-from chalicelib.pipeline.archive.ledger_events import AT_ONCE, Ledger
-from chalicelib.pipeline.archive.summary import Summary, summary_csv
-from chalicelib.ports import Emit, Objects, Rows
+from chalicelib.pipeline.archive.ledger_events import LedgerEvents
+from chalicelib.pipeline.archive.summary import Summary
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Objects, Rows
 
 SETTLES: Final = timedelta(hours=1)
-"""After its end a day is left alone for so long: who began to write before midnight is done, and most tasks have
+"""How long after its end a day is left alone: writes that began before midnight are done then, and most tasks have
 ended."""
 
 LATE: Final = timedelta(hours=6)
 """A day that is not archived so long after its end is late: an alarm."""
 
 BACK: Final = KEEP - timedelta(days=2)
-"""How far back the journal is there for certain."""
+"""How far back the journal is certain to be complete: its rows expire."""
+
+PARALLEL_READS: Final = 8
+"""Journal rows whose events are read side by side, and so held in memory: at most a chunk of 1,000 URLs each."""
 
 
 @dataclass(slots=True)
 class ArchivedLedger:
-    """What a run came to, in days."""
+    """The result of a run, in days."""
 
     archived: list[date] = field(default_factory=list)
     left: int = 0
     late: int = 0
 
 
-def archive_ledger(
-    *,
-    rows: Rows,
-    objects: Objects,
-    vendors: Callable[[], dict[str, str]],
-    emit: Emit,
-    clock: Callable[[], datetime],
-    deadline: datetime,
-    directory: Path | None = None,
-    workers: int = AT_ONCE,
-) -> ArchivedLedger:
-    """Archive every finished day that is not, oldest first. ``vendors`` says which vendor an account is at."""
-    run = ArchivedLedger()
-    days = missing_days(rows, objects, now=clock())
+@dataclass(frozen=True, slots=True)
+class LedgerRoute:
+    """What the archive of the ledger needs besides its run."""
+
+    objects: Objects
+    vendors: Callable[[], Mapping[str, str]]
+    """Reads which vendor each account is at."""
+    workers: int = PARALLEL_READS
+    """Threads that read; 0: the caller's own."""
+
+
+def archive_ledger(run: Run, route: LedgerRoute) -> ArchivedLedger:
+    """Archive every finished day that is not archived yet, oldest first."""
+    result = ArchivedLedger()
+    days = missing_days(run.rows, route.objects, now=run.clock())
     for day in days:
-        if clock() >= deadline:
+        if run.time_is_up:
             break
-        _archive_day(
-            day, Ledger(rows, vendors(), clock()), objects=objects, emit=emit, directory=directory, workers=workers
-        )
-        run.archived.append(day)
-    left = days[len(run.archived) :]
-    run.left, run.late = len(left), sum(clock() - _end(day) > LATE for day in left)
-    emit("ledger_checked", archived=len(run.archived), left=run.left, late=run.late)
-    return run
+        _archive_day(run, route, day)
+        result.archived.append(day)
+    left = days[len(result.archived) :]
+    result.left, result.late = len(left), sum(run.clock() - _end(day) > LATE for day in left)
+    run.emit("ledger_checked", archived=len(result.archived), left=result.left, late=result.late)
+    return result
 
 
 def _end(day: date) -> datetime:
@@ -74,47 +77,44 @@ def _end(day: date) -> datetime:
 
 
 def missing_days(rows: Rows, objects: Objects, *, now: datetime) -> list[date]:
-    """The finished days without a manifest, from the first archived day on, or else from the first with a journal."""
+    """List the finished days without a manifest, from the first archived day, or else the first with a journal."""
     last = (now - SETTLES).astimezone(UTC).date() - timedelta(days=1)
-    done = {key[len(LEDGER_MANIFESTS) :][:10] for key in objects.keys(LEDGER_MANIFESTS)}
-    if done:
-        first = date.fromisoformat(min(done))
+    archived = {key[len(LEDGER_MANIFESTS) :][:10] for key in objects.keys(LEDGER_MANIFESTS)}
+    if archived:
+        first = date.fromisoformat(min(archived))
     else:
         span = (last - timedelta(days=back) for back in range(BACK.days, 0, -1))
         first = next((day for day in span if journal.begun(rows, day)), last)
-    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    return [day for day in days if day.isoformat() not in done]
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return [day for day in days if day.isoformat() not in archived]
 
 
-def _archive_day(
-    day: date, ledger: Ledger, *, objects: Objects, emit: Emit, directory: Path | None, workers: int
-) -> None:
+def _archive_day(run: Run, route: LedgerRoute, day: date) -> None:
     keys = ledger_keys(day)
-    with TemporaryDirectory(prefix="ledger-", dir=directory) as scratch:
-        events = _events(day, ledger, keys, Path(scratch) / "events.gz", objects=objects, workers=workers)
-        summary, newest = Summary(), ""
-        for event in lines(events.path):
+    events = LedgerEvents(run.rows, route.vendors(), run.clock())
+    summary, newest = Summary(), ""
+    with TemporaryDirectory(prefix="ledger-") as directory:
+        events_file = _store_events(events, route, day, keys, Path(directory) / "events.gz")
+        for event in lines(events_file.path):
             summary.add(event)
             newest = max(newest, event["at"])
     document = summary.document(day.isoformat())
-    said = store_small(objects, keys.summary, json_line(document), content_type=JSON)
-    said_csv = store_small(objects, keys.summary_csv, summary_csv(document), content_type=CSV)
-    # The journal's rows expire: a day that is archived as late as that may have lost some.
-    whole = ledger.now - _end(day) < BACK
+    summary_object = store_small(route.objects, keys.summary, json_line(document), content_type=JSON)
+    complete = events.now - _end(day) < BACK
     manifest: dict[str, Any] = {
         "kind": "ledger",
         "day": day.isoformat(),
-        "archived_at": ledger.now.isoformat(),
-        "journal_complete": whole,
+        "archived_at": events.now.isoformat(),
+        "journal_complete": complete,
         "events": summary.events.total(),
         "events_by_kind": dict(sorted(summary.events.items())),
         "newest_event_at": newest or None,
-        "objects": {"events": events.described(), "summary": said, "summary_csv": said_csv},
+        "objects": {"events": events_file.described(), "summary": summary_object},
     }
-    new = objects.put_new(keys.manifest, json_line(manifest), content_type=JSON)
-    if not whole:
-        emit("ledger_day_lost", day=day.isoformat(), problem="archived after its journal had begun to expire")
-    emit(
+    new = route.objects.put_new(keys.manifest, json_line(manifest), content_type=JSON)
+    if not complete:
+        run.emit("ledger_day_lost", day=day.isoformat(), problem="archived after its journal had begun to expire")
+    run.emit(
         "ledger_archived",
         day=day.isoformat(),
         events=summary.events.total(),
@@ -124,11 +124,11 @@ def _archive_day(
     )
 
 
-def _events(day: date, ledger: Ledger, keys: LedgerKeys, path: Path, *, objects: Objects, workers: int) -> Stored:
-    """The day's events, stored and on disk: from the ledger, or from the store if it came that far before."""
-    if objects.sha256(keys.events) is not None:
-        return fetch(objects, keys.events, path)
+def _store_events(events: LedgerEvents, route: LedgerRoute, day: date, keys: LedgerKeys, path: Path) -> Stored:
+    """Store the day's events: from the ledger, or from the store if an earlier run put them there."""
+    if route.objects.sha256(keys.events) is not None:
+        return fetch(route.objects, keys.events, path)
     with ZippedFile(path) as file:
-        for event in ledger.events(day, workers=workers):
+        for event in events.of_day(day, workers=route.workers):
             file.write_line(event)
-    return store(objects, keys.events, file)
+    return store(route.objects, keys.events, file)

@@ -1,4 +1,4 @@
-"""The events of a day out of the ledger, one record a URL: from the day's journal, by key, without a scan."""
+"""The events of a day, one record a URL: from the day's journal and by key, without a scan of the ledger."""
 
 from __future__ import annotations
 
@@ -14,93 +14,108 @@ from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.ledger import chunks, claims, journal, reports, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.journal import Entry
 from chalicelib.ledger.reports import Refusal
-from chalicelib.ledger.row import decompress, epoch, text
+from chalicelib.ledger.row import decompress, epoch
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.answers.url_status import Explainer, UrlStatus
-from chalicelib.ports import Row, Rows, Value
-
-AT_ONCE: Final = 8
-"""Journal rows whose events are read side by side, and so held in memory: at most a chunk of 1,000 URLs each."""
+from chalicelib.ports import Rows, Value
 
 OF_TASK: Final = {TaskState.SUCCEEDED: UrlState.UNBANNED, TaskState.FAILED: UrlState.FAILED}
+"""The state of a URL by that of the last task that unbanned it."""
+
 SUPERSEDED: Final = "it ended before a vendor had it, and was reported again"
-_KEYS: Final = frozenset({"pk", "sk", "kind", "subject", "expires_at"})
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """Where events are read from. ``vendors``: account → vendor. ``now`` is when their outcomes are looked at."""
+class _Outcome:
+    """What became of a URL of a chunk."""
+
+    status: UrlStatus
+    state: UrlState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEvents:
+    """Reads the events of a day. ``vendors``: account → vendor. ``now``: when their outcomes are read."""
 
     rows: Rows
     vendors: Mapping[str, str]
     now: datetime
 
-    def events(self, day: date, *, workers: int = AT_ONCE) -> Iterator[dict[str, Any]]:
+    def of_day(self, day: date, *, workers: int) -> Iterator[dict[str, Any]]:
         """Yield the events of a UTC day in the journal's order. ``workers`` 0 reads in the caller's thread."""
-        found = journal.stream(self.rows, day)
-        of_row = partial(self._of_row, day)
+        entries = journal.stream(self.rows, day)
+        of_entry = partial(self._of_entry, day)
         if not workers:
-            for row in found:
-                yield from of_row(row)
+            for entry in entries:
+                yield from of_entry(entry)
             return
         with ThreadPoolExecutor(workers) as pool:
-            while some := list(islice(found, workers)):
-                for events in pool.map(of_row, some):
+            while group := list(islice(entries, workers)):
+                for events in pool.map(of_entry, group):
                     yield from events
 
-    def _of_row(self, day: date, row: Row) -> list[dict[str, Any]]:
-        kind, subject = text(row, "kind"), text(row, "subject")
-        at = _time_of(row)
-        match kind:
+    def _of_entry(self, day: date, entry: Entry) -> list[dict[str, Any]]:
+        at = entry.at.isoformat() if entry.at else ""
+        match entry.kind:
             case "chunk":
-                found = chunks.read(self.rows, [subject])
-                return [each for chunk in found.values() for each in self._of_chunk(chunk, at)]
+                by_id = chunks.read(self.rows, [entry.subject])
+                return [event for chunk in by_id.values() for event in self._of_chunk(chunk, at)]
             case "task":
-                return [self._of_task(task, at) for task in tasks.read(self.rows, [subject]).values()]
+                return [self._of_task(task, at) for task in tasks.read(self.rows, [entry.subject]).values()]
             case "refused":
-                return [self._refusal(*each, at=at) for each in reports.journalled(row)]
+                refusals = reports.journalled(entry.fields)
+                return [self._refusal(report, source, refusal, at=at) for report, source, refusal in refusals]
             case "refused_at_once":
-                report = reports.read(self.rows, subject, at_once=True)
+                report = reports.read(self.rows, entry.subject, at_once=True)
                 if report is None or report.received_at.astimezone(UTC).date() != day:
-                    return []  # refused as a whole, or told on the day when it was first received
+                    return []  # The whole report was refused, or it was received, and archived, on an earlier day.
                 received = report.received_at.isoformat()
-                return [self._refusal(report.id, report.source, each, at=received) for each in report.refusals]
+                return [self._refusal(report.id, report.source, refusal, at=received) for refusal in report.refusals]
             case _:
-                return [_other(kind, subject, row, at)]
+                return [_other(entry, at)]
 
     # --- bans, unbans and holds -------------------------------------------------------------------------------------
 
     def _of_chunk(self, chunk: Chunk, at: str) -> Iterable[dict[str, Any]]:
-        found = claims.read(self.rows, chunk.keys, consistent=True, whole=True)
-        owners = [found.get(key) for key in chunk.keys]
-        mine = [self._as_of(chunk, position, owner) for position, owner in enumerate(owners)]
+        owners_by_key = claims.read(self.rows, chunk.keys, consistent=True, whole=True)
+        owners = [owners_by_key.get(key) for key in chunk.keys]
+        as_claimed = [self._as_of(chunk, position, owner) for position, owner in enumerate(owners)]
         explainer = Explainer(self.rows, now=self.now)
-        read: dict[str, Chunk] = {}
-        for position, (owner, status) in enumerate(zip(owners, explainer.claims(mine), strict=True)):
+        later_chunks: dict[str, Chunk] = {}
+        for position, (owner, status) in enumerate(zip(owners, explainer.claims(as_claimed), strict=True)):
             if chunk.action is Action.UNBAN:
                 owned = owner is not None and owner.unban == chunk.id
             else:
                 owned = owner is not None and owner.chunk == chunk.id
-            state, reason = (status.state, status.reason)
+            outcome = _Outcome(status, status.state, status.reason)
             if not owned and not status.tasks:
-                ended = self._ended_before(chunk, position, owner, read)
+                ended = self._ended_before(chunk, position, owner, later_chunks)
                 if ended is None:
-                    continue  # claimed by another chunk before, so this one has no part in it
-                state, reason = ended, chunk.reason or SUPERSEDED
+                    continue  # Another chunk had claimed the URL before: it is none of this chunk's.
+                outcome = _Outcome(status, ended, chunk.reason or SUPERSEDED)
             elif chunk.action is Action.UNBAN:
-                (whole,) = explainer.claims([owner]) if owned and owner else (None,)
-                last = status.tasks[-1].state if status.tasks else None
-                state = whole.state if whole else OF_TASK.get(last, UrlState.PROCESSING) if last else state
-                reason = chunk.reason
-            yield self._of_url(chunk, position, status, state=state, reason=reason, at=at)
+                outcome = _Outcome(status, self._of_unban(status, owner if owned else None, explainer), chunk.reason)
+            yield self._of_url(chunk, position, outcome, at)
+
+    @staticmethod
+    def _of_unban(status: UrlStatus, owner: Claim | None, explainer: Explainer) -> UrlState:
+        """Return the state that an unban led to: the claim's own while the unban owns it, else its last task's."""
+        if owner:
+            (current,) = explainer.claims([owner])
+            return current.state
+        if status.tasks:
+            return OF_TASK.get(status.tasks[-1].state, UrlState.PROCESSING)
+        return status.state
 
     def _ended_before(
-        self, chunk: Chunk, position: int, owner: Claim | None, read: dict[str, Chunk]
+        self, chunk: Chunk, position: int, owner: Claim | None, later_chunks: dict[str, Chunk]
     ) -> UrlState | None:
-        """How a URL of a chunk ended without a task, if a later chunk remembers that this one had it."""
+        """Return how a URL of a chunk ended without a task, if a later chunk remembers that this one had it."""
         names = (owner.unban, owner.chunk) if owner else ()
-        later = chunks.follower(self.rows, names, chunk.keys[position], chunk.id, read)
+        later = chunks.follower(self.rows, names, chunk.keys[position], chunk.id, later_chunks)
         if later is None:
             return None
         at = later.keys.index(chunk.keys[position])
@@ -109,7 +124,7 @@ class Ledger:
 
     @staticmethod
     def _as_of(chunk: Chunk, position: int, owner: Claim | None) -> Claim:
-        """The claim as this chunk had it, whoever has the URL now."""
+        """Return the claim as this chunk had it, whichever chunk has the URL now."""
         if owner is not None and owner.chunk == chunk.id and chunk.action is Action.BAN:
             return owner
         return Claim(
@@ -121,21 +136,18 @@ class Ledger:
             report=chunk.origins[position].report,
         )
 
-    def _of_url(
-        self, chunk: Chunk, position: int, status: UrlStatus, *, state: UrlState, reason: str, at: str
-    ) -> dict[str, Any]:
-        origin = chunk.origins[position]
+    def _of_url(self, chunk: Chunk, position: int, outcome: _Outcome, at: str) -> dict[str, Any]:
+        status, origin = outcome.status, chunk.origins[position]
         done = next((task.finished_at for task in status.tasks if task.state is TaskState.SUCCEEDED), None)
-        event = "hold" if state is UrlState.HELD else chunk.action.value
         return {
-            "event": event,
+            "event": "hold" if outcome.state is UrlState.HELD else chunk.action.value,
             "at": at,
             "url": status.url,
             "account": chunk.account,
             "vendor": self.vendors.get(chunk.account, ""),
-            "state": state.value,
+            "state": outcome.state.value,
             "rule": chunk.rule,
-            "reason": reason,
+            "reason": outcome.reason,
             "category": origin.category,
             "source": origin.source,
             "reporter": origin.reporter,
@@ -186,22 +198,12 @@ class Ledger:
         }
 
 
-def _time_of(row: Row) -> str:
-    """When a journal row was written: its sort key begins with it."""
-    stamp = text(row, "sk").partition("#")[0]
-    try:
-        return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC).isoformat()
-    except ValueError:
-        return ""
-
-
-def _other(kind: str, subject: str, row: Row, at: str) -> dict[str, Any]:
-    """An event of a kind that is not known here, with all that its row says."""
-    said = {name: _readable(value) for name, value in row.items() if name not in _KEYS}
-    known = {
-        name: said.pop(name) for name in ("account", "actor", "action", "reason") if isinstance(said.get(name), str)
-    }
-    return {"event": kind, "at": at, "subject": subject, **known, "details": said}
+def _other(entry: Entry, at: str) -> dict[str, Any]:
+    """Return an event of a kind that this module does not know, with everything that its row says."""
+    details = {name: _readable(value) for name, value in entry.fields.items()}
+    names = [name for name in ("account", "actor", "action", "reason") if isinstance(details.get(name), str)]
+    columns = {name: details.pop(name) for name in names}
+    return {"event": entry.kind, "at": at, "subject": entry.subject, **columns, "details": details}
 
 
 def _readable(value: Value) -> Any:

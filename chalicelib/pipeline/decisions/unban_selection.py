@@ -13,7 +13,7 @@ from chalicelib.domain.urls import scheme_twin, url_key
 from chalicelib.ledger import chunks, claims, journal, reports, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.row import stamp, text
+from chalicelib.ledger.row import stamp
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.pipeline.run import Run
@@ -116,13 +116,13 @@ def _of_journal(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
     while midnight <= now:
         midnight += timedelta(days=1)
         while page := journal.following(rows, place, until=midnight, limit=CHUNKS_AT_ONCE):
-            sent = tasks.read(rows, [text(row, "subject") for row in page if row["kind"] == "task"])
+            sent = tasks.read(rows, [event.subject for event in page if event.kind == "task"])
             parts = {task_id: [each.chunk for each in task.slices] for task_id, task in sent.items()}
-            parts |= {text(row, "subject"): [text(row, "subject")] for row in page if row["kind"] == "chunk"}
+            parts |= {event.subject: [event.subject] for event in page if event.kind == "chunk"}
             read = chunks.read(rows, [name for names in parts.values() for name in names])
-            for row in page:
-                place = text(row, "sk")
-                named = [read[name] for name in parts.get(text(row, "subject"), ()) if name in read]
+            for event in page:
+                place = event.place
+                named = [read[name] for name in parts.get(event.subject, ()) if name in read]
                 if ours := _of_chunks(run, named, job, seen):
                     yield Group(ours, place)
             yield Group([], place)

@@ -21,7 +21,7 @@ from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
-from chalicelib.ledger.row import epoch, stamp, text
+from chalicelib.ledger.row import epoch, stamp
 from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import BanVendor, Objects
@@ -152,7 +152,7 @@ def _missing(run: Run, banned_keys: set[str]) -> Iterator[list[Missing]]:
     now = run.clock()
     for back in range(31, -1, -1):
         events = journal.read(run.rows, (now - timedelta(days=back)).date())
-        ids = [text(event, "subject") for event in events if event["kind"] == "task"]
+        ids = [event.subject for event in events if event.kind == "task"]
         for some in cut(ids, count=TASKS_READ):
             slices = [
                 part

@@ -15,7 +15,7 @@ from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import Action, TaskState
 from chalicelib.domain.policy.rules import Policy, Verification, accounts_for
 from chalicelib.ledger import chunks, claims, journal, tasks
-from chalicelib.ledger.row import stamp, text
+from chalicelib.ledger.row import stamp
 from chalicelib.ledger.tasks import Task, Verified
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Probe, Rows
@@ -66,10 +66,10 @@ def verify_bans(run: Run, probe: Probe) -> int:
 def _ended_after(rows: Rows, place: str, *, until: datetime) -> Iterator[tuple[str, Task | None]]:
     """Yield the place of each event after a place, with the task that ended there, if one did."""
     while page := journal.following(rows, place, until=until, limit=PAGE):
-        tasks_by_id = tasks.read(rows, [text(row, "subject") for row in page if row["kind"] == "task"])
-        for row in page:
-            place = text(row, "sk")
-            yield place, tasks_by_id.get(text(row, "subject"))
+        tasks_by_id = tasks.read(rows, [event.subject for event in page if event.kind == "task"])
+        for event in page:
+            place = event.place
+            yield place, tasks_by_id.get(event.subject)
 
 
 def _is_due(task: Task) -> bool:

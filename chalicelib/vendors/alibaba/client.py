@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime
 from html import unescape
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
@@ -28,9 +28,12 @@ from chalicelib.domain.errors import (
     Throttled,
     VendorError,
 )
+from chalicelib.domain.export_calendar import ExportCalendar
 from chalicelib.domain.model import VendorAccount
-from chalicelib.ports import ExportLimits, ExportStatus
+from chalicelib.ports import ExportLimits, ExportRow, ExportStatus, RejectedRow
+from chalicelib.vendors.alibaba import export_rows, reasons
 from chalicelib.vendors.alibaba.auth import AccessKey, Acs3Auth, RpcAuth, random_nonce
+from chalicelib.vendors.alibaba.export_rows import CHINA
 from chalicelib.vendors.http import VendorHttp, VendorResponse
 
 VERSION: Final = "2018-05-10"
@@ -41,8 +44,15 @@ COMPLETE: Final = "complete"
 LIMITS: Final = ExportLimits(
     creates_per_second=1,  # "each user can call this operation once per second", on both pages
     describes_per_second=1,
+)
+
+CALENDAR: Final = ExportCalendar(
+    zone=CHINA,
     window_days=31,  # "within the last 31 days", granularity one day, on the page of the create
 )
+
+DOWNLOAD_HOSTS: Final[tuple[str, ...]] = ("*.aliyuncs.com",)
+"""The vendor's object storage, which serves the files. Other customers fill it too."""
 
 SIGNATURES: Final[dict[str, type[Acs3Auth | RpcAuth]]] = {"acs3": Acs3Auth, "rpc": RpcAuth}
 
@@ -102,12 +112,18 @@ class AlibabaExports:
     """Exports of one account. Every call has a timeout, and is made once."""
 
     limits = LIMITS
+    calendar = CALENDAR
+    download_hosts = DOWNLOAD_HOSTS
 
     def __init__(self, account: str, endpoint: str, *, auth: AuthBase, http: VendorHttp) -> None:
         self._account = account
         self._endpoint = endpoint.rstrip("/")
         self._auth = auth
         self._http = http
+
+    def task_name(self, day: date, attempt: int, task: int) -> str:
+        """See ``ExportVendor.task_name``. The name is for people who look into the vendor's console."""
+        return f"edgeban-{day:%Y%m%d}-{attempt}-{task}"
 
     def create_export(self, task_name: str, day_start: datetime) -> str:
         """Ask for the export of the day that begins at ``day_start``; return the vendor's task id (``tu_…``).
@@ -129,6 +145,14 @@ class AlibabaExports:
         url = url if isinstance(url, str) else ""
         complete = status.strip().lower() == COMPLETE and bool(url)
         return ExportStatus(status=status[:100], complete=complete, download_url=url if complete else "")
+
+    def read_rows(self, blocks: Iterable[bytes]) -> Iterator[ExportRow | RejectedRow]:
+        """See ``ExportVendor.read_rows``."""
+        return export_rows.read_rows(blocks)
+
+    def reason_in_words(self, code: str) -> tuple[str, str]:
+        """See ``ExportVendor.reason_in_words``."""
+        return reasons.reason_in_words(code)
 
     def _call(self, action: str, **params: str) -> _Answer:
         # Both calls are sent as the vendor's own client sends them: POST, all in the query, no body.

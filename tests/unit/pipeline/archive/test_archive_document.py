@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from datetime import date
 from pathlib import Path
@@ -38,6 +36,14 @@ def columns(table: str) -> list[str]:
     return [each.name for each in tables()[table].this.expressions if isinstance(each, exp.ColumnDef)]
 
 
+def fields(table: str, column: str) -> set[str]:
+    """The names inside a structured column."""
+    (definition,) = [each for each in tables()[table].this.expressions if each.name == column]
+    names = {each.name for each in definition.kind.find_all(exp.ColumnDef)}
+    assert names, "it has a structure"
+    return names
+
+
 def location(table: str) -> str:
     found = tables()[table].find(exp.LocationProperty)
     assert found
@@ -61,6 +67,7 @@ def test_a_mistake_in_a_statement_is_seen(right: str, wrong: str) -> None:
 def test_every_query_asks_for_tables_and_columns_that_are_documented() -> None:
     known = {name: set(columns(name)) for name in tables()} | {"illegal_urls_latest": set(columns("illegal_urls"))}
     every = {column for each in known.values() for column in each} | {"vendor", "dt", "attempt", "blocked"}
+    every |= fields("ledger_summary", "seconds_to_ban")
     for statement in STATEMENTS:
         tree = parsed(statement)
         if statement.startswith("CREATE EXTERNAL"):
@@ -111,9 +118,11 @@ def test_the_tables_of_the_ledger_have_the_columns_of_its_files() -> None:
     names = {name for each in world.of_day() for name in each}
     assert names <= set(columns("ledger_events"))
     assert set(columns("ledger_events")) - names <= {"parent", "details", "subject", "note"}
-    (header, *_) = csv.reader(io.StringIO(world.objects.objects[KEYS.summary_csv].decode()))
-    assert header == columns("ledger_summary_csv")
-    for table, key in (("ledger_events", KEYS.events), ("ledger_summary_csv", KEYS.summary_csv)):
+    (summary,) = world.objects.documents(KEYS.summary)
+    assert set(summary) == set(columns("ledger_summary"))
+    assert fields("ledger_summary", "seconds_to_ban") <= summary["seconds_to_ban"].keys()
+    assert fields("ledger_summary", "events") <= summary["events"]["ban"].keys()
+    for table, key in (("ledger_events", KEYS.events), ("ledger_summary", KEYS.summary)):
         assert world.objects.keys(location(table)) == [key]
 
 

@@ -23,7 +23,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.model import ReportedUrl
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import DayState
-from chalicelib.pipeline.archive.export_day import archive_day
+from chalicelib.pipeline.archive.export_files import ExportRoute, archive_day
 from chalicelib.reports import ParserOptions, native
 from dev.fakes.exports import ACCOUNT, VENDOR, ExportWorld, file_of
 from dev.fakes.world import START, World
@@ -128,7 +128,7 @@ def test_a_month_is_caught_up_oldest_first_at_one_call_a_second() -> None:
     world = ExportWorld()
     world.run()
     names = [name for kind, _, name in world.vendor.calls if kind == "create"]
-    assert names == [f"edgeban-{day:%Y%m%d}-1-1" for day in world.window]
+    assert names == [f"fake-{day:%Y%m%d}-1-1" for day in world.window]
     world.runs(2)
     assert {each.state for each in world.days().values()} == {DayState.ARCHIVED}
     assert len(world.days()) == 31
@@ -232,8 +232,8 @@ def test_an_export_that_never_completes_is_replaced_after_an_hour_and_told() -> 
     world.vendor.never = set()
     world.runs(3)
     assert [name for kind, _, name in world.vendor.calls if kind == "create"] == [
-        "edgeban-20260114-1-1",
-        "edgeban-20260114-1-2",
+        "fake-20260114-1-1",
+        "fake-20260114-1-2",
     ]
     assert archived(world)["vendor_task_id"] == "tu_2"
 
@@ -424,8 +424,8 @@ def test_of_two_that_take_a_day_one_works_on_it() -> None:
     first = export_days.take(world.rows, seen, DayState.DOWNLOADING, lease=lease, now=now)
     assert first
     assert export_days.take(world.rows, seen, DayState.DOWNLOADING, lease=lease, now=now) is None
-    assert export_days.move(world.rows, seen, DayState.WANTED) is None, "nor does who saw it before write over it"
-    assert export_days.move(world.rows, first, DayState.POLLING)
+    assert export_days.give_back(world.rows, seen, DayState.WANTED, until=now) is None, "it was taken since"
+    assert export_days.give_back(world.rows, first, DayState.POLLING, until=now)
 
 
 def test_two_that_archive_the_same_day_at_once_leave_one_archive() -> None:
@@ -442,19 +442,11 @@ def test_two_that_archive_the_same_day_at_once_leave_one_archive() -> None:
         yield from world.vendor.download(url)
 
     def archive(download: Any) -> Any:
-        return archive_day(
-            day,
-            "https://files.example.com/tu_1",
-            vendor=VENDOR,
-            download=download,
-            objects=world.objects,
-            queue=None,
-            clock=world.clock,
-        )
+        world.clock.advance(seconds=1)
+        route = ExportRoute(VENDOR, world.vendor, download, world.objects, reports=None)
+        return archive_day(day, "https://files.example.com/tu_1", route, world.clock)
 
     second = archive(download)
-    assert outcomes[0].new
-    assert not second.new
     assert (second.manifest, second.archived_at) == (outcomes[0].manifest, outcomes[0].archived_at)
     assert len(world.objects.puts) == 4
     archived(world)
@@ -472,7 +464,7 @@ def test_a_day_asked_for_again_is_archived_beside_its_first_archive() -> None:
     world.runs(2)
     manifest = archived(world, attempt=2)
     assert (manifest["attempt"], manifest["requested_by"]) == (2, "rosa")
-    assert manifest["task_name"] == "edgeban-20260114-2-1"
+    assert manifest["task_name"] == "fake-20260114-2-1"
     assert {key: world.objects.objects[key] for key in before} == before
     assert len(world.objects.objects) == 8
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.ledger import journal
 from chalicelib.ledger.row import compress
 from chalicelib.pipeline.archive.keys import ledger_keys
-from chalicelib.pipeline.archive.summary import MOST_VALUES, Summary, quantiles, summary_csv
+from chalicelib.pipeline.archive.summary import MOST_VALUES, Summary, quantiles
 from chalicelib.pipeline.decisions import unban
 from chalicelib.ports import Key, Put
 from dev.fakes.archive import BARE, DAY, FOREIGN, KEYS, LedgerWorld, a_day
@@ -73,7 +71,7 @@ def test_files_sums_and_counts_agree() -> None:
     assert manifest["events"] == kinds.total()
     assert manifest["journal_complete"] is True
     assert world.objects.puts[-1] == KEYS.manifest
-    assert sorted(world.objects.objects) == sorted([KEYS.events, KEYS.summary, KEYS.summary_csv, KEYS.manifest])
+    assert sorted(world.objects.objects) == sorted([KEYS.events, KEYS.summary, KEYS.manifest])
     assert world.summary()["events"]["ban"] == {
         "count": 3,
         "by_account": {ACCOUNT: 3},
@@ -227,7 +225,7 @@ def test_a_run_killed_at_any_call_leaves_nothing_that_the_next_does_not_finish(a
         with changed_since(again):
             again.archive()
         again.objects.sound(KEYS.manifest)
-        assert len(again.objects.puts) == len(set(again.objects.puts)) == 4
+        assert len(again.objects.puts) == len(set(again.objects.puts)) == 3
         (manifest,) = again.objects.documents(KEYS.manifest)
         assert manifest["events_by_kind"] == dict(Counter(each["event"] for each in again.of_day()))
         assert {k: v["count"] for k, v in again.summary()["events"].items()} == manifest["events_by_kind"]
@@ -324,21 +322,6 @@ def test_half_and_95_percent_are_nearest_ranks_weighed_by_urls() -> None:
     assert quantiles(Counter({10: 50, 20: 45, 99: 5})) == {"urls": 100, "median": 10, "p95": 20}
     assert quantiles(Counter({10: 49, 20: 45, 99: 6})) == {"urls": 100, "median": 20, "p95": 99}
     assert quantiles(Counter({7: 1})) == {"urls": 1, "median": 7, "p95": 7}
-
-
-def test_the_csv_says_the_same_and_nothing_that_a_spreadsheet_would_run() -> None:
-    summary = Summary()
-    for category in ("=HYPERLINK(1)", "phishing", "phishing"):
-        summary.add({"event": "ban", "category": category, "source": "+desk"})
-    lines = list(csv.reader(io.StringIO(summary_csv(summary.document("2026-01-15")).decode())))
-    assert lines == [
-        ["day", "event", "dimension", "value", "count"],
-        ["2026-01-15", "ban", "all", "", "3"],
-        ["2026-01-15", "ban", "category", "'=HYPERLINK(1)", "1"],
-        ["2026-01-15", "ban", "category", "phishing", "2"],
-        ["2026-01-15", "ban", "source", "'+desk", "3"],
-        ["2026-01-15", "seconds_to_ban", "urls", "", "0"],
-    ]
 
 
 def test_categories_without_end_do_not_fill_the_memory() -> None:

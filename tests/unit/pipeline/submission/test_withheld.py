@@ -14,7 +14,7 @@ from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
 from chalicelib.pipeline.answers import history, url_status
 from chalicelib.pipeline.answers.operator_view import task_brief
-from chalicelib.pipeline.archive.ledger_events import Ledger
+from chalicelib.pipeline.archive.ledger_events import LedgerEvents
 from dev.fakes.operations import undo
 from dev.fakes.world import ACCOUNT, POLICY, Meanwhile, World, pages
 
@@ -139,7 +139,7 @@ def test_a_url_that_was_withheld_may_be_reported_again_once_it_is_allowed() -> N
     world.queue({"urls": SHOP})
     world.minutes(3)
     assert world.states(URLS) == {"banned": 6}
-    events = Ledger(world.rows, {ACCOUNT: "huawei"}, world.clock()).events(world.clock().date(), workers=0)
+    events = LedgerEvents(world.rows, {ACCOUNT: "huawei"}, world.clock()).of_day(world.clock().date(), workers=0)
     told = [each["state"] for each in events if each["event"] == "ban" and each["url"] == SHOP[0]]
     assert told == ["suppressed", "banned"]
 

@@ -1,36 +1,35 @@
-"""The vendor's export of blocked URLs: which days it can be asked for, and what a row of its file says.
+"""Read the rows of an export's file.
 
-The file's form is hardly documented (five columns and their order), so it is read with open eyes: columns by name where
-there is a header, any of the plausible times, and a row that makes no sense is set aside with its reason.
+The vendor documents little of the file's form: five columns and their order. So the reader takes columns by name where
+there is a header, accepts every plausible form of a time, and sets a row that makes no sense aside with its reason.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.export_text import Line, read_lines
 from chalicelib.domain.urls import canonical_url
+from chalicelib.ports import ExportRow, RejectedRow
+from chalicelib.vendors.alibaba.export_text import Line, read_lines
 
 COLUMNS: Final = ("gmt_created", "punish_domain", "punish_url", "user_id", "reason")
 """The documented columns in the documented order, which holds where the file has no header:
 https://www.alibabacloud.com/help/en/cdn/developer-reference/api-cdn-2018-05-10-createillegalurlexporttask"""
 
 CHINA: Final = timezone(timedelta(hours=8), "UTC+8")
-"""The zone of the vendor's days. Inferred: its example asks for the day that begins at 16:00:00Z."""
+"""Zone of the vendor's days. Inferred: the vendor's example asks for the day that begins at 16:00:00Z."""
 
 MAX_RAW: Final = 2_000
-"""Characters of a bad row that are kept."""
+"""Most characters kept of a rejected row."""
 
 MAX_ROW_LINES: Final = 8
-"""Lines that a row with line breaks in quotes may span; an unclosed quote must not swallow the rest of the file."""
+"""Most lines that a row with line breaks in quotes may span: an unclosed quote must not swallow the whole file."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EPOCH = re.compile(r"[0-9]{9,10}(?:[0-9]{3})?")
@@ -38,55 +37,8 @@ _LOOSE_TIME = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2}) ([0-9]{1,2}):([0
 """As spreadsheets write it, without leading zeros."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportRow:
-    """A URL that the vendor blocked. ``line`` counts from 1, the header included.
-
-    ``blocked_at`` is in UTC, and ``None`` where the file does not say. ``url`` is as the file has it; ``canonical`` is
-    what it means to us, with ``http`` where the file names no scheme.
-    """
-
-    line: int
-    blocked_at: datetime | None
-    domain: str
-    url: str
-    canonical: str
-    account: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A row that makes no sense, with the reason in words and its text (``MAX_RAW`` characters at the most)."""
-
-    line: int
-    reason: str
-    raw: str
-
-
 class _BadRow(ValueError):
     """The reason, in words, why a row is rejected."""
-
-
-# --- days -------------------------------------------------------------------------------------------
-
-
-def finished_days(now: datetime, window_days: int = 31) -> list[date]:
-    """List the vendor's days (UTC+8) that are over at ``now`` and still inside its window, oldest first.
-
-    The window is counted in whole days, as the vendor says that its granularity is one day; should it count from the
-    second, it refuses the oldest of them.
-    """
-    today = now.astimezone(CHINA).date()
-    return [today - timedelta(days=back) for back in range(window_days, 0, -1)]
-
-
-def time_point(day: date) -> datetime:
-    """Return the moment, in UTC, at which a day of the vendor begins."""
-    return datetime.combine(day, time(), CHINA).astimezone(UTC)
-
-
-# --- rows -------------------------------------------------------------------------------------------
 
 
 def read_rows(blocks: Iterable[bytes]) -> Iterator[ExportRow | RejectedRow]:
@@ -224,19 +176,3 @@ def _moment(text: str) -> datetime | None:
 
 def _rejected(line: Line, reason: str) -> RejectedRow:
     return RejectedRow(line=line.number, reason=reason, raw=line.text[:MAX_RAW])
-
-
-# --- what we write --------------------------------------------------------------------------------------
-
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
-
-
-def neutralise(cell: str) -> str:
-    """Return a cell that a spreadsheet shows and does not run: with an apostrophe before what begins a formula.
-
-    A formula begins with ``=``, ``+``, ``-`` or ``@`` (in any width, after any blanks) or a tab or line break.
-    """
-    first = cell.lstrip().lstrip(_INVISIBLE).lstrip()[:1]
-    if cell[:1] in ("\t", "\r", "\n") or (first and unicodedata.normalize("NFKC", first)[0] in "=+-@"):
-        return f"'{cell}"
-    return cell

@@ -1,4 +1,4 @@
-"""The file of an export, read with open eyes; its days; and cells that a spreadsheet must not run."""
+"""The file of an export in every form it may have, the vendor's days, and its reasons."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.export_text import MAX_LINE
-from chalicelib.domain.exports import (
-    MAX_RAW,
-    ExportRow,
-    RejectedRow,
-    finished_days,
-    neutralise,
-    read_rows,
-    time_point,
-)
-from chalicelib.domain.reasons import REASONS, reason_in_words
+from chalicelib.ports import ExportRow, RejectedRow
+from chalicelib.vendors.alibaba.client import CALENDAR
+from chalicelib.vendors.alibaba.export_rows import MAX_RAW, read_rows
+from chalicelib.vendors.alibaba.export_text import MAX_LINE
+from chalicelib.vendors.alibaba.reasons import REASONS, reason_in_words
 
 HEADER = "gmt_created,punish_domain,punish_url,user_id,reason\r\n"
 ROW = "2026-01-15 08:30:00,www.example.com,http://www.example.com/a.jpg,1234567890,PR002\r\n"
@@ -274,61 +268,24 @@ def test_quoting_by_the_book_is_undone(cells: list[str]) -> None:
     assert (row.domain, row.account, row.reason) == (cells[1].strip(), cells[3].strip(), cells[4].strip())
 
 
-# --- days ------------------------------------------------------------------------------------------------
+# --- the calendar ----------------------------------------------------------------------------------------
 
 
 def test_days_end_at_midnight_in_china() -> None:
     before = datetime(2026, 1, 15, 15, 59, 59, tzinfo=UTC)
-    assert finished_days(before)[-1] == date(2026, 1, 14)
-    assert finished_days(before + timedelta(seconds=1))[-1] == date(2026, 1, 15)
+    assert CALENDAR.finished_days(before)[-1] == date(2026, 1, 14)
+    assert CALENDAR.finished_days(before + timedelta(seconds=1))[-1] == date(2026, 1, 15)
+    assert len(CALENDAR.finished_days(before)) == 31
 
 
-def test_the_finished_days_of_the_window_come_oldest_first_and_each_once() -> None:
-    days = finished_days(datetime(2026, 3, 15, tzinfo=UTC))
-    assert len(days) == 31
-    assert days == [date(2026, 2, 12) + timedelta(days=n) for n in range(31)]
+def test_a_day_begins_at_midnight_in_china_as_in_the_vendors_own_example() -> None:
+    assert CALENDAR.start_of(date(2019, 10, 1)).isoformat() == "2019-09-30T16:00:00+00:00"
 
 
-def test_a_shorter_window_has_fewer_days() -> None:
-    assert finished_days(datetime(2026, 3, 15, tzinfo=UTC), window_days=2) == [date(2026, 3, 13), date(2026, 3, 14)]
-
-
-def test_the_time_point_of_a_day_is_its_midnight_in_china_said_in_utc() -> None:
-    assert time_point(date(2019, 10, 1)).isoformat() == "2019-09-30T16:00:00+00:00"  # the vendor's own example
-
-
-# --- reasons and cells -------------------------------------------------------------------------------------
+# --- reasons -----------------------------------------------------------------------------------------------
 
 
 def test_every_documented_reason_has_words_and_a_category() -> None:
     assert len(REASONS) == 19
     assert all(words and category.isidentifier() for words, category in REASONS.values())
     assert reason_in_words(" pr102 ") == ("phishing", "phishing")
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "=1+1",
-        "+1",
-        "-1",
-        "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n1",
-        "\uff1d1",
-        "\uff0b1",
-        "\uff0d1",
-        "\uff201",
-        " =1",
-        "\ufeff=1",
-    ],
-)
-def test_a_cell_that_a_spreadsheet_would_run_is_neutralised_once(cell: str) -> None:
-    assert neutralise(cell) == f"'{cell}"
-    assert neutralise(neutralise(cell)) == f"'{cell}"
-
-
-@pytest.mark.parametrize("cell", ["", " ", "http://a.example/=1", "PR002", "中文", "1-1"])
-def test_any_other_cell_stays_as_it_is(cell: str) -> None:
-    assert neutralise(cell) == cell
