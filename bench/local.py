@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dev.local_aws import LocalAws, free_port
+from dev.local_aws import LocalAws
+from dev.ministack import free_port
 from dev.package import ROOT
 from dev.simulators.huawei import HuaweiSimulator
 from dev.simulators.huawei_gate import Identity

@@ -12,7 +12,8 @@ from typing import Any
 
 import requests
 
-from dev.local_aws import LocalAws, LocalAwsError
+from dev.local_aws import LocalAws
+from dev.ministack import LocalAwsError
 from dev.simulators.alibaba import AlibabaSimulator
 
 ACCOUNT = "alibaba-main"

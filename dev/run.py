@@ -34,11 +34,12 @@ from dev.check import Checked, check
 from dev.exports import ACCOUNT as EXPORT_ACCOUNT
 from dev.exports import ExportAccount, show_archived_day
 from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
-from dev.local_aws import LocalAws, LocalAwsError, until_interrupted
+from dev.local_aws import LocalAws
+from dev.ministack import LocalAwsError
 from dev.package import PackagingError
 from dev.progress import Progress, Ticker
 from dev.senders import Senders, Sent
-from dev.showing import ACCOUNT, UNCAPPED, say
+from dev.showing import ACCOUNT, UNCAPPED, say, until_interrupted
 from dev.simulators.huawei import HuaweiSimulator
 from dev.tour import Tour
 

@@ -1,6 +1,9 @@
-"""What ``make run`` and ``make tour`` have in common."""
+"""What ``make run``, ``make tour`` and ``make local`` have in common."""
 
 from __future__ import annotations
+
+import signal
+import threading
 
 ACCOUNT = "huawei-main"
 UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
@@ -10,3 +13,11 @@ UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_h
 def say(line: str) -> None:
     """Show a line at once."""
     print(line, flush=True)
+
+
+def until_interrupted() -> threading.Event:
+    """Return an event that Ctrl-C or SIGTERM sets."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    return ended

@@ -22,9 +22,10 @@ from typing import Any
 import requests
 
 from chalicelib.reports.signature import sign
-from dev.local_aws import FunctionBusy, LocalAws, LocalAwsError, until_interrupted
+from dev.local_aws import FunctionBusy, LocalAws
+from dev.ministack import LocalAwsError
 from dev.package import PackagingError
-from dev.showing import ACCOUNT, UNCAPPED, say
+from dev.showing import ACCOUNT, UNCAPPED, say, until_interrupted
 from dev.simulators.huawei import HuaweiSimulator
 from dev.tour_clock import Seen, show_drift, show_ninety_days
 

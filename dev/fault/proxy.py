@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import requests
 
-from dev.local_aws import free_port
+from dev.ministack import free_port
 from dev.package import ROOT
 
 PROGRAM = ROOT / ".venv-fault" / "bin" / "microburst"

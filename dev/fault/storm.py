@@ -36,7 +36,8 @@ from dev.fault.plan import BOUNDED, FAILING, LONG, POISON, REFUSED, Delivery, Pl
 from dev.fault.proxy import FaultProxy, draw_rules
 from dev.fault.shortened import BREAKS, INTAKE_VISIBILITY, SUBMIT_TIMEOUT, SUBMIT_VISIBILITY, shortened
 from dev.feed import MANAGED
-from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws, LocalAwsError, free_port
+from dev.local_aws import Changes, FunctionBusy, FunctionFailed, LocalAws
+from dev.ministack import LocalAwsError, free_port
 from dev.package import ROOT
 from dev.redrive import redrive
 from dev.simulators.huawei import HuaweiSimulator
@@ -451,7 +452,9 @@ def run(seed: int, scale: Scale, *, without: Sequence[str] = (), say: Callable[[
         port = free_port()
         proxy = stack.enter_context(FaultProxy(f"http://127.0.0.1:{port}"))
         vendor = stack.enter_context(HuaweiSimulator(task_seconds=1, domains=MANAGED))
-        aws = stack.enter_context(LocalAws(port=port, project=project, functions_endpoint=proxy.url, say=say))
+        aws = stack.enter_context(
+            LocalAws(port=port, project=project, changes=Changes(functions_endpoint=proxy.url), say=say)
+        )
         proxy.wait()
         say(f"seed {seed}: {scale.reports:,} reported URLs while things break")
         return Storm(plan, aws, proxy, vendor).run()

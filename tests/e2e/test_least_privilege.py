@@ -32,7 +32,7 @@ from chalicelib.pipeline.decisions import unban
 from chalicelib.pipeline.intake.batch import intake_reports
 from chalicelib.ports import Put, Update
 from chalicelib.vendors.alibaba.client import CALENDAR
-from dev.local_aws import FunctionBusy, LocalAws
+from dev.local_aws import Changes, FunctionBusy, LocalAws
 from dev.package import ROOT, package
 from dev.recorder import Recorder, Use
 from dev.simulators.alibaba import AlibabaSimulator
@@ -103,9 +103,9 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    aws = LocalAws(enforce_iam=True)
+    aws = LocalAws()
     recorder = Recorder(aws.url)
-    aws = LocalAws(enforce_iam=True, port=aws.port, amend=recorder.amend)
+    aws = LocalAws(port=aws.port, changes=Changes(enforce_iam=True, amend=recorder.amend))
     with (
         HuaweiSimulator(task_seconds=0.5) as vendor,
         AlibabaSimulator(complete_after=0, rows=5) as exporter,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from dev.local_aws import LocalAws, free_port
+from dev.local_aws import LocalAws
+from dev.ministack import free_port
 from dev.package import ROOT
 from dev.stack import TOKEN, Stack
 
@@ -112,7 +113,7 @@ def test_a_local_aws_leaves_no_files() -> None:
     aws = LocalAws()
     aws.start()
     aws.wait()
-    directory = aws._directory
+    directory = aws.directory
     assert directory.is_dir()
     aws.stop()
     assert not directory.exists()
