@@ -1,4 +1,4 @@
-"""The only place that wires: settings, AWS, vendors and the pipeline. Made once a process, at the first event."""
+"""The only place that wires settings, AWS, vendors and the pipeline together, once a process, at its first event."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {"huawei": _huawei}
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
 EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba": _alibaba}
-"""Vendors that tell which URLs they blocked by themselves."""
+"""Vendors that export which URLs they blocked by themselves."""
 
 CREDENTIALS = {"huawei": huawei.CREDENTIALS, "alibaba": alibaba.CREDENTIALS}
 """Fields of an account's configuration that are its vendor's own."""
 
 EXPORT_BYTES = 1024**3
-"""Bytes of an export's file at the most: it and what is made of it fit the disk and the time of archive_exports."""
+"""Most bytes of an export's file. The file and what is made of it fit the disk and the time of archive_exports."""
 
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
@@ -78,7 +78,7 @@ def services() -> Services:
 
 
 class Services:
-    """What the functions in ``app.py`` call. Everything is made when it is first needed."""
+    """The collaborators of the functions in ``app.py``. Each is made when it is first needed."""
 
     def __init__(self) -> None:
         self.settings = environment.read()
@@ -88,7 +88,7 @@ class Services:
         self._vendors: dict[str, tuple[VendorAccount, BanVendor]] = {}
 
     def begin(self, context: Any) -> None:
-        """Note the invocation that begins, for logs and answers."""
+        """Note the invocation that begins: its id stands in every log line and every error."""
         self.request_id = str(getattr(context, "aws_request_id", "-"))
         self.logger.append_keys(
             request_id=self.request_id, function=str(getattr(context, "function_name", "-")).rpartition("/")[2]
@@ -130,7 +130,7 @@ class Services:
 
     @cached_property
     def wake(self) -> Wake:
-        """What wakes submitters."""
+        """The queue that wakes submitters."""
         from chalicelib.aws.sqs import SubmitQueue
 
         return SubmitQueue(client("sqs"), self.settings.need("submit_queue_url"))
@@ -144,20 +144,20 @@ class Services:
 
     @cached_property
     def post(self) -> Post:
-        """What tells sources the outcomes of their reports."""
+        """The sender of callbacks, which report outcomes to sources."""
         from chalicelib.outbound.callback import CallbackPost
 
         return CallbackPost()
 
     @cached_property
     def probe(self) -> Probe:
-        """What asks the edge for a URL."""
+        """The client that asks the edge for a URL."""
         from chalicelib.outbound.edge import EdgeProbe
 
         return EdgeProbe()
 
     def intake_bodies(self) -> Fetch | None:
-        """What reads the objects that one batch of messages names; ``None`` on a function without an intake bucket."""
+        """Return what reads the objects that one batch names; ``None`` on a function without an intake bucket."""
         if not self.settings.intake_bucket:
             return None
         from chalicelib.aws.s3 import IntakeBodies
@@ -252,7 +252,7 @@ class Services:
         return self._vendors[account][1]
 
     def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
-        """Return the client of an account with exports, and what fetches its files."""
+        """Return the client of an account with exports, and the fetcher of its files."""
         from chalicelib.outbound.download import DownloadPolicy, ExportDownload
 
         vendor = EXPORT_VENDORS[account.vendor](account)

@@ -1,8 +1,8 @@
 """Say what happened: one structured log line per outcome, and the metrics that belong to it.
 
-The metrics are CloudWatch's embedded format on standard output. Each is counted for its stage as a whole, which is
-what alarms watch, and again by each of its dimensions alone: an alarm sees no metric that has a dimension more than
-it names. Only ``account`` and ``kind`` and the like are dimensions: a source or a URL would make one metric each.
+The metrics are written to standard output in CloudWatch's embedded format. Each is counted once for its stage as a
+whole, which alarms watch, and once more for each of its dimensions: an alarm does not see a metric that has a dimension
+more than the alarm names. Only fields with few values are dimensions: each source or URL would be a metric of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMESPACE = "edgeban"
 COUNT, SECONDS = MetricUnit.Count, MetricUnit.Seconds
 
 METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
-    # event: (metric, field that holds its value; "1" counts the event itself, unit)
+    # event: (metric, the field with its value or "1" to count the event itself, unit)
     "report_received": [
         ("ReportsReceived", "1", COUNT),
         ("UrlsAccepted", "accepted", COUNT),
@@ -90,7 +90,7 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
 }
 
 DIMENSIONS = ("account", "kind", "state", "code", "action")
-"""Fields that are dimensions: each has few values."""
+"""Fields that are dimensions. Each has few values."""
 
 WARNINGS = {
     "vendor_error",
@@ -112,7 +112,7 @@ WARNINGS = {
 
 
 class Observer:
-    """Implements ``ports.Tell``."""
+    """Logs events and emits their metrics: implements ``ports.Emit``."""
 
     def __init__(self, logger: Logger, *, stage: str) -> None:
         self._logger = logger
@@ -122,15 +122,15 @@ class Observer:
         """Log the event, and emit its metrics in one record."""
         log = self._logger.warning if event in WARNINGS else self._logger.info
         log(event, extra=fields)
-        wanted = [
-            (name, 1 if source == "1" else fields.get(source), unit) for name, source, unit in METRICS.get(event, ())
+        values: dict[str, Any] = {**fields, "1": 1}
+        metrics = [
+            (name, values[field], unit) for name, field, unit in METRICS.get(event, ()) if values.get(field) is not None
         ]
-        values = [(name, value, unit) for name, value, unit in wanted if value is not None]
-        if not values:
+        if not metrics:
             return
         record = EphemeralMetrics(namespace=NAMESPACE, service="")  # no dimension that never varies
         record.add_dimension(name="stage", value=self._stage)
-        for name, value, unit in values:
+        for name, value, unit in metrics:
             record.add_metric(name=name, unit=unit, value=value)
         for name in DIMENSIONS:
             if fields.get(name):

@@ -10,7 +10,7 @@ from chalicelib.domain.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a function is told by its environment; what it is not told is empty, and named when it is needed."""
+    """The settings of one function. One that its environment lacks is empty, and is named when it is needed."""
 
     stage: str = ""
     table: str = ""

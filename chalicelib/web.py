@@ -1,4 +1,4 @@
-"""HTTP in and out: who asks, what is answered, and every error in one shape."""
+"""HTTP in and out: read requests, tell operators apart, and answer every error in one shape."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import InputError, NotAuthenticated, TooLarge, TooManyRequests
 
 REPORT_CONTENT_TYPES = ["*/*"]
-"""Chalice is to pass every content type on: the formats say which they know, in our error shape."""
+"""Chalice passes every content type on, so that our code refuses unknown ones in the shape of our errors."""
 
 MAX_JSON = 512 * 1024
-"""Bytes of an operator's request at the most."""
+"""Most bytes of an operator's request."""
 
 
 def authenticate(headers: Mapping[str, str], operators: Mapping[str, Operator]) -> Operator:
     """Find the operator of ``Authorization: Bearer``. Raises NotAuthenticated.
 
-    Tokens are kept hashed; every hash is compared, in constant time each.
+    Every hash is compared, each in constant time, so that the time of the answer tells nothing about the hashes.
     """
     header = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
     kind, _, token = header.partition(" ")
@@ -43,7 +43,7 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 def refusal(error: InputError, request_id: str) -> Response:
-    """Make the answer to a request that cannot be served."""
+    """Make the answer that refuses a request."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyRequests) else {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -51,23 +51,23 @@ def refusal(error: InputError, request_id: str) -> Response:
     return answer(error.status, body, headers)
 
 
-OF_CHALICE = {405: "method_not_allowed", 415: "unknown_format"}
-"""Codes of what Chalice refuses before any of our code runs."""
+CHALICE_CODES = {405: "method_not_allowed", 415: "unknown_format"}
+"""Error codes by status, for requests that Chalice refuses before any of our code runs."""
 
 
 def in_our_shape(response: Any, request_id: str) -> Any:
-    """Put what Chalice answers by itself into the shape of our errors; everything else comes back as it is."""
+    """Give an answer that Chalice made by itself the shape of our errors; return every other answer unchanged."""
     if not isinstance(response, Response) or not isinstance(response.body, dict) or "Code" not in response.body:
         return response
-    code = OF_CHALICE.get(response.status_code, "bad_request" if response.status_code < 500 else "internal")
+    code = CHALICE_CODES.get(response.status_code, "bad_request" if response.status_code < 500 else "internal")
     error = {"code": code, "message": str(response.body.get("Message", "")), "request_id": request_id}
     return answer(response.status_code, {"error": error})
 
 
 def query(request: Request, name: str, *, needed: bool = True, longest: int = 70_000) -> str:
-    """Read a query parameter. Raises InputError if it is missing, though needed, or too long."""
-    given: Mapping[str, str] = request.query_params or {}
-    value = given.get(name, "")
+    """Read a query parameter. Raises InputError if it is too long, or needed and missing."""
+    parameters: Mapping[str, str] = request.query_params or {}
+    value = parameters.get(name, "")
     if needed and not value:
         raise InputError(f"the query parameter {name} is missing: add ?{name}=…")
     if len(value) > longest:
@@ -76,13 +76,13 @@ def query(request: Request, name: str, *, needed: bool = True, longest: int = 70
 
 
 def raw_body(request: Request) -> bytes:
-    """The body as it was sent, for the signature over it."""
+    """Return the body byte for byte as it was sent: signatures are checked over it."""
     body = request.raw_body
     return body.encode() if isinstance(body, str) else body
 
 
 def json_body(request: Request, known: Mapping[str, type]) -> dict[str, Any]:
-    """Read an operator's JSON object. Raises InputError that names an unknown field, or one of a wrong type."""
+    """Read an operator's JSON object. Raises InputError that names a field that is unknown or of the wrong type."""
     body = raw_body(request)
     if len(body) > MAX_JSON:
         raise TooLarge(f"the body has {len(body):,} bytes: send at most {MAX_JSON:,}")
@@ -101,7 +101,7 @@ def json_body(request: Request, known: Mapping[str, type]) -> dict[str, Any]:
 
 
 def text_field(document: Mapping[str, Any], name: str, *, longest: int = 500) -> str:
-    """Read a string that must be there. Raises InputError."""
+    """Read a string that is recorded with a decision. Raises InputError if it is missing or too long."""
     value = str(document.get(name, "")).strip()
     if not value:
         raise InputError(f"{name} is missing: it is recorded with the decision")
@@ -112,9 +112,9 @@ def text_field(document: Mapping[str, Any], name: str, *, longest: int = 500) ->
 
 def page_size(request: Request, *, default: int = 100, most: int = 1_000) -> int:
     """Read ``limit``. Raises InputError unless it is a whole number from 1 to ``most``."""
-    given = query(request, "limit", needed=False, longest=6)
-    if not given:
+    limit = query(request, "limit", needed=False, longest=6)
+    if not limit:
         return default
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= most:
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= most:
         raise InputError(f"limit must be a whole number from 1 to {most}")
-    return int(given)
+    return int(limit)

@@ -151,7 +151,7 @@ class Preflight:
                 self._missing(f"the account {account!r}, which the policy names, in edgeban/{self.stage}/vendors")
 
     def _policy_object(self, key: str) -> str:
-        """Raises ConfigurationError."""
+        """Read the object that the parameter points to. Raises ConfigurationError."""
         try:
             stack = self._client("cloudformation").describe_stacks(StackName=f"edgeban-{self.stage}")["Stacks"][0]
             bucket = next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "BucketName")

@@ -1,1 +1,1 @@
-"""One file per AWS service: the only importers of boto3."""
+"""One file for each AWS service. Nothing else imports boto3."""

@@ -19,14 +19,14 @@ ROWS = (
     "PreparedStatementParameters",
     "PutItemInputAttributeMap",
 )
-"""Shapes of DynamoDB's model that hold rows or parts of rows and nothing else."""
+"""Shapes of DynamoDB's service model that hold nothing but rows or parts of rows."""
 
 
 @cache
 def client(service: str) -> Any:
-    """Make the client of a service once a process. Endpoint, region and credentials come from the environment.
+    """Return the client of a service, made once a process. Endpoint, region and credentials are the environment's.
 
-    ``standard`` retries cover throttling and lost connections; every write we make may be repeated safely.
+    ``standard`` retries cover throttling and lost connections. Every write of ours may safely be repeated.
     """
     import boto3
     import botocore.session
@@ -49,9 +49,9 @@ def client(service: str) -> Any:
 def pass_rows_through(session: BotocoreSession) -> None:
     """Make the session's DynamoDB clients send and return rows as the JSON that DynamoDB speaks, untouched.
 
-    botocore walks through every value of every row, and that was a third of the intake's CPU (docs/figures.md,
-    "Profiles"). Told that a row is a document, it leaves that to the C code of ``json``; it still signs, sends, retries
-    and reads errors as ever. Bytes are base64 text then, which ``dynamodb.py`` sees to.
+    botocore walks through every value of every row, which took a third of the intake's CPU (docs/figures.md,
+    "Profiles"). A shape that is marked as a document is left to the C code of ``json``. botocore still signs, sends,
+    retries and reads errors. Bytes become base64 text, which ``wire.py`` encodes and decodes.
     """
     shapes = session.get_component("data_loader").load_service_model("dynamodb", "service-2")["shapes"]
     for name in ROWS:

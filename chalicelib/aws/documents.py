@@ -1,4 +1,4 @@
-"""Configuration documents: secrets, the policy parameter and objects it may point to, cached for half a minute."""
+"""Read configuration documents from AWS (secrets and parameters), and keep each for half a minute."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 MAX_AGE = 30.0
-"""Seconds a document is used without looking again: a change is in force within a minute everywhere."""
+"""Seconds for which a document is used without reading it again. A change is in force everywhere within a minute."""
 
 
 class Cached(Generic[T]):
-    """The last good value of a document. A new version that cannot be read or used is told, and the last good stays."""
+    """The last good value of a document. A new version that cannot be read or used is reported, and changes nothing."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Cached(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
         max_age: float = MAX_AGE,
     ) -> None:
-        """``read`` returns the document's text and what makes the value of it, called only if the text is new."""
+        """``read`` returns the document's text and a function that makes its value, called only if the text is new."""
         self._read = read
         self._on_error = on_error
         self._clock = clock
@@ -33,7 +33,7 @@ class Cached(Generic[T]):
         self._read_at = float("-inf")
 
     def get(self) -> T:
-        """Return the value. Raises what reading or making it raised, if there is no good one yet."""
+        """Return the value. While there is no good one yet, raises what reading or making it raised."""
         if self._value is None or self._clock() - self._read_at >= self._max_age:
             try:
                 text, make = self._read()

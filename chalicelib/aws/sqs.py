@@ -1,4 +1,4 @@
-"""The queues: reports in, kicks to the submitter."""
+"""The queues: reports on their way to intake, and wake-ups for submitters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import NotQueued
 
 WINDOW_SECONDS = 5
-"""Kicks of one account inside such a window are one. The submit queue's delay is as long: the batching window."""
+"""Seconds in which all wake-ups of one account are one message. The submit queue delays messages by as long."""
 
-BATCH = 10  # SendMessageBatch's limit, and its bytes below
+BATCH = 10
+"""Most messages in one SendMessageBatch, by AWS's limit."""
+
 BATCH_BYTES = 900 * 1024
+"""Most bytes in one SendMessageBatch: AWS takes 1 MiB, less room for what our count leaves out."""
 
 
 class Queue:
@@ -54,7 +57,7 @@ def _size_of(message: tuple[str, Mapping[str, str]]) -> int:
 
 
 class SubmitQueue:
-    """The FIFO queue that wakes submitters: implements ``ports.Kick``."""
+    """The FIFO queue that wakes submitters: implements ``ports.Wake``."""
 
     def __init__(self, client: Any, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._client = client
@@ -62,11 +65,12 @@ class SubmitQueue:
         self._clock = clock
 
     def __call__(self, account: str, *, now: datetime) -> None:
-        """See ``Kick``."""
+        """See ``Wake``."""
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=json.dumps({"account": account}),
             MessageGroupId=account,
-            # By the time of sending: an intake began a while ago, and the kick of that window may be consumed by now.
+            # The window is the one of sending, not of the intake's beginning: the wake-up of that earlier window may be
+            # consumed by now, and SQS would drop this one as its duplicate.
             MessageDeduplicationId=f"{account}-{int(max(now.timestamp(), self._clock())) // WINDOW_SECONDS}",
         )

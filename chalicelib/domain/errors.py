@@ -1,4 +1,4 @@
-"""Every error edgeban raises on purpose, sorted by what the caller does next."""
+"""Every error that edgeban raises on purpose, sorted by what the caller does next."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class UnusableUrl(EdgebanError):
 class InputError(EdgebanError):
     """The request cannot be served as it is: the client must change it.
 
-    ``status`` and ``code`` are what the HTTP answer carries; the message names the field, what is wrong with its
-    value and the remedy, and never repeats more than a short piece of the value.
+    The HTTP answer carries ``status`` and ``code``. The message names the field, what is wrong with its value, and the
+    remedy. It repeats at most a short piece of the value.
     """
 
     status = 400
@@ -64,7 +64,7 @@ class NotAllowed(InputError):
 
 
 class NotFound(InputError):
-    """There is no such thing, or none that the caller may see."""
+    """The thing does not exist, or the caller may not see it."""
 
     status = 404
     code = "not_found"
@@ -85,7 +85,7 @@ class TooLarge(InputError):
 
 
 class UnknownFormat(InputError):
-    """No parser for this content type."""
+    """No parser reads this content type."""
 
     status = 415
     code = "unknown_format"
@@ -102,7 +102,7 @@ class TooManyRequests(InputError):
         self.retry_after = retry_after
 
 
-# --- what a vendor answered, or did not -----------------------------------------------------------
+# --- what a vendor answered, or did not answer -----------------------------------------------------------
 
 
 class VendorError(EdgebanError):
@@ -151,7 +151,7 @@ class AccessRefused(VendorError):
 
 
 class QuotaExceeded(VendorError):
-    """The account's quota is used up: nothing happened; waiting is the only thing that may help."""
+    """The account's quota is used up and nothing happened: wait, and let a person ask the vendor for more."""
 
     kind = "quota_exceeded"
 
@@ -160,33 +160,33 @@ class QuotaExceeded(VendorError):
 
 
 class LedgerUnavailable(EdgebanError):
-    """DynamoDB refused or throttled a call beyond our retries: the same call may work later."""
+    """DynamoDB refused or throttled a call beyond our retries: repeat the whole work later, as queues do."""
 
 
 class NotQueued(EdgebanError):
-    """SQS did not take a message: nothing was accepted yet, the sender tries again."""
+    """SQS did not take a message: the report is not accepted yet, and its sender tries again."""
 
 
 # --- our own concurrency -------------------------------------------------------------------------------
 
 
 class StaleSubmitter(EdgebanError):
-    """Another submitter has taken over this vendor account: stop, touch nothing more."""
+    """Another submitter has taken over this vendor account: stop and write nothing more."""
 
 
 # --- the file of an export ---------------------------------------------------------------------------------
 
 
 class DownloadRefused(EdgebanError):
-    """The file is not fetched: where it lies, or what answers there, is not allowed. Never again; a person looks."""
+    """The address of the file, or the answer from it, is not allowed: do not fetch it again, a person looks."""
 
 
 class DownloadExpired(EdgebanError):
-    """The URL of the file does not work any more: describe the export again for a new one."""
+    """The URL of the file has expired: describe the export again to get a new one."""
 
 
 # --- the archive ---------------------------------------------------------------------------------------------
 
 
 class ArchiveIncomplete(EdgebanError):
-    """An object of an archive is not there yet, or came damaged: leave it, the next run goes on."""
+    """An object of an archive is missing or damaged: leave the day unfinished, the next run continues it."""

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.errors import ConfigurationError, LedgerUnavailable, NotQueued
 from chalicelib.handlers import functions
 from chalicelib.ledger import chunks
 from chalicelib.pipeline.run import Run, each_account
@@ -75,6 +75,17 @@ def test_the_time_that_is_left_is_shared_among_the_accounts_to_come(three: Api) 
 
     each_account(three.services.run(Context(100), timedelta(seconds=10)), list(three.services.policy.accounts), work)
     assert ends == {"aaa": pytest.approx(30, abs=1), ACCOUNT: pytest.approx(45, abs=1), "zzz": pytest.approx(90, abs=1)}
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("DynamoDB left 3 keys unread"), NotQueued("SQS refused 1 of 2")])
+def test_whoever_is_on_call_reads_what_aws_did_not_do(three: Api, error: Exception) -> None:
+    def work(_: Run) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        each_account(three.services.run(Context(100)), ["aaa"], work)
+    (event,) = three.world.events("account_failed")
+    assert (event["kind"], event["problem"]) == (type(error).__name__, str(error))
 
 
 def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(three: Api) -> None:

@@ -71,7 +71,7 @@ def test_throttled_statements_are_asked_for_again_and_keep_their_places(code: st
 
 def test_statements_that_stay_throttled_are_an_error_and_not_a_failed_condition() -> None:
     client = Scripted(lambda *_: {"Responses": [{"Error": {"Code": "ThrottlingError"}}]})
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="DynamoDB throttled 1 writes 8 times"):
         table(client).write(inserts(1))
     assert len(client.asked) == TRIES
 
@@ -92,7 +92,7 @@ def test_rows_that_were_not_written_are_written_again() -> None:
     table(client).write([Put({"pk": f"p{number}", "sk": "s"}) for number in range(8)])
     assert [len(each["RequestItems"]["ledger"]) for each in client.asked] == [8, 5, 2]
     never = Scripted(lambda _, request, __: {"UnprocessedItems": request["RequestItems"]})
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="DynamoDB left 1 rows unwritten after 8 tries"):
         table(never).write([Put({"pk": "p", "sk": "s"})])
 
 
@@ -109,7 +109,7 @@ def test_keys_that_were_not_read_are_read_again() -> None:
     assert sorted(table(client).get(wanted)) == wanted
     assert len(client.asked) == 3
     never = Scripted(lambda _, request, __: {"Responses": {}, "UnprocessedKeys": request["RequestItems"]})
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="DynamoDB left 5 keys unread after 8 tries"):
         table(never).get(wanted)
 
 
@@ -151,7 +151,7 @@ def test_a_transaction_that_stays_in_conflict_and_one_that_is_refused_are_errors
         raise cancelled(client, "ValidationError")
 
     client = Scripted(conflict)
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="DynamoDB refused a transaction 8 times"):
         table(client).transact(inserts(1))
     assert len(client.asked) == TRIES
     client = Scripted(refuse)
@@ -164,7 +164,7 @@ def test_a_report_of_which_the_queue_took_a_part_is_not_accepted() -> None:
         return {"Failed": [{"Id": "0", "Code": "RequestThrottled"}]} if call == 2 else {"Successful": []}
 
     client = Scripted(answer)
-    with pytest.raises(NotQueued):
+    with pytest.raises(NotQueued, match="SQS refused 1 of 10 messages: RequestThrottled"):
         Queue(client, "url").send([("{}", {})] * 25)
     assert len(client.asked) == 2
 
