@@ -24,6 +24,7 @@ from chalicelib.aws.sqs import WINDOW_SECONDS
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
 from chalicelib.pipeline.submission.track import track_tasks
@@ -175,21 +176,23 @@ class VirtualPipeline:
             return
         self._draining = True
         self.measured.drains += 1
-        submit_tasks(
-            ACCOUNT,
-            vendor=self.vendor,
-            rows=self.rows,
-            policy=lambda: self.policy,
-            emit=_nothing,
-            clock=self.clock,
-            sleep=self.sleep,
-            deadline=self.clock() + timedelta(seconds=SUBMIT_SECONDS),
-            workers=0,
-        )
+        submit_tasks(self._run(SUBMIT_SECONDS), self.vendor, workers=0)
         self._draining = False
         if self._kicked_again:
             self._kicked_again = False
             self._at(self._now, self._drain)
+
+    def _run(self, seconds: float) -> Run:
+        return Run(
+            rows=self.rows,
+            emit=_nothing,
+            wake=self.wake,
+            clock=self.clock,
+            read_policy=lambda: self.policy,
+            sleep=self.sleep,
+            deadline=self.clock() + timedelta(seconds=seconds),
+            account=ACCOUNT,
+        )
 
     def noted(self, urls: list[str]) -> None:
         """A vendor task was made."""
@@ -198,18 +201,9 @@ class VirtualPipeline:
 
     def _every_minute(self) -> None:
         if self._now > 0:
-            told = sweep(self.policy, rows=self.rows, wake=self.wake, emit=_nothing, now=self.clock())
-            self.measured.most_waiting = max(self.measured.most_waiting, sum(told.values()))
-            track_tasks(
-                ACCOUNT,
-                vendor=self.vendor,
-                rows=self.rows,
-                wake=self.wake,
-                emit=_nothing,
-                clock=self.clock,
-                sleep=_nothing,
-                deadline=self.clock() + timedelta(seconds=90),
-            )
+            waiting = sweep(self._run(90))
+            self.measured.most_waiting = max(self.measured.most_waiting, sum(waiting.values()))
+            track_tasks(self._run(90), self.vendor)
         if self._now < self._until + 120:
             self._at(self._now + 60, self._every_minute)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chalicelib.domain.export_calendar import ExportCalendar
-from chalicelib.domain.model import Action, BannedUrlPage, VendorLimits, VendorTaskPage
+from chalicelib.domain.model import Action, Sent, VendorLimits, VendorTask
 
 Value = str | int | bytes | None | list["Value"] | dict[str, "Value"]
 """What a row's attribute may hold. ``None`` in an expectation means: the attribute is absent."""
@@ -92,21 +92,28 @@ class Rows(Protocol):
 
 
 class BanVendor(Protocol):
-    """A CDN account where URLs can be banned. One call each, with a timeout; no retries, no sleeping inside."""
+    """A CDN account where URLs can be banned.
+
+    Every call has a timeout, and is neither repeated nor paced in here. An iterator makes its calls as it is read, one
+    call a step: the pipeline waits for the vendor's rate before each step. Calls and steps raise ``VendorError``.
+    """
 
     limits: VendorLimits
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
-        """Ask for a ban or unban of at most ``limits.urls_per_task`` URLs; return the vendor's task id.
+        """Ask for a ban or unban of at most ``limits.urls_per_task`` URLs; return the vendor's task id."""
 
-        Raises every class of ``VendorError``.
+    def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
+        """Look for tasks of exactly these URLs, created between ``since`` and ``until``.
+
+        Yields the id of each; an empty id where a call showed none. Not asked of a vendor that is declarative.
         """
 
-    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
-        """Read a page of the tasks created in ``[start, end]`` (at most ``limits.task_window`` apart)."""
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        """Yield what each call shows of these tasks; other tasks of the account may be among them."""
 
-    def list_banned_urls(self, page: int, url: str = "") -> BannedUrlPage:
-        """Read page ``page`` (from 1) of the URLs banned now, ``limits.banned_urls_per_page`` a page."""
+    def banned(self, url: str = "") -> Iterator[Sequence[str]] | None:
+        """Yield the URLs that are banned now, or ``url`` alone if it is; ``None``: the vendor has no such list."""
 
 
 class Wake(Protocol):

@@ -129,29 +129,10 @@ class Turned:
         if not self._kicked:
             return
         self._kicked = False
-        submit_tasks(
-            ACCOUNT,
-            vendor=self._client,
-            rows=self._rows,
-            policy=lambda: self._policy,
-            emit=_say_nothing,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            deadline=self.clock() + timedelta(minutes=2),
-            workers=0,
-        )
+        submit_tasks(self._run(), self._client, workers=0)
         while tasks.live(self._rows, ACCOUNT):
             self.clock.sleep(60)
-            track_tasks(
-                ACCOUNT,
-                vendor=self._client,
-                rows=self._rows,
-                wake=self._kick,
-                emit=_say_nothing,
-                clock=self.clock,
-                sleep=self.clock.sleep,
-                deadline=self.clock() + timedelta(seconds=90),
-            )
+            track_tasks(self._run(), self._client)
 
     def open_at_the_edge(self, urls: list[str]) -> list[str]:
         return [url for url in urls if self.vendor.edge_status(url) != 403]

@@ -99,52 +99,52 @@ class ParsedReport:
 
 @dataclass(frozen=True, slots=True)
 class VendorLimits:
-    """What a vendor allows, each with its source in the vendor's file."""
+    """What a vendor allows and how its bans behave. Each vendor's client names the source of each figure."""
 
     urls_per_task: int
     creates_per_second: float
-    ban_days_min: int
-    ban_days_max: int
+    lists_per_second: float
+    """Calls a second of each list: tasks, banned URLs."""
     task_window: timedelta
-    """The longest span between start and end of a task list query."""
-    tasks_per_page: int
-    banned_urls_per_page: int
+    """The longest span between start and end of one query of the task list."""
+    longest_ban: timedelta | None
+    """The longest ban that the vendor grants; ``None``: a ban lasts until it is taken back."""
+    parallel: int = 32
+    """Calls that may be under way at once."""
+    declarative: bool = False
+    """Whether an answered call is done, and repeating one does no harm: there is no task to follow."""
+    urls_per_day: int = 0
+    """URLs that may be banned a day; 0: no such limit is known."""
+    unbans_per_day: int = 0
+    """URLs that may be unbanned a day; 0: no such limit is known."""
+    capacity: int = 0
+    """URLs that the vendor's store holds; 0: no such limit is known."""
+    settles: timedelta = timedelta()
+    """How long after "done" the edge may still serve a banned URL."""
+    longest_key: int = 0
+    """Bytes of a URL that the store takes as it is; 0: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A task that the vendor accepted: the vendor's id, and the span of time in which the vendor created it."""
+
+    id: str
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class VendorTask:
-    """A task as the vendor's list shows it. ``state`` is ``None`` where the vendor's word for it is not known."""
+    """A task as the vendor shows it. ``state`` is ``None`` where the vendor's word for it is not known."""
 
     id: str
     action: Action | None
     state: TaskState | None
     urls: tuple[str, ...]
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class VendorTaskPage:
-    """A page of the vendor's task list; ``total`` counts all tasks of the window."""
-
-    total: int
-    tasks: tuple[VendorTask, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BannedUrl:
-    """A URL that the vendor says is banned now."""
-
-    url: str
-    created_at: datetime
-    modified_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class BannedUrlPage:
-    """A page of the vendor's banned URLs; ``total`` counts them all."""
-
-    total: int
-    urls: tuple[BannedUrl, ...]
+    failed: tuple[str, ...] = ()
+    """Those of ``urls`` that the vendor names as failed; empty where it tells no detail of a URL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,16 +55,7 @@ def drain_woken_accounts(services: Services, event: Mapping[str, Any], context: 
     from chalicelib.pipeline.submission.submit import submit_tasks
 
     def drain(run: Run) -> None:
-        submit_tasks(
-            run.account,
-            vendor=services.vendor(run.account),
-            rows=run.rows,
-            policy=run.read_policy,
-            emit=run.emit,
-            clock=run.clock,
-            sleep=run.sleep,
-            deadline=run.deadline,
-        )
+        submit_tasks(run, services.vendor(run.account))
 
     accounts = dict.fromkeys(json.loads(record["body"])["account"] for record in event["Records"])
     each_account(services.run(context, SUBMIT_MARGIN), list(accounts), drain)
@@ -79,16 +70,7 @@ def track_every_account(services: Services, context: Any) -> dict[str, Any]:
     from chalicelib.pipeline.submission.track import Tracked, track_tasks
 
     def track(run: Run) -> Tracked:
-        return track_tasks(
-            run.account,
-            vendor=services.vendor(run.account),
-            rows=run.rows,
-            wake=run.wake,
-            emit=run.emit,
-            clock=run.clock,
-            sleep=run.sleep,
-            deadline=run.deadline,
-        )
+        return track_tasks(run, services.vendor(run.account))
 
     tracked_accounts = each_account(services.run(context, TRACK_MARGIN), list(services.policy.accounts), track)
     return {account: {"open": tracked.open, "why": tracked.why} for account, tracked in tracked_accounts.items()}
@@ -104,7 +86,7 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
 
     run = services.run(context, SWEEP_MARGIN)
     try:
-        return dict(sweep(run.policy, rows=run.rows, wake=run.wake, emit=run.emit, now=run.clock()))
+        return dict(sweep(run))
     finally:
         unban.carry_on(
             rows=run.rows,

@@ -231,8 +231,11 @@ def _chunk(row: Mapping[str, Value]) -> Chunk:
 
 
 def work(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> list[Work]:
-    """Read the chunks of an account that are not wholly in tasks, oldest first, consistently."""
-    found = rows.query(f"account#{account}", prefix="chunk#", limit=limit, after=after)
+    """Read the chunks of an account that are not wholly in tasks, oldest first, consistently.
+
+    ``limit`` 0 means all; ``after`` is the id of the chunk behind which to begin.
+    """
+    found = rows.query(f"account#{account}", prefix="chunk#", limit=limit, after=f"chunk#{after}" if after else "")
     return [_work(row) for row in found]
 
 

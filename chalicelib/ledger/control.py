@@ -93,13 +93,13 @@ def unblock(rows: Rows, account: str) -> None:
 
 
 def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> None:
-    """Keep the submitter from calling the vendor for a while, and where it refuses access whoever else calls it."""
-    change: dict[str, Value] = {
+    """Write that the vendor refused access or quota, and until when its account is not to be called."""
+    beside: dict[str, Value] = {
         "blocked_until": millis(until),
         "blocked_reason": f"{error.code} {error}"[:300],
         "blocked_for": error.kind,
     }
-    rows.apply(Update(_key(account), set=change))
+    rows.add(_key(account), "blocks", 1, beside=beside)
 
 
 def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from chalicelib.domain.errors import EdgebanError
+from chalicelib.domain.pacing import Pace
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ports import Emit, Rows, Wake
 
@@ -43,6 +44,22 @@ class Run:
     def time_is_up(self) -> bool:
         """Whether the deadline has passed."""
         return self.clock() >= self.deadline
+
+    def pace(self, rate: float, *, last: datetime | None = None) -> Pace:
+        """Return what keeps this run's calls to ``rate`` a second; ``last`` is when another run called last."""
+        return Pace(rate, clock=self.clock, sleep=self.sleep, last=last)
+
+    def paced(self, steps: Iterator[T], pace: Pace) -> Iterator[T]:
+        """Take the steps of a vendor's iterator, each when its call is due, until the deadline.
+
+        What was seen is not the whole where ``time_is_up`` holds afterwards.
+        """
+        while not self.time_is_up:
+            pace.wait()
+            try:
+                yield next(steps)
+            except StopIteration:
+                return
 
     def at(self, account: str, *, deadline: datetime | None = None) -> Run:
         """Return the same run at one account, with a deadline of its own if one is given."""

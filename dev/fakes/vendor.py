@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused, VendorError
-from chalicelib.domain.model import (
-    Action,
-    BannedUrl,
-    BannedUrlPage,
-    TaskState,
-    VendorLimits,
-    VendorTask,
-    VendorTaskPage,
-)
+from chalicelib.domain.model import Action, Sent, TaskState, VendorLimits, VendorTask
+from chalicelib.vendors.windows import Window, windows
 
+LONGEST_BAN = timedelta(days=30)
 LIMITS = VendorLimits(
     urls_per_task=1_000,
     creates_per_second=10,
-    ban_days_min=1,
-    ban_days_max=30,
+    lists_per_second=30,
     task_window=timedelta(days=7),
-    tasks_per_page=100,
-    banned_urls_per_page=50,
+    longest_ban=LONGEST_BAN,
 )
+TASKS_PER_PAGE = 100
+BANNED_PER_PAGE = 50
 
 
 @dataclass
 class FakeTask:
+    """A task as this vendor keeps it."""
+
     id: str
     action: Action
     urls: tuple[str, ...]
@@ -41,6 +37,8 @@ class FakeTask:
 
 @dataclass
 class FakeBan:
+    """A ban in force. A later ban of the same URL keeps ``created_at``."""
+
     created_at: datetime
     modified_at: datetime
     ends_at: datetime
@@ -50,10 +48,10 @@ class FakeBan:
 class FakeVendor:
     """Set what shall go wrong, call, look at ``calls``, ``tasks`` and ``bans``.
 
-    ``errors`` is consumed one per create (``None``: no error), before anything is done; ``list_errors`` one per list.
-    ``lose_answer`` makes the next create work and raise ``AnswerUnknown`` all the same. A create with a URL in
+    ``errors`` is consumed one per create (``None``: no error), before anything is done; ``list_errors`` one per step of
+    a list. ``lose_answer`` makes the next create work and raise ``AnswerUnknown`` all the same. A create with a URL in
     ``refuse`` is refused whole; a task with a URL in ``fail`` fails. Tasks finish ``task_time`` after their creation by
-    ``clock``; with ``None`` they never do.
+    ``clock``; with ``None`` they never do. Lists come in pages, read when their step is taken.
     """
 
     clock: Callable[[], datetime]
@@ -67,16 +65,17 @@ class FakeVendor:
     calls: list[tuple[Action, tuple[str, ...], int]] = field(default_factory=list)
     """Every create, whatever became of it."""
     lists: list[str] = field(default_factory=list)
-    """The name of every list call."""
+    """The name of the list of every step that was taken: one call to the vendor each."""
     tasks: dict[str, FakeTask] = field(default_factory=dict)
     bans: dict[str, FakeBan] = field(default_factory=dict)
     """The bans in force, brought up to date by each call and by ``settle``."""
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        """Make a task, unless something shall go wrong."""
         self.calls.append((action, tuple(urls), ban_days))
         if not 1 <= len(urls) <= self.limits.urls_per_task:
             raise ValueError("too few or too many URLs")
-        if action is Action.BAN and not self.limits.ban_days_min <= ban_days <= self.limits.ban_days_max:
+        if action is Action.BAN and not timedelta(days=1) <= timedelta(days=ban_days) <= LONGEST_BAN:
             raise ValueError("ban_days is outside the limits")
         _raise_next(self.errors)
         if self.refuse.intersection(urls):
@@ -97,31 +96,48 @@ class FakeVendor:
             raise AnswerUnknown("the fake vendor lost its answer")
         return task.id
 
-    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
-        self.lists.append("list_tasks")
-        if not timedelta(0) <= end - start <= self.limits.task_window:
-            raise ValueError("the window is too long")
-        _raise_next(self.list_errors)
-        self.settle()
-        found = [task for task in reversed(self.tasks.values()) if start <= task.created_at <= end]
-        page = found[offset : offset + self.limits.tasks_per_page]
-        return VendorTaskPage(
-            total=len(found),
-            tasks=tuple(VendorTask(task.id, task.action, task.state, task.urls, task.created_at) for task in page),
-        )
+    def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
+        """Look for tasks of exactly these URLs, as Huawei's client does."""
+        for page in self._pages("find_task", [(since, until)]):
+            ids = [task.id for task in page if task.action is action and frozenset(task.urls) == frozenset(urls)]
+            yield from ids or [""]
 
-    def list_banned_urls(self, page: int, url: str = "") -> BannedUrlPage:
-        self.lists.append("list_banned_urls")
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        """Yield the pages of the task list that cover these tasks."""
+        return self._pages("follow", [(task.since, task.until) for task in tasks])
+
+    def banned(self, url: str = "") -> Iterator[Sequence[str]] | None:
+        """Yield the pages of the list of bans."""
+        return self._banned(url)
+
+    def _banned(self, url: str) -> Iterator[Sequence[str]]:
+        read = 0
+        while True:
+            self._list("banned")
+            urls = [name for name in self.bans if url in ("", name)]
+            page = urls[read : read + BANNED_PER_PAGE]
+            yield page
+            read += len(page)
+            if not page or read >= len(urls):
+                return
+
+    def _pages(self, name: str, spans: Sequence[Window]) -> Iterator[Sequence[VendorTask]]:
+        """Yield tasks created in spans of time, newest first, a page a step."""
+        for start, end in windows(spans, longest=self.limits.task_window):
+            offset, total = 0, 1
+            while offset < total:
+                self._list(name)
+                tasks = [task for task in reversed(self.tasks.values()) if start <= task.created_at <= end]
+                page = tasks[offset : offset + TASKS_PER_PAGE]
+                yield [VendorTask(task.id, task.action, task.state, task.urls, task.created_at) for task in page]
+                if not page:
+                    break
+                offset, total = offset + len(page), len(tasks)
+
+    def _list(self, name: str) -> None:
+        self.lists.append(name)
         _raise_next(self.list_errors)
         self.settle()
-        found = [(name, ban) for name, ban in self.bans.items() if url in ("", name)]
-        size = self.limits.banned_urls_per_page
-        return BannedUrlPage(
-            total=len(found),
-            urls=tuple(
-                BannedUrl(name, ban.created_at, ban.modified_at) for name, ban in found[(page - 1) * size : page * size]
-            ),
-        )
 
     def settle(self) -> None:
         """Finish the tasks whose time has come, and end the bans whose days are over."""

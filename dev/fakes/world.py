@@ -61,6 +61,10 @@ class Clock:
         self.now += timedelta(**span)
 
 
+VENDOR_LISTS = {"find_task", "follow", "banned"}
+"""The vendor's lists: iterators that make one call a step."""
+
+
 class Crash(BaseException):
     """The function is killed here. Not an Exception, so that nothing can catch it."""
 
@@ -88,6 +92,16 @@ class Crasher:
             raise Crash
         return result
 
+    def steps(self, name: str, steps: Iterator[Any]) -> Iterator[Any]:
+        """Take each step of a vendor's list as a call of its own, named after the list."""
+
+        def step() -> Any:
+            return next(steps, None)
+
+        step.__name__ = name
+        while (answer := self.call(step, (), {})) is not None:
+            yield answer
+
 
 class _Crashing:
     def __init__(self, target: Any, crasher: Crasher) -> None:
@@ -97,6 +111,8 @@ class _Crashing:
         found = getattr(self._target, name)
         if name == "write" and self._crasher.tears:
             return self._write_torn
+        if name in VENDOR_LISTS:
+            return lambda *a, **k: self._crasher.steps(name, found(*a, **k))
         return (lambda *a, **k: self._crasher.call(found, a, k)) if callable(found) else found
 
     def _write_torn(self, writes: Sequence[Any]) -> set[int]:
@@ -238,38 +254,14 @@ class World:
         return outcome
 
     def drain(self, *, seconds: float = 140) -> Drained:
-        return submit_tasks(
-            ACCOUNT,
-            vendor=self.crasher.wrap(self.vendor),
-            rows=self.crasher.wrap(self.rows),
-            policy=lambda: self.policy,
-            emit=self.emit,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            deadline=self.clock() + timedelta(seconds=seconds),
-            workers=self.workers,
-        )
+        run = self.run(seconds=seconds).at(ACCOUNT)
+        return submit_tasks(run, self.crasher.wrap(self.vendor), workers=self.workers)
 
     def track(self) -> Tracked:
-        return track_tasks(
-            ACCOUNT,
-            vendor=self.crasher.wrap(self.vendor),
-            rows=self.crasher.wrap(self.rows),
-            wake=self.crasher.wrap(self.wake),
-            emit=self.emit,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            deadline=self.clock() + timedelta(seconds=40),
-        )
+        return track_tasks(self.run(seconds=40).at(ACCOUNT), self.crasher.wrap(self.vendor))
 
     def sweep(self) -> dict[str, int]:
-        return sweep(
-            self.policy,
-            rows=self.crasher.wrap(self.rows),
-            wake=self.crasher.wrap(self.wake),
-            emit=self.emit,
-            now=self.clock(),
-        )
+        return sweep(self.run())
 
     def approve(self, hold_id: str = "") -> None:
         """One person approves a hold: the only one that there is, if none is named."""

@@ -20,8 +20,8 @@ TIMES: tuple[Replacement, ...] = (
     ("chalicelib/ledger/chunks.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
     (
         "chalicelib/pipeline/submission/submit.py",
-        "\nSETTLE = timedelta(seconds=60)\n",
-        "\nSETTLE = timedelta(seconds=10)\n",
+        "\nLIST_LAG = timedelta(seconds=60)\n",
+        "\nLIST_LAG = timedelta(seconds=10)\n",
     ),
     (
         "chalicelib/ledger/control.py",
@@ -57,8 +57,8 @@ SUBMIT_VISIBILITY = 21
 BREAKS: dict[str, Replacement] = {
     "adoption": (
         "chalicelib/pipeline/submission/vendor_tasks.py",
-        "    start = max(",
-        '    return ""\n    start = max(',
+        "    now = run.clock()\n    steps = ",
+        '    return ""\n    now = run.clock()\n    steps = ',
     ),
     "claims": (
         "chalicelib/ledger/claims.py",
@@ -67,8 +67,8 @@ BREAKS: dict[str, Replacement] = {
     ),
     "settle": (
         "chalicelib/pipeline/submission/submit.py",
-        "if self.clock() < task.attempted_at + SETTLE:",
-        "if self.clock() < task.attempted_at:",
+        "if self.run.clock() < task.attempted_at + LIST_LAG or",
+        "if self.run.clock() < task.attempted_at or",
     ),
     "leases": (
         "chalicelib/pipeline/submission/sweep.py",

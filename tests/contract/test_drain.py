@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.request import Request, urlopen
@@ -86,16 +86,10 @@ def drain(world: World, simulator: Simulator) -> Drained:
     identity = Identity()
     credentials = {"access_key": identity.access_key, "secret_key": identity.secret_key}
     vendor = connect(VendorAccount(ACCOUNT, "huawei", simulator.url, credentials), clock=now, http=http)
+    deadline = now() + timedelta(seconds=140)
     try:
         return submit_tasks(
-            ACCOUNT,
-            vendor=vendor,
-            rows=world.rows,
-            policy=lambda: world.policy,
-            emit=world.emit,
-            clock=now,
-            sleep=time.sleep,
-            deadline=now() + timedelta(seconds=140),
+            replace(world.run(), clock=now, sleep=time.sleep, deadline=deadline, account=ACCOUNT), vendor
         )
     finally:
         http.close()

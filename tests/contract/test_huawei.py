@@ -4,8 +4,9 @@ the fake that other tests use. Where our client and the SDK agree, neither rests
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Protocol
 
 import pytest
@@ -23,13 +24,11 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled
 from chalicelib.domain.model import (
     Action,
-    BannedUrl,
-    BannedUrlPage,
+    Sent,
     TaskState,
     VendorAccount,
     VendorLimits,
     VendorTask,
-    VendorTaskPage,
 )
 from chalicelib.ports import BanVendor
 from chalicelib.vendors.http import VendorHttp
@@ -68,22 +67,36 @@ class Sdk:
         assert isinstance(answer.task_id, str)
         return answer.task_id
 
-    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
-        first, last = (int(at.timestamp() * 1000) for at in (start, end))
-        answer = self.client.list_access_control_task(ListAccessControlTaskRequest(first, last, offset, 100))
-        states = {"processing": TaskState.PROCESSING, "succeed": TaskState.SUCCEEDED, "failed": TaskState.FAILED}
-        tasks = tuple(
-            VendorTask(task.id, Action(task.action), states[task.status], tuple(task.urls), moment(task.create_time))
-            for task in answer.access_control_tasks
-        )
-        return VendorTaskPage(answer.total, tasks)
+    def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
+        for task in self._tasks(since, until):
+            yield task.id if task.action is action and set(task.urls) == set(urls) else ""
 
-    def list_banned_urls(self, page: int, url: str = "") -> BannedUrlPage:
-        answer = self.client.list_ban_url(ListBanUrlRequest(page_size=50, page_number=page, url=url or None))
-        return BannedUrlPage(
-            answer.total,
-            tuple(BannedUrl(row.url, moment(row.create_time), moment(row.modify_time)) for row in answer.ban_urls),
-        )
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        for task in tasks:
+            yield self._tasks(task.since, task.until)
+
+    def banned(self, url: str = "") -> Iterator[Sequence[str]]:
+        for page in count(1):
+            answer = self.client.list_ban_url(ListBanUrlRequest(page_size=50, page_number=page, url=url or None))
+            yield [row.url for row in answer.ban_urls]
+            if page * 50 >= answer.total:
+                return
+
+    def _tasks(self, since: datetime, until: datetime) -> list[VendorTask]:
+        """Read the tasks of seven days at the most."""
+        first, last = (int(at.timestamp() * 1000) for at in (max(since, until - timedelta(days=7)), until))
+        states = {"processing": TaskState.PROCESSING, "succeed": TaskState.SUCCEEDED, "failed": TaskState.FAILED}
+        tasks: list[VendorTask] = []
+        total = 1
+        while len(tasks) < total:
+            request = ListAccessControlTaskRequest(first, last, len(tasks), 100)
+            answer = self.client.list_access_control_task(request)
+            tasks += [
+                VendorTask(row.id, Action(row.action), states[row.status], tuple(row.urls), moment(row.create_time))
+                for row in answer.access_control_tasks
+            ]
+            total = answer.total
+        return tasks
 
 
 def moment(milliseconds: int) -> datetime:
@@ -165,12 +178,18 @@ def connected(simulator: HuaweiSimulator, credentials: dict[str, str], http: Ven
     return connect(account, clock=lambda: datetime.now(UTC), http=http)
 
 
-def all_tasks(world: World) -> VendorTaskPage:
-    return world.vendor.list_tasks(world.now() - timedelta(days=6), world.now() + timedelta(minutes=1), 0)
+def tasks_between(world: World, since: datetime, until: datetime) -> list[VendorTask]:
+    return [task for page in world.vendor.follow([Sent("", since, until)]) for task in page]
 
 
-def banned(world: World) -> list[str]:
-    return [row.url for row in world.vendor.list_banned_urls(1).urls]
+def all_tasks(world: World) -> list[VendorTask]:
+    return tasks_between(world, world.now() - timedelta(days=6), world.now() + timedelta(minutes=1))
+
+
+def banned(world: World, url: str = "") -> list[str]:
+    pages = world.vendor.banned(url)
+    assert pages is not None
+    return [name for page in pages for name in page]
 
 
 def ban(world: World, *urls: str, days: int = 7) -> str:
@@ -182,9 +201,7 @@ def test_a_ban_is_listed_as_the_task_that_it_made(world: World) -> None:
 
     task_id = ban(world, "https://www.example.com/1.txt", "http://www.example.com/2.txt")
 
-    page = all_tasks(world)
-    assert page.total == 1
-    (task,) = page.tasks
+    (task,) = all_tasks(world)
     assert task.id == task_id
     assert task.action is Action.BAN
     assert task.state is TaskState.PROCESSING
@@ -198,12 +215,8 @@ def test_a_task_that_succeeds_bans_its_urls(world: World) -> None:
 
     world.advance(TASK_SECONDS)
 
-    assert all_tasks(world).tasks[0].state is TaskState.SUCCEEDED
-    page = world.vendor.list_banned_urls(1)
-    assert page.total == 1
-    assert page.urls[0].url == "https://www.example.com/1.txt"
-    assert page.urls[0].created_at.tzinfo is not None
-    assert page.urls[0].created_at == page.urls[0].modified_at
+    assert all_tasks(world)[0].state is TaskState.SUCCEEDED
+    assert banned(world) == ["https://www.example.com/1.txt"]
 
 
 def test_a_task_that_fails_bans_nothing(world: World) -> None:
@@ -212,7 +225,7 @@ def test_a_task_that_fails_bans_nothing(world: World) -> None:
 
     world.advance(TASK_SECONDS)
 
-    assert all_tasks(world).tasks[0].state is TaskState.FAILED
+    assert all_tasks(world)[0].state is TaskState.FAILED
     assert banned(world) == []
 
 
@@ -222,7 +235,7 @@ def test_a_refused_call_makes_no_task(world: World) -> None:
     with pytest.raises(ContentRefused):
         ban(world, "https://www.example.com/good", "https://www.example.com/bad")
 
-    assert all_tasks(world).total == 0
+    assert all_tasks(world) == []
 
 
 def test_an_unban_lifts_a_ban(world: World) -> None:
@@ -234,7 +247,7 @@ def test_an_unban_lifts_a_ban(world: World) -> None:
     world.advance(TASK_SECONDS)
 
     assert banned(world) == ["https://www.example.com/2.txt"]
-    (task,) = [task for task in all_tasks(world).tasks if task.id == task_id]
+    (task,) = [task for task in all_tasks(world) if task.id == task_id]
     assert task.action is Action.UNBAN
     assert task.state is TaskState.SUCCEEDED
 
@@ -250,15 +263,15 @@ def test_a_ban_ends_after_its_days(world: World) -> None:
     assert banned(world) == ["https://www.example.com/long"]
 
 
-def test_a_renewed_ban_ends_later_and_keeps_its_beginning(world: World) -> None:
+def test_a_renewed_ban_ends_later(world: World) -> None:
     ban(world, "https://www.example.com/1.txt", days=2)
     world.advance(TASK_SECONDS)
     ban(world, "https://www.example.com/1.txt", days=3)
     world.advance(timedelta(days=2).total_seconds())
 
-    (row,) = world.vendor.list_banned_urls(1).urls
-
-    assert row.modified_at - row.created_at >= timedelta(seconds=TASK_SECONDS) - timedelta(milliseconds=2)
+    assert banned(world) == ["https://www.example.com/1.txt"]
+    world.advance(timedelta(days=1).total_seconds() + TASK_SECONDS)
+    assert banned(world) == []
 
 
 @pytest.mark.parametrize("url", ODD_URLS)
@@ -266,8 +279,8 @@ def test_a_url_comes_back_to_the_letter(world: World, url: str) -> None:
     ban(world, url, "https://www.example.com/other")
     world.advance(TASK_SECONDS)
 
-    assert all_tasks(world).tasks[0].urls[0] == url
-    assert [row.url for row in world.vendor.list_banned_urls(1, url=url).urls] == [url]
+    assert all_tasks(world)[0].urls[0] == url
+    assert banned(world, url) == [url]
 
 
 def test_a_thousand_urls_go_into_one_task(world: World) -> None:
@@ -275,7 +288,7 @@ def test_a_thousand_urls_go_into_one_task(world: World) -> None:
 
     ban(world, *urls)
 
-    assert all_tasks(world).tasks[0].urls == tuple(urls)
+    assert all_tasks(world)[0].urls == tuple(urls)
 
 
 def test_banned_urls_come_in_pages_that_miss_none(world: World) -> None:
@@ -283,22 +296,12 @@ def test_banned_urls_come_in_pages_that_miss_none(world: World) -> None:
     ban(world, *urls)
     world.advance(TASK_SECONDS)
 
-    pages = [world.vendor.list_banned_urls(page) for page in (1, 2, 3, 4)]
-
-    assert [len(page.urls) for page in pages] == [50, 50, 20, 0]
-    assert {page.total for page in pages} == {120}
-    assert sorted(row.url for page in pages for row in page.urls) == sorted(urls)
+    assert sorted(banned(world)) == sorted(urls)
 
 
 def test_tasks_come_in_pages_that_miss_none(world: World) -> None:
     made = [ban(world, f"https://www.example.com/{n}") for n in range(103)]
-    start, end = world.now() - timedelta(days=6), world.now() + timedelta(minutes=1)
-
-    pages = [world.vendor.list_tasks(start, end, offset) for offset in (0, 100, 200)]
-
-    assert [len(page.tasks) for page in pages] == [100, 3, 0]
-    assert {page.total for page in pages} == {103}
-    assert sorted(task.id for page in pages for task in page.tasks) == sorted(made)
+    assert sorted(task.id for task in all_tasks(world)) == sorted(made)
 
 
 def test_a_window_shows_the_tasks_created_in_it(world: World) -> None:
@@ -312,15 +315,35 @@ def test_a_window_shows_the_tasks_created_in_it(world: World) -> None:
     world.advance(60)
     ban(world, "https://www.example.com/after")
 
-    assert [task.id for task in world.vendor.list_tasks(start, end, 0).tasks] == [task_id]
-    assert all_tasks(world).total == 3
+    assert [task.id for task in tasks_between(world, start, end)] == [task_id]
+    assert len(all_tasks(world)) == 3
 
 
 def test_the_longest_window_is_seven_days(world: World) -> None:
     ban(world, "https://www.example.com/1.txt")
     end = world.now() + timedelta(seconds=1)
 
-    assert world.vendor.list_tasks(end - timedelta(days=7), end, 0).total == 1
+    assert len(tasks_between(world, end - timedelta(days=7), end)) == 1
+
+
+def test_a_task_is_found_by_its_action_and_its_urls_in_any_order(world: World) -> None:
+    one, two, three = (f"https://www.example.com/{n}" for n in range(3))
+    ban(world, one, two)
+    ban(world, one, two, three)
+    world.vendor.create_task(Action.UNBAN, [one, two], 7)
+
+    assert found(world, one, two) == [all_tasks_of(world, {one, two}, Action.BAN)]
+    assert found(world, one) == []
+
+
+def found(world: World, *urls: str) -> list[str]:
+    since, until = world.now() - timedelta(minutes=5), world.now() + timedelta(minutes=5)
+    return [task_id for task_id in world.vendor.find_task(Action.BAN, urls, since, until) if task_id]
+
+
+def all_tasks_of(world: World, urls: set[str], action: Action) -> str:
+    (task_id,) = [task.id for task in all_tasks(world) if set(task.urls) == urls and task.action is action]
+    return task_id
 
 
 class TestOurClientsOwnLimits:
@@ -347,10 +370,56 @@ class TestOurClientsOwnLimits:
         with pytest.raises(ValueError, match="days"):
             strict.vendor.create_task(Action.BAN, ["https://www.example.com/"], days)
 
-    def test_a_window_of_more_than_seven_days_is_an_error(self, strict: World) -> None:
-        end = strict.now()
-        with pytest.raises(ValueError, match="window"):
-            strict.vendor.list_tasks(end - timedelta(days=7, milliseconds=1), end, 0)
+
+class Counted:
+    """Our client or the fake, with the calls that it makes of its vendor."""
+
+    def __init__(self, world: World, calls: Callable[[], int]) -> None:
+        self.world, self.vendor, self.calls = world, world.vendor, calls
+
+
+@pytest.fixture(params=["ours", "the fake"])
+def counted(request: pytest.FixtureRequest) -> Iterator[Counted]:
+    if request.param == "the fake":
+        fake = FakeWorld()
+        yield Counted(fake, lambda: len(fake.fake.lists))
+        return
+    with HuaweiSimulator(task_seconds=TASK_SECONDS, rates=False) as simulator:
+        http = VendorHttp()
+        ours = SimulatedWorld(simulator, connected(simulator, simulator.credentials, http))
+        yield Counted(ours, lambda: sum(call["endpoint"] != "create" for call in simulator.calls()))
+        http.close()
+
+
+def test_a_list_makes_one_call_a_step_and_none_before_the_first(counted: Counted) -> None:
+    urls = [f"https://www.example.com/{n}" for n in range(130)]
+    for url in urls:
+        ban(counted.world, url)
+    counted.world.advance(TASK_SECONDS)
+    since, until = counted.world.now() - timedelta(days=1), counted.world.now() + timedelta(minutes=1)
+    follow = counted.vendor.follow([Sent("", since, until)])
+    find = counted.vendor.find_task(Action.BAN, ["https://www.example.com/none"], since, until)
+    bans = counted.vendor.banned()
+    assert bans is not None
+    assert counted.calls() == 0
+
+    assert [counted.calls() for _ in follow] == [1, 2]
+    assert [(step, counted.calls()) for step in find] == [("", 3), ("", 4)]
+    assert [(len(page), counted.calls()) for page in bans] == [(50, 5), (50, 6), (30, 7)]
+
+
+def test_a_span_of_more_than_the_vendors_seven_days_is_asked_for_in_windows(counted: Counted) -> None:
+    early = ban(counted.world, "https://www.example.com/early")
+    begun = counted.world.now() - timedelta(minutes=1)
+    counted.world.advance(timedelta(days=20).total_seconds())
+    late = ban(counted.world, "https://www.example.com/late")
+    until = counted.world.now() + timedelta(minutes=1)
+
+    pages = list(counted.vendor.follow([Sent(early, begun, until)]))
+    assert {task.id for page in pages for task in page} == {early, late}
+    assert counted.calls() == len(pages) == 3
+    found_early = counted.vendor.find_task(Action.BAN, ["https://www.example.com/early"], begun, until)
+    assert [step for step in found_early if step] == [early]
 
 
 def test_the_fake_has_the_limits_of_the_vendor() -> None:
@@ -370,9 +439,9 @@ def test_the_fake_raises_what_it_is_told_once_and_loses_one_answer() -> None:
         fake.create_task(Action.UNBAN, urls, 7)
     fake.list_errors = [Throttled("slowly")]
     with pytest.raises(Throttled):
-        fake.list_banned_urls(1)
+        list(fake.follow([Sent("", fake.clock(), fake.clock())]))
 
     assert len(fake.calls) == 3
     assert [task.action for task in fake.tasks.values()] == [Action.BAN, Action.UNBAN]
     assert fake.bans == {}
-    assert fake.lists == ["list_banned_urls"]
+    assert fake.lists == ["follow"]

@@ -21,7 +21,7 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.model import Action, VendorAccount
+from chalicelib.domain.model import Action, Sent, VendorAccount
 from chalicelib.vendors.http import VendorHttp
 from chalicelib.vendors.huawei.client import HuaweiCdn, connect
 from dev.simulators.huawei import HuaweiSimulator
@@ -63,11 +63,11 @@ def create(cdn: HuaweiCdn, *urls: str) -> str:
 
 
 def list_tasks(cdn: HuaweiCdn) -> object:
-    return cdn.list_tasks(now() - timedelta(days=1), now() + timedelta(minutes=1), 0)
+    return list(cdn.follow([Sent("", now() - timedelta(days=1), now() + timedelta(minutes=1))]))
 
 
 def list_banned(cdn: HuaweiCdn) -> object:
-    return cdn.list_banned_urls(1)
+    return list(cdn.banned())
 
 
 CALLS: dict[str, Callable[[HuaweiCdn], object]] = {
@@ -291,12 +291,12 @@ def test_a_create_without_a_task_id_never_succeeds(
         b'{"total":1}',
         b'{"total":"1","access_control_tasks":[],"ban_urls":[]}',
         b'{"total":1,"access_control_tasks":[7],"ban_urls":[7]}',
-        b'{"total":1,"access_control_tasks":[{"id":"one"}],"ban_urls":[{"url":"x"}]}',
+        b'{"total":1,"access_control_tasks":[{"id":"one"}],"ban_urls":[{"uri":"x"}]}',
         b'{"total":1,"access_control_tasks":[{"id":"","create_time":1}],"ban_urls":[{"url":"","create_time":1}]}',
-        b'{"total":1,"access_control_tasks":[{"id":"1","create_time":1e30}],"ban_urls":[{"url":"x","create_time":""}]}',
+        b'{"total":1,"access_control_tasks":[{"id":"1","create_time":1e30}],"ban_urls":[{"url":["x"]}]}',
         b'{"total":1,"access_control_tasks":[{"id":"1","create_time":9999999999999999}],"ban_urls":[{"url":""}]}',
         b'{"total":1,"access_control_tasks":null,"ban_urls":null}',
-        b'{"total":1,"access_control_tasks":{},"ban_urls":[{"url":"x","create_time":9999999999999999}]}',
+        b'{"total":1,"access_control_tasks":{},"ban_urls":["x"]}',
     ],
 )
 @pytest.mark.parametrize("call", [list_tasks, list_banned])
@@ -316,11 +316,11 @@ def test_words_that_are_not_known_leave_state_and_action_open(
         b'{"id":"2","status":["x"],"action":null,"create_time":1768377600123}]}'
     )
 
-    page = raw_client(raw(answer(200, body)), http).list_tasks(now() - timedelta(days=1), now(), 0)
+    (page,) = raw_client(raw(answer(200, body)), http).follow([Sent("1", now() - timedelta(days=1), now())])
 
-    assert [(task.state, task.action) for task in page.tasks] == [(None, None), (None, None)]
-    assert [task.urls for task in page.tasks] == [("x",), ()]
-    assert page.tasks[0].created_at == datetime(2026, 1, 14, 8, 0, 0, 123000, tzinfo=UTC)
+    assert [(task.state, task.action) for task in page] == [(None, None), (None, None)]
+    assert [task.urls for task in page] == [("x",), ()]
+    assert page[0].created_at == datetime(2026, 1, 14, 8, 0, 0, 123000, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_without_a_connection_nothing_happened(http: VendorHttp, endpoint: str) 
     )
 
     with pytest.raises(Unavailable) as caught:
-        connect(account, clock=now, http=http).list_banned_urls(1, URL)
+        list(connect(account, clock=now, http=http).banned(URL))
 
     shown = "".join(traceback.format_exception(caught.value))
     assert "Signature" not in shown

@@ -36,11 +36,11 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.ledger import chunks, tasks
-from dev.fakes.world import ACCOUNT, Crasher, World, pages
+from dev.fakes.world import ACCOUNT, VENDOR_LISTS, Crasher, World, pages
 
 URLS = pages(30)
 POISON = URLS[7]
-VENDOR_CALLS = {"create_task", "list_tasks", "list_banned_urls"}
+VENDOR_CALLS = {"create_task", *VENDOR_LISTS}
 LATE = timedelta(seconds=15)
 
 AWS_ERRORS: dict[str, Exception] = {

@@ -84,7 +84,7 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
         "delay of a wake-up": submits["DelaySeconds"],
         "timeout of submit_tasks": functions["submit_tasks"]["lambda_timeout"],
         "visibility of the submit queue": submits["VisibilityTimeout"],
-        "time before an unknown answer is repeated": seconds_of(submit.SETTLE),
+        "time before an unknown answer is repeated": seconds_of(submit.LIST_LAG),
         "time until a failed task is called again": seconds_of(track.RETRY_AFTER),
         "time until an unlisted task counts as lost": seconds_of(track.LOST_AFTER),
         "days that rows outlive their ban": float(KEEP.days),

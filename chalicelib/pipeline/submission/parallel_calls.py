@@ -7,37 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from chalicelib.domain.errors import AnswerUnknown, VendorError
+from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.ports import BanVendor, Rows
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import BanVendor
 
 
-class Calls:
-    """Calls the vendor beside the caller's thread; ``handle`` hears of each answer in the caller's own."""
+class ParallelCalls:
+    """Calls the vendor in threads beside the caller's; ``handle`` is called with each answer in the caller's thread."""
 
     def __init__(
         self,
+        run: Run,
         vendor: BanVendor,
-        rows: Rows,
-        clock: Callable[[], datetime],
+        pace: Pace,
         *,
         workers: int,
-        leaves: Callable[[], None],
         handle: Callable[[Task, VendorError | None], None],
     ) -> None:
-        """``workers`` 0 makes every call at once, in the caller's thread: a test can then stop it anywhere.
-
-        ``leaves`` is told right before each call.
-        """
-        self._leaves = leaves
-        self._vendor, self._rows, self._clock, self._handle = vendor, rows, clock, handle
+        """``workers`` 0 makes every call at once, in the caller's thread: a test can then stop it anywhere."""
+        self._run, self._vendor, self._pace, self._handle = run, vendor, pace, handle
         self._pool = ThreadPoolExecutor(workers) if workers else None
-        self._futures: dict[Future[VendorError | None], Task] = {}
+        self._tasks: dict[Future[VendorError | None], Task] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -51,30 +47,30 @@ class Calls:
     @property
     def under_way(self) -> int:
         """Calls that were started and not handled yet."""
-        return len(self._futures)
+        return len(self._tasks)
 
     def start(self, task: Task, urls: Sequence[str]) -> None:
         """Call the vendor for a task."""
         if self._pool:
-            self._futures[self._pool.submit(self._call, task, urls)] = task
+            self._tasks[self._pool.submit(self._call, task, urls)] = task
         else:
             self._handle(task, self._call(task, urls))
 
     def settle(self, room: int) -> None:
         """Handle what is answered, and wait until fewer than ``room`` calls are under way."""
         while True:
-            for future in [each for each in self._futures if each.done()]:
-                self._handle(self._futures.pop(future), future.result())
-            if not self._futures or len(self._futures) < room:
+            for answered in [future for future in self._tasks if future.done()]:
+                self._handle(self._tasks.pop(answered), answered.result())
+            if not self._tasks or len(self._tasks) < room:
                 return
-            wait(self._futures, return_when=FIRST_COMPLETED)
+            wait(self._tasks, return_when=FIRST_COMPLETED)
 
     def _call(self, task: Task, urls: Sequence[str]) -> VendorError | None:
-        self._leaves()
+        self._pace.departs()
         try:
             vendor_task_id = self._vendor.create_task(task.action, urls, task.ban_days)
         except VendorError as error:
             return error
-        if not tasks.record_processing(self._rows, task, vendor_task_id, now=self._clock()):
+        if not tasks.record_processing(self._run.rows, task, vendor_task_id, now=self._run.clock()):
             return AnswerUnknown(f"the vendor task {vendor_task_id} is recorded for another task already")
         return None

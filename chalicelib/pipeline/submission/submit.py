@@ -1,57 +1,69 @@
-"""Waiting chunks → ban tasks at the vendor: one drain of one vendor account.
+"""Submit what waits at one vendor account: waiting chunks become ban tasks at the vendor. One call is one drain.
 
-Crash order of a task: its row (``submitting``, with the time of the attempt) → its slices taken off the waiting
-chunks → the vendor's call → the vendor's task id. A crash or a lost answer in between leaves a task that *may* be at
-the vendor: the next drain looks it up in the vendor's list and adopts it, and only when the vendor has had time to
-show it and does not, submits it again.
+The steps of a task, each durable before the next:
 
-One drain at a time: the FIFO queue sees to it, and the account's epoch, checked in the transaction that records a
-task, makes a drain that was believed dead stop at its next step.
+1. its row is written, ``submitting``, with the time of the attempt (``tasks.record_new``);
+2. its URLs leave the waiting chunks (``tasks.take_slices``);
+3. the vendor is called (``BanVendor.create_task``);
+4. the vendor's task id is written, and the task is ``processing`` (``tasks.record_processing``).
+
+What a submitter leaves that dies, and who carries on:
+
+- After 1: the next drain repeats 2 (``Backlog.begin``), then finds an attempt without an answer, as after 3.
+- After 3, or if the answer was lost: the task *may* be at the vendor. The next drain looks for a vendor task with
+  exactly these URLs and adopts it (``_may_be_there``). If the vendor shows none ``LIST_LAG`` after the attempt, the
+  call had no effect and is repeated.
+- After 4: nothing is left to do here. ``track`` follows the task to its end.
+
+The next drain is woken by the sweep, within a minute. Two drains of one account never both submit: the queue is FIFO
+with one group an account, and each drain takes a new epoch; the transaction of step 1 checks it, and so stops a drain
+that was believed dead (``StaleSubmitter``).
+
+What the vendor answers decides what is next (``_Drain._answered``): a task whose content is refused is halved until the
+refused URLs stand alone; throttling and outages slow the drain down and then end it; refused access or quota blocks the
+account (``vendor_refusals``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from chalicelib.domain.errors import (
-    AccessRefused,
-    ContentRefused,
-    QuotaExceeded,
-    StaleSubmitter,
-    Throttled,
-    Unavailable,
-    VendorError,
-)
+from chalicelib.domain.errors import ContentRefused, StaleSubmitter, Throttled, Unavailable, VendorError
 from chalicelib.domain.model import UrlState
-from chalicelib.domain.pacing import Pace
-from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.control import Control
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of, withhold
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
-from chalicelib.pipeline.submission.parallel_calls import Calls
-from chalicelib.pipeline.submission.vendor_tasks import adopt
-from chalicelib.ports import BanVendor, Emit, Rows
+from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
+from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, adopt
+from chalicelib.ports import BanVendor
 
-SETTLE = timedelta(seconds=60)
-"""How long after an attempt whose answer is unknown the vendor's list may still come to show the task."""
+WORKERS = 8
+"""Calls under way at once, where the vendor allows as many."""
+
+LIST_LAG = timedelta(seconds=60)
+"""How long after an attempt the vendor's list may still come to show its task."""
 
 LOOK_AGAIN = timedelta(seconds=3)
+"""How long after a lost answer its task is looked up."""
+
 PATIENCE = timedelta(seconds=10)
-"""How long a drain with nothing else to do waits for a task to come due, instead of leaving it to the sweep."""
+"""How long a drain with nothing else to do waits for a postponed task, instead of leaving it to the sweep."""
 
 MAX_FAILURES = 3
 """Calls without an answer in a row after which the vendor counts as down: the next sweep tries again."""
 
 MAX_THROTTLES = 8
-LOOK_UP_RATE = 10.0
-"""Task list queries a second for look-ups: a third of the vendor's, the rest is for track_tasks."""
+"""Throttled calls in a row after which the vendor counts as down."""
 
 CHECK_PAUSED = timedelta(seconds=10)
+"""How often a drain reads whether somebody has paused the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,97 +75,53 @@ class Drained:
     urls: int = 0
 
 
-def submit_tasks(
-    account: str,
-    *,
-    vendor: BanVendor,
-    rows: Rows,
-    policy: Callable[[], Policy],
-    emit: Emit,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    deadline: datetime,
-    workers: int = 8,
-) -> Drained:
-    """Submit all that waits for a vendor account, until ``deadline``. ``workers`` 0 calls one at a time, in order."""
-    now = clock()
-    if control.paused(rows, account):
-        emit("submission_paused", account=account)
+def submit_tasks(run: Run, vendor: BanVendor, *, workers: int = WORKERS) -> Drained:
+    """Submit what waits at the run's account until the deadline. ``workers`` 0 makes one call at a time, in order."""
+    if control.paused(run.rows, run.account):
+        run.emit("submission_paused", account=run.account)
         return Drained("paused")
-    state = control.of_row(tasks.begin_drain(rows, account, now=now))
-    if state.blocked_until and state.blocked_until > now:
-        emit("submission_blocked", account=account, until=state.blocked_until.isoformat(), reason=state.blocked_reason)
+    state = control.of_row(tasks.begin_drain(run.rows, run.account, now=run.clock()))
+    if vendor_refusals.blocked(run, "submission", state=state):
         return Drained("blocked")
-    drain = _Drain(
-        account,
-        state,
-        vendor=vendor,
-        rows=rows,
-        policy=policy,
-        emit=emit,
-        clock=clock,
-        sleep=sleep,
-        deadline=deadline,
-        workers=workers,
-    )
+    drain = _Drain(run, vendor, state, workers=min(workers, vendor.limits.parallel))
     try:
-        drained = drain.run()
+        drained = drain.drain()
     except StaleSubmitter as error:
-        emit("submitter_stale", account=account, problem=str(error))
+        run.emit("submitter_stale", account=run.account, problem=str(error))
         drained = Drained("stale", drain.tasks, drain.urls)
     else:
-        control.record_last_call(rows, account, now=clock())
-    emit("drained", account=account, why=drained.why, tasks=drained.tasks, urls=drained.urls)
+        control.record_last_call(run.rows, run.account, now=run.clock())
+    run.emit("drained", account=run.account, why=drained.why, tasks=drained.tasks, urls=drained.urls)
     return drained
 
 
 class _Drain:
     """The state of one drain. Everything but the vendor's calls themselves runs in the calling thread."""
 
-    def __init__(
-        self,
-        account: str,
-        state: control.Control,
-        *,
-        vendor: BanVendor,
-        rows: Rows,
-        policy: Callable[[], Policy],
-        emit: Emit,
-        clock: Callable[[], datetime],
-        sleep: Callable[[float], None],
-        deadline: datetime,
-        workers: int,
-    ) -> None:
-        self.account = account
-        self.working = Run(
-            rows=rows,
-            emit=emit,
-            wake=_wakes_nobody,
-            clock=clock,
-            read_policy=policy,
-            deadline=deadline,
-            account=account,
-        )
-        self.backlog = Backlog(self.working, drain=state.epoch, limit=vendor.limits.urls_per_task)
-        self.vendor, self.rows, self.emit = vendor, rows, emit
-        self.clock, self.sleep, self.deadline, self.workers = clock, sleep, deadline, workers
-        self.pace = Pace(vendor.limits.creates_per_second, clock=clock, sleep=sleep, last=state.last_call_at)
-        self.look_up_pace = Pace(LOOK_UP_RATE, clock=clock, sleep=sleep)
+    def __init__(self, run: Run, vendor: BanVendor, state: Control, *, workers: int) -> None:
+        limits = vendor.limits
+        self.run, self.vendor, self.workers = run, vendor, workers
+        self.backlog = Backlog(run, epoch=state.epoch, limit=limits.urls_per_task)
+        self.pace = run.pace(limits.creates_per_second, last=state.last_call_at)
+        self.look_up_pace = run.pace(limits.lists_per_second * LOOK_UP_SHARE)
         self.tasks = self.urls = 0
         self.failures = self.throttles = 0
         self.stop = ""
+        """Why the drain is to end before its work is done; empty while it goes on."""
         self.proven = False
-        self.checked_at = clock()
+        """Whether the vendor has answered well in this drain: until then calls go one at a time."""
+        self.pause_checked_at = run.clock()
 
     # --- the loop ------------------------------------------------------------------------------------------
 
-    def run(self) -> Drained:
+    def drain(self) -> Drained:
+        """Call the vendor for one task after the other, until none is left that may be called now."""
         self.backlog.begin()
-        with Calls(
-            self.vendor, self.rows, self.clock, workers=self.workers, leaves=self.pace.leaves, handle=self._handle
-        ) as calls:
+        with ParallelCalls(
+            self.run, self.vendor, self.pace, workers=self.workers, handle=self._answered
+        ) as parallel_calls:
             while True:
-                calls.settle(self.workers if self.proven else 1)
+                parallel_calls.settle(self.workers if self.proven else 1)
                 if self._stopped():
                     break
                 self.pace.approach()
@@ -163,140 +131,125 @@ class _Drain:
                     if ready is None:
                         continue
                     self.pace.wait()
-                    calls.start(*ready)
-                elif calls.under_way:
-                    calls.settle(calls.under_way)
-                elif not self._wait_for_later() and not (self.tasks and self.backlog.grown()):
-                    break  # less than a full task has come since: the next kick packs it with what follows
-            calls.settle(1)
+                    parallel_calls.start(*ready)
+                elif parallel_calls.under_way:
+                    parallel_calls.settle(parallel_calls.under_way)
+                elif not self._wait_for_postponed() and not (self.tasks and self.backlog.full_task_waits()):
+                    break  # less than a full task has come since: the next wake packs it with what follows
+            parallel_calls.settle(1)
         return Drained(self.stop or "done", self.tasks, self.urls)
 
     def _ready(self, task: Task) -> tuple[Task, list[str]] | None:
         """Make a task ready for its call; ``None`` if it is not to be called now."""
         if task.withheld:
-            self._end(task, task.withheld)
+            self._end_withheld(task, task.withheld)
             return None
         urls = urls_of(task, self._chunks_of(task))
         if task.id in self.backlog.fresh:
             self.backlog.fresh.discard(task.id)
             return task, urls
-        if task.attempted_at and self._perhaps_sent(task, urls):
+        if task.attempted_at and self._may_be_there(task, urls):
             return None
-        now = self.clock()
-        if parts := withhold(self.working, task, self._chunks_of(task)):
+        if parts := withhold(self.run, task, self._chunks_of(task)):
             self.backlog.add(*parts)
             return None
-        return tasks.record_attempt(self.rows, task, now=now), urls
+        return tasks.record_attempt(self.run.rows, task, now=self.run.clock()), urls
 
-    def _perhaps_sent(self, task: Task, urls: list[str]) -> bool:
-        """Look a task up whose last answer is unknown: adopt it, or look again later; ``False`` if it was not sent."""
+    def _may_be_there(self, task: Task, urls: list[str]) -> bool:
+        """Look up a task whose last call has no recorded answer.
+
+        Returns ``False`` if the vendor has certainly not made it. Otherwise it is adopted, or looked up again later.
+        """
         assert task.attempted_at
-        now = self.clock()
         try:
-            vendor_task_id = adopt(task, urls, vendor=self.vendor, rows=self.rows, pace=self.look_up_pace, now=now)
-        except VendorError as error:  # of the list: it says nothing of the task
-            self._tell_error(error, task)
-            if isinstance(error, AccessRefused | QuotaExceeded):
-                self._block(error)
+            vendor_task_id = adopt(self.run, self.vendor, task, urls, pace=self.look_up_pace)
+        except VendorError as error:  # an error of the list says nothing of the task
+            if vendor_refusals.note(self.run, error, task_id=task.id):
+                self.stop = "blocked"
             else:
-                self._fail()
-            self.backlog.postpone(task, self.clock() + LOOK_AGAIN)
+                self._slow_down()
+            self.backlog.postpone(task, self.run.clock() + LOOK_AGAIN)
             return True
         if vendor_task_id:
-            self.emit("task_adopted", task_id=task.id, account=self.account, vendor_task_id=vendor_task_id)
+            self.run.emit("task_adopted", task_id=task.id, account=self.run.account, vendor_task_id=vendor_task_id)
             self._submitted(task)
             return True
-        if self.clock() < task.attempted_at + SETTLE:
-            self.backlog.postpone(task, task.attempted_at + SETTLE)
+        if self.run.clock() < task.attempted_at + LIST_LAG or self.run.time_is_up:
+            self.backlog.postpone(task, task.attempted_at + LIST_LAG)
             return True
         return False
 
-    def _wait_for_later(self) -> bool:
+    def _wait_for_postponed(self) -> bool:
         """Sleep until the next postponed task is due, if that is soon; ``False`` if there is none to wait for."""
-        now, due_at = self.clock(), self.backlog.next_due
-        if due_at is None or due_at > min(now + PATIENCE, self.deadline):
+        now, due_at = self.run.clock(), self.backlog.next_postponed
+        if due_at is None or due_at > min(now + PATIENCE, self.run.deadline):
             return False
         if due_at > now:
-            self.sleep((due_at - now).total_seconds())
-        self.backlog.wake()
+            self.run.sleep((due_at - now).total_seconds())
+        self.backlog.add_postponed()
         return True
 
     def _stopped(self) -> bool:
-        now = self.clock()
-        if not self.stop and max(now, self.pace.due) >= self.deadline:
+        now = self.run.clock()
+        if not self.stop and max(now, self.pace.due) >= self.run.deadline:
             self.stop = "deadline"
-        if not self.stop and now - self.checked_at >= CHECK_PAUSED:
-            self.checked_at = now
-            if control.paused(self.rows, self.account):
+        if not self.stop and now - self.pause_checked_at >= CHECK_PAUSED:
+            self.pause_checked_at = now
+            if control.paused(self.run.rows, self.run.account):
                 self.stop = "paused"
         return bool(self.stop)
 
     # --- answers ------------------------------------------------------------------------------------------------
 
-    def _handle(self, task: Task, error: VendorError | None) -> None:
+    def _answered(self, task: Task, error: VendorError | None) -> None:
+        """Decide what follows from the answer to a task's call."""
         if error is None or isinstance(error, ContentRefused):
             self.proven, self.failures, self.throttles = True, 0, 0
         if error is None:
             self._submitted(task)
             return
-        self._tell_error(error, task)
-        if isinstance(error, ContentRefused):
+        blocked = vendor_refusals.note(self.run, error, task_id=task.id)
+        if blocked:
+            self._call_again(task)
+            self.stop = "blocked"
+        elif isinstance(error, ContentRefused):
             self._isolate(task, error)
         elif isinstance(error, Throttled):
-            self._again(task)
+            self._call_again(task)
             self.throttles += 1
             self.pace.hold(error.retry_after * 2 ** min(self.throttles - 1, 4))
             if self.throttles > MAX_THROTTLES:
                 self.stop = "down"
-        elif isinstance(error, AccessRefused | QuotaExceeded):
-            self._again(task)
-            self._block(error)
         elif isinstance(error, Unavailable):
-            self._again(task)
-            self._fail()
-        else:
-            self.backlog.postpone(task, self.clock() + LOOK_AGAIN)
-            self._fail()
-
-    def _block(self, error: AccessRefused | QuotaExceeded) -> None:
-        block = control.ACCESS_BLOCK if isinstance(error, AccessRefused) else control.QUOTA_BLOCK
-        control.block(self.rows, self.account, until=self.clock() + block, error=error)
-        self.stop = "blocked"
+            self._call_again(task)
+            self._slow_down()
+        else:  # the call may have had its effect
+            self.backlog.postpone(task, self.run.clock() + LOOK_AGAIN)
+            self._slow_down()
 
     def _submitted(self, task: Task) -> None:
         self.tasks += 1
         self.urls += task.count
-        self.emit(
+        self.run.emit(
             "task_submitted",
             task_id=task.id,
-            account=self.account,
+            account=self.run.account,
             action=task.action.value,
             urls=task.count,
-            seconds=(self.clock() - task.received_at).total_seconds(),
+            seconds=(self.run.clock() - task.received_at).total_seconds(),
         )
 
-    def _tell_error(self, error: VendorError, task: Task) -> None:
-        self.emit(
-            "vendor_error",
-            account=self.account,
-            kind=error.kind,
-            code=error.code,
-            vendor_request_id=error.request_id,
-            task_id=task.id,
-            problem=str(error)[:300],
-        )
-
-    def _fail(self) -> None:
-        """Count a call without an answer, and slow down; too many in a row mean that the vendor is down."""
+    def _slow_down(self) -> None:
+        """Count a call without an answer and wait longer after each; too many in a row mean that the vendor is down."""
         self.failures += 1
         self.pace.hold(2.0**self.failures - 1)
         if self.failures >= MAX_FAILURES:
             self.stop = "down"
 
-    def _again(self, task: Task) -> None:
-        """The call had no effect: unless an earlier one may have had, the task is called again without a look."""
+    def _call_again(self, task: Task) -> None:
+        """Put back a task whose call had no effect. It needs no look-up, unless an earlier call may have had one."""
         if task.attempts <= 1:
-            tasks.record_not_sent(self.rows, task)
+            tasks.record_not_sent(self.run.rows, task)
             task = replace(task, attempts=0, attempted_at=None)
         self.backlog.add(task)
 
@@ -304,18 +257,18 @@ class _Drain:
         """Split a refused task in two; a single refused URL ends here, with the vendor's reason."""
         reason = f"{error.code} {error}".strip()
         if task.count > 1:
-            self.backlog.add(*split(self.working, task, reason=reason))
-        elif give_up(self.working, task, UrlState.REJECTED, reason=reason, chunks_by_id=self._chunks_of(task)):
-            self.emit("url_refused", task_id=task.id, account=self.account, code=error.code, problem=reason[:300])
+            self.backlog.add(*split(self.run, task, reason=reason))
+        elif give_up(self.run, task, UrlState.REJECTED, reason=reason, chunks_by_id=self._chunks_of(task)):
+            self.run.emit(
+                "url_refused", task_id=task.id, account=self.run.account, code=error.code, problem=reason[:300]
+            )
 
-    def _end(self, task: Task, outcome: UrlState) -> None:
+    def _end_withheld(self, task: Task, outcome: UrlState) -> None:
         """End a task that the policy keeps from the vendor, and its URLs."""
-        if give_up(self.working, task, outcome, reason=task.reason, chunks_by_id=self._chunks_of(task)):
-            self.emit("urls_withheld", task_id=task.id, account=self.account, urls=task.count, reason=task.reason)
+        if give_up(self.run, task, outcome, reason=task.reason, chunks_by_id=self._chunks_of(task)):
+            self.run.emit(
+                "urls_withheld", task_id=task.id, account=self.run.account, urls=task.count, reason=task.reason
+            )
 
     def _chunks_of(self, task: Task) -> Mapping[str, Chunk]:
         return self.backlog.chunks_of(task.slices)
-
-
-def _wakes_nobody(account: str, *, now: datetime) -> None:
-    """Wake nobody: a drain takes up what it leaves to itself."""

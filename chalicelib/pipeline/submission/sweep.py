@@ -1,57 +1,56 @@
-"""Every minute: finish what a crash left open, and wake the submitters of what waits."""
+"""Every minute, at every account: finish what a crash left open, and wake the submitter if something waits.
+
+A chunk whose claiming has not ended when its lease has passed lost its maker to a crash: its claiming is done again. A
+refusal of a hold that was decided and not carried out is carried out.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from chalicelib.domain.model import ChunkState, TaskState
-from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import chunks, control, tasks
-from chalicelib.pipeline.accounts import each_account
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.lifecycle import claiming
-from chalicelib.pipeline.run import Run
-from chalicelib.pipeline.submission.submit import SETTLE
-from chalicelib.ports import Emit, Rows, Wake
+from chalicelib.pipeline.run import Run, each_account
+from chalicelib.pipeline.submission.submit import LIST_LAG
 
 
-def sweep(policy: Policy, *, rows: Rows, wake: Wake, emit: Emit, now: datetime) -> dict[str, int]:
+def sweep(run: Run) -> dict[str, int]:
     """Look at every account; return how many chunks and tasks of each wait to be submitted."""
-    return each_account(
-        policy.accounts, lambda account: _sweep(account, policy, rows=rows, wake=wake, emit=emit, now=now), emit=emit
-    )
+    return each_account(run, list(run.policy.accounts), _sweep_account)
 
 
-def _sweep(account: str, policy: Policy, *, rows: Rows, wake: Wake, emit: Emit, now: datetime) -> int:
-    alarm_age = timedelta(hours=policy.approvals.alarm_after_hours)
-    run = Run(rows=rows, emit=emit, wake=wake, clock=lambda: now, read_policy=lambda: policy)
-    found = chunks.work(rows, account)
+def _sweep_account(run: Run) -> int:
+    now, account = run.clock(), run.account
+    all_work = chunks.work(run.rows, account)
     finished = False
-    for work in found:
+    for work in all_work:
         if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
             finished |= claiming.finish(run, work)
         if work.state is ChunkState.REFUSED:
-            holds.finish_refusal(work, rows=rows)
-    ready = [work for work in found if work.state is ChunkState.WAITING]
-    unsent = [task for task in tasks.live(rows, account) if task.state is TaskState.SUBMITTING]
+            holds.finish_refusal(work, rows=run.rows)
+    waiting = [work for work in all_work if work.state is ChunkState.WAITING]
+    unsent = [task for task in tasks.live(run.rows, account) if task.state is TaskState.SUBMITTING]
     due = [
         task
         for task in unsent
         if not (task.not_before and task.not_before > now)
-        and not (task.attempted_at and task.attempted_at + SETTLE > now)
+        and not (task.attempted_at and task.attempted_at + LIST_LAG > now)
     ]
-    oldest = min([each.received_at for each in ready] + [each.received_at for each in unsent], default=now)
-    paused = control.paused(rows, account)
-    emit(
+    oldest = min([work.received_at for work in waiting] + [task.received_at for task in unsent], default=now)
+    paused = control.paused(run.rows, account)
+    alarm_age = timedelta(hours=run.policy.approvals.alarm_after_hours)
+    run.emit(
         "account_swept",
         account=account,
-        chunks_waiting=len(ready),
+        chunks_waiting=len(waiting),
         tasks_submitting=len(unsent),
-        chunks_held=sum(work.state is ChunkState.HELD for work in found),
+        chunks_held=sum(work.state is ChunkState.HELD for work in all_work),
         oldest_waiting=(now - oldest).total_seconds(),
         paused=int(paused),
-        holds_overdue=len(holds.overdue(found, age=alarm_age, now=now)),
+        holds_overdue=len(holds.overdue(all_work, age=alarm_age, now=now)),
     )
-    if (ready or due or finished) and not paused:
-        wake(account, now=now)
-    return len(ready) + len(unsent)
+    if (waiting or due or finished) and not paused:
+        run.wake(account, now=now)
+    return len(waiting) + len(unsent)

@@ -1,38 +1,44 @@
-"""Find a task whose answer was lost in the vendor's own list, so that it is adopted and not repeated (I2)."""
+"""Our tasks in the vendor's own list: what was sent and when, and the adoption of a task whose answer was lost (I2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from chalicelib.domain.model import Sent
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.ports import BanVendor, Rows
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import BanVendor
 
 SKEW = timedelta(minutes=5)
 """How far the vendor's clock may be from ours."""
 
+LOOK_UP_SHARE = 1 / 3
+"""The submitter's share of the vendor's list rate."""
 
-def adopt(task: Task, urls: Sequence[str], *, vendor: BanVendor, rows: Rows, pace: Pace, now: datetime) -> str:
-    """Record the vendor task that carries exactly these URLs as ``task``'s; return its id, empty if there is none.
+TRACK_SHARE = 3 / 5
+"""The tracker's share of it. Both may run at once: what is left is room for a retried request."""
 
-    The vendor's list names neither our id nor a finish time, so the match is: same action, same set of URLs, created
-    since our task was, and not recorded for another of our tasks.
+
+def sent(task: Task) -> Sent:
+    """Return what the vendor needs to find a task of ours that it has accepted."""
+    return Sent(task.vendor_task_id, task.created_at - SKEW, (task.submitted_at or task.created_at) + SKEW)
+
+
+def adopt(run: Run, vendor: BanVendor, task: Task, urls: Sequence[str], *, pace: Pace) -> str:
+    """Look for the vendor task that carries exactly these URLs, and record it as ``task``'s.
+
+    Returns the vendor's id, or an empty text if the vendor shows none that is free: one that is recorded for another
+    of our tasks is not. The look-up may have stopped at the deadline, so an empty text proves nothing if ``run`` is
+    out of time.
     """
-    start = max(task.created_at - SKEW, now + 2 * SKEW - vendor.limits.task_window)
-    wanted = frozenset(urls)
-    matches: list[str] = []
-    offset, total = 0, 1
-    while offset < total:
-        pace.wait()
-        page = vendor.list_tasks(start, now + SKEW, offset)
-        matches += [each.id for each in page.tasks if each.action is task.action and frozenset(each.urls) == wanted]
-        if not page.tasks:
-            break
-        offset, total = offset + len(page.tasks), page.total
-    taken = tasks.known_vendor_tasks(rows, task.account, matches)
+    now = run.clock()
+    steps = vendor.find_task(task.action, urls, task.created_at - SKEW, now + SKEW)
+    matches = [vendor_task_id for vendor_task_id in run.paced(steps, pace) if vendor_task_id]
+    recorded = tasks.known_vendor_tasks(run.rows, task.account, matches)
     for vendor_task_id in matches:
-        if vendor_task_id not in taken and tasks.record_processing(rows, task, vendor_task_id, now=now):
+        if vendor_task_id not in recorded and tasks.record_processing(run.rows, task, vendor_task_id, now=now):
             return vendor_task_id
     return ""

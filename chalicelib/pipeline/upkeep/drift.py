@@ -22,12 +22,13 @@ from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import epoch, stamp
+from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import BanVendor, Objects
 
-QUERY_RATE = 20.0
-"""Banned-URL list queries a second, of the vendor's 30."""
+LIST_SHARE = 2 / 3
+"""The share of the vendor's list rate that a comparison uses."""
 
 SETTLED = timedelta(hours=1)
 """Younger bans are left out: the vendor's list may not show them yet."""
@@ -66,13 +67,16 @@ class Drift:
 def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
     """Compare an account with its vendor, mend what is missing, and write the report to the archive."""
     drift = Drift(run.account)
-    pace = Pace(QUERY_RATE, clock=run.clock, sleep=run.sleep)
     started_at = run.clock()
-    try:
-        missing = _compare(run, vendor, pace, drift)
-    except VendorError as error:
-        run.emit("vendor_error", account=run.account, kind=error.kind, code=error.code, problem=str(error)[:300])
-        drift.complete, missing = False, []
+    missing: list[Missing] = []
+    if vendor_refusals.blocked(run, "drift"):
+        drift.complete = False
+    else:
+        try:
+            missing = _compare(run, vendor, drift)
+        except VendorError as error:
+            vendor_refusals.note(run, error)
+            drift.complete = False
     drift.missing = [chunk.urls[position] for chunk, positions in missing for position in positions]
     if 0 < len(drift.missing) <= REBAN_AT_MOST:
         drift.rebanned = sum(_ban_again(run, chunk, positions) for chunk, positions in missing)
@@ -92,32 +96,26 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
     return drift
 
 
-def _compare(run: Run, vendor: BanVendor, pace: Pace, drift: Drift) -> list[Missing]:
+def _compare(run: Run, vendor: BanVendor, drift: Drift) -> list[Missing]:
     """Read the vendor's list and sort its URLs, then find the bans that it lacks. Stops when time is up."""
+    pages = vendor.banned()
+    if pages is None:  # the vendor has no such list: no ban can be called missing
+        drift.complete = False
+        return []
+    pace = run.pace(vendor.limits.lists_per_second * LIST_SHARE)
     banned_keys: set[str] = set()
-    missing: list[Missing] = []
-    for urls in _banned_there(vendor, pace):
+    for urls in run.paced(pages, pace):
         _sort_out(run, urls, banned_keys, drift)
-        if run.time_is_up:
-            drift.complete = False
-            return []
+    if run.time_is_up:
+        drift.complete = False
+        return []
+    missing: list[Missing] = []
     for some in _missing(run, banned_keys):
         missing += some
         if run.time_is_up:
             drift.complete = False
             break
     return _still_missing(missing, vendor, pace)
-
-
-def _banned_there(vendor: BanVendor, pace: Pace) -> Iterator[list[str]]:
-    page, seen, total = 1, 0, 1
-    while seen < total:
-        pace.wait()
-        found = vendor.list_banned_urls(page)
-        if not found.urls:
-            return
-        yield [each.url for each in found.urls]
-        page, seen, total = page + 1, seen + len(found.urls), found.total
 
 
 def _sort_out(run: Run, urls: Sequence[str], banned_keys: set[str], drift: Drift) -> None:
@@ -191,7 +189,7 @@ def _still_missing(missing: list[Missing], vendor: BanVendor, pace: Pace) -> lis
 
     def listed(url: str) -> bool:
         pace.wait()
-        return any(banned.url == url for banned in vendor.list_banned_urls(1, url).urls)
+        return any(url in urls for urls in vendor.banned(url) or ())
 
     still = [(chunk, [at for at in positions if not listed(chunk.urls[at])]) for chunk, positions in missing]
     return [(chunk, positions) for chunk, positions in still if positions]
@@ -231,13 +229,14 @@ def shown(
     deadline: datetime,
 ) -> list[str] | None:
     """Those of the URLs that the vendor's list holds; ``None`` if there was not the time to ask for each."""
-    pace = Pace(QUERY_RATE, clock=clock, sleep=sleep)
+    pace = Pace(vendor.limits.lists_per_second * LIST_SHARE, clock=clock, sleep=sleep)
     found = []
     for url in urls:
         if clock() >= deadline:
             return None
         pace.wait()
-        if any(_key(account, each.url) == url_key(account, url) for each in vendor.list_banned_urls(1, url).urls):
+        listed = [name for names in vendor.banned(url) or () for name in names]
+        if any(_key(account, name) == url_key(account, url) for name in listed):
             found.append(url)
     return found
 

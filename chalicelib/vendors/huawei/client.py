@@ -7,37 +7,30 @@ ListBanUrl.html. All three are opened for an account by service ticket.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
-from chalicelib.domain.model import (
-    Action,
-    BannedUrl,
-    BannedUrlPage,
-    TaskState,
-    VendorAccount,
-    VendorLimits,
-    VendorTask,
-    VendorTaskPage,
-)
+from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount, VendorLimits, VendorTask
 from chalicelib.vendors.http import VendorHttp, require_endpoint
 from chalicelib.vendors.huawei.answers import read_answer
 from chalicelib.vendors.huawei.auth import IAM_ENDPOINT, AkSkAuth, TokenAuth
+from chalicelib.vendors.windows import windows
 
 ENDPOINT: Final = "https://cdn.myhuaweicloud.com"
 
+LONGEST_BAN: Final = timedelta(days=30)  # CreateAccessControlTask: ban_duration, 1 to 30 days, 7 if absent
 LIMITS: Final = VendorLimits(
     urls_per_task=1_000,  # CreateAccessControlTask: urls, 1 to 1,000
     creates_per_second=10,  # CreateAccessControlTask: 10 calls a second per tenant
-    ban_days_min=1,  # CreateAccessControlTask: ban_duration, 1 to 30 days, 7 if absent
-    ban_days_max=30,
+    lists_per_second=30,  # ListAccessControlTask, ListBanUrl: 30 calls a second per tenant
     task_window=timedelta(days=7),  # ListAccessControlTask: start_time and end_time at most 7 days apart
-    tasks_per_page=100,  # ListAccessControlTask: limit; the SDK says 10,000, the page 100, and 100 suits both
-    banned_urls_per_page=50,  # ListBanUrl: page_size
+    longest_ban=LONGEST_BAN,
 )
+TASKS_PER_PAGE: Final = 100  # ListAccessControlTask: limit; the SDK says 10,000, the page 100, and 100 suits both
+BANNED_PER_PAGE: Final = 50  # ListBanUrl: page_size
 MAX_PAGE: Final = 65_535  # ListBanUrl: page_number
 MAX_BODY: Final = 12 * 1024 * 1024  # bytes with an access key: devg-apisign, "API signing", limits
 
@@ -54,7 +47,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class HuaweiCdn:
-    """One Huawei Cloud account: a ``BanVendor``. Each method is one call, or two around the renewal of a token."""
+    """One Huawei Cloud account: a ``BanVendor``. Each call is one request, or two around the renewal of a token."""
 
     limits = LIMITS
 
@@ -67,15 +60,15 @@ class HuaweiCdn:
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
         """Ask for a ban or unban of 1 to 1,000 URLs, a ban for 1 to 30 days; return the vendor's task id.
 
-        An unban does not send ``ban_days``: the vendor gives it no meaning there. Raises ``ValueError`` on a count or
-        duration outside the limits, every class of ``VendorError`` otherwise.
+        An unban does not send ``ban_days``: the vendor gives it no meaning there. Raises ``ValueError`` if the count or
+        the duration is outside the limits, every class of ``VendorError`` otherwise.
         """
         if not 1 <= len(urls) <= LIMITS.urls_per_task:
             raise ValueError(f"a task takes 1 to {LIMITS.urls_per_task} URLs, not {len(urls)}")
         fields: dict[str, object] = {"urls": list(urls)}
         if action is Action.BAN:
-            if not LIMITS.ban_days_min <= ban_days <= LIMITS.ban_days_max:
-                raise ValueError(f"a ban lasts {LIMITS.ban_days_min} to {LIMITS.ban_days_max} days, not {ban_days}")
+            if not timedelta(days=1) <= timedelta(days=ban_days) <= LONGEST_BAN:
+                raise ValueError(f"a ban lasts 1 to {LONGEST_BAN.days} days, not {ban_days}")
             fields["ban_duration"] = ban_days
         data = json.dumps({"access_control_urls": fields}, separators=(",", ":")).encode()
         if len(data) > MAX_BODY:
@@ -86,59 +79,55 @@ class HuaweiCdn:
             raise AnswerUnknown("Huawei Cloud CDN: HTTP 200 without a task id")
         return task_id
 
-    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
-        """Read up to 100 of the tasks created in ``[start, end]``, times aware and at most 7 days apart.
+    def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
+        """Look for tasks of exactly these URLs by reading the task list: it names neither our id nor a finish time."""
+        same_urls = frozenset(urls)
+        for tasks in self._list_tasks([(since, until)]):
+            ids = [task.id for task in tasks if task.action is action and frozenset(task.urls) == same_urls]
+            yield from ids or [""]
 
-        Raises ``ValueError`` on other windows, every class of ``VendorError`` but ``ContentRefused`` in practice.
-        """
-        if not timedelta(0) <= end - start <= LIMITS.task_window or offset < 0:
-            raise ValueError("a window of tasks lies between start and end, is at most 7 days long, offset from 0")
-        answer = self._call(
-            "GET",
-            "/v1.0/cdn/content/access-control-tasks",
-            {
-                "start_time": str(_milliseconds(start)),
-                "end_time": str(_milliseconds(end)),
-                "offset": str(offset),
-                "limit": str(LIMITS.tasks_per_page),
-            },
-        )
-        try:
-            tasks = tuple(
-                VendorTask(
-                    id=_text(task["id"]),
-                    action=ACTIONS.get(str(task.get("action"))),
-                    state=STATES.get(str(task.get("status"))),
-                    urls=tuple(_text(url) for url in task.get("urls") or ()),
-                    created_at=_time(task["create_time"]),
-                )
-                for task in _rows(answer, "access_control_tasks")
-            )
-            return VendorTaskPage(total=_number(answer["total"]), tasks=tasks)
-        except (KeyError, TypeError, AttributeError, OverflowError) as exc:
-            raise AnswerUnknown("Huawei Cloud CDN: a list of tasks that is not as documented") from exc
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        """Yield the pages of the task list that cover these tasks."""
+        return self._list_tasks([(task.since, task.until) for task in tasks])
 
-    def list_banned_urls(self, page: int, url: str = "") -> BannedUrlPage:
-        """Read page ``page`` (1 to 65,535) of the URLs banned now, 50 a page; ``url`` asks for one of them.
+    def banned(self, url: str = "") -> Iterator[Sequence[str]]:
+        """Yield the pages of the list of banned URLs; ``url`` asks for one of them."""
+        read = 0
+        for page in range(1, MAX_PAGE + 1):
+            query = {"page_size": str(BANNED_PER_PAGE), "page_number": str(page)}
+            answer = self._call("GET", "/v1.0/cdn/content/ban-urls", query | ({"url": url} if url else {}))
+            try:
+                urls = [_text(row["url"]) for row in _rows(answer, "ban_urls")]
+                total = _number(answer["total"])
+            except (KeyError, TypeError) as exc:
+                raise AnswerUnknown("Huawei Cloud CDN: a list of banned URLs that is not as documented") from exc
+            yield urls
+            read += len(urls)
+            if not urls or read >= total:
+                return
+        raise AnswerUnknown(f"Huawei Cloud CDN: the list of banned URLs ends at page {MAX_PAGE}, and there are more")
 
-        Raises ``ValueError`` on other pages, every class of ``VendorError`` but ``ContentRefused`` in practice.
-        """
-        if not 1 <= page <= MAX_PAGE:
-            raise ValueError(f"pages count from 1 to {MAX_PAGE}")
-        query = {"page_size": str(LIMITS.banned_urls_per_page), "page_number": str(page)}
-        answer = self._call("GET", "/v1.0/cdn/content/ban-urls", query | ({"url": url} if url else {}))
-        try:
-            urls = tuple(
-                BannedUrl(
-                    url=_text(row["url"]),
-                    created_at=_time(row["create_time"]),
-                    modified_at=_time(row.get("modify_time") or row["create_time"]),
-                )
-                for row in _rows(answer, "ban_urls")
-            )
-            return BannedUrlPage(total=_number(answer["total"]), urls=urls)
-        except (KeyError, TypeError, AttributeError, OverflowError) as exc:
-            raise AnswerUnknown("Huawei Cloud CDN: a list of banned URLs that is not as documented") from exc
+    def _list_tasks(self, spans: Sequence[tuple[datetime, datetime]]) -> Iterator[list[VendorTask]]:
+        """Yield the tasks created in spans of time, a page a call."""
+        for start, end in windows(spans, longest=LIMITS.task_window):
+            offset, total = 0, 1
+            while offset < total:
+                query = {
+                    "start_time": str(_milliseconds(start)),
+                    "end_time": str(_milliseconds(end)),
+                    "offset": str(offset),
+                    "limit": str(TASKS_PER_PAGE),
+                }
+                answer = self._call("GET", "/v1.0/cdn/content/access-control-tasks", query)
+                try:
+                    tasks = [_task(row) for row in _rows(answer, "access_control_tasks")]
+                    total = _number(answer["total"])
+                except (KeyError, TypeError, AttributeError, OverflowError) as exc:
+                    raise AnswerUnknown("Huawei Cloud CDN: a list of tasks that is not as documented") from exc
+                yield tasks
+                if not tasks:
+                    break
+                offset += len(tasks)
 
     def _call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, data: bytes = b""
@@ -195,13 +184,23 @@ def _require(account: VendorAccount, *keys: str) -> None:
 
 
 def _rows(answer: Mapping[str, Any], name: str) -> list[Any]:
-    """A list; no list is an empty one only where the total agrees. An empty page must not pass for "no such task"."""
+    """Read a list of rows. A missing one counts as empty only if the total is 0: a task must not seem unknown."""
     rows = answer[name]
     if rows is None and answer["total"] == 0:
         return []
     if not isinstance(rows, list):
         raise TypeError("not a list")
     return rows
+
+
+def _task(row: Mapping[str, Any]) -> VendorTask:
+    return VendorTask(
+        id=_text(row["id"]),
+        action=ACTIONS.get(str(row.get("action"))),
+        state=STATES.get(str(row.get("status"))),
+        urls=tuple(_text(url) for url in row.get("urls") or ()),
+        created_at=_time(row["create_time"]),
+    )
 
 
 def _milliseconds(at: datetime) -> int:

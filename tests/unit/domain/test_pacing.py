@@ -83,7 +83,7 @@ def test_a_call_that_leaves_long_after_it_was_permitted_is_not_crowded_either(de
     for late, way in delays:
         pace.wait()
         clock.now += timedelta(milliseconds=late)
-        pace.leaves()
+        pace.departs()
         arrivals.append(clock.now + timedelta(milliseconds=way))
 
     assert most_in_a_second(arrivals) <= 10

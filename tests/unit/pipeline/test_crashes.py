@@ -228,7 +228,7 @@ def test_throttling_and_no_connection_are_no_reason_to_look_up() -> None:
     _taken(world)
     world.vendor.errors = [Throttled("slow down"), Unavailable("refused"), None]
     world.drain()
-    assert "list_tasks" not in world.vendor.lists
+    assert "find_task" not in world.vendor.lists
     assert len(world.vendor.tasks) == 1
     _finish(world)
 

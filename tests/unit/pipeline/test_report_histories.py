@@ -55,31 +55,12 @@ class TwoAccounts(LedgerWorld):
 
     def drain(self, *, seconds: float = 140) -> Drained:
         for account, vendor in self.vendors.items():
-            done = submit_tasks(
-                account,
-                vendor=self.crasher.wrap(vendor),
-                rows=self.crasher.wrap(self.rows),
-                policy=lambda: self.policy,
-                emit=self.emit,
-                clock=self.clock,
-                sleep=self.clock.sleep,
-                deadline=self.clock() + timedelta(seconds=seconds),
-                workers=0,
-            )
+            done = submit_tasks(self.run(seconds=seconds).at(account), self.crasher.wrap(vendor), workers=0)
         return done
 
     def track(self) -> Tracked:
         for account, vendor in self.vendors.items():
-            done = track_tasks(
-                account,
-                vendor=self.crasher.wrap(vendor),
-                rows=self.crasher.wrap(self.rows),
-                wake=self.crasher.wrap(self.wake),
-                emit=self.emit,
-                clock=self.clock,
-                sleep=self.clock.sleep,
-                deadline=self.clock() + timedelta(seconds=40),
-            )
+            done = track_tasks(self.run(seconds=40).at(account), self.crasher.wrap(vendor))
         return done
 
 

@@ -350,7 +350,7 @@ def test_refused_access_and_used_up_quota_stop_after_one_call_and_block_the_acco
     world.vendor.errors = []
     world.drain()
     assert sent(world) == sorted(pages(5_000))
-    assert "list_tasks" not in world.vendor.lists  # nothing had happened, so there is nothing to look up
+    assert "find_task" not in world.vendor.lists  # nothing had happened, so there is nothing to look up
 
 
 @pytest.mark.parametrize(("error", "minutes"), BLOCKING, ids=["access", "quota"])

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Throttled, Unavailable, VendorError
-from chalicelib.domain.model import Action, TaskState, VendorTaskPage
+from chalicelib.domain.model import Action, Sent, TaskState, VendorTask
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.submission.track import RETRY_CALLS, windows
+from chalicelib.pipeline.submission.track import RETRY_CALLS
 from dev.fakes.vendor import FakeVendor
-from dev.fakes.world import ACCOUNT, START, Clock, World, pages
-
-WEEK = timedelta(days=7)
+from dev.fakes.world import ACCOUNT, Clock, World, pages
 
 
 class Listed(FakeVendor):
-    """Keeps the windows it was asked about, and shows tasks as told: ``hidden`` ones not at all."""
+    """Keeps what it was asked to follow, and shows tasks as told: ``hidden`` ones not at all."""
 
-    windows: list[tuple[datetime, datetime, int]]
+    asked: list[Sequence[Sent]]
     hidden: set[str]
     unknown_words = False
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
-        self.windows, self.hidden = [], set()
+        self.asked, self.hidden = [], set()
 
-    def list_tasks(self, start: datetime, end: datetime, offset: int) -> VendorTaskPage:
-        self.windows.append((start, end, offset))
-        page = super().list_tasks(start, end, offset)
-        shown = tuple(each for each in page.tasks if each.id not in self.hidden)
-        if self.unknown_words:
-            shown = tuple(type(t)(t.id, t.action, None, t.urls, t.created_at) for t in shown)
-        return VendorTaskPage(page.total - (len(page.tasks) - len(shown)), shown)
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        self.asked.append(tasks)
+        for page in super().follow(tasks):
+            shown = [task for task in page if task.id not in self.hidden]
+            yield [replace(task, state=None) for task in shown] if self.unknown_words else shown
 
 
 def world_of(count: int, *, tasks_of: int = 1_000) -> tuple[World, Listed]:
@@ -61,40 +57,6 @@ def processing(world: World) -> list[Task]:
 # --- windows and pages -----------------------------------------------------------------------------------------------
 
 
-def a_task(created: datetime, submitted: datetime | None) -> Task:
-    return Task(
-        id=f"{created:%d%H%M%S%f}",
-        account=ACCOUNT,
-        action=Action.BAN,
-        ban_days=7,
-        slices=(),
-        state=TaskState.PROCESSING,
-        created_at=created,
-        received_at=created,
-        root="r",
-        submitted_at=submitted,
-    )
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 40 * 24 * 60), st.integers(0, 12 * 24 * 60)), max_size=30))
-def test_every_task_lies_in_a_window_and_none_is_longer_than_the_vendor_allows(spans: list[tuple[int, int]]) -> None:
-    made = [a_task(START + timedelta(minutes=at), START + timedelta(minutes=at + waited)) for at, waited in spans]
-    found = windows(made, longest=WEEK)
-
-    assert all(timedelta(0) < end - start <= WEEK for start, end in found)
-    for task in made:
-        assert task.submitted_at
-        assert any(start <= task.submitted_at <= end for start, end in found)
-    assert found == sorted(found)
-
-
-def test_tasks_of_one_week_are_asked_for_in_one_window() -> None:
-    made = [a_task(START + timedelta(hours=n), START + timedelta(hours=n)) for n in range(0, 160, 10)]
-
-    assert len(windows(made, longest=WEEK)) == 1
-
-
 def test_nothing_open_asks_the_vendor_nothing() -> None:
     world, vendor = world_of(0)
     tracked = world.track()
@@ -103,16 +65,19 @@ def test_nothing_open_asks_the_vendor_nothing() -> None:
     assert vendor.lists == []
 
 
-def test_both_times_of_a_window_are_always_given_and_at_most_seven_days_apart() -> None:
+def test_a_task_is_asked_for_in_the_time_in_which_the_vendor_can_have_created_it() -> None:
     world, vendor = world_of(2, tasks_of=1)
     vendor.task_time = None
     vendor.unknown_words = True  # the tasks stay open
-    for _ in range(20):
-        world.clock.advance(days=1)
-        world.track()
+    created = {task.id: task.created_at for task in vendor.tasks.values()}
+    world.clock.advance(days=20)
+    world.track()
 
-    assert vendor.windows
-    assert all(timedelta(0) < end - start <= WEEK for start, end, _ in vendor.windows)
+    asked = {sent.id: sent for sent in vendor.asked[0]}
+    assert asked.keys() == created.keys()
+    for task_id, sent in asked.items():
+        assert sent.since < created[task_id] < sent.until
+        assert sent.until - sent.since <= timedelta(minutes=11)
 
 
 def test_the_list_is_read_to_its_last_page() -> None:
@@ -121,7 +86,7 @@ def test_the_list_is_read_to_its_last_page() -> None:
     tracked = world.track()
 
     assert tracked.succeeded == 250
-    assert [offset for _, _, offset in vendor.windows] == [0, 100, 200]
+    assert vendor.lists == ["follow"] * 3
     assert len(set(oldest_first)) == 250
     assert world.states(pages(250)) == {"banned": 250}
 
@@ -129,13 +94,13 @@ def test_the_list_is_read_to_its_last_page() -> None:
 def test_reading_stops_where_nothing_is_open_any_more() -> None:
     world, vendor = world_of(150, tasks_of=1)
     world.track()
-    vendor.windows.clear()
+    vendor.lists.clear()
     world.queue({"urls": ["https://www.example.com/new"]})
     world.intake()
     world.drain()
     world.track()
 
-    assert [offset for _, _, offset in vendor.windows] == [0]
+    assert vendor.lists == ["follow"]
 
 
 def test_the_pages_are_asked_for_at_less_than_the_vendors_rate() -> None:
