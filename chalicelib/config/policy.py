@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from chalicelib.config.fields import Fields
 from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.protection import Protected, Protection
 from chalicelib.domain.policy.rules import (
     BAN_DAYS,
-    BARE_HOSTS,
     PLANNED_DAYS,
     Approvals,
     Caps,
@@ -22,7 +22,6 @@ from chalicelib.domain.policy.rules import (
 )
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 
-TWINS = {"apart", "together"}
 TRUST = {"auto", "review"}
 COUNT = range(1_000_000_001)
 STATUS = range(200, 600)
@@ -37,7 +36,7 @@ FIELDS = {
     "sources",
     "bare_hosts",
     "forced_hosts",
-    "twins",
+    "scheme_variants",
     "ban_days",
     "caps",
     "dry_run",
@@ -46,7 +45,10 @@ FIELDS = {
     "renew_before_hours",
     "verification",
 }
-REPLACED = {"protected_hosts": 'list the hosts in protected, as {"host": …, "comment": …}'}
+REPLACED = {
+    "protected_hosts": 'list the hosts in protected, as {"host": …, "comment": …}',
+    "twins": 'write "scheme_variants"',
+}
 """Former fields, and what to write instead."""
 
 DURATIONS = ("ban_days", "ban_for_days", "until")
@@ -82,7 +84,7 @@ def parse(document: object) -> Policy:
         sources={name: _source(source) for name, source in fields.nested("sources").named().items()},
         bare_hosts=_bare_hosts(fields),
         forced_hosts=fields.hosts("forced_hosts", []),
-        twins=fields.choice("twins", TWINS, "apart"),
+        scheme_variants=SchemeVariants(fields.choice("scheme_variants", SchemeVariants, SchemeVariants.APART)),
         caps=_caps(fields.nested("caps")),
         approvals=_approvals(fields.nested("approvals")),
         cool_down_days=fields.whole("cool_down_days", range(366), 7),
@@ -105,10 +107,10 @@ def _managed_domains(account: Fields) -> HostPatterns:
     return account.hosts("managed_domains")
 
 
-def _bare_hosts(fields: Fields) -> str:
+def _bare_hosts(fields: Fields) -> BareHosts:
     if isinstance(fields.values.get("bare_hosts"), Mapping):
         fields.refuse("bare_hosts", "is an object", 'write the rule, such as "hold", and the hosts in forced_hosts')
-    return fields.choice("bare_hosts", BARE_HOSTS, "hold")
+    return BareHosts(fields.choice("bare_hosts", BareHosts, BareHosts.HOLD))
 
 
 def _categories(fields: Fields) -> tuple[Category, dict[str, Category]]:
@@ -152,7 +154,7 @@ def _source(fields: Fields) -> SourceRules:
         review=fields.choice("trust", TRUST, "auto") == "review",
         dry_run=fields.flag("dry_run"),
         max_per_hour=fields.whole("max_per_hour", COUNT) if "max_per_hour" in fields else None,
-        bare_hosts=fields.choice("bare_hosts", BARE_HOSTS) if "bare_hosts" in fields else "",
+        bare_hosts=BareHosts(fields.choice("bare_hosts", BareHosts)) if "bare_hosts" in fields else None,
     )
 
 

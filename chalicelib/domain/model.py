@@ -157,6 +157,24 @@ class VendorAccount:
     credentials: dict[str, str] = field(repr=False, default_factory=dict)
 
 
+# --- words of the policy ---------------------------------------------------------------------------------------
+
+
+class BareHosts(StrEnum):
+    """What becomes of a report of the root of a host, whose ban takes a site's front page down."""
+
+    BAN = "ban"  # as of any page
+    HOLD = "hold"  # a person decides
+    REJECT = "reject"  # the source is told to report the page
+
+
+class SchemeVariants(StrEnum):
+    """Whether the http and the https variant of a URL are banned with each other."""
+
+    APART = "apart"  # only as reported
+    TOGETHER = "together"  # both, whichever is reported
+
+
 # --- decisions ----------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
+from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.protection import Protected
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import HostPatterns, host_of, is_bare_host
@@ -17,9 +17,6 @@ BAN_DAYS = range(1, 31)
 
 PLANNED_DAYS = range(1, 3 * 365 + 1)
 """Days a ban may be planned for: what outlasts one vendor ban is renewed."""
-
-BARE_HOSTS = {"ban", "hold", "reject"}
-"""What may become of a URL that is the root of its host."""
 
 # --- the document, validated ------------------------------------------------------------------------------------
 
@@ -48,12 +45,12 @@ class Category(NamedTuple):
 
 
 class SourceRules(NamedTuple):
-    """How far a source is trusted. Empty or ``None`` means that the rule for all sources holds."""
+    """How far a source is trusted. ``None`` means that the rule for all sources holds."""
 
     review: bool = False
     dry_run: bool = False
     max_per_hour: int | None = None
-    bare_hosts: str = ""
+    bare_hosts: BareHosts | None = None
 
 
 class Caps(NamedTuple):
@@ -107,10 +104,10 @@ class Policy:
     default: Category = field(default_factory=Category)
     """What holds for every category that is not listed."""
     sources: Mapping[str, SourceRules] = field(default_factory=dict)
-    bare_hosts: str = "hold"
+    bare_hosts: BareHosts = BareHosts.HOLD
     forced_hosts: HostPatterns = field(default_factory=lambda: HostPatterns([]))
     """Hosts whose root is a page like any other."""
-    twins: str = "apart"
+    scheme_variants: SchemeVariants = SchemeVariants.APART
     caps: Caps = field(default_factory=Caps)
     approvals: Approvals = field(default_factory=Approvals)
     cool_down_days: int = 7
@@ -242,10 +239,10 @@ def _managed(host: str, account: str, policy: Policy) -> bool:
 def _standing(url: str, host: str, policy: Policy, rules: SourceRules, now: datetime | None) -> Verdict | None:
     if policy.protected.find(url, host, now):
         return PROTECTED
-    return ROOT_REJECTED if _root("reject", url, host, policy, rules) else None
+    return ROOT_REJECTED if _root(BareHosts.REJECT, url, host, policy, rules) else None
 
 
-def _root(rule: str, url: str, host: str, policy: Policy, rules: SourceRules) -> bool:
+def _root(rule: BareHosts, url: str, host: str, policy: Policy, rules: SourceRules) -> bool:
     """Tell whether ``rule`` holds for a URL because it is the root of its host."""
     holds = (rules.bare_hosts or policy.bare_hosts) == rule
     return holds and is_bare_host(url) and not policy.forced_hosts.covers(host)
@@ -262,7 +259,7 @@ def _corroboration(category: str, reporters: int, policy: Policy) -> Verdict | N
 def _hold(url: str, host: str, days: int, policy: Policy, rules: SourceRules) -> Verdict | None:
     if rules.review:
         return Verdict(VerdictKind.HOLD, Rule.REVIEW, "a person decides about what this source reports", days)
-    if _root("hold", url, host, policy, rules):
+    if _root(BareHosts.HOLD, url, host, policy, rules):
         return Verdict(VerdictKind.HOLD, Rule.BARE_HOST, "the URL is the root of its host: a person decides", days)
     return None
 

@@ -56,7 +56,7 @@ def select(run: Run, job: Job) -> Iterator[Group]:
             ours = _carrying_on(rows, {each.chunk for each in found}, owners)
             yield Group([each for each in found if each.chunk in ours])
         return
-    # A report's URLs may have been banned with their twins.
+    # A report's URLs may have been banned under both schemes.
     urls = [each for url in report.urls for each in (url, scheme_twin(url)) if each] if report else job.urls
     # Whichever account serves the host now: an account may have served it when the URL was banned.
     accounts = dict.fromkeys((*policy.accounts, *(report.accounts if report else ())))

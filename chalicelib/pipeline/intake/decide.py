@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
+from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, category_of, planned, reporter_of, verdict
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.ledger import ban_counts, claims
@@ -88,7 +88,7 @@ def sort_out(
     wanted: dict[str, Wanted] = {}
     seen: dict[str, list[Wanted]] = {}
     refusals: list[tuple[Delivery, Refusal]] = []
-    together = policy.twins == "together"
+    together = policy.scheme_variants is SchemeVariants.TOGETHER
     for delivery in deliveries:
         hosts = delivery.source.hosts
         for reported in delivery.urls:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.config.policy import FIELDS, parse
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.rules import Approvals, Caps, Category, Policy, SourceRules, Verification, plan_for
 
 PAGE = Path(__file__).parents[3] / "docs" / "policy.md"
@@ -25,7 +26,7 @@ def policy_of(**fields: Any) -> Policy:
 def test_the_smallest_document_is_a_safe_policy() -> None:
     policy = parse(SMALLEST)
     assert policy.accounts["main"].covers("www.example.com")
-    assert (policy.bare_hosts, policy.twins, policy.dry_run) == ("hold", "apart", False)
+    assert (policy.bare_hosts, policy.scheme_variants, policy.dry_run) == ("hold", "apart", False)
     assert policy.default == Category(plan_for(7), 1)
     assert (policy.caps, policy.approvals) == (Caps(), Approvals())
     assert all(policy.caps)
@@ -48,11 +49,11 @@ def test_the_documents_of_the_documentation_are_valid() -> None:
     assert policy.categories["phishing"].plan == (30, timedelta(days=90))
     assert policy.categories["malware"].plan == (30, None)
     assert policy.categories["spam"] == Category(plan_for(3), 2)
-    assert policy.sources["desk"] == SourceRules(max_per_hour=500, bare_hosts="ban")
+    assert policy.sources["desk"] == SourceRules(max_per_hour=500, bare_hosts=BareHosts.BAN)
     assert policy.sources["public-form"].review
     assert policy.sources["new-feed"].dry_run
     assert policy.forced_hosts.covers("a.pages.example.net")
-    assert policy.twins == "together"
+    assert policy.scheme_variants is SchemeVariants.TOGETHER
     found = policy.protected.find("https://x.bank.pages.example.net/", "x.bank.pages.example.net", None)
     assert found
     assert found.expires == datetime(2027, 1, 1, tzinfo=UTC)
@@ -118,7 +119,8 @@ def test_a_document_of_the_wrong_shape_is_refused(document: object, said: str) -
         ),
         ({"forced_hosts": ["a.com", "*"]}, 'forced_hosts[1] is "*", which is no host name'),
         ({"forced_hosts": "a.com"}, 'forced_hosts is "a.com": write a list of strings'),
-        ({"twins": "both"}, 'twins is "both": write "apart" or "together"'),
+        ({"scheme_variants": "both"}, 'scheme_variants is "both": write "apart" or "together"'),
+        ({"twins": "both"}, 'twins is not a field any more: write "scheme_variants"'),
         ({"caps": 5}, "caps is 5: write an object"),
         ({"caps": {"per_hour": 5}}, "caps.per_hour is not a field: known are per_account_per_hour,"),
         ({"caps": {"per_host_per_hour": -1}}, "caps.per_host_per_hour is -1: give a whole number from 0 to"),
@@ -248,7 +250,7 @@ def test_a_verification_is_read_whole() -> None:
 
 def test_a_long_value_is_not_repeated_whole() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        policy_of(twins="x" * 5_000)
+        policy_of(scheme_variants="x" * 5_000)
     assert len(str(refused.value)) < 200
 
 

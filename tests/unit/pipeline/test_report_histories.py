@@ -85,7 +85,7 @@ class History(Drawn):
         )
         self.receiver = Receiver(world)
         self.steady = dice.random() < 0.5
-        self.twins = "together" if dice.random() < 0.3 else "apart"
+        self.scheme_variants = "together" if dice.random() < 0.3 else "apart"
         world.policy = self.policy()
         self.posted: dict[str, tuple[str, dict[str, Any]]] = {}
         self.taken: list[dict[str, Any]] = []
@@ -101,7 +101,7 @@ class History(Drawn):
             },
             "sources": {"reviewed": {"trust": "review"}, "trial": {"dry_run": True}, "capped": {"max_per_hour": 3}},
             "categories": {"spam": {"min_reporters": 2}, "malware": {"ban_for_days": 20}},
-            "twins": self.twins,
+            "scheme_variants": self.scheme_variants,
         }
         document["caps"] |= {"per_host_per_hour": dice.choice([0, 4]), "per_account_per_hour": dice.choice([0, 6])}
         if dice.random() < 0.5:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
+from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import (
-    BARE_HOSTS,
     Policy,
     accounts_for,
     plan_for,
@@ -296,7 +295,7 @@ entries = st.one_of(
 )
 expiries = st.sampled_from([None, "2026-01-14", "2026-01-15", "2026-01-16T00:00:00Z", "2025-12-31T23:59:59Z"])
 flags = st.booleans()
-roots = st.sampled_from(sorted(BARE_HOSTS))
+roots = st.sampled_from([*BareHosts])
 rules = st.fixed_dictionaries(
     {},
     optional={

@@ -166,7 +166,7 @@ def test_two_reporters_at_the_same_moment_count_both() -> None:
 
 @pytest.mark.parametrize("second", [A, TWIN])
 def test_whoever_reports_one_of_two_twins_in_a_batch_reports_both(second: str) -> None:
-    world = world_with(twins="together", categories={"default": {"min_reporters": 2}})
+    world = world_with(scheme_variants="together", categories={"default": {"min_reporters": 2}})
     world.queue({"urls": [A], "reporter": "a"})
     world.queue({"urls": [second], "reporter": "b"})
     world.minutes(3)
@@ -174,7 +174,7 @@ def test_whoever_reports_one_of_two_twins_in_a_batch_reports_both(second: str) -
 
 
 def test_twins_fare_alike_when_a_trusted_source_reports_one_beside_a_reviewed_one() -> None:
-    world = world_with(twins="together", sources={"queue": {"trust": "review"}})
+    world = world_with(scheme_variants="together", sources={"queue": {"trust": "review"}})
     world.queue({"urls": [A]})
     report = world.post({"urls": [A]}).report_id
     world.minutes(3)

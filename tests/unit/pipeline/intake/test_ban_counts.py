@@ -139,7 +139,7 @@ def test_two_reporters_in_one_batch_corroborate_each_other() -> None:
 
 
 def test_twins_are_banned_together_where_the_policy_says_so() -> None:
-    world = world_with(twins="together")
+    world = world_with(scheme_variants="together")
     world.post({"urls": ["https://www.example.com/a", "http://www.example.com/b", "https://www.example.com:8443/c"]})
     world.minutes(3)
     assert set(world.vendor.bans) == {

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.config.policy import parse
+from chalicelib.domain.model import BareHosts
 from chalicelib.ledger import control
 from chalicelib.pipeline.decisions import holds
 from dev.fakes.operations import ROOTS, approve, held, lasting, renew, undo
@@ -75,7 +76,7 @@ def test_an_approval_of_what_nobody_may_ban_any_more_closes_the_hold() -> None:
 
 def test_a_long_ban_that_was_held_is_renewed_by_when_it_began() -> None:
     world = lasting(ban_for_days=40)
-    world.policy = replace(world.policy, bare_hosts="hold")
+    world.policy = replace(world.policy, bare_hosts=BareHosts.HOLD)
     world.post({"urls": ROOTS})
     world.intake()
     (work,) = holds.listed([ACCOUNT], rows=world.rows)
