@@ -12,7 +12,7 @@ from bench.reports import KICK
 from chalicelib.aws.dynamodb import Table
 from chalicelib.domain.model import CHUNK_URLS, Action, ChunkState
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import chunks
+from chalicelib.ledger import remaining
 from chalicelib.ledger.chunks import Chunk, Origin
 
 CALLS_A_SECOND = 9.5
@@ -37,8 +37,8 @@ def backlog(table: Table, urls: int) -> None:
             received_at=now,
             until=now + timedelta(days=7),
         )
-        chunks.open_chunk(table, chunk, then=ChunkState.WAITING)
-        chunks.seal(table, chunk, set(keys), then=ChunkState.WAITING)
+        remaining.open_chunk(table, chunk, then=ChunkState.WAITING)
+        remaining.seal(table, chunk, set(keys), then=ChunkState.WAITING)
 
 
 def measure(local: Local, urls: int) -> list[Figure]:

@@ -29,7 +29,7 @@ from chalicelib.config import policy as policies
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.urls import canonical_url, host_of
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import remaining, tasks
 from dev.check import Checked, check
 from dev.exports import ACCOUNT as EXPORT_ACCOUNT
 from dev.exports import ExportAccount, show_archived_day
@@ -212,7 +212,7 @@ class Demonstration:
         )["Attributes"]
         if any(int(number) for number in attributes.values()):
             return False
-        if any(work.state is not ChunkState.HELD for work in chunks.work(self.table, ACCOUNT)):
+        if any(work.state is not ChunkState.HELD for work in remaining.of_account(self.table, ACCOUNT)):
             return False
         return not tasks.live(self.table, ACCOUNT)
 

@@ -1,30 +1,23 @@
-"""Chunks: the URLs that were claimed together and go to the vendor together.
+"""Chunks: the URLs that were claimed together and go to the vendor together. Here: what is written once and lasts.
 
-The order that survives a crash between any two steps: **open** the chunk (its candidates are durable), claim,
-**seal** it with what was claimed. A claim that points at an open chunk is a live duplicate; an open chunk whose lease
-has passed is finished by the sweep, by claiming again for the same chunk.
+What of a chunk is not in a task yet changes, and stands in a row of its own: ``ledger.remaining``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.domain.model import Action, ChunkState
-from chalicelib.domain.packing import Work
+from chalicelib.domain.model import Action
 from chalicelib.ledger import KEEP_DECISIONS, journal
-from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, numbers, stamp, text, texts
-from chalicelib.ports import Delete, Insert, Put, Row, Rows, Update, Value
+from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text
+from chalicelib.ports import Key, Put, Row, Rows, Value
 
 CHAIN = 50
-"""Later decisions about a URL that are looked through for an earlier one."""
-
-LEASE = timedelta(minutes=5)
-"""How long intake may take to claim and seal: longer than its function's timeout, so that a lease that has passed
-means a crash."""
+"""How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,98 +79,31 @@ class Chunk:
 
 
 def made_at(chunk: str) -> str:
-    """When a chunk was made, by its id: a text that sorts by time."""
+    """Return when a chunk was made, from its id: a text that sorts by time."""
     return chunk.partition("-")[0]
 
 
-def follower(rows: Rows, names: Iterable[str], key: str, chunk: str, known: dict[str, Chunk]) -> Chunk | None:
-    """Find the later chunk that remembers ``chunk`` as one that had a URL, back from those that have it now.
-
-    ``known`` keeps what was read for the next URL.
-    """
-    left = [name for name in names if name]
-    for _ in range(CHAIN):
-        if new := [name for name in left if name not in known]:
-            known.update(read(rows, new))
-        later = next((known[name] for name in left if name in known and key in known[name].keys), None)
-        if later is None:
-            return None
-        at = later.keys.index(key)
-        left = [name for where, ban, unban in later.before if where == at for name in (unban, ban) if name]
-        if chunk in left:
-            return later
-    return None
-
-
 def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
-    """A chunk as if it had these positions alone, to claim for."""
+    """Return the chunk as if it had the URLs at these positions alone."""
     kept = sorted(positions)
     return replace(
         chunk,
         urls=tuple(chunk.urls[position] for position in kept),
-        keys=tuple(chunk.keys[p] for p in kept),
+        keys=tuple(chunk.keys[position] for position in kept),
         origins=tuple(chunk.origins[position] for position in kept),
     )
 
 
-def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
-    """Make the candidates durable, under a lease. First the URLs, then the row that the sweep finds them by."""
-    origins = list(dict.fromkeys(chunk.origins))
-    position = {origin: index for index, origin in enumerate(origins)}
-    document: dict[str, Any] = {
-        "urls": chunk.urls,
-        "keys": chunk.keys,
-        "origins": [[o.report, o.source, o.reporter, o.category, o.note] for o in origins],
-        "origin": [position[o] for o in chunk.origins] if len(origins) > 1 else [],
-    }
-    if chunk.before:
-        document["before"] = chunk.before
-    if chunk.renews:
-        document["renews"] = chunk.renews
-    rows.write(
-        [
-            Put(
-                {
-                    "pk": f"chunk#{chunk.id}",
-                    "sk": "chunk",
-                    "account": chunk.account,
-                    "action": chunk.action.value,
-                    "ban_days": chunk.ban_days,
-                    "rule": chunk.rule,
-                    "actor": chunk.actor,
-                    "reason": chunk.reason,
-                    "body": compress(document),
-                    "created_at": millis(chunk.created_at),
-                    "received_at": millis(chunk.received_at),
-                    "until": millis(chunk.until),
-                    "expires_at": chunk.expires_at,
-                }
-            ),
-            Put(journal.entry("chunk", chunk.id, now=chunk.created_at)),
-            *([Put(renewal(chunk, chunk.renew_at))] if chunk.renew_at else []),
-        ]
-    )
-    rows.apply(
-        Insert(
-            {
-                "pk": f"account#{chunk.account}",
-                "sk": f"chunk#{chunk.id}",
-                "state": ChunkState.OPEN.value,
-                "then": then.value,
-                "action": chunk.action.value,
-                "ban_days": chunk.ban_days,
-                "rule": chunk.rule,
-                "after": list(chunk.after),
-                "count": len(chunk.urls),
-                "received_at": millis(chunk.received_at),
-                "lease_until": millis(chunk.created_at + LEASE),
-            }
-        )
-    )
+def record(rows: Rows, chunk: Chunk) -> None:
+    """Write a new chunk, its event in the journal, and the row by which it is renewed."""
+    writes = [Put(_row(chunk)), Put(journal.entry("chunk", chunk.id, now=chunk.created_at))]
+    if chunk.renew_at:
+        writes.append(Put(renewal(chunk, chunk.renew_at)))
+    rows.write(writes)
 
 
 def renewal(chunk: Chunk, at: datetime) -> Row:
-    """Make the row by which the renewal finds a chunk when its bans are about to lapse."""
+    """Make the row by which a chunk is found when its bans are about to end (``ledger.renewals``)."""
     return {
         "pk": f"renewals#{chunk.account}",
         "sk": f"{stamp(at)}#{chunk.id}",
@@ -186,40 +112,84 @@ def renewal(chunk: Chunk, at: datetime) -> Row:
     }
 
 
-def seal(rows: Rows, chunk: Chunk, claimed: set[str], *, then: ChunkState) -> bool:
-    """Close the claiming with the keys that were claimed; ``False`` if somebody sealed it before."""
-    excluded = [position for position, key in enumerate(chunk.keys) if key not in claimed]
-    key = (f"account#{chunk.account}", f"chunk#{chunk.id}")
-    still_open: dict[str, Value] = {"state": ChunkState.OPEN.value}
-    if len(excluded) == len(chunk.keys) or then is ChunkState.ADOPTED:
-        return rows.apply(Delete(key, expect=still_open))
-    change: dict[str, Value] = {"state": then.value, "next": 0, "lost": list(excluded)}
-    return rows.apply(Update(key, set=change, expect=still_open, remove=("lease_until", "then")))
+def read(rows: Rows, ids: Iterable[str]) -> dict[str, Chunk]:
+    """Read chunks by id; those whose rows have expired are absent from the answer."""
+    found = rows.get([_key(chunk) for chunk in dict.fromkeys(ids)], consistent=True)
+    return {pk.removeprefix("chunk#"): _chunk(row) for (pk, _), row in found.items()}
 
 
-def read(rows: Rows, ids: Sequence[str]) -> dict[str, Chunk]:
-    """Read chunks by id."""
-    found = rows.get([(f"chunk#{each}", "chunk") for each in dict.fromkeys(ids)], consistent=True)
-    return {pk[6:]: _chunk(row) for (pk, _), row in found.items()}
+def follower(rows: Rows, latest: Iterable[str], key: str, chunk: str, read_before: dict[str, Chunk]) -> Chunk | None:
+    """Find the chunk that took a URL over from ``chunk``; ``None`` if none did.
+
+    ``latest`` are the chunks that have the URL now: from them the walk goes back, each chunk naming the one that had
+    the URL before. ``read_before`` keeps the chunks that are read, for the next URL.
+    """
+    ids = [each for each in latest if each]
+    for _ in range(CHAIN):
+        if unread := [each for each in ids if each not in read_before]:
+            read_before.update(read(rows, unread))
+        later = next((read_before[each] for each in ids if each in read_before and key in read_before[each].keys), None)
+        if later is None:
+            return None
+        at = later.keys.index(key)
+        ids = [each for position, ban, unban in later.before if position == at for each in (unban, ban) if each]
+        if chunk in ids:
+            return later
+    return None
+
+
+def _key(chunk: str) -> Key:
+    return (f"chunk#{chunk}", "chunk")
+
+
+def _row(chunk: Chunk) -> dict[str, Value]:
+    origins = list(dict.fromkeys(chunk.origins))
+    index_of = {origin: index for index, origin in enumerate(origins)}
+    document: dict[str, Any] = {
+        "urls": chunk.urls,
+        "keys": chunk.keys,
+        "origins": [[each.report, each.source, each.reporter, each.category, each.note] for each in origins],
+        "origin": [index_of[origin] for origin in chunk.origins] if len(origins) > 1 else [],
+    }
+    if chunk.before:
+        document["before"] = chunk.before
+    if chunk.renews:
+        document["renews"] = chunk.renews
+    pk, sk = _key(chunk.id)
+    return {
+        "pk": pk,
+        "sk": sk,
+        "account": chunk.account,
+        "action": chunk.action.value,
+        "ban_days": chunk.ban_days,
+        "rule": chunk.rule,
+        "actor": chunk.actor,
+        "reason": chunk.reason,
+        "body": compress(document),
+        "created_at": millis(chunk.created_at),
+        "received_at": millis(chunk.received_at),
+        "until": millis(chunk.until),
+        "expires_at": chunk.expires_at,
+    }
 
 
 def _chunk(row: Mapping[str, Value]) -> Chunk:
     document: dict[str, Any] = decompress(blob(row, "body"))
     origins = [Origin(*each) for each in document["origins"]]
-    which = document["origin"] or [0] * len(document["urls"])
+    origin_of = document["origin"] or [0] * len(document["urls"])
     created_at, received_at, until = moment(row, "created_at"), moment(row, "received_at"), moment(row, "until")
     assert created_at
     assert received_at
     assert until
     return Chunk(
-        id=text(row, "pk")[6:],
+        id=text(row, "pk").removeprefix("chunk#"),
         account=text(row, "account"),
         action=Action(text(row, "action")),
         ban_days=number(row, "ban_days"),
         rule=text(row, "rule"),
         urls=tuple(document["urls"]),
         keys=tuple(document["keys"]),
-        origins=tuple(origins[index] for index in which),
+        origins=tuple(origins[index] for index in origin_of),
         created_at=created_at,
         received_at=received_at,
         until=until,
@@ -228,56 +198,3 @@ def _chunk(row: Mapping[str, Value]) -> Chunk:
         actor=text(row, "actor"),
         reason=text(row, "reason"),
     )
-
-
-def work(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> list[Work]:
-    """Read the chunks of an account that are not wholly in tasks, oldest first, consistently.
-
-    ``limit`` 0 means all; ``after`` is the id of the chunk behind which to begin.
-    """
-    found = rows.query(f"account#{account}", prefix="chunk#", limit=limit, after=f"chunk#{after}" if after else "")
-    return [_work(row) for row in found]
-
-
-def work_of(rows: Rows, account: str, chunk: str) -> Work | None:
-    """Read one chunk's remaining work; ``None`` once it is wholly in tasks."""
-    return work_among(rows, account, [chunk]).get(chunk)
-
-
-def work_among(rows: Rows, account: str, ids: Iterable[str]) -> dict[str, Work]:
-    """Read the remaining work of chunks by id; those that are wholly in tasks have none."""
-    found = rows.get([(f"account#{account}", f"chunk#{each}") for each in dict.fromkeys(ids)], consistent=True)
-    return {each.chunk: each for each in map(_work, found.values())}
-
-
-def _work(row: Mapping[str, Value]) -> Work:
-    received_at = moment(row, "received_at")
-    assert received_at
-    return Work(
-        chunk=text(row, "sk")[6:],
-        account=text(row, "pk")[8:],
-        state=ChunkState(text(row, "state")),
-        action=Action(text(row, "action")),
-        ban_days=number(row, "ban_days"),
-        count=number(row, "count"),
-        next=number(row, "next"),
-        excluded=numbers(row, "lost"),
-        received_at=received_at,
-        lease_until=moment(row, "lease_until"),
-        rule=text(row, "rule"),
-        after=texts(row, "after"),
-        approved_by=text(row, "approved_by"),
-        refused=text(row, "refused"),
-        then=ChunkState(text(row, "then")) if row.get("then") else None,
-    )
-
-
-def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
-    """Take URLs out of what waits or is held, before any task has them. Only the account's submitter may."""
-    excluded = sorted({*work.excluded, *positions})
-    key = (f"account#{work.account}", f"chunk#{work.chunk}")
-    same: Row = {"state": work.state.value}
-    if {*range(work.next, work.count)} <= {*excluded}:
-        rows.apply(Delete(key, expect=same))
-    else:
-        rows.apply(Update(key, set={"lost": list(excluded)}, expect=same))

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.ledger.row import millis, moment, number, text
-from chalicelib.ports import Rows, Update, Value
+from chalicelib.ports import Check, Rows, Update, Value
 
 ACCESS_BLOCK = timedelta(minutes=10)
 """How long nobody calls a vendor that refused access: five refused signatures lock a key for 5 minutes."""
@@ -68,6 +68,16 @@ def read(rows: Rows, accounts: list[str]) -> dict[str, Control]:
     """Read the switches of accounts, ``EVERYWHERE`` among them if named; an account without a row has none set."""
     found = rows.get([_key(account) for account in accounts], consistent=True)
     return {name: of_row(found[_key(name)]) if _key(name) in found else Control(name) for name in accounts}
+
+
+def begin_drain(rows: Rows, account: str, *, now: datetime) -> Control:
+    """Become the one submitter of the account: every earlier one is refused its next task (``still_drains``)."""
+    return of_row(rows.add(_key(account), "epoch", 1, beside={"drain_at": millis(now)}))
+
+
+def still_drains(account: str, drain: int) -> Check:
+    """Demand, in the transaction that records new tasks, that no other submitter has begun since ``drain``."""
+    return Check(_key(account), {"epoch": drain})
 
 
 def paused(rows: Rows, account: str) -> bool:

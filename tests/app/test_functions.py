@@ -11,7 +11,7 @@ from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError, LedgerUnavailable, NotQueued
 from chalicelib.handlers import functions
-from chalicelib.ledger import chunks
+from chalicelib.ledger import remaining
 from chalicelib.pipeline.run import Run, each_account
 from dev.fakes.api import Api, fixed
 from dev.fakes.objects import MemoryObjects
@@ -109,4 +109,4 @@ def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(th
     assert failed(three) == [("aaa", "OSError")]
     assert [each["account"] for each in three.world.events("account_swept")] == [ACCOUNT, "zzz"]
     assert three.world.kicks == [ACCOUNT]
-    assert len(chunks.work(rows, ACCOUNT)) == 1
+    assert len(remaining.of_account(rows, ACCOUNT)) == 1

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from chalicelib.domain.model import VendorAccount
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import remaining, tasks
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.vendors.http import VendorHttp
 from chalicelib.vendors.huawei.client import connect
@@ -124,7 +124,7 @@ def drained(simulator: Simulator, urls: list[str]) -> Figures:
     assert max(call["urls"] for call in creates) <= 1_000
     assert stats["doubles"] == 0
     assert sorted(url for task in simulator.get("tasks?urls=1") for url in task["urls"]) == sorted(urls)
-    assert chunks.work(world.rows, ACCOUNT) == []
+    assert remaining.of_account(world.rows, ACCOUNT) == []
     assert {task.state.value for task in tasks.live(world.rows, ACCOUNT)} == {"processing"}
     return Figures(
         calls_per_second=(len(times) - 1) / (max(times) - min(times)),

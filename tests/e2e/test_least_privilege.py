@@ -25,7 +25,7 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import callbacks, chunks, export_days, journal, tasks
+from chalicelib.ledger import callbacks, carriers, export_days, journal, remaining
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import millis
 from chalicelib.pipeline.decisions import unban
@@ -251,7 +251,7 @@ def seed_the_past(stack: Stack) -> None:
             received_at=now,
             until=now + timedelta(days=7),
         )
-        chunks.open_chunk(stack.table, chunk, then=ChunkState.WAITING)
+        remaining.open_chunk(stack.table, chunk, then=ChunkState.WAITING)
     job = unban.Job(unban.new_id(now), "tester", "left open", 0, now, urls=(f"{SITE}/never",))
     unban.record(stack.table, job)
 
@@ -329,7 +329,7 @@ def age_tasks(stack: Stack) -> None:
     earlier = [journal.entry("task", task, now=now - timedelta(minutes=5)) for task in ended]
     stack.table.write([Put(row) for row in earlier])
     for row in stack.table.query(f"renewals#{ACCOUNT}"):
-        for task, _, _ in tasks.of_chunk(stack.table, str(row["chunk"])):
+        for task, _, _ in carriers.links(stack.table, str(row["chunk"])):
             submitted_at = millis(now - timedelta(days=29, hours=20))
             stack.table.write([Update((f"task#{task}", "task"), set={"submitted_at": submitted_at})])
 

@@ -35,7 +35,7 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import remaining, tasks
 from dev.fakes.world import ACCOUNT, VENDOR_LISTS, Crasher, World, pages
 
 URLS = pages(30)
@@ -133,7 +133,7 @@ def run_failing(world: World, failer: Failer, run: Callable[[World], object]) ->
 def settle(world: World, *, minutes: int = 40) -> None:
     for _ in range(minutes):
         world.minutes()
-        if not world.queued and not chunks.work(world.rows, ACCOUNT) and not tasks.live(world.rows, ACCOUNT):
+        if not world.queued and not remaining.of_account(world.rows, ACCOUNT) and not tasks.live(world.rows, ACCOUNT):
             break
     failer = world.crasher
     assert isinstance(failer, Failer)

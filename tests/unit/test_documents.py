@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.ledger import KEEP, chunks
+from chalicelib.ledger import KEEP, remaining
 from chalicelib.pipeline.submission import submit, track
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
         "timeout of intake_reports": functions["intake_reports"]["lambda_timeout"],
         "visibility of the reports queue": reports["VisibilityTimeout"],
         "receives before the dead letters of the reports queue": reports["RedrivePolicy"]["maxReceiveCount"],
-        "lease of an open chunk": seconds_of(chunks.LEASE),
+        "lease of an open chunk": seconds_of(remaining.LEASE),
         "delay of a wake-up": submits["DelaySeconds"],
         "timeout of submit_tasks": functions["submit_tasks"]["lambda_timeout"],
         "visibility of the submit queue": submits["VisibilityTimeout"],

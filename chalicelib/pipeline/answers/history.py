@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import carriers, chunks
 from chalicelib.pipeline.answers.url_status import UrlStatus
 from chalicelib.ports import Rows
 
@@ -40,7 +40,7 @@ def of_status(status: UrlStatus, *, rows: Rows) -> list[dict[str, Any]]:
                 "reporter": origin.reporter,
                 "category": origin.category,
                 "chunk_id": chunk.id,
-                "tasks": [task.id for task in tasks.carriers(rows, chunk.id) if task.carries(chunk.id, position)],
+                "tasks": [task.id for task in carriers.of_chunk(rows, chunk.id, [position])],
             }
         )
         wanted += [(name, key) for at, ban, unban in chunk.before if at == position for name in (unban, ban)]

@@ -12,7 +12,7 @@ from chalicelib.domain.model import ChunkState, Rule, TaskState, UrlState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, accounts_for
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import chunks, claims, tasks
+from chalicelib.ledger import carriers, chunks, claims, remaining, tasks
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
@@ -77,8 +77,8 @@ class Explainer:
         for chunk_id in new & self._chunks.keys():
             chunk = self._chunks[chunk_id]
             self._positions[chunk_id] = {key: position for position, key in enumerate(chunk.keys)}
-            self._work[chunk_id] = chunks.work_of(self._rows, chunk.account, chunk_id)
-            self._links[chunk_id] = tasks.of_chunk(self._rows, chunk_id)
+            self._work[chunk_id] = remaining.of_chunk(self._rows, chunk.account, chunk_id)
+            self._links[chunk_id] = carriers.links(self._rows, chunk_id)
         self._read_tasks(task_id for chunk_id in new for task_id, _, _ in self._links.get(chunk_id, ()))
 
     def _read_tasks(self, ids: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import ChunkState, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
-from chalicelib.ledger import audit, chunks, claims
+from chalicelib.ledger import audit, chunks, claims, remaining
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Delete, Emit, Row, Rows, Update, Value, Wake
@@ -35,14 +35,16 @@ class Hold:
 
 def listed(accounts: Iterable[str], *, rows: Rows) -> list[Work]:
     """All holds of the accounts, oldest first."""
-    found = [each for account in accounts for each in chunks.work(rows, account) if each.state is ChunkState.HELD]
+    found = [
+        each for account in accounts for each in remaining.of_account(rows, account) if each.state is ChunkState.HELD
+    ]
     return sorted(found, key=lambda each: each.chunk)
 
 
 def read(hold_id: str, *, rows: Rows) -> Hold:
     """Read one hold. Raises NotFound."""
     chunk = chunks.read(rows, [hold_id]).get(hold_id)
-    work = chunks.work_of(rows, chunk.account, hold_id) if chunk else None
+    work = remaining.of_chunk(rows, chunk.account, hold_id) if chunk else None
     if chunk is None or work is None or work.state is not ChunkState.HELD:
         raise NotFound("there is no such hold: it is decided already, or its id is wrong")
     return Hold(work, chunk)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_URLS, Action
 from chalicelib.domain.urls import scheme_twin, url_key
-from chalicelib.ledger import chunks, claims, journal, reports, tasks
+from chalicelib.ledger import chunks, claims, journal, remaining, reports, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import stamp
@@ -97,7 +97,7 @@ def _unfinished(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
     """What waits, is held or under way, however old it is."""
     rows, policy = run.rows, run.policy
     for account in policy.accounts:
-        names = [each.chunk for each in chunks.work(rows, account)]
+        names = [each.chunk for each in remaining.of_account(rows, account)]
         names += [each.chunk for task in tasks.live(rows, account) for each in task.slices]
         for some in cut(names, count=CHUNKS_AT_ONCE):
             found = chunks.read(rows, some).values()

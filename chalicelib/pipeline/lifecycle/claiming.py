@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import plan_for
-from chalicelib.ledger import chunks, claims
+from chalicelib.ledger import chunks, claims, remaining
 from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
@@ -38,9 +38,9 @@ def begin(
         after=_waits_for(run.rows, chunk, before),
         renew_at=_renew_at(chunk, run.policy.renew_before_hours),
     )
-    chunks.open_chunk(run.rows, chunk, then=then)
+    remaining.open_chunk(run.rows, chunk, then=then)
     claimed = _claim(run.rows, chunk, claims_by_key, then=then, now=chunk.created_at)
-    chunks.seal(run.rows, chunk, claimed, then=then)
+    remaining.seal(run.rows, chunk, claimed, then=then)
     return claimed
 
 
@@ -69,7 +69,7 @@ def finish(run: Run, work: Work) -> bool:
     then = work.then or ChunkState.WAITING
     claimed = _claim(run.rows, chunks.part_of(chunk, undecided), claims_by_key, then=then, now=run.clock())
     claimed |= taken_over
-    chunks.seal(run.rows, chunk, claimed, then=then)
+    remaining.seal(run.rows, chunk, claimed, then=then)
     run.emit("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(claimed))
     return bool(claimed) and then is ChunkState.WAITING
 

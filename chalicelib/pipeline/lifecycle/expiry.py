@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, TaskState
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import carriers, remaining
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task
@@ -36,9 +36,9 @@ def of_task(task: Task) -> datetime | None:
 
 def of_chunk(rows: Rows, account: str, chunk: str) -> Expiry:
     """Return when the bans of a chunk end, from all the tasks that carried it."""
-    carriers = list(tasks.carriers(rows, chunk))
-    unended = chunks.work_of(rows, account, chunk) is not None or not all(task.ended for task in carriers)
-    return Expiry(unended, max((end for task in carriers if (end := of_task(task))), default=None))
+    found = list(carriers.of_chunk(rows, chunk))
+    unended = remaining.of_chunk(rows, account, chunk) is not None or not all(task.ended for task in found)
+    return Expiry(unended, max((end for task in found if (end := of_task(task))), default=None))
 
 
 def corrected(run: Run, claims_by_key: Mapping[str, Claim]) -> dict[str, Claim]:

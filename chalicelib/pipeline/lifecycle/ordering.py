@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import carriers, chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Rows
 
@@ -35,7 +35,7 @@ def ended(rows: Rows, account: str, chunk: str) -> bool:
 
 def unended(rows: Rows, account: str, names: Collection[str]) -> set[str]:
     """Which of these chunks have not ended."""
-    found = set(chunks.work_among(rows, account, names))
+    found = set(remaining.among(rows, account, names))
     left: dict[str, set[str]] = {}
     for name in names:
         for task_id in _first_tasks(rows, name) if name not in found else ():
@@ -52,7 +52,7 @@ def unended(rows: Rows, account: str, names: Collection[str]) -> set[str]:
 
 
 def _first_tasks(rows: Rows, chunk: str) -> list[str]:
-    return [task_id for task_id, _, _ in tasks.of_chunk(rows, chunk)]
+    return [task_id for task_id, _, _ in carriers.links(rows, chunk)]
 
 
 def _carried_on(rows: Rows, chunk: str, positions: Iterable[int]) -> bool:
@@ -86,7 +86,7 @@ def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
             continue
         keys = found[each].keys
         positions = [position for position, key in enumerate(keys) if key in ours]
-        left = _withdraw(rows, waiting.get(each), positions) or chunks.work_of(rows, work.account, each)
+        left = _withdraw(rows, waiting.get(each), positions) or remaining.of_chunk(rows, work.account, each)
         if left is None:  # nothing of it waits: what it had is in tasks
             never[each] = set()
         elif left.state in {ChunkState.WAITING, ChunkState.HELD}:
@@ -97,21 +97,21 @@ def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
         blocked = blocked or _carried_on(rows, each, positions)
     unsent = [ours[key] for key in ours if _never_sent(key, ours[key], unban, found, never)]
     if unsent:  # after the bans: a crash between the two sends an unban that changes nothing
-        chunks.withdraw(rows, work, unsent)
+        remaining.withdraw(rows, work, unsent)
     return not blocked
 
 
 def _withdraw(rows: Rows, target: Work | None, positions: Iterable[int]) -> Work | None:
     """Take URLs out of what was not sent yet; return what is left, if anything was there to take."""
     if target is not None:  # read again: another unban may have taken some of it out since
-        target = chunks.work_of(rows, target.account, target.chunk)
+        target = remaining.of_chunk(rows, target.account, target.chunk)
     if target is None or target.state not in {ChunkState.WAITING, ChunkState.HELD}:
         return None
     ours = [p for p in positions if p >= target.next and p not in target.excluded]
     if not ours:
         return None
-    chunks.withdraw(rows, target, ours)  # does nothing if somebody decides about the hold at this moment
-    left = chunks.work_of(rows, target.account, target.chunk)
+    remaining.withdraw(rows, target, ours)  # does nothing if somebody decides about the hold at this moment
+    left = remaining.of_chunk(rows, target.account, target.chunk)
     return left or replace(target, excluded=tuple(sorted({*target.excluded, *ours})))
 
 
@@ -139,7 +139,7 @@ def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
     had = {
         (each.chunk, position)
         for owner in found
-        for task in tasks.carriers(rows, owner)
+        for task in carriers.of_chunk(rows, owner)
         if task.vendor_task_id
         for each in task.slices
         for position in each.positions()

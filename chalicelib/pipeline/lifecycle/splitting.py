@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import TypedDict
 
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out
@@ -15,6 +16,21 @@ from chalicelib.pipeline.lifecycle import expiry, ordering
 from chalicelib.pipeline.run import Run
 
 WITHHELD = "the policy forbids some of its URLs by now: the others go on"
+
+
+class Ending(TypedDict):
+    """How a task's URLs end without a call, as fields of the task."""
+
+    withheld: UrlState | None
+    reason: str
+
+
+def ending(verdict: Verdict | None) -> Ending:
+    """Return how URLs end that a verdict keeps from the vendor; ``None``: they are sent, and their task decides."""
+    return {
+        "withheld": UrlState(verdict.kind.value) if verdict else None,
+        "reason": verdict.reason if verdict else "",
+    }
 
 
 def urls_of(task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[str]:
@@ -30,7 +46,7 @@ def split(run: Run, task: Task, *, reason: str, whole: bool = False, not_before:
     """
     now = run.clock()
     parts = (task.slices,) if whole else halve(task.slices)
-    children = [tasks.part_of(task, part, now=now, not_before=not_before) for part in parts]
+    children = [_part_of(task, part, now=now, not_before=not_before) for part in parts]
     done = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
     return children if done else []
 
@@ -61,7 +77,7 @@ def withhold(run: Run, task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[Ta
     if [*parts] == [None]:
         return []
     now = run.clock()
-    children = [tasks.part_of(task, part, now=now, forbidden=verdict) for verdict, part in parts.items()]
+    children = [_part_of(task, part, now=now, verdict=verdict) for verdict, part in parts.items()]
     done = tasks.finish(run.rows, task, TaskState.FAILED, reason=WITHHELD, children=children, now=now)
     return children if done else []
 
@@ -98,3 +114,26 @@ def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) ->
         until = expiry.of_chunk(run.rows, chunk.account, owner).until
         if until and until > run.clock():
             claims.give_back(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)
+
+
+def _part_of(
+    parent: Task,
+    slices: tuple[Slice, ...],
+    *,
+    now: datetime,
+    not_before: datetime | None = None,
+    verdict: Verdict | None = None,
+) -> Task:
+    """Make the task that carries some URLs of another one on; with a ``verdict`` it ends them uncalled."""
+    return Task(
+        account=parent.account,
+        action=parent.action,
+        ban_days=parent.ban_days,
+        slices=slices,
+        created_at=now,
+        received_at=parent.received_at,
+        root=parent.root,
+        parent=parent.id,
+        not_before=not_before,
+        **ending(verdict),
+    )

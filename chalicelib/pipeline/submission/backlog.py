@@ -13,7 +13,7 @@ from datetime import datetime
 
 from chalicelib.domain.model import ChunkState, TaskState
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import carriers, chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
@@ -46,7 +46,7 @@ class Backlog:
         unsent = [task for task in tasks.live(self._run.rows, self._run.account) if task.state is TaskState.SUBMITTING]
         first_tasks = [task for task in unsent if not task.parent]
         if first_tasks:  # a crash may have kept their slices from being taken off the waiting chunks
-            tasks.take_slices(self._run.rows, first_tasks, self._read())
+            carriers.take_slices(self._run.rows, first_tasks, self._read())
         now = self._run.clock()
         for task in unsent:
             if task.not_before and task.not_before > now:
@@ -121,12 +121,12 @@ class Backlog:
                 received_at=min(self._work[part.chunk].received_at for part in group),
                 attempts=int(why is None),
                 attempted_at=now if why is None else None,
-                **tasks.ending(why),
+                **splitting.ending(why),
             )
             for why, group in groups.items()
         ]
         tasks.record_new(self._run.rows, new_tasks, drain=self._epoch)
-        tasks.take_slices(self._run.rows, new_tasks, self._work)
+        carriers.take_slices(self._run.rows, new_tasks, self._work)
         self.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
 
@@ -149,7 +149,7 @@ class Backlog:
         work: dict[str, Work] = {}
         after, sendable = "", 0
         while True:
-            page = chunks.work(self._run.rows, self._run.account, limit=WORK_AT_ONCE, after=after)
+            page = remaining.of_account(self._run.rows, self._run.account, limit=WORK_AT_ONCE, after=after)
             work.update((part.chunk, part) for part in page)
             sendable += sum(part.state is ChunkState.WAITING and not part.after for part in page)
             if len(page) < WORK_AT_ONCE or sendable >= WORK_AT_ONCE:

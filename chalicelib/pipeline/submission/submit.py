@@ -80,7 +80,7 @@ def submit_tasks(run: Run, vendor: BanVendor, *, workers: int = WORKERS) -> Drai
     if control.paused(run.rows, run.account):
         run.emit("submission_paused", account=run.account)
         return Drained("paused")
-    state = control.of_row(tasks.begin_drain(run.rows, run.account, now=run.clock()))
+    state = control.begin_drain(run.rows, run.account, now=run.clock())
     if vendor_refusals.blocked(run, "submission", state=state):
         return Drained("blocked")
     drain = _Drain(run, vendor, state, workers=min(workers, vendor.limits.parallel))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from chalicelib.domain.model import ChunkState, TaskState
-from chalicelib.ledger import chunks, control, tasks
+from chalicelib.ledger import control, remaining, tasks
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.run import Run, each_account
@@ -23,7 +23,7 @@ def sweep(run: Run) -> dict[str, int]:
 
 def _sweep_account(run: Run) -> int:
     now, account = run.clock(), run.account
-    all_work = chunks.work(run.rows, account)
+    all_work = remaining.of_account(run.rows, account)
     finished = False
     for work in all_work:
         if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:

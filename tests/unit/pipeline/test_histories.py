@@ -18,7 +18,7 @@ from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled, Unavailable
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.policy.rules import Policy, forbidden
-from chalicelib.ledger import chunks, claims, tasks
+from chalicelib.ledger import claims, remaining, tasks
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.upkeep.drift import SETTLED
 from dev.fakes.histories import Drawn, Step, judge_each
@@ -181,7 +181,7 @@ class History(Drawn):
             assert (there == "banned") == (state == "banned"), f"{url} is {state}, and {there} at the vendor"
             assert state in {*ENDS, "unknown"}, f"{url} is {state}"
         assert not tasks.live(world.rows, ACCOUNT)
-        assert not [each for each in chunks.work(world.rows, ACCOUNT) if each.state is not ChunkState.HELD]
+        assert not [each for each in remaining.of_account(world.rows, ACCOUNT) if each.state is not ChunkState.HELD]
 
 
 def claims_key(url: str) -> str:

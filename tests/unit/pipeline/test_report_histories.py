@@ -18,7 +18,7 @@ from chalicelib.config.policy import parse
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.policy.rules import Policy
-from chalicelib.ledger import chunks, claims, reports, tasks
+from chalicelib.ledger import claims, remaining, reports, tasks
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import text
 from chalicelib.pipeline.answers import url_status
@@ -231,7 +231,7 @@ class History(Drawn):
         assert {url for url, state in states.items() if state == "banned"} == set(vendor.bans)
         assert not {*states.values()} - {each.value for each in url_status.TERMINAL}
         assert not tasks.live(world.rows, account)
-        assert not [each for each in chunks.work(world.rows, account) if each.state is not ChunkState.HELD]
+        assert not [each for each in remaining.of_account(world.rows, account) if each.state is not ChunkState.HELD]
 
     def judge_report(self, report: Report) -> None:
         world = self.world

@@ -13,7 +13,7 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.ledger import audit, chunks
+from chalicelib.ledger import audit, remaining
 from chalicelib.pipeline.answers import history
 from chalicelib.pipeline.answers.url_status import of_url
 from chalicelib.pipeline.decisions import unban
@@ -96,7 +96,7 @@ def test_a_live_ban_is_unbanned_at_once_though_a_held_url_was_unbanned_with_it()
     assert world.states([URLS[0], held[0]]) == {"unbanned": 2}
     assert world.state(held[1]) == "held"
     assert not world.vendor.bans
-    ((hold_id, state),) = [(w.chunk, w.state) for w in chunks.work(world.rows, ACCOUNT)]
+    ((hold_id, state),) = [(w.chunk, w.state) for w in remaining.of_account(world.rows, ACCOUNT)]
     assert state is ChunkState.HELD
     approve(world, hold_id)
     world.minutes(3)
@@ -551,7 +551,7 @@ def test_two_unbans_of_one_waiting_chunk_both_hold() -> None:
 
 def test_an_unban_is_the_last_word_over_an_open_chunk_that_is_finished_after_it() -> None:
     world, at = _taken(), 0
-    while not any(each.state is ChunkState.OPEN for each in chunks.work(world.rows, ACCOUNT)):
+    while not any(each.state is ChunkState.OPEN for each in remaining.of_account(world.rows, ACCOUNT)):
         at += 1
         world = World()
         world.queue({"urls": URLS})

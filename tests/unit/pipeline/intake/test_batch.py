@@ -16,7 +16,7 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.urls import canonical_url
-from chalicelib.ledger import chunks, reports
+from chalicelib.ledger import chunks, remaining, reports
 from chalicelib.ledger.chunks import Chunk
 from dev.fakes.rows import MemoryRows, size
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, Meanwhile, World, pages
@@ -44,7 +44,7 @@ def claimed(world: World) -> list[str]:
 
 
 def waiting(world: World) -> list[Work]:
-    return chunks.work(world.rows, ACCOUNT)
+    return remaining.of_account(world.rows, ACCOUNT)
 
 
 def all_chunks(world: World) -> list[Chunk]:

@@ -19,7 +19,7 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.ledger import chunks, control, tasks
+from chalicelib.ledger import control, remaining, tasks
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.ports import Key, Value
@@ -93,7 +93,7 @@ def bans(world: World) -> list[str]:
 def waiting(world: World) -> int:
     """URLs that wait in the ledger: in chunks, or in tasks without a vendor's."""
     unsent = [task for task in tasks.live(world.rows, ACCOUNT) if task.state.value == "submitting"]
-    in_chunks = sum(work.count - work.next - len(work.excluded) for work in chunks.work(world.rows, ACCOUNT))
+    in_chunks = sum(work.count - work.next - len(work.excluded) for work in remaining.of_account(world.rows, ACCOUNT))
     return in_chunks + sum(task.count for task in unsent)
 
 
@@ -177,8 +177,8 @@ def _unban(world: World, urls: list[str]) -> None:
         received_at=now,
         until=now,
     )
-    chunks.open_chunk(world.rows, chunk, then=ChunkState.WAITING)
-    chunks.seal(world.rows, chunk, set(keys), then=ChunkState.WAITING)
+    remaining.open_chunk(world.rows, chunk, then=ChunkState.WAITING)
+    remaining.seal(world.rows, chunk, set(keys), then=ChunkState.WAITING)
 
 
 def test_many_chunks_of_one_url_fill_tasks() -> None:
@@ -553,7 +553,7 @@ def test_a_chunk_that_lost_some_of_its_urls_sends_the_others_only() -> None:
         until=now + timedelta(days=7),
     )
     claiming.begin(world.run(), chunk, {})
-    chunks.withdraw(world.rows, chunks.work(world.rows, ACCOUNT)[0], [0, 3])
+    remaining.withdraw(world.rows, remaining.of_account(world.rows, ACCOUNT)[0], [0, 3])
     world.drain()
 
     assert sent(world) == [pages(5)[1], pages(5)[2], pages(5)[4]]

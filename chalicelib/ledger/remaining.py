@@ -1,0 +1,130 @@
+"""What of a chunk is not in a task yet: one row a chunk, which goes once the chunk is wholly in tasks.
+
+The order that survives a crash between any two steps: **open** the chunk (its candidate URLs are durable, under a
+lease), claim them, **seal** the chunk with those it claimed. A claim that points at an open chunk is a live duplicate.
+An open chunk whose lease has passed is finished by the sweep, which claims again for the same chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.packing import Work
+from chalicelib.ledger import chunks
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.row import millis, moment, number, numbers, text, texts
+from chalicelib.ports import Delete, Insert, Key, Row, Rows, Update, Value
+
+LEASE = timedelta(minutes=5)
+"""How long the maker of a chunk may take to claim and seal. It is longer than the timeout of every function that makes
+one, so that a lease that has passed means a crash."""
+
+
+def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
+    """Make the candidates of a chunk durable: first its URLs, then the row by which the sweep finds it."""
+    chunks.record(rows, chunk)
+    pk, sk = _key(chunk.account, chunk.id)
+    rows.apply(
+        Insert(
+            {
+                "pk": pk,
+                "sk": sk,
+                "state": ChunkState.OPEN.value,
+                "then": then.value,
+                "action": chunk.action.value,
+                "ban_days": chunk.ban_days,
+                "rule": chunk.rule,
+                "after": list(chunk.after),
+                "count": len(chunk.urls),
+                "received_at": millis(chunk.received_at),
+                "lease_until": millis(chunk.created_at + LEASE),
+            }
+        )
+    )
+
+
+def seal(rows: Rows, chunk: Chunk, claimed: Collection[str], *, then: ChunkState) -> bool:
+    """Close the claiming with the keys that were claimed; ``False`` if somebody sealed the chunk before."""
+    excluded: list[Value] = [position for position, key in enumerate(chunk.keys) if key not in claimed]
+    key = _key(chunk.account, chunk.id)
+    still_open: Row = {"state": ChunkState.OPEN.value}
+    if len(excluded) == len(chunk.keys) or then is ChunkState.ADOPTED:
+        return rows.apply(Delete(key, expect=still_open))
+    change: Row = {"state": then.value, "next": 0, "lost": excluded}
+    return rows.apply(Update(key, set=change, expect=still_open, remove=("lease_until", "then")))
+
+
+def of_account(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> list[Work]:
+    """Read the chunks of an account that are not wholly in tasks, oldest first, consistently.
+
+    ``limit`` 0 means all; ``after`` is the id of the chunk behind which to begin.
+    """
+    pk, behind = _key(account, after)
+    return [_work(row) for row in rows.query(pk, prefix="chunk#", limit=limit, after=behind if after else "")]
+
+
+def of_chunk(rows: Rows, account: str, chunk: str) -> Work | None:
+    """Read what remains of a chunk; ``None`` once it is wholly in tasks."""
+    return among(rows, account, [chunk]).get(chunk)
+
+
+def among(rows: Rows, account: str, ids: Iterable[str]) -> dict[str, Work]:
+    """Read what remains of chunks by id; those that are wholly in tasks are absent from the answer."""
+    found = rows.get([_key(account, chunk) for chunk in dict.fromkeys(ids)], consistent=True)
+    return {work.chunk: work for work in map(_work, found.values())}
+
+
+def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
+    """Take URLs out of a waiting or held chunk before any task has them. Only the account's submitter may.
+
+    Nothing happens if the chunk's state has changed since it was read: a person has decided about a hold.
+    """
+    excluded: list[Value] = [*sorted({*work.excluded, *positions})]
+    key = _key(work.account, work.chunk)
+    unchanged: Row = {"state": work.state.value}
+    if {*range(work.next, work.count)} <= {*excluded}:
+        rows.apply(Delete(key, expect=unchanged))
+    else:
+        rows.apply(Update(key, set={"lost": excluded}, expect=unchanged))
+
+
+def take(rows: Rows, ends: Mapping[str, int], works: Mapping[str, Work]) -> None:
+    """Take what tasks carry by now off the waiting chunks: ``ends`` maps each chunk to the position they reach.
+
+    A chunk that is taken to its end is removed. Repeating it changes nothing.
+    """
+    writes: list[Delete | Update] = []
+    for chunk, end in ends.items():
+        work = works.get(chunk)
+        if work and work.next < end:
+            key = _key(work.account, chunk)
+            writes.append(Delete(key) if end >= work.count else Update(key, set={"next": end}))
+    rows.write(writes)
+
+
+def _key(account: str, chunk: str) -> Key:
+    return (f"account#{account}", f"chunk#{chunk}")
+
+
+def _work(row: Mapping[str, Value]) -> Work:
+    received_at = moment(row, "received_at")
+    assert received_at
+    return Work(
+        chunk=text(row, "sk").removeprefix("chunk#"),
+        account=text(row, "pk").removeprefix("account#"),
+        state=ChunkState(text(row, "state")),
+        action=Action(text(row, "action")),
+        ban_days=number(row, "ban_days"),
+        count=number(row, "count"),
+        next=number(row, "next"),
+        excluded=numbers(row, "lost"),
+        received_at=received_at,
+        lease_until=moment(row, "lease_until"),
+        rule=text(row, "rule"),
+        after=texts(row, "after"),
+        approved_by=text(row, "approved_by"),
+        refused=text(row, "refused"),
+        then=ChunkState(text(row, "then")) if row.get("then") else None,
+    )
