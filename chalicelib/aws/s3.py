@@ -1,4 +1,4 @@
-"""Buckets: write-once objects in the archive (``ports.Objects``), and bodies that were put into the intake bucket."""
+"""Buckets: write-once objects in the archive (``ports.Objects``), and report bodies in the intake bucket."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
 from chalicelib.reports.envelope import ObjectReference
 
 MAX_OBJECT: Final = 10 * 1024 * 1024
-"""Bytes of an intake object at the most: as many as a parser takes."""
+"""Most bytes of an intake object: as many as a parser takes."""
 
 BATCH_URLS: Final = 200_000
-"""URLs that the objects of one batch may hold by their size, so that taking them fits into one invocation."""
+"""Most URLs, estimated by size, that the objects of one batch may hold: one invocation can take in as many."""
 
 URL_BYTES: Final = 20
-"""Bytes of a URL at the least, as good as."""
+"""Shortest URL we expect, in bytes."""
 
 URLS_PER_REPORT: Final = 10_000
 
@@ -27,23 +27,23 @@ BLOCK: Final = 256 * 1024
 """Bytes of an archived object that are read at once."""
 
 MAX_FILE: Final = 5 * 1024**3
-"""Bytes that one PutObject takes. Multipart takes more, but then S3 verifies a SHA-256 over those of the parts, and not
+"""Most bytes of one PutObject. A multipart upload takes more, but S3 then verifies a hash of the parts' hashes and not
 the file's own: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html"""
 
 
 class Bucket:
-    """One bucket. Every write is conditional, and its SHA-256 is verified by S3."""
+    """One bucket. Every write is conditional, and S3 verifies its SHA-256."""
 
     def __init__(self, client: Any, name: str) -> None:
         self._client = client
         self._name = name
 
     def put_new(self, key: str, body: bytes, *, content_type: str) -> bool:
-        """See ``Objects.put_new``. Raises what S3 raises, among it BadDigest if the bytes were changed on the way."""
+        """See ``Objects.put_new``. Raises what S3 raises; BadDigest if the bytes changed on the way."""
         return self._put(key, body, hashlib.sha256(body).digest(), content_type=content_type)
 
     def put_new_file(self, key: str, path: Path, *, sha256: str, content_type: str) -> bool:
-        """See ``Objects.put_new_file``. Raises as ``put_new`` does; OSError for a file that S3 would not take."""
+        """See ``Objects.put_new_file``. Raises what ``put_new`` raises; OSError for a file that S3 would not take."""
         size = path.stat().st_size
         if size > MAX_FILE:
             raise OSError(f"{key} has {size:,} bytes: S3 takes {MAX_FILE:,} in one piece")
@@ -62,7 +62,7 @@ class Bucket:
                 IfNoneMatch="*",
             )
         except self._client.exceptions.ClientError as error:
-            # 409: another write of the key is under way; it is that one's object then, as with 412.
+            # 412: the key exists. 409: another write of the key is under way, and its object will be the one.
             if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}:
                 return False
             raise
@@ -82,7 +82,7 @@ class Bucket:
                 yield bytes(block)
 
     def sha256(self, key: str) -> str | None:
-        """See ``Objects.sha256``. Raises KeyError for an object that was not written by us and has none."""
+        """See ``Objects.sha256``. Raises KeyError for an object that somebody else wrote without a SHA-256."""
         try:
             answer = self._client.head_object(Bucket=self._name, Key=key, ChecksumMode="ENABLED")
         except self._client.exceptions.ClientError as error:
@@ -94,39 +94,39 @@ class Bucket:
     def keys(self, prefix: str) -> list[str]:
         """See ``Objects.keys``."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
-        return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+        return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
 
 
 class IntakeBodies:
     """Reads the bodies that one batch of queue messages names: implements ``pipeline.intake.Fetch``.
 
-    Only from our own intake bucket: a message is a stranger's, and must not make us read anything else we could.
-    Made anew for every batch, since it keeps what the batch has taken.
+    It reads only from our own intake bucket: a stranger's message must not make us read anything else. It counts what
+    a batch has taken, so every batch needs a new one.
     """
 
     def __init__(self, client: Any, bucket: str, *, max_bytes: int = MAX_OBJECT, batch_urls: int = BATCH_URLS) -> None:
         self._client = client
         self._bucket = bucket
         self._max_bytes = max_bytes
-        self._left = batch_urls
+        self._urls_left = batch_urls
 
     def __call__(self, reference: ObjectReference) -> bytes:
         """Read an object, in the version that the event names.
 
-        Raises InputError: another bucket, too large, not there, not readable; and TooManyRequests where the batch has
-        had enough. It is the one message that fails then: S3 in trouble must not fail a thousand others beside it.
+        Raises InputError for another bucket and for an object that is too large, missing or unreadable, and
+        TooManyRequests if the batch is full. Only this message fails then, not the thousand others beside it.
         """
         if reference.bucket != self._bucket:
             raise InputError(f"the bucket {reference.bucket[:63]!r} is not the intake bucket: nothing is read from it")
-        self._weigh(reference.key, reference.size or 0)
+        self._count(reference.key, reference.size or 0)
         from botocore.exceptions import BotoCoreError, ClientError
 
         version = {"VersionId": reference.version_id} if reference.version_id else {}
         try:
-            found = self._client.get_object(Bucket=self._bucket, Key=reference.key, **version)
-            with found["Body"] as stream:
+            answer = self._client.get_object(Bucket=self._bucket, Key=reference.key, **version)
+            with answer["Body"] as stream:
                 if reference.size is None:
-                    self._weigh(reference.key, found["ContentLength"])
+                    self._count(reference.key, answer["ContentLength"])
                 body: bytes = stream.read(self._max_bytes + 1)
         except ClientError as error:
             code = error.response["Error"]["Code"]
@@ -137,15 +137,16 @@ class IntakeBodies:
             raise self._too_large(reference.key)
         return body
 
-    def _weigh(self, key: str, size: int) -> None:
+    def _count(self, key: str, size: int) -> None:
+        """Count an object's URLs, estimated by its size, against what the batch may hold."""
         if size > self._max_bytes:
             raise self._too_large(key)
-        weight = min(URLS_PER_REPORT, size // URL_BYTES)
-        if weight > self._left:
+        urls = min(URLS_PER_REPORT, size // URL_BYTES)
+        if urls > self._urls_left:
             raise TooManyRequests(
-                "the batch names more objects than fit into it: this one comes again", retry_after=361
+                "the batch names more objects than it can hold: this one is delivered again", retry_after=361
             )
-        self._left -= weight
+        self._urls_left -= urls
 
     def _too_large(self, key: str) -> TooLarge:
-        return TooLarge(f"the object {key[:200]!r} has more than {self._max_bytes:,} bytes: put it in parts")
+        return TooLarge(f"the object {key[:200]!r} has more than {self._max_bytes:,} bytes: split it")

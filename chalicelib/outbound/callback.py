@@ -1,8 +1,8 @@
-"""Send the outcome of a report to the URL that its source's configuration names, and to nowhere inside.
+"""Send the outcome of a report to the callback URL of its source, and never to an address inside.
 
-The URL is configuration, but its name is the receiver's: it may stand for any address tomorrow. So it is treated like
-a stranger's, as downloads are: https alone, public addresses alone, the connection goes to the address that was
-checked, and no redirect is followed.
+The URL is configuration, but its host belongs to the receiver, who may point it at any address tomorrow. So the URL is
+treated as a stranger's, as downloads are: only https, only public addresses, the connection goes to the address that
+was checked, and no redirect is followed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from chalicelib.outbound.target import Target, read_target
 
 @dataclass(frozen=True, slots=True)
 class CallbackPolicy:
-    """How long a receiver may take, in seconds: one call in all, whatever it does."""
+    """How long a receiver may take, in seconds. ``total_timeout`` bounds the whole call."""
 
     connect_timeout: float = 3.05
     total_timeout: float = 10.0
     loopback: tuple[str, ...] = ()
-    """``host:port`` of receivers on this machine, for tests: the only ones where http and a port may be used."""
+    """``host:port`` of receivers on this machine, for tests. Only there may http and a port be used."""
 
 
 class CallbackPost:
-    """The port ``Post``. Every call opens a connection of its own."""
+    """Implements the port ``Post``. Every call opens its own connection."""
 
     def __init__(
         self, policy: CallbackPolicy | None = None, *, resolve: Resolve = resolve, cafile: str | None = None
@@ -56,9 +56,9 @@ class CallbackPost:
 
 
 def _target(url: str, loopback: tuple[str, ...]) -> Target:
-    """Read the URL by the rules of downloads; its own host is the one that is allowed. Raises ``DownloadRefused``."""
+    """Read the URL by the rules of downloads, with its own host allowed. Raises ``DownloadRefused``."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
-        raise DownloadRefused("it is no URL") from None
+        raise DownloadRefused("it is not a URL") from None
     return read_target(url, (host,), loopback)

@@ -1,8 +1,8 @@
-"""Fetch the file of an export from where the vendor says it lies, and from nowhere else.
+"""Download the file of an export from the URL that the vendor names.
 
-The URL comes out of a vendor's answer, so it is treated as a stranger's: only allowed hosts over https, every address
-that the name stands for is checked, the connection goes to the very address that was checked (a name that changes its
-address in between gains nothing), and redirects are followed by hand through the same checks.
+The URL comes from a vendor's answer, so it is treated as a stranger's: only allowed hosts over https, every address of
+the host is checked, the connection goes to the address that was checked (so a host that changes its address in between
+gains nothing), and redirects pass the same checks.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from chalicelib.outbound.pinned import PinnedConnection, Resolve, connect, cut_a
 from chalicelib.outbound.target import Target, read_target
 
 BLOCK: Final = 64 * 1024
-"""Bytes of a block at the most; also all that is held in memory."""
+"""Most bytes of a block, and of what is held in memory."""
 
 MAX_REDIRECTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadPolicy:
-    """What may be fetched. Times in seconds; ``total_timeout`` holds for all of it, the reader's own pace included."""
+    """What may be downloaded. Times are in seconds; ``total_timeout`` includes the time that the reader takes."""
 
     hosts: tuple[str, ...] = ()
-    """Hosts, or ``*.`` and what must stand below. None: only ``loopback``."""
+    """Allowed hosts. ``*.`` stands for every name below a domain."""
     loopback: tuple[str, ...] = ()
-    """``host:port`` of simulators on this machine: the only ones where http and a port may be used."""
+    """``host:port`` of simulators on this machine. Only there may http and a port be used."""
     max_bytes: int = 2 * 1024**3
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
@@ -40,7 +40,7 @@ class DownloadPolicy:
 
 
 class ExportDownload:
-    """The port ``Download``. Safe to share: every call opens a connection of its own."""
+    """Implements the port ``Download``. Safe to share: every call opens its own connection."""
 
     def __init__(
         self, policy: DownloadPolicy | None = None, *, resolve: Resolve = resolve, cafile: str | None = None
@@ -50,11 +50,12 @@ class ExportDownload:
         self._cafile = cafile
 
     def __call__(self, url: str) -> Iterator[bytes]:
-        """Yield the file's bytes as received, in blocks of at most 64 KiB; nothing is opened before the first.
+        """Yield the file's bytes as received, in blocks of at most 64 KiB. The first block opens the connection.
 
         Raises while it is read: ``DownloadRefused`` (host, address, redirect, size or answer not allowed),
         ``DownloadExpired`` (403, 404, 410), ``Unavailable`` (no connection, 429, 5xx) and ``AnswerUnknown`` (cut
-        short, too slow). The last two are worth another try from the beginning. No message repeats the URL's query.
+        short, too slow). After the last two, another try from the beginning may succeed. No message repeats the URL's
+        query, which may hold a signature.
         """
         deadline = time.monotonic() + self._policy.total_timeout
         target = read_target(url, self._policy.hosts, self._policy.loopback)
@@ -73,11 +74,11 @@ class ExportDownload:
         raise DownloadRefused(f"{target.host} is behind more than {MAX_REDIRECTS} redirects")
 
     def _follow(self, target: Target, location: str) -> Target:
-        """Read a redirect by the same rules as the first URL; raises ``DownloadRefused``."""
+        """Read a redirect by the rules of the first URL. Raises ``DownloadRefused``."""
         try:
             url = urljoin(target.url, location)
         except ValueError:
-            raise DownloadRefused(f"{target.host} redirects to what is no URL") from None
+            raise DownloadRefused(f"{target.host} redirects to something that is not a URL") from None
         return read_target(url, self._policy.hosts, self._policy.loopback)
 
     def _connect(self, target: Target, deadline: float) -> PinnedConnection:
@@ -91,15 +92,15 @@ class ExportDownload:
         )
 
     def _read(self, response: http.client.HTTPResponse, target: Target) -> Iterator[bytes]:
-        """Yield the body, and raise ``AnswerUnknown`` where it ends before its end."""
+        """Yield the body. Raises ``AnswerUnknown`` if it is cut short."""
         limit = self._policy.max_bytes
         expected = response.length
         if expected is None and not response.chunked:
-            raise AnswerUnknown(f"{target.host} does not say how long the file is, so a cut would not be seen")
+            raise AnswerUnknown(f"{target.host} does not say how long the file is, so a cut would go unnoticed")
         if expected is not None and expected > limit:
             raise DownloadRefused(f"the file at {target.host} has {expected} bytes, the limit is {limit}")
         received = 0
-        # read1 returns what one receive brought, so a slow sender cannot hold us inside of it.
+        # read1 returns after one receive, so a slow sender cannot hold us inside it.
         while block := response.read1(BLOCK):
             received += len(block)
             if received > limit:
@@ -113,7 +114,7 @@ def _ask(connection: PinnedConnection, target: Target) -> http.client.HTTPRespon
     connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", target.authority)
     connection.putheader("User-Agent", "edgeban")
-    # The archive holds the bytes as they are at the vendor, and Content-Length then counts what we count.
+    # The archive keeps the vendor's bytes, and Content-Length counts the bytes that we count.
     connection.putheader("Accept-Encoding", "identity")
     connection.putheader("Connection", "close")
     connection.endheaders()
@@ -121,7 +122,7 @@ def _ask(connection: PinnedConnection, target: Target) -> http.client.HTTPRespon
 
 
 def _judge(response: http.client.HTTPResponse, target: Target) -> str | None:
-    """Return where to go instead, or ``None`` where the file itself begins."""
+    """Return where the answer redirects to; ``None`` if it is the file."""
     status = response.status
     if status in (301, 302, 303, 307, 308):
         location = response.headers.get("Location", "")
@@ -129,12 +130,12 @@ def _judge(response: http.client.HTTPResponse, target: Target) -> str | None:
             raise DownloadRefused(f"{target.host} redirects without a usable Location")
         return location
     if status in (403, 404, 410):
-        raise DownloadExpired(f"{target.host} answers {status}: the URL is over, or was never right")
+        raise DownloadExpired(f"{target.host} answers {status}: the URL has expired, or was never valid")
     if status == 429 or status >= 500:
         raise Unavailable(f"{target.host} answers {status}")
     if status != 200:
-        raise DownloadRefused(f"{target.host} answers {status} where a file is expected")
+        raise DownloadRefused(f"{target.host} answers {status} instead of the file")
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise DownloadRefused(f"{target.host} sends the file encoded ({coding[:20]}) although it was asked not to")
+        raise DownloadRefused(f"{target.host} sends the file encoded ({coding[:20]}), although the request forbids it")
     return None

@@ -1,7 +1,7 @@
-"""Ask the edge what a visitor gets for a URL, and never anything inside.
+"""Ask the edge what a visitor gets for a URL, and never an address inside.
 
-The URL was reported by a stranger and its host may stand for any address: the connection goes to a public address that
-was checked, to the URL's own port, no redirect is followed, and the answer's body is not read.
+A stranger reported the URL, and its host may point at any address. So the connection goes to a public address that was
+checked, no redirect is followed, and the answer's body is not read.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ HEADERS: Final = {"User-Agent": "edgeban", "Accept": "*/*", "Accept-Encoding": "
 ONE_BYTE: Final = {**HEADERS, "Range": "bytes=0-0"}
 
 NO_HEAD: Final = {405, 501}
-"""Statuses that say no more than that ``HEAD`` is not taken."""
+"""Statuses of a server that does not take ``HEAD``."""
 
 _URL = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?(/[!-\"$-~]*)")  # no space, no fragment
 
 
 @dataclass(frozen=True, slots=True)
 class EdgePolicy:
-    """How long the edge may take for one URL, in seconds, whatever it does."""
+    """How long the edge may take for one URL, in seconds. ``total_timeout`` bounds both requests."""
 
     connect_timeout: float = 3.05
     total_timeout: float = 8.0
@@ -35,7 +35,7 @@ class EdgePolicy:
 
 
 class EdgeProbe:
-    """The port ``Probe``. Every request opens a connection of its own."""
+    """Implements the port ``Probe``. Every request opens its own connection."""
 
     def __init__(
         self, policy: EdgePolicy | None = None, *, resolve: Resolve = resolve, cafile: str | None = None
@@ -68,10 +68,12 @@ class EdgeProbe:
 
 
 def _target(url: str, loopback: tuple[str, ...]) -> Target:
-    """Read a canonical URL. Raises ``ConfigurationError``, whose message repeats nothing of it."""
-    found = _URL.fullmatch(url)
-    port = int(found[3] or (443 if found[1] == "https" else 80)) if found else 0
-    if not found or not 0 < port < 65_536:
-        raise ConfigurationError("the edge is not asked: the URL is not a canonical one")
-    inside = f"{found[2]}:{port}" in loopback
-    return Target(found[2].strip("[]"), port, tls=found[1] == "https", path=found[4], loopback=inside)
+    """Read a canonical URL. Raises ``ConfigurationError``; its message does not repeat the URL."""
+    match = _URL.fullmatch(url)
+    if not match:
+        raise ConfigurationError("the edge is not asked: the URL is not canonical")
+    scheme, host, port_text, path = match.groups()
+    port = int(port_text or (443 if scheme == "https" else 80))
+    if not 0 < port < 65_536:
+        raise ConfigurationError("the edge is not asked: the URL is not canonical")
+    return Target(host.strip("[]"), port, tls=scheme == "https", path=path, loopback=f"{host}:{port}" in loopback)

@@ -1,4 +1,4 @@
-"""Connect to the very address that was checked: a name that changes its address in between gains nothing."""
+"""Connect to the address that was checked, so that a host that changes its address in between gains nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from chalicelib.domain.errors import AnswerUnknown, DownloadRefused, Unavailable
 from chalicelib.outbound.target import Target, refused_address
 
 Resolve = Callable[[str, int], list[str]]
-"""Host and port → its addresses. Raises ``OSError``."""
+"""Host and port → the host's addresses. Raises ``OSError``."""
 
 
 def resolve(host: str, port: int) -> list[str]:
     """Ask the system for every address of a host."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def connect(
@@ -33,10 +33,10 @@ def connect(
     read_timeout: float,
     deadline: float,
 ) -> PinnedConnection:
-    """Connect to an address of the target that was checked, with TLS where the target has it.
+    """Check every address of the target and connect to the first that answers, with TLS if the target has it.
 
-    Every address must be allowed, so that a name cannot hide a private one behind a public one. ``deadline`` is by
-    ``time.monotonic``. Raises ``Unavailable``, and ``DownloadRefused`` at an address that is not allowed.
+    One forbidden address refuses the host, so that it cannot hide a private address behind a public one. ``deadline``
+    is in the time of ``time.monotonic``. Raises ``DownloadRefused`` for a forbidden address, and ``Unavailable``.
     """
     try:
         addresses = resolve(target.host, target.port)
@@ -45,16 +45,16 @@ def connect(
     for address in addresses:
         reason = refused_address(address, loopback=target.loopback)
         if reason:
-            raise DownloadRefused(f"{target.host} stands for {address}, {reason}")
+            raise DownloadRefused(f"{target.host} has the address {address}, {reason}")
     context = ssl.create_default_context(cafile=cafile or certifi.where()) if target.tls else None
     failure = "it has no address"
     for address in addresses:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
             failure = "it took too long"
             break
         connection = PinnedConnection(
-            target, address, context, connect_timeout=min(connect_timeout, left), read_timeout=read_timeout
+            target, address, context, connect_timeout=min(connect_timeout, remaining), read_timeout=read_timeout
         )
         try:
             connection.connect()
@@ -69,7 +69,7 @@ def connect(
 
 
 class PinnedConnection(http.client.HTTPConnection):
-    """A connection to one address that presents itself, and demands a certificate, under the target's name."""
+    """A connection to one address. It names the target's host, and demands the certificate of that host."""
 
     def __init__(
         self,
@@ -87,11 +87,11 @@ class PinnedConnection(http.client.HTTPConnection):
         self._context = context
 
     def connect(self) -> None:
-        """Connect, with TLS where the target has it. Raises ``OSError``."""
+        """Connect, with TLS if the target has it. Raises ``OSError``."""
         sock = socket.create_connection(self._address, self._connect_timeout)
         try:
             if self._context:
-                # The socket's timeout, still the one for connecting, bounds the handshake as a whole.
+                # The socket still has the timeout for connecting, which bounds the whole handshake.
                 sock = self._context.wrap_socket(sock, server_hostname=self._name)
         except BaseException:
             sock.close()
@@ -109,7 +109,7 @@ def status_of(
     body: bytes | None = None,
     deadline: float,
 ) -> int:
-    """Send one request and return the status of its answer, whose body is not read. Closes the connection.
+    """Send one request, close the connection, and return the status of the answer. The body is not read.
 
     Raises ``AnswerUnknown``.
     """
@@ -126,20 +126,20 @@ def status_of(
         except (OSError, http.client.HTTPException, ValueError) as error:
             what = "took too long" if late.is_set() else f"broke ({type(error).__name__})"
             raise AnswerUnknown(f"the call of {target.host} {what}") from None
-    if late.is_set():  # headers that were cut look like headers that have ended
+    if late.is_set():  # Headers that are cut look like complete ones.
         raise AnswerUnknown(f"the call of {target.host} took too long")
     return answered
 
 
 @contextmanager
 def cut_at(sock: socket.socket, deadline: float) -> Iterator[threading.Event]:
-    """Cut a connection at the deadline, whatever is being waited for; the event says that it was done."""
+    """Shut a connection down at the deadline, whatever it waits for. The event says that this has happened."""
     late = threading.Event()
 
     def cut() -> None:
         late.set()
         with suppress(OSError):
-            # Past SSLSocket's own shutdown, which is not made for two threads.
+            # Not SSLSocket.shutdown: it is not safe to call from a second thread.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut)

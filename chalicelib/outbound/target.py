@@ -1,4 +1,4 @@
-"""Which URLs and addresses a download may use: the text of a URL is judged before anything is opened."""
+"""Decide which URLs and addresses may be called. The text of a URL is judged before any connection is opened."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from chalicelib.domain.errors import DownloadRefused
 
 MAX_URL: Final = 4096
-"""Characters of a URL at the most; signed ones of the vendor's storage have a few hundred."""
+"""Most characters of a URL. Signed URLs of a vendor's storage have a few hundred."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_SIGNS = re.compile(r"[!-\[\]-~]*")  # printable ASCII without space and backslash
+_CHARACTERS = re.compile(r"[!-\[\]-~]*")  # printable ASCII without space and backslash
 _PATH = re.compile(r"[!$%&'()*+,\-./0-9:;=?@A-Z_a-z~\[\]|]*")
 
-# IPv6 that carries an IPv4 address inside, which would have to be judged by rules of its own: none of it is needed.
+# IPv6 addresses that contain an IPv4 address, which would need rules of its own. Nobody needs them here.
 _EMBEDDING = [
     ipaddress.IPv6Network(text)
     for text in (
@@ -36,7 +36,7 @@ _NOT_PUBLIC_IPV4 = [
     for text in (
         "0.0.0.0/8",
         "100.64.0.0/10",  # shared address space (CGNAT), with a cloud's metadata service at 100.100.100.200
-        "168.63.129.16/32",  # Azure's host service: public by the registry, private in fact
+        "168.63.129.16/32",  # Azure's host service: public in the registry, private in fact
         "192.0.0.0/24",
         "192.88.99.0/24",  # 6to4 relays
         "198.18.0.0/15",
@@ -47,42 +47,42 @@ _NOT_PUBLIC_IPV4 = [
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be asked, in the parts that are used."""
+    """The parts of a URL that may be called."""
 
     host: str
     port: int
     tls: bool
     path: str
-    """Path and query, as they are sent."""
+    """Path and query as they are sent."""
     loopback: bool = False
 
     @property
     def authority(self) -> str:
-        """The ``Host`` header."""
+        """Return the ``Host`` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The URL again, for relative redirects."""
+        """Return the whole URL, for relative redirects."""
         return f"{'https' if self.tls else 'http'}://{self.authority}{self.path}"
 
 
 def read_target(url: str, hosts: tuple[str, ...], loopback: tuple[str, ...]) -> Target:
-    """Read a download URL; one without a scheme, as the vendor documents them, means https.
+    """Read a download URL. A URL without a scheme means https.
 
-    Only https on port 443 to ``hosts``: ``http://`` there is taken as https, which the vendor's storage serves at
-    the same paths. ``loopback`` are ``host:port`` of this machine, where http and the port are taken as written.
+    Only https on port 443 to ``hosts`` is allowed; ``http://`` is taken as https, which a vendor's storage serves at
+    the same paths. ``loopback`` lists ``host:port`` on this machine, where http and the port are taken as written.
 
-    Raises ``DownloadRefused``; its message shows the host at the most, since the query may hold a signature.
+    Raises ``DownloadRefused``. Its message shows the host at most, because the query may hold a signature.
     """
-    if not url or len(url) > MAX_URL or not _SIGNS.fullmatch(url):
-        raise DownloadRefused("the download URL is empty, too long, or holds a space, a backslash or no ASCII")
+    if not url or len(url) > MAX_URL or not _CHARACTERS.fullmatch(url):
+        raise DownloadRefused("the download URL is empty, too long, or holds a space, a backslash or more than ASCII")
     scheme = "https"
-    found = _SCHEME.match(url)
-    if found:
-        scheme = found[1].lower()
-        url = url[found.end() :]
+    written = _SCHEME.match(url)
+    if written:
+        scheme = written[1].lower()
+        url = url[written.end() :]
     if scheme not in ("http", "https"):
         raise DownloadRefused(f"the download URL's scheme is {scheme[:20]}, not https")
     end = next((index for index, sign in enumerate(url) if sign in "/?#"), len(url))
@@ -90,11 +90,11 @@ def read_target(url: str, hosts: tuple[str, ...], loopback: tuple[str, ...]) -> 
     if not path.startswith("/"):
         path = f"/{path}"
     if not _PATH.fullmatch(path):
-        raise DownloadRefused("the download URL's path holds a sign that must be escaped, or a fragment")
+        raise DownloadRefused("the download URL's path holds a character that must be escaped, or a fragment")
     if authority in loopback:
-        # Without a scheme, a simulator cannot mean https: it has no certificate.
+        # A simulator has no certificate, so a URL without a scheme means http there.
         host, _, port = authority.rpartition(":")
-        return Target(host.strip("[]"), int(port), tls=bool(found) and scheme == "https", path=path, loopback=True)
+        return Target(host.strip("[]"), int(port), tls=bool(written) and scheme == "https", path=path, loopback=True)
     host = authority.removesuffix(":443")
     if not _HOST.fullmatch(host) or not _allowed(host, hosts):
         raise DownloadRefused(f"the download URL's host is not allowed: {host[:100]!r}")
@@ -102,19 +102,19 @@ def read_target(url: str, hosts: tuple[str, ...], loopback: tuple[str, ...]) -> 
 
 
 def refused_address(text: str, *, loopback: bool) -> str:
-    """Say why an address must not be connected to; empty where it may.
+    """Say why an address must not be connected to; empty if it may be.
 
-    ``loopback``: the target is a simulator on this machine, which must then be on this machine.
+    ``loopback``: the target is a simulator, so the address must be on this machine.
     """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return "which is no address"
+        return "which is not an address"
     if loopback:
         return "" if address.is_loopback else "which is not on this machine"
     if isinstance(address, ipaddress.IPv6Address):
         if any(address in network for network in _EMBEDDING):
-            return "which holds an IPv4 address inside"
+            return "which contains an IPv4 address"
         if address.scope_id is not None or address not in _GLOBAL_IPV6:
             return "which is not public"
     elif any(address in network for network in _NOT_PUBLIC_IPV4):

@@ -106,7 +106,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 )
 def test_a_name_that_stands_for_an_address_inside_is_not_called_even_beside_a_public_one(address: str) -> None:
     post = CallbackPost(resolve=standing_for("93.184.216.34", address))
-    with pytest.raises(ConfigurationError, match=r"cannot be used: hooks\.example\.org stands for"):
+    with pytest.raises(ConfigurationError, match=r"cannot be used: hooks\.example\.org has the address"):
         post("https://hooks.example.org/x", headers={}, body=b"")
 
 

@@ -1,9 +1,8 @@
 """Request signatures of Alibaba Cloud: ACS3-HMAC-SHA256, and the older RPC form with HMAC-SHA1.
 
-Both take a request in one neutral form, all parameters in the query with ``Action`` and ``Version`` among them, and
-turn it into their own. They are called once for every request that is prepared, so a request that is made again
-carries a new nonce and a new time, which the vendor demands (it refuses a nonce seen before and a time more than 15
-minutes off).
+Both take a request in one neutral form (all parameters in the query, ``Action`` and ``Version`` among them) and turn it
+into their own. They sign every request anew, so a repeated request carries a new nonce and a new time: the vendor
+refuses a nonce it has seen and a time that is more than 15 minutes off.
 
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature and
 https://www.alibabacloud.com/help/en/sdk/product-overview/rpc-mechanism.
@@ -43,7 +42,7 @@ class AccessKey:
 class Acs3Auth(AuthBase):
     """ACS3-HMAC-SHA256: the vendor's "V3", its default.
 
-    Signed are the host, the content type if there is one, and every ``x-acs-`` header.
+    The signature covers the host, the content type if there is one, and every ``x-acs-`` header.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Acs3Auth(AuthBase):
 
 
 class RpcAuth(AuthBase):
-    """RPC with HMAC-SHA1, ``SignatureVersion`` 1.0: discontinued by the vendor, for servers that know only this."""
+    """RPC with HMAC-SHA1, ``SignatureVersion`` 1.0. The vendor discontinued it; some servers know only this form."""
 
     def __init__(
         self,
@@ -101,7 +100,7 @@ class RpcAuth(AuthBase):
         self._key = key
         self._clock = clock
         self._nonce = nonce
-        self._format = answer_format  # the vendor answers in XML where it is absent
+        self._format = answer_format  # Without it, the vendor answers in XML.
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Add the common parameters to the query, and sign it."""
@@ -118,14 +117,14 @@ class RpcAuth(AuthBase):
             pairs.append(("SecurityToken", self._key.security_token))
         query = _canonical_query(pairs)
         string_to_sign = f"{r.method}&%2F&{_encode(query)}"
-        # The scheme names SHA-1; as HMAC it is not known to be broken.
+        # The vendor prescribes SHA-1. As an HMAC it is not known to be broken.
         mac = hmac.new(f"{self._key.secret}&".encode(), string_to_sign.encode(), hashlib.sha1)
         signature = base64.b64encode(mac.digest()).decode()
         _put_query(r, f"{query}&Signature={_encode(signature)}")
         return r
 
 
-# --- the pieces that both are made of ----------------------------------------------------------------
+# --- what both forms share ----------------------------------------------------------------
 
 
 def _encode(text: str) -> str:
@@ -152,13 +151,13 @@ def _take_query(r: PreparedRequest) -> Pairs:
 
 
 def _put_query(r: PreparedRequest, query: str) -> None:
-    """Send the query exactly as it was signed; requests would write a space as ``+``."""
+    """Put the query as it was signed: requests would write a space as ``+``."""
     parts = urlsplit(_url(r))
     r.url = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
 
 
 def _host(r: PreparedRequest) -> str:
-    """The host as the ``Host`` header names it: with the port unless it is the scheme's own."""
+    """Return the ``Host`` header: the host, with the port unless it is the scheme's default."""
     parts = urlsplit(_url(r))
     host = parts.netloc.rpartition("@")[2]
     default = {"https": ":443", "http": ":80"}.get(parts.scheme, "")

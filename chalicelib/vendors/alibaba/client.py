@@ -1,10 +1,10 @@
-"""Alibaba Cloud CDN: the export of the URLs that the vendor blocked by itself. It reads; it blocks nothing.
+"""The client of Alibaba Cloud CDN: exports of the URLs that the vendor blocked by itself. It only reads.
 
 Calls: CreateIllegalUrlExportTask (https://help.aliyun.com/document_detail/156492.html) and DescribeIllegalUrlExportTask
-(https://help.aliyun.com/document_detail/156506.html), version 2018-05-10. The vendor's newer clients have left them
-out, so an account where they are gone must be told apart from an outage: see ``InvalidApi.NotFound`` below.
+(https://help.aliyun.com/document_detail/156506.html), version 2018-05-10. The vendor's newer clients
+lack both calls, so an account that has lost them must be told apart from an outage: see ``InvalidApi.NotFound`` below.
 
-The HTTP status of one error differs from page to page of the documentation: what counts is ``Code``, in any case.
+The HTTP status of an error differs between pages of the documentation, so the client goes by ``Code``, in any case.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from chalicelib.vendors.http import VendorHttp, VendorResponse
 VERSION: Final = "2018-05-10"
 
 COMPLETE: Final = "complete"
-"""The only status that is documented; every other word is taken as "not yet"."""
+"""The only documented status. Any other means "not yet"."""
 
 LIMITS: Final = ExportLimits(
     creates_per_second=1,  # "each user can call this operation once per second", on both pages
@@ -57,24 +57,24 @@ DOWNLOAD_HOSTS: Final[tuple[str, ...]] = ("*.aliyuncs.com",)
 SIGNATURES: Final[dict[str, type[Acs3Auth | RpcAuth]]] = {"acs3": Acs3Auth, "rpc": RpcAuth}
 
 MAX_ANSWER: Final = 1024 * 1024
-"""Bytes of an answer at the most: real ones have a few hundred."""
+"""Most bytes of an answer. Real ones have a few hundred."""
 
 RETRY_AFTER: Final = 2.0
-"""Seconds to wait where a throttled answer does not say."""
+"""Seconds to wait after a throttled answer that does not say how long."""
 
 MAX_RETRY_AFTER: Final = 3600.0
-"""Seconds beyond which we do not believe ``x-acs-retry-after``."""
+"""Longest wait, in seconds, that we accept from ``x-acs-retry-after``."""
 
 _NO_PERMISSION: Final = (
     "allow cdn:CreateIllegalUrlExportTask and cdn:DescribeIllegalUrlExportTask to the owner of the access key"
 )
 _NOT_OFFERED: Final = "the vendor does not offer illegal-URL exports to this account: open a ticket with the vendor"
 
-# What an error code means for the caller, by its beginning in lower case; the first that fits counts. Codes and their
-# causes: https://www.alibabacloud.com/help/en/cdn/developer-reference/api-error-center
+# What an error code means to the caller: the beginning of the code in lower case, the error, and the remedy. The first
+# match counts. Codes and their causes: https://www.alibabacloud.com/help/en/cdn/developer-reference/api-error-center
 _CODES: Final[tuple[tuple[str, type[VendorError], str], ...]] = (
     ("throttling", Throttled, ""),
-    # Seen before although it is new every time: something between us repeated the request, so it may have worked.
+    # Every nonce is new, so something between us and the vendor repeated the request: the first one may have worked.
     ("signaturenonceused", AnswerUnknown, "the vendor has seen this very request before"),
     ("signature", AccessRefused, "check the secret key and the kind of signature"),
     ("incompletesignature", AccessRefused, "check the secret key and the kind of signature"),
@@ -100,7 +100,7 @@ _XML_FIELD = re.compile(r"<(Code|Message|RequestId)>([^<]{0,2000})</\1>")
 
 
 class _Answer(NamedTuple):
-    """What an answer's body says; empty where it does not."""
+    """The fields of an answer's body; empty if it lacks them."""
 
     fields: dict[str, object]
     code: str
@@ -109,7 +109,7 @@ class _Answer(NamedTuple):
 
 
 class AlibabaExports:
-    """Exports of one account. Every call has a timeout, and is made once."""
+    """The exports of one account. Every call has a timeout and is made once."""
 
     limits = LIMITS
     calendar = CALENDAR
@@ -128,8 +128,8 @@ class AlibabaExports:
     def create_export(self, task_name: str, day_start: datetime) -> str:
         """Ask for the export of the day that begins at ``day_start``; return the vendor's task id (``tu_…``).
 
-        ``day_start`` is aware and is sent in UTC. To ask twice costs a call and a task, nothing more. Raises the
-        classes of ``VendorError``: ``ContentRefused`` where the vendor does not take the day or the name.
+        ``day_start`` is aware and is sent in UTC. Asking twice costs a call and a task, nothing more. Raises every
+        class of ``VendorError``; ``ContentRefused`` means that the vendor does not take the day or the name.
         """
         if day_start.tzinfo is None:
             raise ValueError("day_start must say its time zone")
@@ -138,7 +138,7 @@ class AlibabaExports:
         return self._field(answer, "TaskId")
 
     def describe_export(self, task_id: str) -> ExportStatus:
-        """Ask how far an export is; the vendor needs about five minutes for one. Raises as ``create_export`` does."""
+        """Ask how far an export is. The vendor takes about five minutes. Raises what ``create_export`` raises."""
         answer = self._call("DescribeIllegalUrlExportTask", TaskId=task_id)
         status = self._field(answer, "Status")
         url = answer.fields.get("DownloadUrl")
@@ -155,7 +155,7 @@ class AlibabaExports:
         return reasons.reason_in_words(code)
 
     def _call(self, action: str, **params: str) -> _Answer:
-        # Both calls are sent as the vendor's own client sends them: POST, all in the query, no body.
+        # Both calls are sent as the vendor's own client sends them: POST, all parameters in the query, no body.
         query = urlencode({"Action": action, "Version": VERSION, **params})
         response = self._http.request("POST", f"{self._endpoint}/?{query}", auth=self._auth)
         answer = _read(response.body)
@@ -174,9 +174,9 @@ class AlibabaExports:
 
     def _error(self, action: str, response: VendorResponse, answer: _Answer) -> VendorError:
         code = answer.code.lower()
-        found = ((error, remedy) for start, error, remedy in _CODES if code.startswith(start))
-        error, remedy = next(found, None) or _by_status(response.status, known=bool(code))
-        # What the vendor says about a signature repeats what was signed, with the security token inside.
+        matches = ((error, remedy) for start, error, remedy in _CODES if code.startswith(start))
+        error, remedy = next(matches, None) or _by_status(response.status, has_code=bool(code))
+        # The vendor's message about a signature repeats what was signed, and with it the security token.
         words = "" if "signature" in code else answer.message[:300]
         about = "; ".join(text for text in (words, remedy) if text)
         message = f"account {self._account}: {action}: {answer.code or f'HTTP {response.status}'}"
@@ -188,21 +188,21 @@ class AlibabaExports:
         return error(message, code=answer.code, request_id=answer.request_id)
 
 
-def _by_status(status: int, *, known: bool) -> tuple[type[VendorError], str]:
-    """Judge an answer by its status, where it has no code or one we have never seen."""
+def _by_status(status: int, *, has_code: bool) -> tuple[type[VendorError], str]:
+    """Judge an answer that has no code, or an unknown one, by its status."""
     if status == 429:
         return Throttled, ""
     if status in (401, 403):
         return AccessRefused, "see what the vendor says"
     if 400 <= status < 500 and status != 408:
-        if known:
+        if has_code:
             return ContentRefused, ""
-        return AccessRefused, "this is no answer of the vendor: check the endpoint"
+        return AccessRefused, "the answer is not the vendor's: check the endpoint"
     return AnswerUnknown, ""
 
 
 def _retry_after(response: VendorResponse) -> float:
-    """Seconds to wait. ``x-acs-retry-after`` is in milliseconds, as the vendor's own client reads it."""
+    """Return the seconds to wait. The vendor's own client reads ``x-acs-retry-after`` in milliseconds."""
     text = response.headers.get("x-acs-retry-after", "").strip()
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
         return RETRY_AFTER
@@ -210,7 +210,7 @@ def _retry_after(response: VendorResponse) -> float:
 
 
 def _read(body: bytes) -> _Answer:
-    """Read JSON, or the fields of an XML error (the gateway's, and what comes where ``Format`` was lost)."""
+    """Read JSON, or the fields of an XML error. The gateway answers in XML, and the vendor does without ``Format``."""
     text = body.decode("utf-8", "replace")
     fields: dict[str, object] = {}
     try:
@@ -239,10 +239,10 @@ def connect(
     http: VendorHttp | None = None,
     nonce: Callable[[], str] = random_nonce,
 ) -> AlibabaExports:
-    """Make the client of an account from its credentials; opens nothing before the first call.
+    """Make the client of an account from its credentials. It opens no connection before the first call.
 
     Credentials: ``access_key``, ``secret_key``, optionally ``security_token`` (temporary keys) and ``signature``
-    (``acs3``, the default, or ``rpc``). Raises ``ConfigurationError`` where they are not usable.
+    (``acs3``, the default, or ``rpc``). Raises ``ConfigurationError`` if they cannot be used.
     """
     given = account.credentials
     missing = [name for name in ("access_key", "secret_key") if not given.get(name)]

@@ -34,7 +34,7 @@ MAX_ROW_LINES: Final = 8
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EPOCH = re.compile(r"[0-9]{9,10}(?:[0-9]{3})?")
 _LOOSE_TIME = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2}) ([0-9]{1,2}):([0-9]{2}(?::[0-9]{2})?)")
-"""As spreadsheets write it, without leading zeros."""
+"""The form that spreadsheets write: without leading zeros."""
 
 
 class _BadRow(ValueError):
@@ -42,11 +42,7 @@ class _BadRow(ValueError):
 
 
 def read_rows(blocks: Iterable[bytes]) -> Iterator[ExportRow | RejectedRow]:
-    """Read the rows of an export out of its bytes, in order, with a few blocks in memory at the most.
-
-    Never stops for what is in the file: what cannot be read comes out as ``RejectedRow``. For the encoding see
-    ``export_text``. Empty lines are no rows.
-    """
+    """Read the rows of an export's bytes: see ``ExportVendor.read_rows``. Empty lines are not rows."""
     columns: dict[str, int] | None = None
     for line, cells in _records(read_lines(blocks)):
         if isinstance(cells, RejectedRow):
@@ -83,7 +79,7 @@ def _records(lines: Iterator[Line]) -> Iterator[tuple[Line, Sequence[str] | Reje
 
 
 def _spanning_cells(line: Line, ahead: deque[Line], lines: Iterator[Line]) -> list[str] | None:
-    """Add the lines that follow until the quotes match; leave ``ahead`` as it is where they never do."""
+    """Append the following lines until the quotes match. If they never do, leave ``ahead`` unchanged."""
     text = line.text
     for extra in range(MAX_ROW_LINES - 1):
         if len(ahead) <= extra:
@@ -104,7 +100,7 @@ def _spanning_cells(line: Line, ahead: deque[Line], lines: Iterator[Line]) -> li
 
 def _cells(text: str) -> list[str] | None:
     if '"' not in text:
-        return text.split(",")  # the same, in a third of the time
+        return text.split(",")  # The same result as csv, in a third of the time.
     try:
         rows = list(csv.reader(text.splitlines(keepends=True) if "\n" in text else (text,), strict=True))
     except csv.Error:
@@ -113,7 +109,7 @@ def _cells(text: str) -> list[str] | None:
 
 
 def _header(cells: Sequence[str]) -> dict[str, int] | None:
-    """Return the place of each documented column if this is a header: one that has the URL's column."""
+    """Return the index of each documented column, if this is a header: a row that names the URL's column."""
     names = {cell.strip().lower(): index for index, cell in enumerate(cells)}
     if "punish_url" not in names:
         return None
@@ -137,7 +133,7 @@ def _row(number: int, cells: Sequence[str], columns: dict[str, int], width: int)
 
 
 def _canonical(url: str, domain: str) -> str:
-    """Return the canonical URL; the vendor's own examples name no scheme, which is taken as http."""
+    """Return the canonical URL. A URL without a scheme, as in the vendor's own examples, is taken as http."""
     if not url:
         raise _BadRow("punish_url is empty")
     if url.startswith("//"):
@@ -155,10 +151,10 @@ def _canonical(url: str, domain: str) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """Read a time: with a zone as given, epoch seconds or milliseconds, or plain, which is taken as UTC+8.
+    """Read a time: ISO with or without a zone, or epoch seconds or milliseconds. Without a zone it is UTC+8.
 
-    That a plain time is UTC+8 is inferred from the vendor's days; its name, ``gmt_created``, says otherwise in a word
-    that is a habit of the vendor's databases and means no zone there.
+    That is inferred from the vendor's days. The column is named ``gmt_created``, but in the vendor's databases that
+    name is a habit and names no zone.
     """
     if not text:
         return None

@@ -1,12 +1,11 @@
-"""The bytes of an export → its lines, in the encoding that the bytes themselves give away.
+"""Cut the bytes of an export into lines, in the encoding that the bytes show.
 
-The vendor does not say which encoding its file has. The rule: a byte order mark decides (UTF-8 or GB18030). Without
-one, everything is ASCII until the first block of lines that holds anything else, and that block decides: the encoding
-in which fewer of its lines are broken, UTF-8 if they are equal. The choice then holds to the end, and a later line that
-is broken in it is a defect of that line alone. (GB18030 text that is valid UTF-8 by chance exists, in single words; for
-a whole block to be is next to impossible, and that is why a block and not a line decides.)
+The vendor does not document the encoding of its file. A byte order mark decides (UTF-8 or GB18030). Without one, the
+first block of lines that is not all ASCII decides: the encoding in which fewer of its lines are broken, UTF-8 if they
+are equal. The choice holds to the end of the file; a later line that is broken in it is rejected alone. A block
+decides and not a line, because a single GB18030 word may be valid UTF-8 by chance, and a whole block hardly can.
 
-Lines can be cut before decoding: no character of either encoding has the byte of a line break, quote or comma inside.
+Lines can be cut before decoding: no character of either encoding contains the byte of a line break, quote or comma.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_LINE: Final = 64 * 1024
-"""Bytes of a line that are kept; what is longer is a defect."""
+"""Most bytes of a line. A longer line is cut and rejected."""
 
 DECIDING_BYTES: Final = 64 * 1024
-"""Bytes of whole lines that are looked at together, at the least, to tell the encoding."""
+"""Fewest bytes of whole lines in a block that decides the encoding."""
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\x84\x31\x95\x33", "gb18030"))
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line without its end. ``defect`` says in words why ``text`` is not what was meant; empty where it is."""
+    """A line without its end. ``defect`` says in words why ``text`` cannot be trusted; empty if it can."""
 
     number: int
     text: str
@@ -34,7 +33,7 @@ class Line:
 
 
 def read_lines(blocks: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a file that comes in blocks of any size; line ends are LF or CRLF."""
+    """Yield the lines of a file that arrives in blocks of any size. Lines end with LF or CRLF."""
     number = 0
     encoding = ""
     for batch in _batches(blocks):
@@ -44,7 +43,7 @@ def read_lines(blocks: Iterable[bytes]) -> Iterator[Line]:
                     batch[0] = batch[0][len(mark) :]
                     encoding = name
         if not encoding:
-            encoding = _tell_encoding(batch)
+            encoding = _encoding_of(batch)
         for raw in batch:
             number += 1
             yield _decode(number, raw.removesuffix(b"\r"), encoding or "ascii")
@@ -59,12 +58,12 @@ def _decode(number: int, raw: bytes, encoding: str) -> Line:
         return Line(number, raw.decode(encoding, "replace"), f"the line is not valid {encoding.upper()}")
 
 
-def _tell_encoding(batch: list[bytes]) -> str:
-    """Return the encoding of the lines; empty while they are all ASCII, and tell nothing."""
-    telling = [raw for raw in batch if not raw.isascii()]
-    if not telling:
+def _encoding_of(batch: list[bytes]) -> str:
+    """Return the encoding of the lines; empty if they are all ASCII, which decides nothing."""
+    not_ascii = [raw for raw in batch if not raw.isascii()]
+    if not not_ascii:
         return ""
-    return min(("utf-8", "gb18030"), key=lambda encoding: sum(_is_broken(raw, encoding) for raw in telling))
+    return min(("utf-8", "gb18030"), key=lambda encoding: sum(_is_broken(raw, encoding) for raw in not_ascii))
 
 
 def _is_broken(raw: bytes, encoding: str) -> bool:
@@ -76,7 +75,7 @@ def _is_broken(raw: bytes, encoding: str) -> bool:
 
 
 def _batches(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Gather whole lines until there are enough of them to tell the encoding; no batch is empty."""
+    """Yield batches of whole lines, each large enough to decide the encoding. No batch is empty."""
     batch: list[bytes] = []
     size = 0
     for raw in _raw_lines(blocks):
@@ -90,8 +89,8 @@ def _batches(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _raw_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut at LF. Of a line longer than ``MAX_LINE`` a little more is kept, as a sign, and the rest dropped."""
-    keep = MAX_LINE + 2  # one more than a whole line with its CR
+    """Cut at LF. A line longer than ``MAX_LINE`` keeps two bytes more, so that it is seen to be too long."""
+    keep = MAX_LINE + 2  # one byte more than the longest line with its CR
     rest = b""
     for block in blocks:
         first, *more = block.split(b"\n")

@@ -1,4 +1,4 @@
-"""Why a vendor blocked a URL by itself: its reason codes in words, and as the category of a report."""
+"""The vendor's reason codes: their words, and the category of a report that each stands for."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ UNKNOWN_CATEGORY: Final = "other"
 
 
 def reason_in_words(code: str) -> tuple[str, str]:
-    """Return the words and the category of a reason code. A code we do not know keeps itself as its words."""
+    """Return the words and the category of a reason code. An unknown code is its own words."""
     return REASONS.get(code.strip().upper(), (code, UNKNOWN_CATEGORY))

@@ -121,9 +121,9 @@ def test_a_batch_takes_no_more_objects_than_fit_into_it_and_the_rest_comes_again
     s3 = FakeS3(one=b"x" * 1_000, two=b"x" * 1_000)
     bodies = IntakeBodies(s3, BUCKET, batch_urls=70)
     assert bodies(ObjectReference(BUCKET, "one", size=1_000))
-    with pytest.raises(TooManyRequests, match="comes again"):
+    with pytest.raises(TooManyRequests, match="delivered again"):
         bodies(ObjectReference(BUCKET, "two", size=1_000))
-    with pytest.raises(TooManyRequests, match="comes again"):
+    with pytest.raises(TooManyRequests, match="delivered again"):
         bodies(ObjectReference(BUCKET, "two"))
 
 
