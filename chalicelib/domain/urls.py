@@ -23,33 +23,54 @@ MAX_RAW_LENGTH = 65_536
 """Characters of a URL as reported: long dot segments and fragments may go away, but parsing them costs time."""
 
 _ASCII_WHITESPACE = " \t\n\f\r"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}:")
+_INVISIBLE = re.compile(
+    "[\0-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f"
+    "\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Controls, spaces other than U+0020, format characters, and U+FFFD, which stands for a character that was lost."""
+
+_SPACE_IN_A_NAME = re.compile(r"[^ ]*[A-Za-z0-9] (?!www\.)[A-Za-z0-9][A-Za-z0-9._%-]*", re.IGNORECASE)
+"""One space inside the last name of a path, as in ``/my invoice.pdf``: the only space that is part of a URL."""
+
+_METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"))
+_SECOND_URL = re.compile(r"""[\w\s,;|<>()\[\]{}"'`]https?://""", re.IGNORECASE)
+"""A scheme behind a letter or a separator. Behind ``=`` or ``/`` it is a URL inside a URL, which is common."""
+
+_HTTP = re.compile(r"https?:", re.IGNORECASE)
+_SPACE_IN_HOST = re.compile(r"https?:[/\\]*[^/\\?# ]* ", re.IGNORECASE)
+_REAL_HOST = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])[:/]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,252}:")
+_PORT = re.compile(r":[0-9]{1,5}(?:[/?#]|$)")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_DEFANGED_SCHEME = re.compile(r"hxxp(s?)(?=:|\[:)", re.IGNORECASE)
-_DEFANGED_SIGNS = re.compile(r"\[\.\]|\(\.\)|\[:\]|\[://\]|\[at\]", re.IGNORECASE)
-_FANGED = {"[.]": ".", "(.)": ".", "[:]": ":", "[://]": "://", "[at]": "@"}
+_DEFANGED_SCHEME = re.compile(r"h(?:xx|\*\*|__|tx|xt|\[tt\])p(?:(s)|\[(s)\])?(?=:)", re.IGNORECASE)
+_DEFANGED_SIGN = re.compile(
+    r"\[ ?(\.|dot|:|://|/|at|@) ?\]|\( ?(\.|dot|:|://|/|at|@) ?\)|\{ ?(\.|dot|:|://|/|at|@) ?\}|\\(\.)", re.IGNORECASE
+)
+_FANGED = {"dot": ".", "at": "@"}
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def canonical_url(raw: str) -> str:
     """Return the WHATWG serialisation of an absolute http(s) URL, without fragment and userinfo.
 
-    Stricter than the standard in one thing: a tab, newline or NUL inside is refused, where a browser would drop it
-    silently, because what was reported is then not what would be blocked. Idempotent.
+    This is the one place that decides whether a text is one URL. It is stricter than the standard where the standard
+    would make a URL that nobody reported: a text with a second URL, with words behind the URL, or with a character
+    that cannot be seen is refused, and so is a host with signs that no host name has. Idempotent.
 
     Raises UnusableUrl.
     """
     text = raw.strip(_ASCII_WHITESPACE)
-    if "\t" in text or "\n" in text or "\r" in text or "\0" in text:
-        raise UnusableUrl("the URL holds a tab, a line break or a NUL: send one URL, as a browser would show it")
     if len(text) > MAX_RAW_LENGTH:
         raise UnusableUrl(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
+    if not (text.isascii() and text.isprintable() and " " not in text and text.find("://", 7) < 0):
+        _check_one_url(text)
     try:
         href = normalize_url(text)
     except ValueError:
         raise UnusableUrl(_why_invalid(text)) from None
     if not href.startswith(("http://", "https://")):
-        raise UnusableUrl(_why_not_http(href))
+        raise UnusableUrl(_why_not_http(text))
     fragment = href.find("#")  # a serialised URL holds no other number sign
     if fragment >= 0:
         href = href[:fragment]
@@ -57,6 +78,8 @@ def canonical_url(raw: str) -> str:
         href = _without_userinfo(href)
     if len(href) > MAX_URL_LENGTH:
         raise UnusableUrl(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
+    if not _REAL_HOST.match(href):
+        raise UnusableUrl("the host of the URL holds a sign that no host name has: check whether the URL is defanged")
     return href
 
 
@@ -91,12 +114,17 @@ def scheme_twin(canonical: str) -> str:
 
 
 def refang(raw: str) -> str:
-    """Undo the usual defanging: ``hxxp(s)``, ``[.]``, ``(.)``, ``[:]``, ``[://]``, ``[at]``.
+    """Undo the usual defanging: ``hxxp(s)``, and ``.``, ``dot``, ``:``, ``://``, ``/``, ``@`` or ``at`` in brackets.
 
     Only for sources that say they defang: brackets may be part of a URL that is meant as it is written.
     """
-    raw = _DEFANGED_SIGNS.sub(lambda found: _FANGED[found[0].lower()], raw)
-    return _DEFANGED_SCHEME.sub(r"http\1", raw, count=1) if raw[:12].lstrip()[:4].lower() == "hxxp" else raw
+    raw = _DEFANGED_SIGN.sub(
+        lambda sign: _FANGED.get(sign[sign.lastindex or 0].lower(), sign[sign.lastindex or 0]), raw
+    )
+    scheme = _DEFANGED_SCHEME.match(raw.lstrip(_ASCII_WHITESPACE)[:12])
+    if scheme is None:
+        return raw
+    return f"http{scheme[1] or scheme[2] or ''}{raw.lstrip(_ASCII_WHITESPACE)[scheme.end() :]}"
 
 
 def unescape_html(raw: str) -> str:
@@ -153,6 +181,30 @@ def _without_userinfo(href: str) -> str:
     return href if at < 0 else href[:start] + href[at + 1 :]
 
 
+def _check_one_url(text: str) -> None:
+    """Refuse a text that is no URL, or more than one. Raises UnusableUrl."""
+    invisible = _INVISIBLE.search(text)
+    if invisible:
+        sign = invisible[0]
+        if sign in "\t\n\r\0":
+            raise UnusableUrl("the URL holds a tab, a line break or a NUL: send one URL, as a browser would show it")
+        if sign == "\ufffd":
+            raise UnusableUrl("the URL holds U+FFFD, which stands for a character that was lost: send it undamaged")
+        raise UnusableUrl(
+            f"the URL holds the invisible character U+{ord(sign):04X}: take it out, or percent-encode it if it is meant"
+        )
+    if _HTTP.match(text) is None:
+        if " " in text:
+            raise UnusableUrl(_why_invalid(text))
+        return
+    if _SECOND_URL.search(text, 1):
+        raise UnusableUrl("the text holds a second URL: send each URL by itself")
+    if " " not in text or _SPACE_IN_HOST.match(text):  # the parser refuses a space in a host
+        return
+    if not _SPACE_IN_A_NAME.fullmatch(text) or text.rpartition(" ")[2] in _METHODS:
+        raise UnusableUrl("there are words behind the URL: send the URL alone, with %20 for a space that is meant")
+
+
 def _why_invalid(text: str) -> str:
     if not text:
         return "the URL is empty"
@@ -161,19 +213,19 @@ def _why_invalid(text: str) -> str:
     except UnicodeEncodeError:
         return "the URL holds half of a surrogate pair: it is not text"
     scheme = _SCHEME.match(text)
-    if scheme is None:
-        return "the URL does not begin with a scheme: write it in full, with http:// or https://"
-    if scheme[0].lower() in ("http:", "https:"):
-        return "the URL is not valid by the WHATWG URL standard: check its host and port"
-    return _why_not_http(text)
+    if scheme is None or scheme[0].lower() not in ("http:", "https:"):
+        return _why_not_http(text)
+    return "the URL is not valid by the WHATWG URL standard: check its host and port"
 
 
 def _why_not_http(text: str) -> str:
     scheme = _SCHEME.match(text)
-    name = scheme[0][:-1].lower() if scheme else "unknown"
+    name = scheme[0][:-1].lower() if scheme else ""
+    if scheme is None or "." in name or _PORT.match(text, scheme.end() - 1):  # www.example.com:81, localhost:8080/
+        return "the URL does not begin with a scheme: write it in full, with http:// or https://"
     if name in ("hxxp", "hxxps"):
         return "the URL is defanged (hxxp): send it as it is, or declare the source as defanged"
-    return f"the scheme of the URL is {name}: only http and https can be banned"
+    return f"the scheme of the URL is {name[:20]}: only http and https can be banned"
 
 
 def _host(name: str, pattern: str) -> str:
