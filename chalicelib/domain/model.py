@@ -85,13 +85,34 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A source takes back its own word for a URL, found by the id that it gave or by URL and reporter.
+
+    ``said_at`` is aware (UTC): only what was said by then is taken back. ``reason`` is in words.
+    """
+
+    url: str
+    id: str = ""
+    reporter: str = ""
+    said_at: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedReport:
-    """What a parser makes of one body. ``test`` reports walk the whole path and never reach a vendor."""
+    """What a parser makes of one body. ``test`` reports walk the whole path and never reach a vendor.
+
+    ``parts_skipped`` counts all parts that name nothing to ban, of which ``skipped`` lists the first. ``elsewhere``
+    counts URLs that are not on our hosts and that a report of this size does not list.
+    """
 
     urls: tuple[ReportedUrl, ...]
     skipped: tuple[Skipped, ...] = ()
     correlation_id: str = ""
     test: bool = False
+    withdrawals: tuple[Withdrawal, ...] = ()
+    parts_skipped: int = 0
+    elsewhere: int = 0
 
 
 # --- vendors -------------------------------------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chalicelib.domain.errors import UnknownFormat
 from chalicelib.domain.model import ParsedReport
-from chalicelib.domain.urls import refang, unescape_html
-from chalicelib.reports import cloudflare, feedback_mail, feeds, misp, native, plain, sniffing, stix, xarf
-from chalicelib.reports.reading import Parser, ParserOptions
+from chalicelib.reports import cloudflare, feedback_mail, feeds, misp, native, plain, stix, xarf
+from chalicelib.reports.compression import unpacked
+from chalicelib.reports.entries import Parser
+from chalicelib.reports.reading import ParserOptions
 
 __all__ = ["PARSERS", "Parser", "ParserOptions", "format_for", "parse"]
 
@@ -28,6 +27,7 @@ PARSERS: dict[str, Parser] = {
 """Every format by the name that a source's configuration uses."""
 
 CONTENT_TYPES: dict[str, str] = {
+    "application/json": "native",
     "application/vnd.edgeban+json": "native",
     "application/xarf+json": "xarf",
     "application/stix+json": "stix",
@@ -42,32 +42,19 @@ CONTENT_TYPES: dict[str, str] = {
 }
 """Content types that mean one format."""
 
-SNIFFED_TYPES = frozenset(("", "application/json", "text/csv", "application/csv", "application/octet-stream"))
-"""Content types that many formats share: only the body can tell."""
-
 
 def parse(body: bytes, format_name: str, options: ParserOptions) -> ParsedReport:
-    """Read a body of a known format, with its URLs refanged and unescaped where the options say so.
-
-    Raises UnreadableReport, TooLarge, and UnknownFormat if there is no such format.
-    """
+    """Unpack a body and read it by its format. Raises UnreadableReport, TooLarge, and UnknownFormat."""
     parser = PARSERS.get(format_name)
     if parser is None:
         raise UnknownFormat(f"there is no format {format_name[:40]!r}: known are {', '.join(PARSERS)}")
-    report = parser(body, options)
-    if not options.defanged and not options.html_escaped:
-        return report
-    urls = []
-    for entry in report.urls:
-        url = unescape_html(entry.url) if options.html_escaped else entry.url
-        urls.append(replace(entry, url=refang(url) if options.defanged else url))
-    return replace(report, urls=tuple(urls))
+    return parser(unpacked(body, options), options)
 
 
-def format_for(content_type: str, configured: str | None, body: bytes | None = None) -> str:
-    """Name the format of a body: as configured, else what the Content-Type means, else what the body looks like.
+def format_for(content_type: str, configured: str) -> str:
+    """Name the format of a body: the one that is configured for its source, else the one that its Content-Type means.
 
-    A body that looks like two formats has neither. Without a body, ``application/json`` means native.
+    Nothing is guessed from what a body looks like: a letter or a web page would be taken for a list of URLs to ban.
     Raises UnknownFormat.
     """
     if configured:
@@ -77,15 +64,8 @@ def format_for(content_type: str, configured: str | None, body: bytes | None = N
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in CONTENT_TYPES:
         return CONTENT_TYPES[media_type]
-    if media_type not in SNIFFED_TYPES:
-        raise UnknownFormat(
-            f"no format is known for the content type {media_type[:60]!r}: send {', '.join(sorted(CONTENT_TYPES))}, "
-            "or have the source's format configured"
-        )
-    found = sniffing.candidates(body) if body is not None else []
-    if not found and media_type == "application/json":
-        return "native"  # its parser says what is wrong with a body that is nobody else's
-    if len(found) == 1:
-        return found[0]
-    looks = f"looks like {' and like '.join(found)}" if found else "looks like none of the known formats"
-    raise UnknownFormat(f"the body {looks}: have the source's format configured, or send a Content-Type that names it")
+    named = f"the content type {media_type[:60]!r} names no format" if media_type else "there is no content type"
+    raise UnknownFormat(
+        f'{named}, and the source has none: set the field "format" in the configuration of the source to one of '
+        f"{', '.join(PARSERS)}, or send {', '.join(sorted(CONTENT_TYPES))}"
+    )

@@ -9,7 +9,8 @@ from __future__ import annotations
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.reports import reading
-from chalicelib.reports.reading import Entries, Json, ParserOptions, clipped, get
+from chalicelib.reports.entries import Entries
+from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
 CATEGORIES: dict[str, str] = {
     "abuse_phishing": "phishing",
@@ -39,9 +40,11 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     """
     entries = Entries(options)
     reports = _reports(reading.read_json(body, options))
-    for index, item in enumerate(reports):
-        where = f"report {index}"
-        _report(reading.as_object(item, where), where, entries)
+    for where, report in entries.objects(reports, "report"):
+        try:
+            _report(report, where, entries)
+        except UnreadableReport as error:
+            entries.flaw(where, str(error))
     single = reports[0] if len(reports) == 1 else None
     return entries.report(correlation_id=clipped(get(single, "id"), reading.MAX_CORRELATION_ID_LENGTH))
 
@@ -71,11 +74,11 @@ def _report(report: dict[str, Json], where: str, entries: Entries) -> None:
     names = [clipped(get(one, field), 200) for field in ("company", "name", "email") for one in people]
     for line in lines:
         if not isinstance(line, str):
-            raise UnreadableReport(f"{where}, urls must hold strings, not {reading.kind_of(line)}")
-        if line.strip():
+            entries.flaw(where, f"{where}, urls must hold strings, not {reading.kind_of(line)}")
+        elif line.strip():
             entries.add(
                 ReportedUrl(
-                    line.strip(),
+                    reading.url_text(line.rstrip("\r")),
                     category=category,
                     reporter=next((name for name in names if name), ""),
                     reported_at=reading.lenient_time(report.get("cdate")),

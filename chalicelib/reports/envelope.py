@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import unquote_plus
@@ -11,7 +12,15 @@ from chalicelib.domain.errors import InputError, UnreadableReport
 from chalicelib.reports.reading import Json, ParserOptions, as_list, as_object, get, read_json
 
 MAX_ENVELOPES = 3
-"""Envelopes around a body at the most: S3 → SNS and EventBridge → SNS are usual, more is a mistake."""
+"""Most envelopes around a body: S3 → SNS and EventBridge → SNS are usual, more is a mistake."""
+
+NO_OBJECT = "an event of S3 that creates no object"
+
+_NOT_A_REPORT = re.compile(
+    r"_\$folder\$$|(?:^|/)(?:_SUCCESS|_started_\w+|_committed_\w+|\.[^/]*)$"
+    r"|(?:^|/)AWSLogs/|(?:^|/)(?:ConfigWritabilityCheckFile|ELBAccessLogTestFile|aws-programmatic-access-test-object)$",
+)
+"""Keys of objects that are no reports: marks that jobs leave, and what AWS services put beside one's own objects."""
 
 _MARKS = (b'"TopicArn"', b'"detail-type"', b'"Records"', b"s3:TestEvent")
 _OPTIONS = ParserOptions(max_depth=64)  # the format's own limit counts from inside the envelope
@@ -93,7 +102,7 @@ def _from_sns(message: dict[str, Json], outer: Unwrapped) -> Unwrapped | None:
         for name, attribute in (given.items() if isinstance(given, dict) else ())
         if isinstance(value := get(attribute, "Value"), str)
     }
-    return replace(outer, body=text.encode(), attributes={**inner, **(outer.attributes or {})})
+    return replace(outer, body=text.encode("utf-8", "replace"), attributes={**inner, **(outer.attributes or {})})
 
 
 def _from_eventbridge(event: dict[str, Json], outer: Unwrapped) -> Unwrapped:
@@ -101,9 +110,9 @@ def _from_eventbridge(event: dict[str, Json], outer: Unwrapped) -> Unwrapped:
     source, detail = event.get("source"), event["detail"]
     if source == "aws.s3":
         if event["detail-type"] != "Object Created":
-            return replace(outer, body=b"", nothing="an event of S3 that creates no object")
+            return replace(outer, body=b"", nothing=NO_OBJECT)
         # Unlike in notifications, the key is not URL-encoded here.
-        return replace(outer, body=b"", objects=(_reference(detail, "versionId", "version-id"),))
+        return _of_objects([_reference(detail, "versionId", "version-id")], outer)
     attributes = {"source": source} if isinstance(source, str) else {}
     body = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
     return replace(outer, body=body.encode(), attributes={**attributes, **(outer.attributes or {})})
@@ -111,15 +120,26 @@ def _from_eventbridge(event: dict[str, Json], outer: Unwrapped) -> Unwrapped:
 
 def _from_s3(records: list[Json], outer: Unwrapped) -> Unwrapped:
     """See https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html."""
-    objects = []
+    references = []
     for record in as_list(records, "Records"):
         name = get(record, "eventName")
         if isinstance(name, str) and name.startswith("ObjectCreated:"):
             reference = _reference(get(record, "s3"), "versionId")
-            objects.append(replace(reference, key=unquote_plus(reference.key)))
-    if not objects:
-        return replace(outer, body=b"", nothing="an event of S3 that creates no object")
-    return replace(outer, body=b"", objects=tuple(objects))
+            references.append(replace(reference, key=unquote_plus(reference.key)))
+    return _of_objects(references, outer)
+
+
+def _of_objects(references: list[ObjectReference], outer: Unwrapped) -> Unwrapped:
+    reports = tuple(reference for reference in references if not _is_no_report(reference))
+    if reports:
+        return replace(outer, body=b"", objects=reports)
+    nothing = "an event of S3 of a folder, or of an object that is no report" if references else NO_OBJECT
+    return replace(outer, body=b"", nothing=nothing)
+
+
+def _is_no_report(reference: ObjectReference) -> bool:
+    is_folder = reference.key.endswith("/") and not reference.size
+    return is_folder or _NOT_A_REPORT.search(reference.key) is not None
 
 
 def _reference(value: Json, *version_fields: str) -> ObjectReference:
@@ -128,5 +148,5 @@ def _reference(value: Json, *version_fields: str) -> ObjectReference:
         raise UnreadableReport("the event of S3 names no bucket and key")
     size = get(value, "object", "size")
     versions = [get(value, "object", field) for field in version_fields]
-    version = next((one for one in versions if isinstance(one, str)), "")
-    return ObjectReference(bucket, key, version, size if isinstance(size, int) else None)
+    version = next((text for text in versions if isinstance(text, str)), "")
+    return ObjectReference(bucket, key, version, size if type(size) is int and size >= 0 else None)

@@ -1,116 +1,157 @@
-"""Feedback reports by mail: RFC 5965 (ARF), alone, forwarded in ``message/rfc822``, or a bare feedback-report part.
+"""Reports by mail: feedback reports of RFC 5965 (ARF), and XARF in an attachment.
 
-A feedback report encloses the mail that is complained about. That mail is evidence and may be made up by the abuser,
-even as a feedback report of its own, so nothing inside it is read: only ``Reported-URI`` of the report itself.
+A report by mail encloses the mail that is complained about. That mail is evidence and may be made up by the abuser,
+even as a report of its own. So nothing in it is read: an enclosed mail is only opened where the mail around it is no
+report itself, as one that was forwarded.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
 
-from chalicelib.domain.errors import TooLarge, UnreadableReport
-from chalicelib.domain.model import ParsedReport, ReportedUrl
-from chalicelib.reports import reading
-from chalicelib.reports.reading import Entries, ParserOptions
-
-if TYPE_CHECKING:
-    from email.message import Message
-
-    Mail = Message[str, str]
+from chalicelib.domain.errors import InputError, TooLarge, UnreadableReport
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
+from chalicelib.reports import mail_parts, reading, xarf
+from chalicelib.reports.entries import Entries
+from chalicelib.reports.mail_parts import Fields, Part
+from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
 MAX_NESTING = 8
-"""How deep a feedback report may lie in forwarded mails and multiparts."""
+"""How deep a report may lie in forwarded mails."""
 
-FEEDBACK_TYPES: dict[str, str] = {"abuse": "abuse", "fraud": "phishing", "virus": "malware", "other": "other"}
-"""``Feedback-Type`` to category (RFC 5965, 7.3); the others (not-spam, opt-out, auth-failure) accuse no page."""
+FEEDBACK_TYPES: dict[str, str] = {
+    "abuse": "abuse",
+    "fraud": "phishing",
+    "virus": "malware",
+    "other": "other",
+    "phishing": "phishing",  # from here on: in use, and in no standard
+    "phish": "phishing",
+    "malware": "malware",
+    "spam": "abuse",
+    "copyright": "copyright",
+    "trademark": "trademark",
+}
+"""``Feedback-Type`` to category (RFC 5965, 7.3). Others, such as opt-out and auth-failure, accuse no page."""
 
-_FOLD = re.compile(r"[\r\n]+[ \t]*")
+NOT_SPAM = "not-spam"
+"""The ``Feedback-Type`` by which a report is taken back (RFC 6430)."""
+
+XARF = "xarf"
+"""The ``Feedback-Type`` of a mail whose report is an attachment."""
+
+_FEEDBACK = "message/feedback-report"
+_XARF_TYPES = frozenset(
+    f"{main}/{sub}" for main in ("application", "text") for sub in ("xarf", "xarf+json", "x-xarf+json")
+)
+_JSON_TYPES = frozenset(("application/json", "text/json", "application/x-json"))
+_UNTYPED = frozenset(("text/plain", "application/octet-stream", "application/x-octet-stream"))
+_XARF_NAME = re.compile(r"^x-?arf\b|\.x-?arf$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """One report of a mail: the fields of a feedback report, or what an attachment holds.
+
+    ``problem`` says why an attachment that has to be XARF cannot be read.
+    """
+
+    sender: str
+    fields: Fields
+    attached: Json = None
+    problem: str = ""
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read the feedback reports of one mail. Raises UnreadableReport and TooLarge."""
-    from email.parser import BytesParser
-    from email.policy import compat32  # the modern policy raises errors of its own on hostile headers
-
+    """Read the reports of one mail. Raises UnreadableReport and TooLarge."""
     if len(body) > options.max_bytes:
         raise TooLarge(f"the mail has {len(body):,} bytes, the limit is {options.max_bytes:,}")
     if max(body.count(b"\n"), body.count(b"\r")) > reading.MAX_LINES:
         raise TooLarge(f"the mail has more than {reading.MAX_LINES:,} lines")
-    entries = Entries(options)
-    try:
-        mail = BytesParser(policy=compat32).parsebytes(body)
-        reports = list(_feedback(mail, MAX_NESTING))
-        for index, (report, sender) in enumerate(reports):
-            _report(report, sender, f"feedback report {index}", entries)
-    except RecursionError:  # the parser of the standard library descends without a limit
-        raise UnreadableReport(f"the mail nests deeper than {MAX_NESTING} levels") from None
-    except (ValueError, TypeError, LookupError, AttributeError, AssertionError):
-        # What the standard library raises on broken parameters and encoded words, such as a NUL in a charset.
-        raise UnreadableReport("the mail has headers that cannot be decoded: send a report as of RFC 5965") from None
+    reports = list(_reports(mail_parts.read_mail(body), options))
     if not reports:
-        raise UnreadableReport("the mail holds no message/feedback-report part: send a report as of RFC 5965")
-    return entries.report()
+        raise UnreadableReport("the mail holds no message/feedback-report and no attached XARF: send one of the two")
+    entries = Entries(options)
+    ids: set[str] = set()
+    tests: list[bool] = []
+    for index, report in enumerate(reports):
+        where = f"report {index}"
+        if report.problem:
+            entries.flaw(where, f"the XARF that is attached cannot be read: {report.problem}")
+        elif report.attached is None:
+            _feedback(report, where, entries)
+        else:
+            attached = report.attached if isinstance(report.attached, list) else [report.attached]
+            for place, fields in entries.objects(attached, where):
+                test = xarf.take(fields, place, entries)
+                tests += [] if test is None else [test]
+                ids.add(clipped(get(fields, "report_id"), reading.MAX_CORRELATION_ID_LENGTH))
+    xarf.check_tests(tests)
+    return entries.report(correlation_id=next(iter(ids)) if len(ids) == 1 else "", test=bool(tests) and all(tests))
 
 
-def _feedback(mail: Mail, levels: int, sender: str = "") -> Iterator[tuple[Mail, str]]:
-    """Yield each feedback report with the sender of the mail around it, without ever looking into evidence."""
+def _reports(mail: Part, options: ParserOptions, levels: int = MAX_NESTING) -> Iterator[_Report]:
+    """Yield the reports of a mail; of the mails that it encloses only where it holds none itself."""
     if levels <= 0:
         raise UnreadableReport(f"the mail nests deeper than {MAX_NESTING} levels")
-    sender = _address(_field(mail, "From")) or sender
-    kind = mail.get_content_type()
-    parts = cast("list[Mail]", mail.get_payload()) if mail.is_multipart() else []
-    if kind == "message/feedback-report":
-        yield from ((part, sender) for part in parts[:1])
-    elif kind == "multipart/report":
-        for part in parts:
-            if part.get_content_type() == "message/feedback-report":
-                yield from _feedback(part, levels - 1, sender)
-    elif parts:
-        for part in parts:
-            yield from _feedback(part, levels - 1, sender)
-    elif "Feedback-Type" in mail:
-        yield mail, sender
+    sender = mail_parts.address_of(mail)
+    parts = mail_parts.leaves(mail)
+    own = [report for part in parts if (report := _report(part, sender, options))]
+    if not own and "Feedback-Type" in mail and not mail.is_multipart():
+        own = [_Report(sender, mail_parts.headers_of(mail))]
+    yield from own
+    if own or mail.get_content_type() == "multipart/report":
+        return
+    for part in parts:
+        if part.get_content_type() in ("message/rfc822", "message/global"):
+            yield from _reports(mail_parts.read_mail(mail_parts.content_of(part)), options, levels - 1)
 
 
-def _report(report: Mail, sender: str, where: str, entries: Entries) -> None:
-    kind = _field(report, "Feedback-Type").lower()
+def _report(part: Part, sender: str, options: ParserOptions) -> _Report | None:
+    """Read a part, if it is a report."""
+    kind, name = part.get_content_type(), mail_parts.filename_of(part)
+    if kind == _FEEDBACK:
+        return _Report(sender, mail_parts.fields_in(mail_parts.content_of(part)))
+    surely = kind in _XARF_TYPES or (_XARF_NAME.search(name) is not None and kind in _JSON_TYPES | _UNTYPED)
+    if not surely and kind not in _JSON_TYPES and not (kind in _UNTYPED and name.lower().endswith(".json")):
+        return None
+    try:
+        value = reading.read_json(mail_parts.content_of(part), options)
+    except InputError as error:
+        return _Report(sender, [], problem=str(error)) if surely else None
+    if surely or xarf.is_report(value) or (isinstance(value, list) and any(map(xarf.is_report, value))):
+        return _Report(sender, [], attached=value)
+    return None
+
+
+def _feedback(report: _Report, where: str, entries: Entries) -> None:
+    kind = mail_parts.first(report.fields, "feedback-type").lower().partition(";")[0].strip()
+    if kind == XARF:
+        return  # the attachment says it all; where there is none, the mail names nothing
     category = FEEDBACK_TYPES.get(kind)
-    if category is None:
+    if category is None and kind != NOT_SPAM:
         entries.skip(where, f"feedback of the type {reading.shown(kind)} accuses no page")
         return
-    uris = [_FOLD.sub("", str(value)).strip().strip("<>") for value in report.get_all("Reported-URI") or []]
+    uris = mail_parts.uris(report.fields, "reported-uri")
     if not uris:
         entries.skip(where, "the feedback report has no Reported-URI: there is nothing to ban")
-    reported_at = _time(_field(report, "Arrival-Date") or _field(report, "Received-Date"))
+    reported_at = _time(report.fields)
     for uri in uris:
         if uri.lower().startswith("mailto:"):
             entries.skip(where, "a Reported-URI is a mail address: there is nothing to ban")
+        elif category is None:
+            reason = "feedback of the type not-spam takes the report back"
+            entries.withdraw(Withdrawal(uri, "", report.sender, reported_at, reason), where)
         else:
-            entries.add(ReportedUrl(_text(uri), category, sender, reported_at=reported_at))
+            entries.add(ReportedUrl(uri, category, report.sender, reported_at=reported_at))
 
 
-def _field(message: Mail, name: str) -> str:
-    value = message.get(name)
-    return "" if value is None else _text(_FOLD.sub(" ", str(value)).strip())
-
-
-def _text(value: str) -> str:
-    """Replace bytes that were no text: the parser keeps them as lone surrogates, which nothing can store."""
-    return value.encode("utf-8", "replace").decode()
-
-
-def _address(value: str) -> str:
-    from email.utils import parseaddr
-
-    return parseaddr(value[:1_000])[1][: reading.MAX_REPORTER_LENGTH]
-
-
-def _time(value: str) -> datetime | None:
+def _time(fields: Fields) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
+    value = mail_parts.first(fields, "arrival-date") or mail_parts.first(fields, "received-date")
     try:
         time = parsedate_to_datetime(value[:100])
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -7,12 +7,14 @@ UTC, as the feeds say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.reports import reading
-from chalicelib.reports.reading import Entries, Json, ParserOptions, clipped
+from chalicelib.reports.entries import Entries
+from chalicelib.reports.reading import Json, ParserOptions, clipped
+from chalicelib.reports.rows import read_rows
 
 _Row = dict[str, Json]
 
@@ -30,19 +32,26 @@ class _Feed:
     category: Callable[[_Row], str] = lambda _: "phishing"
     note: tuple[str, ...] = ()
     why_not: Callable[[_Row], str] = lambda _: ""
+    html_escaped: bool = False
+    """Whether its publisher escapes URLs for HTML in every file."""
 
 
 def _tag(row: _Row) -> str:
-    """Return the first tag: an array or ``#phishing #scam``."""
-    tags = row.get("tags")
-    words: Sequence[Json] = tags.split() if isinstance(tags, str) else reading.listed(tags)
-    names = (clipped(word, reading.MAX_CATEGORY_LENGTH).lstrip("#").lower() for word in words)
+    names = (clipped(word, reading.MAX_CATEGORY_LENGTH).lstrip("#").lower() for word in _tags(row))
     return next((name for name in names if name), "")
 
 
 def _not_a_url(row: _Row) -> str:
     kind = clipped(row.get("type"), 20).lower() or "url"
-    return "" if kind == "url" else f"the entry is of the type {kind}: it names no URL"
+    if kind != "url":
+        return f"the entry is of the type {kind}: it names no URL"
+    return "the entry is tagged as harmless" if reading.says_harmless(_tags(row)) else ""
+
+
+def _tags(row: _Row) -> Sequence[Json]:
+    """Return its tags: an array, or one text such as ``#phishing #scam``."""
+    tags = row.get("tags")
+    return tags.split() if isinstance(tags, str) else reading.listed(tags)
 
 
 def _not_verified(row: _Row) -> str:
@@ -64,8 +73,9 @@ _URLHAUS = _Feed(  # https://urlhaus.abuse.ch/api/
     category=_threat,
     note=("urlhaus_link", "urlhaus_reference"),
 )
-_PHISHTANK = _Feed(  # https://phishtank.org/developer_info.php; escapes its URLs for HTML
+_PHISHTANK = _Feed(  # https://phishtank.org/developer_info.php
     name="PhishTank",
+    html_escaped=True,
     columns={},
     time=("submission_time", "verification_time"),
     note=("phish_detail_url",),
@@ -108,10 +118,10 @@ def parse_tweetfeed(body: bytes, options: ParserOptions) -> ParsedReport:
 
 def _parse(feed: _Feed, body: bytes, options: ParserOptions) -> ParsedReport:
     """Raise UnreadableReport and TooLarge."""
-    entries = Entries(options)
+    entries = Entries(replace(options, html_escaped=options.html_escaped or feed.html_escaped))
     for where, row in _rows(feed, body, options, entries):
         reason = feed.why_not(row)
-        url = _first(row, feed.url, reading.MAX_URL_TEXT)
+        url = next((text for text in (reading.url_text(row.get(field)) for field in feed.url) if text.strip()), "")
         if reason or not url:
             entries.skip(where, reason or f"the entry has no {' or '.join(feed.url)}")
             continue
@@ -138,45 +148,46 @@ def _first(row: _Row, fields: tuple[str, ...], limit: int) -> str:
 
 def _rows(feed: _Feed, body: bytes, options: ParserOptions, entries: Entries) -> Iterator[tuple[str, _Row]]:
     if body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
-        return _json_rows(reading.read_json(body, options))
+        return entries.objects(_json_items(reading.read_json(body, options)))
     return _csv_rows(feed, reading.read_text(body, options), entries)
 
 
-def _json_rows(value: Json) -> Iterator[tuple[str, _Row]]:
-    """Yield the objects of an array, of an object's ``urls``, or of arrays by id; a single entry is one row."""
+def _json_items(value: Json) -> list[Json]:
+    """Return the entries of an array, of an object's ``urls``, or of arrays by id; a single entry is one."""
     if isinstance(value, dict):
         inner = value.get("urls")
         if isinstance(inner, list):
-            value = inner
-        elif value and all(isinstance(one, list) for one in value.values()):
-            value = [item for one in value.values() for item in reading.listed(one)]
-        else:
-            value = [value]
-    for index, item in enumerate(reading.as_list(value, "the body")):
-        where = f"[{index}]"
-        yield where, reading.as_object(item, where)
+            return inner
+        if value and all(isinstance(entry, list) for entry in value.values()):
+            return [entry for listed in value.values() for entry in reading.listed(listed)]
+        return [value]
+    return reading.as_list(value, "the body")
 
 
 def _csv_rows(feed: _Feed, text: str, entries: Entries) -> Iterator[tuple[str, _Row]]:
     header: tuple[str, ...] = ()
-    for line, row in reading.read_rows(text):
-        if row[0].startswith("#"):  # URLhaus hides its header in the last comment
-            header = _header(feed, [row[0].lstrip("# "), *row[1:]]) or header
+    for row in read_rows(text):
+        where, cells = f"line {row.line}", row.cells
+        if row.problem:
+            entries.flaw(where, f"{where} is not CSV: {row.problem}")
             continue
-        if not header:
-            header = _header(feed, row)
-            if header:
+        if cells[0].startswith("#"):  # URLhaus hides its header in the last comment
+            header = _header(feed, [cells[0].lstrip("# "), *cells[1:]]) or header
+            continue
+        if not header or (len(cells) == len(header) and _header(feed, cells)):  # files put together repeat it
+            named = _header(feed, cells)
+            header = named or feed.columns.get(len(cells), ())
+            if named:
                 continue
-            header = feed.columns.get(len(row), ())
             if not header:
                 raise UnreadableReport(
-                    f"line {line} is no header with {feed.url[0]} and {feed.time[0]}, and {feed.name} has no files of "
-                    f"{len(row)} columns: send the header as the first line"
+                    f"{where} is no header with {feed.url[0]} and {feed.time[0]}, and {feed.name} has no files of "
+                    f"{len(cells)} columns: send the header as the first line"
                 )
-        if len(row) == len(header):
-            yield f"line {line}", dict(zip(header, row, strict=True))
+        if len(cells) == len(header):
+            yield where, dict(zip(header, cells, strict=True))
         else:
-            entries.skip(f"line {line}", f"{len(row)} columns instead of {len(header)}")
+            entries.flaw(where, f"{where} has {len(cells)} columns instead of {len(header)}")
 
 
 def _header(feed: _Feed, row: list[str]) -> tuple[str, ...]:

@@ -1,80 +1,152 @@
-"""MISP events: alone, in arrays, in search results, in feeds.
+"""MISP: events and attributes, alone, in arrays, in search results, in feeds, and as ZeroMQ publishes them.
 
 https://www.misp-standard.org/rfc/misp-standard-core.html. Only attributes of the types ``url`` and ``uri`` that the
 event marks as fit for detection (``to_ids``) are taken; a ``link`` is a reference to read, and must never be banned.
+Of several versions of one attribute the latest stands.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from chalicelib.domain.errors import UnreadableReport
-from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.reports import reading
-from chalicelib.reports.reading import Entries, Json, ParserOptions, clipped, get
+from chalicelib.reports.entries import Entries, superseded
+from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
 _TRUE = (True, "1", "true", "True")  # older servers write strings; 1 equals True
+_TOPIC = re.compile(rb"\s*misp_json\w{0,40}\s+")
+"""What ZeroMQ puts in front of a message."""
+
+_NAME_NOTHING = frozenset(
+    (
+        *("Sighting", "Tag", "Log", "User", "Organisation", "ShadowAttribute", "Warninglist", "Galaxy"),
+        *("GalaxyCluster", "EventReport", "Noticelist", "Taxonomy", "Conversation", "status", "uptime"),
+    )
+)
+"""Keys of messages that MISP publishes beside events and attributes; ``status`` is its sign of life."""
+
+_Object = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    """An attribute with the event that it belongs to. ``deleted``: the message says so of it or of what holds it."""
+
+    fields: _Object
+    event: Json
+    where: str
+    deleted: bool
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read every event of a body. Raises UnreadableReport and TooLarge."""
+    """Read every event and attribute of a body. Raises UnreadableReport and TooLarge."""
     entries = Entries(options)
-    for index, item in enumerate(_events(reading.read_json(body, options))):
-        where = f"event {index}"
-        wrapped = reading.as_object(item, where)
-        _event(reading.as_object(wrapped.get("Event", wrapped), where), where, entries)
+    topic = _TOPIC.match(body[:100])
+    items = _items(reading.read_json(body[topic.end() :] if topic else body, options))
+    attributes: list[_Attribute] = []
+    for where, item in entries.objects(items, "item"):
+        attributes += _attributes(item, where, entries)
+    older = superseded((clipped(get(each.fields, "uuid"), 36), _version(each)) for each in attributes)
+    others: Counter[str] = Counter()
+    for index, attribute in enumerate(attributes):
+        kind = clipped(attribute.fields.get("type"), 40) or "unknown"
+        if kind not in ("url", "uri"):
+            others[kind] += 1
+        elif index in older:
+            entries.skip(attribute.where, "a later version of this attribute is in the report")
+        else:
+            _take(attribute, entries)
+    if others:
+        kinds = ", ".join(kind for kind, _ in others.most_common(5))
+        entries.skip("the body", f"{others.total():,} attributes of other types ({kinds}) name no URL")
     return entries.report()
 
 
-def _events(value: Json) -> list[Json]:
+def _items(value: Json) -> list[Json]:
+    """Return what a body lists: events, attributes and objects, wrapped or not."""
     if isinstance(value, list):
         return value
     top = reading.as_object(value, "the body")
     if "response" in top:
-        return reading.as_list(top["response"], "response")
-    if "Event" in top or "Attribute" in top or "Object" in top:
-        return [top]
-    if top and all(isinstance(get(one, "info"), str) and get(one, "Attribute") is None for one in top.values()):
+        response = top["response"]
+        return response if isinstance(response, list) else [response]
+    if top and all(isinstance(get(entry, "info"), str) and get(entry, "Attribute") is None for entry in top.values()):
         raise UnreadableReport("the body is the manifest of a MISP feed: send the events that it lists")
-    raise UnreadableReport("the body is no MISP: send an object with Event, or an array of them")
+    return [top]
 
 
-def _event(event: dict[str, Json], where: str, entries: Entries) -> None:
-    attributes = [*reading.listed(event.get("Attribute"))]
-    for item in reading.listed(event.get("Object")):
-        if get(item, "deleted") not in _TRUE:
-            attributes += reading.listed(get(item, "Attribute"))
-    reporter = clipped(get(event, "Orgc", "name"), reading.MAX_REPORTER_LENGTH)
-    others: Counter[str] = Counter()
-    for attribute in attributes:
-        kind = get(attribute, "type")
-        url = get(attribute, "value")
-        if kind not in ("url", "uri") or not isinstance(url, str):
-            others[clipped(kind, 40) or "unknown"] += 1
-            continue
-        place = f"{where}, attribute {clipped(get(attribute, 'uuid'), 36)}"
-        if get(attribute, "deleted") in _TRUE:
-            entries.skip(place, "the attribute is deleted")
-        elif get(attribute, "to_ids") not in _TRUE:
-            entries.skip(place, "the attribute is not meant for detection (to_ids is not true)")
+def _attributes(item: _Object, where: str, entries: Entries) -> Iterator[_Attribute]:
+    """Yield the attributes of one item: an event, an attribute beside or without its event, or an object."""
+    deleted = clipped(item.get("action"), 20) in ("delete", "soft-delete")
+    event = item.get("Event", item if "info" in item else None)
+    holders = [item] if event is item else [item, event]
+    attributes = [(fields, deleted) for holder in holders for fields in _one_or_many(get(holder, "Attribute"))]
+    for holder in holders:
+        for misp_object in _one_or_many(get(holder, "Object")):
+            gone = deleted or get(misp_object, "deleted") in _TRUE
+            attributes += [(fields, gone) for fields in _one_or_many(get(misp_object, "Attribute"))]
+    if "type" in item and "value" in item:
+        attributes.append((item, deleted))
+    elif event is None and not {"Attribute", "Object"} & item.keys():
+        if _NAME_NOTHING & item.keys():
+            entries.skip(where, "the message is of a kind that names no URL")
         else:
-            time = get(attribute, "timestamp") or event.get("timestamp")
-            entries.add(
-                ReportedUrl(
-                    url,
-                    category=_category(attribute),
-                    reporter=reporter,
-                    reported_at=reading.lenient_time(time),
-                    note=clipped(get(attribute, "comment"), reading.MAX_NOTE_LENGTH),
-                )
-            )
-    if others:
-        kinds = ", ".join(kind for kind, _ in others.most_common(5))
-        entries.skip(where, f"{others.total():,} attributes of other types ({kinds}) name no URL")
+            entries.flaw(where, f"{where} is no MISP: send an object with Event or Attribute, or an array of them")
+    for fields, gone in attributes:
+        if isinstance(fields, dict):
+            place = f"{where}, attribute {clipped(fields.get('uuid'), 36)}"
+            yield _Attribute(fields, event or fields.get("Event"), place, gone or fields.get("deleted") in _TRUE)
+        else:
+            entries.flaw(where, f"an attribute of {where} must be an object, not {reading.kind_of(fields)}")
 
 
-def _category(attribute: Json) -> str:
+def _one_or_many(value: Json) -> list[Json]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _version(attribute: _Attribute) -> str:
+    """Return what sorts the versions of one attribute: the time of its change; deleted is the last word of a moment."""
+    changed = reading.lenient_time(attribute.fields.get("timestamp"))
+    return f"{changed.isoformat(timespec='microseconds') if changed else ''} {attribute.deleted}"
+
+
+def _take(attribute: _Attribute, entries: Entries) -> None:
+    fields, event = attribute.fields, attribute.event
+    url = reading.url_text(fields.get("value"))
+    if not url:
+        entries.flaw(attribute.where, f"{attribute.where} has no value that is a string")
+        return
+    reporter = clipped(get(event, "Orgc", "name"), reading.MAX_REPORTER_LENGTH)
+    said_at = reading.lenient_time(fields.get("timestamp") or get(event, "timestamp"))
+    withdrawn = "the attribute is deleted" if attribute.deleted else _why_harmless(fields, event)
+    if withdrawn:
+        uuid = clipped(fields.get("uuid"), 36)
+        entries.withdraw(Withdrawal(url, uuid, reporter, said_at, withdrawn), attribute.where)
+    elif fields.get("to_ids") not in _TRUE:
+        entries.skip(attribute.where, "the attribute is not meant for detection (to_ids is not true)")
+    else:
+        note = clipped(fields.get("comment"), reading.MAX_NOTE_LENGTH)
+        entries.add(ReportedUrl(url, _category(fields), reporter, reported_at=said_at, note=note))
+
+
+def _why_harmless(fields: Json, event: Json) -> str:
+    tags = [*reading.listed(get(fields, "Tag")), *reading.listed(get(event, "Tag"))]
+    names = [get(tag, "name") for tag in tags]
+    confirmed = any(
+        isinstance(name, str) and name.lower().startswith('false-positive:confirmed="true"') for name in names
+    )
+    return "it is tagged as harmless" if confirmed or reading.says_harmless(names) else ""
+
+
+def _category(fields: Json) -> str:
     """Prefer a plain tag such as phishing to MISP's own category, which is that of the observation."""
-    names = (clipped(get(tag, "name"), reading.MAX_CATEGORY_LENGTH) for tag in reading.listed(get(attribute, "Tag")))
+    names = (clipped(get(tag, "name"), reading.MAX_CATEGORY_LENGTH) for tag in reading.listed(get(fields, "Tag")))
     plain = (name.lower() for name in names if name and ":" not in name)
-    return next(plain, "") or clipped(get(attribute, "category"), reading.MAX_CATEGORY_LENGTH)
+    return next(plain, "") or clipped(get(fields, "category"), reading.MAX_CATEGORY_LENGTH)

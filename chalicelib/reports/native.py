@@ -1,7 +1,8 @@
 """edgeban's own format: a JSON object whose ``urls`` are strings or objects.
 
 Values beside a URL win over those of the report. Unknown fields are refused rather than ignored, because a misspelt
-``ban_duration`` would otherwise ban for the default time without a word.
+``ban_duration`` would otherwise ban for the default time without a word: beside a URL they refuse that URL, at the
+report the whole of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.domain.policy.rules import BAN_DAYS
 from chalicelib.reports import reading
+from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, as_text
 
 _SHARED = ("category", "reporter", "ban_duration", "reported_at", "note")
@@ -24,41 +26,52 @@ _Shared = tuple[str, str, int | None, datetime | None, str]
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read a report; one wrong field refuses the whole of it, so that the client learns of it.
+    """Read a report. What is wrong beside one URL is told, and the other URLs are taken.
 
     Raises UnreadableReport and TooLarge.
     """
     report = reading.as_object(reading.read_json(body, options), "the report")
-    _check_fields(report, REPORT_FIELDS, "the report")
     if "urls" not in report:
-        raise UnreadableReport('the report has no "urls": name at least one URL to ban')
+        raise UnreadableReport(
+            'the report has no "urls": name at least one URL to ban, '
+            'or set the field "format" of the source where it sends another format than edgeban\'s own'
+        )
+    _check_fields(report, REPORT_FIELDS, "the report")
     urls = reading.as_list(report["urls"], "urls")
     if not urls:
         raise UnreadableReport("urls is empty: name at least one URL to ban")
-    if len(urls) > options.max_urls:
-        reading.too_many_urls(options.max_urls)
     test = report.get("test", False)
     if not isinstance(test, bool):
         raise UnreadableReport(f"test must be true or false, not {reading.shown(test)}")
     correlation_id = as_text(report.get("correlation_id", ""), "correlation_id", reading.MAX_CORRELATION_ID_LENGTH)
+    if "\ufffd" in correlation_id:
+        raise UnreadableReport("correlation_id holds a character that was lost: the report could not be found by it")
     shared = _shared(report, None, ("", "", None, None, ""))
-    return ParsedReport(
-        tuple([_url(entry, index, shared) for index, entry in enumerate(urls)]), (), correlation_id, test
-    )
+    entries = Entries(options)
+    for index, entry in enumerate(urls):
+        try:
+            reported = _url(entry, index, shared)
+        except UnreadableReport as error:
+            entries.flaw(f"urls[{index}]", str(error))
+        else:
+            entries.add(reported)
+    return entries.report(correlation_id=correlation_id, test=test)
 
 
 def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool = False) -> bytes:
     """Write a report that ``parse`` reads back as the same; values that all URLs share stand once, at the top."""
-    said = [_fields(url) for url in urls]
-    first = said[0] if said else {}
-    report = {name: value for name, value in first.items() if all(fields.get(name) == value for fields in said)}
+    beside = [_fields(url) for url in urls]
+    first = beside[0] if beside else {}
+    report = {name: value for name, value in first.items() if all(fields.get(name) == value for fields in beside)}
     if report:
-        said = [{name: value for name, value in fields.items() if name not in report} for fields in said]
+        beside = [{name: value for name, value in fields.items() if name not in report} for fields in beside]
     if correlation_id:
         report["correlation_id"] = correlation_id
     if test:
         report["test"] = True
-    report["urls"] = [{"url": url.url, **fields} if fields else url.url for url, fields in zip(urls, said, strict=True)]
+    report["urls"] = [
+        {"url": url.url, **fields} if fields else url.url for url, fields in zip(urls, beside, strict=True)
+    ]
     return json.dumps(report, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from chalicelib.domain.errors import TooLarge
 from chalicelib.domain.model import ParsedReport, ReportedUrl
-from chalicelib.reports.reading import MAX_LINES, Entries, ParserOptions, read_text
+from chalicelib.reports.entries import Entries
+from chalicelib.reports.reading import MAX_LINES, ParserOptions, read_text
+
+_BLANK = " \t\r\f\v"
+_BOM = "\ufeff"
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read a list of URLs; a line that is no URL is refused on its own, later. Raises UnreadableReport and TooLarge."""
+    """Read a list of URLs; a line that is no URL is refused on its own, later. Raises UnreadableReport and TooLarge.
+
+    A U+FEFF at the start of a line is left out: lists are put together from files that each begin with one.
+    """
     entries = Entries(options)
-    if body.count(b"\n") > MAX_LINES:
+    if body.count(b"\n") + body.count(b"\r") > 2 * MAX_LINES:
         raise TooLarge(f"the body has more than {MAX_LINES:,} lines: send it in parts")
-    for line in read_text(body, options).split("\n"):
-        url = line.strip()
+    for line in read_text(body, options).replace("\r", "\n").split("\n"):
+        url = line.removeprefix(_BOM).strip(_BLANK)
         if url and not url.startswith("#"):
             entries.add(ReportedUrl(url))
     return entries.report()

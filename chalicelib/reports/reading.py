@@ -1,21 +1,20 @@
-"""Strict readers that the formats share: bytes to text, JSON and rows; fields to values; entries to a report.
+"""Strict readers that the formats share: bytes to text, JSON and rows; fields to values.
 
 Every problem becomes UnreadableReport (or TooLarge) with a message that names the place, the problem and the remedy
-and repeats at most a short piece of the value.
+and repeats at most a short piece of the value. What is wrong with one value of a JSON body spoils that value alone: it
+becomes ``Flawed``, which no reader takes for anything else.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import StringIO
-from typing import Any, NoReturn
+from typing import Any
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
-from chalicelib.domain.model import ParsedReport, ReportedUrl, Skipped
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
@@ -26,122 +25,102 @@ MAX_CORRELATION_ID_LENGTH = 128
 MAX_URL_TEXT = 100_000
 """Characters of a URL kept here, more than any usable URL has: one that is cut is refused later, by itself."""
 
-MAX_SKIPPED = 1_000
-"""Parts without a URL that a report lists one by one; the rest is counted in one last line."""
-
 MAX_VALUES = 500_000
-"""Values of one JSON body at the most, fifty for each URL that a report may name, by its brackets and commas. The
+"""Most values of one JSON body, fifty for each URL that a report may name, counted by its brackets and commas. The
 smallest take three bytes in the body and two hundred in memory: 10 MB of them would be more than 300."""
 
 MAX_LINES = 300_000
-"""Lines at the most where a body is cut into lines: base64 of 10 MB has half as many, 10 MB of line ends become 450."""
+"""Most lines of a body that is cut into lines: base64 of 10 MB has half as many, 10 MB of line ends become 450."""
+
+MAX_DIGITS = 4_000
+"""Most digits of an integer: Python refuses to read more than 4,300, since the time grows with their square."""
+
+HARMLESS = frozenset(
+    (
+        *("benign", "harmless", "clean", "legitimate", "not-malicious", "known-good", "goodware", "safe"),
+        *("false-positive", "falsepositive", "whitelist", "whitelisted", "allowlist", "allowlisted"),
+    )
+)
+"""Labels, types and tags by which a source says that a page is none to ban."""
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _CONTAINERS = frozenset((dict, list))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_OTHER_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\0\0\xfe\xff", "UTF-32"))
 
 
 @dataclass(frozen=True, slots=True)
 class ParserOptions:
     """What a source's configuration says about its bodies, and the limits of one report.
 
-    ``defanged`` and ``html_escaped`` undo such spelling in every URL. ``max_bytes`` is in bytes. ``now`` is when the
-    report came in (aware); without it nothing counts as expired.
+    ``defanged``, ``html_escaped`` and ``unwrap_links`` undo such spelling in every URL. ``content_encoding`` is the
+    header of that name. ``max_bytes`` is in bytes, unpacked. ``now`` is when the report came in (aware); without it
+    nothing counts as expired. ``is_ours`` tells whether a URL is on a host that this source may report.
     """
 
     defanged: bool = False
     html_escaped: bool = False
+    unwrap_links: bool = False
+    content_encoding: str = ""
     max_urls: int = 10_000
     max_depth: int = 32
     max_bytes: int = 10 * 1024 * 1024
     now: datetime | None = None
+    is_ours: Callable[[str], bool] | None = None
 
 
-Parser = Callable[[bytes, ParserOptions], ParsedReport]
-"""A format: raises UnreadableReport or TooLarge, and nothing else whatever the bytes are."""
+@dataclass(frozen=True, slots=True)
+class Flawed:
+    """A JSON value that cannot be trusted, such as an object with one key twice. It is none of the types of JSON."""
 
-
-class Entries:
-    """Collects what a body names, within the limits of one report."""
-
-    def __init__(self, options: ParserOptions) -> None:
-        self._max_urls = options.max_urls
-        self._urls: list[ReportedUrl] = []
-        self._skipped: list[Skipped] = []
-        self._not_listed = 0
-
-    def add(self, entry: ReportedUrl) -> None:
-        """Raise TooLarge with the first URL too many."""
-        if len(self._urls) >= self._max_urls:
-            too_many_urls(self._max_urls)
-        self._urls.append(entry)
-
-    def skip(self, where: str, reason: str) -> None:
-        """Note a part that names nothing to ban."""
-        if len(self._skipped) < MAX_SKIPPED:
-            self._skipped.append(Skipped(where, reason))
-        else:
-            self._not_listed += 1
-
-    def report(self, *, correlation_id: str = "", test: bool = False) -> ParsedReport:
-        """Return all that was collected."""
-        skipped = self._skipped
-        if self._not_listed:
-            skipped = [*skipped, Skipped("the rest", f"{self._not_listed:,} more parts name nothing to ban")]
-        return ParsedReport(tuple(self._urls), tuple(skipped), correlation_id, test)
-
-
-def too_many_urls(limit: int) -> NoReturn:
-    """Raise TooLarge."""
-    raise TooLarge(f"the report names more than {limit:,} URLs: send it in parts")
+    problem: str
 
 
 def read_text(body: bytes, options: ParserOptions) -> str:
-    """Decode UTF-8 with or without a byte order mark."""
+    """Decode UTF-8 with or without a byte order mark.
+
+    A byte that is no UTF-8 becomes U+FFFD, so that it spoils its own line or value alone: a URL that holds U+FFFD is
+    refused by itself.
+    """
     if len(body) > options.max_bytes:
         raise TooLarge(f"the body has {len(body):,} bytes, the limit is {options.max_bytes:,}: send it in parts")
+    for mark, name in _OTHER_ENCODINGS:
+        if body.startswith(mark):
+            raise UnreadableReport(f"the body is not UTF-8 but {name}: send it in UTF-8")
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableReport(f"the body is not UTF-8 (byte {error.start:,}): send it in UTF-8") from None
+        if b"\0" in body:  # an archive, a picture: no text of any encoding
+            raise UnreadableReport(f"the body is not UTF-8 (byte {error.start:,}): send it in UTF-8") from None
+        return body.decode("utf-8-sig", "replace")
 
 
 def read_json(body: bytes, options: ParserOptions) -> Json:
-    """Decode JSON (RFC 8259) with limits; refuses duplicate keys, NaN, huge integers and lone surrogates."""
+    """Decode JSON (RFC 8259) with limits.
+
+    Objects with one key twice, NaN and huge integers become ``Flawed``; half of a surrogate pair becomes U+FFFD.
+    """
     text = read_text(body, options)
     if sum(map(text.count, "[{,")) > MAX_VALUES:
         raise TooLarge(f"the body holds more than {MAX_VALUES:,} values: send it in parts")
     try:
-        value: Json = _DECODER.decode(text)
+        value: Any = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise UnreadableReport(
             f"the body is not JSON: {error.msg[:80]} at line {error.lineno}, column {error.colno}"
         ) from None
-    except ValueError as error:  # from the hooks below, and from an integer of more than 4,300 digits
-        raise UnreadableReport(f"the body is not JSON that can be trusted: {str(error)[:120]}") from None
     except RecursionError:  # the decoder gives up near 1,000 levels; nothing was changed by then
         raise UnreadableReport(f"the body nests deeper than {options.max_depth} levels: flatten it") from None
+    if isinstance(value, Flawed):
+        raise UnreadableReport(f"the body is not JSON that can be trusted: it is {value.problem}")
     _check_depth(value, options.max_depth)
     if _SURROGATE_ESCAPE.search(text):
         try:
-            json.dumps(value, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
-            raise UnreadableReport("the body holds half of a surrogate pair (\\ud800 to \\udfff alone)") from None
-    return value
-
-
-def read_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV text with the number of the line where each ends; empty lines are left out."""
-    import csv
-
-    # Strict: otherwise one quotation mark that is never closed swallows the rest of the file without a word.
-    reader = csv.reader(StringIO(text, newline=""), strict=True)
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise UnreadableReport(f"line {reader.line_num} is not CSV: {str(error)[:80]}") from None
+            value = _without_surrogates(value)
+    checked: Json = value
+    return checked
 
 
 def shown(value: object) -> str:
@@ -160,6 +139,8 @@ def kind_of(value: object) -> str:
         return "a string"
     if value is None:
         return "null"
+    if isinstance(value, Flawed):
+        return value.problem
     return "an array" if isinstance(value, list) else "an object"
 
 
@@ -184,6 +165,11 @@ def as_text(value: Json, where: str, limit: int) -> str:
     if len(value) > limit:
         raise UnreadableReport(f"{where} has {len(value):,} characters, the limit is {limit:,}: shorten it")
     return value
+
+
+def url_text(value: Json) -> str:
+    """Return a URL as it is written, or empty: what is cut or stripped here could be another URL."""
+    return value[:MAX_URL_TEXT] if isinstance(value, str) else ""
 
 
 def clipped(value: Json, limit: int) -> str:
@@ -241,6 +227,14 @@ def lenient_time(value: Json) -> datetime | None:
     return None
 
 
+def says_harmless(words: Iterable[Json]) -> bool:
+    """Tell whether one of a source's labels, types or tags says that the page is none to ban."""
+    return any(
+        isinstance(word, str) and word.strip().lstrip("#").lower().replace("_", "-").replace(" ", "-") in HARMLESS
+        for word in words
+    )
+
+
 def _check_depth(value: Json, max_depth: int) -> None:
     """Refuse deep nesting, so that whoever walks the value may recurse; goes level by level itself."""
     level: list[Any] = [value] if type(value) in _CONTAINERS else []
@@ -257,17 +251,35 @@ def _check_depth(value: Json, max_depth: int) -> None:
         raise UnreadableReport(f"the body nests deeper than {max_depth} levels: flatten it")
 
 
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {shown(twice)} is there twice in one object")
+def _without_surrogates(value: Any) -> Any:
+    """Replace halves of surrogate pairs, which are no text, by U+FFFD. The depth was checked before."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(inner) for inner in value]
+    if isinstance(value, dict):
+        return _object([(_without_surrogates(key), _without_surrogates(inner)) for key, inner in value.items()])
     return value
 
 
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Flawed:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return Flawed(f"an object in which the key {shown(key)} is there twice")
+        seen.add(key)
+    raise AssertionError("fewer keys than pairs, and none twice")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+def _integer(digits: str) -> int | Flawed:
+    return int(digits) if len(digits) <= MAX_DIGITS else Flawed(f"an integer of {len(digits):,} digits")
+
+
+def _constant(name: str) -> Flawed:
+    return Flawed(f"{name}, which is no JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)

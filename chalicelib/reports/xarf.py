@@ -14,18 +14,19 @@ from __future__ import annotations
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.reports import reading
-from chalicelib.reports.reading import Entries, Json, ParserOptions, clipped, get
+from chalicelib.reports.entries import Entries
+from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
 TEST_TAG = "lifecycle:test"
 
-EACH = "[]"
+EACH_ELEMENT = "[]"
 """In a path: every element of an array."""
 
 _URL = (("url",),)
 _INFRINGING = (("infringing_url",),)
 
 TYPES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "messaging/spam": (("spam_indicators", "suspicious_links", EACH),),
+    "messaging/spam": (("spam_indicators", "suspicious_links", EACH_ELEMENT),),
     "messaging/bulk_messaging": (),
     "content/phishing": _URL,
     "content/malware": _URL,
@@ -38,7 +39,7 @@ TYPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "content/suspicious_registration": _URL,
     "copyright/copyright": _INFRINGING,
     "copyright/cyberlocker": _INFRINGING,
-    "copyright/link_site": (("infringing_url",), ("linked_content", EACH, "target_url")),
+    "copyright/link_site": (("infringing_url",), ("linked_content", EACH_ELEMENT, "target_url")),
     "copyright/ugc_platform": _INFRINGING,
     "copyright/usenet": (("nzb_info", "nzb_url"),),
     "copyright/p2p": (),  # names a swarm by a magnet link, which no CDN serves
@@ -73,30 +74,42 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     if not reports:
         raise UnreadableReport("the array is empty: send at least one XARF report")
     entries = Entries(options)
-    tests = []
-    for index, item in enumerate(reports):
-        where = f"[{index}]" if isinstance(value, list) else "the report"
-        report = reading.as_object(item, where)
-        if "xarf_version" in report:
-            _version_4(report, where, entries)
-        elif isinstance(report.get("Report"), dict):
-            _version_3(report, where, entries)
-        else:
-            raise UnreadableReport(
-                f"{where} is no XARF: it has neither xarf_version (version 4) nor Report (version 3)"
-            )
-        tests.append(TEST_TAG in reading.listed(report.get("tags")))
-    if any(tests) and not all(tests):
-        raise UnreadableReport(f"only some of the reports carry the tag {TEST_TAG}: send tests apart from real reports")
+    tests = [test for where, report in entries.objects(reports) if (test := take(report, where, entries)) is not None]
+    check_tests(tests)
     single = reports[0] if len(reports) == 1 else None
     correlation_id = clipped(get(single, "report_id"), reading.MAX_CORRELATION_ID_LENGTH)
-    return entries.report(correlation_id=correlation_id, test=all(tests))
+    return entries.report(correlation_id=correlation_id, test=bool(tests) and all(tests))
+
+
+def check_tests(tests: list[bool]) -> None:
+    """Raise UnreadableReport where tests and real reports come together: one of the two would be treated wrongly."""
+    if any(tests) and not all(tests):
+        raise UnreadableReport(f"only some of the reports carry the tag {TEST_TAG}: send tests apart from real reports")
+
+
+def is_report(value: Json) -> bool:
+    """Tell whether a JSON value has the marks of a XARF report of any version."""
+    return isinstance(value, dict) and ("xarf_version" in value or ("ReporterInfo" in value and "Report" in value))
+
+
+def take(report: dict[str, Json], where: str, entries: Entries) -> bool | None:
+    """Read one report into the entries; tell whether it is a test, or ``None`` where it cannot be read."""
+    if "xarf_version" in report:
+        version = report["xarf_version"]
+        if not isinstance(version, str) or not version.startswith("4."):
+            shown = reading.shown(version)
+            entries.flaw(where, f"{where} is of XARF version {shown}: versions 3 and 4 are read")
+            return None
+        _version_4(report, where, entries)
+    elif isinstance(report.get("Report"), dict):
+        _version_3(report, where, entries)
+    else:
+        entries.flaw(where, f"{where} is no XARF: it has neither xarf_version (version 4) nor Report (version 3)")
+        return None
+    return TEST_TAG in reading.listed(report.get("tags"))
 
 
 def _version_4(report: dict[str, Json], where: str, entries: Entries) -> None:
-    version = report["xarf_version"]
-    if not isinstance(version, str) or not version.startswith("4."):
-        raise UnreadableReport(f"{where} is of XARF version {reading.shown(version)}: versions 3 and 4 are read")
     kind = f"{clipped(report.get('category'), 40)}/{clipped(report.get('type'), 40)}"
     paths = TYPES.get(kind)
     if paths is None:
@@ -107,13 +120,13 @@ def _version_4(report: dict[str, Json], where: str, entries: Entries) -> None:
         return
     urls = [url for path in paths for url in _texts(report, path)]
     if not urls:
-        names = " or ".join(".".join(key for key in path if key != EACH) for path in paths)
+        names = " or ".join(".".join(key for key in path if key != EACH_ELEMENT) for path in paths)
         entries.skip(where, f"this report of {kind} has no {names}: there is nothing to ban")
     note = "" if kind in _NO_FREE_TEXT else clipped(report.get("description"), reading.MAX_NOTE_LENGTH)
     for url in urls:
         entries.add(
             ReportedUrl(
-                url,
+                reading.url_text(url),
                 category=_category(kind),
                 reporter=_reporter(report.get("reporter"), "org", "domain", "contact"),
                 reported_at=reading.lenient_time(report.get("timestamp")),
@@ -134,7 +147,7 @@ def _version_3(report: dict[str, Json], where: str, entries: Entries) -> None:
     else:
         entries.add(
             ReportedUrl(
-                url,
+                reading.url_text(url),
                 category=kind,
                 reporter=_reporter(report.get("ReporterInfo"), "ReporterOrg", "ReporterOrgDomain", "ReporterOrgEmail"),
                 reported_at=reading.lenient_time(get(inner, "Date")),
@@ -155,10 +168,10 @@ def _reporter(value: Json, *fields: str) -> str:
 
 def _texts(value: Json, path: tuple[str, ...]) -> list[str]:
     """Return the strings at the end of a path."""
-    found = [value]
+    values = [value]
     for key in path:
-        if key == EACH:
-            found = [inner for one in found for inner in reading.listed(one)]
+        if key == EACH_ELEMENT:
+            values = [element for array in values for element in reading.listed(array)]
         else:
-            found = [get(one, key) for one in found]
-    return [text for text in found if isinstance(text, str) and text]
+            values = [get(fields, key) for fields in values]
+    return [text for text in values if isinstance(text, str) and text]

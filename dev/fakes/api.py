@@ -36,7 +36,7 @@ SOURCES: dict[str, Any] = {
     "hub": {"auth": "hub-sha256", "secrets": [HUB_SECRET]},
     "bearer": {"auth": "bearer", "secrets": [BEARER]},
     "slow": {"auth": "bearer", "secrets": [BEARER], "reports_per_minute": 2},
-    "queue": {"auth": "none"},
+    "queue": {"auth": "none", "format": "native"},
 }
 OPERATORS = {"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "reader"}}
 

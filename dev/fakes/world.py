@@ -41,7 +41,7 @@ POLICY: dict[str, Any] = {
 }
 SOURCES: dict[str, Any] = {
     "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing"},
-    "queue": {"auth": "none"},
+    "queue": {"auth": "none", "format": "native"},
 }
 
 

@@ -64,7 +64,9 @@ SHOWN = 20
 SAID = 50_000
 """Inputs between two words about how far it is."""
 OPTIONS = ParserOptions(defanged=True, html_escaped=True, max_urls=500, now=NOW)
-QUEUE = sources.parse({"queue": {"auth": "none"}, "urlhaus": {"auth": "none", "format": "urlhaus"}})
+PASSED_ON = ParserOptions(max_urls=500)
+"""How what was read is read again from the queue: spelling is undone once."""
+QUEUE = sources.parse({"queue": {"auth": "none", "format": "native"}, "urlhaus": {"auth": "none", "format": "urlhaus"}})
 
 TOKENS: tuple[bytes, ...] = (
     b"\0",
@@ -230,7 +232,7 @@ def _parser(name: str) -> Callable[[bytes], object]:
         assert isinstance(report, ParsedReport)
         assert len(report.urls) <= OPTIONS.max_urls
         if report.urls:  # it can be passed on, and comes out as it went in
-            again = native.parse(native.render(report.urls, correlation_id=report.correlation_id), OPTIONS)
+            again = native.parse(native.render(report.urls, correlation_id=report.correlation_id), PASSED_ON)
             assert again.urls == report.urls
         return report
 
@@ -311,7 +313,7 @@ def read_export(data: bytes) -> object:
 
 
 def name_format(data: bytes) -> object:
-    return format_for(_text(data[:60]) if len(data) % 2 else "application/json", None, data)
+    return format_for(_text(data[:60]), "")
 
 
 def read_vendor(data: bytes) -> object:
@@ -344,7 +346,9 @@ def _samples(name: str) -> tuple[bytes, ...]:
 
 READERS: dict[str, Reader] = {
     **{f"parser {name}": Reader(_parser(name), (UnreadableReport, TooLarge), _samples(name)) for name in PARSERS},
-    "format": Reader(name_format, (UnknownFormat,), tuple(SAMPLES.values())),
+    "format": Reader(
+        name_format, (UnknownFormat,), (b"application/json", b"text/plain; charset=utf-8", b"text/csv"), 60
+    ),
     "envelope": Reader(read_envelope, (UnreadableReport,), _dumped(*ENVELOPES), MEGABYTE),
     "message": Reader(read_message, (InputError,), (*_dumped(*ENVELOPES), *SAMPLES.values()), MEGABYTE),
     "signature": Reader(

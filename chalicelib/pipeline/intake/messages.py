@@ -121,5 +121,5 @@ def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
 
 
 def _parse(body: bytes, attributes: Mapping[str, str], source: Source, *, now: datetime) -> ParsedReport:
-    configured = attributes.get("format") or source.format or None
-    return parse(body, format_for(attributes.get("content_type", ""), configured, body), options_of(source, now))
+    configured = attributes.get("format") or source.format
+    return parse(body, format_for(attributes.get("content_type", ""), configured), options_of(source, now))

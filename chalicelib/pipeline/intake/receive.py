@@ -69,7 +69,7 @@ def receive_report(
     delivery_id = authenticate(auth, secrets=source.secrets, headers=headers, body=body, now=now)
     _limit_rate(rows, source, now=now)
     content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
-    parsed = parse(body, format_for(content_type, source.format or None, body), options_of(source, now))
+    parsed = parse(body, format_for(content_type, source.format), options_of(source, now))
     named, refusals = sort_out(parsed, source, policy, now)
     report = Report(
         id=reports.report_id(source.name, delivery_id),

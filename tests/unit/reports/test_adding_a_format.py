@@ -12,7 +12,7 @@ from pathlib import Path
 from chalicelib.aws.s3 import MAX_OBJECT
 from chalicelib.domain.urls import MAX_URL_LENGTH
 from chalicelib.pipeline.intake.receive import MAX_BODY
-from chalicelib.reports import CONTENT_TYPES, PARSERS, SNIFFED_TYPES, reading
+from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
 
 ROOT = Path(__file__).parents[3]
 FORMATS = (ROOT / "docs" / "formats.md").read_text()
@@ -63,7 +63,7 @@ def test_the_page_on_adding_a_format_works_to_the_letter(tmp_path: Path) -> None
         else:
             (tmp_path / name).write_text(content)
     assert commands == 1
-    made = ["chalicelib/reports/acme.py", "chalicelib/reports/__init__.py", "chalicelib/reports/sniffing.py"]
+    made = ["chalicelib/reports/acme.py", "chalicelib/reports/__init__.py"]
     ruff = str(Path(sys.executable).with_name("ruff"))
     checked = subprocess.run(
         [ruff, "check", *made, "tests/unit/reports/test_acme.py"],
@@ -81,8 +81,6 @@ def test_the_table_of_formats_has_every_format_and_content_type() -> None:
     assert listed.keys() == PARSERS.keys()
     for content_type, name in CONTENT_TYPES.items():
         assert f"`{content_type}`" in listed[name]
-    for content_type in SNIFFED_TYPES - {""}:
-        assert f"`{content_type}`" in FORMATS
 
 
 def test_the_table_of_limits_states_those_of_the_code() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.reports import PARSERS, ParserOptions, native, parse, xarf
-from chalicelib.reports.stix import pattern_urls
+from chalicelib.reports.stix_patterns import pattern_urls
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SHOP = "https://shop.example.com"
@@ -24,7 +25,7 @@ def at(hour: int, minute: int = 0, second: int = 0) -> datetime:
 NOW = at(12)
 
 
-def read(name: str, format_name: str, **options: bool) -> ParsedReport:
+def read(name: str, format_name: str, **options: Any) -> ParsedReport:
     return parse((SAMPLES / name).read_bytes(), format_name, ParserOptions(now=NOW, **options))
 
 
@@ -146,7 +147,7 @@ def test_stix_takes_urls_that_alone_satisfy_a_pattern_which_is_in_force() -> Non
     assert urls(report)[1:] == [f"{SHOP}/{number}" for number in (1, 2, 3, 4)]
     assert report.urls[1].category == "malicious-activity"
     assert [(part.where[-1], part.reason.partition(":")[0]) for part in report.skipped] == [
-        ("3", "the pattern is more than a choice of URLs"),
+        ("3", "the pattern is not valid, or more than a choice of URLs"),
         ("4", "the indicator is revoked"),
         ("5", "the indicator was valid until 2026-03-01 00"),
         ("6", "the pattern names no URL"),
@@ -214,7 +215,12 @@ def test_misp_respects_to_ids_and_never_takes_links() -> None:
     assert [part.reason for part in report.skipped] == [
         "the attribute is not meant for detection (to_ids is not true)",
         "the attribute is deleted",
+        "the attribute is deleted",
         "2 attributes of other types (link, domain) name no URL",
+    ]
+    assert [(gone.url, gone.id, gone.reporter) for gone in report.withdrawals] == [
+        (f"{SHOP}/deleted", "a6", "Desk One"),
+        (f"{SHOP}/deleted-object", "a8", "Desk One"),
     ]
 
 
@@ -245,14 +251,14 @@ def test_urlhaus_without_its_comments_is_known_by_its_nine_columns() -> None:
 
 
 @pytest.mark.parametrize("name", ["phishtank.csv", "phishtank.json"])
-def test_phishtank_is_unescaped_only_where_the_source_says_so_and_unverified_entries_are_skipped(name: str) -> None:
+def test_phishtank_is_unescaped_as_its_publisher_escapes_and_unverified_entries_are_skipped(name: str) -> None:
     expected = ReportedUrl(
         f"{SHOP}/login?a=1&b=2", "phishing", reported_at=at(10), note="https://feed.example.org/phish/101"
     )
-    report = read(name, "phishtank", html_escaped=True)
+    report = read(name, "phishtank")
     assert report.urls == (expected,)
     assert [part.reason for part in report.skipped] == ["the entry is not verified"]
-    assert urls(read(name, "phishtank")) == [f"{SHOP}/login?a=1&amp;b=2"]
+    assert read(name, "phishtank", html_escaped=True) == report, "it is unescaped once"
 
 
 def test_phishunt_takes_the_time_when_it_first_saw_a_url() -> None:
@@ -277,7 +283,7 @@ def test_tweetfeed_takes_only_entries_of_the_type_url() -> None:
 def test_tweetfeed_with_a_header_is_read_by_its_names_and_short_rows_are_skipped() -> None:
     report = read("tweetfeed_header.csv", "tweetfeed")
     assert report.urls == (ReportedUrl(f"{SHOP}/t1", "c2", "r1", None, at(10)),)
-    assert [(part.where, part.reason) for part in report.skipped] == [("line 3", "3 columns instead of 4")]
+    assert [(part.where, part.reason) for part in report.skipped] == [("line 3", "line 3 has 3 columns instead of 4")]
 
 
 def test_plain_text_is_one_url_a_line_and_a_bad_line_does_not_spoil_the_others() -> None:

@@ -70,7 +70,7 @@ def test_times_are_read_with_their_zone() -> None:
         ({"urls": "https://example.com/"}, "urls must be an array, not a string"),
         ({"urls": None}, "urls must be an array, not null"),
         ({"urls": [1]}, r"urls\[0\] must be a string or an object, not a number"),
-        ({"urls": ["x", {}]}, r"urls\[1\]\.url must be a string, not null"),
+        ({"urls": [{}]}, r"urls\[0\]\.url must be a string, not null"),
         ({"urls": [{"url": "x", "until": 1}]}, r'urls\[0\] has the unknown field "until": known are ban_duration'),
         ({"ban_days": 1}, 'the report has the unknown field "ban_days": known are ban_duration, category'),
         ({"ban_duration": 0}, "ban_duration is 0: write a whole number of days from 1 to 30"),
@@ -87,6 +87,7 @@ def test_times_are_read_with_their_zone() -> None:
         ({"urls": [{"url": "x", "note": "a" * 1_001}]}, r"urls\[0\]\.note has 1,001"),
         ({"correlation_id": "a" * 129}, "correlation_id has 129"),
         ({"correlation_id": 5}, "correlation_id must be a string"),
+        ({"correlation_id": "\ud800"}, "correlation_id holds a character that was lost"),
         ({"test": "yes"}, 'test must be true or false, not "yes"'),
         ({"reported_at": "2026-03-01T12:00:00"}, "reported_at is .* RFC 3339 time with its zone"),
         ({"reported_at": "yesterday"}, "RFC 3339"),
@@ -99,6 +100,41 @@ def test_times_are_read_with_their_zone() -> None:
 def test_a_wrong_field_is_named_with_the_problem_and_the_remedy(fields: dict[str, object], message: str) -> None:
     with pytest.raises(UnreadableReport, match=message):
         native.parse(body(**fields), OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (1, "must be a string or an object, not a number"),
+        ({}, ".url must be a string, not null"),
+        ({"url": "x", "ban_days": 1}, 'has the unknown field "ban_days"'),
+        ({"url": "x", "ban_duration": 99}, ".ban_duration is 99"),
+    ],
+)
+def test_what_is_wrong_beside_one_url_spoils_that_url_alone(entry: object, problem: str) -> None:
+    report = native.parse(body(urls=["https://example.com/a", entry, "https://example.com/b"]), OPTIONS)
+    assert [url.url for url in report.urls] == ["https://example.com/a", "https://example.com/b"]
+    ((where, reason),) = [(part.where, part.reason) for part in report.skipped]
+    assert where == "urls[1]"
+    assert problem in reason
+
+
+def test_one_key_twice_in_one_entry_spoils_that_entry_alone() -> None:
+    twice = b'{"urls":["https://example.com/a",{"url":"https://example.com/b","url":"https://example.com/c"}]}'
+    report = native.parse(twice, OPTIONS)
+    assert [url.url for url in report.urls] == ["https://example.com/a"]
+    assert 'the key "url" is there twice' in report.skipped[0].reason
+    with pytest.raises(UnreadableReport, match="there twice"):
+        native.parse(b'{"urls":["https://example.com/a"],"urls":[]}', OPTIONS)
+
+
+def test_half_of_a_surrogate_pair_in_a_note_is_replaced_and_both_urls_are_taken() -> None:
+    entry = {"url": "https://example.com/a", "note": "fake shop \ud83d"}
+    report = native.parse(body(urls=[entry, "https://example.com/b"]), OPTIONS)
+    assert [(url.url, url.note) for url in report.urls] == [
+        ("https://example.com/a", "fake shop \ufffd"),
+        ("https://example.com/b", ""),
+    ]
 
 
 def test_a_report_without_urls_says_so() -> None:

@@ -5,17 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
-from chalicelib.domain.model import ReportedUrl
-from chalicelib.reports.reading import (
-    MAX_SKIPPED,
-    Entries,
-    ParserOptions,
-    lenient_time,
-    read_json,
-    read_rows,
-    read_text,
-    shown,
-)
+from chalicelib.reports.reading import Flawed, ParserOptions, lenient_time, read_json, read_text, shown
 
 OPTIONS = ParserOptions()
 
@@ -29,12 +19,9 @@ OPTIONS = ParserOptions()
         (b"\xff\xfe[\x00]\x00", "not UTF-8"),
         ('{"a":1}'.encode("utf-16"), "not UTF-8"),
         (b'{"a":1,"a":1}', 'the key "a" is there twice'),
-        (b'[{"b":{"a":1,"a":2}}]', "twice"),
-        (b"[NaN]", "NaN is no JSON number"),
-        (b"[-Infinity]", "-Infinity is no JSON number"),
-        (b"[" + b"9" * 5_000 + b"]", "not JSON that can be trusted"),
-        (b'["\\ud800"]', "surrogate"),
-        (b'{"\\udfff":1}', "surrogate"),
+        (b"NaN", "NaN, which is no JSON number"),
+        (b"\xfe\xff\x00[\x00]", "not UTF-8 but UTF-16"),
+        (b"GIF89a\xff\x00", "not UTF-8"),
         (b"[" * 33 + b"]" * 33, "deeper than 32 levels"),
         (b"[" * 100_000, "deeper than 32 levels|not JSON"),
         (b'{"a":' * 100_000, "deeper than 32 levels|not JSON"),
@@ -58,21 +45,29 @@ def test_a_body_over_the_size_limit_is_too_large() -> None:
         read_text(b"a" * 11, ParserOptions(max_bytes=10))
 
 
-def test_rows_keep_line_breaks_in_quotes_and_odd_separators_in_values() -> None:
-    assert list(read_rows('a,b\r\n\n"c\nd","e""f"\n\u2028\x85,g')) == [
-        (1, ["a", "b"]),
-        (4, ["c\nd", 'e"f']),
-        (5, ["\u2028\x85", "g"]),
-    ]
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'{"b":{"a":1,"a":2}}', 'an object in which the key "a" is there twice'),
+        (b'{"b":NaN}', "NaN, which is no JSON number"),
+        (b'{"b":-Infinity}', "-Infinity, which is no JSON number"),
+        (b'{"b":' + b"9" * 5_000 + b"}", "an integer of 5,000 digits"),
+        (b'{"b":{"\\ud800":1,"\\ud801":2}}', 'an object in which the key "\\ufffd" is there twice'),
+    ],
+)
+def test_a_value_that_cannot_be_trusted_spoils_itself_alone(body: bytes, problem: str) -> None:
+    assert read_json(b"[1," + body + b"]", OPTIONS) == [1, {"b": Flawed(problem)}]
 
 
-def test_rows_may_end_with_a_carriage_return_alone() -> None:
-    assert [row for _, row in read_rows("a,b\rc,d\r")] == [["a", "b"], ["c", "d"]]
+def test_half_of_a_surrogate_pair_becomes_the_sign_for_a_lost_character() -> None:
+    assert read_json(rb'{"a":["x\ud83d","\ud83d\ude00","\\ud800"],"\udfff":1}', OPTIONS) == {
+        "a": ["x\ufffd", "\U0001f600", "\\ud800"],
+        "\ufffd": 1,
+    }
 
 
-def test_a_quotation_mark_that_is_never_closed_does_not_swallow_the_rest() -> None:
-    with pytest.raises(UnreadableReport, match="is not CSV"):
-        list(read_rows('a,"b\nc,d\ne,f\n'))
+def test_a_byte_that_is_no_utf_8_spoils_its_own_line_alone() -> None:
+    assert read_text("a\né\nb".encode("latin-1"), OPTIONS) == "a\n\ufffd\nb"
 
 
 @pytest.mark.parametrize(
@@ -96,22 +91,6 @@ def test_a_quotation_mark_that_is_never_closed_does_not_swallow_the_rest() -> No
 )
 def test_times_of_feeds_are_utc_or_unknown(value: object, time: datetime | None) -> None:
     assert lenient_time(value) == time  # type: ignore[arg-type]
-
-
-def test_only_so_many_skipped_parts_are_listed() -> None:
-    entries = Entries(OPTIONS)
-    for number in range(MAX_SKIPPED + 5):
-        entries.skip(f"line {number}", "no URL")
-    report = entries.report()
-    assert len(report.skipped) == MAX_SKIPPED + 1
-    assert report.skipped[-1].reason == "5 more parts name nothing to ban"
-
-
-def test_the_first_url_too_many_is_too_large() -> None:
-    entries = Entries(ParserOptions(max_urls=1))
-    entries.add(ReportedUrl("a"))
-    with pytest.raises(TooLarge, match="more than 1 URLs"):
-        entries.add(ReportedUrl("b"))
 
 
 def test_a_value_is_shown_in_at_most_sixty_characters() -> None:

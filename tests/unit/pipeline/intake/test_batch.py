@@ -209,7 +209,8 @@ POISON: dict[str, tuple[Any, dict[str, str]]] = {
     "an unknown source": ({"urls": pages(1)}, {"source": "nobody"}),
     "no source": ({"urls": pages(1)}, {"source": ""}),
     "an unknown format": ({"urls": pages(1)}, {"format": "smoke-signals"}),
-    "an unknown content type": ({"urls": pages(1)}, {"content_type": "image/png"}),
+    "an unknown content type": ({"urls": pages(1)}, {"source": "untyped", "content_type": "image/png"}),
+    "no content type": ({"urls": pages(1)}, {"source": "untyped"}),
     "a report id without its time": ({"urls": pages(1)}, {"report_id": "r-1"}),
     "a report id with no time": ({"urls": pages(1)}, {"report_id": "r-1", "received_at": "yesterday"}),
     "a report id with a time of nowhere": (
@@ -228,7 +229,7 @@ POISON: dict[str, tuple[Any, dict[str, str]]] = {
         },
         {},
     ),
-    "half of a surrogate pair": ('{"urls": ["https://www.example.com/\\ud800"]}', {}),
+    "half of a surrogate pair": ('{"urls": ["https://www.example.com/"], "correlation_id": "\\ud800"}', {}),
 }
 
 
@@ -283,7 +284,7 @@ def test_what_was_sealed_with_the_old_secret_is_taken_while_it_lives() -> None:
 @pytest.mark.parametrize("case", POISON)
 def test_a_message_that_cannot_be_read_goes_back_and_harms_none_beside_it(case: str) -> None:
     document, attributes = POISON[case]
-    world = World()
+    world = World(sources=parse_sources({**SOURCES, "untyped": {"auth": "none"}}))
     world.queue({"urls": pages(3)[:1]})
     poison = world.queue(document, **attributes)
     world.queue({"urls": pages(3)[1:]})
@@ -359,7 +360,7 @@ def test_a_host_that_is_not_managed_is_never_claimed(url: str) -> None:
 
 
 def test_a_source_that_only_queues_may_not_report_hosts_outside_its_own() -> None:
-    world = World(sources=parse_sources({"queue": {"auth": "none", "hosts": ["img.example.com"]}}))
+    world = World(sources=parse_sources({"queue": {"auth": "none", "format": "native", "hosts": ["img.example.com"]}}))
     world.queue({"urls": ["https://img.example.com/x", "https://www.example.com/x"]})
     world.intake()
 
@@ -369,7 +370,12 @@ def test_a_source_that_only_queues_may_not_report_hosts_outside_its_own() -> Non
 @pytest.mark.parametrize("narrow_first", [True, False])
 def test_what_one_source_may_not_report_another_may(narrow_first: bool) -> None:
     world = World(
-        sources=parse_sources({"narrow": {"auth": "none", "hosts": ["img.example.com"]}, "queue": {"auth": "none"}})
+        sources=parse_sources(
+            {
+                "narrow": {"auth": "none", "format": "native", "hosts": ["img.example.com"]},
+                "queue": {"auth": "none", "format": "native"},
+            }
+        )
     )
     for source in ("narrow", "queue") if narrow_first else ("queue", "narrow"):
         world.queue({"urls": pages(1)}, source=source)
@@ -432,7 +438,12 @@ def test_a_test_report_is_never_claimed_and_takes_nothing_from_a_real_one(real_f
 
 def test_durations_go_into_chunks_of_their_own() -> None:
     world = World(
-        sources=parse_sources({"queue": {"auth": "none"}, "long": {"auth": "none", "ban_days": 21}}),
+        sources=parse_sources(
+            {
+                "queue": {"auth": "none", "format": "native"},
+                "long": {"auth": "none", "format": "native", "ban_days": 21},
+            }
+        ),
         policy=parse_policy({**POLICY, "ban_days": 5}),
     )
     first, second, third = pages(3)

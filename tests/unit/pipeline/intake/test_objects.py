@@ -10,10 +10,11 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.aws.s3 import MAX_OBJECT, IntakeBodies
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
 from chalicelib.pipeline.intake.batch import Outcome, intake_reports
 from chalicelib.reports.envelope import ObjectReference
-from dev.fakes.world import World, pages
+from dev.fakes.world import SOURCES, World, pages
 
 BUCKET = "our-intake"
 
@@ -31,6 +32,11 @@ class FakeS3:
         if isinstance(found, Exception):
             raise found
         return {"Body": io.BytesIO(found), "ContentLength": len(found)}
+
+
+def lists() -> World:
+    """A world whose source ``queue`` puts lists of URLs into the bucket."""
+    return World(sources=parse_sources({**SOURCES, "queue": {"auth": "none", "format": "plain"}}))
 
 
 def refused(code: str) -> ClientError:
@@ -65,7 +71,7 @@ def take(world: World, s3: FakeS3, *bodies: str, **attributes: str) -> Outcome:
 
 
 def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_begins_with() -> None:
-    world, s3 = World(), FakeS3(**{"queue/today/list.txt": "\n".join(pages(3)).encode()})
+    world, s3 = lists(), FakeS3(**{"queue/today/list.txt": "\n".join(pages(3)).encode()})
     outcome = take(world, s3, notification("queue/today/list.txt"))
     assert outcome.failed == []
     assert outcome.verdicts["ban"] == 3
@@ -78,12 +84,12 @@ def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_b
 def test_an_event_of_eventbridge_names_an_object_as_well() -> None:
     detail = {"bucket": {"name": BUCKET}, "object": {"key": "queue/a b.txt", "size": 40}}
     event = json.dumps({"detail-type": "Object Created", "source": "aws.s3", "detail": detail})
-    world, s3 = World(), FakeS3(**{"queue/a b.txt": pages(1)[0].encode()})
+    world, s3 = lists(), FakeS3(**{"queue/a b.txt": pages(1)[0].encode()})
     assert take(world, s3, event).verdicts["ban"] == 1
 
 
 def test_an_attribute_that_names_the_source_wins_over_the_key() -> None:
-    world, s3 = World(), FakeS3(**{"nobody/list.txt": pages(1)[0].encode()})
+    world, s3 = lists(), FakeS3(**{"nobody/list.txt": pages(1)[0].encode()})
     assert take(world, s3, notification("nobody/list.txt"), source="queue").failed == []
 
 
@@ -103,7 +109,7 @@ def test_an_object_that_must_not_or_cannot_be_read_fails_its_own_message_alone(b
     s3 = FakeS3(**{"queue/fine.txt": pages(1)[0].encode()})
     s3.objects["queue/gone.txt"] = refused("NoSuchKey")
     s3.objects["queue/unreachable.txt"] = EndpointConnectionError(endpoint_url="https://s3")
-    world = World()
+    world = lists()
     outcome = take(world, s3, body, notification("queue/fine.txt"))
     assert outcome.failed == ["m1"]
     assert outcome.verdicts["ban"] == 1
@@ -128,7 +134,7 @@ def test_a_batch_takes_no_more_objects_than_fit_into_it_and_the_rest_comes_again
 
 
 def test_without_an_intake_bucket_no_object_is_read() -> None:
-    world = World()
+    world = lists()
     world.send([(notification("queue/list.txt"), {})])
     assert world.intake().failed == ["m1"]
     assert "no intake bucket" in world.events("message_unreadable")[0]["problem"]
@@ -139,7 +145,7 @@ def test_an_event_that_carries_no_report_is_acknowledged(event: str) -> None:
     body = {"Service": "Amazon S3", "Event": event, "Bucket": BUCKET}
     if event != "s3:TestEvent":
         body = {"Records": [{"eventSource": "aws:s3", "eventName": event, "s3": {}}]}  # type: ignore[dict-item]
-    world = World()
+    world = lists()
     assert take(world, FakeS3(), json.dumps(body)).failed == []
     assert not world.events("message_unreadable")
 
