@@ -60,6 +60,8 @@ class FakeVendor:
     errors: list[VendorError | None] = field(default_factory=list)
     list_errors: list[VendorError | None] = field(default_factory=list)
     lose_answer: bool = False
+    has_list: bool = True
+    """Whether the vendor has a list of bans."""
     refuse: set[str] = field(default_factory=set)
     fail: set[str] = field(default_factory=set)
     calls: list[tuple[Action, tuple[str, ...], int]] = field(default_factory=list)
@@ -107,8 +109,8 @@ class FakeVendor:
         return self._pages("follow", [(task.since, task.until) for task in tasks])
 
     def banned(self, url: str = "") -> Iterator[Sequence[str]] | None:
-        """Yield the pages of the list of bans."""
-        return self._banned(url)
+        """Yield the pages of the list of bans, if there is such a list."""
+        return self._banned(url) if self.has_list else None
 
     def _banned(self, url: str) -> Iterator[Sequence[str]]:
         read = 0

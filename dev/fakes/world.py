@@ -112,8 +112,12 @@ class _Crashing:
         if name == "write" and self._crasher.tears:
             return self._write_torn
         if name in VENDOR_LISTS:
-            return lambda *a, **k: self._crasher.steps(name, found(*a, **k))
+            return partial(self._steps, name, found)
         return (lambda *a, **k: self._crasher.call(found, a, k)) if callable(found) else found
+
+    def _steps(self, name: str, begin: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        steps = begin(*args, **kwargs)
+        return steps if steps is None else self._crasher.steps(name, steps)
 
     def _write_torn(self, writes: Sequence[Any]) -> set[int]:
         """Each row on its own, as DynamoDB may: a crash leaves some of them written."""

@@ -65,6 +65,8 @@ EXCUSED: dict[tuple[str, str], str] = {
     ("intake_reports", "dynamodb:PartiQLDelete"): "a chunk whose URLs were all claimed meanwhile by another batch",
     ("renew_bans", "dynamodb:PartiQLDelete"): "a renewal whose URLs were all unbanned meanwhile",
     ("detect_drift", "dynamodb:PartiQLDelete"): "a chunk of lost bans whose URLs were all claimed meanwhile",
+    ("detect_drift", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",
+    ("archive_exports", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",
     ("track_tasks", "dynamodb:PartiQLUpdate"): "a task that failed for the last time: its URLs end as failed",
     ("archive_exports", "s3:GetObject"): "a crash after some of a day's files: they are read back, not made again",
     ("archive_ledger", "s3:GetObject"): "a crash after some of a day's files: they are read back, not made again",

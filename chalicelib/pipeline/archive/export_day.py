@@ -19,6 +19,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import Call, DayState, ExportDay
+from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.archive.export_files import ExportRoute, archive_day
 from chalicelib.pipeline.run import Run
 
@@ -52,7 +53,10 @@ OUT_OF_WINDOW: Final = "out_of_window"
 
 @dataclass(slots=True)
 class Archiving:
-    """The result of a run, in days. ``why`` it ended: ``done``, ``deadline``, or the kind of the vendor's error."""
+    """The result of a run, in days.
+
+    ``why`` it ended: ``done``, ``deadline``, ``blocked``, or the kind of the vendor's error.
+    """
 
     created: int = 0
     archived: int = 0
@@ -136,7 +140,7 @@ class DayWork:
             if day.day <= self._oldest():
                 self._fail(day, OUT_OF_WINDOW)
                 return
-            self._emit_error(error, day)
+            self._note(error, day)
             self._give_back(day, DayState.WANTED, after=REFUSED_RETRY, reason=str(error))
             return
         except VendorError as error:  # An unknown answer is among them: a second export of the day harms nothing.
@@ -158,7 +162,7 @@ class DayWork:
         try:
             status = self._call("describe", lambda: self.route.vendor.describe_export(day.vendor_task_id))
         except ContentRefused as error:
-            self._emit_error(error, day)
+            self._note(error, day)
             self._ask_for_another(day, "the vendor does not know the export any more")
             return
         except VendorError as error:
@@ -188,7 +192,7 @@ class DayWork:
         except DownloadExpired as error:
             self._download_again(taken, str(error), after=FIRST_POLL)
         except (Unavailable, AnswerUnknown) as error:
-            self._emit_error(error, taken)
+            self._note(error, taken)
             self._download_again(taken, str(error), after=RETRY)
         except (ArchiveIncomplete, OSError) as error:
             self._emit("export_not_stored", day, problem=str(error)[:300])
@@ -209,7 +213,7 @@ class DayWork:
 
     def _meet_error(self, error: VendorError, day: ExportDay, call: Call, state: DayState) -> None:
         """Give the day back. An error that concerns the account and not the day ends the run."""
-        self._emit_error(error, day)
+        self._note(error, day)
         if isinstance(error, Throttled):
             until = self.run.clock() + timedelta(seconds=error.retry_after)
             export_days.delay_calls(self.run.rows, self.run.account, call, until=until)
@@ -242,15 +246,8 @@ class DayWork:
         self.result.failed += 1
         self.run.emit("export_failed", account=self.run.account, day=day.isoformat(), problem=reason[:300])
 
-    def _emit_error(self, error: VendorError, day: ExportDay) -> None:
-        self._emit(
-            "vendor_error",
-            day,
-            kind=error.kind,
-            code=error.code,
-            vendor_request_id=error.request_id,
-            problem=str(error)[:300],
-        )
+    def _note(self, error: VendorError, day: ExportDay) -> None:
+        vendor_refusals.note(self.run, error, day=day.day.isoformat())
 
     def _emit(self, event: str, day: ExportDay, **fields: object) -> None:
         self.run.emit(event, account=self.run.account, day=day.day.isoformat(), **fields)

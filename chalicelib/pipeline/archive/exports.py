@@ -12,6 +12,7 @@ from typing import Final
 
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import ExportDay
+from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.archive.export_day import OUT_OF_WINDOW, PATIENCE, Archiving, DayWork, call_of
 from chalicelib.pipeline.archive.export_files import ExportRoute
 from chalicelib.pipeline.run import Run
@@ -27,6 +28,8 @@ def archive_exports(run: Run, route: ExportRoute) -> Archiving:
     """Take every open day of the run's account as far as it goes now."""
     work = DayWork(run, route)
     _begin(work)
+    if vendor_refusals.blocked(run, "exports"):
+        work.result.why = "blocked"
     while _step(work):
         pass
     return _end(work)

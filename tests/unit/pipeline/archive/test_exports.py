@@ -257,7 +257,20 @@ def test_an_error_of_the_vendor_delays_and_loses_nothing(error: Exception, calls
     if isinstance(error, Throttled) and calls_in_run == 2:
         assert (creates[1] - creates[0]).total_seconds() >= 3
     world.vendor.describe_errors = [None, error, error]
-    world.runs(4)
+    world.runs(8)
+    archived(world)
+
+
+def test_refused_access_keeps_every_run_from_calling_until_the_block_ends() -> None:
+    world = one_day()
+    world.vendor.create_errors = [AccessRefused("no such key"), *[None] * 9]
+    assert world.run().why == "access_refused"
+    world.clock.advance(minutes=5)
+    assert world.run().why == "blocked"
+    assert len(world.vendor.calls) == 1
+    assert world.events("exports_blocked")
+    world.clock.advance(minutes=6)
+    world.runs(3)
     archived(world)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -371,6 +373,51 @@ def test_a_refusal_of_the_list_blocks_the_account_like_one_of_a_create(error: Ve
     assert world.live_bans(pages(3)[0]) == 1
 
 
+def test_a_lost_answer_is_found_after_a_pause_longer_than_the_vendors_longest_query() -> None:
+    world = queued(pages(3))
+    world.vendor.lose_answer = True
+    world.vendor.list_errors = [Unavailable("down")] * 9
+    world.drain(seconds=20)
+    control.set_paused(world.rows, ACCOUNT, actor="a", reason="r", now=world.clock())
+    world.clock.advance(days=9)
+    world.vendor.list_errors = []
+    control.resume(world.rows, ACCOUNT, actor="a", now=world.clock())
+    world.drain()
+
+    assert len(world.vendor.calls) == 1
+    assert world.events("task_adopted")
+
+
+def test_a_look_up_that_the_deadline_cuts_short_proves_nothing() -> None:
+    world = queued(pages(3))
+    world.vendor.lose_answer = True
+    world.vendor.list_errors = [Unavailable("down")] * 9
+    world.drain(seconds=20)
+    world.clock.advance(minutes=2)
+    world.vendor.list_errors = []
+    calls = len(world.vendor.calls)
+    too_late = Meanwhile(world.vendor, "find_task", lambda: world.clock.advance(seconds=30))
+    world.vendor = too_late  # type: ignore[assignment]
+    world.drain(seconds=20)
+    assert len(world.vendor.calls) == calls
+
+    world.clock.advance(minutes=2)
+    world.drain()
+    assert len(world.vendor.calls) == calls
+    assert world.events("task_adopted")
+
+
+def test_no_more_calls_are_under_way_than_the_vendor_allows() -> None:
+    world = threaded(8_000)
+    counting = _Counting(world.vendor)
+    world.vendor = counting  # type: ignore[assignment]
+    counting.limits = replace(world.vendor.limits, parallel=2)
+    world.drain()
+
+    assert counting.most == 2
+    assert sent(world) == sorted(pages(8_000))
+
+
 def test_a_key_that_stays_refused_is_tried_once_in_ten_minutes_and_never_locked() -> None:
     world = backlog(5_000)
     world.vendor.errors = [AccessRefused("no")] * 1_000
@@ -569,6 +616,27 @@ class Threaded(World):
         self.workers = 8
         super().__post_init__()
         self.vendor = _locked(self.vendor)
+
+
+class _Counting:
+    """Counts the creates that are under way at once."""
+
+    def __init__(self, vendor: Any) -> None:
+        self.vendor, self.limits = vendor, vendor.limits
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    def create_task(self, *args: Any) -> Any:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.05)
+        with self.lock:
+            self.now -= 1
+        return self.vendor.create_task(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.vendor, name)
 
 
 def _locked(vendor: Any) -> Any:

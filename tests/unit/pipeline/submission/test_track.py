@@ -23,12 +23,16 @@ class Listed(FakeVendor):
     asked: list[Sequence[Sent]]
     hidden: set[str]
     unknown_words = False
+    slow_after_first = timedelta(0)
+    """How long the vendor takes to answer every list but the first of a test."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
         self.asked, self.hidden = [], set()
 
     def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        if self.asked:
+            self.clock.advance(seconds=self.slow_after_first.total_seconds())  # type: ignore[attr-defined]
         self.asked.append(tasks)
         for page in super().follow(tasks):
             shown = [task for task in page if task.id not in self.hidden]
@@ -178,6 +182,18 @@ def test_a_task_that_the_list_does_not_show_for_an_hour_is_asked_for_once_more_a
 def _finished(world: World) -> list[Task]:
     ids = [str(sk).split("#")[-1] for pk, sk in world.rows.rows if pk.startswith("day#") and "#task#" in sk]  # type: ignore[attr-defined]
     return list(tasks.read(world.rows, ids).values())
+
+
+def test_a_task_that_is_asked_for_once_more_does_not_count_as_lost_when_the_time_is_up() -> None:
+    world, vendor = world_of(3)
+    vendor.hidden = set(vendor.tasks)
+    world.clock.advance(hours=2)
+    vendor.slow_after_first = timedelta(seconds=60)
+    tracked = world.track()
+
+    assert (tracked.failed, tracked.open) == (0, 1)
+    vendor.slow_after_first = timedelta(0)
+    assert world.track().failed == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.config.policy import parse
-from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Unavailable
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
@@ -116,6 +116,40 @@ def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_it
     assert not found.complete
     assert (found.missing, found.rebanned) == ([], 0)
     assert json.loads(shelf.objects[found.key])["complete"] is False
+
+
+def test_refused_access_blocks_the_account_and_drift_heeds_a_block() -> None:
+    world = drifted()
+    world.vendor.list_errors = [AccessRefused("no such key")]
+    assert not compare(world).complete
+    assert world.events("vendor_error")[0]["kind"] == "access_refused"
+    lists = len(world.vendor.lists)
+
+    world.queue({"urls": pages(1, "new.example.com")})
+    world.intake()
+    assert world.drain().why == "blocked"
+    again = compare(world)
+    assert (again.complete, again.missing) == (False, [])
+    assert len(world.vendor.lists) == lists
+    world.clock.advance(minutes=11)
+    assert compare(world).complete
+
+
+def test_a_used_up_quota_does_not_keep_drift_from_reading_the_list() -> None:
+    world = drifted()
+    world.queue({"urls": pages(1, "new.example.com")})
+    world.intake()
+    world.vendor.errors = [QuotaExceeded("used up")]
+    assert world.drain().why == "blocked"
+    assert compare(world).complete
+
+
+def test_where_the_vendor_has_no_list_nothing_is_called_missing() -> None:
+    world = drifted()
+    world.vendor.has_list = False
+    world.vendor.bans.clear()
+    found = compare(world)
+    assert (found.complete, found.missing, found.rebanned) == (False, [], 0)
 
 
 def test_a_lost_ban_that_was_held_for_weeks_before_is_found() -> None:
