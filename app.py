@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import decisions, exports, functions, operators, reports, urls
+from chalicelib.handlers import decisions, exports, functions, operators, reports, service, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
@@ -18,13 +18,13 @@ app.api.binary_types.append("message/rfc822")
 
 @app.middleware("all")
 def observed(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """Let every log line and answer name its invocation."""
+    """Write the invocation's id into every log line and every answer."""
     services().begin(event.lambda_context if isinstance(event, Request) else event.context)
     return in_our_shape(get_response(event), services().request_id)
 
 
 def request() -> Request:
-    """Return the request under way."""
+    """Return the request that is being served."""
     assert app.current_request
     return app.current_request
 
@@ -41,7 +41,7 @@ def receive_report(source: str) -> Response:
 
 @app.lambda_function(name="receive_report")
 def receive_report_alone(event: dict[str, Any], context: Any) -> Any:
-    """Serve the first route from a function with a role of its own: the template points POST there."""
+    """Serve the route above from a function with a role of its own: the template points its POST there."""
     return app(event, context)
 
 
@@ -72,7 +72,7 @@ def read_url() -> Response:
 @app.route("/v1/tasks", methods=["GET"])
 @answered
 def list_tasks() -> Response:
-    """List the tasks under way, or those that ended on ``?day=``."""
+    """List the tasks under way, or the tasks that ended on ``?day=``."""
     return operators.list_tasks(services(), request())
 
 
@@ -93,7 +93,7 @@ def unban() -> Response:
 @app.route("/v1/holds", methods=["GET"])
 @answered
 def list_holds() -> Response:
-    """List what waits for a person."""
+    """List the holds that wait for a person."""
     return decisions.list_holds(services(), request())
 
 
@@ -107,28 +107,28 @@ def read_hold(hold_id: str) -> Response:
 @app.route("/v1/holds/{hold_id}/approve", methods=["POST"])
 @answered
 def approve_hold(hold_id: str) -> Response:
-    """Let the URLs of a hold be banned."""
+    """Approve a hold: its URLs are banned."""
     return decisions.approve_hold(services(), hold_id, request())
 
 
 @app.route("/v1/holds/{hold_id}/refuse", methods=["POST"])
 @answered
 def refuse_hold(hold_id: str) -> Response:
-    """Reject the URLs of a hold."""
+    """Refuse a hold: its URLs are rejected."""
     return decisions.refuse_hold(services(), hold_id, request())
 
 
 @app.route("/v1/pause", methods=["POST"])
 @answered
 def pause() -> Response:
-    """Stop submission, of one account or of all."""
+    """Pause submission, for one account or for all."""
     return operators.pause(services(), request())
 
 
 @app.route("/v1/resume", methods=["POST"])
 @answered
 def resume() -> Response:
-    """Go on with submission."""
+    """Resume submission, for one account or for all."""
     return operators.resume(services(), request())
 
 
@@ -142,21 +142,21 @@ def adopt_bans() -> Response:
 @app.route("/v1/exports", methods=["GET"])
 @answered
 def list_exports() -> Response:
-    """Show how far each day of the vendor's export is, newest first."""
-    return exports.listed(services(), request())
+    """Show how far each day of a vendor's export is archived, newest first."""
+    return exports.list_days(services(), request())
 
 
 @app.route("/v1/exports", methods=["POST"])
 @answered
-def ask_for_exports() -> Response:
-    """Ask for days of the vendor's export again."""
-    return exports.ask(services(), request())
+def request_exports() -> Response:
+    """Request days of a vendor's export again."""
+    return exports.request_days(services(), request())
 
 
 @app.route("/v1/audit", methods=["GET"])
 @answered
 def read_audit() -> Response:
-    """Show what an operator did, or what was done about something."""
+    """List what an operator did, or what was decided about a subject."""
     return operators.read_audit(services(), request())
 
 
@@ -164,14 +164,14 @@ def read_audit() -> Response:
 @answered
 def read_health() -> Response:
     """Say whether the ledger answers, and to operators which accounts are paused."""
-    return urls.health(services(), request())
+    return service.health(services(), request())
 
 
 @app.route("/v1/openapi.json", methods=["GET"])
 @answered
 def read_openapi() -> Response:
-    """Describe every route, OpenAPI 3.1."""
-    return urls.openapi()
+    """Describe every route, as an OpenAPI 3.1 document."""
+    return service.openapi()
 
 
 # --- the pipeline --------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def read_openapi() -> Response:
 
 @app.on_sqs_message(queue="reports", name="intake_reports", batch_size=1000, maximum_batching_window_in_seconds=1)
 def intake_reports(event: SQSEvent) -> dict[str, Any]:
-    """Turn queued reports into claims and chunks; return the messages to be redelivered."""
+    """Turn queued reports into claims and chunks; return the messages that SQS must deliver again."""
     return functions.take_queued_reports(services(), event.to_dict())
 
 
@@ -197,19 +197,19 @@ def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
-    """Finish what a crash left open, and kick what waits."""
+    """Finish what a crash left open, and wake the submitters of what waits."""
     return functions.sweep_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="deliver_outcomes")
 def deliver_outcomes(event: CloudWatchEvent) -> dict[str, Any]:
-    """Tell sources what became of their reports."""
+    """Call sources back with the outcomes of their reports."""
     return functions.deliver_due_outcomes(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
 def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
-    """Compare the ledger with what the vendors say is banned."""
+    """Compare the ledger with the vendors' lists of bans."""
     return functions.compare_every_account(services(), event.context)
 
 
@@ -221,7 +221,7 @@ def verify_bans(event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="renew_bans")
 def renew_bans(event: CloudWatchEvent) -> dict[str, Any]:
-    """Carry on bans that are planned to outlive what the vendor grants."""
+    """Renew bans that are planned to last longer than one ban of the vendor."""
     return functions.renew_every_account(services(), event.context)
 
 
@@ -233,5 +233,5 @@ def archive_exports(event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="archive_ledger")
 def archive_ledger(event: CloudWatchEvent) -> dict[str, Any]:
-    """Archive the ledger's finished days; every hour, so that a day that failed is tried again soon."""
+    """Archive the ledger's finished days. It runs every hour, so that a day that failed is tried again soon."""
     return functions.archive_finished_days(services(), event.context)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator
 
-from chalicelib.handlers.urls import OPENAPI
+from chalicelib.handlers.service import OPENAPI
 
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text())
 

@@ -1,9 +1,9 @@
-"""Turn a view's result and its errors into HTTP answers, and find who asks."""
+"""What every route does: turn errors into answers, find the operator who asks, cut a list into pages."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from chalice.app import Request, Response
@@ -14,31 +14,42 @@ from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed
 from chalicelib.web import answer, authenticate, refusal
 
 F = TypeVar("F", bound=Callable[..., Response])
+T = TypeVar("T")
 
 
 def answered(view: F) -> F:
-    """Turn our errors into answers, and everything else into a 500 that tells nothing but the request's id."""
+    """Turn an InputError into its answer, and every other error into a 500 that shows nothing but the request's id."""
 
     @functools.wraps(view)
     def wrapped(*args: Any, **kwargs: Any) -> Response:
-        made = services()
+        current = services()
         try:
             return view(*args, **kwargs)
         except InputError as error:
-            made.emit("request_refused", code=error.code, problem=str(error)[:300])
-            return refusal(error, made.request_id)
-        except Exception as error:  # the last frontier: whoever asks gets no stack
-            made.logger.exception("request_failed")
+            current.emit("request_refused", code=error.code, problem=str(error)[:300])
+            return refusal(error, current.request_id)
+        except Exception as error:  # the caller must not see a stack trace
+            current.logger.exception("request_failed")
             problem = "the service is misconfigured" if isinstance(error, ConfigurationError) else "try again"
             message = f"something went wrong on our side: {problem}; quote the request_id to the operators"
-            return answer(500, {"error": {"code": "internal", "message": message, "request_id": made.request_id}})
+            return answer(500, {"error": {"code": "internal", "message": message, "request_id": current.request_id}})
 
     return wrapped  # type: ignore[return-value]
 
 
-def operator(made: Services, request: Request, role: str) -> Operator:
-    """Find the operator who asks. Raises NotAuthenticated, and NotAllowed if the role does not suffice."""
-    who = authenticate(request.headers, made.operators)
-    if not who.may(role):
-        raise NotAllowed(f"the token of {who.name} has the role {who.role}; this needs {role}")
-    return who
+def operator(current: Services, request: Request, role: str) -> Operator:
+    """Return the operator who asks. Raises NotAuthenticated, and NotAllowed if the role does not suffice."""
+    asking = authenticate(request.headers, current.operators)
+    if not asking.may(role):
+        raise NotAllowed(f"the token of {asking.name} has the role {asking.role}; this needs {role}")
+    return asking
+
+
+def page(
+    name: str, items: Sequence[T], limit: int, *, show: Callable[[T], Any], token: Callable[[T], str]
+) -> dict[str, Any]:
+    """Return the first ``limit`` items as a page, with the token of the last one shown if there are more items."""
+    body: dict[str, Any] = {name: [show(item) for item in items[:limit]]}
+    if len(items) > limit:
+        body["next_token"] = token(items[limit - 1])
+    return body

@@ -21,11 +21,13 @@ WIDGETS = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::ToJsonStrin
 GRAPHS = [row for widget in WIDGETS for row in widget["properties"].get("metrics", []) if row[0] == NAMESPACE]
 FUNCTIONS = {name for name, each in RESOURCES.items() if "Environment" in each.get("Properties", {})}
 
+EMITTERS = {"emit", "_emit"}
+
 FIELDS_BY_EVENT: dict[str, set[str]] = {}
 """Event → the fields with which the code emits it."""
 for path in sorted((ROOT / "chalicelib").rglob("*.py")):
     for node in ast.walk(ast.parse(path.read_text())):
-        is_emit = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "emit"
+        is_emit = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in EMITTERS
         if is_emit and isinstance(node, ast.Call) and node.args:
             name = node.args[0]
             names = [name.value] if isinstance(name, ast.Constant) else []

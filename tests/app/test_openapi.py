@@ -25,7 +25,7 @@ from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.policy.rules import BAN_DAYS
 from chalicelib.handlers.decisions import UNBAN_URLS
-from chalicelib.handlers.urls import VERSION
+from chalicelib.handlers.service import VERSION
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState

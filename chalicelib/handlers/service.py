@@ -1,0 +1,57 @@
+"""Routes about the service itself: its health and its description."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chalice.app import Request, Response
+
+from chalicelib.bootstrap import Services, now
+from chalicelib.handlers.http import operator
+from chalicelib.web import answer
+
+if TYPE_CHECKING:
+    from chalicelib.ledger.control import Control
+
+VERSION = "1.0.0"
+
+OPENAPI = Path(__file__).parents[1] / "openapi.json"
+"""The description of the API. It is data: tests/app/test_openapi.py says what must change with it."""
+
+
+def health(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/health``: to an operator also which accounts are paused or blocked, by whom and why."""
+    from chalicelib.ledger import control
+
+    names: list[str] = []
+    if any(header.lower() == "authorization" for header in request.headers):
+        operator(services, request, "reader")
+        names = list(services.policy.accounts)
+    controls = control.read(services.rows, [control.EVERYWHERE, *names])  # for a stranger too: does the ledger answer?
+    body: dict[str, Any] = {"status": "ok", "version": VERSION, "stage": services.settings.stage}
+    if names:
+        everywhere = controls[control.EVERYWHERE]
+        body["accounts"] = [_show_account(controls[name], everywhere, now()) for name in names]
+    return answer(200, body)
+
+
+def _show_account(own: Control, everywhere: Control, at: datetime) -> dict[str, Any]:
+    """Return what keeps submission at an account: its own pause, the one of all accounts, or the vendor's refusal."""
+    from chalicelib.ledger.control import AccountState
+
+    pause = own if own.paused else everywhere
+    if pause.paused:
+        since = pause.paused_at.isoformat() if pause.paused_at else None
+        paused = {"paused_account": pause.account, "by": pause.paused_by, "reason": pause.reason, "since": since}
+        return {"account": own.account, "state": AccountState.PAUSED, **paused}
+    if own.blocked_until and own.blocked_until > at:
+        blocked = {"reason": own.blocked_reason, "until": own.blocked_until.isoformat()}
+        return {"account": own.account, "state": AccountState.BLOCKED, **blocked}
+    return {"account": own.account, "state": AccountState.RUNNING}
+
+
+def openapi() -> Response:
+    """Answer ``GET /v1/openapi.json`` with the checked-in document."""
+    return Response(body=OPENAPI.read_text(), status_code=200, headers={"Content-Type": "application/json"})
