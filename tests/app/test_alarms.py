@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -31,12 +32,11 @@ for path in sorted((ROOT / "chalicelib").rglob("*.py")):
         if is_emit and isinstance(node, ast.Call) and node.args:
             name = node.args[0]
             names = [name.value] if isinstance(name, ast.Constant) else []
-            if isinstance(name, ast.JoinedStr):  # f"outcome_{outcome}"
-                start = name.values[0]
-                assert isinstance(start, ast.Constant)
-                names = [each for each in METRICS if each.startswith(str(start.value))]
-            for each in names:
-                FIELDS_BY_EVENT.setdefault(str(each), set()).update(word.arg or "**" for word in node.keywords)
+            if isinstance(name, ast.JoinedStr):  # f"outcome_{outcome}" or f"{work}_blocked"
+                parts = [re.escape(str(it.value)) if isinstance(it, ast.Constant) else r"\w+" for it in name.values]
+                names = [event for event in METRICS if re.fullmatch("".join(parts), event)]
+            for event in names:
+                FIELDS_BY_EVENT.setdefault(str(event), set()).update(word.arg or "**" for word in node.keywords)
 
 KINDS = {each.kind for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "kind")}
 VALUES = {"kind": KINDS, "state": {"succeeded", "failed"}, "action": {"ban", "unban"}, "code": {"not_authenticated"}}
