@@ -1,0 +1,1 @@
+"""What several words about one URL come to: the strongest stands, whichever came first (I2)."""

@@ -1,0 +1,275 @@
+"""What each word does to each state: the table of ``docs/policy.md`` in code.
+
+``decide`` is pure: it reads no row, no clock and no policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from chalicelib.domain.words.word import (
+    Effect,
+    Kind,
+    Outcome,
+    Record,
+    SourceWord,
+    State,
+    Word,
+    added,
+    end_of_ban,
+    without,
+)
+
+Step = Callable[[Record, Word], Outcome]
+
+
+def decide(record: Record, word: Word) -> Outcome:
+    """Decide what a word does to what is on record.
+
+    With each report's own time fixed and at most ``SOURCES_KEPT`` sources, any order of the same reports comes to the
+    same state, end and set of words.
+    """
+    taken_back_before_it_came = word.kind in REPORTS and any(
+        marker.source == word.source and word.said_at <= marker.said_at for marker in record.withdrawn
+    )
+    if taken_back_before_it_came:
+        return _unchanged(record)
+    return TABLE[record.state][word.kind](record, word)
+
+
+# --- the cells of the table ---------------------------------------------------------------------------------------
+
+
+def _unchanged(record: Record, effect: Effect = Effect.NOTHING) -> Outcome:
+    return Outcome(effect, record.words, record.until, record.rule)
+
+
+def _note(record: Record, _: Word) -> Outcome:
+    return _unchanged(record, Effect.NOTE)
+
+
+def _ban(record: Record, word: Word) -> Outcome:
+    words = added(record.words, word)
+    return Outcome(Effect.BAN, words, end_of_ban(words))
+
+
+def _hold(record: Record, word: Word) -> Outcome:
+    words = added(record.words, word)
+    return Outcome(Effect.HOLD, words, end_of_ban(words), word.rule)
+
+
+def _add(record: Record, word: Word) -> Outcome:
+    words = added(record.words, word)
+    effect = Effect.NOTHING if words == record.words else Effect.ADD
+    return Outcome(effect, words, record.until, record.rule)
+
+
+def _join_hold(record: Record, word: Word) -> Outcome:
+    outcome = _add(record, word)
+    return replace(outcome, until=end_of_ban(outcome.words))
+
+
+def _extend(record: Record, word: Word) -> Outcome:
+    if record.until is None or word.until <= record.until:
+        return _add(record, word)
+    return Outcome(Effect.EXTEND, added(record.words, word), word.until)
+
+
+def _release(record: Record, word: Word) -> Outcome:
+    if word.source == record.cap_of:
+        return _join_hold(record, word)
+    words = added(record.words, word)
+    return Outcome(Effect.RELEASE, words, end_of_ban(words))
+
+
+def _against_a_person(record: Record, word: Word) -> Outcome:
+    """A person decided against a ban. Only a source that had not spoken by then is put before a person again."""
+    spoke_before = record.word_of(word.source) is not None or word.source in record.asked
+    if spoke_before or not word.may_ban:
+        return _suppress(record, word)
+    words = added(record.words, word)
+    return Outcome(Effect.HOLD, words, end_of_ban(words), "decided_before")
+
+
+def _suppress(record: Record, _: Word) -> Outcome:
+    rule = "refused" if record.state is State.REFUSED else "cool_down"
+    return Outcome(Effect.SUPPRESS, record.words, record.until, rule)
+
+
+def _mark(record: Record, _: Word) -> Outcome:
+    return _unchanged(record, Effect.MARK)
+
+
+def _forget(record: Record, _: Word) -> Outcome:
+    return _unchanged(record, Effect.TAKE_BACK)
+
+
+def _take_back(record: Record, word: Word) -> Outcome:
+    left = without(record.words, word)
+    return _unchanged(record) if left == record.words else Outcome(Effect.TAKE_BACK, left, record.until, record.rule)
+
+
+def _take_back_or(effect: Effect) -> Step:
+    """Take a word back; where it was the last one, the record ends by ``effect``."""
+
+    def step(record: Record, word: Word) -> Outcome:
+        outcome = _take_back(record, word)
+        if outcome.effect is Effect.NOTHING or outcome.words:
+            return outcome
+        return Outcome(effect, (), record.until, record.rule)
+
+    return step
+
+
+def _withdraw_ban(record: Record, word: Word) -> Outcome:
+    """Take a word back from a ban: its end moves to those of the words that are left, or the ban is put in question."""
+    left = without(record.words, word)
+    if left == record.words:
+        return _unchanged(record)
+    if any(kept.bans for kept in left):
+        until = end_of_ban(left)
+        if record.until is not None and until < record.until:
+            return Outcome(Effect.SHORTEN, left, until)
+        return Outcome(Effect.TAKE_BACK, left, record.until)
+    if left or record.approved or not word.lifts:
+        return Outcome(Effect.HOLD, left, record.until, "withdrawn")
+    return Outcome(Effect.LIFT, left, word.said_at)
+
+
+def _person(effect: Effect) -> Step:
+    """Let a person's word stand, as it is said."""
+    return lambda record, word: Outcome(effect, record.words, word.until)
+
+
+def _person_longest(effect: Effect) -> Step:
+    """Let a person's lift stand, until the later of its end and the earlier decision's."""
+    return lambda record, word: Outcome(effect, record.words, max(word.until, record.until or word.until))
+
+
+REPORTS: Final = frozenset({Kind.BAN, Kind.HOLD, Kind.TOO_FEW})
+"""What a report can say."""
+
+TABLE: Final[dict[State, dict[Kind, Step]]] = {
+    State.NOTHING: {
+        Kind.BAN: _ban,
+        Kind.HOLD: _hold,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _mark,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
+    },
+    State.IN_FORCE: {
+        Kind.BAN: _extend,
+        Kind.HOLD: _add,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _withdraw_ban,
+        Kind.PERSON_BANS: _person(Effect.SET_END),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
+    },
+    State.TOO_FEW: {
+        Kind.BAN: _ban,
+        Kind.HOLD: _hold,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _forget,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person(Effect.COOL),
+    },
+    State.HELD: {
+        Kind.BAN: _release,
+        Kind.HOLD: _join_hold,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _take_back_or(Effect.LEAVE_HOLD),
+        Kind.PERSON_BANS: _person(Effect.RELEASE),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
+    },
+    State.REFUSED: {
+        Kind.BAN: _against_a_person,
+        Kind.HOLD: _suppress,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _take_back,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
+    },
+    State.COOLING: {
+        Kind.BAN: _against_a_person,
+        Kind.HOLD: _suppress,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _take_back,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
+    },
+    State.LIFTING: {
+        Kind.BAN: _against_a_person,
+        Kind.HOLD: _suppress,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _take_back,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person_longest(Effect.JOIN),
+    },
+    State.VENDOR_REFUSED: {
+        Kind.BAN: _add,
+        Kind.HOLD: _add,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _take_back,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
+    },
+    State.FAILED: {
+        Kind.BAN: _add,
+        Kind.HOLD: _add,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _take_back_or(Effect.END),
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
+    },
+    State.MISSING: {
+        Kind.BAN: _ban,
+        Kind.HOLD: _add,
+        Kind.TOO_FEW: _note,
+        Kind.WITHDRAWAL: _withdraw_ban,
+        Kind.PERSON_BANS: _person(Effect.BAN),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
+    },
+}
+"""What each word does to each state. A test holds that every cell is filled."""
+
+
+STATE_AFTER: Final[dict[Effect, State]] = {
+    Effect.BAN: State.IN_FORCE,
+    Effect.RELEASE: State.IN_FORCE,
+    Effect.HOLD: State.HELD,
+    Effect.LEAVE_HOLD: State.NOTHING,
+    Effect.LIFT: State.LIFTING,
+    Effect.COOL: State.COOLING,
+    Effect.END: State.NOTHING,
+}
+"""The state that an effect leads to; the others leave the state as it is."""
+
+
+def after(record: Record, word: Word) -> Record:
+    """Return the record as it is once the word has been carried out: how a batch folds several words into one."""
+    outcome = decide(record, word)
+    state = STATE_AFTER.get(outcome.effect, record.state)
+    if outcome.effect is Effect.NOTE and record.state is State.NOTHING:
+        state = State.TOO_FEW
+    if outcome.effect is Effect.HOLD and outcome.rule == "withdrawn":
+        state = record.state  # the ban stays in force while a person is asked
+    asked, marks, cap_of = record.asked, record.withdrawn, record.cap_of
+    if outcome.rule == "decided_before":
+        asked = tuple(sorted({*asked, word.source}))
+    if word.kind is Kind.WITHDRAWAL and outcome.effect is Effect.MARK:
+        marks = (*marks, SourceWord(word.source, word.said_at, word.until))
+    if outcome.effect is Effect.HOLD and word.kind is Kind.HOLD:
+        cap_of = word.source if word.rule == "source_cap" else ""
+    return replace(
+        record,
+        state=state,
+        words=outcome.words,
+        until=outcome.until,
+        rule=outcome.rule,
+        asked=asked,
+        withdrawn=marks,
+        cap_of=cap_of,
+    )

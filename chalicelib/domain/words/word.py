@@ -1,0 +1,167 @@
+"""Words about one URL, and what is on record of it.
+
+A word is something somebody says of a URL at an account: a report, a withdrawal by a source, a decision of a person.
+Every report has a verdict of its own, which the policy gives as if the URL were new: *ban until*, *hold*, *too few
+reporters*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+SOURCES_KEPT: Final = 16
+"""Sources whose words a claim keeps apart. The words of further sources count as one, which is never taken back."""
+
+FOREVER: Final = datetime(9990, 1, 1, tzinfo=UTC)
+"""The end of a ban that lasts until somebody lifts it. It is stored as a time, and shown as no end at all."""
+
+OTHERS: Final = "others"
+"""Stands for the sources beyond ``SOURCES_KEPT``."""
+
+
+class State(StrEnum):
+    """What is on record of a URL at an account, as far as a new word is concerned."""
+
+    NOTHING = "nothing"  # never seen, or ended
+    IN_FORCE = "in_force"  # on its way to the vendor, or banned
+    TOO_FEW = "too_few"  # waits for more reporters
+    HELD = "held"  # waits for a person
+    REFUSED = "refused"  # a person refused to ban it, until a time
+    COOLING = "cooling"  # a person lifted it, until a time
+    LIFTING = "lifting"  # a lift is on its way, or waits for a second person
+    VENDOR_REFUSED = "vendor_refused"  # the vendor refused it for its content
+    FAILED = "failed"  # the vendor failed at it; it is tried again by itself
+    MISSING = "missing"  # the vendor's list shows it no more
+
+
+class Kind(StrEnum):
+    """What a word says, a report's by its own verdict."""
+
+    BAN = "ban"
+    HOLD = "hold"
+    TOO_FEW = "too_few"
+    WITHDRAWAL = "withdrawal"
+    PERSON_BANS = "person_bans"
+    PERSON_LIFTS = "person_lifts"
+
+
+class Effect(StrEnum):
+    """What is to be done about a word."""
+
+    NOTHING = "nothing"  # the word changes nothing and is not written
+    NOTE = "note"  # the reporter is noted, and nothing else
+    MARK = "mark"  # a marker is left: what the source said before is withdrawn when it arrives late
+    ADD = "add"  # the word is added to the record
+    EXTEND = "extend"  # the word is added and the planned end moves out
+    SHORTEN = "shorten"  # the word is taken back and the planned end moves to the furthest that is left
+    TAKE_BACK = "take_back"  # the word is taken back, the rest of the record stays
+    SET_END = "set_end"  # a person's end stands, sooner or later
+    BAN = "ban"  # the URL is claimed and banned
+    RELEASE = "release"  # the URL leaves its hold and is banned
+    HOLD = "hold"  # the URL is claimed and held
+    LEAVE_HOLD = "leave_hold"  # the URL leaves its hold, and nothing is banned
+    SUPPRESS = "suppress"  # a person's word stands against the report
+    LIFT = "lift"  # an unban is sent, and reports are suppressed until it has cooled down
+    COOL = "cool"  # reports are suppressed; nothing is sent, since nothing ever was
+    JOIN = "join"  # the lift that is under way serves this one as well
+    END = "end"  # the record ends: nobody asks for the ban any more
+
+
+@dataclass(frozen=True, slots=True)
+class SourceWord:
+    """What one source says of a URL: the furthest end that it asked for, and when it first spoke."""
+
+    source: str
+    said_at: datetime
+    until: datetime
+    bans: bool = True
+    """Whether the report is banned by itself; otherwise a person decides about it, and its end binds nobody yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word about a URL.
+
+    ``until`` is the end of the ban that a report or a person asks for, or the end of a lift's cool-down.
+    ``may_ban`` tells whether the source's reports are banned by themselves. ``lifts`` tells whether the source's
+    withdrawal lifts a ban that nobody else asks for; otherwise a person decides.
+    """
+
+    kind: Kind
+    said_at: datetime
+    source: str = ""
+    until: datetime = FOREVER
+    rule: str = ""
+    may_ban: bool = True
+    lifts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is on record of a URL at an account.
+
+    ``until`` is the planned end of the ban, or when a person's word (refused, lifted) ends. ``rule`` is the rule of a
+    hold. ``cap_of`` is the source whose own cap holds the URL. ``asked`` are the sources that a person has been asked
+    about since that person's decision.
+    """
+
+    state: State = State.NOTHING
+    words: tuple[SourceWord, ...] = ()
+    until: datetime | None = None
+    rule: str = ""
+    cap_of: str = ""
+    approved: bool = False
+    asked: tuple[str, ...] = ()
+    withdrawn: tuple[SourceWord, ...] = ()
+    """Markers of withdrawals that came before what they withdraw: ``said_at`` is the time of the withdrawal."""
+
+    def word_of(self, source: str) -> SourceWord | None:
+        """Find what a source says, ``None`` if it has not spoken or has taken it back."""
+        return next((word for word in self.words if word.source == source), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a word comes to: what is to be done, the words that are left, the planned end, and the rule to show."""
+
+    effect: Effect
+    words: tuple[SourceWord, ...] = ()
+    until: datetime | None = None
+    rule: str = ""
+
+
+def added(words: Iterable[SourceWord], word: Word) -> tuple[SourceWord, ...]:
+    """Add a report's word to those on record, in the order of their sources' names.
+
+    Of one source the earliest time is kept and the furthest end of what would be banned by itself; the end of what
+    would be held counts only where nothing of the source would be banned.
+    """
+    by_source = {kept.source: kept for kept in words}
+    source = word.source
+    if source not in by_source and len(by_source.keys() - {OTHERS}) >= SOURCES_KEPT:
+        source = OTHERS
+    said = SourceWord(source, word.said_at, word.until, bans=word.kind is Kind.BAN)
+    if kept := by_source.get(source):
+        strongest = max(kept, said, key=lambda each: (each.bans, each.until))
+        said = replace(strongest, said_at=min(kept.said_at, said.said_at))
+    by_source[source] = said
+    return tuple(by_source[name] for name in sorted(by_source))
+
+
+def without(words: tuple[SourceWord, ...], withdrawal: Word) -> tuple[SourceWord, ...]:
+    """Leave out what the source of a withdrawal said no later than the withdrawal."""
+    return tuple(
+        word for word in words if not (word.source == withdrawal.source and word.said_at <= withdrawal.said_at)
+    )
+
+
+def end_of_ban(words: Iterable[SourceWord]) -> datetime:
+    """Return the furthest end of what would be banned by itself; of what would be held where nothing else is said.
+
+    Raises ValueError if there is no word.
+    """
+    return max(words, key=lambda word: (word.bans, word.until)).until
