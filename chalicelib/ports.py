@@ -87,8 +87,11 @@ class Rows(Protocol):
     def transact(self, writes: Sequence[Write]) -> bool:
         """Do all writes or none (100 at the most); ``False`` if a condition failed."""
 
-    def add(self, key: Key, attribute: str, amount: int, *, beside: Row | None = None) -> dict[str, Value]:
-        """Add to a number, creating row and number as needed, set attributes beside it; return the whole new row."""
+    def add(self, key: Key, amounts: Mapping[str, int], *, beside: Row | None = None) -> dict[str, Value]:
+        """Add to numbers by attribute, creating row and numbers as needed, and set attributes beside them.
+
+        Return the whole new row. Additions of several callers never conflict.
+        """
 
 
 class BanVendor(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
@@ -214,20 +214,23 @@ class Table:
             return {"ConditionCheck": {**table, "Key": key_of(write.key), **expressions(write.expect)}}
         return {"Update": {**table, "Key": key_of(write.key), **expressions(write.expect, write.set, write.remove)}}
 
-    def add(self, key: Key, attribute: str, amount: int, *, beside: Row | None = None) -> dict[str, Value]:
+    def add(self, key: Key, amounts: Mapping[str, int], *, beside: Row | None = None) -> dict[str, Value]:
         """See ``Rows.add``. Not idempotent: after a lost answer the number may have grown twice."""
-        names = {"#0": attribute}
-        values: dict[str, Any] = {":0": {"N": str(amount)}}
-        sets = []
-        for index, (name, value) in enumerate((beside or {}).items(), start=1):
-            names[f"#{index}"], values[f":{index}"] = name, to_wire(value)
-            sets.append(f"#{index} = :{index}")
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        additions, sets = [], []
+        for index, (name, amount) in enumerate(amounts.items()):
+            names[f"#a{index}"], values[f":a{index}"] = name, {"N": str(amount)}
+            additions.append(f"#a{index} :a{index}")
+        for index, (name, value) in enumerate((beside or {}).items()):
+            names[f"#b{index}"], values[f":b{index}"] = name, to_wire(value)
+            sets.append(f"#b{index} = :b{index}")
         for attempt in range(TRIES):
             try:
                 answer = self._client.update_item(
                     TableName=self._name,
                     Key=key_of(key),
-                    UpdateExpression="ADD #0 :0" + (" SET " + ", ".join(sets) if sets else ""),
+                    UpdateExpression=f"ADD {', '.join(additions)}" + (f" SET {', '.join(sets)}" if sets else ""),
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues=values,
                     ReturnValues="ALL_NEW",

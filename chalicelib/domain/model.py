@@ -228,7 +228,7 @@ class Rule(StrEnum):
     ACCOUNT_CAP = "account_cap"
     SHARE_CAP = "share_cap"  # too large a share of the account's live bans
     # Intake's
-    CONTENTION = "contention"  # the bans could not be counted against the caps
+    CONTENTION = "contention"  # of holds that version 1 made: the bans could not be counted against the caps
     TEST = "test"  # the report is a test
     # Chunks that no report asked for
     RENEWAL = "renewal"  # carries on bans that outlive what the vendor grants

@@ -1,81 +1,97 @@
-"""What was banned this hour and these days at an account, for the caps of the policy: one small row an account."""
+"""What was banned this hour and these days at an account, for the caps of the policy.
+
+There is one row an account and hour, and one of the days. Their numbers change by atomic additions alone, so that
+intakes that count at the same moment never conflict. An intake *reserves* what it is about to ban, and gives back what
+it did not ban. A crash in between leaves the counts too high, and never too low.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.domain.policy.usage import Usage
-from chalicelib.ledger.row import blob, number, text
-from chalicelib.ports import Insert, Rows, Update, Value
-
-TRIES = 5
-"""How often a batch is decided again because another one counted meanwhile. After that its bans are held: no cap is
-passed by what could not be counted."""
+from chalicelib.ledger.row import epoch, number
+from chalicelib.ports import Key, Rows, Value
 
 LIVE_DAYS = 7
 """Days whose bans count as live ones: the usual length of a ban."""
 
+KEEP_HOURS = timedelta(hours=3)
+"""How long an hour's row outlives its hour: a batch that began late counts in the hour that it began in."""
 
-@dataclass(slots=True)
-class Counted:
-    """An account's counts as they were read, and what was added to them since."""
-
-    account: str
-    usage: Usage
-    hour: str
-    version: int = 0
-    days: dict[str, int] = field(default_factory=dict)
-    added: int = 0
-
-    def count(self, source: str, host: str) -> None:
-        """Count one ban."""
-        self.usage.add(source, host, self.account)
-        self.added += 1
+AT_ONCE = 250
+"""Numbers that one update may add to: DynamoDB takes 300 operators an expression."""
 
 
-def _key(account: str) -> tuple[str, str]:
-    return (f"account#{account}", "usage")
-
-
-def read(rows: Rows, accounts: Iterable[str], *, now: datetime) -> dict[str, Counted]:
+def read(rows: Rows, accounts: Iterable[str], *, now: datetime) -> dict[str, Usage]:
     """Read the counts of accounts; a new hour begins at zero."""
-    keys = [_key(account) for account in accounts]
-    found = rows.get(keys, consistent=True) if keys else {}
-    return {pk[8:]: _counted(pk[8:], found.get((pk, sk), {}), now) for pk, sk in keys}
+    names = list(accounts)
+    if not names:
+        return {}
+    keys = [key for name in names for key in (_hour(name, now), _days(name))]
+    found = rows.get(keys, consistent=True)
+    usages: dict[str, Usage] = {}
+    for name in names:
+        usages[name] = _usage(found.get(_hour(name, now), {}))
+        usages[name].live = _live(found.get(_days(name), {}), now)
+    return usages
 
 
-def _counted(account: str, row: Mapping[str, Value], now: datetime) -> Counted:
-    hour = max(text(row, "hour"), f"{now:%Y-%m-%dT%H}")  # one that began late in an hour counts in the next
-    stored = row.get("days")
-    since = f"{now - timedelta(days=LIVE_DAYS):%Y-%m-%d}"
-    days = {
-        day: count
-        for day, count in (stored.items() if isinstance(stored, dict) else ())
-        if isinstance(count, int) and day > since
+def reserve(rows: Rows, account: str, bans: Usage, *, now: datetime) -> Usage:
+    """Count what is about to be banned; return the usage before it, with what others reserved meanwhile."""
+    after = _add(rows, account, bans, now=now, sign=1)
+    return after.minus(bans)
+
+
+def exchange(rows: Rows, account: str, reserved: Usage, instead: Usage, *, now: datetime) -> None:
+    """Count other bans in the place of those that were reserved. ``now`` is the moment of the reservation.
+
+    First what comes is counted, then what goes is given back: a crash in between leaves the counts too high.
+    """
+    for bans, sign in ((instead.minus(reserved), 1), (reserved.minus(instead), -1)):
+        if bans.sources or bans.hosts:
+            _add(rows, account, bans, now=now, sign=sign)
+
+
+def give_back(rows: Rows, account: str, bans: Usage, *, now: datetime) -> None:
+    """Take back what was reserved and is not banned. ``now`` is the moment of the reservation."""
+    if bans.total:
+        _add(rows, account, bans, now=now, sign=-1)
+
+
+def _add(rows: Rows, account: str, bans: Usage, *, now: datetime, sign: int) -> Usage:
+    amounts = {
+        "total": sign * bans.total,
+        **{f"s:{source}": sign * count for source, count in bans.sources.items()},
+        **{f"h:{counter}": sign * count for counter, count in bans.hosts.items()},
     }
-    usage = Usage.unpack(blob(row, "usage")) if text(row, "hour") == hour else Usage()
-    usage.live = sum(days.values())
-    return Counted(account, usage, hour, number(row, "version"), days)
+    names = list(amounts)
+    row: Mapping[str, Value] = {}
+    for start in range(0, len(names), AT_ONCE):
+        part = {name: amounts[name] for name in names[start : start + AT_ONCE]}
+        row = rows.add(_hour(account, now), part, beside={"expires_at": epoch(now + KEEP_HOURS)})
+    usage = _usage(row)
+    usage.live = _live(rows.add(_days(account), {f"{now:d%Y%m%d}": sign * bans.total}), now)
+    return usage
 
 
-def write(rows: Rows, counted: Iterable[Counted], *, now: datetime) -> set[str]:
-    """Write the counts that grew; return the accounts where somebody else counted meanwhile, whose counts stand."""
-    day = f"{now:%Y-%m-%d}"
-    grown = [each for each in counted if each.added]
-    writes: list[Insert | Update] = []
-    for each in grown:
-        days: dict[str, Value] = {**each.days, day: each.days.get(day, 0) + each.added}
-        pk, sk = _key(each.account)
-        row: dict[str, Value] = {
-            "usage": each.usage.packed(),
-            "hour": each.hour,
-            "days": days,
-            "version": each.version + 1,
-        }
-        if each.version:
-            writes.append(Update((pk, sk), set=row, expect={"version": each.version}))
-        else:
-            writes.append(Insert({"pk": pk, "sk": sk, **row}))
-    return {grown[index].account for index in rows.write(writes)} if writes else set()
+def _hour(account: str, now: datetime) -> Key:
+    return (f"account#{account}", f"{now:usage#%Y-%m-%dT%H}")
+
+
+def _days(account: str) -> Key:
+    return (f"account#{account}", "usage#days")
+
+
+def _usage(row: Mapping[str, Value]) -> Usage:
+    return Usage(
+        total=number(row, "total"),
+        sources=Counter({name[2:]: number(row, name) for name in row if name.startswith("s:")}),
+        hosts=Counter({int(name[2:]): number(row, name) for name in row if name.startswith("h:")}),
+    )
+
+
+def _live(row: Mapping[str, Value], now: datetime) -> int:
+    return sum(number(row, f"{now - timedelta(days=day):d%Y%m%d}") for day in range(LIVE_DAYS))

@@ -72,7 +72,7 @@ def read(rows: Rows, accounts: list[str]) -> dict[str, Control]:
 
 def begin_drain(rows: Rows, account: str, *, now: datetime) -> Control:
     """Become the one submitter of the account: every earlier one is refused its next task (``still_drains``)."""
-    return of_row(rows.add(_key(account), "epoch", 1, beside={"drain_at": millis(now)}))
+    return of_row(rows.add(_key(account), {"epoch": 1}, beside={"drain_at": millis(now)}))
 
 
 def still_drains(account: str, drain: int) -> Check:
@@ -88,12 +88,12 @@ def paused(rows: Rows, account: str) -> bool:
 def set_paused(rows: Rows, account: str, *, actor: str, reason: str, now: datetime) -> None:
     """Pause an account, or ``EVERYWHERE``."""
     beside: dict[str, Value] = {"paused": 1, "paused_by": actor, "reason": reason, "paused_at": millis(now)}
-    rows.add(_key(account), "switched", 1, beside=beside)
+    rows.add(_key(account), {"switched": 1}, beside=beside)
 
 
 def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
     """End a pause, and a block by the vendor with it: a person says that the cause is gone."""
-    rows.add(_key(account), "switched", 1, beside={"paused": 0, "resumed_by": actor, "resumed_at": millis(now)})
+    rows.add(_key(account), {"switched": 1}, beside={"paused": 0, "resumed_by": actor, "resumed_at": millis(now)})
     unblock(rows, account)
 
 
@@ -109,7 +109,7 @@ def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> N
         "blocked_reason": f"{error.code} {error}"[:300],
         "blocked_for": error.kind,
     }
-    rows.add(_key(account), "blocks", 1, beside=beside)
+    rows.add(_key(account), {"blocks": 1}, beside=beside)
 
 
 def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:

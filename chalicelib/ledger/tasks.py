@@ -165,7 +165,7 @@ def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
 
 def count_retry(rows: Rows, root: str, calls: int) -> int:
     """Add to the vendor calls spent on repeating parts of a first task that failed; return their number so far."""
-    return number(rows.add(_key(root), "retries", calls), "retries")
+    return number(rows.add(_key(root), {"retries": calls}), "retries")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

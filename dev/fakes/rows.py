@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from threading import RLock
 
@@ -83,14 +83,16 @@ class MemoryRows:
             self.units["written"] += 2 * sum(charges)
             return held
 
-    def add(self, key: Key, attribute: str, amount: int, *, beside: Row | None = None) -> dict[str, Value]:
+    def add(self, key: Key, amounts: Mapping[str, int], *, beside: Row | None = None) -> dict[str, Value]:
         with self._lock:
             self.calls["add"] += 1
             row = self.rows.setdefault(key, {"pk": key[0], "sk": key[1]})
             self._note(*key)
-            before = row.get(attribute, 0)
-            assert isinstance(before, int)
-            row.update({attribute: before + amount, **(beside or {})})
+            for attribute, amount in amounts.items():
+                before = row.get(attribute, 0)
+                assert isinstance(before, int)
+                row[attribute] = before + amount
+            row.update(beside or {})
             self.units["written"] += _begun(size(row), 1024)
             return _copy(row)
 

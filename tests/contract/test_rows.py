@@ -175,8 +175,8 @@ def test_a_transaction_does_all_or_nothing(rows: Rows) -> None:
 
 
 def test_adding_counts_and_sets_beside(rows: Rows) -> None:
-    assert rows.add(("a", "control"), "epoch", 1)["epoch"] == 1
-    assert rows.add(("a", "control"), "epoch", 2, beside={"by": "me"}) == {
+    assert rows.add(("a", "control"), {"epoch": 1})["epoch"] == 1
+    assert rows.add(("a", "control"), {"epoch": 2}, beside={"by": "me"}) == {
         "pk": "a",
         "sk": "control",
         "epoch": 3,
@@ -203,7 +203,7 @@ class Refusing:
 
 def test_an_addition_that_meets_a_transaction_or_is_throttled_is_made_again() -> None:
     client, slept = Refusing("TransactionConflictException", "ThrottlingException"), list[float]()
-    assert Table(client, "t", sleep=slept.append).add(("a", "b"), "n", 1) == {"n": 1}
+    assert Table(client, "t", sleep=slept.append).add(("a", "b"), {"n": 1}) == {"n": 1}
     assert client.added == 1
     assert slept == [0.05, 0.1]
 
@@ -211,9 +211,9 @@ def test_an_addition_that_meets_a_transaction_or_is_throttled_is_made_again() ->
 def test_an_addition_that_stays_in_conflict_is_given_up_and_one_refused_for_good_at_once() -> None:
     slept: list[float] = []
     with pytest.raises(LedgerUnavailable, match="refused an addition"):
-        Table(Refusing(*["TransactionConflictException"] * 9), "t", sleep=slept.append).add(("a", "b"), "n", 1)
+        Table(Refusing(*["TransactionConflictException"] * 9), "t", sleep=slept.append).add(("a", "b"), {"n": 1})
     with pytest.raises(ClientError, match="AccessDenied"):
-        Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), "n", 1)
+        Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), {"n": 1})
 
 
 def test_of_many_that_insert_a_row_one_wins(rows: Rows) -> None:

@@ -217,7 +217,7 @@ def verdict(
         decided = (
             _corroboration(category, reporters, policy)
             or _hold(url, host, days, policy, rules)
-            or (usage and _capped(usage, days, policy.caps, rules, source=source, host=host, account=account))
+            or (usage and _capped(usage, days, policy.caps, rules, source=source, host=host))
             or _BAN[days]
         )
     if policy.dry_run or rules.dry_run or account in policy.dry_accounts:
@@ -264,16 +264,14 @@ def _hold(url: str, host: str, days: int, policy: Policy, rules: SourceRules) ->
     return None
 
 
-def _capped(
-    usage: Usage, days: int, caps: Caps, rules: SourceRules, *, source: str, host: str, account: str
-) -> Verdict | None:
+def _capped(usage: Usage, days: int, caps: Caps, rules: SourceRules, *, source: str, host: str) -> Verdict | None:
     cap = caps.per_source_per_hour if rules.max_per_hour is None else rules.max_per_hour
     if cap and usage.sources.get(source, 0) >= cap:
         return _above(Rule.SOURCE_CAP, cap, "from this source", days)
     cap = caps.per_host_per_hour
-    if cap and usage.hosts.get(host, usage.forgotten) >= cap:
+    if cap and usage.of_host(host) >= cap:
         return _above(Rule.HOST_CAP, cap, "of this host", days)
-    used, cap = usage.accounts.get(account, 0), caps.per_account_per_hour
+    used, cap = usage.total, caps.per_account_per_hour
     if cap and used >= cap:
         return _above(Rule.ACCOUNT_CAP, cap, "at this account", days)
     if caps.share_of_live and used >= caps.share_floor and used >= caps.share_of_live * usage.live:

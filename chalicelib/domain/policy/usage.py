@@ -1,46 +1,49 @@
-"""What was banned in one clock hour, which the caps of the policy bound (I6). Pure."""
+"""What was banned in one clock hour at an account, which the caps of the policy bound (I6). Pure."""
 
 from __future__ import annotations
 
-import json
-import zlib
+from collections import Counter
 from dataclasses import dataclass, field
+from zlib import crc32
 
-KEPT_HOSTS = 500
-"""Hosts that a packed ``Usage`` counts by name."""
+HOST_COUNTERS = 256
+"""Counters that the hosts of an account share."""
 
 
 @dataclass(slots=True)
 class Usage:
-    """Bans that began in one clock hour, and the bans that are ``live``.
+    """Bans that began in one clock hour at one account, and the bans that are ``live`` there.
 
-    Hosts are many, so only the ``KEPT_HOSTS`` with the highest counts are packed, and ``forgotten`` is the highest
-    count ever left out: a host without a count of its own stands at it. So no host is counted too low, and none too
-    high by more than one in ``KEPT_HOSTS`` of the hour's bans: a cap may hold too early, never too late.
+    Hosts are many, so several may share one of ``HOST_COUNTERS`` counters. No host is counted too low; on average one
+    is counted too high by the hour's bans divided by ``HOST_COUNTERS``.
     """
 
     live: int = 0
-    sources: dict[str, int] = field(default_factory=dict)
-    accounts: dict[str, int] = field(default_factory=dict)
-    hosts: dict[str, int] = field(default_factory=dict)
-    forgotten: int = 0
+    total: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    hosts: Counter[int] = field(default_factory=Counter)
 
-    def add(self, source: str, host: str, account: str) -> None:
+    def add(self, source: str, host: str) -> None:
         """Count one ban."""
-        self.sources[source] = self.sources.get(source, 0) + 1
-        self.accounts[account] = self.accounts.get(account, 0) + 1
-        self.hosts[host] = self.hosts.get(host, self.forgotten) + 1
+        self.total += 1
+        self.sources[source] += 1
+        self.hosts[counter_of(host)] += 1
 
-    def packed(self) -> bytes:
-        """Pack for one attribute of a row: some 6 KB at the most with hosts of common length."""
-        hosts, forgotten = self.hosts, self.forgotten
-        if len(hosts) > KEPT_HOSTS:
-            ranked = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))
-            hosts, forgotten = dict(ranked[:KEPT_HOSTS]), max(forgotten, ranked[KEPT_HOSTS][1])
-        parts = [self.live, self.sources, self.accounts, hosts, forgotten]
-        return zlib.compress(json.dumps(parts, separators=(",", ":")).encode(), 6)
+    def of_host(self, host: str) -> int:
+        """Return the bans of a host, and of those that share its counter."""
+        return self.hosts[counter_of(host)]
 
-    @classmethod
-    def unpack(cls, packed: bytes) -> Usage:
-        """Undo ``packed``; nothing packed is nothing used."""
-        return cls(*json.loads(zlib.decompress(packed))) if packed else cls()
+    def copy(self) -> Usage:
+        """Return a usage that can be counted on without changing this one."""
+        return Usage(self.live, self.total, self.sources.copy(), self.hosts.copy())
+
+    def minus(self, other: Usage) -> Usage:
+        """Return the usage without what ``other`` counts."""
+        return Usage(
+            self.live - other.total, self.total - other.total, self.sources - other.sources, self.hosts - other.hosts
+        )
+
+
+def counter_of(host: str) -> int:
+    """Return which counter a host shares."""
+    return crc32(host.encode()) % HOST_COUNTERS

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, category_of, planned, reporter_of, verdict
+from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.ledger import ban_counts, claims
 from chalicelib.ledger.claims import Claim
@@ -21,8 +22,6 @@ PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
 """Which verdict of several reports of one URL stands."""
 
 TEST = Verdict(VerdictKind.SUPPRESSED, Rule.TEST, "the report is a test: nothing is sent to a vendor")
-
-CONTENTION = "so many reports came at once that these bans could not be counted against the caps"
 
 
 @dataclass(slots=True)
@@ -128,72 +127,90 @@ def decide(
 ) -> dict[str, Verdict]:
     """Decide about every URL, and count what is to be banned against the caps (I6).
 
-    The counts are written before anything is claimed: a crash in between leaves them too high, and never too low. An
-    intake beside us that counted meanwhile makes us decide again upon its counts; where that never ends, what could not
-    be counted is held for a person.
+    What is to be banned is reserved before anything is claimed: a crash in between leaves the counts too high, and
+    never too low. If intakes beside this one reserved since the counts were read, the account is decided again upon
+    what they left; so a cap holds what is above it, and nothing for the reason that many came at once.
     """
     reporters = _corroborate(wanted, known, policy, rows=rows, now=now)
-    accounts = {each.account for each in wanted.values() if not _live(known.get(each.key), now)}
+    judge = _Judge(known, policy, reporters, now)
+    if not policy.capped():
+        return {key: judge.verdict(url, None) for key, url in wanted.items()}
+    open_accounts = sorted({url.account for url in wanted.values() if not _live(known.get(url.key), now)})
+    usages = ban_counts.read(rows, open_accounts, now=now)
     verdicts: dict[str, Verdict] = {}
-    left = wanted
-    for _ in range(ban_counts.TRIES):
-        counted = ban_counts.read(rows, sorted(accounts), now=now) if policy.capped() else {}
-        verdicts |= {
-            key: _verdict(each, known.get(key), policy, reporters=reporters.get(key, 1), counted=counted, now=now)
-            for key, each in left.items()
-        }
-        accounts = ban_counts.write(rows, counted.values(), now=now)
-        if not accounts:
-            return verdicts
-        left = {key: each for key, each in left.items() if each.account in accounts}
-    return verdicts | {
-        key: replace(verdicts[key], kind=VerdictKind.HOLD, rule=Rule.CONTENTION, reason=CONTENTION)
-        for key in left
-        if verdicts[key].kind is VerdictKind.BAN
-    }
+    for account, urls in _by_account(wanted.values()).items():
+        usage = usages.get(account, Usage())
+        found, bans = judge.account(urls, usage)
+        if bans.total:
+            before = ban_counts.reserve(rows, account, bans, now=now)
+            if before.total > usage.total:
+                found, instead = judge.account(urls, before)
+                ban_counts.exchange(rows, account, bans, instead, now=now)
+        verdicts |= found
+    return verdicts
 
 
-def _verdict(
-    wanted: Wanted,
-    known: Claim | None,
-    policy: Policy,
-    *,
-    reporters: int,
-    counted: Mapping[str, ban_counts.Counted],
-    now: datetime,
-) -> Verdict:
-    """Decide about a URL by whichever of its reports in the batch bans it, else holds it, else by the first.
+def _by_account(urls: Iterable[Wanted]) -> dict[str, list[Wanted]]:
+    by_account: dict[str, list[Wanted]] = {}
+    for url in urls:
+        by_account.setdefault(url.account, []).append(url)
+    return by_account
 
-    A source that is only tried out, or not trusted, takes nothing from the report of one that is. The URL is then the
-    report's that won. What each comes to by itself is kept, since that is what its report is told.
-    """
-    counts = counted.get(wanted.account)
-    live, cooling = _live(known, now), known is not None and known.cooling(now)
-    best: tuple[Verdict, Delivery, ReportedUrl] | None = None
-    for kind, (delivery, reported) in wanted.candidates().items():
-        source = delivery.source
-        decided = verdict(
-            wanted.url,
-            reported,
-            policy,
-            live=live,
-            cooling=cooling,
-            source=source.name,
-            account=wanted.account,
-            category=source.category,
-            source_days=source.ban_days,
-            reporters=reporters,
-            usage=counts.usage if counts else None,
-            now=now,
-        )
-        wanted.verdicts[kind] = decided
-        if best is None or PRECEDENCE.get(decided.kind, 0) > PRECEDENCE.get(best[0].kind, 0):
-            best = decided, delivery, reported
-    assert best
-    wanted.give_to(best[1], best[2])
-    if counts and best[0].kind is VerdictKind.BAN:
-        counts.count(best[1].source.name, host_of(wanted.url))
-    return best[0]
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Decides about URLs by one policy, at one moment."""
+
+    known: Mapping[str, Claim]
+    policy: Policy
+    reporters: Mapping[str, int]
+    now: datetime
+
+    def account(self, urls: Iterable[Wanted], usage: Usage) -> tuple[dict[str, Verdict], Usage]:
+        """Decide about the URLs of one account, each upon ``usage`` and the bans of those before it.
+
+        Return the verdicts, and the bans among them.
+        """
+        counted, bans = usage.copy(), Usage()
+        verdicts: dict[str, Verdict] = {}
+        for url in urls:
+            verdicts[url.key] = decided = self.verdict(url, counted)
+            if decided.kind is VerdictKind.BAN:
+                for counts in (counted, bans):
+                    counts.add(url.delivery.source.name, host_of(url.url))
+        return verdicts, bans
+
+    def verdict(self, wanted: Wanted, usage: Usage | None) -> Verdict:
+        """Decide about a URL by whichever of its reports in the batch bans it, else holds it, else by the first.
+
+        A source that is only tried out, or not trusted, takes nothing from the report of one that is. The URL is then
+        the report's that won. What each comes to by itself is kept, since that is what its report is told.
+        """
+        claim = self.known.get(wanted.key)
+        live, cooling = _live(claim, self.now), claim is not None and claim.cooling(self.now)
+        best: tuple[Verdict, Delivery, ReportedUrl] | None = None
+        for kind, (delivery, reported) in wanted.candidates().items():
+            source = delivery.source
+            decided = verdict(
+                wanted.url,
+                reported,
+                self.policy,
+                live=live,
+                cooling=cooling,
+                source=source.name,
+                account=wanted.account,
+                category=source.category,
+                source_days=source.ban_days,
+                reporters=self.reporters.get(wanted.key, 1),
+                usage=usage,
+                now=self.now,
+            )
+            wanted.verdicts[kind] = decided
+            if best is None or PRECEDENCE.get(decided.kind, 0) > PRECEDENCE.get(best[0].kind, 0):
+                best = decided, delivery, reported
+        assert best
+        wanted.give_to(best[1], best[2])
+        return best[0]
 
 
 def _live(known: Claim | None, now: datetime) -> bool:

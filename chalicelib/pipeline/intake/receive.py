@@ -160,7 +160,7 @@ def _limit_rate(rows: Rows, source: Source, *, now: datetime) -> None:
     if not source.reports_per_minute:
         return
     window = epoch(now) // 60
-    row = rows.add((f"rate#{source.name}#{window}", "rate"), "reports", 1, beside={"expires_at": epoch(now) + 600})
+    row = rows.add((f"rate#{source.name}#{window}", "rate"), {"reports": 1}, beside={"expires_at": epoch(now) + 600})
     if number(row, "reports") > source.reports_per_minute:
         raise TooManyRequests(
             f"the source sent more than {source.reports_per_minute} reports this minute",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.config.policy import parse
+from chalicelib.domain.policy.usage import Usage
 from chalicelib.ledger import ban_counts, reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds, unban
@@ -210,15 +211,15 @@ def test_a_conflict_over_the_counts_of_one_account_counts_nothing_twice_at_anoth
     world.queue({"urls": pages(60, "a.example.com")})
 
     def counted_meanwhile() -> None:
-        counted = ban_counts.read(world.rows, [ACCOUNT], now=world.clock())
-        counted[ACCOUNT].count("desk", "z.example.com")
-        assert not ban_counts.write(world.rows, counted.values(), now=world.clock())
+        bans = Usage()
+        bans.add("desk", "z.example.com")
+        ban_counts.reserve(world.rows, ACCOUNT, bans, now=world.clock())
 
-    beside = World(rows=Between(world, "usage", counted_meanwhile), clock=world.clock, policy=world.policy)
+    beside = World(rows=Between(world, "usage#days", counted_meanwhile), clock=world.clock, policy=world.policy)
     beside.queued = world.queued
     assert beside.intake().verdicts["ban"] == 120
-    counted = ban_counts.read(world.rows, list(BOTH), now=world.clock())
-    assert {name: each.usage.accounts[name] for name, each in counted.items()} == {ACCOUNT: 61, "huawei-asia": 60}
+    usages = ban_counts.read(world.rows, list(BOTH), now=world.clock())
+    assert {name: usage.total for name, usage in usages.items()} == {ACCOUNT: 61, "huawei-asia": 60}
 
 
 # --- long after -------------------------------------------------------------------------------------------------------

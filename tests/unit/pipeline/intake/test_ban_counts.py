@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import pytest
 
 from chalicelib.config.policy import parse
-from chalicelib.ledger import control
+from chalicelib.ledger import ban_counts, control
 from chalicelib.pipeline.decisions import holds
 from dev.fakes.operations import NO_CAPS, world_with
 from dev.fakes.rows import MemoryRows
@@ -65,7 +68,7 @@ def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> 
 
         def get(self, keys: Any, **options: Any) -> Any:
             found = world.rows.get(keys, **options)
-            if not self.done and keys == [(f"account#{ACCOUNT}", "usage")]:
+            if not self.done and any(sk.startswith("usage#") for _, sk in keys):
                 self.done = True
                 world.intake()
             return found
@@ -77,31 +80,59 @@ def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> 
     assert states == {"pending": 10, "held": 10}
 
 
-class Beaten:
-    """Another intake counts before each of our writes of the counts."""
+INTAKES, BATCH = 10, 100
+
+
+def at_once(world: World, *, batches: int) -> list[str]:
+    """Run ``INTAKES`` intakes at one moment, each ledger call taking 4 to 12 ms; return the rules of the holds."""
+    urls = [pages(BATCH, f"h{number}.example.com") for number in range(batches)]
+    for number, batch in enumerate(urls):
+        world.queue({"urls": batch}, part=str(number))
+    messages, world.queued = world.queued, []
+    slow = Slow(world.rows)
+
+    def intake(message: dict[str, Any]) -> None:
+        beside = World(rows=slow, clock=world.clock, policy=world.policy)
+        beside.queued = [message]
+        beside.intake()
+
+    with ThreadPoolExecutor(INTAKES) as pool:
+        list(pool.map(intake, messages))
+    return [hold.rule for hold in holds.listed([ACCOUNT], rows=world.rows)]
+
+
+class Slow:
+    """A ledger whose every call takes as long as DynamoDB's."""
 
     def __init__(self, rows: Any) -> None:
-        self.rows = rows
+        self.rows, self.dice = rows, Random(1)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.rows, name)
+        method = getattr(self.rows, name)
 
-    def write(self, writes: Any) -> Any:
-        key = (f"account#{ACCOUNT}", "usage")
-        if any(getattr(each, "key", None) == key or getattr(each, "row", {}).get("sk") == "usage" for each in writes):
-            self.rows.add(key, "version", 1)
-        return self.rows.write(writes)
+        def call(*args: Any, **options: Any) -> Any:
+            time.sleep(self.dice.uniform(0.004, 0.012))
+            return method(*args, **options)
+
+        return call
 
 
-def test_bans_that_could_not_be_counted_are_held_and_not_let_past_the_cap() -> None:
-    world = world_with(caps={**NO_CAPS, "per_source_per_hour": 10})
-    world.rows = Beaten(world.rows)
-    for part in range(3):
-        world.post({"urls": pages(10, f"h{part}.example.com")}, webhook_id=f"w{part}")
-        world.intake()
-    every = [url for part in range(3) for url in pages(10, f"h{part}.example.com")]
-    assert world.states(every) == {"held": 30}
-    assert {each.rule for each in holds.listed([ACCOUNT], rows=world.rows)} == {"contention"}
+def test_ten_intakes_at_once_hold_nothing_while_the_caps_are_far() -> None:
+    world = world_with(caps={"per_source_per_hour": 100_000, "per_host_per_hour": 20_000, "share_of_live": 0})
+    rules = at_once(world, batches=30)
+    assert rules == []
+    assert ban_counts.read(world.rows, [ACCOUNT], now=world.clock())[ACCOUNT].total == 30 * BATCH
+
+
+def test_ten_intakes_at_once_exceed_a_cap_by_one_invocation_at_most(capsys: pytest.CaptureFixture[str]) -> None:
+    cap = 1_000
+    world = world_with(caps={**NO_CAPS, "per_account_per_hour": cap})
+    rules = at_once(world, batches=30)
+    banned = ban_counts.read(world.rows, [ACCOUNT], now=world.clock())[ACCOUNT].total
+    with capsys.disabled():
+        print(f"\ncap {cap:,}: {banned:,} banned, exceeded by {max(0, banned - cap)} (one invocation has {BATCH})")
+    assert set(rules) == {"account_cap"}
+    assert cap - BATCH <= banned <= cap + BATCH
 
 
 def test_duplicates_cost_no_write_with_every_cap_on() -> None:
