@@ -109,7 +109,7 @@ class BanVendor(Protocol):
     def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
         """Look for tasks of exactly these URLs, created between ``since`` and ``until``.
 
-        Yields the id of each; an empty id where a call showed none. Not asked of a vendor that is declarative.
+        Yields the id of each; an empty id where a call showed none. Not called if the vendor is declarative.
         """
 
     def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
@@ -123,14 +123,14 @@ class Wake(Protocol):
     """Wake the submitter of a vendor account."""
 
     def __call__(self, account: str, *, now: datetime) -> None:
-        """Send a wake-up; the queue's delay is the batching window, and kicks inside one window are one."""
+        """Send a wake-up. The queue delays it a little, and wake-ups of one account within that window become one."""
 
 
 class Emit(Protocol):
     """Say what happened: one log line per outcome, and the metrics that belong to it. Never a secret."""
 
     def __call__(self, event: str, /, **fields: object) -> None:
-        """Tell one event by its name, with ids and counts as fields."""
+        """Emit one event by its name, with ids and counts as fields."""
 
 
 class Post(Protocol):
@@ -174,7 +174,7 @@ class Objects(Protocol):
         """Yield the bytes of an object that is there, a block at a time."""
 
     def sha256(self, key: str) -> str | None:
-        """The SHA-256 of an object as the store verified it, hexadecimal; ``None`` if there is no object."""
+        """Return an object's SHA-256 as the store verified it, hexadecimal; ``None`` if there is no object."""
 
     def keys(self, prefix: str) -> list[str]:
         """All keys that begin with ``prefix``, sorted."""

@@ -50,9 +50,9 @@ class Run:
         return Pace(rate, clock=self.clock, sleep=self.sleep, last=last)
 
     def paced(self, steps: Iterator[T], pace: Pace) -> Iterator[T]:
-        """Take the steps of a vendor's iterator, each when its call is due, until the deadline.
+        """Take the steps of a vendor's iterator, each when its call is due, and stop at the deadline.
 
-        What was seen is not the whole where ``time_is_up`` holds afterwards.
+        Ask ``time_is_up`` afterwards: if it is, the caller may not have seen everything.
         """
         while not self.time_is_up:
             pace.wait()

@@ -1,7 +1,6 @@
-"""The only socket to a vendor: one request, one answer, and a plain word for what went wrong in between.
+"""Send one request to a vendor and read its answer, or raise an error that says whether the vendor may have acted.
 
-No retries here: whether a call may be repeated is for the caller to know, who learns from the class of the error
-whether the vendor can have acted on it.
+Nothing is repeated here. The caller decides whether a call may be repeated, by the class of the error.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSL
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable, VendorError
 
 CONNECT_TIMEOUT: Final = 3.05
-"""Seconds for one connection attempt; a little over 3, the time after which TCP sends a lost SYN again."""
+"""Seconds for one attempt to connect: a little over 3, after which TCP repeats a SYN that was lost."""
 
 READ_TIMEOUT: Final = 10.0
-"""Seconds of silence from the vendor before we stop listening."""
+"""Seconds between two bytes from the vendor, at most."""
 
 TOTAL_TIMEOUT: Final = 120.0
-"""Seconds for a whole body, however steadily it drips."""
+"""Seconds for a whole body. Without it, a body that comes byte by byte would take forever."""
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of a body at the most, after decompression."""
+"""Most bytes of a body, after decompression."""
 
 READ_SIZE: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class VendorResponse:
-    """A whole answer. Header names are found in any case."""
+    """A whole answer. Header names match in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -47,10 +46,10 @@ class VendorResponse:
 
 
 class VendorHttp:
-    """HTTP to one vendor over kept-alive connections. Opens nothing before the first call; safe to share by threads.
+    """HTTP to one vendor over connections that stay open. Threads may share it; it connects at the first call.
 
-    Timeouts are in seconds. Redirects are not followed (the signature holds for one URL), proxies and ``.netrc`` of
-    the environment are ignored, cookies are not kept.
+    Timeouts are in seconds. Redirects are not followed, since a signature is valid for one URL. The environment's
+    proxies and ``.netrc`` are ignored, and cookies are not kept.
     """
 
     def __init__(
@@ -76,13 +75,13 @@ class VendorHttp:
         data: bytes = b"",
         auth: AuthBase | None = None,
     ) -> VendorResponse:
-        """Send one request and read its answer whole, whatever its status.
+        """Send one request and return its whole answer, whatever the status.
 
-        ``url`` carries its query, percent-encoded, and is sent as it is. ``auth`` sees the prepared request last.
+        ``url`` contains its percent-encoded query and is sent unchanged. ``auth`` changes the prepared request last.
 
         Raises ``ConfigurationError`` (not https, or a header that cannot be sent), ``Unavailable`` (no connection, so
-        the vendor has seen nothing), ``AnswerUnknown`` (the request may have been seen and the answer is not whole),
-        and whatever ``auth`` raises. No message repeats a header, a query or a body: those may hold signatures.
+        the vendor has seen nothing), ``AnswerUnknown`` (the vendor may have seen the request, and the answer is not
+        whole), and what ``auth`` raises. No message repeats a header, a query or a body: they may contain signatures.
         """
         require_endpoint(url)
         session = self._open_session()
@@ -101,8 +100,8 @@ class VendorHttp:
                 failure = _translate(exc, where)
             except UnicodeEncodeError:
                 failure = ConfigurationError(f"{where}: a header holds characters that HTTP cannot carry")
-        # Raised out here and not `from exc`: the messages of requests and urllib3 repeat URLs with their query, and a
-        # logged traceback would print them with the signature inside.
+        # Raised outside of the handlers and without `from`: the messages of requests and urllib3 repeat the URL with
+        # its query, and a logged traceback would print the signature in it.
         raise failure
 
     def close(self) -> None:
@@ -126,7 +125,7 @@ class VendorHttp:
         deadline = time.monotonic() + self._total_timeout
         body = bytearray()
         with session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
-            # Leaving the block early closes the connection, so the rest of the body is never taken for an answer.
+            # Leaving the block early closes the connection, so that no later request reads the rest of this body.
             for piece in response.iter_content(READ_SIZE):
                 body += piece
                 if len(body) > self._max_bytes:
@@ -137,9 +136,9 @@ class VendorHttp:
 
 
 def require_endpoint(url: str) -> None:
-    """Refuse a URL that would send credentials in the clear: https, or http to this machine (simulators) only.
+    """Raise ``ConfigurationError`` unless a URL is https, or http to this machine, where the simulators are.
 
-    Raises ``ConfigurationError``.
+    Credentials would otherwise be sent unencrypted.
     """
     try:
         parts = urlsplit(url)
@@ -153,7 +152,7 @@ def require_endpoint(url: str) -> None:
         raise ConfigurationError(f"the vendor endpoint at {host} must not contain a user name or password")
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
         return
-    raise ConfigurationError(f"the vendor endpoint at {host} must use https (http is for this machine alone)")
+    raise ConfigurationError(f"the vendor endpoint at {host} must use https (http is allowed to this machine only)")
 
 
 def _is_loopback(host: str) -> bool:
@@ -171,10 +170,10 @@ def _where(method: str, url: str) -> str:
 
 
 def _translate(exc: Exception, where: str) -> VendorError:
-    """Sort a transport failure by the one question that matters: can the vendor have seen the request?
+    """Translate a transport failure: ``Unavailable`` if the vendor cannot have seen the request.
 
-    The answer is no only while there was no connection to write to. A kept-alive connection that the vendor had closed
-    looks the same as a crash in the middle of the work, so everything later counts as seen.
+    That is certain only if no connection was made. A reused connection that the vendor had closed looks the same as a
+    vendor that crashed in the middle of its work, so every later failure is ``AnswerUnknown``.
     """
     if _never_connected(exc):
         return Unavailable(f"{where}: no connection ({_kind(exc)})")
@@ -188,13 +187,13 @@ def _never_connected(exc: Exception) -> bool:
         return True
     reason = _reason(exc)
     if isinstance(reason, SSLError):
-        # A certificate is judged before the first byte of the request. Other TLS failures can come at any time.
+        # The certificate is checked before the first byte of the request. Other TLS failures can come at any time.
         return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in reason.args)
-    return isinstance(reason, NewConnectionError)  # refused, unreachable, or (a subclass) no such name
+    return isinstance(reason, NewConnectionError)  # refused or unreachable; a subclass says: no such name
 
 
 def _reason(exc: Exception) -> object:
-    """What urllib3 had to say, out of the one or two wrappers around it. (Not the message: it repeats the URL.)"""
+    """Return urllib3's error, out of the one or two that wrap it. Its message must not be used: it repeats the URL."""
     inner: object = exc.args[0] if exc.args else None
     return inner.reason if isinstance(inner, MaxRetryError) else inner
 

@@ -7,17 +7,18 @@ The steps of a task, each durable before the next:
 3. the vendor is called (``BanVendor.create_task``);
 4. the vendor's task id is written, and the task is ``processing`` (``tasks.record_processing``).
 
-What a submitter leaves that dies, and who carries on:
+What the next drain does if the submitter dies:
 
-- After 1: the next drain repeats 2 (``Backlog.begin``), then finds an attempt without an answer, as after 3.
-- After 3, or if the answer was lost: the task *may* be at the vendor. The next drain looks for a vendor task with
-  exactly these URLs and adopts it (``_may_be_there``). If the vendor shows none ``LIST_LAG`` after the attempt, the
-  call had no effect and is repeated.
-- After 4: nothing is left to do here. ``track`` follows the task to its end.
+- After 1 or 2: it repeats 2 (``Backlog.begin``). It cannot know whether the vendor was called, so it goes on as below.
+- After 3, so after the vendor answered and before the answer was written, or if no answer came: the task *may* be at
+  the vendor. The drain looks for a vendor task with exactly these URLs and adopts it (``_may_be_there``): its id is
+  written as in 4, and nothing is sent twice. If the vendor shows none ``LIST_LAG`` after the attempt, the call had no
+  effect and is repeated.
+- After 4: nothing. ``track`` follows the task to its end.
 
-The next drain is woken by the sweep, within a minute. Two drains of one account never both submit: the queue is FIFO
-with one group an account, and each drain takes a new epoch; the transaction of step 1 checks it, and so stops a drain
-that was believed dead (``StaleSubmitter``).
+The submit queue is FIFO with one group an account, so one drain runs at a time. SQS delivers the wake-up of a drain
+that died again when its visibility ends; the sweep's wake-ups wait behind it. If a drain that was believed dead still
+runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
 
 What the vendor answers decides what is next (``_Drain._answered``): a task whose content is refused is halved until the
 refused URLs stand alone; throttling and outages slow the drain down and then end it; refused access or quota blocks the

@@ -1,7 +1,7 @@
 """Every minute, at every account: finish what a crash left open, and wake the submitter if something waits.
 
-A chunk whose claiming has not ended when its lease has passed lost its maker to a crash: its claiming is done again. A
-refusal of a hold that was decided and not carried out is carried out.
+An open chunk whose lease has passed was left by a crash: its URLs are claimed again for the same chunk. A person's
+refusal of a hold that was recorded and not carried out is carried out.
 """
 
 from __future__ import annotations

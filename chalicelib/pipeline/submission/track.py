@@ -80,7 +80,10 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
 
 
 def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Iterator[tuple[Task, str]]:
-    """Take out of ``open_tasks`` each one that has ended, and yield it; with the problem, if it failed."""
+    """Yield the tasks that have ended, and take them out of ``open_tasks``.
+
+    Beside a task that failed stands the problem, beside one that succeeded an empty text.
+    """
     pace = run.pace(vendor.limits.lists_per_second * TRACK_SHARE)
     begun_at = run.clock()
     for page in run.paced(vendor.follow([sent(task) for task in open_tasks.values()]), pace):

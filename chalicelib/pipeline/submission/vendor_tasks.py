@@ -19,7 +19,7 @@ LOOK_UP_SHARE = 1 / 3
 """The submitter's share of the vendor's list rate."""
 
 TRACK_SHARE = 3 / 5
-"""The tracker's share of it. Both may run at once: what is left is room for a retried request."""
+"""The tracker's share of it. Both may run at once, and together stay below the vendor's rate."""
 
 
 def sent(task: Task) -> Sent:

@@ -1,4 +1,4 @@
-"""What an answer of Huawei Cloud CDN means: a document, or one of our errors.
+"""Turn an answer of Huawei Cloud CDN into a document, or into one of our errors.
 
 Codes: https://support.huaweicloud.com/api-cdn/ErrorCode.html (CDN.*) and
 https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-errorcode.html (APIGW.*, of its gateway).
@@ -21,15 +21,15 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.vendors.http import VendorResponse
 
-THROTTLE_WAIT: Final = 2.0  # seconds: the advice for APIGW.0308 is to try again after 2 to 5
-MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: whatever Retry-After says
+THROTTLE_WAIT: Final = 2.0  # seconds: the vendor advises to try again 2 to 5 seconds after APIGW.0308
+MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this
 
-# The page documents most CDN.* codes under HTTP 200, so the code decides and not the status.
+# The vendor documents most CDN.* codes under HTTP 200, so the code decides and not the status.
 ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "CDN.0000": AnswerUnknown,  # internal error
-    "CDN.0001": ContentRefused,  # parameter missing or malformed: our fields are fixed, only the URLs vary
+    "CDN.0001": ContentRefused,  # parameter missing or malformed: only the URLs differ from call to call
     "CDN.0002": AccessRefused,  # not authenticated
-    "CDN.0003": ContentRefused,  # object does not exist; a judgement: an unban may name what is not banned
+    "CDN.0003": ContentRefused,  # object does not exist; we take it to be a URL that is not banned
     "CDN.0004": AccessRefused,  # insufficient permission
     "CDN.0005": QuotaExceeded,  # upper limit exceeded
     "CDN.0020": AccessRefused,  # not authorised for the enterprise project
@@ -52,11 +52,11 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
 }
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
-"""Signatures, keys and tokens have no shorter form; a refused signature is sometimes quoted back."""
+"""What may be a signature, key or token: none is shorter, and the vendor sometimes quotes a refused signature."""
 
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
-    """Return the document of a success. HTTP 200 is none if the body speaks of an error.
+    """Return the document of a success. An answer with HTTP 200 whose body holds an error is a failure.
 
     Raises every class of ``VendorError`` but ``Unavailable``.
     """
@@ -68,29 +68,29 @@ def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     message = f"Huawei Cloud CDN: HTTP {response.status} {code or 'without an error code'}{': ' if text else ''}{text}"
     kind = _kind(response.status, code)
     if document and document.get("task_id"):
-        kind = AnswerUnknown  # an error and a task: the list of tasks has the last word
+        kind = AnswerUnknown  # an error and a task id in one answer: the list of tasks decides
     if kind is Throttled:
         raise Throttled(message, retry_after=_retry_after(response), code=code, request_id=request_id)
     raise kind(message, code=code, request_id=request_id)
 
 
 def _kind(status: int, code: str) -> type[VendorError]:
-    known = ERRORS.get(code)
-    if status == 429 or known is Throttled:
+    documented = ERRORS.get(code)
+    if status == 429 or documented is Throttled:
         return Throttled
     if status >= 500:
         return AnswerUnknown
-    if known is not None:
-        return known
+    if documented is not None:
+        return documented
     if status == 413 or (status in (200, 400) and code.startswith("CDN.")):
-        # 413: half of the URLs make half of the body.
-        # A code that is not in the table, from CDN itself. Our calls differ in nothing but their URLs, and CDN's limits
-        # on URLs (length, characters) are not documented: so it is the URLs, and halving finds which. That ends: at
-        # single URLs, each rejected with this code on its record. If it were the whole call, the first record says so.
+        # 413: the body is too long, and half of the URLs make half of the body.
+        # A CDN.* code that is not in the table: our calls differ in their URLs alone, and CDN does not document its
+        # limits on URLs (length, characters). So the code is about a URL, and halving the task finds which. Halving
+        # ends at single URLs, each rejected with this code on record, where a person sees it if the guess was wrong.
         return ContentRefused
     if 400 <= status < 500 and status != 408:
-        # The gateway, or nobody we know, refused before CDN saw a URL: wrong endpoint, API not opened for the account.
-        # Halving would refuse every URL for what a person has to put right; they wait instead.
+        # The gateway refused before CDN saw a URL: a wrong endpoint, or an API that is not opened for the account.
+        # Halving would reject every URL for something that a person has to correct, so the URLs wait.
         return AccessRefused
     return AnswerUnknown
 
@@ -104,7 +104,7 @@ def _document(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _error_in(document: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Find code and text: nested in ``error`` (creating a task) or flat (lists, gateway)."""
+    """Return code and text of an error: nested in ``error`` (creating a task) or flat (lists, gateway)."""
     if document is None:
         return "", ""
     nested = document.get("error")
@@ -122,7 +122,7 @@ def _printable(text: str, length: int) -> str:
 
 
 def _retry_after(response: VendorResponse) -> float:
-    """Seconds to wait. No Retry-After is documented; if one comes in its form of seconds, it holds."""
+    """Return the seconds to wait. The vendor documents no Retry-After; one in seconds is heeded if it comes."""
     try:
         seconds = float(response.headers.get("Retry-After", ""))
     except ValueError:

@@ -27,7 +27,7 @@ IAM_ENDPOINT: Final = "https://iam.myhuaweicloud.com"
 
 TOKEN_LIFE: Final = timedelta(hours=24)  # stated by the page of the token API
 TOKEN_MARGIN: Final = timedelta(minutes=30)
-"""How long before its end a token is no longer used. The page advises against using one that is about to expire."""
+"""How long before its end a token is no longer used: the vendor advises against using one that is about to end."""
 
 _ALGORITHM: Final = "SDK-HMAC-SHA256"
 _CONTENT_HASH: Final = "X-Sdk-Content-Sha256"
@@ -36,8 +36,8 @@ _CONTENT_HASH: Final = "X-Sdk-Content-Sha256"
 class AkSkAuth(AuthBase):
     """Sign each request with an access key (SDK-HMAC-SHA256).
 
-    ``domain_id`` and ``security_token`` (of temporary keys), where given, become signed headers. The query is rewritten
-    to its canonical form, so that what is sent is what was signed. Bodies up to 12 MB: the vendor takes no larger ones
+    ``domain_id`` and ``security_token`` (of temporary keys) become signed headers if they are given. The query is
+    rewritten to its canonical form, so that what is sent is what was signed. The vendor takes bodies of up to 12 MB
     with this kind of signature.
     """
 
@@ -51,7 +51,7 @@ class AkSkAuth(AuthBase):
         self._clock = clock
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign a request that is otherwise complete."""
+        """Sign a request. Nothing may change it afterwards."""
         parts = urlsplit(request.url or "")
         query = canonical_query(parts.query)
         request.url = urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
@@ -73,7 +73,7 @@ class AkSkAuth(AuthBase):
 
 def canonical_request(request: requests.PreparedRequest, path: str, query: str) -> tuple[str, str]:
     """Return the names of the signed headers and the text whose hash is signed."""
-    # Host, type and the vendor's own headers: a proxy on the way may rewrite any of the others (User-Agent, Accept).
+    # Sign Host, Content-Type and the vendor's own headers only: a proxy may rewrite others (User-Agent, Accept).
     headers = {
         name.lower(): _text(value).strip()
         for name, value in request.headers.items()
@@ -88,7 +88,7 @@ def canonical_request(request: requests.PreparedRequest, path: str, query: str) 
 
 
 def canonical_path(path: str) -> str:
-    """Quote each segment anew. The signed path ends in a slash although the one that is sent does not."""
+    """Quote each segment again. The signed path ends in a slash, although the path that is sent does not."""
     quoted = "/".join(quote(segment, safe="~") for segment in unquote(path).split("/"))
     return quoted if quoted.endswith("/") else quoted + "/"
 
@@ -115,13 +115,13 @@ def _text(value: str | bytes) -> str:
 
 
 class TokenAuth(AuthBase):
-    """Send an IAM token, obtained with an IAM user's password when first needed and kept until shortly before its end.
+    """Send an IAM token. It is obtained with an IAM user's password when first needed, and kept until near its end.
 
-    The scope is the whole account ("domain"): CDN is a global service and takes no other
+    The token's scope is the whole account ("domain"): CDN is a global service and takes no other
     (https://support.huaweicloud.com/api-cdn/cdn_02_0030.html).
 
-    Raises, out of the call that needed a token, ``AccessRefused``, ``Throttled`` or ``Unavailable``: whatever becomes
-    of a token request, the call itself was not sent.
+    The call that needs a token raises ``AccessRefused``, ``Throttled`` or ``Unavailable`` if there is none: however
+    the token request failed, the call itself was not sent.
     """
 
     def __init__(
@@ -132,22 +132,22 @@ class TokenAuth(AuthBase):
         self._domain = domain
         self._http = http
         self._clock = clock
-        # nocatalog: any value keeps the list of all services, some 10 KB, out of the answer
+        # nocatalog: with any value, the answer leaves out the list of all services, some 10 KB
         self._url = endpoint.rstrip("/") + "/v3/auth/tokens?nocatalog=true"
         self._lock = threading.Lock()
         self._token = ""
         self._use_until = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the token, obtaining one if need be."""
-        with self._lock:  # several threads that find the token old renew it once
+        """Add the token to a request. Obtains one first if there is none, or if it is about to end."""
+        with self._lock:  # of several threads that see an old token, one renews it
             if not self._token or self._clock() >= self._use_until:
                 self._obtain()
             request.headers["X-Auth-Token"] = self._token
         return request
 
     def forget(self) -> None:
-        """Drop the token: the vendor no longer takes it (a changed password or permission ends it early)."""
+        """Drop a token that the vendor no longer takes: a changed password or permission ends it early."""
         with self._lock:
             self._token = ""
 
@@ -168,7 +168,7 @@ class TokenAuth(AuthBase):
         if response.status == 429:
             raise Throttled("IAM throttles token requests", request_id=request_id)
         if 400 <= response.status < 500:
-            # The text of the answer names the user, sometimes the policy; the status is enough to know what to look at.
+            # The answer's text names the user and sometimes the policy; the status alone says what to look at.
             raise AccessRefused(f"IAM refuses a token: HTTP {response.status}", request_id=request_id)
         raise Unavailable(f"IAM gave no token: HTTP {response.status}", request_id=request_id)
 
@@ -185,12 +185,12 @@ class TokenAuth(AuthBase):
 
 
 def _use_until(response: VendorResponse, asked_at: datetime) -> datetime:
-    """When to stop using a new token: shortly before its end, which is the documented one if the answer hides it."""
+    """Return when to stop using a new token: shortly before its end, which is the documented one if none is given."""
     try:
         expires_at = datetime.fromisoformat(json.loads(response.body)["token"]["expires_at"])
     except (ValueError, KeyError, TypeError):
         expires_at = asked_at + TOKEN_LIFE
     if expires_at.tzinfo is None:
         expires_at = expires_at.replace(tzinfo=UTC)
-    # A tenth of a short life, so that a token that lives less than the margin still serves more than one call.
+    # A tenth of a short life: a token that lives for less than the margin still serves more than one call.
     return expires_at - min(TOKEN_MARGIN, (expires_at - asked_at) / 10)

@@ -1,7 +1,7 @@
 """Huawei Cloud CDN: ban and unban URLs, list the tasks and the banned URLs.
 
 Calls: https://support.huaweicloud.com/api-cdn/CreateAccessControlTask.html, ListAccessControlTask.html and
-ListBanUrl.html. All three are opened for an account by service ticket.
+ListBanUrl.html. The vendor opens all three for an account on a service ticket.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BANNED_PER_PAGE: Final = 50  # ListBanUrl: page_size
 MAX_PAGE: Final = 65_535  # ListBanUrl: page_number
 MAX_BODY: Final = 12 * 1024 * 1024  # bytes with an access key: devg-apisign, "API signing", limits
 
-# The words of AccessControlTask. A word that is not here leaves a task where it is.
+# The states of AccessControlTask. A task whose state is not listed here stays open.
 STATES: Final[Mapping[str, TaskState]] = {
     "processing": TaskState.PROCESSING,
     "succeed": TaskState.SUCCEEDED,
@@ -136,8 +136,8 @@ class HuaweiCdn:
         headers = {"Content-Type": "application/json"}
         response = self._http.request(method, url, headers=headers, data=data, auth=self._auth)
         if response.status == 401 and isinstance(self._auth, TokenAuth):
-            # A token can end before its time, and a refused call has done nothing. An access key gets no second try:
-            # its failures are counted.
+            # A token can end early, and a refused call has done nothing: it is sent again with a new token. An access
+            # key gets no second call, since the vendor locks it after a few refusals.
             self._auth.forget()
             response = self._http.request(method, url, headers=headers, data=data, auth=self._auth)
         return read_answer(response)
@@ -146,9 +146,10 @@ class HuaweiCdn:
 def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: VendorHttp | None = None) -> HuaweiCdn:
     """Build the client of an account. Opens no connection.
 
-    Credentials are either ``access_key`` and ``secret_key`` (with ``security_token`` if they are temporary, and
+    The credentials are ``access_key`` and ``secret_key`` (with ``security_token`` if they are temporary, and
     ``domain_id`` to sign the account's id), or ``user``, ``password`` and ``domain`` (the account's name) of an IAM
-    user, with ``iam_endpoint`` to ask another IAM for tokens. Raises ``ConfigurationError`` naming what is missing.
+    user, with ``iam_endpoint`` if another IAM issues the tokens. Raises ``ConfigurationError`` that names what is
+    missing.
     """
     http = http or VendorHttp()
     given = account.credentials
