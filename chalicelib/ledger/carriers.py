@@ -21,13 +21,15 @@ def of_chunk(rows: Rows, chunk: str, positions: Collection[int] | None = None) -
     """
     ids = [task_id for task_id, _, _ in links(rows, chunk)]
     while ids:
-        generation = [
-            task
-            for task in tasks.read(rows, ids).values()
-            if positions is None or any(task.carries(chunk, position) for position in positions)
-        ]
+        generation = list(tasks.read(rows, ids).values())
+        if positions is not None:
+            generation = [task for task in generation if _carries(task, chunk, positions)]
         yield from generation
         ids = [child for task in generation for child in task.children]
+
+
+def _carries(task: Task, chunk: str, positions: Collection[int]) -> bool:
+    return any(not set(positions).isdisjoint(part.positions()) for part in task.slices if part.chunk == chunk)
 
 
 def links(rows: Rows, chunk: str) -> list[tuple[str, int, int]]:

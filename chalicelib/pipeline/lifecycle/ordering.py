@@ -1,9 +1,9 @@
-"""Keep bans and unbans of one URL in the order in which they were decided (the last word wins).
+"""Keep bans and unbans of one URL in the order in which they were decided: the last word wins.
 
-A chunk that names others in ``after`` waits until all their tasks have ended. An unban takes its URLs out of what has
-not been sent yet; what may have been sent must end before the unban is sent, or a late ban would undo it. A URL whose
-ban was withdrawn before any task had it needs no unban at the vendor: it leaves the unban as well, and is unbanned by
-that.
+A chunk that names others in ``after`` waits until all their tasks have ended. An unban does not wait for bans that were
+not sent yet: it takes its URLs out of them. What may have been sent must end before the unban is sent, or a late ban
+would undo it. A URL whose ban was withdrawn before any task had it is dropped from the unban as well: there is nothing
+to undo at the vendor, and its claim says that it is unbanned.
 """
 
 from __future__ import annotations
@@ -17,138 +17,133 @@ from chalicelib.ledger import carriers, chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Rows
 
+WITHDRAWABLE = {ChunkState.WAITING, ChunkState.HELD}
+"""States of a chunk from which an unban may take URLs: no task has them, and nobody is claiming or refusing them."""
 
-def ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
-    """Whether a chunk may be submitted now. ``waiting`` are the account's chunks that are not wholly in tasks.
+
+def ready(rows: Rows, work: Work) -> bool:
+    """Return whether a chunk that names others in ``after`` may be submitted now.
 
     Only the account's submitter may ask: an unban's URLs are taken out of waiting and held chunks on the way.
     """
     if work.action is Action.UNBAN:
-        return _unban_ready(rows, work, waiting)
+        return _unban_ready(rows, work)
     return not unended(rows, work.account, work.after)
 
 
 def ended(rows: Rows, account: str, chunk: str) -> bool:
-    """Whether nothing of a chunk waits and all its tasks, and the tasks that carried them on, have ended."""
+    """Return whether nothing of a chunk waits and all tasks that carried its URLs have ended."""
     return not unended(rows, account, [chunk])
 
 
-def unended(rows: Rows, account: str, names: Collection[str]) -> set[str]:
-    """Which of these chunks have not ended."""
-    found = set(remaining.among(rows, account, names))
-    left: dict[str, set[str]] = {}
-    for name in names:
-        for task_id in _first_tasks(rows, name) if name not in found else ():
-            left.setdefault(task_id, set()).add(name)
-    while left:
-        further: dict[str, set[str]] = {}
-        for task in tasks.read(rows, list(left)).values():
+def unended(rows: Rows, account: str, ids: Collection[str]) -> set[str]:
+    """Return which of these chunks have not ended.
+
+    The tasks of all the chunks are walked together, one read for each generation of tasks. A walk for each chunk
+    (``carriers.of_chunk``) would read as many times as there are chunks: an unban of many small reports names hundreds.
+    """
+    not_ended = set(remaining.among(rows, account, ids))
+    chunks_by_task: dict[str, set[str]] = {}
+    for chunk in ids:
+        if chunk not in not_ended:
+            for task_id, _, _ in carriers.links(rows, chunk):
+                chunks_by_task.setdefault(task_id, set()).add(chunk)
+    while chunks_by_task:
+        chunks_by_child: dict[str, set[str]] = {}
+        for task in tasks.read(rows, chunks_by_task).values():
             if not task.ended:
-                found |= left[task.id]
+                not_ended |= chunks_by_task[task.id]
             for child in task.children:
-                further.setdefault(child, set()).update(left[task.id])
-        left = further
-    return found
+                chunks_by_child.setdefault(child, set()).update(chunks_by_task[task.id])
+        chunks_by_task = chunks_by_child
+    return not_ended
 
 
-def _first_tasks(rows: Rows, chunk: str) -> list[str]:
-    return [task_id for task_id, _, _ in carriers.links(rows, chunk)]
+def perhaps_banned(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
+    """Return those of an unban chunk's URLs that may be banned at the vendor: all but those whose ban it never had."""
+    bans_by_key = {unban.keys[position]: ban for position, ban, _ in unban.before}
+    chunks_by_id = chunks.read(rows, bans_by_key.values())
+    sent = {
+        (part.chunk, position)
+        for ban in chunks_by_id
+        for task in carriers.of_chunk(rows, ban)
+        if task.vendor_task_id
+        for part in task.slices
+        for position in part.positions()
+    }
 
-
-def _carried_on(rows: Rows, chunk: str, positions: Iterable[int]) -> bool:
-    """Whether a task that has not ended carries some of a chunk's positions."""
-    wanted, left = set(positions), _first_tasks(rows, chunk)
-    while left:
-        found = [
-            task
-            for task in tasks.read(rows, left).values()
-            if any(each.chunk == chunk and wanted.intersection(each.positions()) for each in task.slices)
-        ]
-        if any(not task.ended for task in found):
+    def is_perhaps_banned(key: str) -> bool:
+        ban = chunks_by_id.get(bans_by_key.get(key, ""))
+        if ban is None or ban.renews or ban.rule == Rule.ADOPTED:
             return True
-        left = [child for task in found for child in task.children]
-    return False
+        return (ban.id, ban.keys.index(key)) in sent
+
+    return [key for key in keys if is_perhaps_banned(key)]
 
 
-def _unban_ready(rows: Rows, work: Work, waiting: Mapping[str, Work]) -> bool:
-    found = chunks.read(rows, [work.chunk, *work.after])
-    unban = found.get(work.chunk)
+def _unban_ready(rows: Rows, work: Work) -> bool:
+    chunks_by_id = chunks.read(rows, [work.chunk, *work.after])
+    unban = chunks_by_id.get(work.chunk)
     if unban is None:
         return not unended(rows, work.account, work.after)
-    ours = {
+    positions_by_key = {
         unban.keys[position]: position for position in range(work.next, work.count) if position not in work.excluded
     }
-    never: dict[str, set[str]] = {}
-    blocked = False
-    for each in work.after:
-        if each not in found:
-            blocked |= not ended(rows, work.account, each)
+    withdrawn_by_ban: dict[str, set[str]] = {}
+    is_ready = True
+    for ban_id in work.after:
+        ban = chunks_by_id.get(ban_id)
+        if ban is None:
+            is_ready = is_ready and ended(rows, work.account, ban_id)
             continue
-        keys = found[each].keys
-        positions = [position for position, key in enumerate(keys) if key in ours]
-        left = _withdraw(rows, waiting.get(each), positions) or remaining.of_chunk(rows, work.account, each)
-        if left is None:  # nothing of it waits: what it had is in tasks
-            never[each] = set()
-        elif left.state in {ChunkState.WAITING, ChunkState.HELD}:
-            never[each] = {keys[position] for position in positions if position in left.excluded}
-            blocked |= any(position >= left.next and position not in left.excluded for position in positions)
+        positions = [position for position, key in enumerate(ban.keys) if key in positions_by_key]
+        rest = _withdraw(rows, ban, positions)
+        if rest is None:  # nothing of it waits: what it had is in tasks
+            withdrawn_by_ban[ban_id] = set()
+        elif rest.state in WITHDRAWABLE:
+            withdrawn_by_ban[ban_id] = {ban.keys[position] for position in positions if position in rest.excluded}
+            is_ready = is_ready and not _unsent(rest, positions)
         else:
-            blocked = True
-        blocked = blocked or _carried_on(rows, each, positions)
-    unsent = [ours[key] for key in ours if _never_sent(key, ours[key], unban, found, never)]
-    if unsent:  # after the bans: a crash between the two sends an unban that changes nothing
-        remaining.withdraw(rows, work, unsent)
-    return not blocked
+            is_ready = False
+        is_ready = is_ready and all(task.ended for task in carriers.of_chunk(rows, ban_id, positions))
+    bans_by_position = {position: ban for position, ban, _ in unban.before}
+    never_sent = [
+        position
+        for key, position in positions_by_key.items()
+        if _never_sent(key, bans_by_position.get(position, ""), chunks_by_id, withdrawn_by_ban)
+    ]
+    if never_sent:  # after the bans: a crash between the two sends an unban that changes nothing
+        remaining.withdraw(rows, work, never_sent)
+    return is_ready
 
 
-def _withdraw(rows: Rows, target: Work | None, positions: Iterable[int]) -> Work | None:
-    """Take URLs out of what was not sent yet; return what is left, if anything was there to take."""
-    if target is not None:  # read again: another unban may have taken some of it out since
-        target = remaining.of_chunk(rows, target.account, target.chunk)
-    if target is None or target.state not in {ChunkState.WAITING, ChunkState.HELD}:
-        return None
-    ours = [p for p in positions if p >= target.next and p not in target.excluded]
-    if not ours:
-        return None
-    remaining.withdraw(rows, target, ours)  # does nothing if somebody decides about the hold at this moment
-    left = remaining.of_chunk(rows, target.account, target.chunk)
-    return left or replace(target, excluded=tuple(sorted({*target.excluded, *ours})))
+def _withdraw(rows: Rows, ban: Chunk, positions: Iterable[int]) -> Work | None:
+    """Take URLs out of a ban that was not sent yet; return what remains of it, ``None`` if it is wholly in tasks."""
+    work = remaining.of_chunk(rows, ban.account, ban.id)
+    unsent = _unsent(work, positions) if work and work.state in WITHDRAWABLE else []
+    if work is None or not unsent:
+        return work
+    remaining.withdraw(rows, work, unsent)  # does nothing if a person decides about the hold at this moment
+    rest = remaining.of_chunk(rows, ban.account, ban.id)
+    return rest or replace(work, excluded=tuple(sorted({*work.excluded, *unsent})))
+
+
+def _unsent(work: Work, positions: Iterable[int]) -> list[int]:
+    """Return the positions that are still in what remains of a chunk."""
+    return [position for position in positions if position >= work.next and position not in work.excluded]
 
 
 def _never_sent(
-    key: str, position: int, unban: Chunk, found: Mapping[str, Chunk], never: Mapping[str, set[str]]
+    key: str, ban: str, chunks_by_id: Mapping[str, Chunk], withdrawn_by_ban: Mapping[str, set[str]]
 ) -> bool:
-    """Whether a URL's ban was withdrawn before any task had it, and nothing older may be in force at the vendor."""
-    owner = next((ban for at, ban, _ in unban.before if at == position), "")
-    if owner not in never or owner not in found:
+    """Return whether no task had a URL's ban before it was withdrawn, and no older ban can be in force."""
+    if ban not in withdrawn_by_ban:
         return False
-    targets = [each for each in never if key in found[each].keys]
-    return all(key in never[each] for each in targets) and _first_ban(found[owner], key)
+    bans_of_url = [ban_id for ban_id in withdrawn_by_ban if key in chunks_by_id[ban_id].keys]
+    return all(key in withdrawn_by_ban[ban_id] for ban_id in bans_of_url) and _is_first_ban(chunks_by_id[ban], key)
 
 
-def _first_ban(chunk: Chunk, key: str) -> bool:
-    """Whether a chunk's ban of a URL is the first: it carries on no other, and nobody claimed the URL before."""
+def _is_first_ban(chunk: Chunk, key: str) -> bool:
+    """Return whether nobody claimed a URL before a chunk did, and the chunk carries on no other."""
     position = chunk.keys.index(key)
     return chunk.rule != Rule.ADOPTED and not chunk.renews and all(at != position for at, _, _ in chunk.before)
-
-
-def sent(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
-    """Those of an unban chunk's URLs that are perhaps banned at the vendor: all but those whose ban it never had."""
-    owners = {unban.keys[position]: ban for position, ban, _ in unban.before}
-    found = chunks.read(rows, list(owners.values()))
-    had = {
-        (each.chunk, position)
-        for owner in found
-        for task in carriers.of_chunk(rows, owner)
-        if task.vendor_task_id
-        for each in task.slices
-        for position in each.positions()
-    }
-
-    def perhaps(key: str) -> bool:
-        owner = owners.get(key, "")
-        if owner not in found or found[owner].renews or found[owner].rule == Rule.ADOPTED:
-            return True
-        return (owner, found[owner].keys.index(key)) in had
-
-    return [key for key in keys if perhaps(key)]

@@ -94,8 +94,8 @@ def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_i
         chunk = chunks_by_id[part.chunk]
         keys = [chunk.keys[position] for position in part.positions()]
         if task.action is Action.UNBAN:
-            sent = ordering.sent(run.rows, chunk, keys)
-            claims.keep_banned(run.rows, sent, chunk=chunk.id, reason=f"the unban failed: {reason}")
+            banned = ordering.perhaps_banned(run.rows, chunk, keys)
+            claims.keep_banned(run.rows, banned, chunk=chunk.id, reason=f"the unban failed: {reason}")
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
             claims.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)

@@ -134,7 +134,7 @@ class Backlog:
         """Pack the waiting chunks whose turn it is."""
         work = self._read()
         ordered = [part for part in work.values() if part.after and part.state is ChunkState.WAITING]
-        in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part, work)}
+        in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part)}
         if ordered:  # an unban among them may have taken URLs out of the others
             work = self._read()
         self._work = {
