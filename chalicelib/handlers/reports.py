@@ -1,4 +1,4 @@
-"""Routes for abuse systems: report, and ask what became of it."""
+"""Routes for abuse systems: report URLs, and ask what became of a report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from chalicelib.ledger.reports import Report, Summary
 
 PAGE_URLS: Final = 1_000
-"""URLs of a report in one answer at the most; fewer where they are long."""
+"""The most URLs of a report in one answer; an answer has fewer if they are long."""
 
 REPORT_ID: Final = re.compile("r-[a-z2-7]{26}")
 
 
-def receive(made: Services, source: str, request: Request) -> Response:
+def receive(services: Services, source: str, request: Request) -> Response:
     """Answer ``POST /v1/reports/{source}``."""
     from chalicelib.pipeline.intake.receive import receive_report
 
@@ -31,17 +31,19 @@ def receive(made: Services, source: str, request: Request) -> Response:
         source,
         headers=request.headers,
         body=raw_body(request),
-        sources=made.sources,
-        policy=made.policy,
-        rows=made.rows,
-        queue=made.reports_queue,
-        emit=made.emit,
+        sources=services.sources,
+        policy=services.policy,
+        rows=services.rows,
+        queue=services.reports_queue,
+        emit=services.emit,
         now=now(),
     )
     body: dict[str, Any] = {
         "report_id": receipt.report_id,
         "accepted": receipt.accepted,
-        "rejected": [{"url": each.url, "rule": each.rule, "reason": each.reason} for each in receipt.refusals],
+        "rejected": [
+            {"url": refusal.url, "rule": refusal.rule, "reason": refusal.reason} for refusal in receipt.refusals
+        ],
     }
     if receipt.skipped:
         body["skipped"] = [{"where": where, "reason": reason} for where, reason in receipt.skipped]
@@ -52,88 +54,93 @@ def receive(made: Services, source: str, request: Request) -> Response:
     return answer(202, body)
 
 
-def read(made: Services, report_id: str, request: Request) -> Response:
-    """Answer ``GET /v1/reports/{report_id}``: to its source, and to operators."""
+def read(services: Services, report_id: str, request: Request) -> Response:
+    """Answer ``GET /v1/reports/{report_id}`` to the source of the report, and to operators."""
     from chalicelib.ledger import reports
     from chalicelib.pipeline.answers import url_status
 
-    source = _asker(made, request, report_id)
-    start, limit = _place(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
-    report = reports.read(made.rows, report_id) if REPORT_ID.fullmatch(report_id) else None
-    if report is None or source not in ("", report.source):  # of another's report a source learns as little as of none
+    source = _asking_source(services, request, report_id)
+    start, limit = _first_position(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
+    report = reports.read(services.rows, report_id) if REPORT_ID.fullmatch(report_id) else None
+    if report is None or source not in ("", report.source):  # a source must not learn which reports others sent
         raise NotFound("there is no report with this report_id, or it is older than the ledger keeps")
     urls = url_status.urls_of(report)
     page = url_status.page(urls, start, limit)
-    states = url_status.of_report(report, rows=made.rows, policy=made.policy, now=now(), urls=page if start else urls)
+    states = url_status.of_report(
+        report, rows=services.rows, policy=services.policy, now=now(), urls=page if start else urls
+    )
     body: dict[str, Any] = _brief(report, accepted=len(report.urls))
-    if not start:  # what is true of the whole report is read once, with the first page
+    if not start:  # what is true of the whole report is read with the first page alone
         body |= {"complete": url_status.terminal(states), "counts": url_status.counts(states)}
     shown = set(page)
-    body["urls"] = [each for each in states if each["url"] in shown]
+    body["urls"] = [state for state in states if state["url"] in shown]
     if start + len(page) < len(urls):
         body["next_token"] = str(start + len(page))
     return answer(200, body)
 
 
-def find(made: Services, request: Request) -> Response:
-    """Answer ``GET /v1/reports?correlation_id=``: to a source about its own reports, to operators about all."""
+def find(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/reports?correlation_id=``: a source finds its own reports, an operator those of all sources."""
     from chalicelib.ledger import reports
 
     correlation_id = query(request, "correlation_id", longest=MAX_CORRELATION_ID_LENGTH)
-    source = _asker(made, request, correlation_id)
+    source = _asking_source(services, request, correlation_id)
     limit = page_size(request)
-    names = [source] if source else sorted(made.sources)
+    names = [source] if source else sorted(services.sources)
     first, _, after = query(request, "next_token", needed=False, longest=200).rpartition("/")
     body: dict[str, Any] = {"reports": []}
     for name in names:
         if name < first:
             continue
-        left = limit - len(body["reports"])
-        found, more = reports.find(
-            made.rows, name, correlation_id, after=after if name == first else "", limit=max(left, 1)
+        room = limit - len(body["reports"])
+        summaries, more = reports.find(
+            services.rows, name, correlation_id, after=after if name == first else "", limit=max(room, 1)
         )
-        if found and not left:  # the page is full, and there is more
+        if summaries and not room:  # the page is full, and this source has a report for the next one
             body["next_token"] = f"{name}/"
             break
-        body["reports"] += [_brief(each, accepted=each.accepted) for each in found]
+        body["reports"] += [_brief(summary, accepted=summary.accepted) for summary in summaries]
         if more:
             body["next_token"] = f"{name}/{more}"
             break
     return answer(200, body)
 
 
-def _asker(made: Services, request: Request, asked: str) -> str:
-    """Who asks: the name of a source, or nothing for an operator. Raises what becomes a 401 or a 403."""
+def _asking_source(services: Services, request: Request, asked: str) -> str:
+    """Return the name of the source that asks; nothing if an operator asks.
+
+    Raises BadSignature, NotAuthenticated or NotAllowed.
+    """
     named = next((value for name, value in request.headers.items() if name.lower() == "x-edgeban-source"), "")
     name = named or query(request, "source", needed=False, longest=200)
     if not name:
-        operator(made, request, "reader")
+        operator(services, request, "reader")
         return ""
-    source = made.sources.get(name)
+    source = services.sources.get(name)
     if source is None or source.auth is None:
-        # As with reports: nobody learns by the answer which sources there are.
+        # The answer is that of a wrong signature: nobody learns from it which sources there are.
         raise BadSignature("the signature does not match: sign with the secret of this source")
     authenticate_question(source.auth, secrets=source.secrets, headers=request.headers, asked=asked, now=now())
     return name
 
 
-def _place(request: Request) -> int:
-    """Where the page begins. Raises InputError."""
+def _first_position(request: Request) -> int:
+    """Return the position of the first URL of the page. Raises InputError."""
     token = query(request, "next_token", needed=False, longest=6) or "0"
     if not token.isascii() or not token.isdigit():
-        raise InputError("next_token must be the one that the page before came with")
+        raise InputError("next_token must be the one of the page before")
     return int(token)
 
 
 def _brief(report: Report | Summary, *, accepted: int) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    brief: dict[str, Any] = {
         "report_id": report.id,
         "source": report.source,
         "received_at": report.received_at.isoformat(),
         "accepted": accepted,
     }
     if report.correlation_id:
-        said["correlation_id"] = report.correlation_id
+        brief["correlation_id"] = report.correlation_id
     if report.test:
-        said["test"] = True
-    return said
+        brief["test"] = True
+    return brief

@@ -16,9 +16,6 @@ UNDER_WAY = {
     "chalicelib.pipeline.decisions.holds",
     "chalicelib.pipeline.decisions.unban",
     "chalicelib.pipeline.decisions.unban_selection",
-    "chalicelib.pipeline.submission.track",
-    "chalicelib.pipeline.upkeep.renew",
-    "chalicelib.pipeline.upkeep.verify",
 }
 """Modules that do not keep every rule yet."""
 
