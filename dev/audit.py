@@ -30,17 +30,17 @@ def cfn_lint(template: Path) -> dict[str, list[str]]:
         capture_output=True,
         text=True,
     )
-    found: dict[str, list[str]] = {}
-    for each in json.loads(done.stdout or "[]"):
-        found.setdefault(each["Rule"]["Id"], []).append(each["Message"])
-    return found
+    findings: dict[str, list[str]] = {}
+    for finding in json.loads(done.stdout or "[]"):
+        findings.setdefault(finding["Rule"]["Id"], []).append(finding["Message"])
+    return findings
 
 
 def cloudsplaining(template: Path) -> dict[str, list[str]]:
     """Risk → the roles that it lies in, and the actions."""
     from cloudsplaining.scan.policy_document import PolicyDocument
 
-    found: dict[str, list[str]] = {}
+    findings: dict[str, list[str]] = {}
     for name, resource in json.loads(template.read_text())["Resources"].items():
         if resource["Type"] == "AWS::IAM::Role":
             for policy in resource["Properties"].get("Policies", []):
@@ -54,8 +54,8 @@ def cloudsplaining(template: Path) -> dict[str, list[str]]:
                     "contains_statement_using_not_action",
                 ):
                     if actions := getattr(document, risk):
-                        found.setdefault(risk, []).append(f"{name}: {actions}")
-    return found
+                        findings.setdefault(risk, []).append(f"{name}: {actions}")
+    return findings
 
 
 def _filled_in(node: Any) -> Any:
@@ -64,10 +64,10 @@ def _filled_in(node: Any) -> Any:
         if "Fn::GetAtt" in node:
             return ARN + node["Fn::GetAtt"][0]
         if "Fn::Sub" in node:
-            return re.sub(r"\$\{(\w+)\.Arn\}", lambda found: ARN + found[1], node["Fn::Sub"]).replace("${", "x{")
-        return {name: _filled_in(each) for name, each in node.items()}
+            return re.sub(r"\$\{(\w+)\.Arn\}", lambda match: ARN + match[1], node["Fn::Sub"]).replace("${", "x{")
+        return {name: _filled_in(value) for name, value in node.items()}
     if isinstance(node, list):
-        return [_filled_in(each) for each in node]
+        return [_filled_in(value) for value in node]
     return node
 
 
@@ -79,10 +79,10 @@ def checkov(template: Path) -> dict[str, list[str]]:
         capture_output=True,
         text=True,
     )
-    found: dict[str, list[str]] = {}
-    for each in json.loads(done.stdout)["results"]["failed_checks"]:
-        found.setdefault(each["check_id"], []).append(f"{each['resource']}: {each['check_name']}")
-    return found
+    findings: dict[str, list[str]] = {}
+    for check in json.loads(done.stdout)["results"]["failed_checks"]:
+        findings.setdefault(check["check_id"], []).append(f"{check['resource']}: {check['check_name']}")
+    return findings
 
 
 def main() -> int:
@@ -96,14 +96,14 @@ def main() -> int:
     }
     bad = 0
     for tool, run in tools.items():
-        found, known = run(template), reasons[tool]
-        excused = sum(len(places) for rule, places in found.items() if rule in known)
-        print(f"{tool}: {sum(map(len, found.values()))} findings, {excused} with a reason")
-        for rule, places in sorted(found.items()):
-            if rule not in known:
+        findings, excuses = run(template), reasons[tool]
+        excused = sum(len(places) for rule, places in findings.items() if rule in excuses)
+        print(f"{tool}: {sum(map(len, findings.values()))} findings, {excused} with a reason")
+        for rule, places in sorted(findings.items()):
+            if rule not in excuses:
                 bad += 1
                 print(f"  {rule} has no reason in {REASONS.name}:", *places, sep="\n    ")
-        for rule in sorted(known.keys() - found.keys()):
+        for rule in sorted(excuses.keys() - findings.keys()):
             bad += 1
             print(f"  {rule} has a reason and is not found any more: take it out")
     return 1 if bad else 0

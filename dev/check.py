@@ -31,7 +31,7 @@ class Checked:
 
     @property
     def complete(self) -> bool:
-        """Whether each URL came to one end."""
+        """Return whether every URL came to one end."""
         return not self.unfinished and not self.in_two_tasks
 
     def percentile(self, percent: int) -> float:
@@ -42,9 +42,9 @@ class Checked:
 def check(
     urls: Iterable[str], *, rows: Rows, policy: Policy, now: datetime, sent_at: Mapping[str, datetime] | None = None
 ) -> Checked:
-    """Look up each URL that was reported. ``sent_at``: when each, as it was written, was first sent."""
+    """Look up every URL that was reported. ``sent_at`` says when each spelling of a URL was first sent."""
     checked = Checked()
-    wanted: dict[str, str] = {}
+    urls_by_key: dict[str, str] = {}
     first_sent: dict[str, datetime] = {}
     refused: set[str] = set()
     for raw in urls:
@@ -59,13 +59,13 @@ def check(
             continue
         for account in accounts:
             key = url_key(account, url)
-            wanted[key] = url
+            urls_by_key[key] = url
             if sent_at and raw in sent_at:
                 first_sent[key] = min(sent_at[raw], first_sent.get(key, sent_at[raw]))
     checked.states[UrlState.REJECTED.value] += len(refused)
-    found = claims.read(rows, list(wanted), consistent=True, whole=True)
-    explained = Explainer(rows, now=now).claims(found.values())
-    for claim, status in zip(found.values(), explained, strict=True):
+    claims_by_key = claims.read(rows, list(urls_by_key), consistent=True, whole=True)
+    explained = Explainer(rows, now=now).claims(claims_by_key.values())
+    for claim, status in zip(claims_by_key.values(), explained, strict=True):
         checked.states[status.state.value] += 1
         if status.state not in TERMINAL:
             checked.unfinished.append(status.url)
@@ -76,8 +76,8 @@ def check(
             finished_at = status.tasks[-1].finished_at
             if finished_at and claim.key in first_sent:
                 checked.seconds.append((finished_at - first_sent[claim.key]).total_seconds())
-    for key in wanted.keys() - found.keys():
+    for key in urls_by_key.keys() - claims_by_key.keys():
         checked.states["unknown"] += 1
-        checked.unfinished.append(wanted[key])
+        checked.unfinished.append(urls_by_key[key])
     checked.seconds.sort()
     return checked

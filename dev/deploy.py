@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from dev.preflight import AWS_CLI, Found, Preflight, told
+from dev.preflight import AWS_CLI, Found, Preflight, in_words
 
 
 class DeploymentError(Exception):
@@ -57,7 +57,7 @@ def deploy(stage: str, found: Found) -> dict[str, str]:
         *(f"{name}={value}" for name, value in parameters.items()),
     )
     described = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
 
 def _bucket(session: boto3.Session) -> str:
@@ -72,9 +72,9 @@ def _bucket(session: boto3.Session) -> str:
 
 
 def _api_logging(session: boto3.Session, stack: str) -> str:
-    """Keep the role that API Gateway logs by in this region, unless there is none or this stack has made it."""
-    known: Any = session.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
-    return "make" if not known or f"/{stack}-ApiLogRole" in known else "keep"
+    """Keep the role that API Gateway logs by in this region, unless there is none, or this stack made it."""
+    role: Any = session.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
+    return "make" if not role or f"/{stack}-ApiLogRole" in role else "keep"
 
 
 def _aws(*arguments: str) -> None:
@@ -86,7 +86,7 @@ def _aws(*arguments: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     stage = arguments[0] if arguments else "prod"
     found = Preflight(stage).run()
-    sys.stdout.write(told(stage, found) + "\n")
+    sys.stdout.write(in_words(stage, found) + "\n")
     sys.stdout.flush()
     if found.missing:
         return 1

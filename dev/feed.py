@@ -102,7 +102,7 @@ def _repeat(dice: random.Random, seen: list[str], number: int) -> str:
 
 
 def _twin(dice: random.Random, seen: list[str], number: int) -> str:
-    """The same under the other scheme: another URL to a CDN."""
+    """Return the URL under the other scheme, which is another URL to a CDN."""
     url = _repeat(dice, seen, number)
     return url.replace("https://", "http://") if url.startswith("https") else url.replace("http://", "https://")
 

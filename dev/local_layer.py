@@ -33,8 +33,8 @@ def services_of(template: dict[str, Any]) -> set[str]:
 
 def repack(layer: Path, services: set[str], *, python: Path) -> Path:
     """Return a layer for MiniStack made of ``layer``; kept beside it. ``python`` is the interpreter of the workers."""
-    wanted = hashlib.sha256(json.dumps(sorted(services)).encode()).hexdigest()[:8]
-    repacked = layer.with_name(f"local-layer-{wanted}.zip")
+    digest = hashlib.sha256(json.dumps(sorted(services)).encode()).hexdigest()[:8]
+    repacked = layer.with_name(f"local-layer-{digest}.zip")
     if repacked.exists():
         return repacked
     with tempfile.TemporaryDirectory(dir=layer.parent) as directory:

@@ -80,8 +80,8 @@ def _run_chalice(stage: str, project: Path, region: str, out: Path) -> None:
         text=True,
         check=False,
     )
-    said = done.stdout.lower()
-    if done.returncode or any(words in said for words in BAD_WORDS):
+    output = done.stdout.lower()
+    if done.returncode or any(words in output for words in BAD_WORDS):
         raise PackagingError(f"chalice package --stage {stage} failed:\n{done.stdout.strip()}")
 
 

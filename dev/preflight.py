@@ -29,7 +29,7 @@ from chalicelib.domain.errors import ConfigurationError
 from dev.package import ROOT, PackagingError, package
 
 UNRESERVED = 100
-"""Concurrent executions that Lambda wants left without a reservation, of an account's limit."""
+"""Concurrent executions of an account's limit that Lambda keeps unreserved."""
 
 SECRETS = {"sources": parse_sources, "operators": parse_operators, "vendors": parse_accounts}
 AWS_CLI = Path(sys.executable).with_name("aws")
@@ -56,7 +56,7 @@ class Preflight:
         self._documents: dict[str, Any] = {}
 
     def run(self) -> Found:
-        """Check everything. What depends on something missing is left out, and said once that is there."""
+        """Check everything. A check that depends on something missing is skipped until that is there."""
         self._tools_and_package()
         if not self._session.region_name:
             self._missing("a region: set AWS_DEFAULT_REGION, or one in the profile (aws configure)")
@@ -93,7 +93,7 @@ class Preflight:
             return
         self._found.template = json.loads((self._found.packaged / "sam.json").read_text())
         here = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        for name, runtime in sorted({(each["Handler"], each["Runtime"]) for each in self._functions()}):
+        for name, runtime in sorted({(function["Handler"], function["Runtime"]) for function in self._functions()}):
             if runtime != here:
                 self._missing(
                     f"Python {runtime.removeprefix('python')} here, as {name} runs on: the wheels would differ"
@@ -154,7 +154,7 @@ class Preflight:
         """Read the object that the parameter points to. Raises ConfigurationError."""
         try:
             stack = self._client("cloudformation").describe_stacks(StackName=f"edgeban-{self.stage}")["Stacks"][0]
-            bucket = next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "BucketName")
+            bucket = next(output["OutputValue"] for output in stack["Outputs"] if output["OutputKey"] == "BucketName")
             return str(self._client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
         except (BotoCoreError, ClientError, StopIteration, KeyError) as error:
             raise ConfigurationError(
@@ -163,23 +163,23 @@ class Preflight:
             ) from error
 
     def _concurrency(self) -> None:
-        wanted = sum(each.get("ReservedConcurrentExecutions", 0) for each in self._functions())
+        reserved = sum(function.get("ReservedConcurrentExecutions", 0) for function in self._functions())
         try:
             limits = self._client("lambda").get_account_settings()["AccountLimit"]
         except (BotoCoreError, ClientError) as error:
             self._missing(f"the right to read Lambda's limits: {_said(error)}")
             return
         free = limits["UnreservedConcurrentExecutions"] + self._reserved_already()
-        if free - wanted < UNRESERVED:
+        if free - reserved < UNRESERVED:
             self._missing(
-                f"concurrent executions: {wanted} are to be reserved and {UNRESERVED} must stay free, of {free}; ask"
+                f"concurrent executions: {reserved} are to be reserved and {UNRESERVED} must stay free, of {free}; ask"
                 " for more in Service Quotas (Lambda, Concurrent executions)"
             )
 
     def _reserved_already(self) -> int:
         reserved = 0
-        for each in self._functions():
-            name = each["FunctionName"]["Fn::Sub"].replace("${Stage}", self.stage)
+        for function in self._functions():
+            name = function["FunctionName"]["Fn::Sub"].replace("${Stage}", self.stage)
             try:
                 answer = self._client("lambda").get_function_concurrency(FunctionName=name)
             except ClientError:
@@ -206,11 +206,11 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def told(stage: str, found: Found) -> str:
-    """Put what was found into words."""
-    lines = [f"  note: {each}" for each in found.notes]
+def in_words(stage: str, found: Found) -> str:
+    """Return the findings in words."""
+    lines = [f"  note: {note}" for note in found.notes]
     if found.missing:
-        lines += [f"stage {stage} cannot be deployed; missing:", *(f"  - {each}" for each in found.missing)]
+        lines += [f"stage {stage} cannot be deployed; missing:", *(f"  - {problem}" for problem in found.missing)]
     else:
         lines.append(f"stage {stage} can be deployed")
     return "\n".join(lines)
@@ -219,7 +219,7 @@ def told(stage: str, found: Found) -> str:
 def main() -> int:
     stage = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("STAGE", "prod")
     found = Preflight(stage).run()
-    sys.stdout.write(told(stage, found) + "\n")
+    sys.stdout.write(in_words(stage, found) + "\n")
     return 1 if found.missing else 0
 
 

@@ -67,20 +67,20 @@ class Progress:
                         seen.add(json.loads(line))
         return seen
 
-    def add(self, said: dict[str, Any]) -> None:
-        match said.get("message"):
+    def add(self, event: dict[str, Any]) -> None:
+        match event.get("message"):
             case "reports_taken":
-                self.unique += said.get("ban", 0) + said.get("hold", 0)
-                self.held += said.get("hold", 0)
-                self.duplicates += said.get("duplicate", 0)
-                self.refused += said.get("rejected", 0) + said.get("suppressed", 0)
-                self.unreadable += said.get("unreadable", 0)
+                self.unique += event.get("ban", 0) + event.get("hold", 0)
+                self.held += event.get("hold", 0)
+                self.duplicates += event.get("duplicate", 0)
+                self.refused += event.get("rejected", 0) + event.get("suppressed", 0)
+                self.unreadable += event.get("unreadable", 0)
             case "task_submitted" | "task_adopted":
                 self.tasks += 1
             case "task_finished":
                 self.tasks_ended += 1
-                if said.get("state") == "succeeded":
-                    self.banned += said.get("urls", 0)
-                self.failed += said.get("given_up", 0)
+                if event.get("state") == "succeeded":
+                    self.banned += event.get("urls", 0)
+                self.failed += event.get("given_up", 0)
             case _:
                 pass

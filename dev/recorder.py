@@ -55,23 +55,23 @@ def uses(method: str, target: str, path: str, body: bytes) -> Iterator[Use]:
     asked: dict[str, Any] = json.loads(body or b"{}")
     match service.partition("_")[0], operation:
         case "DynamoDB", "BatchExecuteStatement":
-            for each in asked["Statements"]:
-                verb, table = each["Statement"].split(" ", 1)[0], each["Statement"].split('"')[1]
-                key = each["Parameters"][_place_of_key(each["Statement"])]["S"]
+            for statement in asked["Statements"]:
+                verb, table = statement["Statement"].split(" ", 1)[0], statement["Statement"].split('"')[1]
+                key = statement["Parameters"][_place_of_key(statement["Statement"])]["S"]
                 yield Use(f"dynamodb:{STATEMENTS[verb]}", table, key)
         case "DynamoDB", "TransactWriteItems":
-            for each in asked["TransactItems"]:
-                ((kind, item),) = each.items()
+            for step in asked["TransactItems"]:
+                ((kind, item),) = step.items()
                 yield Use(
                     f"dynamodb:{TRANSACTED[kind]}", item["TableName"], (item.get("Item") or item["Key"])["pk"]["S"]
                 )
         case "DynamoDB", "BatchGetItem":
-            for table, wanted in asked["RequestItems"].items():
-                yield from (Use("dynamodb:BatchGetItem", table, key["pk"]["S"]) for key in wanted["Keys"])
+            for table, request in asked["RequestItems"].items():
+                yield from (Use("dynamodb:BatchGetItem", table, key["pk"]["S"]) for key in request["Keys"])
         case "DynamoDB", "BatchWriteItem":
             for table, requests in asked["RequestItems"].items():
-                for each in requests:
-                    row = each["PutRequest"]["Item"] if "PutRequest" in each else each["DeleteRequest"]["Key"]
+                for request in requests:
+                    row = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
                     yield Use("dynamodb:BatchWriteItem", table, row["pk"]["S"])
         case "DynamoDB", "Query":
             yield Use("dynamodb:Query", asked["TableName"], asked["ExpressionAttributeValues"][":pk"]["S"])

@@ -39,13 +39,16 @@ QUEUES = {
 }
 """Dead letters, and where they came from."""
 
+SENT_FIELDS = {"DataType", "StringValue", "BinaryValue"}
+"""Fields of a received attribute that a message is sent with."""
+
 
 @dataclass(slots=True)
 class Redriven:
-    """What was done: messages moved, and looked at but left where they were."""
+    """How many messages were moved, and how many stayed where they were."""
 
     moved: int = 0
-    left: int = 0
+    kept: int = 0
 
 
 def redrive(
@@ -57,7 +60,7 @@ def redrive(
     take: Callable[[Mapping[str, Any]], bool] = lambda _: True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Redriven:
-    """Move messages until none is left, or ``limit`` of them (0: all). ``take`` says of each whether it is moved."""
+    """Move messages until the queue is empty, or ``limit`` messages (0: all). ``take`` says which are moved."""
     done = Redriven()
     kept: dict[str, str] = {}
     while not limit or done.moved < limit:
@@ -73,24 +76,26 @@ def redrive(
             break
         for message in received:
             if not take(message):
-                done.left += 1
+                done.kept += 1
                 kept[message["MessageId"]] = message["ReceiptHandle"]
                 continue
             sqs.send_message(QueueUrl=queue_url, **_same(message, queue_url))
             sqs.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=message["ReceiptHandle"])
             done.moved += 1
-        say(f"{done.moved:,} moved, {done.left:,} left")
+        say(f"{done.moved:,} moved, {done.kept:,} left")
     for handle in kept.values():  # visible again at once
         sqs.change_message_visibility(QueueUrl=dead_letters_url, ReceiptHandle=handle, VisibilityTimeout=0)
     return done
 
 
 def _same(message: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
-    """The arguments that send a received message again as it was."""
+    """Return the arguments that send a received message again, unchanged."""
     same: dict[str, Any] = {"MessageBody": message["Body"]}
     attributes = {
-        name: {field: value for field, value in each.items() if field in {"DataType", "StringValue", "BinaryValue"}}
-        for name, each in message.get("MessageAttributes", {}).items()
+        name: {
+            field: value for field, value in attribute.items() if field in {"DataType", "StringValue", "BinaryValue"}
+        }
+        for name, attribute in message.get("MessageAttributes", {}).items()
     }
     if attributes:
         same["MessageAttributes"] = attributes
@@ -102,16 +107,18 @@ def _same(message: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
 
 
 def readable(message: Mapping[str, Any]) -> bool:
-    """Whether a format there is reads a URL in a report's message, or it names an object to be read."""
-    attributes = {name: str(each.get("StringValue", "")) for name, each in message.get("MessageAttributes", {}).items()}
+    """Return whether a format reads a URL in a message, or the message names an object that holds the report."""
+    attributes = {
+        name: str(attribute.get("StringValue", "")) for name, attribute in message.get("MessageAttributes", {}).items()
+    }
     try:
         unwrapped = unwrap(message["Body"], attributes)
     except InputError:
         return False
     if unwrapped.objects or unwrapped.nothing:
         return True
-    given = (unwrapped.attributes or {}).get("format", "")
-    return any(_names_a_url(unwrapped.body, name) for name in ([given] if given in PARSERS else PARSERS))
+    named = (unwrapped.attributes or {}).get("format", "")
+    return any(_names_a_url(unwrapped.body, name) for name in ([named] if named in PARSERS else PARSERS))
 
 
 def _names_a_url(body: bytes, format_name: str) -> bool:
@@ -119,9 +126,9 @@ def _names_a_url(body: bytes, format_name: str) -> bool:
         urls = PARSERS[format_name](body, ParserOptions(max_urls=100_000)).urls
     except InputError:
         return False
-    for each in urls:
+    for reported in urls:
         with suppress(UnusableUrl):
-            return bool(canonical_url(refang(each.url)))
+            return bool(canonical_url(refang(reported.url)))
     return False
 
 
@@ -134,7 +141,7 @@ def main() -> int:
     if name not in QUEUES or not limit.isdigit():
         sys.stderr.write(f"make redrive: QUEUE is one of {', '.join(QUEUES)}, LIMIT a number of messages\n")
         return 2
-    dead_letters, queue = (each.format(stage=stage) for each in QUEUES[name])
+    dead_letters, queue = (queue_name.format(stage=stage) for queue_name in QUEUES[name])
     try:
         sqs = boto3.client("sqs", **_local())
         dead_letters_url = sqs.get_queue_url(QueueName=dead_letters)["QueueUrl"]
@@ -150,12 +157,12 @@ def main() -> int:
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"make redrive: {error}\n")
         return 2
-    _say(f"{dead_letters} -> {queue}: {done.moved:,} moved, {done.left:,} left where they are")
+    _say(f"{dead_letters} -> {queue}: {done.moved:,} moved, {done.kept:,} left where they are")
     return 0
 
 
 def _local() -> dict[str, Any]:
-    """What a local AWS needs to be told, and takes any credentials for."""
+    """Return the client arguments for a local AWS, which accepts any credentials."""
     here = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in {"127.0.0.1", "localhost", "::1"}
     return {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"} if here else {}
 
@@ -163,8 +170,8 @@ def _local() -> dict[str, Any]:
 def _show(message: Mapping[str, Any], *, fit: bool) -> None:
     source = message.get("MessageAttributes", {}).get("source", {}).get("StringValue", "-")
     received = message.get("Attributes", {}).get("ApproximateReceiveCount", "-")
-    said = f"{message['MessageId']}  source {source}, {len(message['Body']):,} characters, received {received} times"
-    _say(said if fit else f"{said}; no format reads it")
+    line = f"{message['MessageId']}  source {source}, {len(message['Body']):,} characters, received {received} times"
+    _say(line if fit else f"{line}; no format reads it")
 
 
 def _say(line: str) -> None:

@@ -65,17 +65,17 @@ class Options:
     @classmethod
     def from_environment(cls) -> Options:
         """Read the options. Raises LocalAwsError where one cannot be."""
-        given = {name: os.environ.get(name, "").strip() for name in ("FEED", "LIMIT", "ONCE")}
+        wishes = {name: os.environ.get(name, "").strip() for name in ("FEED", "LIMIT", "ONCE")}
         vendor = [os.environ.get(f"HUAWEI_{name}", "").strip() for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY")]
-        if given["LIMIT"] and not given["LIMIT"].isdigit():
-            raise LocalAwsError(f"LIMIT is {given['LIMIT']!r}: a number of reported URLs is needed")
-        feed = Path(given["FEED"]) if given["FEED"] else None
+        if wishes["LIMIT"] and not wishes["LIMIT"].isdigit():
+            raise LocalAwsError(f"LIMIT is {wishes['LIMIT']!r}: a number of reported URLs is needed")
+        feed = Path(wishes["FEED"]) if wishes["FEED"] else None
         if feed and not feed.is_file():
-            raise LocalAwsError(f"FEED is {given['FEED']!r}: there is no such file")
+            raise LocalAwsError(f"FEED is {wishes['FEED']!r}: there is no such file")
         if any(vendor) and not all(vendor):
             raise LocalAwsError("give HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY and HUAWEI_SECRET_KEY together, or none")
-        limit = int(given["LIMIT"]) if given["LIMIT"] else None
-        return cls(feed, limit, given["ONCE"] not in {"", "0"}, *vendor)
+        limit = int(wishes["LIMIT"]) if wishes["LIMIT"] else None
+        return cls(feed, limit, wishes["ONCE"] not in {"", "0"}, *vendor)
 
     def rows(self) -> list[FeedRow]:
         """Read the feed, or make the sample up."""
@@ -90,7 +90,7 @@ class Demonstration:
     def __init__(
         self, options: Options, aws: LocalAws, simulator: HuaweiSimulator | None, exports: dict[str, str]
     ) -> None:
-        """``exports`` is the entry of the account whose exports are archived."""
+        """Take the options, the local AWS and the vendor. ``exports`` is the entry of the account with exports."""
         self.exports = exports
         self.options = options
         self.aws = aws
@@ -149,8 +149,8 @@ class Demonstration:
         say(f"half through the queue; tracking every {TRACK_SECONDS:.0f} s instead of every minute")
         self.started = time.monotonic()
         workers: list[Senders | Ticker] = [senders, *tickers]
-        for each in workers:
-            each.start()
+        for worker in workers:
+            worker.start()
         try:
             checked = self._watch(senders, tickers, interrupted)
             if checked is None:
@@ -158,28 +158,28 @@ class Demonstration:
             self._sum_up(senders.sent, checked)
             archived = show_archived_day(self.aws, token=self.token, interrupted=interrupted, say=say)
             toured = self.tour.run(interrupted) if self.tour else True
-            self._tell_how_to_ask(checked, senders.sent)
+            self._show_how_to_ask(checked, senders.sent)
             if not self.options.once:
                 say("Ctrl-C ends it all")
                 interrupted.wait()
             return checked.complete and archived and toured and not senders.sent.problems
         finally:
-            for each in workers:
-                each.stop()
+            for worker in workers:
+                worker.stop()
 
     # --- watching ----------------------------------------------------------------------------------------------
 
     def _watch(self, senders: Senders, tickers: Sequence[Ticker], interrupted: threading.Event) -> Checked | None:
         last_line, changed = "", time.monotonic()
-        told: set[str] = set()
+        shown: set[str] = set()
         while not interrupted.wait(1.0):
             line = self._progress_line(senders)
             if line != last_line:
                 changed = time.monotonic()
                 say(f"{time.monotonic() - self.started:5.0f} s  {line}")
                 last_line = line
-            for problem in {*senders.sent.problems, *(ticker.problem for ticker in tickers)} - told - {""}:
-                told.add(problem)
+            for problem in {*senders.sent.problems, *(ticker.problem for ticker in tickers)} - shown - {""}:
+                shown.add(problem)
                 say(f"         ! {problem}")
             patience_over = time.monotonic() - changed > PATIENCE_SECONDS
             if patience_over or (senders.sent.done and self._at_rest()):
@@ -226,7 +226,7 @@ class Demonstration:
     def _sum_up(self, sent: Sent, checked: Checked) -> None:
         say("")
         say(f"{sent.urls:,} reported URLs in {sent.webhooks:,} webhooks and {sent.messages:,} messages became")
-        for state, count in sorted(checked.states.items(), key=lambda each: -each[1]):
+        for state, count in sorted(checked.states.items(), key=lambda state_count: -state_count[1]):
             if count:
                 say(f"  {count:8,}  {state}")
         say(f"  {sent.urls - checked.states.total():8,}  repeats, which cost no write and no vendor call")
@@ -235,16 +235,16 @@ class Demonstration:
             say(f"from report to ban: p50 {half:.1f} s, p95 {most:.1f} s, longest {checked.seconds[-1]:.1f} s")
         if self.simulator:
             stats = self.simulator.stats()
-            each = f"{stats['creates']:,} creates of {stats['urls_per_create']:,.0f} URLs"
+            calls = f"{stats['creates']:,} creates of {stats['urls_per_create']:,.0f} URLs"
             busiest = f"at most {stats['max_creates_per_second']} in a second"
             bad = f"{stats['throttled']} throttled, {stats['doubles']} doubles"
-            say(f"the vendor's own count: {each}, {busiest}; {bad}, {stats['banned']:,} banned")
+            say(f"the vendor's own count: {calls}, {busiest}; {bad}, {stats['banned']:,} banned")
         for name, urls in (("without an end", checked.unfinished), ("in two tasks", checked.in_two_tasks)):
             if urls:
                 say(f"{len(urls):,} URLs {name}, for instance {', '.join(urls[:3])}")
         say("every accepted URL came to its end" if checked.complete else "NOT every accepted URL came to its end")
 
-    def _tell_how_to_ask(self, checked: Checked, sent: Sent) -> None:
+    def _show_how_to_ask(self, checked: Checked, sent: Sent) -> None:
         url = checked.banned[0] if checked.banned else next(iter(sent.first), "https://www.example.com/")
         asked = f"{self.aws.stack.api_url}/v1/urls?url={quote(url, safe='')}"
         say("")

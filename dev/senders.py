@@ -109,8 +109,8 @@ class Senders:
             self._stop.wait(wait)
         if answer.status_code != 202:
             return {"problem": f"webhook {webhook_id}: {answer.status_code} {answer.text[:300]}"}
-        said: dict[str, Any] = answer.json()
-        return said
+        receipt: dict[str, Any] = answer.json()
+        return receipt
 
     def _queue(self, body: bytes) -> dict[str, Any]:
         self._aws.sqs.send_message(

@@ -59,7 +59,7 @@ def test_a_redriven_report_becomes_a_ban_under_the_report_id_it_had(stack: Stack
 
     done = redrive(stack.aws.sqs, stack.aws.stack.reports_dead_letters_url, stack.aws.stack.reports_queue_url)
 
-    assert (done.moved, done.left) == (3, 0)
+    assert (done.moved, done.kept) == (3, 0)
     assert depth(stack, stack.aws.stack.reports_dead_letters_url) == 0
     stack.until(lambda: state(stack, new + "/only-dead") == "banned", what="the URL that was only a dead letter")
     assert stack.vendor.stats()["doubles"] == 0
@@ -75,7 +75,7 @@ def test_what_is_not_taken_stays_and_is_visible_again(stack: Stack) -> None:
         stack.aws.stack.reports_queue_url,
         take=lambda message: message["Body"] != POISON,
     )
-    assert (done.moved, done.left) == (0, 1)
+    assert (done.moved, done.kept) == (0, 1)
     again = stack.aws.sqs.receive_message(QueueUrl=stack.aws.stack.reports_dead_letters_url)
     assert [each["Body"] for each in again["Messages"]] == [POISON]
 

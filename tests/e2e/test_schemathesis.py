@@ -32,7 +32,7 @@ CHECKS = (
 
 @pytest.fixture
 def running(stack: Stack) -> Iterator[Stack]:
-    """The stack; what the requests paused goes on afterwards."""
+    """Return the stack; afterwards, resume the submission that the requests paused."""
     yield stack
     for account in ({}, {"account": "huawei-main"}):
         answer = stack.http.post(
