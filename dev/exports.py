@@ -1,4 +1,4 @@
-"""The archive in the demonstration: a vendor's export of the URLs that it blocked by itself, day by day in S3."""
+"""The archive in the demonstration: a vendor's exports of the URLs that it blocked by itself, a day at a time in S3."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import requests
 from dev.local_aws import LocalAws
 from dev.ministack import LocalAwsError
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 
 ACCOUNT = "alibaba-main"
 NAMES = ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY")
 COMPLETE_SECONDS = 2.0
-"""Until the simulator's export is ready; the vendor takes about five minutes."""
+"""How long the simulator takes for an export. The vendor takes about five minutes."""
 
 PATIENCE_SECONDS = 120.0
 ACCESS_KEY, SECRET_KEY = "demo-access-key", "demo-secret-key"
@@ -36,39 +37,39 @@ class ExportAccount:
     @classmethod
     def from_environment(cls) -> ExportAccount:
         """Read ALIBABA_ENDPOINT, ALIBABA_ACCESS_KEY and ALIBABA_SECRET_KEY. Raises LocalAwsError."""
-        given = [os.environ.get(f"ALIBABA_{name}", "").strip() for name in NAMES]
-        if any(given) and not all(given):
+        values = [os.environ.get(f"ALIBABA_{name}", "").strip() for name in NAMES]
+        if any(values) and not all(values):
             raise LocalAwsError("give ALIBABA_ENDPOINT, ALIBABA_ACCESS_KEY and ALIBABA_SECRET_KEY together, or none")
-        return cls(*given)
+        return cls(*values)
 
     def simulator(self) -> AlibabaSimulator:
-        """The server to use where none is given."""
+        """Return the simulator that stands in for the vendor."""
         secrets = {ACCESS_KEY: SECRET_KEY}
-        return AlibabaSimulator(secrets=secrets, complete_after=COMPLETE_SECONDS)
+        return AlibabaSimulator(Settings(secrets=secrets, complete_after=COMPLETE_SECONDS))
 
     def vendor(self, simulator: AlibabaSimulator | None) -> dict[str, str]:
-        """The account's entry in the vendors secret."""
+        """Return the account's entry in the vendors secret."""
         if simulator:
-            where = {"endpoint": simulator.url, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+            access = {"endpoint": simulator.url, "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
         else:
-            where = {"endpoint": self.endpoint, "access_key": self.access_key, "secret_key": self.secret_key}
-        return {"vendor": "alibaba", **where}
+            access = {"endpoint": self.endpoint, "access_key": self.access_key, "secret_key": self.secret_key}
+        return {"vendor": "alibaba", **access}
 
 
 def show_archived_day(aws: LocalAws, *, token: str, interrupted: threading.Event, say: Callable[[str], None]) -> bool:
-    """Wait for the first archived day and show its counts and where its files are; whether there was one."""
+    """Wait for the first archived day and show its counts and files; ``False`` if there is none in time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    said: dict[str, Any] = {}
+    listed: dict[str, Any] = {}
     while time.monotonic() < deadline and not interrupted.wait(1.0):
         answer = requests.get(
             f"{aws.stack.api_url}/v1/exports", headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
-        said = answer.json() if answer.ok else {}
-        archived = [day for day in said.get("days", ()) if day["state"] == "archived"]
+        listed = answer.json() if answer.ok else {}
+        archived = [day for day in listed.get("days", ()) if day["state"] == "archived"]
         if archived:
-            _show(aws, archived[-1], said["days"], say)
+            _show(aws, archived[-1], listed["days"], say)
             return True
-    say(f"no day of the export was archived within {PATIENCE_SECONDS:.0f} s: {json.dumps(said)[:500]}")
+    say(f"no day of the export was archived within {PATIENCE_SECONDS:.0f} s: {json.dumps(listed)[:500]}")
     return False
 
 
@@ -79,8 +80,8 @@ def _show(aws: LocalAws, day: dict[str, Any], days: list[dict[str, Any]], say: C
     say("")
     say(f"archived day {day['day']} of the vendor's own blocks ({len(days)} days are asked for, oldest first):")
     say(f"  {manifest['rows']:,} rows, {manifest['rejected']:,} rejected; by reason: {reasons}")
-    for name, each in manifest["objects"].items():
-        say(f"  {name:8} s3://{bucket}/{each['key']}  {each['bytes']:,} bytes, SHA-256 {each['sha256'][:16]}…")
+    for name, stored in manifest["objects"].items():
+        say(f"  {name:8} s3://{bucket}/{stored['key']}  {stored['bytes']:,} bytes, SHA-256 {stored['sha256'][:16]}…")
     say(f"  {'manifest':8} s3://{bucket}/{day['manifest']}")
     say("read one with")
     say(

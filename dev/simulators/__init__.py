@@ -1,1 +1,1 @@
-"""Stand-ins for vendors that speak the documented API over real HTTP. None imports ``chalicelib``."""
+"""Stand-ins for vendors, which speak the documented API over real HTTP. None of them imports ``chalicelib``."""

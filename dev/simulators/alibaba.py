@@ -1,14 +1,14 @@
 """A server that speaks the illegal-URL export of Alibaba Cloud CDN: python -m dev.simulators.alibaba --port 8081.
 
-Where the vendor's documentation is silent, this chooses: a day is UTC+8, a TimePoint inside a day means that day, the
-window counts whole days, an export that is not ready has the status ``processing``, a refused TimePoint is an
-``InvalidParameter``. Everything under ``/_sim/`` is ours:
+Where the vendor's documentation is silent, the simulator assumes: a day is UTC+8; a TimePoint inside a day means that
+day; the window counts whole days; an export that is not ready has the status ``processing``; a refused TimePoint is an
+``InvalidParameter``. Paths below ``/_sim/`` control the simulator:
 
-``POST /_sim/faults``  ``{"fault": …, "times": 1, "action": "", …}`` adds a fault (``times`` 0: until cleared),
-                       ``{"clear": true}`` removes all. They are listed in ``alibaba_state``.
-``GET /_sim/calls``    every call with its time, action, parameters, status and code; no signatures, no keys.
+``POST /_sim/faults``  ``{"fault": …, "times": 1, "action": "", …}`` adds a fault (``times`` 0: until cleared);
+                       ``{"clear": true}`` removes all. ``alibaba_state`` lists the faults.
+``GET /_sim/calls``    every call with its time, action, parameters, status and code, without signatures and keys.
 ``GET /_sim/stats``    counts by action and by code, downloads, tasks.
-``GET /_sim/file?day=YYYY-MM-DD``  exactly the bytes that are served for a day.
+``GET /_sim/file?day=YYYY-MM-DD``  the bytes that are served for a day.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from dev.simulators.alibaba_files import Shape, file_blocks, file_size
+from dev.simulators.alibaba_files import file_blocks, file_size
 from dev.simulators.alibaba_signature import Refused, SignedRequest
 from dev.simulators.alibaba_state import (
     CALL_FAULTS,
+    DOMAINS,
     DOWNLOAD_FAULTS,
     FILE_FAULTS,
     OTHER_FAULTS,
     Answer,
+    Settings,
     State,
     document,
     fields_document,
@@ -45,7 +46,7 @@ from dev.simulators.alibaba_state import (
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: the vendor's call, a download, or ours."""
+    """Answers a request: a call of the vendor's API, a download, or a control of the simulator."""
 
     protocol_version = "HTTP/1.1"
     state: State
@@ -61,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         with suppress(ConnectionError):
             if path.startswith("/_sim/"):
-                self.send(self.own(path, query, body))
+                self.send(self.control(path, query, body))
             elif path.startswith("/export/"):
                 with self.state.lock:
                     answer = self.state.download(path, query)
@@ -110,15 +111,15 @@ class Handler(BaseHTTPRequestHandler):
                 return fields_document(exc.status, "Error", fields, xml=xml, headers=exc.headers)
         return fields_document(200, f"{call.action}Response", fields, xml=xml)
 
-    def own(self, path: str, query: str, body: bytes) -> Answer:
+    def control(self, path: str, query: str, body: bytes) -> Answer:
         state = self.state
         with state.lock:
             if path == "/_sim/faults" and self.command == "POST":
-                given = json.loads(body)
-                if given.get("clear"):
+                fault = json.loads(body)
+                if fault.get("clear"):
                     state.faults.clear()
-                elif given.get("fault") in {*CALL_FAULTS, *DOWNLOAD_FAULTS, *FILE_FAULTS, *OTHER_FAULTS}:
-                    state.faults.append(given)
+                elif fault.get("fault") in {*CALL_FAULTS, *DOWNLOAD_FAULTS, *FILE_FAULTS, *OTHER_FAULTS}:
+                    state.faults.append(fault)
                 else:
                     return json_document(400, {"error": "no such fault"})
                 return json_document(200, {"faults": state.faults})
@@ -142,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, answer: Answer) -> None:
         if answer.end == "reset":
-            # With a linger of 0 seconds the last close sends a reset, not an end.
+            # With a linger of 0 seconds the last close sends a reset instead of an end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             return
@@ -170,36 +171,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name of the base class)
-        """Say nothing: the calls are in the log of calls."""
+        """Print nothing: ``state.calls`` is the log."""
 
 
 class AlibabaSimulator:
-    """The server in a thread, for ``with``. ``calls_per_second`` 0 takes the limit away; times are in seconds."""
+    """The server in a thread, as a context manager."""
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        secrets: Mapping[str, str] | None = None,
-        tokens: Mapping[str, str] | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        complete_after: float = 300.0,
-        calls_per_second: float = 1.0,
-        url_seconds: float = 3600.0,
-        rows: int = 200,
-        domains: Sequence[str] = ("www.example.com", "img.example.com", "dl.example.org"),
-        urls: Sequence[str] = (),
-        seed: int = 1,
-    ) -> None:
-        self.state = State(
-            secrets=secrets or {"testid": "testsecret"},
-            tokens=tokens or {},
-            clock=clock,
-            complete_after=complete_after,
-            calls_per_second=calls_per_second,
-            url_seconds=url_seconds,
-            shape=Shape(rows=rows, domains=domains, urls=urls, seed=seed),
-        )
+    def __init__(self, settings: Settings | None = None, *, port: int = 0) -> None:
+        self.state = State(settings or Settings())
         handler = type("BoundHandler", (Handler,), {"state": self.state})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
@@ -224,7 +203,7 @@ class AlibabaSimulator:
             self.state.faults.append({"fault": name, **details})
 
     def file(self, day: date) -> bytes:
-        """The bytes served for a day."""
+        """Return the bytes that are served for a day."""
         return b"".join(file_blocks(day, self.state.day_shape()))
 
 
@@ -239,17 +218,17 @@ def main() -> None:
     parser.add_argument("--domain", action="append", help="a domain in the files; may be repeated")
     parser.add_argument("--url", action="append", help="a URL in the files; may be repeated")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    simulator = AlibabaSimulator(
-        given.port,
-        secrets={given.access_key: given.secret_key},
-        complete_after=given.complete_after,
-        calls_per_second=given.calls_per_second,
-        rows=given.rows,
-        domains=given.domain or ("www.example.com", "img.example.com", "dl.example.org"),
-        urls=given.url or (),
-        seed=given.seed,
+    options = parser.parse_args()
+    settings = Settings(
+        secrets={options.access_key: options.secret_key},
+        complete_after=options.complete_after,
+        calls_per_second=options.calls_per_second,
+        rows=options.rows,
+        domains=options.domain or DOMAINS,
+        urls=options.url or (),
+        seed=options.seed,
     )
+    simulator = AlibabaSimulator(settings, port=options.port)
     with simulator, suppress(KeyboardInterrupt):
         print(f"Alibaba Cloud CDN simulator at {simulator.url}", flush=True)
         threading.Event().wait()

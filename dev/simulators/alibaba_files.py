@@ -1,4 +1,4 @@
-"""The files that the simulator exports: the same bytes for the same seed, day and shape, made while they are sent."""
+"""The files that the simulator exports. The same seed, day and shape give the same bytes, made while they are sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK_ROWS = 500
 
 @dataclass(frozen=True)
 class Shape:
-    """How a file is made. ``total_bytes`` repeats the day's first rows until the file has about so many bytes."""
+    """How a file is made. ``total_bytes`` repeats the day's first rows until the file has about that many bytes."""
 
     rows: int
     domains: Sequence[str]
@@ -38,7 +38,7 @@ class Shape:
 
 
 def file_size(day: date, shape: Shape) -> int:
-    """Count the bytes of a day's file; cheap for the big ones, which repeat a block."""
+    """Count the bytes of a day's file. A file with ``total_bytes`` repeats a block, so counting is cheap."""
     if not shape.total_bytes:
         return sum(map(len, file_blocks(day, shape)))
     start, block = _start(shape), _block(day, shape, 0, BLOCK_ROWS)
@@ -75,7 +75,7 @@ def _block(day: date, shape: Shape, first: int, count: int) -> bytes:
 
 def _row(day: date, shape: Shape, number: int) -> str:
     chance = random.Random(f"{shape.seed}/{day.isoformat()}/{number}")
-    moment = datetime(day.year, day.month, day.day) + timedelta(seconds=chance.randrange(86_400))  # noqa: DTZ001  (as the file has it: no zone)
+    moment = datetime(day.year, day.month, day.day) + timedelta(seconds=chance.randrange(86_400))  # noqa: DTZ001  (the file names no zone)
     domain = chance.choice(shape.domains)
     if shape.urls:
         url = shape.urls[number % len(shape.urls)]

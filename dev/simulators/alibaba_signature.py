@@ -1,4 +1,4 @@
-"""Verify requests signed for Alibaba Cloud, by the vendor's pages alone: shares no line with the client under test."""
+"""Verify requests signed for Alibaba Cloud, by the vendor's pages. It shares no code with the client under test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request as it came in; header names in lower case."""
+    """A request as received; header names are in lower case."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ class SignedRequest:
 
 @dataclass
 class Verified:
-    """A request that is what its signer meant, and how it was signed."""
+    """The content of a request, and how it was signed."""
 
     action: str
     version: str
@@ -51,18 +51,18 @@ class Verified:
 
 @dataclass
 class Verifier:
-    """Knows the keys (access key → secret, and its security token where there is one) and the nonces seen."""
+    """Knows the keys (access key → secret key, access key → security token) and the nonces it has seen."""
 
     secrets: Mapping[str, str]
     tokens: Mapping[str, str] = field(default_factory=dict)
     seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def verify(self, request: SignedRequest, now: datetime) -> Verified:
-        """Raise ``Refused`` with the vendor's code for the first thing that is wrong."""
+        """Return the request's content. Raises ``Refused`` with the vendor's code for the first thing that is wrong."""
         if request.headers.get("authorization", "").startswith("ACS3-HMAC-SHA256"):
-            found, timestamp, token, good = self._acs3(request)
+            verified, timestamp, token, matches = self._acs3(request)
         else:
-            found, timestamp, token, good = self._rpc(request)
+            verified, timestamp, token, matches = self._rpc(request)
         try:
             moment = datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
@@ -71,15 +71,15 @@ class Verifier:
             ) from None
         if abs(now - moment) > SKEW:
             raise Refused(400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
-        if not good:
+        if not matches:
             raise Refused(403, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
-        if token != self.tokens.get(found.access_key, ""):
+        if token != self.tokens.get(verified.access_key, ""):
             raise Refused(400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
         self.seen = {key: at for key, at in self.seen.items() if now - at <= 2 * SKEW}
-        if not found.nonce or (found.access_key, found.nonce) in self.seen:
+        if not verified.nonce or (verified.access_key, verified.nonce) in self.seen:
             raise Refused(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
-        self.seen[found.access_key, found.nonce] = now
-        return found
+        self.seen[verified.access_key, verified.nonce] = now
+        return verified
 
     def _secret(self, access_key: str) -> str:
         if access_key not in self.secrets:
@@ -111,13 +111,13 @@ class Verifier:
         )
         to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode("utf-8")).hexdigest()
         expected = hmac.new(secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-        good = (
+        matches = (
             hmac.compare_digest(expected, parts.get("Signature", ""))
             and names == sorted(names)
             and must <= set(names)
             and headers.get("x-acs-content-sha256") == hashed
         )
-        found = Verified(
+        verified = Verified(
             action=headers.get("x-acs-action", ""),
             version=headers.get("x-acs-version", ""),
             access_key=access_key,
@@ -125,7 +125,7 @@ class Verifier:
             nonce=headers.get("x-acs-signature-nonce", ""),
             params=dict(params),
         )
-        return found, headers.get("x-acs-date", ""), token, good
+        return verified, headers.get("x-acs-date", ""), token, matches
 
     def _rpc(self, request: SignedRequest) -> tuple[Verified, str, str, bool]:
         pairs = parse_qsl(request.query, keep_blank_values=True)
@@ -140,12 +140,12 @@ class Verifier:
         query = "&".join(f"{escape(name)}={escape(params[name])}" for name in sorted(params))
         to_sign = "&".join([request.method, escape("/"), escape(query)])
         mac = hmac.new((secret + "&").encode(), to_sign.encode(), hashlib.sha1)
-        good = (
+        matches = (
             hmac.compare_digest(base64.b64encode(mac.digest()), signature.encode())
             and params.get("SignatureMethod") == "HMAC-SHA1"
             and params.get("SignatureVersion") == "1.0"
         )
-        found = Verified(
+        verified = Verified(
             action=params["Action"],
             version=params["Version"],
             access_key=params["AccessKeyId"],
@@ -154,9 +154,9 @@ class Verifier:
             params=params,
             wants_xml=params.get("Format", "XML").upper() != "JSON",
         )
-        return found, params["Timestamp"], params.get("SecurityToken", ""), good
+        return verified, params["Timestamp"], params.get("SecurityToken", ""), matches
 
 
 def escape(text: str) -> str:
-    """Escape all but letters, digits and ``-_.~``."""
+    """Escape everything but letters, digits and ``-_.~``."""
     return quote(text.encode("utf-8"), safe="~")

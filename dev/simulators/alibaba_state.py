@@ -1,4 +1,4 @@
-"""What the Alibaba Cloud CDN simulator knows and decides: tasks, limits, faults, and what a download answers."""
+"""The state and the decisions of the Alibaba Cloud CDN simulator: tasks, limits, faults, and answers to downloads."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ CREATE = "CreateIllegalUrlExportTask"
 DESCRIBE = "DescribeIllegalUrlExportTask"
 VERSION = "2018-05-10"
 CHINA = timezone(timedelta(hours=8))
+DOMAINS = ("www.example.com", "img.example.com", "dl.example.org")
 
 CALL_FAULTS = {
     "throttling_400": Refused(400, "Throttling", "Request was denied due to request throttling."),
@@ -34,18 +35,18 @@ CALL_FAULTS = {
     "not_opened": Refused(403, "OperationDenied", "The CDN service is not opened or is suspended."),
     "api_gone": Refused(404, "InvalidApi.NotFound", "Specified api is not found, please check your url and method."),
 }
-"""Answers instead of the call. ``throttling_user`` takes ``retry_after_ms`` (1500)."""
+"""Answers in place of the call's. ``throttling_user`` takes ``retry_after_ms`` (1500)."""
 
 OTHER_FAULTS = (
     "reset",  # no answer, nothing done
     "reset_after",  # done, no answer
     "xml",  # the next error is in XML
     "html",  # a gateway's page, 502
-    "never_complete",  # describe goes on saying ``status`` ("processing")
+    "never_complete",  # describe always answers ``status`` ("processing")
 )
 
 DOWNLOAD_FAULTS = (
-    "truncated",  # Content-Length promises more than comes
+    "truncated",  # Content-Length promises more bytes than are sent
     "truncated_chunked",
     "no_length",  # the end of the connection is the end of the file
     "slow",  # ``seconds`` (0.2) between pieces of ``bytes`` (1)
@@ -69,7 +70,7 @@ FILE_FAULTS: dict[str, dict[str, Any]] = {
     "rows": {},  # ``rows``
     "bytes": {},  # ``bytes``
 }
-"""What is different in the file while the fault is set (they do not wear off); several can be set."""
+"""What the fault changes in the file, until it is cleared. Several can be set."""
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Task:
 
 @dataclass
 class Answer:
-    """``body`` in pieces, ``length`` its size where it is told; ``pause`` seconds before each piece."""
+    """An HTTP answer. ``body`` comes in pieces, ``pause`` seconds apart; ``length`` is its Content-Length, if any."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -96,27 +97,39 @@ class Answer:
     header_pause: float = 0.0
 
 
-class State:
-    """What the server knows; every method is called under ``lock``."""
+@dataclass(frozen=True)
+class Settings:
+    """How the simulator behaves. Times are in seconds; ``calls_per_second`` 0 removes the limit."""
 
-    def __init__(
-        self,
-        *,
-        secrets: Mapping[str, str],
-        tokens: Mapping[str, str],
-        clock: Callable[[], datetime],
-        complete_after: float,
-        calls_per_second: float,
-        url_seconds: float,
-        shape: Shape,
-    ) -> None:
+    secrets: Mapping[str, str] = field(default_factory=lambda: {"testid": "testsecret"})
+    """Access key → secret key."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """Access key → security token, for temporary keys."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    complete_after: float = 300.0
+    """How long an export takes."""
+    calls_per_second: float = 1.0
+    url_seconds: float = 3600.0
+    """How long a download URL is valid."""
+    rows: int = 200
+    """Rows of a day's file."""
+    domains: Sequence[str] = DOMAINS
+    urls: Sequence[str] = ()
+    """URLs of the files; none: invented ones of ``domains``."""
+    seed: int = 1
+
+
+class State:
+    """What the server remembers. Callers hold ``lock``."""
+
+    def __init__(self, settings: Settings) -> None:
         self.lock = threading.Lock()
-        self.verifier = Verifier(secrets, tokens)
-        self.clock = clock
-        self.complete_after = timedelta(seconds=complete_after)
-        self.calls_per_second = calls_per_second
-        self.url_seconds = url_seconds
-        self.shape = shape
+        self.verifier = Verifier(settings.secrets, settings.tokens)
+        self.clock = settings.clock
+        self.complete_after = timedelta(seconds=settings.complete_after)
+        self.calls_per_second = settings.calls_per_second
+        self.url_seconds = settings.url_seconds
+        self.shape = Shape(rows=settings.rows, domains=settings.domains, urls=settings.urls, seed=settings.seed)
         self.tasks: dict[str, Task] = {}
         self.faults: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
@@ -124,7 +137,7 @@ class State:
         self.last: dict[tuple[str, str], float] = {}
 
     def take(self, names: Sequence[str], action: str = "") -> dict[str, Any]:
-        """Return the first fault of these names that fits the action, counted down; empty where there is none."""
+        """Return the first fault of these names that fits the action, and count it down; empty if there is none."""
         for fault in self.faults:
             if fault["fault"] in names and fault.get("action", "") in ("", action):
                 if fault.get("times", 1):
@@ -146,7 +159,7 @@ class State:
         return shape
 
     def limit(self, access_key: str, action: str) -> None:
-        """Let one call of an action through in any ``1 / calls_per_second`` seconds; refused ones do not count."""
+        """Let one call of an action pass in ``1 / calls_per_second`` seconds. Refused calls do not count."""
         if not self.calls_per_second:
             return
         now, span = time.monotonic(), 1 / self.calls_per_second
@@ -205,8 +218,8 @@ class State:
 
     def download(self, path: str, query: str) -> Answer:
         task = self.tasks.get(path.removeprefix("/export/").removesuffix(".csv"))
-        given = {name: values[0] for name, values in parse_qs(query).items()}
-        expires, signature = given.get("Expires", "0"), given.get("Signature", "")
+        params = {name: values[0] for name, values in parse_qs(query).items()}
+        expires, signature = params.get("Expires", "0"), params.get("Signature", "")
         late = not expires.isdigit() or int(expires) < self.clock().timestamp()
         fault = self.take(DOWNLOAD_FAULTS)
         kind = fault.get("fault", "")
@@ -249,7 +262,7 @@ def sign(path: str, expires: str) -> str:
 
 
 def head(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The first ``size`` bytes."""
+    """Yield the first ``size`` bytes."""
     for block in blocks:
         yield block[:size]
         size -= len(block)

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on 127.0.0.1 whose answers can also be late, cut short, or a reset connection.
+"""A small HTTP/1.1 server on 127.0.0.1. Its answers can also be late, cut short, or a reset connection.
 
 >>> with SimulatorServer(lambda request: Reply(200, b"hello")) as server:
 ...     print(server.url)
@@ -23,7 +23,7 @@ MAX_BODY = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came over the wire: header names in lower case, ``path`` and ``query`` still encoded."""
+    """A request as received: header names in lower case, ``path`` and ``query`` still encoded."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """What to answer, and how: ``whole``, ``truncate`` (half the body, then the end) or ``reset`` (no answer, RST)."""
+    """An answer and how it is sent: ``whole``, ``truncate`` (half the body, then the end) or ``reset`` (only an RST)."""
 
     status: int
     body: bytes = b""
@@ -50,7 +50,7 @@ def json_reply(status: int, document: Any, **headers: str) -> Reply:
 
 
 class SimulatorServer:
-    """Serve ``handle`` in threads, from ``start`` to ``stop`` or as a context manager. ``port`` 0 takes a free one."""
+    """Serves ``handle`` in threads, from ``start`` to ``stop`` or as a context manager. ``port`` 0 takes a free one."""
 
     def __init__(self, handle: Callable[[Request], Reply], *, port: int = 0) -> None:
         self._server = _Server(handle, port)
@@ -99,7 +99,7 @@ class _Server(ThreadingHTTPServer):
                 self._open.discard(request)
 
     def close_connections(self) -> None:
-        """Wake the threads that wait for a next request on a kept-alive connection."""
+        """Wake the threads that wait for the next request of a connection."""
         self.stopping.set()
         with self._lock:
             for connection in self._open:
@@ -107,7 +107,7 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; any other error is a fault of the simulator and is shown."""
+        """Show an error of the simulator. A client that has gone away is none."""
         import sys
 
         if not isinstance(sys.exception(), OSError):
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._send(self.server.handle(Request(self.command, path, query, headers, body)))
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server looks for these names
 
     def _send(self, reply: Reply) -> None:
         if reply.delay:
@@ -152,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if self.close_connection:
             lines.insert(1, "Connection: close")
-        self.wfile.write("\r\n".join(lines).encode("latin-1") + body)  # one write, one packet where it fits
+        self.wfile.write(
+            "\r\n".join(lines).encode("latin-1") + body
+        )  # One write, so that a small answer is one packet.
 
     def _reset(self) -> None:
         """Send RST: with a linger time of 0, the last close drops the connection instead of ending it."""
@@ -161,8 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.close()
         self.connection.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
-        """Say nothing: the simulator keeps its own log of calls."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+        """Print nothing: the simulator has its own log of calls."""
 
 
 class Startable(Protocol):

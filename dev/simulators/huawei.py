@@ -1,4 +1,4 @@
-"""A simulator of Huawei Cloud CDN's URL bans (and of the IAM tokens for them), strict about what the API pages say.
+"""Simulate Huawei Cloud CDN's URL bans and the IAM tokens for them, strictly by the vendor's API pages.
 
 In a test:
 
@@ -13,17 +13,17 @@ names the rest). Then, besides the API and ``POST /v3/auth/tokens``, all bodies 
     POST /_sim/faults      [{"match": "create|list_tasks|list_banned|token|any", "kind": ..., "times": 1, ...}]: adds
                            faults (kinds and fields: huawei_faults.py); an empty list clears them
     POST /_sim/poison      {"url_contains": ..., "mode": "refuse|fail_task", "code": "CDN.0001"}: a create with such a
-                           URL is refused as a whole, or makes a task that fails; {"mode": "none"} takes it back
+                           URL is refused as a whole, or makes a task that fails; {"mode": "none"} ends this
     POST /_sim/outage      {"seconds": 60} or {"on": true}, "kind": "503|reset": every call fails, nothing is done
-    POST /_sim/lose_ban    {"url": ...}: the ban is gone       POST /_sim/invent_ban  {"url": ..., "days": 7}
-    POST /_sim/forget_task {"task_id": ...}: its work goes on, the list no longer shows it
-    POST /_sim/advance     {"seconds": 86400}: tasks, bans, tokens and locks age. Signatures stay good by either clock
+    POST /_sim/lose_ban    {"url": ...}: ends the ban          POST /_sim/invent_ban  {"url": ..., "days": 7}
+    POST /_sim/forget_task {"task_id": ...}: its work continues, but the list no longer shows it
+    POST /_sim/advance     {"seconds": 86400}: tasks, bans, tokens and locks age. Signatures are valid by either clock
     POST /_sim/reset       {}: forgets everything, faults too
     GET  /_sim/calls?after=0&limit=1000    each call: n, time, endpoint, action, urls, status (0: reset), code, task_id
     GET  /_sim/tasks       all tasks (urls=1: with their URLs)  GET  /_sim/banned  the URLs in force and their ends
-    GET  /_sim/stats       counts, the most calls in any second, doubles (a ban asked for while an earlier ban of the
-                           same URL is processing or in force; a renewal before the end is one, too)
-    GET  /_sim/edge?url=   what a visitor gets: 403 where the URL is banned, else 200
+    GET  /_sim/stats       counts, the most calls in any second, doubles (creates that ban a URL while an earlier ban of
+                           it is processing or in force; a renewal before the end is one)
+    GET  /_sim/edge?url=   what a visitor gets: 403 if the URL is banned, else 200
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ HTML = b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></
 
 
 class HuaweiSimulator:
-    """The simulator, served in threads between ``start`` and ``stop`` or as a context manager.
+    """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
-    ``clock`` returns seconds since 1970. ``domains``: the tenant's acceleration domains, exact or ``*.suffix``; none
-    means that every domain is the tenant's. ``rates=False`` throttles nothing (the calls are still counted).
+    ``clock`` returns seconds since 1970. ``domains`` are the tenant's acceleration domains, exact or ``*.suffix``; none
+    means that every domain is the tenant's. ``rates=False`` throttles nothing; the calls are still counted.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class HuaweiSimulator:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The access key, under the names that edgeban's vendor accounts use."""
+        """Return the access key, under the names that edgeban's vendor accounts use."""
         named = {
             "access_key": self.identity.access_key,
             "secret_key": self.identity.secret_key,
@@ -96,7 +96,7 @@ class HuaweiSimulator:
 
     @property
     def token_credentials(self) -> dict[str, str]:
-        """The IAM user for tokens, under the names that edgeban's vendor accounts use."""
+        """Return the IAM user for tokens, under the names that edgeban's vendor accounts use."""
         user = {"user": self.identity.user, "password": self.identity.password, "domain": self.identity.domain}
         return {**user, "iam_endpoint": self.url}
 
@@ -132,9 +132,9 @@ class HuaweiSimulator:
             self._outage_kind = "503"
 
     def add_faults(self, *faults: Mapping[str, Any]) -> None:
-        made = [Fault(**fault) for fault in faults]
+        added = [Fault(**fault) for fault in faults]
         with self._lock:
-            self._faults.pending = self._faults.pending + made if made else []
+            self._faults.pending = self._faults.pending + added if added else []
 
     def poison(self, url_contains: str = "", mode: str = "refuse", code: str = "CDN.0001") -> None:
         if mode not in ("refuse", "fail_task", "none") or not (url_contains or mode == "none"):
@@ -190,7 +190,7 @@ class HuaweiSimulator:
             ]
 
     def banned(self) -> dict[str, float]:
-        """URL → end of its ban, in seconds since 1970."""
+        """Return each banned URL with the end of its ban, in seconds since 1970."""
         with self._lock:
             now = self.now()
             self.account.settle(now)
@@ -302,8 +302,8 @@ class HuaweiSimulator:
         return json_reply(200, {"task_id": task.id})
 
     def _is_ours(self, url: str) -> bool:
-        found = HOST.match(url)
-        host = found.group(1).lower() if found else ""
+        match = HOST.match(url)
+        host = match.group(1).lower() if match else ""
         while host:
             if host in self._domains:
                 return True
@@ -327,9 +327,9 @@ class HuaweiSimulator:
             raise refusal("list_tasks", 400, "CDN.0001", "limit is not between 1 and 100")
         with self._lock:
             self.account.settle(now)
-            found = self.account.find_tasks(start, end, status)
-            shown = ", ".join(task.to_json() for task in found[offset : offset + limit])
-        return Reply(200, f'{{"total": {len(found)}, "access_control_tasks": [{shown}]}}'.encode())
+            tasks = self.account.find_tasks(start, end, status)
+            shown = ", ".join(task.to_json() for task in tasks[offset : offset + limit])
+        return Reply(200, f'{{"total": {len(tasks)}, "access_control_tasks": [{shown}]}}'.encode())
 
     def _list_banned(self, request: Request) -> Reply:
         query = _read_query(request, "list_banned", {"start_time", "end_time", "page_size", "page_number", "url"})
@@ -344,7 +344,7 @@ class HuaweiSimulator:
         with self._lock:
             now = self.now()
             self.account.settle(now)
-            found = self.account.find_bans(start, end, url, now)
+            bans = self.account.find_bans(start, end, url, now)
             rows = [
                 {
                     "type": "static",
@@ -352,9 +352,9 @@ class HuaweiSimulator:
                     "create_time": int(ban.created * 1000),
                     "modify_time": int(ban.modified * 1000),
                 }
-                for name, ban in found[(page - 1) * size : page * size]
+                for name, ban in bans[(page - 1) * size : page * size]
             ]
-        return json_reply(200, {"total": len(found), "ban_urls": rows})
+        return json_reply(200, {"total": len(bans), "ban_urls": rows})
 
     def _control(self, request: Request) -> Reply:
         name = request.path.removeprefix("/_sim/")
@@ -389,7 +389,7 @@ class HuaweiSimulator:
 
 
 def refusal(endpoint: str, status: int, code: str, text: str) -> Refused:
-    """An error of CDN itself: nested for creating tasks, flat for lists. Gateway codes have the gateway's shape."""
+    """Make an error of CDN: nested for creates, flat for lists. A gateway's code has the gateway's shape."""
     if code.startswith(("APIGW.", "APIG.")):
         return gateway_refusal(status, code, text)
     error = {"error_code": code, "error_msg": text}
@@ -404,7 +404,7 @@ def _read_create(request: Request) -> tuple[list[str], int]:
     fields = document.get("access_control_urls") if isinstance(document, dict) else None
     if not isinstance(fields, dict) or set(document) != {"access_control_urls"}:
         raise refusal("create", 400, "CDN.0001", "access_control_urls is missing, or not alone")
-    # A misspelt field would be a default unnoticed: a simulator had better say so.
+    # A misspelt field would silently take its default: the simulator refuses it.
     if not set(fields) <= {"urls", "ban_duration"}:
         raise refusal("create", 400, "CDN.0001", "an unknown field in access_control_urls")
     if not request.headers.get("content-type", "").startswith("application/json"):

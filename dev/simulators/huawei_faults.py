@@ -1,4 +1,4 @@
-"""Faults on demand for the simulated Huawei Cloud CDN."""
+"""The faults that the Huawei Cloud CDN simulator can be asked for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Match = Literal["create", "list_tasks", "list_banned", "token", "any"]
 Kind = Literal[
     "429",  # the gateway throttles
     "500",  # CDN.0000, nothing done
-    "500_after_effect",  # CDN.0000, but done
+    "500_after_effect",  # CDN.0000, but the work is done
     "error",  # any `status` with any `code`, nothing done
-    "error_200",  # an error body under HTTP 200, nothing done
-    "html",  # a page of a proxy instead of JSON (`status` 200 if none is given), nothing done
+    "error_200",  # an error body with HTTP 200, nothing done
+    "html",  # a proxy's page instead of JSON (`status`, 200 by default), nothing done
     "slow",  # waits `seconds`, then works
     "slow_after",  # works, then waits `seconds` before it answers
     "reset_before",  # the connection is reset, nothing done
@@ -24,7 +24,7 @@ Kind = Literal[
 
 @dataclass
 class Fault:
-    """One fault. ``times`` 0 means without end (the default where a ``probability`` is given, else once)."""
+    """One fault. ``times`` 0 means without end, the default if there is a ``probability``; otherwise the default is 1."""
 
     match: Match
     kind: Kind
@@ -51,13 +51,13 @@ class Fault:
 
 
 class Faults:
-    """The faults to come, in the order in which they were asked for."""
+    """The faults that have not struck yet, in the order in which they were asked for."""
 
     def __init__(self) -> None:
         self.pending: list[Fault] = []
 
     def take(self, endpoint: str) -> Fault | None:
-        """The first fault that strikes this call; a fault that has struck often enough is gone."""
+        """Return the first fault that strikes this call, and drop it if it has struck often enough."""
         for fault in self.pending:
             if fault.strikes(endpoint):
                 if fault.times:

@@ -1,6 +1,6 @@
 """The gateway in front of the simulated API: signatures, tokens, the lock-out of keys, and rates.
 
-An independent reading of the vendor's pages: it shares no code with the client that it checks.
+It was written from the vendor's pages and shares no code with the client that it checks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AUTHORIZATION = re.compile(r"SDK-HMAC-SHA256 Access=([^,\s]+), ?SignedHeaders=(
 
 
 class Refused(Exception):
-    """Answer with this instead."""
+    """The call is refused with this reply."""
 
     def __init__(self, reply: Reply, code: str) -> None:
         super().__init__(code)
@@ -44,7 +44,7 @@ def gateway_refusal(status: int, code: str, text: str) -> Refused:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who may call. Empty ``security_token`` and ``domain_id`` are not asked for."""
+    """The credentials that may call. An empty ``security_token`` or ``domain_id`` is not checked."""
 
     access_key: str = "SIMULATORACCESSKEY01"
     secret_key: str = "SimulatorSecretKey00000000000000000001"
@@ -57,7 +57,7 @@ class Identity:
 
 
 class Gate:
-    """Checks credentials. Times are seconds since 1970: ``wall`` as the machine has it, ``now`` as it was advanced."""
+    """Checks credentials. Times are in seconds since 1970: ``wall`` is the machine's, ``now`` includes what was advanced."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
@@ -72,10 +72,10 @@ class Gate:
             if self.tokens.get(token, 0.0) <= now:
                 raise gateway_refusal(401, "APIGW.0307", "The token must be updated")
             return
-        found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
-        if found is None:
+        authorization = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+        if authorization is None:
             raise gateway_refusal(401, "APIGW.0301", "Incorrect IAM authentication information: no authorization")
-        access_key, names, signature = found.groups()
+        access_key, names, signature = authorization.groups()
         if self._locked_until.get(access_key, 0.0) > now:
             raise self._lock_refusal()
         reason = self._fault_of(request, access_key, names.split(";"), signature, wall=wall, now=now)
@@ -106,7 +106,7 @@ class Gate:
             signed_at = calendar.timegm(time.strptime(headers["x-sdk-date"], "%Y%m%dT%H%M%SZ"))
         except ValueError:
             return "X-Sdk-Date is not a date"
-        # A client whose clock was not advanced along with the simulator's is no liar.
+        # The clock of an honest client may not have been advanced together with the simulator's.
         if min(abs(wall - signed_at), abs(now - signed_at)) > SKEW_SECONDS:
             return "request has expired"
         if self.identity.security_token and not (
@@ -144,18 +144,18 @@ class Gate:
     # --- POST /v3/auth/tokens -----------------------------------------------------------------------------
 
     def issue_token(self, request: Request, *, now: float) -> Reply:
-        """Answer a request for a token. Only the scope of the whole account is good for CDN. Raises ``Refused``."""
+        """Answer a request for a token. CDN accepts only the scope of the whole account. Raises ``Refused``."""
         try:
             auth = json.loads(request.body)["auth"]
             identity, user = auth["identity"], auth["identity"]["password"]["user"]
-            given = (user["name"], user["password"], user["domain"]["name"])
+            sent = (user["name"], user["password"], user["domain"]["name"])
             scope = auth["scope"]["domain"]["name"]
             methods = identity["methods"]
         except (ValueError, KeyError, TypeError):
             raise _iam_refusal(400, "Request body is invalid: password, and a scope of a domain, are needed") from None
         if methods != ["password"] or not request.headers.get("content-type", "").startswith("application/json"):
             raise _iam_refusal(400, "Request body is invalid")
-        if given != (self.identity.user, self.identity.password, self.identity.domain):
+        if sent != (self.identity.user, self.identity.password, self.identity.domain):
             raise _iam_refusal(401, "The username or password is wrong.")
         if scope != self.identity.domain:
             raise _iam_refusal(403, "The scope is not yours.")
@@ -166,7 +166,7 @@ class Gate:
             "methods": ["password"],
             "issued_at": _iso(now),
             "expires_at": _iso(expires),
-            "user": {"name": given[0]},
+            "user": {"name": sent[0]},
             "domain": {"name": scope},
         }
         if "nocatalog=" not in request.query:
@@ -192,21 +192,21 @@ def _canonical_uri(path: str) -> str:
 
 
 def _canonical_query(query: str) -> str:
-    # A plus sign is a plus sign here: only form data means a space by it.
+    # A plus sign stays a plus sign: it means a space only in form data.
     pairs = [part.partition("=") for part in query.split("&") if part]
     decoded = sorted((unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in pairs)
     return "&".join(f"{_encode(name)}={_encode(value)}" for name, value in decoded)
 
 
 class Rates:
-    """Calls per second and tenant, as sliding windows of one second. Only calls that pass are counted."""
+    """Limits the calls in any one second, for each endpoint. Only calls that pass count."""
 
     def __init__(self, limits: dict[str, int]) -> None:
         self.limits = limits
         self._passed: dict[str, deque[float]] = {}
 
     def check(self, endpoint: str, now: float) -> None:
-        """Let a call within the rate pass. Raises ``Refused``."""
+        """Let a call pass that is within the rate. Raises ``Refused``."""
         limit = self.limits.get(endpoint)
         if limit is None:
             return

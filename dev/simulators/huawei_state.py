@@ -1,4 +1,4 @@
-"""What the simulated Huawei Cloud account remembers: tasks, bans, and a log of every call."""
+"""The state of the simulated Huawei Cloud account: tasks, bans, and a log of every call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 86_400.0
 
 @dataclass
 class Task:
-    """A task; times in seconds since 1970. ``fails``: how it will end."""
+    """A task. Times are in seconds since 1970. ``fails`` says how it will end."""
 
     id: str
     action: str
@@ -29,7 +29,7 @@ class Task:
     urls_json: str = field(default="", repr=False)
 
     def to_json(self) -> str:
-        """The task as ListAccessControlTask shows it; its 1,000 URLs are put into JSON once, not at every poll."""
+        """Return the task as ListAccessControlTask shows it. Its URLs are encoded once, not at every poll."""
         self.urls_json = self.urls_json or json.dumps(self.urls)
         head = {"id": self.id, "status": self.state, "action": self.action, "create_time": int(self.created * 1000)}
         return f'{json.dumps(head)[:-1]}, "urls": {self.urls_json}}}'
@@ -60,7 +60,7 @@ class Call:
 
 
 class Window:
-    """Counts events in the last second, and the most there ever were in one second."""
+    """Counts the events of the last second, and keeps the highest count."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
@@ -84,7 +84,7 @@ class Account:
         self.tasks: dict[str, Task] = {}
         self.bans: dict[str, Ban] = {}
         self.doubles: Counter[str] = Counter()
-        """URLs that a ban was asked for while an earlier ban of them was processing or in force."""
+        """URLs that a create asked to ban while an earlier ban of theirs was processing or in force."""
         self._processing: dict[str, int] = {}
         self._due: list[tuple[float, int, Task]] = []
         self._order = count()
@@ -112,7 +112,7 @@ class Account:
         return task
 
     def settle(self, now: float) -> None:
-        """Finish the tasks whose time has come, in order."""
+        """Finish the tasks that are due, in order."""
         while self._due and self._due[0][0] <= now:
             self._finish(heapq.heappop(self._due)[2])
 
@@ -134,7 +134,7 @@ class Account:
             earlier.modified, earlier.ends = now, now + days * DAY
             return
         if earlier is not None:
-            del self.bans[url]  # it has ended: the new one goes to the end of the list
+            del self.bans[url]  # It has ended, and a new ban stands at the end of the list.
         self.bans[url] = Ban(now, now, now + days * DAY)
 
     def in_force(self, url: str, now: float) -> bool:
@@ -142,7 +142,7 @@ class Account:
         return ban is not None and ban.ends > now
 
     def find_tasks(self, start: float, end: float, status: str) -> list[Task]:
-        """The tasks created in a window, in milliseconds; newest first (the vendor's order is not documented)."""
+        """Return the tasks created in a window, in milliseconds; newest first. The vendor does not document an order."""
         return [
             task
             for task in reversed(self.tasks.values())
@@ -150,23 +150,23 @@ class Account:
         ]
 
     def find_bans(self, start: float, end: float, url: str, now: float) -> list[tuple[str, Ban]]:
-        """The bans in force that were created in a window, in milliseconds; oldest first."""
-        one = ((url, self.bans[url]),) if url in self.bans else ()
-        chosen: Iterable[tuple[str, Ban]] = one if url else self.bans.items()
-        found = [(name, ban) for name, ban in chosen if ban.ends > now]
+        """Return the bans in force that were created in a window, in milliseconds; oldest first."""
+        of_url = ((url, self.bans[url]),) if url in self.bans else ()
+        candidates: Iterable[tuple[str, Ban]] = of_url if url else self.bans.items()
+        in_force = [(name, ban) for name, ban in candidates if ban.ends > now]
         if start <= 0 and end == float("inf"):
-            return found
-        return [(name, ban) for name, ban in found if start <= int(ban.created * 1000) <= end]
+            return in_force
+        return [(name, ban) for name, ban in in_force if start <= int(ban.created * 1000) <= end]
 
 
 class CallLog:
-    """Every call, and the figures that tests and benchmarks ask for."""
+    """A log of every call, with the figures that tests and benchmarks need."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.windows: dict[str, Window] = {}
         self.creates: list[int] = []
-        """URLs of each create that made a task."""
+        """The number of URLs of each create that made a task."""
 
     def open(self, endpoint: str, now: float) -> Call:
         call = Call(n=len(self.calls) + 1, time=now, endpoint=endpoint)

@@ -20,6 +20,7 @@ from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.fakes.api import OPERATORS, Api, fixed, refused
 from dev.fakes.objects import MemoryObjects
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 
 ROSA = "operator-token-of-rosa"
 
@@ -159,7 +160,7 @@ def wired(api: Api, simulator: AlibabaSimulator, **fields: str) -> MemoryObjects
 def test_archive_exports_archives_what_the_accounts_with_exports_have(api: Api, report_to_queue: str) -> None:
     settings = type(api.services.settings)(stage="local")
     api.services.settings = settings
-    with AlibabaSimulator(complete_after=0, calls_per_second=0, rows=5) as simulator:
+    with AlibabaSimulator(Settings(complete_after=0, calls_per_second=0, rows=5)) as simulator:
         objects = wired(api, simulator, report_to_queue=report_to_queue)
         said = scheduled("archive_exports")
     assert said == {"main": {"archived": 1, "open": 0, "why": "done"}}
@@ -171,7 +172,7 @@ def test_archive_exports_archives_what_the_accounts_with_exports_have(api: Api, 
 
 def test_a_simulator_is_only_fetched_from_on_a_local_stage(api: Api) -> None:
     api.services.settings = type(api.services.settings)(stage="prod")
-    with AlibabaSimulator(complete_after=0, calls_per_second=0, rows=5) as simulator:
+    with AlibabaSimulator(Settings(complete_after=0, calls_per_second=0, rows=5)) as simulator:
         wired(api, simulator)
         scheduled("archive_exports")
     assert export_days.read(api.world.rows, "main")[-1].reason.startswith("download_refused")

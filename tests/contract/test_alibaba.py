@@ -19,6 +19,7 @@ from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import VendorAccount
 from chalicelib.vendors.alibaba.client import CALENDAR, AlibabaExports, connect
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 
 ROOT = Path(__file__).parents[2]
 SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
@@ -100,7 +101,7 @@ def sdk_process() -> Iterator[subprocess.Popen[str]]:
 @contextlib.contextmanager
 def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
     given: dict[str, Any] = {"calls_per_second": 0, "complete_after": 60}
-    with AlibabaSimulator(**(given | settings)) as started:
+    with AlibabaSimulator(Settings(**(given | settings))) as started:
         yield started
 
 

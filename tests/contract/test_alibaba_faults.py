@@ -27,6 +27,7 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.vendors.alibaba.client import CALENDAR, AlibabaExports, connect
 from chalicelib.vendors.http import VendorHttp, VendorResponse
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 
 KEYS = {"access_key": "testid", "secret_key": "testsecret"}
 
@@ -75,7 +76,7 @@ def failure(status: int, body: object, headers: Mapping[str, str] | None = None)
 @contextlib.contextmanager
 def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
     given: dict[str, Any] = {"calls_per_second": 0, "complete_after": 0}
-    with AlibabaSimulator(**(given | settings)) as started:
+    with AlibabaSimulator(Settings(**(given | settings))) as started:
         yield started
 
 

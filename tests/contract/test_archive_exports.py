@@ -35,6 +35,7 @@ from dev.fakes.objects import MemoryObjects
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import POLICY
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +107,7 @@ class Archive:
 def archive(**settings: Any) -> Iterator[Archive]:
     clock = FastClock()
     given: dict[str, Any] = {"calls_per_second": 0, "complete_after": 300, "rows": 120, "clock": clock}
-    with AlibabaSimulator(**(given | settings)) as simulator:
+    with AlibabaSimulator(Settings(**(given | settings))) as simulator:
         yield Archive(simulator, clock)
 
 

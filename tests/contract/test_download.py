@@ -26,6 +26,7 @@ from chalicelib.outbound.target import read_target, refused_address
 from chalicelib.ports import Download, ExportVendor
 from chalicelib.vendors.alibaba.client import CALENDAR, DOWNLOAD_HOSTS, connect
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 
 ROOT = Path(__file__).parents[2]
 DAY = CALENDAR.finished_days(datetime.now(UTC))[-1]
@@ -52,7 +53,7 @@ def read_all(url: str, resolve: Resolve = never, **policy: Any) -> bytes:
 @contextlib.contextmanager
 def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
     given: dict[str, Any] = {"calls_per_second": 0, "complete_after": 0}
-    with AlibabaSimulator(**(given | settings)) as started:
+    with AlibabaSimulator(Settings(**(given | settings))) as started:
         yield started
 
 

@@ -36,6 +36,7 @@ from dev.local_aws import Changes, FunctionBusy, LocalAws
 from dev.package import ROOT, package
 from dev.recorder import Recorder, Use
 from dev.simulators.alibaba import AlibabaSimulator
+from dev.simulators.alibaba_state import Settings
 from dev.simulators.huawei import HuaweiSimulator
 from dev.stack import ACCOUNT, MANAGED, TOKEN, WEBHOOK_SECRET, Stack
 
@@ -110,7 +111,7 @@ def run() -> Iterator[Run]:
     aws = LocalAws(port=aws.port, changes=Changes(enforce_iam=True, amend=recorder.amend))
     with (
         HuaweiSimulator(task_seconds=0.5) as vendor,
-        AlibabaSimulator(complete_after=0, rows=5) as exporter,
+        AlibabaSimulator(Settings(complete_after=0, rows=5)) as exporter,
         recorder,
         aws,
     ):
