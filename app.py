@@ -132,13 +132,6 @@ def resume() -> Response:
     return operators.resume(services(), request())
 
 
-@app.route("/v1/adoptions", methods=["POST"])
-@answered
-def adopt_bans() -> Response:
-    """Take bans as ours that a vendor holds and nobody here asked for."""
-    return decisions.adopt_bans(services(), request())
-
-
 @app.route("/v1/exports", methods=["GET"])
 @answered
 def list_exports() -> Response:

@@ -155,8 +155,8 @@ class Tour:
         again = self._ask("first approver", "POST", path, reason, status=409)
         self._see(
             "approve",
-            f"the first approver: {first['state'].partition(':')[0]}; again: {again['error']['code']}",
-            right=first["complete"] is False,
+            f"the first approver: {first['approvals']} of {first['approvals_needed']}; again: {again['error']['code']}",
+            right=first["state"] == "held",
         )
         second = self._ask("second approver", "POST", path, reason)
         decisions = self._ask("operator", "GET", "audit", about=f"hold:{hold}")["decisions"]
@@ -164,7 +164,7 @@ class Tour:
         self._see(
             "approve",
             f"the second approver: {second['state']}; on record: {', '.join(actors)}",
-            right=second["complete"] is True and actors == ["first approver", "second approver"],
+            right=second["state"] == "approved" and actors == ["first approver", "second approver"],
         )
 
     def _unbanned(self) -> None:

@@ -41,7 +41,6 @@ class ChunkState(StrEnum):
     WAITING = "waiting"  # sealed: the submitter may pack it
     HELD = "held"  # sealed: a person decides
     REFUSED = "refused"  # a person refused it: its URLs are about to end
-    ADOPTED = "adopted"  # its bans are in force already, made by others: nothing is submitted
 
 
 class UrlState(StrEnum):
@@ -234,7 +233,6 @@ class Rule(StrEnum):
     RENEWAL = "renewal"  # carries on bans that outlive what the vendor grants
     DRIFT = "drift"  # bans again what the vendor's list has lost
     UNBAN = "unban"  # an operator's word
-    ADOPTED = "adopted"  # banned at the vendor by others, taken over by an operator
 
 
 @dataclass(frozen=True, slots=True)

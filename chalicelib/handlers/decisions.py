@@ -1,10 +1,9 @@
-"""Routes for what a person decides: unbans, holds, adoptions."""
+"""Routes for what a person decides: unbans and holds."""
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
@@ -13,12 +12,15 @@ from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import operator
 from chalicelib.web import answer, json_body, page_size, query, text_field
 
+if TYPE_CHECKING:
+    from chalicelib.ledger.unban_jobs import Job
+    from chalicelib.pipeline.run import Run
+
 UNBAN_TIME = timedelta(seconds=15)
 """How long a request carries an unban out itself, of API Gateway's 29 s; the sweep does the rest."""
 
 UNBAN_URLS = 1_000
-ADOPTED_URLS = 50
-"""URLs that one request may adopt: the vendor is asked for each, below its rate."""
+"""URLs that one request may unban by name."""
 
 PREVIEW_URLS = 100
 """URLs that a preview names; it counts them all, as far as its time goes."""
@@ -28,8 +30,9 @@ PREVIEW_URLS = 100
 
 
 def unban(made: Services, request: Request) -> Response:
-    """Answer ``POST /v1/unbans``: what of the selection is banned is unbanned, or with ``preview`` only shown."""
-    from chalicelib.pipeline.decisions import unban as unbans
+    """Answer ``POST /v1/unbans``: unban what is selected, or with ``preview`` only show it."""
+    from chalicelib.ledger import unban_jobs
+    from chalicelib.pipeline.decisions.unban import carry_out, names_something
 
     who = operator(made, request, "operator")
     fields = {
@@ -49,8 +52,8 @@ def unban(made: Services, request: Request) -> Response:
         raise InputError("cool_down_days must be from 0 to 365")
     preview = document.get("preview", False)
     moment = now()
-    job = unbans.Job(
-        id=unbans.new_id(moment),
+    job = unban_jobs.Job(
+        id=unban_jobs.new_id(moment),
         actor=who.name,
         reason="preview" if preview else text_field(document, "reason"),
         cool_down_days=cool_down_days,
@@ -60,26 +63,19 @@ def unban(made: Services, request: Request) -> Response:
         report=document.get("report_id", ""),
         source=document.get("source", ""),
     )
-    known = unbans.known(job, rows=made.rows, sources=made.sources)
+    run = made.run().at("", deadline=moment + UNBAN_TIME)
+    named = names_something(run, job, made.sources)
     if preview:
-        return answer(200, _preview(made, job, known=known))
-    if job.task and not known:
+        return answer(200, _preview(run, job, named=named))
+    if job.task and not named:
         raise _nothing(job)
-    unbans.record(made.rows, job)
-    done = unbans.carry_out(
-        job,
-        rows=made.rows,
-        policy=made.policy,
-        wake=made.wake,
-        emit=made.emit,
-        clock=now,
-        deadline=moment + UNBAN_TIME,
-    )
-    if done is None:
+    unban_jobs.record(made.rows, job)
+    urls = carry_out(run, job)
+    if urls is None:
         return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function carries it on"})
-    if not done and not known:
+    if not urls and not named:
         raise _nothing(job)
-    return answer(202, {"unban_id": job.id, "complete": True, "urls": done})
+    return answer(202, {"unban_id": job.id, "complete": True, "urls": urls})
 
 
 def _urls(given: list[Any]) -> tuple[str, ...]:
@@ -101,26 +97,28 @@ def _urls(given: list[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def _nothing(job: Any) -> NotFound:
+def _nothing(job: Job) -> NotFound:
+    if job.urls:
+        return NotFound("none of these URLs is of a managed domain, and no ban of them is known: look at the hosts")
     what, _, name = job.subject.partition(":")
     return NotFound(f"there is no {what} {name[:100]!r}, and no ban in force goes back to one: look at the name again")
 
 
-def _preview(made: Services, job: Any, *, known: bool) -> dict[str, Any]:
+def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
     from chalicelib.pipeline.decisions.unban_selection import select
 
-    deadline = now() + UNBAN_TIME
-    count, complete = 0, True
-    named: list[dict[str, str]] = []
-    for group in select(made.run(), job):
-        count += len(group.claims)
-        named += [{"url": each.url, "account": each.account} for each in group.claims[: PREVIEW_URLS - len(named)]]
-        if now() >= deadline:
-            complete = False
+    urls, counted_all = 0, True
+    first: list[dict[str, str]] = []
+    for group in select(run, job):
+        urls += len(group.claims)
+        shown = group.claims[: PREVIEW_URLS - len(first)]
+        first += [{"url": claim.url, "account": claim.account} for claim in shown]
+        if run.time_is_up:
+            counted_all = False
             break
-    if complete and not count and not known:
+    if counted_all and not urls and not named:
         raise _nothing(job)
-    return {"preview": True, "urls": count, "counted_all": complete, "first": named}
+    return {"preview": True, "urls": urls, "counted_all": counted_all, "first": first}
 
 
 # --- holds -----------------------------------------------------------------------------------------------------------
@@ -132,7 +130,7 @@ def list_holds(made: Services, request: Request) -> Response:
 
     operator(made, request, "reader")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
-    found = [each for each in holds.listed(made.policy.accounts, rows=made.rows) if each.chunk > after]
+    found = [each for each in holds.all_held(made.rows, made.policy.accounts) if each.chunk > after]
     body: dict[str, Any] = {
         "holds": [
             {
@@ -157,7 +155,7 @@ def read_hold(made: Services, hold_id: str, request: Request) -> Response:
     from chalicelib.pipeline.decisions import holds
 
     operator(made, request, "reader")
-    hold = holds.read(hold_id, rows=made.rows)
+    hold = holds.read_hold(made.rows, hold_id)
     urls = [
         {
             "url": hold.chunk.urls[p],
@@ -178,18 +176,14 @@ def approve_hold(made: Services, hold_id: str, request: Request) -> Response:
 
     who = operator(made, request, "approver")
     reason = text_field(json_body(request, {"reason": str}), "reason")
-    complete = holds.approve(
-        hold_id,
-        actor=who.name,
-        reason=reason,
-        policy=made.policy,
-        rows=made.rows,
-        wake=made.wake,
-        emit=made.emit,
-        now=now(),
-    )
-    state = "approved" if complete else "approved once: its size takes a second, different approver"
-    return answer(200, {"hold_id": hold_id, "complete": complete, "state": state})
+    approval = holds.approve(made.run(), hold_id, actor=who.name, reason=reason)
+    body = {
+        "hold_id": hold_id,
+        "state": approval.state.value,
+        "approvals": approval.approvals,
+        "approvals_needed": approval.approvals_needed,
+    }
+    return answer(200, body)
 
 
 def refuse_hold(made: Services, hold_id: str, request: Request) -> Response:
@@ -198,37 +192,5 @@ def refuse_hold(made: Services, hold_id: str, request: Request) -> Response:
 
     who = operator(made, request, "approver")
     reason = text_field(json_body(request, {"reason": str}), "reason")
-    urls = holds.refuse(hold_id, actor=who.name, reason=reason, rows=made.rows, emit=made.emit, now=now())
+    urls = holds.refuse(made.run(), hold_id, actor=who.name, reason=reason)
     return answer(200, {"hold_id": hold_id, "state": "refused", "urls": urls})
-
-
-def adopt_bans(made: Services, request: Request) -> Response:
-    """Answer ``POST /v1/adoptions``: bans that the vendor's list shows and we never made become ours to unban."""
-    from chalicelib.domain.policy.rules import accounts_for
-    from chalicelib.ledger import audit
-    from chalicelib.pipeline.upkeep import drift
-
-    who = operator(made, request, "operator")
-    document = json_body(request, {"account": str, "urls": list, "reason": str})
-    account, urls = document.get("account", ""), _urls(document.get("urls", []))
-    if account not in made.policy.accounts:
-        raise InputError(f"account must be one of {', '.join(made.policy.accounts)}")
-    if len(urls) > ADOPTED_URLS:
-        raise InputError(f"urls holds {len(urls):,}: name at most {ADOPTED_URLS} a request")
-    for url in urls:
-        if account not in accounts_for(url, made.policy):
-            raise InputError(f"the host of {url[:80]} is not a managed domain of {account}")
-    reason = text_field(document, "reason")
-    shown = drift.shown(
-        account, urls, vendor=made.vendor(account), clock=now, sleep=time.sleep, deadline=now() + UNBAN_TIME
-    )
-    if shown is None:
-        raise InputError("the vendor answers too slowly to ask for so many urls: name fewer a request")
-    adopted = 0
-    if shown:
-        audit.record(made.rows, audit.Decision(who.name, "adopt", f"account:{account}", reason, now()))
-        adopted = drift.adopt(made.run(), account, shown, actor=who.name, reason=reason)
-    not_banned = [url for url in urls if url not in shown]
-    known_before = len(shown) - adopted
-    body = {"account": account, "adopted": adopted, "known_before": known_before, "not_banned": not_banned}
-    return answer(200, body)

@@ -88,14 +88,7 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
     try:
         return dict(sweep(run))
     finally:
-        unban.carry_on(
-            rows=run.rows,
-            policy=run.policy,
-            wake=run.wake,
-            emit=run.emit,
-            clock=run.clock,
-            deadline=run.deadline,
-        )
+        unban.carry_on(run)
 
 
 # --- started by a schedule: upkeep -----------------------------------------------------------------------------------

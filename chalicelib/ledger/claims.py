@@ -111,13 +111,14 @@ def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime
     return won | _write(rows, writes, lambda claim: claim.chunk == chunk.id)
 
 
-def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime) -> set[str]:
+def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim]) -> set[str]:
     """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
 
-    From here on the operator's word stands: reports are suppressed until the cool-down ends, which is the chunk's
-    ``until``. Safe to repeat, as ``claim`` is.
+    From here on the operator's word stands, whatever the ledger knew of the URL: reports are suppressed until the
+    cool-down ends, which is the chunk's ``until``. A URL that the ledger did not know gets a claim whose ``chunk`` is
+    the unban chunk. Safe to repeat, as ``claim`` is.
     """
-    won: set[str] = set()
+    marked: set[str] = set()
     writes: list[tuple[str, Insert | Update]] = []
     change: Row = {
         "outcome": UrlState.UNBANNED.value,
@@ -126,13 +127,25 @@ def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime
         "cool_until": epoch(chunk.until),
         "expires_at": epoch(chunk.until + KEEP),
     }
-    for key in chunk.keys:
+    for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
         old = known.get(key)
-        if old is None or old.unban == chunk.id:
-            won |= {key} if old else set()
-        elif not old.ended(now):
-            writes.append((key, Update(key_of(key), set=change, expect={"chunk": old.chunk, "outcome": None})))
-    return won | _write(rows, writes, lambda claim: claim.unban == chunk.id)
+        if old is None:
+            claim = {**_row(chunk, url, origin.report, held=False), "until": epoch(chunk.created_at), **change}
+            writes.append((key, Insert({"pk": f"url#{key}", "sk": "claim", **claim})))
+        elif old.unban == chunk.id:
+            marked.add(key)
+        else:
+            unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
+            writes.append((key, Update(key_of(key), set=change, expect=unchanged)))
+    return marked | _write(rows, writes, lambda claim: claim.unban == chunk.id)
+
+
+def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> set[str]:
+    """Move the end of cool-downs out to a moment, where it is later; return the keys that are still unbanned so."""
+    shorter = [claim for claim in unbanned if claim.cool_until < epoch(until)]
+    change: Row = {"cool_until": epoch(until), "expires_at": epoch(until + KEEP)}
+    failed = rows.write([Update(key_of(each.key), set=change, expect={"unban": each.unban}) for each in shorter])
+    return {claim.key for claim in unbanned} - {shorter[index].key for index in failed}
 
 
 CORROBORATE_TRIES = 5
@@ -168,11 +181,24 @@ def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reaso
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
 
 
-def keep_banned(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str) -> None:
-    """Record that an unban chunk's URLs could not be unbanned: the bans are in force still."""
-    change: Row = {"reason": reason[:300]}
-    remove = ("outcome", "cool_until", "unban")
-    rows.write([Update(key_of(key), set=change, expect={"unban": chunk}, remove=remove) for key in keys])
+def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) -> None:
+    """Record that these URLs of an unban chunk could not be unbanned.
+
+    A ban that was in force is in force still. A URL that was unbanned before stays unbanned. Of a URL that the ledger
+    did not know, it knows no more than that the unban failed.
+    """
+    unbans_by_position = {position: unban for position, _, unban in chunk.before}
+    unbans_by_key = {chunk.keys[position]: unban for position, unban in unbans_by_position.items()}
+    updates = []
+    for key in keys:
+        change: dict[str, Value] = {"reason": reason[:300]}
+        remove: tuple[str, ...] = ()
+        if key not in unbans_by_key:
+            change["outcome"], remove = UrlState.FAILED.value, ("cool_until", "unban")
+        elif not unbans_by_key[key]:
+            remove = ("outcome", "cool_until", "unban")
+        updates.append(Update(key_of(key), set=change, expect={"unban": chunk.id}, remove=remove))
+    rows.write(updates)
 
 
 def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:

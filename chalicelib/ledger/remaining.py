@@ -50,7 +50,7 @@ def seal(rows: Rows, chunk: Chunk, claimed: Collection[str], *, then: ChunkState
     excluded: list[Value] = [position for position, key in enumerate(chunk.keys) if key not in claimed]
     key = _key(chunk.account, chunk.id)
     still_open: Row = {"state": ChunkState.OPEN.value}
-    if len(excluded) == len(chunk.keys) or then is ChunkState.ADOPTED:
+    if len(excluded) == len(chunk.keys):
         return rows.apply(Delete(key, expect=still_open))
     change: Row = {"state": then.value, "next": 0, "lost": excluded}
     return rows.apply(Update(key, set=change, expect=still_open, remove=("lease_until", "then")))
@@ -126,5 +126,5 @@ def _work(row: Mapping[str, Value]) -> Work:
         after=texts(row, "after"),
         approved_by=text(row, "approved_by"),
         refused=text(row, "refused"),
-        then=ChunkState(text(row, "then")) if row.get("then") else None,
+        then=next((state for state in ChunkState if state == row.get("then")), None),  # an earlier version had others
     )

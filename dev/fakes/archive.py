@@ -7,8 +7,8 @@ from typing import Any
 
 from chalicelib.pipeline.archive.keys import ledger_keys
 from chalicelib.pipeline.archive.ledger import ArchivedLedger, LedgerRoute, archive_ledger
-from chalicelib.pipeline.decisions import unban
 from dev.fakes.objects import MemoryObjects
+from dev.fakes.operations import undo
 from dev.fakes.world import ACCOUNT, START, World, pages
 
 DAY = START.date()
@@ -54,16 +54,6 @@ def a_day() -> LedgerWorld:
     world.post({"urls": [*pages(3), FOREIGN], "category": "phishing"})
     world.queue({"urls": [*pages(2), BARE, f"{FOREIGN}2"], "category": "malware"})
     world.minutes(12)
-    job = unban.Job(unban.new_id(world.clock()), "rosa", "mistake", 7, world.clock(), urls=(pages(1)[0],))
-    unban.record(world.rows, job)
-    unban.carry_out(
-        job,
-        rows=world.rows,
-        policy=world.policy,
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=1),
-    )
+    undo(world, reason="mistake", cool_down_days=7, urls=(pages(1)[0],))
     world.minutes(5)
     return world

@@ -37,13 +37,12 @@ class Drawn:
     def decided(self) -> None:
         """A person approves or refuses the oldest hold."""
         world = self.world
-        for work in holds.listed(self.accounts, rows=world.rows)[:1]:
+        for work in holds.all_held(world.rows, self.accounts)[:1]:
             with suppress(Conflict, NotFound):
                 if self.dice.random() < 0.6:
                     world.approve(work.chunk)
                 else:
-                    rows = world.crasher.wrap(world.rows)
-                    holds.refuse(work.chunk, actor="ana", reason="seen", rows=rows, emit=world.emit, now=world.clock())
+                    holds.refuse(world.run(), work.chunk, actor="ana", reason="seen")
 
 
 def judge_each(numbers: Sequence[int], run: Callable[[int], object]) -> None:

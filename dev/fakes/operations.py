@@ -12,8 +12,11 @@ from typing import Any
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.policy.rules import Approvals
+from chalicelib.ledger import unban_jobs
+from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 from chalicelib.pipeline.decisions import holds, unban
+from chalicelib.pipeline.decisions.holds import Approval
 from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from chalicelib.pipeline.upkeep.verify import verify_bans
@@ -71,7 +74,7 @@ def held(urls: Sequence[str] = tuple(ROOTS)) -> tuple[World, str]:
     world = World()
     world.post({"urls": list(urls)})
     world.intake()
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
     return world, work.chunk
 
 
@@ -84,70 +87,46 @@ def world_with_callbacks(**sources: Any) -> tuple[World, Receiver]:
 # --- decisions of people --------------------------------------------------------------------------------------------
 
 
-def undo(world: World, *, seconds: float = 20, rows: Any = None, **selection: object) -> unban.Job:
-    """Let ana unban a selection, with a cool-down of seven days."""
-    job = unban.Job(
-        id=unban.new_id(world.clock()),
-        actor="ana",
-        reason="customer appealed",
-        cool_down_days=7,
-        at=world.clock(),
-        **selection,  # type: ignore[arg-type]
-    )
-    unban.record(world.crasher.wrap(world.rows), job)
+def undo(
+    world: World,
+    *,
+    reason: str = "customer appealed",
+    cool_down_days: int = 7,
+    seconds: float = 20,
+    rows: Any = None,
+    **selection: Any,
+) -> Job:
+    """Let ana unban a selection: one of ``urls``, ``task``, ``report`` and ``source``."""
+    now = world.clock()
+    job = Job(unban_jobs.new_id(now), "ana", reason, cool_down_days, now, **selection)
+    unban_jobs.record(world.crasher.wrap(world.rows), job)
     carry_on(world, job, seconds=seconds, rows=rows)
     return job
 
 
-def carry_on(world: World, job: unban.Job, *, seconds: float = 20, rows: Any = None) -> int | None:
+def carry_on(world: World, job: Job, *, seconds: float = 20, rows: Any = None) -> int | None:
     """Carry out one unban as far as the time reaches."""
-    return unban.carry_out(
-        job,
-        rows=rows or world.crasher.wrap(world.rows),
-        policy=world.policy,
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
+    run = world.run(seconds=seconds)
+    return unban.carry_out(replace(run, rows=rows) if rows else run, job)
 
 
 def carry_on_all(world: World, *, seconds: float = 20) -> None:
     """Carry out the unbans that are not complete, as the sweep does."""
-    unban.carry_on(
-        rows=world.crasher.wrap(world.rows),
-        policy=world.policy,
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
+    unban.carry_on(world.run(seconds=seconds))
 
 
-def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> bool:
+def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> Approval:
     """Let a person approve a hold; above ``two_above`` URLs it takes two."""
-    return holds.approve(
-        hold_id,
-        actor=actor,
-        reason="seen",
-        rows=world.crasher.wrap(world.rows),
-        policy=replace(world.policy, approvals=Approvals(two_above=two_above)),
-        wake=world.crasher.wrap(world.wake),
-        emit=world.emit,
-        now=world.clock(),
-    )
+    policy = replace(world.policy, approvals=Approvals(two_above=two_above))
+    return holds.approve(replace(world.run(), read_policy=lambda: policy), hold_id, actor=actor, reason="seen")
 
 
-def refuse(world: World, hold_id: str, *, actor: str = "ana") -> int:
-    """Let a person refuse a hold."""
-    return holds.refuse(
-        hold_id,
-        actor=actor,
-        reason="a customer",
-        rows=world.crasher.wrap(world.rows),
-        emit=world.emit,
-        now=world.clock(),
-    )
+def refuse(world: World, hold_id: str = "", *, actor: str = "ana") -> int:
+    """Let a person refuse a hold: the only one that there is, if none is named."""
+    if not hold_id:
+        (work,) = holds.all_held(world.rows, [ACCOUNT])
+        hold_id = work.chunk
+    return holds.refuse(world.run(), hold_id, actor=actor, reason="a customer")
 
 
 # --- what schedules start -------------------------------------------------------------------------------------------

@@ -270,18 +270,9 @@ class World:
     def approve(self, hold_id: str = "") -> None:
         """One person approves a hold: the only one that there is, if none is named."""
         if not hold_id:
-            (work,) = holds.listed([ACCOUNT], rows=self.rows)
+            (work,) = holds.all_held(self.rows, [ACCOUNT])
             hold_id = work.chunk
-        holds.approve(
-            hold_id,
-            actor="ana",
-            reason="seen",
-            policy=self.policy,
-            rows=self.crasher.wrap(self.rows),
-            wake=self.crasher.wrap(self.wake),
-            emit=self.emit,
-            now=self.clock(),
-        )
+        holds.approve(self.run(), hold_id, actor="ana", reason="seen")
 
     def minutes(self, count: int = 1) -> None:
         """Let that many minutes pass, with everything that runs every minute."""

@@ -29,6 +29,7 @@ from chalicelib.handlers.service import VERSION
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
+from chalicelib.pipeline.decisions.holds import ApprovalState
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
 from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.described import DOCUMENT, check_answer, operations, parameters, resolve
@@ -277,6 +278,7 @@ ENUMS: dict[str, tuple[dict[str, Any], type[StrEnum]]] = {
     "action": (SCHEMAS["Task"]["properties"]["action"], Action),
     "state of a task": (SCHEMAS["Task"]["properties"]["state"], TaskState),
     "state of an account": (SCHEMAS["AccountState"]["properties"]["state"], AccountState),
+    "state of an approved hold": (SCHEMAS["HoldApproval"]["properties"]["state"], ApprovalState),
     "state of a day": (SCHEMAS["ExportDay"]["properties"]["state"], DayState),
 }
 

@@ -13,8 +13,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.domain.errors import Unavailable
-from chalicelib.handlers.decisions import ADOPTED_URLS, PREVIEW_URLS, UNBAN_URLS
+from chalicelib.handlers.decisions import PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
 from chalicelib.pipeline.upkeep.verify import verify_bans
 from dev.fakes.api import Api, fixed, refused
@@ -87,7 +86,6 @@ ROUTES = [
     ("post", "unbans", "operator"),
     ("post", "pause", "operator"),
     ("post", "resume", "operator"),
-    ("post", "adoptions", "operator"),
     ("post", "holds/x/approve", "approver"),
     ("post", "holds/x/refuse", "approver"),
 ]
@@ -294,6 +292,29 @@ def test_an_unban_of_what_there_is_not_is_no_success(
     assert not [key for key in rows.rows if key[0] == "jobs"]
 
 
+def test_a_url_that_the_vendor_bans_and_the_ledger_does_not_know_is_unbanned(desk: Desk) -> None:
+    vendor, now = desk.api.world.vendor, desk.api.world.clock()
+    (url,) = pages(1)
+    vendor.bans[url] = FakeBan(now, now, now + timedelta(days=30))
+    preview = desk.post("olaf", "unbans", {"urls": [url], "preview": True}).json_body
+    assert (preview["urls"], preview["first"]) == (1, [{"url": url, "account": ACCOUNT}])
+    for _ in range(2):  # repeated: sent again
+        answer = desk.post("olaf", "unbans", {"urls": [url], "reason": "banned by hand"})
+        assert (answer.status_code, answer.json_body["urls"]) == (202, 1)
+        desk.api.settle()
+    assert not vendor.bans
+    assert [urls for _, urls, _ in vendor.calls] == [(url,), (url,)]
+    (shown,) = desk.get("rita", "urls", url=url).json_body["accounts"]
+    assert (shown["state"], shown["reason"], shown["source"]) == ("unbanned", "banned by hand", "operator:olaf")
+
+
+@pytest.mark.parametrize("more", [{"reason": "r"}, {"preview": True}])
+def test_an_unban_of_urls_of_other_hosts_is_no_success(desk: Desk, more: dict[str, Any]) -> None:
+    asked = {"urls": ["https://elsewhere.example.org/x"], **more}
+    refused(desk.post("olaf", "unbans", asked), 404, "not_found", "none of these URLs is of a managed domain")
+    assert not desk.api.world.vendor.calls
+
+
 def test_a_source_that_is_configured_no_more_is_undone_still(desk: Desk) -> None:
     desk.ban(pages(3))
     desk.api.services._sources = fixed({})
@@ -326,7 +347,7 @@ def test_the_list_of_holds_pages(desk: Desk) -> None:
 def test_an_approved_hold_is_banned_and_is_no_hold_any_more(desk: Desk) -> None:
     hold_id = desk.hold()
     answer = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"})
-    assert answer.json_body == {"hold_id": hold_id, "complete": True, "state": "approved"}
+    assert answer.json_body == {"hold_id": hold_id, "state": "approved", "approvals": 1, "approvals_needed": 1}
     desk.api.settle()
     assert desk.states(*ROOTS) == ["banned"] * 3
     refused(desk.post("ben", f"holds/{hold_id}/approve", {"reason": "r"}), 404, "not_found", "decided already")
@@ -338,15 +359,15 @@ def test_a_large_hold_takes_two_different_approvers(desk: Desk) -> None:
     desk.api.services._policy = fixed(parse_policy({**POLICY, "approvals": {"two_above": 2}}))
     hold_id = desk.hold()
     first = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"}).json_body
-    assert first["complete"] is False
-    assert "second, different approver" in first["state"]
+    assert first == {"hold_id": hold_id, "state": "held", "approvals": 1, "approvals_needed": 2}
     (hold,) = desk.get("rita", "holds").json_body["holds"]
     assert hold["approved_by"] == "anna"
     again = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"})
     refused(again, 409, "conflict", "two different operators")
     desk.api.settle()
     assert not desk.api.world.vendor.calls
-    assert desk.post("ben", f"holds/{hold_id}/approve", {"reason": "I, too"}).json_body["complete"] is True
+    second = desk.post("ben", f"holds/{hold_id}/approve", {"reason": "I, too"}).json_body
+    assert second == {"hold_id": hold_id, "state": "approved", "approvals": 2, "approvals_needed": 2}
     desk.api.settle()
     assert desk.states(*ROOTS) == ["banned"] * 3
     assert [each["actor"] for each in desk.decisions(about=f"hold:{hold_id}")] == ["ben", "anna"]
@@ -400,66 +421,6 @@ def test_a_switch_names_an_account_of_the_policy_and_a_reason(desk: Desk, verb: 
     refused(desk.post("olaf", verb), 400, "bad_request", "reason is missing")
     rows: Any = desk.api.world.rows
     assert not rows.rows
-
-
-# --- adoptions --------------------------------------------------------------------------------------------------------
-
-
-def test_an_adopted_ban_is_ours_to_undo(desk: Desk) -> None:
-    vendor, now = desk.api.world.vendor, desk.api.world.clock()
-    vendor.bans[pages(1)[0]] = FakeBan(now, now, now + timedelta(days=30))
-    asked = {"account": ACCOUNT, "urls": pages(1), "reason": "banned by hand"}
-    assert desk.post("olaf", "adoptions", asked).json_body == {
-        "account": ACCOUNT,
-        "adopted": 1,
-        "known_before": 0,
-        "not_banned": [],
-    }
-    assert desk.post("olaf", "adoptions", asked).json_body == {
-        "account": ACCOUNT,
-        "adopted": 0,
-        "known_before": 1,
-        "not_banned": [],
-    }
-    assert desk.states(*pages(1)) == ["banned"]
-    desk.post("olaf", "unbans", {"urls": pages(1), "reason": "an appeal"})
-    desk.api.settle()
-    assert not vendor.bans
-    assert desk.decisions(about=f"account:{ACCOUNT}")[0]["action"] == "adopt"
-
-
-@pytest.mark.parametrize(
-    ("document", "words"),
-    [
-        ({"urls": pages(1), "reason": "r"}, f"account must be one of {ACCOUNT}"),
-        ({"account": ACCOUNT, "urls": ["https://www.example.org/x"], "reason": "r"}, "is not a managed domain of"),
-        ({"account": ACCOUNT, "urls": ["x"], "reason": "r"}, "urls[0]: the URL does not begin"),
-        ({"account": ACCOUNT, "urls": pages(1)}, "reason is missing"),
-    ],
-)
-def test_an_adoption_that_cannot_be_is_refused(desk: Desk, document: dict[str, Any], words: str) -> None:
-    refused(desk.post("olaf", "adoptions", document), 400, "bad_request", words)
-    rows: Any = desk.api.world.rows
-    assert not rows.rows
-
-
-def test_only_what_the_vendors_list_shows_is_adopted(desk: Desk) -> None:
-    vendor, now = desk.api.world.vendor, desk.api.world.clock()
-    there, absent = pages(2)
-    vendor.bans[there] = FakeBan(now, now, now + timedelta(days=30))
-    answer = desk.post("olaf", "adoptions", {"account": ACCOUNT, "urls": [there, absent], "reason": "r"}).json_body
-    assert (answer["adopted"], answer["not_banned"]) == (1, [absent])
-    assert desk.states(there) == ["banned"]
-    assert desk.get("rita", "urls", url=absent).status_code == 404
-    assert not vendor.calls
-    vendor.list_errors = [Unavailable("down")]
-    assert desk.post("olaf", "adoptions", {"account": ACCOUNT, "urls": [there], "reason": "r"}).status_code == 500
-
-
-def test_an_adoption_names_no_more_urls_than_the_vendor_can_be_asked_for(desk: Desk) -> None:
-    asked = {"account": ACCOUNT, "urls": pages(ADOPTED_URLS + 1), "reason": "r"}
-    refused(desk.post("olaf", "adoptions", asked), 400, "bad_request", "at most 50")
-    assert not desk.api.world.vendor.lists
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------

@@ -25,10 +25,10 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import callbacks, carriers, export_days, journal, remaining
+from chalicelib.ledger import callbacks, carriers, export_days, journal, remaining, unban_jobs
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import millis
-from chalicelib.pipeline.decisions import unban
+from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.batch import intake_reports
 from chalicelib.ports import Put, Update
 from chalicelib.vendors.alibaba.client import CALENDAR
@@ -255,8 +255,8 @@ def seed_the_past(stack: Stack) -> None:
             until=now + timedelta(days=7),
         )
         remaining.open_chunk(stack.table, chunk, then=ChunkState.WAITING)
-    job = unban.Job(unban.new_id(now), "tester", "left open", 0, now, urls=(f"{SITE}/never",))
-    unban.record(stack.table, job)
+    job = Job(unban_jobs.new_id(now), "tester", "left open", 0, now, urls=(f"{SITE}/never",))
+    unban_jobs.record(stack.table, job)
 
 
 def reports_of_every_kind(stack: Stack) -> None:
@@ -361,8 +361,8 @@ def drift(stack: Stack) -> None:
     stack.vendor.lose_ban(f"{SITE}/lost")
     stack.vendor.invent_ban(f"{SITE}/invented")
     invoke(stack, "detect_drift")
-    answer = stack.ask("adoptions", account=ACCOUNT, urls=[f"{SITE}/invented"], reason="least")
-    assert answer.status_code == 200, answer.text
+    answer = stack.ask("unbans", urls=[f"{SITE}/invented"], reason="least")
+    assert answer.status_code == 202, answer.text
 
 
 def day_of_exports(stack: Stack) -> None:

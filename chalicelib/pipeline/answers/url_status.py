@@ -151,10 +151,6 @@ class Explainer:
         if claim.outcome:
             return UrlState(claim.outcome), claim.reason
         work = self._work.get(claim.chunk)
-        if self._chunks[claim.chunk].rule == Rule.ADOPTED:
-            return (
-                UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED
-            ), "banned by others, adopted"
         if not carried:
             return self._not_carried(claim, work)
         last = carried[-1]
@@ -170,9 +166,11 @@ class Explainer:
         if work and (work.state is ChunkState.HELD or work.then is ChunkState.HELD):
             return UrlState.HELD, f"waits for a person: {work.rule}"
         waits = work and self._position(claim) not in work.excluded
-        if waits or not self._chunks[claim.chunk].renews:
+        never_to_be_sent = work is None and not self._links[claim.chunk]
+        if waits or not (self._chunks[claim.chunk].renews or never_to_be_sent):
             return UrlState.PENDING, ""
-        # A renewal that an unban took back, and then the vendor refused the unban: what it renewed is in force.
+        # The ban is in force already: an unban took its renewal back and was then refused by the vendor, or an earlier
+        # version of edgeban took over a ban that others had made.
         return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
 
 

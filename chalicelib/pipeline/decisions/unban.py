@@ -1,211 +1,148 @@
 """Undo bans: by URL, by task, by report, or all of a source gone wrong.
 
-A request is recorded as a job before anything is done, and carried out in steps of a chunk that may each be repeated:
+A request is recorded as a job before anything is done, and carried out in steps of a chunk. Each step may be repeated:
 the sweep goes on with a job whose request died.
+
+A URL that an operator names is sent to the vendor whatever the ledger knows of it, since the vendor may block a URL
+that nobody here asked for, or whose ban should have ended. By task, report and source only bans in force are undone.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule
-from chalicelib.domain.policy.rules import Policy
-from chalicelib.ledger import audit, reports, tasks
-from chalicelib.ledger.audit import Decision
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlState
+from chalicelib.domain.policy.rules import accounts_for
+from chalicelib.ledger import claims, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
-from chalicelib.pipeline.decisions.unban_selection import in_force, select
-from chalicelib.pipeline.lifecycle import claiming
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.decisions.unban_selection import select, select_again
+from chalicelib.pipeline.lifecycle import claiming, ordering
 from chalicelib.pipeline.run import Run
-from chalicelib.ports import Delete, Emit, Insert, Rows, Update, Wake
 
 TRIES = 5
-"""How often URLs are unbanned again that something else changed between read and write, in one run."""
+"""How often, in one run, URLs are unbanned again that something else changed between read and write."""
 
 UNBAN_DAYS = 7
-"""The vendor's duration field for an unban: sent where its model demands one, without meaning there."""
+"""The vendor's duration field of an unban: sent where the vendor's API demands one, without meaning there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What an operator asked to undo. Exactly one of ``urls`` (canonical), ``task``, ``report``, ``source`` is set."""
-
-    id: str
-    actor: str
-    reason: str
-    cool_down_days: int
-    at: datetime
-    urls: tuple[str, ...] = ()
-    task: str = ""
-    report: str = ""
-    source: str = ""
-    place: str = ""
-    """How far the journal has been walked, if the job is found by it."""
-
-    @property
-    def subject(self) -> str:
-        """What the job is about, for the audit."""
-        if self.task:
-            return f"task:{self.task}"
-        if self.report:
-            return f"report:{self.report}"
-        if self.source:
-            return f"source:{self.source}"
-        return f"urls:{len(self.urls)}"
+def names_something(run: Run, job: Job, sources: Container[str]) -> bool:
+    """Return whether the job names a task or report on record, a configured source, or a URL of our hosts."""
+    if job.task:
+        return bool(tasks.read(run.rows, [job.task]))
+    if job.report:
+        return reports.read(run.rows, job.report) is not None
+    if job.source:
+        return job.source in sources
+    policy = run.policy
+    return any(accounts_for(url, policy) for url in job.urls)
 
 
-def new_id(now: datetime) -> str:
-    """Name a job."""
-    return f"u-{stamp(now)}-{secrets.token_hex(4)}"
+def carry_on(run: Run) -> None:
+    """Go on with every job that is not carried out, each with an even share of the time.
 
-
-def record(rows: Rows, job: Job) -> None:
-    """Put the request on record: from here on it will be carried out."""
-    audit.record(rows, Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id))
-    rows.apply(
-        Insert(
-            {
-                "pk": "jobs",
-                "sk": job.id,
-                "actor": job.actor,
-                "reason": job.reason,
-                "at": millis(job.at),
-                "cool_down_days": job.cool_down_days,
-                "urls": list(job.urls),
-                "task": job.task,
-                "report": job.report,
-                "source": job.source,
-            }
-        )
-    )
-
-
-def unfinished(rows: Rows) -> list[Job]:
-    """Read the jobs that are not carried out yet, oldest first."""
-    jobs = []
-    for row in rows.query("jobs", prefix="u-"):
-        at = moment(row, "at")
-        assert at
-        jobs.append(
-            Job(
-                id=text(row, "sk"),
-                actor=text(row, "actor"),
-                reason=text(row, "reason"),
-                at=at,
-                cool_down_days=number(row, "cool_down_days"),
-                urls=texts(row, "urls"),
-                task=text(row, "task"),
-                report=text(row, "report"),
-                source=text(row, "source"),
-                place=text(row, "place"),
-            )
-        )
-    return jobs
-
-
-def carry_on(
-    *, rows: Rows, policy: Policy, wake: Wake, emit: Emit, clock: Callable[[], datetime], deadline: datetime
-) -> None:
-    """Go on with every job that is not carried out, each with its share of the time: one that fails stops no other."""
-    left = unfinished(rows)
-    for index, job in enumerate(left):
-        share = (deadline - clock()) / (len(left) - index)
+    A job that fails stops no other.
+    """
+    jobs = unban_jobs.unfinished(run.rows)
+    for index, job in enumerate(jobs):
+        share = (run.deadline - run.clock()) / (len(jobs) - index)
         try:
-            carry_out(job, rows=rows, policy=policy, wake=wake, emit=emit, clock=clock, deadline=clock() + share)
+            carry_out(run.at("", deadline=run.clock() + share), job)
         except Exception as error:  # noqa: BLE001, whatever it is, the other jobs go on
-            emit("unban_failed", job_id=job.id, error=type(error).__name__)
+            run.emit("unban_failed", job_id=job.id, error=type(error).__name__)
 
 
-def carry_out(
-    job: Job, *, rows: Rows, policy: Policy, wake: Wake, emit: Emit, clock: Callable[[], datetime], deadline: datetime
-) -> int | None:
-    """Unban what the job selects; return how many URLs, or ``None`` if time ran out and the sweep must go on."""
-    done: Counter[str] = Counter()
+def carry_out(run: Run, job: Job) -> int | None:
+    """Unban what the job selects; return how many URLs, or ``None`` if time ran out and the sweep must go on.
+
+    Crash order: the chunks of a group, the place in the journal, the end of the job, the wake-ups. A crash repeats a
+    group and omits none; what the job has unbanned already is not selected again.
+    """
+    urls_by_account: Counter[str] = Counter()
     finished = False
-    place = noted = job.place
-    run = Run(rows=rows, emit=emit, wake=wake, clock=clock, read_policy=lambda: policy, deadline=deadline)
+    place = noted_place = job.place
     for group in select(run, job):
-        if not _undo(run, group.claims, job, done):
+        if not _undo(run, job, group.claims, urls_by_account):
             break
         place = group.place or place
-        over = clock() >= deadline
-        if place != noted and (
-            group.claims or over
-        ):  # only after its chunks are sealed: a crash repeats, omits nothing
-            rows.apply(Update(("jobs", job.id), set={"place": place}))
-            noted = place
-        if over:
+        time_is_up = run.time_is_up
+        if place != noted_place and (group.claims or time_is_up):
+            unban_jobs.note_place(run.rows, job, place)
+            noted_place = place
+        if time_is_up:
             break
     else:
         finished = True
-        rows.apply(Delete(("jobs", job.id)))
-    for account in done:
-        wake(account, now=clock())
-    urls = done.total()
-    emit("unban_carried_out", job_id=job.id, actor=job.actor, subject=job.subject, urls=urls, finished=finished)
+        unban_jobs.finish(run.rows, job)
+    for account in urls_by_account:
+        run.wake(account, now=run.clock())
+    urls = urls_by_account.total()
+    run.emit("unban_carried_out", job_id=job.id, actor=job.actor, subject=job.subject, urls=urls, finished=finished)
     return urls if finished else None
 
 
-def _undo(run: Run, found: Sequence[Claim], job: Job, done: Counter[str]) -> bool:
+def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counter[str]) -> bool:
     """Unban these claims and count them to their accounts; ``False`` if some change faster than they are unbanned."""
     for _ in range(TRIES):
-        lost: list[Claim] = []
-        for account, of_account in _by_account(found).items():
-            for part in cut(of_account, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda claim: len(claim.url)):
-                won = _unban(run, part, account, job)
-                if won:
-                    done[account] += len(won)
-                lost += [each for each in part if each.key not in won]
-        if not lost:
+        changed: list[Claim] = []
+        for account, claims_of_account in _by_account(selected).items():
+            under_way = _join(run, account, claims_of_account, job)
+            urls_by_account[account] += len(under_way)
+            rest = [claim for claim in claims_of_account if claim.key not in under_way]
+            for part in cut(rest, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda claim: len(claim.url)):
+                unbanned = _unban(run, account, part, job)
+                urls_by_account[account] += len(unbanned)
+                changed += [claim for claim in part if claim.key not in unbanned]
+        if not changed:
             return True
-        # A renewal took them over since they were read, and they are banned for the same report still; or they ended.
-        reports_of = {each.key: each.report for each in lost}
-        again = in_force(run, list(reports_of))
-        found = [each for each in again if job.urls or each.report == reports_of[each.key]]
-        if not found:
+        selected = select_again(run, job, changed)
+        if not selected:
             return True
     return False
 
 
-def known(job: Job, *, rows: Rows, sources: Container[str]) -> bool:
-    """Whether there is a task, report or source of the name that the job gives; URLs need not be known."""
-    if job.task:
-        return bool(tasks.read(rows, [job.task]))
-    if job.report:
-        return reports.read(rows, job.report) is not None
-    return not job.source or job.source in sources
+def _by_account(selected: Iterable[Claim]) -> dict[str, list[Claim]]:
+    claims_by_account: dict[str, list[Claim]] = {}
+    for claim in selected:
+        claims_by_account.setdefault(claim.account, []).append(claim)
+    return claims_by_account
 
 
-def _by_account(found: Iterable[Claim]) -> dict[str, list[Claim]]:
-    accounts: dict[str, list[Claim]] = {}
-    for each in found:
-        accounts.setdefault(each.account, []).append(each)
-    return accounts
+def _join(run: Run, account: str, selected: Sequence[Claim], job: Job) -> set[str]:
+    """Join unbans that are on their way: the later of both cool-downs stands, and nothing is sent twice."""
+    unbanned = [claim for claim in selected if claim.outcome == UrlState.UNBANNED]
+    if not unbanned:
+        return set()
+    under_way = ordering.unended(run.rows, account, dict.fromkeys(claim.unban for claim in unbanned))
+    joined = [claim for claim in unbanned if claim.unban in under_way]
+    return claims.cool_longer(run.rows, joined, until=_cool_until(run.clock(), job))
 
 
-def _unban(run: Run, part: list[Claim], account: str, job: Job) -> set[str]:
+def _cool_until(now: datetime, job: Job) -> datetime:
+    return now + timedelta(days=job.cool_down_days)
+
+
+def _unban(run: Run, account: str, part: Sequence[Claim], job: Job) -> set[str]:
+    """Make one unban chunk of these claims; return the keys that it unbans."""
     now = run.clock()
-    known: Mapping[str, Claim] = {each.key: each for each in part}
-    keys = tuple(known)
     origin = Origin(job.report, f"operator:{job.actor}", job.actor, "unban", job.reason)
     chunk = Chunk(
         account=account,
         action=Action.UNBAN,
         ban_days=UNBAN_DAYS,
         rule=Rule.UNBAN,
-        urls=tuple(each.url for each in part),
-        keys=keys,
-        origins=(origin,) * len(keys),
+        urls=tuple(claim.url for claim in part),
+        keys=tuple(claim.key for claim in part),
+        origins=(origin,) * len(part),
         created_at=now,
         received_at=job.at,
-        until=now + timedelta(days=job.cool_down_days),
+        until=_cool_until(now, job),
         actor=job.actor,
         reason=job.reason,
     )
-    return claiming.begin(run, chunk, known)
+    return claiming.begin(run, chunk, {claim.key: claim for claim in part if claim.chunk})

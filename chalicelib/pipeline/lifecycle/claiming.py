@@ -106,7 +106,7 @@ def _claim(
     rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, then: ChunkState, now: datetime
 ) -> set[str]:
     if chunk.action is Action.UNBAN:
-        return claims.unban(rows, chunk, claims_by_key, now=now)
+        return claims.unban(rows, chunk, claims_by_key)
     return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD)
 
 

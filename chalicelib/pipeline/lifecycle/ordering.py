@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from chalicelib.domain.model import Action, ChunkState, Rule
+from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import carriers, chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
@@ -74,7 +74,7 @@ def perhaps_banned(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
 
     def is_perhaps_banned(key: str) -> bool:
         ban = chunks_by_id.get(bans_by_key.get(key, ""))
-        if ban is None or ban.renews or ban.rule == Rule.ADOPTED:
+        if ban is None or ban.renews:
             return True
         return (ban.id, ban.keys.index(key)) in sent
 
@@ -146,4 +146,4 @@ def _never_sent(
 def _is_first_ban(chunk: Chunk, key: str) -> bool:
     """Return whether nobody claimed a URL before a chunk did, and the chunk carries on no other."""
     position = chunk.keys.index(key)
-    return chunk.rule != Rule.ADOPTED and not chunk.renews and all(at != position for at, _, _ in chunk.before)
+    return not chunk.renews and all(at != position for at, _, _ in chunk.before)

@@ -95,7 +95,7 @@ def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_i
         keys = [chunk.keys[position] for position in part.positions()]
         if task.action is Action.UNBAN:
             banned = ordering.perhaps_banned(run.rows, chunk, keys)
-            claims.keep_banned(run.rows, banned, chunk=chunk.id, reason=f"the unban failed: {reason}")
+            claims.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
             claims.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)

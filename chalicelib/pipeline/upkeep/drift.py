@@ -1,7 +1,7 @@
 """Compare the ledger with what the vendor says is banned, once a day, and mend what is missing.
 
 Three kinds of drift: **missing**, we say banned and the vendor's list does not hold it, re-banned within a cap;
-**unknown**, the vendor bans it and no decision of ours asks for it, reported so that a person may adopt or unban it;
+**unknown**, the vendor bans it and no decision of ours asks for it, reported so that a person may unban it;
 **lingering**, unbanned by us and banned there still. The vendor's list is read page by page (50 URLs, below its rate)
 within one function's time, some 900,000 URLs: beyond that only what is unknown can be told, and the report says so.
 """
@@ -9,18 +9,18 @@ within one function's time, some 900,000 URLs: beyond that only what is unknown 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import UnusableUrl, VendorError
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, TaskState
+from chalicelib.domain.model import Action, Rule, TaskState
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal, tasks
-from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import epoch, stamp
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
@@ -41,9 +41,6 @@ LISTED = 10_000
 
 TASKS_READ = 10
 """Tasks that are read at a time, with their chunks: the chunks of a full task come to 30 KB or so."""
-
-ADOPTED_DAYS = 30
-"""How long an adopted ban is taken to last: the vendor's list tells no end, and its longest is 30 days."""
 
 
 Missing = tuple[Chunk, list[int]]
@@ -144,8 +141,7 @@ def _key(account: str, url: str) -> str:
 def _missing(run: Run, banned_keys: set[str]) -> Iterator[list[Missing]]:
     """Yield bans that should be in force and are not on the list, some at a time, so that the caller can stop.
 
-    They are found by the tasks that ended in the days of the longest ban. A ban that was adopted is not among them:
-    nobody here ever asked for it.
+    They are found by the tasks that ended in the days of the longest ban.
     """
     now = run.clock()
     for back in range(31, -1, -1):
@@ -217,51 +213,3 @@ def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:
     }
     objects.put_new(key, json.dumps(document, indent=1).encode(), content_type="application/json")
     return key
-
-
-def shown(
-    account: str,
-    urls: Sequence[str],
-    *,
-    vendor: BanVendor,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    deadline: datetime,
-) -> list[str] | None:
-    """Those of the URLs that the vendor's list holds; ``None`` if there was not the time to ask for each."""
-    pace = Pace(vendor.limits.lists_per_second * LIST_SHARE, clock=clock, sleep=sleep)
-    found = []
-    for url in urls:
-        if clock() >= deadline:
-            return None
-        pace.wait()
-        listed = [name for names in vendor.banned(url) or () for name in names]
-        if any(_key(account, name) == url_key(account, url) for name in listed):
-            found.append(url)
-    return found
-
-
-def adopt(run: Run, account: str, urls: Sequence[str], *, actor: str, reason: str) -> int:
-    """Take bans that the vendor holds and we never asked for as ours; return how many were not ours before."""
-    now = run.clock()
-    origin = Origin("", f"operator:{actor}", actor, Rule.ADOPTED.value, reason)
-    adopted = 0
-    for part in cut(dict.fromkeys(urls), count=CHUNK_URLS, size=CHUNK_BYTES, size_of=len):
-        keys = tuple(url_key(account, url) for url in part)
-        chunk = Chunk(
-            account=account,
-            action=Action.BAN,
-            ban_days=ADOPTED_DAYS,
-            rule=Rule.ADOPTED,
-            urls=tuple(part),
-            keys=keys,
-            origins=(origin,) * len(keys),
-            created_at=now,
-            received_at=now,
-            until=now + timedelta(days=ADOPTED_DAYS),
-            actor=actor,
-            reason=reason,
-        )
-        claims_by_key = claims.read(run.rows, keys, consistent=True)
-        adopted += len(claiming.begin(run, chunk, claims_by_key, then=ChunkState.ADOPTED))
-    return adopted

@@ -18,11 +18,11 @@ from chalicelib.config.policy import parse
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.policy.rules import Policy
-from chalicelib.ledger import claims, remaining, reports, tasks
+from chalicelib.ledger import claims, remaining, reports, tasks, unban_jobs
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import text
+from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import url_status
-from chalicelib.pipeline.decisions import unban
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
 from dev.fakes.archive import LedgerWorld
@@ -182,8 +182,8 @@ class History(Drawn):
             *[{"task": each} for each in made[-1:]],
         ]
         now = self.world.clock()
-        job = unban.Job(unban.new_id(now), "ana", "appeal", dice.choice([0, 7]), now, **dice.choice(ways))
-        unban.record(self.world.crasher.wrap(rows), job)
+        job = Job(unban_jobs.new_id(now), "ana", "appeal", dice.choice([0, 7]), now, **dice.choice(ways))
+        unban_jobs.record(self.world.crasher.wrap(rows), job)
         carry_on(self.world, job)
 
     def submitted(self) -> None:

@@ -16,9 +16,9 @@ from chalicelib.ledger import journal
 from chalicelib.ledger.row import compress
 from chalicelib.pipeline.archive.keys import ledger_keys
 from chalicelib.pipeline.archive.summary import MOST_VALUES, Summary, quantiles
-from chalicelib.pipeline.decisions import unban
 from chalicelib.ports import Key, Put
 from dev.fakes.archive import BARE, DAY, FOREIGN, KEYS, LedgerWorld, a_day
+from dev.fakes.operations import undo
 from dev.fakes.world import ACCOUNT, POLICY, START, pages
 
 
@@ -37,7 +37,7 @@ def test_a_day_holds_every_ban_unban_refusal_and_hold_with_its_reason_source_tas
         ("ban", pages(2)[1]): ("banned", "desk", ""),
         ("ban", pages(3)[2]): ("rejected", "desk", ""),
         ("hold", BARE): ("held", "queue", "bare_host"),
-        ("unban", pages(1)[0]): ("unbanned", "operator:rosa", "unban"),
+        ("unban", pages(1)[0]): ("unbanned", "operator:ana", "unban"),
         ("refusal", FOREIGN): ("rejected", "desk", "not_managed"),
         ("refusal", f"{FOREIGN}2"): ("rejected", "queue", "not_managed"),
     }
@@ -51,9 +51,9 @@ def test_a_day_holds_every_ban_unban_refusal_and_hold_with_its_reason_source_tas
         (datetime.fromisoformat(ban["finished_at"]) - START).total_seconds(), abs=0.1
     )
     lifted = next(each for each in events if each["event"] == "unban")
-    assert (lifted["actor"], lifted["reason"]) == ("rosa", "mistake")
+    assert (lifted["actor"], lifted["reason"]) == ("ana", "mistake")
     decision = next(each for each in events if each["event"] == "decision")
-    assert (decision["actor"], decision["action"], decision["reason"]) == ("rosa", "unban", "mistake")
+    assert (decision["actor"], decision["action"], decision["reason"]) == ("ana", "unban", "mistake")
 
 
 def test_files_sums_and_counts_agree() -> None:
@@ -158,16 +158,7 @@ def test_a_url_banned_again_after_an_unban_counts_in_both_bans() -> None:
     world = LedgerWorld()
     world.post({"urls": pages(1)}, webhook_id="w1")
     world.minutes(5)
-    job = unban.Job(unban.new_id(world.clock()), "rosa", "mistake", 0, world.clock(), urls=(pages(1)[0],))
-    unban.carry_out(
-        job,
-        rows=world.rows,
-        policy=world.policy,
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=1),
-    )
+    undo(world, reason="mistake", cool_down_days=0, urls=(pages(1)[0],))
     world.minutes(5)
     world.post({"urls": pages(1)}, webhook_id="w2")
     world.minutes(5)

@@ -9,6 +9,7 @@ import pytest
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.ledger import audit
 from chalicelib.pipeline.decisions import holds
+from chalicelib.pipeline.decisions.holds import Approval
 from dev.fakes.operations import ROOTS, approve, held, refuse
 from dev.fakes.world import ACCOUNT
 
@@ -24,12 +25,12 @@ def test_a_url_reported_again_while_it_is_held_is_a_duplicate() -> None:
     world, _ = held()
     world.post({"urls": ROOTS}, webhook_id="w2")
     world.intake()
-    assert len(holds.listed([ACCOUNT], rows=world.rows)) == 1
+    assert len(holds.all_held(world.rows, [ACCOUNT])) == 1
 
 
 def test_an_approved_hold_is_banned_by_the_same_way_as_all() -> None:
     world, hold_id = held()
-    assert approve(world, hold_id)
+    assert approve(world, hold_id) == Approval(1, 1)
     world.minutes(3)
     assert world.states(ROOTS) == {"banned": 4}
     assert [decision.action for _, decision in audit.about(world.rows, f"hold:{hold_id}")] == ["approve"]
@@ -48,12 +49,12 @@ def test_a_ban_that_was_held_lasts_from_its_approval() -> None:
 
 def test_a_large_hold_takes_two_different_operators() -> None:
     world, hold_id = held()
-    assert not approve(world, hold_id, two_above=3)
+    assert approve(world, hold_id, two_above=3) == Approval(1, 2)
     with pytest.raises(Conflict, match="two different"):
         approve(world, hold_id, two_above=3)
     world.minutes(2)
     assert not world.vendor.calls
-    assert approve(world, hold_id, actor="ben", two_above=3)
+    assert approve(world, hold_id, actor="ben", two_above=3) == Approval(2, 2)
     world.minutes(3)
     assert world.states(ROOTS) == {"banned": 4}
 
@@ -84,7 +85,7 @@ def test_an_approval_killed_at_any_call_may_be_repeated(after: bool) -> None:
         world, hold_id = held()
         with world.crash(at, after=after):
             approve(world, hold_id)
-        if holds.listed([ACCOUNT], rows=world.rows):
+        if holds.all_held(world.rows, [ACCOUNT]):
             approve(world, hold_id)
         world.minutes(4)
         assert world.states(ROOTS) == {"banned": 4}
@@ -101,7 +102,7 @@ def test_a_refusal_killed_at_any_call_is_finished(after: bool) -> None:
         with world.crash(at, after=after):
             refuse(world, hold_id)
         world.sweep()
-        if holds.listed([ACCOUNT], rows=world.rows):
+        if holds.all_held(world.rows, [ACCOUNT]):
             refuse(world, hold_id)
         world.minutes(3)
         assert world.states(ROOTS) == {"rejected": 4}
@@ -113,4 +114,4 @@ def test_holds_that_wait_too_long_are_told() -> None:
     world.clock.advance(hours=25)
     world.sweep()
     assert world.events("account_swept")[-1]["holds_overdue"] == 1
-    assert not holds.overdue(holds.listed([ACCOUNT], rows=world.rows), age=timedelta(days=2), now=world.clock())
+    assert not holds.overdue(holds.all_held(world.rows, [ACCOUNT]), age=timedelta(days=2), now=world.clock())

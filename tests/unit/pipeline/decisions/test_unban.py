@@ -13,12 +13,15 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.ledger import audit, remaining
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import audit, claims, remaining, unban_jobs
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import history
 from chalicelib.pipeline.answers.url_status import of_url
-from chalicelib.pipeline.decisions import unban
-from chalicelib.ports import Update
+from chalicelib.ports import Delete, Insert, Update
 from dev.fakes.operations import Each, approve, banned, carry_on, carry_on_all, held, renew, undo
+from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 URLS = pages(5)
@@ -261,10 +264,10 @@ def test_a_job_that_ran_out_of_time_is_carried_on() -> None:
         world.minutes(1)
     world.minutes(2)
     job = undo(world, seconds=-1, source="queue")
-    assert [each.id for each in unban.unfinished(world.rows)] == [job.id]
+    assert [each.id for each in unban_jobs.unfinished(world.rows)] == [job.id]
     for _ in range(5):
         carry_on_all(world)
-    assert unban.unfinished(world.rows) == []
+    assert unban_jobs.unfinished(world.rows) == []
     world.minutes(3)
     assert set(world.vendor.bans) == set(pages(3))
 
@@ -279,7 +282,7 @@ def test_a_walk_that_ran_out_of_time_goes_on_from_where_it_stopped() -> None:
     world.minutes(3)
     job = undo(world, seconds=-1, source="queue")
     places = []
-    while left := unban.unfinished(world.rows):
+    while left := unban_jobs.unfinished(world.rows):
         places.append(left[0].place)
         before = memory(world).calls["get"]
         carry_on(world, left[0], seconds=-1)
@@ -305,7 +308,7 @@ def test_a_walk_sees_its_deadline_where_nothing_is_to_be_undone() -> None:
     begun = world.clock()
     undo(world, seconds=3, rows=Each(world.rows, slow), source="desk")
     assert world.clock() - begun < timedelta(seconds=12)
-    (job,) = unban.unfinished(world.rows)
+    (job,) = unban_jobs.unfinished(world.rows)
     assert job.place
 
 
@@ -313,11 +316,11 @@ def test_a_job_that_fails_stops_no_other_and_is_told_of() -> None:
     world = banned()
     bad = undo(world, seconds=-1, source="desk")
     world.rows.write([Update(("jobs", bad.id), set={"source": "queue", "place": "no place"})])
-    job = unban.Job(unban.new_id(world.clock()), "ana", "r", 7, world.clock(), urls=(URLS[0],))
-    unban.record(world.rows, job)
+    job = Job(unban_jobs.new_id(world.clock()), "ana", "r", 7, world.clock(), urls=(URLS[0],))
+    unban_jobs.record(world.rows, job)
     carry_on_all(world)
     assert world.events("unban_failed") == [{"job_id": bad.id, "error": "ValueError"}]
-    assert [each.id for each in unban.unfinished(world.rows)] == [bad.id]
+    assert [each.id for each in unban_jobs.unfinished(world.rows)] == [bad.id]
     world.minutes(3)
     assert world.state(URLS[0]) == "unbanned"
 
@@ -333,7 +336,7 @@ def test_a_task_whose_chunk_has_expired_is_undone_as_far_as_it_is_known() -> Non
     (expired, *_) = [key for key in memory(world).rows if key[0].startswith("chunk#") and key[1] == "chunk"]
     del memory(world).rows[expired]
     undo(world, task=str(event["task_id"]))
-    assert unban.unfinished(world.rows) == []
+    assert unban_jobs.unfinished(world.rows) == []
     world.minutes(3)
     assert len(world.vendor.bans) == 1
 
@@ -358,7 +361,7 @@ def test_an_unban_that_meets_a_renewal_undoes_it(selection: dict[str, Any]) -> N
 
     undo(world, rows=Each(world.rows, meets, "write"), **selection)
     assert renewed == [0, len(URLS)]
-    assert unban.unfinished(world.rows) == []
+    assert unban_jobs.unfinished(world.rows) == []
     world.minutes(5)
     assert world.states(URLS) == {"unbanned": len(URLS)}
     assert not world.vendor.bans
@@ -419,10 +422,10 @@ def test_an_unban_that_loses_every_time_is_kept_for_the_sweep() -> None:
 
     original = dict(next(row for key, row in memory(world).rows.items() if key[1] == "claim"))
     undo(world, rows=Each(world.rows, moves, "write"), urls=(URLS[0],))
-    assert len(unban.unfinished(world.rows)) == 1
+    assert len(unban_jobs.unfinished(world.rows)) == 1
     memory(world).rows[str(original["pk"]), "claim"] = original
     carry_on_all(world)
-    assert unban.unfinished(world.rows) == []
+    assert unban_jobs.unfinished(world.rows) == []
     world.minutes(3)
     assert not world.vendor.bans
 
@@ -506,7 +509,7 @@ def test_an_unban_killed_at_any_call_is_carried_out_once(prepare: Callable[[], W
         world = prepare()
         with world.crash(at, after=after):
             undo(world, urls=tuple(URLS))
-        recorded = bool(unban.unfinished(world.rows)) or at > 2
+        recorded = bool(unban_jobs.unfinished(world.rows)) or at > 2
         for _ in range(15):
             world.minutes()
             carry_on_all(world)
@@ -584,3 +587,210 @@ def test_a_refused_unban_of_a_ban_that_was_withdrawn_leaves_the_url_to_be_report
     world.queue({"urls": URLS[:1]})
     world.minutes(5)
     assert world.state(URLS[0]) == "banned"
+
+
+# --- unbans of what the ledger does not know ------------------------------------------------------------------------
+
+STRANGE = "https://www.example.com/banned-by-others"
+
+
+def blocked_by_others() -> World:
+    """Return a world whose vendor blocks a URL of ours that nobody here asked for."""
+    world = World()
+    now = world.clock()
+    world.vendor.bans[STRANGE] = FakeBan(now, now, now + timedelta(days=300))
+    return world
+
+
+def unbans_sent(world: World, url: str) -> int:
+    return order_of_calls(world, url).count("unban")
+
+
+def test_a_url_that_the_ledger_does_not_know_is_unbanned_at_the_vendor_with_a_cool_down() -> None:
+    world = blocked_by_others()
+    undo(world, urls=(STRANGE,))
+    assert world.state(STRANGE) == "processing"
+    world.minutes(3)
+    assert world.state(STRANGE) == "unbanned"
+    assert STRANGE not in world.vendor.bans
+    receipt = world.post({"urls": [STRANGE]})
+    world.minutes(3)
+    assert world.report_states(receipt.report_id) == {STRANGE: "suppressed"}
+    world.clock.advance(days=7, minutes=1)
+    world.post({"urls": [STRANGE]}, webhook_id="w2")
+    world.minutes(3)
+    assert world.state(STRANGE) == "banned"
+    assert order_of_calls(world, STRANGE) == ["unban", "ban"]
+    (status,) = of_url(STRANGE, rows=world.rows, policy=world.policy, now=world.clock())
+    decisions = [each["action"] for each in history.of_status(status, rows=world.rows)]
+    assert decisions == ["ban", "unban"]
+
+
+@pytest.mark.parametrize("prepare", [blocked_by_others, lambda: banned([STRANGE])])
+def test_an_unban_that_is_repeated_is_sent_again(prepare: Callable[[], World]) -> None:
+    world = prepare()
+    for times in (1, 2, 3):
+        undo(world, urls=(STRANGE,))
+        world.minutes(3)
+        assert unbans_sent(world, STRANGE) == times
+        assert world.state(STRANGE) == "unbanned"
+
+
+def test_an_unban_that_is_repeated_while_it_is_on_its_way_is_one_with_the_later_cool_down() -> None:
+    world = blocked_by_others()
+    world.vendor.task_time = timedelta(minutes=10)
+    undo(world, urls=(STRANGE,), cool_down_days=3)
+    world.minutes(2)
+    undo(world, urls=(STRANGE,), cool_down_days=9)
+    assert world.events("unban_carried_out")[-1]["urls"] == 1
+    world.minutes(20)
+    assert unbans_sent(world, STRANGE) == 1
+    world.clock.advance(days=8)
+    world.queue({"urls": [STRANGE]})
+    world.minutes(3)
+    assert world.state(STRANGE) == "unbanned"
+    undo(world, urls=(STRANGE,), cool_down_days=0)
+    world.minutes(20)
+    world.clock.advance(hours=1)
+    world.queue({"urls": [STRANGE]})
+    world.minutes(20)
+    assert world.state(STRANGE) == "banned"
+
+
+def test_a_ban_that_has_expired_and_that_the_vendor_still_blocks_is_unbanned() -> None:
+    world = banned(URLS[:1])
+    world.clock.advance(days=8)
+    now = world.clock()
+    world.vendor.bans[URLS[0]] = FakeBan(now, now, now + timedelta(days=300))
+    assert world.state(URLS[0]) == "expired"
+    undo(world, urls=(URLS[0],))
+    world.minutes(3)
+    assert world.state(URLS[0]) == "unbanned"
+    assert not world.vendor.bans
+
+
+def test_a_url_that_the_vendor_had_refused_is_unbanned_when_a_person_says_so() -> None:
+    world = World()
+    world.vendor.refuse = {URLS[0]}
+    world.queue({"urls": URLS[:1]})
+    world.minutes(3)
+    assert world.state(URLS[0]) == "rejected"
+    world.vendor.refuse = set()
+    undo(world, urls=(URLS[0],))
+    world.minutes(3)
+    assert (world.state(URLS[0]), unbans_sent(world, URLS[0])) == ("unbanned", 1)
+
+
+def test_a_protected_url_is_unbanned_and_one_of_a_host_that_is_not_ours_is_not_sent() -> None:
+    world = blocked_by_others()
+    world.policy = parse({**POLICY, "protected": [{"url": STRANGE, "comment": "a customer"}]})
+    foreign = "https://elsewhere.example.org/x"
+    undo(world, urls=(STRANGE, foreign))
+    world.minutes(3)
+    assert [urls for _, urls, _ in world.vendor.calls] == [(STRANGE,)]
+    assert world.states([STRANGE, foreign]) == {"unbanned": 1, "unknown": 1}
+
+
+def test_an_unban_of_an_unknown_url_that_the_vendor_refuses_has_failed_and_a_report_bans_it() -> None:
+    world = blocked_by_others()
+    undo(world, urls=(STRANGE,))
+    world.vendor.errors = [ContentRefused("no such ban", code="X.1")]
+    world.minutes(3)
+    (status,) = of_url(STRANGE, rows=world.rows, policy=world.policy, now=world.clock())
+    assert (status.state.value, status.reason) == (
+        "failed",
+        "the unban failed: X.1 no such ban",
+    )
+    world.queue({"urls": [STRANGE]})
+    world.minutes(3)
+    assert world.state(STRANGE) == "banned"
+
+
+def test_a_repeated_unban_that_the_vendor_refuses_leaves_the_url_unbanned() -> None:
+    world = banned(URLS[:1])
+    for _ in range(2):
+        undo(world, urls=(URLS[0],))
+        world.vendor.errors = [ContentRefused("no such ban", code="X.1")] if not world.vendor.bans else []
+        world.minutes(3)
+        assert world.state(URLS[0]) == "unbanned"
+    assert not world.vendor.errors
+
+
+def test_a_report_that_comes_before_an_unban_of_its_unknown_url_is_claimed_is_undone() -> None:
+    world = blocked_by_others()
+
+    def meets(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(each, Insert) and each.row["pk"] == key_of_strange for each in args[0]) and not world.queued:
+            world.queue({"urls": [STRANGE]})
+            world.intake()
+            world.queue({"urls": []})
+        return function(*args, **kwargs)
+
+    key_of_strange = f"url#{url_key(ACCOUNT, STRANGE)}"
+    undo(world, rows=Each(world.rows, meets, "write"), urls=(STRANGE,))
+    world.queued.clear()
+    world.minutes(5)
+    assert world.state(STRANGE) == "unbanned"
+    assert "ban" not in order_of_calls(world, STRANGE)
+
+
+def test_a_ban_of_others_that_an_earlier_version_took_over_is_in_force_and_can_be_undone() -> None:
+    world = blocked_by_others()
+    now = world.clock()
+    origin = Origin("", "operator:ana", "ana", "adopted", "ours now")
+    chunk = Chunk(
+        account=ACCOUNT,
+        action=Action.BAN,
+        ban_days=30,
+        rule="adopted",
+        urls=(STRANGE,),
+        keys=(url_key(ACCOUNT, STRANGE),),
+        origins=(origin,),
+        created_at=now,
+        received_at=now,
+        until=now + timedelta(days=30),
+    )
+    remaining.open_chunk(world.rows, chunk, then=ChunkState.WAITING)
+    claims.claim(world.rows, chunk, {}, now=now)
+    work = (f"account#{ACCOUNT}", f"chunk#{chunk.id}")
+    world.rows.write([Update(work, set={"then": "adopted"})])
+    assert remaining.of_account(world.rows, ACCOUNT)[0].then is None
+    world.rows.write([Delete(work)])  # it was sealed so
+    assert world.state(STRANGE) == "banned"
+    undo(world, urls=(STRANGE,))
+    world.minutes(3)
+    assert (world.state(STRANGE), order_of_calls(world, STRANGE)) == ("unbanned", ["unban"])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_unban_of_an_unknown_url_killed_at_any_call_is_sent_once(after: bool) -> None:
+    world = blocked_by_others()
+    world.crasher.calls = 0
+    undo(world, urls=(STRANGE,))
+    calls = world.crasher.calls
+    assert calls >= 8
+    for at in range(1, calls + 1):
+        world = blocked_by_others()
+        with world.crash(at, after=after):
+            undo(world, urls=(STRANGE,))
+        recorded = bool(unban_jobs.unfinished(world.rows)) or at > 2
+        for _ in range(15):
+            world.minutes()
+            carry_on_all(world)
+        assert world.state(STRANGE) == ("unbanned" if recorded else "unknown"), at
+        assert unbans_sent(world, STRANGE) == int(recorded), at
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_submitter_killed_over_an_unban_of_an_unknown_url_sends_it_once(after: bool) -> None:
+    world = blocked_by_others()
+    undo(world, urls=(STRANGE,))
+    world.crasher.calls = 0
+    world.drain()
+    for at in range(1, world.crasher.calls + 1):
+        world = blocked_by_others()
+        undo(world, urls=(STRANGE,))
+        with world.crash(at, after=after):
+            world.drain()
+        world.minutes(15)
+        assert (world.state(STRANGE), unbans_sent(world, STRANGE)) == ("unbanned", 1), at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +10,9 @@ from chalicelib.config.policy import parse
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.ledger import ban_counts, reports
 from chalicelib.pipeline.answers import url_status
-from chalicelib.pipeline.decisions import holds, unban
+from chalicelib.pipeline.decisions import holds
 from dev.fakes.archive import LedgerWorld
-from dev.fakes.operations import NO_CAPS, compare, deliver, undo, world_with, world_with_callbacks
+from dev.fakes.operations import NO_CAPS, compare, deliver, refuse, undo, world_with, world_with_callbacks
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, Clock, World, pages
 
@@ -244,7 +243,7 @@ def test_all_of_a_source_is_undone_also_what_was_held_for_weeks(by: str, approve
     world.minutes(3)
     assert not world.vendor.bans
     assert world.state(A) == "unbanned"
-    assert not holds.listed([ACCOUNT], rows=world.rows)
+    assert not holds.all_held(world.rows, [ACCOUNT])
 
 
 def test_a_hold_that_waited_for_months_can_still_be_approved() -> None:
@@ -280,8 +279,7 @@ def test_a_refused_hold_that_is_reported_again_on_the_same_day_is_archived_as_bo
     world = LedgerWorld()
     world.queue({"urls": [ROOT]})
     world.minutes(2)
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
-    holds.refuse(work.chunk, actor="ana", reason="a shop", rows=world.rows, emit=world.emit, now=world.clock())
+    refuse(world)
     world.minutes(2)
     world.queue({"urls": [ROOT]})
     world.minutes(2)
@@ -295,17 +293,7 @@ def test_an_unban_of_a_waiting_ban_that_is_reported_again_is_archived_as_all_thr
     world = LedgerWorld()
     world.queue({"urls": [A]})
     world.intake()
-    job = unban.Job(unban.new_id(world.clock()), "ana", "appeal", 0, world.clock(), urls=(A,))
-    unban.record(world.rows, job)
-    unban.carry_out(
-        job,
-        rows=world.rows,
-        policy=world.policy,
-        wake=world.wake,
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(minutes=1),
-    )
+    undo(world, cool_down_days=0, urls=(A,))
     world.minutes(3)
     world.queue({"urls": [A]})
     world.minutes(3)

@@ -98,7 +98,7 @@ def at_once(world: World, *, batches: int) -> list[str]:
 
     with ThreadPoolExecutor(INTAKES) as pool:
         list(pool.map(intake, messages))
-    return [hold.rule for hold in holds.listed([ACCOUNT], rows=world.rows)]
+    return [hold.rule for hold in holds.all_held(world.rows, [ACCOUNT])]
 
 
 class Slow:

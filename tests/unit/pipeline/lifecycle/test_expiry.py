@@ -71,7 +71,7 @@ def test_an_approval_of_what_nobody_may_ban_any_more_closes_the_hold() -> None:
     approve(world, hold_id)
     world.minutes(3)
     assert not world.vendor.calls
-    assert holds.listed([ACCOUNT], rows=world.rows) == []
+    assert holds.all_held(world.rows, [ACCOUNT]) == []
 
 
 def test_a_long_ban_that_was_held_is_renewed_by_when_it_began() -> None:
@@ -79,7 +79,7 @@ def test_a_long_ban_that_was_held_is_renewed_by_when_it_began() -> None:
     world.policy = replace(world.policy, bare_hosts=BareHosts.HOLD)
     world.post({"urls": ROOTS})
     world.intake()
-    (work,) = holds.listed([ACCOUNT], rows=world.rows)
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
     world.clock.advance(days=20)
     approve(world, work.chunk)
     world.minutes(3)

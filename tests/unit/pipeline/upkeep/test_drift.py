@@ -13,7 +13,7 @@ from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Unavailable
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST, adopt
+from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.operations import banned, compare, renew, undo
 from dev.fakes.rows import MemoryRows
@@ -69,16 +69,13 @@ def test_of_more_bans_than_the_cap_none_is_missing_while_the_list_holds_them() -
     assert compare(world).missing == []
 
 
-def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_adopted_and_unbanned() -> None:
+def test_bans_that_nobody_here_asked_for_are_reported_and_can_be_unbanned() -> None:
     world, shelf = drifted(), MemoryObjects()
     invent(world, "https://www.example.com/invented")
     found = compare(world, shelf)
     assert found.unknown == ["https://www.example.com/invented"]
     report = json.loads(shelf.objects[found.key])
     assert report["unknown"] == {"urls": 1, "first": ["https://www.example.com/invented"]}
-    assert adopt(world.run(), ACCOUNT, found.unknown, actor="ana", reason="ours now") == 1
-    assert world.state(found.unknown[0]) == "banned"
-    assert compare(world).unknown == []
     calls = len(world.vendor.calls)
     undo(world, urls=tuple(found.unknown))
     world.minutes(3)
@@ -212,17 +209,6 @@ def test_chunks_are_read_many_at_a_time_and_nothing_more_where_nothing_is_missin
     assert calls["get"] == 1 + 1 + 2  # the control row; the claims of a page of the list; the task and its chunks
     assert calls["query"] == 32
     assert len(world.vendor.lists) == lists + 1
-
-
-def test_an_adopted_ban_that_lapses_is_not_banned_by_us() -> None:
-    world = drifted()
-    invent(world, "https://www.example.com/invented")
-    found = compare(world)
-    adopt(world.run(), ACCOUNT, found.unknown, actor="ana", reason="ours now")
-    world.clock.advance(hours=2)
-    del world.vendor.bans["https://www.example.com/invented"]
-    again = compare(world)
-    assert (again.missing, again.rebanned) == ([], 0)
 
 
 def test_what_is_banned_again_until_it_is_unbanned_is_renewed_like_the_ban_it_replaces() -> None:
