@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """An answer and how it is sent: ``whole``, ``truncate`` (half the body, then the end) or ``reset`` (only an RST)."""
+    """An answer and how to send it: ``whole``, ``truncate`` (half the body, then the end) or ``reset`` (RST alone)."""
 
     status: int
     body: bytes = b""
@@ -152,9 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if self.close_connection:
             lines.insert(1, "Connection: close")
-        self.wfile.write(
-            "\r\n".join(lines).encode("latin-1") + body
-        )  # One write, so that a small answer is one packet.
+        # One write, so that a small answer is one packet.
+        self.wfile.write("\r\n".join(lines).encode("latin-1") + body)
 
     def _reset(self) -> None:
         """Send RST: with a linger time of 0, the last close drops the connection instead of ending it."""

@@ -24,7 +24,7 @@ Kind = Literal[
 
 @dataclass
 class Fault:
-    """One fault. ``times`` 0 means without end, the default if there is a ``probability``; otherwise the default is 1."""
+    """One fault. ``times`` 0 means without end. The default is 1, or 0 if there is a ``probability``."""
 
     match: Match
     kind: Kind

@@ -57,7 +57,7 @@ class Identity:
 
 
 class Gate:
-    """Checks credentials. Times are in seconds since 1970: ``wall`` is the machine's, ``now`` includes what was advanced."""
+    """Checks credentials. Times are seconds since 1970: ``wall`` is the machine's, ``now`` adds what was advanced."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity

@@ -142,7 +142,7 @@ class Account:
         return ban is not None and ban.ends > now
 
     def find_tasks(self, start: float, end: float, status: str) -> list[Task]:
-        """Return the tasks created in a window, in milliseconds; newest first. The vendor does not document an order."""
+        """Return the tasks created in a window, in milliseconds, newest first: the vendor documents no order."""
         return [
             task
             for task in reversed(self.tasks.values())
