@@ -177,7 +177,7 @@ class Objects(Protocol):
         """Return an object's SHA-256 as the store verified it, hexadecimal; ``None`` if there is no object."""
 
     def keys(self, prefix: str) -> list[str]:
-        """All keys that begin with ``prefix``, sorted."""
+        """Return all keys that begin with ``prefix``, sorted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from itertools import islice
 from typing import Any, TypeVar
 
 from chalicelib.aws.wire import expressions, item_of, key_of, row_of, to_wire, where
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import LedgerUnavailable
 from chalicelib.ports import Check, Delete, Insert, Key, Put, Row, Update, Value, Write
 
 READ_KEYS = 100  # BatchGetItem's limit, docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 STATEMENTS = 25  # BatchExecuteStatement's and BatchWriteItem's limit, same place
 TRIES = 8
-"""How often the rest of a batch that DynamoDB throttled is tried, with a pause that doubles from 50 ms."""
+"""How often what DynamoDB throttled of a batch is tried, with a pause that doubles from 50 ms."""
 
 FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem", "TransactionConflict"})
-"""Statement errors that mean "your condition does not hold". A conflict with a transaction under way is answered as
-one: whoever lost reads again and sees."""
+"""Statement errors that mean "the condition does not hold". A conflict with a transaction under way counts as one: the
+caller reads again and sees what the transaction did."""
 RETRIED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError"})
 REFUSED_FOR_NOW = frozenset(
     {
@@ -29,8 +29,8 @@ REFUSED_FOR_NOW = frozenset(
         "RequestLimitExceeded",
     }
 )
-"""Errors of a single write that was not made, and may be made again: a transaction on the row was under way, or
-DynamoDB throttled."""
+"""Errors of a single write that was not done and may be repeated: a transaction on the row was under way, or DynamoDB
+throttled."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,7 +60,7 @@ class Table:
             request["ProjectionExpression"] = ",".join(f"#{index}" for index in range(len(names)))
             request["ExpressionAttributeNames"] = {f"#{index}": name for index, name in enumerate(names)}
         rows: dict[Key, dict[str, Value]] = {}
-        batches = list(_batched(dict.fromkeys(keys), READ_KEYS))
+        batches = list(cut(dict.fromkeys(keys), count=READ_KEYS))
         for items in self._each(lambda batch: self._get_batch(batch, request), batches):
             for item in items:
                 row = row_of(item)
@@ -111,11 +111,11 @@ class Table:
         for index, write in enumerate(writes):
             unconditional = isinstance(write, Put) or (isinstance(write, Delete) and not write.expect)
             (plain if unconditional else conditional).append((index, write))
-        for _ in self._each(self._write_plain, list(_batched(plain, STATEMENTS))):
+        for _ in self._each(self._write_plain, list(cut(plain, count=STATEMENTS))):
             pass
         failed: set[int] = set()
-        for some in self._each(self._write_conditional, list(_batched(conditional, STATEMENTS))):
-            failed |= some
+        for failed_of_batch in self._each(self._write_conditional, list(cut(conditional, count=STATEMENTS))):
+            failed |= failed_of_batch
         return failed
 
     def apply(self, write: Write) -> bool:
@@ -141,11 +141,11 @@ class Table:
     def _write_conditional(self, writes: list[tuple[int, Write]]) -> set[int]:
         """BatchExecuteStatement: a condition of its own for each row, in one round trip."""
         failed: set[int] = set()
-        left = writes
+        pending = writes
         for attempt in range(TRIES):
-            answer = self._client.batch_execute_statement(Statements=[self._statement(write) for _, write in left])
+            answer = self._client.batch_execute_statement(Statements=[self._statement(write) for _, write in pending])
             again: list[tuple[int, Write]] = []
-            for pair, result in zip(left, answer["Responses"], strict=True):
+            for pair, result in zip(pending, answer["Responses"], strict=True):
                 code = result.get("Error", {}).get("Code")
                 if code in FAILED:
                     failed.add(pair[0])
@@ -155,9 +155,9 @@ class Table:
                     raise LedgerUnavailable(f"DynamoDB refused a statement: {code}")
             if not again:
                 return failed
-            left = again
+            pending = again
             self._pause(attempt)
-        raise LedgerUnavailable(f"DynamoDB throttled {len(left)} writes {TRIES} times")
+        raise LedgerUnavailable(f"DynamoDB throttled {len(pending)} writes {TRIES} times")
 
     def _statement(self, write: Write) -> dict[str, Any]:
         if isinstance(write, Insert):
@@ -248,15 +248,9 @@ class Table:
     def _each(self, work: Callable[[list[T]], R], batches: list[list[T]]) -> Iterable[R]:
         if len(batches) <= 1:
             return map(work, batches)
-        begun = [self._pool.submit(work, batch) for batch in batches]
-        wait(begun)  # all of them, so that after an error nothing is written behind the caller's back
-        return [each.result() for each in begun]
+        futures = [self._pool.submit(work, batch) for batch in batches]
+        wait(futures)  # for all of them: after an error nothing is written behind the caller's back
+        return [future.result() for future in futures]
 
     def _pause(self, attempt: int) -> None:
         self._sleep(0.05 * 2**attempt)
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch

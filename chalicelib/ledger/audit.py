@@ -1,6 +1,6 @@
-"""Who did what by hand, append-only: by operator, by chunk, and by day for the archive.
+"""What operators decided, append-only: found by operator, by subject, and by day for the archive.
 
-What the machine decides is told by chunks, tasks and claims themselves; this is for what a person decided.
+What edgeban decides by itself stands in the chunks, tasks and claims.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chalicelib.ports import Put, Rows, Value
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One act of an operator. ``subject`` is what it was about, such as ``hold:<id>`` or ``account:<name>``."""
+    """One act of an operator. ``subject`` is what it was about: ``hold:<id>``, ``account:<name>``…"""
 
     actor: str
     action: str
@@ -29,9 +29,9 @@ class Decision:
 
 
 def record(rows: Rows, decision: Decision) -> None:
-    """Write a decision, before it is carried out: what was meant is on record even if we die on the way."""
+    """Write a decision before it is carried out: the intent is on record even if the function dies on the way."""
     name = f"{stamp(decision.at)}#{secrets.token_hex(4)}"
-    said: dict[str, Value] = {
+    attributes: dict[str, Value] = {
         "actor": decision.actor,
         "action": decision.action,
         "about": decision.subject,
@@ -44,20 +44,20 @@ def record(rows: Rows, decision: Decision) -> None:
     day = journal.entry("decision", f"{decision.subject}#{name[-8:]}", now=decision.at)
     rows.write(
         [
-            Put({"pk": f"actor#{decision.actor}", "sk": name, **said}),
-            Put({"pk": f"about#{decision.subject}", "sk": name, **said}),
-            Put({**said, **day}),
+            Put({"pk": f"actor#{decision.actor}", "sk": name, **attributes}),
+            Put({"pk": f"about#{decision.subject}", "sk": name, **attributes}),
+            Put({**attributes, **day}),
         ]
     )
 
 
 def of_actor(rows: Rows, actor: str, *, limit: int = 100, after: str = "") -> list[tuple[str, Decision]]:
-    """Read what an operator did, newest first, each with the name to go on after."""
+    """Read what an operator did, newest first. Each decision comes with the name after which the next page begins."""
     return _read(rows, f"actor#{actor}", limit, after)
 
 
 def about(rows: Rows, subject: str, *, limit: int = 100, after: str = "") -> list[tuple[str, Decision]]:
-    """Read what was done about a subject, newest first, each with the name to go on after."""
+    """Read what was done about a subject, newest first. Each comes with the name after which the next page begins."""
     return _read(rows, f"about#{subject}", limit, after)
 
 

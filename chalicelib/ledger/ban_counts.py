@@ -16,7 +16,7 @@ from chalicelib.ledger.row import epoch, number
 from chalicelib.ports import Key, Rows, Value
 
 LIVE_DAYS = 7
-"""Days whose bans count as live ones: the usual length of a ban."""
+"""Days whose bans count as live: the usual length of a ban."""
 
 KEEP_HOURS = timedelta(hours=3)
 """How long an hour's row outlives its hour: a batch that began late counts in the hour that it began in."""

@@ -1,8 +1,8 @@
-"""Outcomes that sources are still to be told.
+"""Reports whose outcome their source is still to be told.
 
-A row in the partition ``WAITING`` says when to look at a report again; the report's own row ``callback`` says which of
-these rows is the one that counts, how often its source was tried, and in the end what came of it. A row in ``WAITING``
-that is not the one that counts is left over from a repeated request, and goes.
+A row in the partition ``WAITING`` says when to look at a report again. The report's own row ``callback`` says which of
+these rows counts, how often the source was called, and in the end how the call ended. A row in ``WAITING`` that does
+not count is left over from a repeated request; it is removed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value
 
 WAITING: Final = "report#callbacks"
-"""Below ``report#``, because receive_report may write nothing else. Ids of reports begin with ``r-``: none is this."""
+"""Begins with ``report#``, because receive_report may write no other key. No report's id is ``callbacks``: they begin
+with ``r-``."""
 
 FIRST_LOOK: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A report whose source is to be told. ``place`` is its row's sort key in ``WAITING``."""
+    """A report whose source is to be told its outcome. ``place`` is its row's sort key in ``WAITING``."""
 
     report: str
     place: str
@@ -33,11 +34,11 @@ class Callback:
     known: bool = False
     """Whether the report's own row exists: it does from the second look on."""
     held: str = ""
-    """Which URLs were held when the source was told last: it is told again when a person has decided."""
+    """The URLs that were held when the source was told last, as a hash: it is told again when a person has decided."""
 
 
 def first(report: str, received_at: datetime) -> Row:
-    """The row that has a new report looked at: written before the report, so that none is forgotten."""
+    """Make the row that has a new report looked at. It is written before the report, so that none is forgotten."""
     return _waiting(report, received_at + FIRST_LOOK, until=received_at + KEEP)
 
 
@@ -48,8 +49,8 @@ def _waiting(report: str, due: datetime, *, until: datetime) -> dict[str, Value]
 def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
     """Read what is due, oldest first. Rows that do not count are removed on the way, and are not in the answer."""
     places = [text(row, "sk") for row in rows.query(WAITING, after=after, limit=limit)]
-    places = [each for each in places if each.partition("#")[0] <= stamp(now)]
-    keys = {each: _own(each.partition("#")[2]) for each in places}
+    places = [place for place in places if place.partition("#")[0] <= stamp(now)]
+    keys = {place: _own(place.partition("#")[2]) for place in places}
     found = rows.get(list(dict.fromkeys(keys.values())), consistent=True)
     counting: list[Callback] = []
     stale: list[Delete] = []
@@ -77,35 +78,30 @@ def _own(report: str) -> Key:
 
 
 def drop(rows: Rows, callback: Callback) -> None:
-    """Forget a report that was never accepted: its sender saw no answer, and its next attempt writes its own row."""
+    """Forget a report that was never accepted: its sender saw no answer, and its next attempt writes a new row."""
     rows.apply(Delete((WAITING, callback.place)))
 
 
-def move(
-    rows: Rows,
-    callback: Callback,
-    *,
-    due: datetime,
-    attempts: int,
-    first_attempt_at: datetime | None,
-    now: datetime,
-    held: str = "",
-) -> None:
-    """Look again later. Nothing happens if somebody else has moved or finished it since it was read."""
+def move(rows: Rows, callback: Callback, *, due: datetime, now: datetime) -> None:
+    """Have a report looked at again later, with the attempts and held URLs that ``callback`` has by now.
+
+    Nothing happens if another run has moved or finished it since it was read.
+    """
     later = _waiting(callback.report, due, until=now + KEEP)
     change: dict[str, Value] = {
         "place": later["sk"],
-        "attempts": attempts,
-        "held": held,
+        "attempts": callback.attempts,
+        "held": callback.held,
         "expires_at": later["expires_at"],
     }
-    if first_attempt_at:
-        change["first_attempt_at"] = millis(first_attempt_at)
-    _settle(rows, callback, change, more=[Put(later)], remove=() if first_attempt_at else ("first_attempt_at",))
+    remove: tuple[str, ...] = ("first_attempt_at",)
+    if callback.first_attempt_at:
+        change["first_attempt_at"], remove = millis(callback.first_attempt_at), ()
+    _settle(rows, callback, change, more=[Put(later)], remove=remove)
 
 
 def finish(rows: Rows, callback: Callback, outcome: str, *, attempts: int, now: datetime) -> None:
-    """Write what came of it; the report is not looked at again."""
+    """Write how the call ended; the report is not looked at again."""
     change: dict[str, Value] = {
         "place": "",
         "outcome": outcome,

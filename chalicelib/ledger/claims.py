@@ -54,7 +54,7 @@ ENDED = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlS
 
 
 def key_of(url_key: str) -> Key:
-    """The key of a URL's claim."""
+    """Return the key of a URL's claim."""
     return (f"url#{url_key}", "claim")
 
 

@@ -26,7 +26,7 @@ PART_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A URL that was refused or suppressed, by which rule and why. ``account`` is empty where none was concerned."""
+    """A URL that was refused or suppressed, by which rule and why. ``account`` is empty where no account serves it."""
 
     url: str
     verdict: str
@@ -37,7 +37,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is recorded of a report. ``urls`` are the accepted canonical ones, ``accounts`` those there were by then."""
+    """What is recorded of a report. ``urls`` are the accepted ones, canonical; ``accounts`` the policy's by then."""
 
     id: str
     source: str
@@ -102,7 +102,7 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
         row["correlation_id"] = report.correlation_id
     if report.test:
         row["test"] = 1
-    before = [dict(each) for each in beside]
+    before = [dict(lead) for lead in beside]
     if report.correlation_id:
         found_by: dict[str, Value] = {"pk": _correlation(report.source, report.correlation_id), "sk": report.id}
         before.append({**found_by, "expires_at": row["expires_at"]})
@@ -123,7 +123,7 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
     if refusals:
         before.append(journal.outer_entry(report.id, now=report.received_at))
     if before:
-        rows.write([Put(each) for each in before])
+        rows.write([Put(written) for written in before])
     if rows.apply(Insert(row)):
         return report
     there = read(rows, report.id, at_once=True)
@@ -163,7 +163,7 @@ def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
         refusals,
         count=PART_URLS,
         size=PART_BYTES,
-        size_of=lambda each: len(json.dumps(each, ensure_ascii=False).encode()),
+        size_of=lambda refusal: len(json.dumps(refusal, ensure_ascii=False).encode()),
     )
     return list(parts)
 
@@ -183,8 +183,8 @@ def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refu
                     "expires_at": epoch(now + KEEP),
                 }
             )
-            for (report, message), each in refusals.items()
-            for index, part in enumerate(split_refusals([_plain(refusal) for refusal in each]))
+            for (report, message), of_message in refusals.items()
+            for index, part in enumerate(split_refusals([_plain(refusal) for refusal in of_message]))
         ]
     )
 
@@ -207,7 +207,7 @@ def _part(content: str, index: int) -> str:
 
 
 def _accepted(rows: Rows, report: str) -> list[Row]:
-    """The rows of a report but for what intake added, by their keys."""
+    """Read the rows of a report, without those that intake added, by their keys."""
     pk = f"report#{report}"
     heads = list(rows.get([(pk, "report")], consistent=True).values())
     keys = [(pk, _part(text(head, "content"), index)) for head in heads for index in range(number(head, "parts"))]
@@ -231,7 +231,7 @@ def read(rows: Rows, report: str, *, at_once: bool = False) -> Report | None:
         if name.startswith(ours) and "urls" in row:
             urls += decompress(blob(row, "urls"))
         if name.startswith(ours if at_once else (ours, "verdict#")) and "refusals" in row:
-            refusals += [Refusal(*each) for each in decompress(blob(row, "refusals"))]
+            refusals += [Refusal(*fields) for fields in decompress(blob(row, "refusals"))]
     return Report(
         id=report,
         source=text(head, "source"),

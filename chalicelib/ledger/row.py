@@ -42,7 +42,7 @@ def texts(row: Mapping[str, Value], name: str) -> tuple[str, ...]:
 
 
 def epoch(moment: datetime) -> int:
-    """Whole seconds since 1970, as DynamoDB's TTL wants them."""
+    """Return whole seconds since 1970, as DynamoDB's TTL wants them."""
     return int(moment.timestamp())
 
 
@@ -53,12 +53,12 @@ def moment(row: Mapping[str, Value], name: str) -> datetime | None:
 
 
 def millis(moment: datetime) -> int:
-    """Whole milliseconds since 1970."""
+    """Return whole milliseconds since 1970."""
     return round(moment.timestamp() * 1000)
 
 
 def stamp(moment: datetime) -> str:
-    """A time as the sortable beginning of an id: ``20260115T083000.123456Z``, UTC."""
+    """Write a time as the sortable beginning of an id: ``20260115T083000.123456Z``, UTC."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
@@ -68,5 +68,5 @@ def compress(document: Any) -> bytes:
 
 
 def decompress(packed: bytes) -> Any:
-    """Undo ``squeeze``."""
+    """Undo ``compress``."""
     return json.loads(zlib.decompress(packed))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -145,7 +145,8 @@ class _Run:
         """Look again later; what follows then has tries of its own."""
         now = self.clock()
         due = now + _patience(report, now)
-        callbacks.move(self.rows, callback, due=due, attempts=0, first_attempt_at=None, held=held, now=now)
+        again = replace(callback, attempts=0, first_attempt_at=None, held=held)
+        callbacks.move(self.rows, again, due=due, now=now)
 
     def _failed(self, callback: Callback, report: Report, problem: str, held: str) -> None:
         now, attempts = self.clock(), callback.attempts + 1
@@ -167,15 +168,8 @@ class _Run:
         self, callback: Callback, due: datetime, attempts: int, *, first_attempt_at: datetime | None = None
     ) -> None:
         began = first_attempt_at or callback.first_attempt_at
-        callbacks.move(
-            self.rows,
-            callback,
-            due=due,
-            attempts=attempts,
-            first_attempt_at=began,
-            held=callback.held,
-            now=self.clock(),
-        )
+        again = replace(callback, attempts=attempts, first_attempt_at=began)
+        callbacks.move(self.rows, again, due=due, now=self.clock())
 
     def _finish(self, callback: Callback, report: Report, outcome: str, *, attempts: int, problem: str = "") -> None:
         callbacks.finish(self.rows, callback, outcome, attempts=attempts, now=self.clock())
