@@ -300,8 +300,8 @@ def test_banned_urls_come_in_pages_that_miss_none(world: World) -> None:
 
 
 def test_tasks_come_in_pages_that_miss_none(world: World) -> None:
-    made = [ban(world, f"https://www.example.com/{n}") for n in range(103)]
-    assert sorted(task.id for task in all_tasks(world)) == sorted(made)
+    task_ids = [ban(world, f"https://www.example.com/{n}") for n in range(103)]
+    assert sorted(task.id for task in all_tasks(world)) == sorted(task_ids)
 
 
 def test_a_window_shows_the_tasks_created_in_it(world: World) -> None:
@@ -328,22 +328,17 @@ def test_the_longest_window_is_seven_days(world: World) -> None:
 
 def test_a_task_is_found_by_its_action_and_its_urls_in_any_order(world: World) -> None:
     one, two, three = (f"https://www.example.com/{n}" for n in range(3))
-    ban(world, one, two)
+    task_id = ban(world, two, one)
     ban(world, one, two, three)
     world.vendor.create_task(Action.UNBAN, [one, two], 7)
 
-    assert found(world, one, two) == [all_tasks_of(world, {one, two}, Action.BAN)]
-    assert found(world, one) == []
+    assert find(world, one, two) == [task_id]
+    assert find(world, one) == []
 
 
-def found(world: World, *urls: str) -> list[str]:
+def find(world: World, *urls: str) -> list[str]:
     since, until = world.now() - timedelta(minutes=5), world.now() + timedelta(minutes=5)
     return [task_id for task_id in world.vendor.find_task(Action.BAN, urls, since, until) if task_id]
-
-
-def all_tasks_of(world: World, urls: set[str], action: Action) -> str:
-    (task_id,) = [task.id for task in all_tasks(world) if set(task.urls) == urls and task.action is action]
-    return task_id
 
 
 class TestOurClientsOwnLimits:

@@ -33,7 +33,7 @@ def paced(rate: float = 10, *, last: datetime | None = None) -> tuple[Pace, Cloc
 
 
 def most_in_a_second(times: list[datetime]) -> int:
-    return max(sum(start <= each < start + SECOND for each in times) for start in times)
+    return max(sum(start <= at < start + SECOND for at in times) for start in times)
 
 
 @pytest.mark.parametrize("rate", [1, 10, 18, 30])

@@ -32,12 +32,12 @@ def work_of(
 @st.composite
 def waiting_chunks(draw: st.DrawFn) -> list[Work]:
     """Chunks as intake seals them and earlier tasks leave them: some positions excluded, some in tasks already."""
-    made = []
+    waiting = []
     for number in range(draw(st.integers(0, 12))):
         count = draw(st.integers(1, 40))
         excluded = draw(st.sets(st.integers(0, count - 1), max_size=count - 1))
         start = draw(st.integers(0, max(set(range(count)) - excluded)))  # something of it waits still
-        made.append(
+        waiting.append(
             work_of(
                 f"chunk-{number:02}",
                 count,
@@ -47,7 +47,7 @@ def waiting_chunks(draw: st.DrawFn) -> list[Work]:
                 excluded=tuple(sorted(excluded)),
             )
         )
-    return made
+    return waiting
 
 
 def held_by(waiting: list[Work]) -> list[Position]:
@@ -59,7 +59,7 @@ def kinds_of(waiting: list[Work]) -> dict[str, tuple[Action, int]]:
 
 
 def carried_by(slices: tuple[Slice, ...]) -> list[Position]:
-    return [(each.chunk, position) for each in slices for position in each.positions()]
+    return [(part.chunk, position) for part in slices for position in part.positions()]
 
 
 @settings(max_examples=150, deadline=None)
@@ -118,7 +118,7 @@ def test_halves_carry_the_same_urls_in_order_and_as_evenly_as_can_be(waiting: li
 
         assert carried_by(first) + carried_by(second) == carried_by(slices)
         assert len(carried_by(second)) - len(carried_by(first)) in {0, 1}
-        assert all(each.count for each in (*first, *second))
+        assert all(part.count for part in (*first, *second))
 
 
 @settings(max_examples=150, deadline=None)
@@ -127,11 +127,13 @@ def test_what_is_sorted_out_carries_every_url_once_in_its_group(waiting: list[Wo
     for slices in pack(waiting, limit=limit):
         parts = sort_out(slices, lambda chunk, position: (len(chunk) + position) % groups)
 
-        assert Counter(each for part in parts.values() for each in carried_by(part)) == Counter(carried_by(slices))
+        assert Counter(position for part in parts.values() for position in carried_by(part)) == Counter(
+            carried_by(slices)
+        )
         for group, part in parts.items():
             assert all((len(chunk) + position) % groups == group for chunk, position in carried_by(part))
-        ends = {(each.chunk, each.start, each.end) for part in parts.values() for each in part}
-        assert ends == {(each.chunk, each.start, each.end) for each in slices if each.count}
+        ends = {(part.chunk, part.start, part.end) for group in parts.values() for part in group}
+        assert ends == {(part.chunk, part.start, part.end) for part in slices if part.count}
 
 
 @settings(max_examples=100, deadline=None)

@@ -49,7 +49,7 @@ class Paced:
 
     @property
     def most_in_a_second(self) -> int:
-        return max(sum(start <= each < start + SECOND for each in self.times) for start in self.times)
+        return max(sum(start <= at < start + SECOND for at in self.times) for start in self.times)
 
 
 def paced(world: World, *, seconds: float = 0.0) -> Paced:
@@ -64,21 +64,21 @@ def around(world: World, happens: Callable[[], object]) -> None:
 
 
 def queued(urls: Sequence[str], **world: Any) -> World:
-    made = World(**world)
-    made.queue({"urls": list(urls)})
-    made.intake()
-    return made
+    queued_world = World(**world)
+    queued_world.queue({"urls": list(urls)})
+    queued_world.intake()
+    return queued_world
 
 
 def backlog(count: int, **world: Any) -> World:
     """That many URLs, claimed 2,300 at a time: their chunks do not fit tasks evenly."""
-    made = World(**world)
+    busy_world = World(**world)
     urls = pages(count)
     for start in range(0, count, 2_300):
-        made.queue({"urls": urls[start : start + 2_300]})
-        made.intake()
-        made.clock.advance(seconds=1)
-    return made
+        busy_world.queue({"urls": urls[start : start + 2_300]})
+        busy_world.intake()
+        busy_world.clock.advance(seconds=1)
+    return busy_world
 
 
 def sent(world: World) -> list[str]:
@@ -88,8 +88,9 @@ def sent(world: World) -> list[str]:
 
 def bans(world: World) -> list[str]:
     """The URLs of every ban task that did not fail, as often as they were asked for."""
-    made = [task for task in world.vendor.tasks.values() if task.action is Action.BAN and task.state.value != "failed"]
-    return [url for task in made for url in task.urls]
+    tasks_there = world.vendor.tasks.values()
+    standing = [task for task in tasks_there if task.action is Action.BAN and task.state.value != "failed"]
+    return [url for task in standing for url in task.urls]
 
 
 def waiting(world: World) -> int:
@@ -263,7 +264,7 @@ def test_nothing_waiting_calls_nobody() -> None:
 @pytest.mark.parametrize(
     "poison",
     [[0], [999], [0, 999], [7, 8], [1, 250, 500, 750], list(range(100, 110))],
-    ids=lambda found: f"{len(found)} of 1,000",
+    ids=lambda positions: f"{len(positions)} of 1,000",
 )
 def test_refused_urls_are_isolated_and_the_rest_is_banned(poison: list[int]) -> None:
     urls = pages(1_000)
@@ -275,7 +276,7 @@ def test_refused_urls_are_isolated_and_the_rest_is_banned(poison: list[int]) -> 
     assert sent(world) == sorted(good)
     assert len(world.vendor.calls) <= 1 + 2 * 11 * len(poison)
     settled(world, urls, banned=len(good), rejected=len(poison))
-    assert {each["code"] for each in world.events("url_refused")} == {"FAKE.0001"}
+    assert {event["code"] for event in world.events("url_refused")} == {"FAKE.0001"}
 
 
 def test_a_task_that_is_refused_whole_ends_with_a_reason_for_each_url() -> None:
@@ -544,7 +545,7 @@ def test_no_call_begins_after_the_deadline(seconds: float) -> None:
     drained = world.drain(seconds=seconds)
 
     assert drained.why == "deadline"
-    assert all(each < deadline for each in vendor.times)
+    assert all(at < deadline for at in vendor.times)
     assert len(sent(world)) + waiting(world) == count
     assert len(vendor.times) >= 9.5 * seconds - 1
 
@@ -562,27 +563,27 @@ def test_a_drain_does_not_wait_past_its_deadline_for_a_task_that_comes_due_later
 # --- answers and logs ----------------------------------------------------------------------------------------------
 
 
-def test_each_submitted_task_is_told_with_how_long_its_oldest_report_waited() -> None:
+def test_each_submitted_task_is_emitted_with_how_long_its_oldest_report_waited() -> None:
     world = World()
     world.queue({"urls": pages(2)})
     world.clock.advance(seconds=42)
     world.intake()
     world.drain()
 
-    (told,) = world.events("task_submitted")
-    assert (told["urls"], told["seconds"], told["action"]) == (2, 42, "ban")
+    (event,) = world.events("task_submitted")
+    assert (event["urls"], event["seconds"], event["action"]) == (2, 42, "ban")
 
 
-def test_each_vendor_error_is_told_by_its_kind() -> None:
+def test_each_vendor_error_is_emitted_with_its_kind() -> None:
     world = queued(pages(1))
     world.vendor.errors = [Throttled("slower", code="APIGW.0308", request_id="q-1"), None]
     world.drain()
 
-    (told,) = world.events("vendor_error")
-    assert (told["kind"], told["code"], told["vendor_request_id"]) == ("throttled", "APIGW.0308", "q-1")
+    (event,) = world.events("vendor_error")
+    assert (event["kind"], event["code"], event["vendor_request_id"]) == ("throttled", "APIGW.0308", "q-1")
 
 
-def test_a_chunk_that_lost_some_of_its_urls_sends_the_others_only() -> None:
+def test_a_chunk_that_excludes_some_of_its_urls_sends_the_others_only() -> None:
     world = World()
     now = world.clock()
     keys = tuple(f"key-{number}" for number in range(5))

@@ -18,7 +18,7 @@ from dev.fakes.world import ACCOUNT, Clock, World, pages
 
 
 class Listed(FakeVendor):
-    """Keeps what it was asked to follow, and shows tasks as told: ``hidden`` ones not at all."""
+    """Keeps what it was asked to follow, and does not show the tasks that are ``hidden``."""
 
     asked: list[Sequence[Sent]]
     hidden: set[str]
@@ -125,8 +125,8 @@ def test_a_task_that_succeeded_bans_its_urls_and_says_how_long_it_took() -> None
 
     assert (tracked.succeeded, tracked.failed, tracked.open) == (1, 0, 0)
     assert world.states(pages(3)) == {"banned": 3}
-    (told,) = world.events("task_finished")
-    assert (told["state"], told["urls"], told["seconds"]) == ("succeeded", 3, 60)
+    (event,) = world.events("task_finished")
+    assert (event["state"], event["urls"], event["seconds"]) == ("succeeded", 3, 60)
     assert world.track().succeeded == 0
 
 
@@ -176,7 +176,7 @@ def test_a_task_that_the_list_does_not_show_for_an_hour_is_asked_for_once_more_a
     world.minutes(15)
     assert len(vendor.calls) == 2
     assert world.states(pages(3)) == {"banned": 3}
-    assert "does not show" in next(each for each in _finished(world) if each.vendor_task_id == lost).reason
+    assert "does not show" in next(task for task in _finished(world) if task.vendor_task_id == lost).reason
 
 
 def _finished(world: World) -> list[Task]:
@@ -308,7 +308,7 @@ def test_where_every_task_fails_the_calls_are_bounded_and_every_url_ends() -> No
     assert world.states(pages(1_000)) == {"failed": 1_000}
     assert len(world.vendor.calls) <= 1 + RETRY_CALLS
     assert world.sweep() == {ACCOUNT: 0}
-    assert sum(each["given_up"] for each in world.events("task_finished")) == 1_000
+    assert sum(event["given_up"] for event in world.events("task_finished")) == 1_000
 
 
 @pytest.mark.parametrize("refused", [1, 3])

@@ -24,7 +24,7 @@ SHOP = URLS[2:4]
 
 
 def protecting(*entries: dict[str, str]) -> Policy:
-    return parse({**deepcopy(POLICY), "protected": [{**each, "comment": "a shop"} for each in entries]})
+    return parse({**deepcopy(POLICY), "protected": [{**entry, "comment": "a shop"} for entry in entries]})
 
 
 PROTECTED = protecting(*({"url": url} for url in SHOP))
@@ -41,9 +41,9 @@ def sent(world: World) -> set[str]:
     return {url for _, urls, _ in world.vendor.calls for url in urls}
 
 
-def said(world: World, url: str) -> url_status.UrlStatus:
-    found = claims.read(world.rows, [url_key(ACCOUNT, canonical_url(url))], consistent=True, whole=True)
-    (one,) = url_status.Explainer(world.rows, now=world.clock()).claims(found.values())
+def status_of(world: World, url: str) -> url_status.UrlStatus:
+    claims_by_key = claims.read(world.rows, [url_key(ACCOUNT, canonical_url(url))], consistent=True, whole=True)
+    (one,) = url_status.Explainer(world.rows, now=world.clock()).claims(claims_by_key.values())
     return one
 
 
@@ -53,7 +53,7 @@ def test_what_was_protected_while_it_waited_is_not_sent_and_says_why() -> None:
     world.minutes(3)
     assert sent(world) == set(URLS) - set(SHOP)
     assert world.states(URLS) == {"banned": 4, "suppressed": 2}
-    assert "protected" in said(world, SHOP[0]).reason
+    assert "protected" in status_of(world, SHOP[0]).reason
     assert [fields["urls"] for fields in world.events("urls_withheld")] == [2]
 
 
@@ -78,12 +78,12 @@ def test_a_task_names_only_what_it_carried() -> None:
     world = waiting()
     world.policy = PROTECTED
     world.minutes(3)
-    (banned,), (withheld,) = said(world, URLS[0]).tasks, said(world, SHOP[0]).tasks
+    (banned,), (withheld,) = status_of(world, URLS[0]).tasks, status_of(world, SHOP[0]).tasks
     assert (banned.count, banned.state.value, withheld.count, withheld.state.value) == (4, "succeeded", 2, "failed")
     assert not withheld.vendor_task_id
     for url, task in ((URLS[0], banned), (SHOP[0], withheld)):
-        (told,) = history.of_status(said(world, url), rows=world.rows)
-        assert told["tasks"] == [task.id]
+        (decision,) = history.of_status(status_of(world, url), rows=world.rows)
+        assert decision["tasks"] == [task.id]
     assert (task_brief(banned)["withheld"], task_brief(withheld)["withheld"]) == (None, "suppressed")
 
 
@@ -140,8 +140,8 @@ def test_a_url_that_was_withheld_may_be_reported_again_once_it_is_allowed() -> N
     world.minutes(3)
     assert world.states(URLS) == {"banned": 6}
     events = LedgerEvents(world.rows, {ACCOUNT: "huawei"}, world.clock()).of_day(world.clock().date(), workers=0)
-    told = [each["state"] for each in events if each["event"] == "ban" and each["url"] == SHOP[0]]
-    assert told == ["suppressed", "banned"]
+    states = [event["state"] for event in events if event["event"] == "ban" and event["url"] == SHOP[0]]
+    assert states == ["suppressed", "banned"]
 
 
 def test_a_refused_unban_of_what_was_withheld_leaves_it_to_be_reported_again() -> None:
