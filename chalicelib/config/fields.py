@@ -174,9 +174,9 @@ class Fields:
             self.refuse(name, f"is {self.shown(value)}", f"write {' or '.join(json.dumps(word) for word in words)}")
         return value
 
-    def flag(self, name: str) -> bool:
-        """Return true or false; false where the field is absent."""
-        value = self.values.get(name, False)
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Return true or false; ``default`` where the field is absent."""
+        value = self.values.get(name, default)
         if not isinstance(value, bool):
             self.refuse(name, f"is {self.shown(value)}", "write true or false")
         return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from chalicelib.config.fields import Fields
 from chalicelib.domain.errors import UnusableUrl
@@ -20,6 +21,7 @@ from chalicelib.domain.policy.rules import (
     Verification,
     plan_for,
 )
+from chalicelib.domain.policy.wide import WideForm, wide
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 
 TRUST = {"auto", "review"}
@@ -32,6 +34,7 @@ FIELDS = {
     "version",
     "accounts",
     "protected",
+    "protected_ignore_case",
     "categories",
     "sources",
     "bare_hosts",
@@ -52,6 +55,8 @@ REPLACED = {
 """Former fields, and what to write instead."""
 
 DURATIONS = ("ban_days", "ban_for_days", "until")
+K = TypeVar("K")
+
 TARGETS = ("host", "url", "prefix")
 
 
@@ -200,8 +205,9 @@ def _verification(fields: Fields) -> Verification:
 def _protected(fields: Fields) -> Protected:
     exact: dict[str, Protection] = {}
     below: dict[str, Protection] = {}
-    urls: dict[str, Protection] = {}
-    prefixes: dict[str, list[tuple[str, Protection]]] = {}
+    urls: dict[tuple[str, str, str], Protection] = {}
+    prefixes: dict[str, list[tuple[WideForm, Protection]]] = {}
+    ignore_case = fields.flag("protected_ignore_case", default=True)
     for entry in fields.entries("protected"):
         target, protection = _protection(entry)
         if target == "host":
@@ -212,12 +218,19 @@ def _protected(fields: Fields) -> Protected:
             url = canonical_url(protection.entry)
         except UnusableUrl as error:
             entry.refuse(target, f"is {entry.shown(protection.entry)}", error.reason)
-        without_scheme = url.partition("://")[2]
+        form = wide(url, ignore_case=ignore_case)
         if target == "url":
-            _keep_longer(urls, without_scheme, protection)
+            _keep_longer(urls, (form.host, form.page, form.query), protection)
         else:
-            prefixes.setdefault(host_of(url), []).append((without_scheme, protection))
-    return Protected(exact, below, urls, {host: tuple(listed) for host, listed in prefixes.items()})
+            prefixes.setdefault(form.host, []).append((form, protection))
+    return Protected(
+        exact,
+        below,
+        urls,
+        {host: tuple(listed) for host, listed in prefixes.items()},
+        frozenset(host for host, _, _ in urls),
+        ignore_case,
+    )
 
 
 def _protection(entry: Fields) -> tuple[str, Protection]:
@@ -234,7 +247,7 @@ def _protection(entry: Fields) -> tuple[str, Protection]:
     return targets[0], Protection(entry.text(targets[0]), comment, expires)
 
 
-def _keep_longer(protections: dict[str, Protection], key: str, protection: Protection) -> None:
+def _keep_longer(protections: dict[K, Protection], key: K, protection: Protection) -> None:
     """Keep the entry that protects longer, where two protect the same."""
     other = protections.get(key)
     if other is None or (other.expires and (protection.expires is None or other.expires < protection.expires)):

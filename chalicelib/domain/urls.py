@@ -98,11 +98,6 @@ def host_of(canonical: str) -> str:
     return authority.partition(":")[0]
 
 
-def is_bare_host(canonical: str) -> bool:
-    """Tell whether a canonical URL is the root of its host. A question mark with nothing behind it is no query."""
-    return canonical.index("/", canonical.index("://") + 3) == len(canonical.removesuffix("?")) - 1
-
-
 def scheme_twin(canonical: str) -> str:
     """Return the same URL under the other scheme; empty where it names a port, since the twin's is anybody's guess."""
     scheme, _, rest = canonical.partition("://")

@@ -1,10 +1,15 @@
-"""What is never banned, looked up in constant time however long the list is. Pure."""
+"""What is never banned, looked up in constant time however long the list is. Pure.
+
+URLs and prefixes are compared wide (``wide``), so that no other spelling of a protected page passes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from chalicelib.domain.policy.wide import WideForm, wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +27,23 @@ class Protection:
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """What is never banned. URLs and prefixes stand without their scheme: both schemes are protected."""
+    """What is never banned. An entry without a query covers every query of its page, under every scheme and port."""
 
     hosts: Mapping[str, Protection] = field(default_factory=dict)
     below: Mapping[str, Protection] = field(default_factory=dict)
     """Wildcards, by the name that they stand below."""
-    urls: Mapping[str, Protection] = field(default_factory=dict)
-    prefixes: Mapping[str, tuple[tuple[str, Protection], ...]] = field(default_factory=dict)
+    urls: Mapping[tuple[str, str, str], Protection] = field(default_factory=dict)
+    """By host, page and query."""
+    prefixes: Mapping[str, tuple[tuple[WideForm, Protection], ...]] = field(default_factory=dict)
     """By host."""
+    url_hosts: frozenset[str] = frozenset()
+    """Hosts of ``urls``: a URL of any other host needs no form for comparing."""
+    ignore_case: bool = True
+    """Whether paths and queries that differ by case alone are one page."""
 
     def find(self, url: str, host: str, now: datetime | None) -> Protection | None:
         """Return an entry that protects a canonical URL at a moment."""
+        host = host.rstrip(".")
         found = self.hosts.get(host)
         if found and found.holds(now):
             return found
@@ -42,12 +53,20 @@ class Protected:
             if found and found.holds(now):
                 return found
             dot = host.find(".", dot + 1)
-        if self.urls or self.prefixes:
-            rest = url[url.index("://") + 3 :]
-            found = self.urls.get(rest)
+        if host not in self.url_hosts and host not in self.prefixes:
+            return None
+        form = wide(url, ignore_case=self.ignore_case)
+        for query in ("", form.query):
+            found = self.urls.get((form.host, form.page, query))
             if found and found.holds(now):
                 return found
-            for prefix, each in self.prefixes.get(host, ()):
-                if rest.startswith(prefix) and each.holds(now):
-                    return each
+        for prefix, protection in self.prefixes.get(host, ()):
+            if protection.holds(now) and _begins(form, prefix):
+                return protection
         return None
+
+
+def _begins(form: WideForm, prefix: WideForm) -> bool:
+    if prefix.query:
+        return form.page == prefix.page and form.query.startswith(prefix.query)
+    return form.path.startswith(prefix.path)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.protection import Protected
 from chalicelib.domain.policy.usage import Usage
-from chalicelib.domain.urls import HostPatterns, host_of, is_bare_host
+from chalicelib.domain.policy.wide import is_root
+from chalicelib.domain.urls import HostPatterns, host_of
 
 BAN_DAYS = range(1, 31)
 """Days a vendor ban may last."""
@@ -245,7 +246,7 @@ def _standing(url: str, host: str, policy: Policy, rules: SourceRules, now: date
 def _root(rule: BareHosts, url: str, host: str, policy: Policy, rules: SourceRules) -> bool:
     """Tell whether ``rule`` holds for a URL because it is the root of its host."""
     holds = (rules.bare_hosts or policy.bare_hosts) == rule
-    return holds and is_bare_host(url) and not policy.forced_hosts.covers(host)
+    return holds and is_root(url) and not policy.forced_hosts.covers(host)
 
 
 def _corroboration(category: str, reporters: int, policy: Policy) -> Verdict | None:

@@ -225,7 +225,7 @@ def test_what_a_category_leaves_out_is_the_defaults() -> None:
     assert policy.categories["scam"] == Category(plan_for(9), 2)
 
 
-def test_protections_are_compared_as_urls_are_banned() -> None:
+def test_protections_are_compared_wide() -> None:
     policy = policy_of(
         protected=[
             {"host": "BÜCHER.example.com", "comment": "c"},
@@ -237,9 +237,9 @@ def test_protections_are_compared_as_urls_are_banned() -> None:
     ).protected
     assert list(policy.hosts) == ["xn--bcher-kva.example.com", "[2001:db8::]"]
     assert list(policy.below) == ["shop.example.com"]
-    assert list(policy.urls) == ["a.example.com/c?"]
+    assert list(policy.urls) == [("a.example.com", "/c", "")]
     assert [(host, [each[0] for each in found]) for host, found in policy.prefixes.items()] == [
-        ("b.example.com", ["b.example.com/"])
+        ("b.example.com", [("b.example.com", "/", "")])
     ]
 
 

@@ -13,7 +13,6 @@ from chalicelib.domain.urls import (
     HostPatterns,
     canonical_url,
     host_of,
-    is_bare_host,
     refang,
     scheme_twin,
     unescape_html,
@@ -139,22 +138,6 @@ def test_a_key_is_128_bits_of_the_hash_of_account_and_url() -> None:
 )
 def test_the_host_of_a_url_has_no_port(url: str, host: str) -> None:
     assert host_of(url) == host
-
-
-@pytest.mark.parametrize(
-    ("url", "bare"),
-    [
-        ("https://example.com/", True),
-        ("https://example.com:8443/", True),
-        ("https://example.com/?", True),
-        ("https://example.com/?a", False),
-        ("https://example.com/??", False),
-        ("https://example.com/a", False),
-        ("https://example.com//", False),
-    ],
-)
-def test_only_the_root_of_a_host_is_bare(url: str, *, bare: bool) -> None:
-    assert is_bare_host(url) is bare
 
 
 def test_a_twin_has_the_other_scheme_unless_a_port_is_named() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.config.policy import parse
 from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.policy.rules import forbidden
 from chalicelib.domain.policy.wide import is_root, wide
 from chalicelib.domain.urls import canonical_url
 
+NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 PAGE = "https://shop.example.com/account/checkout"
 
 
@@ -118,3 +122,50 @@ def test_every_spelling_of_a_page_has_its_form(segments: list[str], origin: str,
         return
     form = wide(spelled)
     assert (form.host, form.page) == (page.host, page.page), spelled
+
+
+# --- no spelling of what is protected is sent ---------------------------------------------------------------------
+
+PROTECTING = parse(
+    {
+        "version": 1,
+        "accounts": {"main": {"managed_domains": ["*.example.com"]}},
+        "bare_hosts": "ban",
+        "protected": [
+            {"url": PAGE, "comment": "the checkout"},
+            {"url": "https://shop.example.com/item?id=7", "comment": "one item"},
+            {"prefix": "https://shop.example.com/help/", "comment": "help"},
+        ],
+    }
+)
+
+
+@settings(max_examples=10_000, deadline=None)
+@given(
+    st.sampled_from(["/account/checkout", "/help/me", "/help/a/b"]),
+    st.sampled_from(["https://shop.example.com", "http://SHOP.example.com:80", "https://shop.example.com:444"]),
+    st.randoms(use_true_random=False),
+)
+def test_no_spelling_of_a_protected_page_may_be_banned(path: str, origin: str, dice: random.Random) -> None:
+    try:
+        url = canonical_url(origin + respell(path, dice))
+    except UnusableUrl:
+        return
+    decided = forbidden(url, "main", PROTECTING, NOW)
+    assert decided is not None, url
+
+
+@pytest.mark.parametrize(
+    ("target", "is_protected"),
+    [
+        ("/item?id=7", True),
+        ("/item?%69d=7", True),
+        ("/Item/?id=7", True),
+        ("/item?id=8", False),
+        ("/item", False),
+        ("/help", False),
+        ("/account/checkout-2", False),
+    ],
+)
+def test_an_entry_with_a_query_covers_that_query_and_other_pages_are_banned(target: str, is_protected: bool) -> None:
+    assert (forbidden(f"https://shop.example.com{target}", "main", PROTECTING, NOW) is not None) is is_protected
