@@ -28,7 +28,6 @@ from chalicelib.domain.policy.rules import Policy
 from chalicelib.observe import Observer
 from chalicelib.pipeline.run import NEVER, Run
 from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake
-from chalicelib.vendors import alibaba, huawei
 
 if TYPE_CHECKING:
     from chalicelib.pipeline.intake.messages import Fetch
@@ -52,16 +51,15 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {"huawei": _huawei}
 EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba": _alibaba}
 """Vendors that export which URLs they blocked by themselves."""
 
-CREDENTIALS = {"huawei": huawei.CREDENTIALS, "alibaba": alibaba.CREDENTIALS}
-"""Fields of an account's configuration that are its vendor's own."""
-
 EXPORT_BYTES = 1024**3
 """Most bytes of an export's file. The file and what is made of it fit the disk and the time of archive_exports."""
 
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
     """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
-    return vendor_accounts.parse(document, CREDENTIALS)
+    from chalicelib.vendors import alibaba, huawei
+
+    return vendor_accounts.parse(document, {"huawei": huawei.CREDENTIALS, "alibaba": alibaba.CREDENTIALS})
 
 
 def now() -> datetime:

@@ -327,12 +327,15 @@ def test_an_archiver_writes_to_its_own_prefixes_and_can_delete_nothing(
     assert not {action for action in actions if "Delete" in action}
 
 
-def test_the_role_of_the_exports_reaches_no_rows_but_its_own(resources: dict[str, Resource]) -> None:
+def test_the_role_of_the_exports_reaches_its_days_and_the_blocks_of_accounts(resources: dict[str, Resource]) -> None:
     (policy,) = resources["ArchiveExportsRole"]["Properties"]["Policies"]
-    (ledger,) = [
-        rule for rule in policy["PolicyDocument"]["Statement"] if any(a.startswith("dynamodb:") for a in rule["Action"])
-    ]
-    assert ledger["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["exports", "exports#*"]
+    leading_keys = {
+        rule["Sid"]: rule["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        for rule in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("dynamodb:") for action in rule["Action"])
+    }
+    # Beside its days it reads and blocks accounts whose vendor refuses its keys.
+    assert leading_keys == {"KeepDays": ["exports", "exports#*"], "HeedRefusals": ["account#*"]}
 
 
 def test_an_archiver_has_a_disk_for_its_files_and_an_alarm_for_every_missing_day(
