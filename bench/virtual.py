@@ -152,15 +152,7 @@ class VirtualPipeline:
 
     def _intake(self, batch: list[dict[str, Any]]) -> None:
         self.measured.intakes += 1
-        intake_reports(
-            batch,
-            sources=self.sources,
-            policy=self.policy,
-            rows=self.rows,
-            wake=self.wake,
-            emit=_nothing,
-            now=self.clock(),
-        )
+        intake_reports(self._run(60), batch, self.sources)
 
     def wake(self, account: str, *, now: datetime) -> None:
         """As the FIFO queue does: kicks of one window are one, and come after the delay."""

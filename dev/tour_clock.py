@@ -91,15 +91,7 @@ class Turned:
             "attributes": {"SentTimestamp": str(round(self.clock.timestamp() * 1000))},
             "messageAttributes": {"source": {"stringValue": "tour", "dataType": "String"}},
         }
-        intake_reports(
-            [record],
-            sources=parse_sources({"tour": {"auth": "none", "format": "native"}}),
-            policy=self._policy,
-            rows=self._rows,
-            wake=self._kick,
-            emit=_say_nothing,
-            now=self.clock(),
-        )
+        intake_reports(self._run(), [record], parse_sources({"tour": {"auth": "none", "format": "native"}}))
         self.go_on()
 
     def renew(self) -> int:

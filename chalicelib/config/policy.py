@@ -8,18 +8,15 @@ from typing import TypeVar
 from chalicelib.config.fields import Fields
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, SchemeVariants
+from chalicelib.domain.policy.duration import BAN_DAYS, PLANNED_DAYS, Plan, plan_for
 from chalicelib.domain.policy.protection import Protected, Protection
 from chalicelib.domain.policy.rules import (
-    BAN_DAYS,
-    PLANNED_DAYS,
     Approvals,
     Caps,
     Category,
-    Plan,
     Policy,
     SourceRules,
     Verification,
-    plan_for,
 )
 from chalicelib.domain.policy.wide import WideForm, wide
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of

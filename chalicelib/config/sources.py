@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.config.fields import Fields
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.domain.policy.rules import BAN_DAYS
+from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.domain.urls import HostPatterns
 from chalicelib.reports import PARSERS
 from chalicelib.reports.reading import MAX_CATEGORY_LENGTH

@@ -36,18 +36,8 @@ def take_queued_reports(services: Services, event: Mapping[str, Any]) -> dict[st
     """Take a batch of messages with reports; answer which of them SQS must deliver again."""
     from chalicelib.pipeline.intake.batch import intake_reports
 
-    run = services.run()
-    outcome = intake_reports(
-        event["Records"],
-        sources=services.sources,
-        policy=run.policy,
-        rows=run.rows,
-        wake=run.wake,
-        emit=run.emit,
-        now=run.clock(),
-        fetch=services.intake_bodies(),
-    )
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in outcome.failed]}
+    taken = intake_reports(services.run(), event["Records"], services.sources, fetch=services.intake_bodies())
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in taken.failed]}
 
 
 def drain_woken_accounts(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:

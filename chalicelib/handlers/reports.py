@@ -25,19 +25,10 @@ REPORT_ID: Final = re.compile("r-[a-z2-7]{26}")
 
 def receive(services: Services, source: str, request: Request) -> Response:
     """Answer ``POST /v1/reports/{source}``."""
-    from chalicelib.pipeline.intake.receive import receive_report
+    from chalicelib.pipeline.intake.receive import WebhookCall, receive_report
 
-    receipt = receive_report(
-        source,
-        headers=request.headers,
-        body=raw_body(request),
-        sources=services.sources,
-        policy=services.policy,
-        rows=services.rows,
-        queue=services.reports_queue,
-        emit=services.emit,
-        now=now(),
-    )
+    call = WebhookCall(source, request.headers, raw_body(request))
+    receipt = receive_report(services.run(), call, services.sources, services.reports_queue)
     body: dict[str, Any] = {
         "report_id": receipt.report_id,
         "accepted": receipt.accepted,

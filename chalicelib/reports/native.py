@@ -13,7 +13,7 @@ from datetime import datetime
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
-from chalicelib.domain.policy.rules import BAN_DAYS
+from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.reports import reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, as_text

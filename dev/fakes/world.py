@@ -20,8 +20,8 @@ from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
-from chalicelib.pipeline.intake.batch import Outcome, intake_reports
-from chalicelib.pipeline.intake.receive import Receipt, receive_report
+from chalicelib.pipeline.intake.batch import Taken, intake_reports
+from chalicelib.pipeline.intake.receive import Receipt, WebhookCall, receive_report
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
@@ -223,39 +223,21 @@ class World:
             "webhook-timestamp": str(stamp),
             "webhook-signature": sign(secret, webhook_id, stamp, body),
         }
-        crashing = self.crasher.wrap
-        return receive_report(
-            source,
-            headers={**signed, **(headers or {})},
-            body=body,
-            sources=self.sources,
-            policy=self.policy,
-            rows=crashing(self.rows),
-            queue=crashing(self),
-            emit=self.emit,
-            now=now,
-        )
+        call = WebhookCall(source, {**signed, **(headers or {})}, body)
+        return receive_report(self.run(), call, self.sources, self.crasher.wrap(self))
 
     def queue(self, document: Any, *, source: str = "queue", **attributes: str) -> str:
         body = document if isinstance(document, str) else json.dumps(document)
         self.send([(body, {"source": source, **attributes})])
         return str(self.queued[-1]["messageId"])
 
-    def intake(self, *, limit: int = 10_000) -> Outcome:
+    def intake(self, *, limit: int = 10_000) -> Taken:
         """Take what is queued; only what succeeds leaves the queue."""
         batch = self.queued[:limit]
-        outcome = intake_reports(
-            batch,
-            sources=self.sources,
-            policy=self.policy,
-            rows=self.crasher.wrap(self.rows),
-            wake=self.crasher.wrap(self.wake),
-            emit=self.emit,
-            now=self.clock(),
-        )
-        gone = {each["messageId"] for each in batch} - set(outcome.failed)
+        taken = intake_reports(self.run(), batch, self.sources)
+        gone = {each["messageId"] for each in batch} - set(taken.failed)
         self.queued = [each for each in self.queued if each["messageId"] not in gone]
-        return outcome
+        return taken
 
     def drain(self, *, seconds: float = 140) -> Drained:
         run = self.run(seconds=seconds).at(ACCOUNT)

@@ -23,7 +23,7 @@ from chalicelib.config.operators import ROLES
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import Action, TaskState, UrlState
-from chalicelib.domain.policy.rules import BAN_DAYS
+from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.handlers.decisions import UNBAN_URLS
 from chalicelib.handlers.service import VERSION
 from chalicelib.ledger import export_days

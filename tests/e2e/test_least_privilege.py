@@ -30,6 +30,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import millis
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.run import Run as PipelineRun
 from chalicelib.ports import Put, Update
 from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.local_aws import Changes, FunctionBusy, LocalAws
@@ -227,16 +228,14 @@ def seed_the_past(stack: Stack) -> None:
             "body": body,
             "messageAttributes": {"source": {"stringValue": "queue-demo", "dataType": "String"}},
         }
-        outcome = intake_reports(
-            [message],
-            sources=parse_sources(SOURCES),
-            policy=parse_policy(POLICY),
+        run = PipelineRun(
             rows=stack.table,
-            wake=lambda account, now: None,
             emit=lambda event, /, **fields: None,
-            now=past,
+            wake=lambda account, now: None,
+            clock=lambda at=past: at,  # type: ignore[misc]
+            read_policy=lambda: parse_policy(POLICY),
         )
-        assert not outcome.failed
+        assert not intake_reports(run, [message], parse_sources(SOURCES)).failed
     stack.table.write([Put(journal.entry("report", "r-of-yesterday", now=now - timedelta(days=1)))])
     for _ in range(2):
         now -= timedelta(hours=1)

@@ -1,41 +1,23 @@
-"""The policy: which URLs may be banned, for how long, and when a person decides. Pure. See docs/policy.md."""
+"""The policy: which URLs may be banned, and when a person decides. Pure. See docs/policy.md.
+
+How long a ban lasts is decided in ``duration``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
+from chalicelib.domain.policy.duration import BAN_DAYS, Plan, plan_for, planned
 from chalicelib.domain.policy.protection import Protected
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.policy.wide import is_root
 from chalicelib.domain.urls import HostPatterns, host_of
 
-BAN_DAYS = range(1, 31)
-"""Days a vendor ban may last."""
-
-PLANNED_DAYS = range(1, 3 * 365 + 1)
-"""Days a ban may be planned for: what outlasts one vendor ban is renewed."""
-
 # --- the document, validated ------------------------------------------------------------------------------------
-
-
-class Plan(NamedTuple):
-    """How long a URL is banned. ``lasts`` is ``None`` until a person unbans it; beyond ``ban_days`` it is renewed."""
-
-    ban_days: int
-    """Days that the vendor call asks for."""
-    lasts: timedelta | None
-
-
-def plan_for(days: int | None) -> Plan:
-    """Plan a ban of that many days; ``None``: until unbanned. A renewal is planned with the days that are left."""
-    if days is None:
-        return Plan(BAN_DAYS[-1], None)
-    days = min(max(days, BAN_DAYS[0]), PLANNED_DAYS[-1])
-    return Plan(min(days, BAN_DAYS[-1]), timedelta(days=days))
 
 
 class Category(NamedTuple):
@@ -147,12 +129,6 @@ def category_of(name: str, policy: Policy) -> Category:
     return policy.categories.get(name.lower(), policy.default) if policy.categories else policy.default
 
 
-def planned(category: str, reported: ReportedUrl, source_days: int | None, policy: Policy) -> Plan:
-    """Plan a ban: what the report asks for, else what its source asks for by default, else the category's plan."""
-    days = reported.ban_days or source_days
-    return plan_for(days) if days else category_of(category, policy).plan
-
-
 def reporter_of(reported: ReportedUrl, source: str) -> str:
     """Name who counts as one reporter: the one whom the report names, whichever source relays it, else the source."""
     return " ".join(reported.reporter.casefold().split()) or f"source {source}"
@@ -174,28 +150,51 @@ def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict 
     return PROTECTED if policy.protected.find(url, host, now) else None
 
 
+class ReportSource(Protocol):
+    """What the policy needs to know of the abuse system that reports; ``config.sources.Source`` is one."""
+
+    @property
+    def name(self) -> str:
+        """Return the name by which the policy gives it rules of its own."""
+
+    @property
+    def category(self) -> str:
+        """Return the category of its reports that name none."""
+
+    @property
+    def ban_days(self) -> int | None:
+        """Return the days of its bans where a report names none; ``None``: the category decides."""
+
+
+class Situation(NamedTuple):
+    """What is true of a URL at an account at this moment, whoever reports it."""
+
+    account: str = ""
+    """Empty stands for any account of the policy."""
+    live: bool = False
+    """The ledger holds a claim of the URL whose ban has not ended."""
+    cooling: bool = False
+    """The URL was unbanned a short while ago."""
+    reporters: int = 1
+    """Independent reporters so far, this one included."""
+    now: datetime | None = None
+    """Without it, entries of ``protected`` that have expired protect as well."""
+
+
 def verdict(
     url: str,
     reported: ReportedUrl,
     policy: Policy,
+    source: ReportSource,
+    situation: Situation,
     *,
-    live: bool,
-    cooling: bool,
-    source: str = "",
-    account: str = "",
-    category: str = "",
-    source_days: int | None = None,
-    reporters: int = 1,
     usage: Usage | None = None,
-    now: datetime | None = None,
 ) -> Verdict:
     """Decide about one canonical URL at one account, and name the rule that decided.
 
-    ``live``: the ledger holds a claim whose ban has not ended. ``cooling``: it was unbanned a short while ago.
-    ``account`` empty stands for any of the policy's. ``category`` and ``source_days`` are the source's defaults, for
-    reports that say nothing. ``reporters`` counts the independent ones so far, this one included. ``usage`` is what
-    was banned this hour before this URL; ``None``: nothing is capped.
+    ``usage`` is what was banned this hour before this URL; ``None``: nothing is capped.
     """
+    account = situation.account
     try:
         host = host_of(url) if url.startswith(("https://", "http://")) else ""
     except ValueError:
@@ -204,21 +203,21 @@ def verdict(
         return UNUSABLE
     if not _managed(host, account, policy):
         return NOT_MANAGED
-    rules = policy.sources.get(source, NO_RULES)
-    decided = _standing(url, host, policy, rules, now)
+    rules = policy.sources.get(source.name, NO_RULES)
+    decided = _standing(url, host, policy, rules, situation.now)
     if decided:
         return decided
-    if cooling:
+    if situation.cooling:
         decided = COOLING
-    elif live:
+    elif situation.live:
         decided = LIVE
     else:
-        category = reported.category or category
-        days = planned(category, reported, source_days, policy).ban_days
+        category = category_of(reported.category or source.category, policy)
+        days = planned(reported.ban_days, source.ban_days, category.plan).ban_days
         decided = (
-            _corroboration(category, reporters, policy)
+            _corroboration(category, situation.reporters)
             or _hold(url, host, days, policy, rules)
-            or (usage and _capped(usage, days, policy.caps, rules, source=source, host=host))
+            or (usage and _capped(usage, days, policy.caps, rules, source=source.name, host=host))
             or _BAN[days]
         )
     if policy.dry_run or rules.dry_run or account in policy.dry_accounts:
@@ -249,11 +248,10 @@ def _root(rule: BareHosts, url: str, host: str, policy: Policy, rules: SourceRul
     return holds and is_root(url) and not policy.forced_hosts.covers(host)
 
 
-def _corroboration(category: str, reporters: int, policy: Policy) -> Verdict | None:
-    wanted = category_of(category, policy).min_reporters
-    if reporters >= wanted:
+def _corroboration(category: Category, reporters: int) -> Verdict | None:
+    if reporters >= category.min_reporters:
         return None
-    reason = f"{reporters} of {wanted} independent reporters so far"
+    reason = f"{reporters} of {category.min_reporters} independent reporters so far"
     return Verdict(VerdictKind.SUPPRESSED, Rule.CORROBORATION, reason)
 
 

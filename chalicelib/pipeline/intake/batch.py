@@ -1,8 +1,8 @@
-"""Queued reports → claims and chunks. A message is acknowledged only when its URLs are durable.
+"""Turn queued reports into claims and chunks. A message is acknowledged only when its URLs are durable.
 
-Crash order: chunk *open* (the URLs are durable, under a lease) → claims → chunk *sealed* → kick → acknowledge. A crash
-before the acknowledgement brings the messages again: what is claimed by then is a duplicate of a chunk that the sweep
-finishes, what is not is claimed by a new chunk.
+Crash order: the chunk is *opened* (its URLs are durable, under a lease), the URLs are claimed, the chunk is *sealed*,
+the submitter is woken, the messages are acknowledged. A crash before the acknowledgement brings the messages again:
+what is claimed by then is a duplicate of a chunk that the sweep finishes, what is not is claimed by a new chunk.
 """
 
 from __future__ import annotations
@@ -10,170 +10,154 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, VerdictKind
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.duration import Plan
 from chalicelib.ledger import claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal
-from chalicelib.pipeline.intake.decide import Wanted, decide, lasts, sort_out
-from chalicelib.pipeline.intake.messages import Delivery, Fetch, read_record
+from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide
+from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
-from chalicelib.ports import Emit, Rows, Wake
-
-FOREVER = datetime(9990, 1, 1, tzinfo=UTC)
-"""The planned end of a ban that lasts until it is unbanned."""
 
 
-class Kind(NamedTuple):
+class ChunkKind(NamedTuple):
     """What the URLs of one chunk have in common. ``rule`` is set where a person decides."""
 
     account: str
-    ban_days: int
     rule: str
-    lasts: timedelta | None
+    plan: Plan
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a batch came to. ``failed`` are the ids of the messages to be redelivered."""
+class Taken:
+    """What became of a batch: how many verdicts of each kind, and the ids of the messages to be redelivered."""
 
     failed: list[str] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)
 
 
 def intake_reports(
-    records: Sequence[Mapping[str, Any]],
-    *,
-    sources: Mapping[str, Source],
-    policy: Policy,
-    rows: Rows,
-    wake: Wake,
-    emit: Emit,
-    now: datetime,
-    fetch: Fetch | None = None,
-) -> Outcome:
-    """Take a batch of queue messages; what cannot be read is returned as failed and goes on to the dead letters."""
-    outcome = Outcome()
-    deliveries: list[Delivery] = []
-    for record in records:
-        try:
-            delivery = read_record(record, sources, fetch=fetch, now=now)
-            deliveries += [delivery] if delivery else []
-        except InputError as error:
-            outcome.failed.append(record["messageId"])
-            emit("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
-    wanted, refusals = sort_out(deliveries, policy, outcome.verdicts)
-    run = Run(rows=rows, emit=emit, wake=wake, clock=lambda: now, read_policy=lambda: policy)
-    known = expiry.corrected(run, claims.read(rows, list(wanted)))
-    verdicts = decide(wanted, known, policy, rows=rows, now=now)
-    fresh: dict[Kind, list[Wanted]] = {}
-    for key, each in wanted.items():
-        decided = verdicts[key]
-        outcome.verdicts[decided.kind.value] += 1
-        if decided.kind in {VerdictKind.BAN, VerdictKind.HOLD}:
-            rule = decided.rule if decided.kind is VerdictKind.HOLD else ""
-            kind = Kind(each.account, decided.ban_days, rule, lasts(each, policy))
-            fresh.setdefault(kind, []).append(each)
-            outcome.verdicts[VerdictKind.DUPLICATE.value] += len(each.others)
+    run: Run, records: Sequence[Mapping[str, Any]], sources: Mapping[str, Source], *, fetch: Fetch | None = None
+) -> Taken:
+    """Take a batch of queue messages. One that cannot be read comes back as failed, and ends as a dead letter."""
+    taken, policy = Taken(), run.policy
+    messages = list(_read(run, records, sources, fetch, taken))
+    urls_by_key, refusals = collect(messages, policy, taken.verdicts)
+    claims_by_key = expiry.corrected(run, claims.read(run.rows, list(urls_by_key)))
+    verdicts = decide(run, policy, urls_by_key, claims_by_key)
+    urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
+    for key, url in urls_by_key.items():
+        verdict = verdicts[key]
+        taken.verdicts[verdict.kind.value] += 1
+        if verdict.kind in {VerdictKind.BAN, VerdictKind.HOLD}:
+            rule = verdict.rule if verdict.kind is VerdictKind.HOLD else ""
+            kind = ChunkKind(url.account, rule, url.plan(policy))
+            urls_by_kind.setdefault(kind, []).append(url)
+            taken.verdicts[VerdictKind.DUPLICATE.value] += len(url.others)
         else:
-            refusals += _refusals(each, outcome.verdicts)
-    _record_refusals(rows, refusals, now=now)
-    origin_of = partial(_origin, made={})
-    for kind, group in fresh.items():
-        sealed = 0
-        for part in cut(
-            group,
-            count=CHUNK_URLS,
-            size=CHUNK_BYTES,
-            size_of=lambda wanted: len(wanted.url),
-            shared_of=lambda wanted: origin_of(wanted).text,
-        ):
-            origins = tuple(map(origin_of, part))
-            sealed += _claim(run, part, origins, kind, known=known, outcome=outcome)
-        if sealed and not kind.rule:
-            wake(kind.account, now=now)
-    oldest = min((delivery.received_at for delivery in deliveries), default=now)
-    emit(
+            refusals += _refusals(url, taken.verdicts)
+    _record_refusals(run, refusals)
+    for kind, urls in urls_by_kind.items():
+        if _claim(run, kind, urls, claims_by_key, taken) and not kind.rule:
+            run.wake(kind.account, now=run.clock())
+    oldest = min((message.received_at for message in messages), default=run.clock())
+    run.emit(
         "reports_taken",
         messages=len(records),
-        unreadable=len(outcome.failed),
-        queue_wait=(now - oldest).total_seconds(),
-        **outcome.verdicts,
+        unreadable=len(taken.failed),
+        queue_wait=(run.clock() - oldest).total_seconds(),
+        **taken.verdicts,
     )
-    return outcome
+    return taken
 
 
-def _refusals(wanted: Wanted, verdicts: Counter[str]) -> Iterator[tuple[Delivery, Refusal]]:
-    """What the reports of a URL that is not banned by this batch are told: each what it comes to by itself."""
-    for number, (delivery, reported) in enumerate(wanted.reports()):
-        own = wanted.verdict_for(delivery, reported)
-        verdicts[own.kind.value] += number > 0  # the first is counted already
-        if own.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
-            yield delivery, Refusal(wanted.url, own.kind.value, own.rule, own.reason, wanted.account)
+def _read(
+    run: Run, records: Sequence[Mapping[str, Any]], sources: Mapping[str, Source], fetch: Fetch | None, taken: Taken
+) -> Iterator[Message]:
+    """Yield the messages that can be read; note the others as failed."""
+    now = run.clock()
+    for record in records:
+        try:
+            message = read_record(record, sources, fetch=fetch, now=now)
+        except InputError as error:
+            taken.failed.append(record["messageId"])
+            run.emit("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
+            continue
+        if message:
+            yield message
+
+
+def _refusals(url: BatchUrl, verdicts: Counter[str]) -> Iterator[tuple[Message, Refusal]]:
+    """Yield what each report of a URL that this batch does not ban is told: the verdict upon it by itself."""
+    for position, (message, reported) in enumerate(url.mentions()):
+        verdict = url.verdict_for(message, reported)
+        if position > 0:  # the first is counted already
+            verdicts[verdict.kind.value] += 1
+        if verdict.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
+            yield message, Refusal(url.url, verdict.kind.value, verdict.rule, verdict.reason, url.account)
 
 
 def _claim(
-    run: Run,
-    part: list[Wanted],
-    origins: tuple[Origin, ...],
-    kind: Kind,
-    *,
-    known: Mapping[str, Claim],
-    outcome: Outcome,
+    run: Run, kind: ChunkKind, urls: Sequence[BatchUrl], claims_by_key: Mapping[str, Claim], taken: Taken
 ) -> int:
-    """Open a chunk, claim its URLs, seal it; return how many it won."""
-    now = run.clock()
-    until = FOREVER if kind.lasts is None else now + kind.lasts
-    chunk = Chunk(
-        account=kind.account,
-        action=Action.BAN,
-        ban_days=kind.ban_days,
-        rule=kind.rule,
-        urls=tuple(each.url for each in part),
-        keys=tuple(each.key for each in part),
-        origins=origins,
-        created_at=now,
-        received_at=min(each.delivery.received_at for each in part),
-        until=until,
-    )
-    won = claiming.begin(run, chunk, known, then=ChunkState.HELD if kind.rule else ChunkState.WAITING)
-    lost = len(part) - len(won)
-    if lost:  # another intake was quicker since our read
-        verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN
-        outcome.verdicts[verdict.value] -= lost
-        outcome.verdicts[VerdictKind.DUPLICATE.value] += lost
-    return len(won)
-
-
-def _origin(wanted: Wanted, made: dict[tuple[str, str, str, str], Origin]) -> Origin:
-    """The origin of a URL; one object for all URLs that share it, since a report may name thousands."""
-    reported, delivery = wanted.reported, wanted.delivery
-    said = (delivery.report_id, reported.reporter, wanted.category, reported.note)
-    found = made.get(said)
-    if found is None:
-        found = made[said] = Origin(
-            delivery.report_id, delivery.source.name, reported.reporter, wanted.category, reported.note
+    """Open chunks of one kind, claim their URLs and seal them; return how many URLs they claimed."""
+    now, claimed = run.clock(), 0
+    origins: dict[tuple[str, ...], Origin] = {}
+    for part in cut(
+        urls,
+        count=CHUNK_URLS,
+        size=CHUNK_BYTES,
+        size_of=lambda url: len(url.url),
+        shared_of=lambda url: _origin(url, origins).text,
+    ):
+        chunk = Chunk(
+            account=kind.account,
+            action=Action.BAN,
+            ban_days=kind.plan.ban_days,
+            rule=kind.rule,
+            urls=tuple(url.url for url in part),
+            keys=tuple(url.key for url in part),
+            origins=tuple(_origin(url, origins) for url in part),
+            created_at=now,
+            received_at=min(url.message.received_at for url in part),
+            until=kind.plan.end(now),
         )
-    return found
+        then = ChunkState.HELD if kind.rule else ChunkState.WAITING
+        claimed += len(claiming.begin(run, chunk, claims_by_key, then=then))
+    excluded = len(urls) - claimed
+    if excluded:  # another intake was quicker since our read
+        verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN
+        taken.verdicts[verdict.value] -= excluded
+        taken.verdicts[VerdictKind.DUPLICATE.value] += excluded
+    return claimed
 
 
-def _record_refusals(rows: Rows, refusals: list[tuple[Delivery, Refusal]], *, now: datetime) -> None:
-    """Tell the reports that can be asked for what was refused of them here: it leaves no claim to read it from."""
+def _origin(url: BatchUrl, origins: dict[tuple[str, ...], Origin]) -> Origin:
+    """Return the origin of a URL: one object for all URLs that share it, since a report may name thousands."""
+    reported, message = url.reported, url.message
+    fields = (message.report_id, message.source.name, reported.reporter, url.category, reported.note)
+    origin = origins.get(fields)
+    if origin is None:
+        origin = origins[fields] = Origin(*fields)
+    return origin
+
+
+def _record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> None:
+    """Store refusals with their reports: a refused URL has no claim to derive its state from."""
+    now = run.clock()
     by_message: dict[tuple[str, str], list[Refusal]] = {}
-    for delivery, refusal in refusals:
-        if delivery.recorded:
-            by_message.setdefault((delivery.report_id, delivery.message_id), []).append(refusal)
+    for message, refusal in refusals:
+        if message.recorded:
+            by_message.setdefault((message.report_id, message.message_id), []).append(refusal)
     if by_message:
-        reports.record_refusals(rows, by_message, now=now)
+        reports.record_refusals(run.rows, by_message, now=now)
     if refusals:
-        noted = [(delivery.report_id, delivery.source.name, refusal) for delivery, refusal in refusals]
-        reports.journal_refusals(rows, noted, now=now)
+        noted = [(message.report_id, message.source.name, refusal) for message, refusal in refusals]
+        reports.journal_refusals(run.rows, noted, now=now)

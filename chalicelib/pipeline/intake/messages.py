@@ -1,4 +1,4 @@
-"""Queue messages → deliveries: out of their envelopes, read by their format, with the source that sent them."""
+"""Read queue messages: out of their envelopes, by the format of the source that sent them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Fetch = Callable[[ObjectReference], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Message:
     """One queue message, read. ``recorded``: the report has a row that its source can ask for."""
 
     message_id: str
@@ -35,10 +35,10 @@ class Delivery:
 
 def read_record(
     record: Mapping[str, Any], sources: Mapping[str, Source], *, fetch: Fetch | None = None, now: datetime
-) -> Delivery | None:
-    """Read one SQS record; ``None`` if it carries no report by its kind, as S3's test events do.
+) -> Message | None:
+    """Read one SQS record; ``None`` if its kind carries no report, as S3's test events do.
 
-    Raises an InputError if it is no report that a known source may send.
+    Raises an InputError if it is not a report that a configured source may send.
     """
     given = {name: str(each.get("stringValue", "")) for name, each in record.get("messageAttributes", {}).items()}
     unwrapped = unwrap(record["body"], given)
@@ -51,7 +51,7 @@ def read_record(
     sent = record.get("attributes", {}).get("SentTimestamp")
     received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
     ours = given.get("report_id", "")
-    return Delivery(
+    return Message(
         message_id=record["messageId"],
         report_id=ours or reports.report_id(source.name, record["messageId"]),
         source=source,
@@ -79,9 +79,10 @@ def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mappin
 
 
 def _check_sender(source: Source, given: Mapping[str, str], body: str) -> None:
-    """A source that signs is believed here only what we took from it and sealed; the others give no ids of ours.
+    """Refuse a message that its source did not send: of a source that signs, only what edgeban sealed is accepted.
 
-    Else whoever may send to the queue could report in the name of every source, or speak in another's report.
+    A source that does not sign may not use edgeban's own attributes. Otherwise whoever may send to the queue could
+    report in the name of every source, or add URLs to another's report.
     """
     ours = given.get("report_id", "")
     if source.auth is None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.rules import plan_for
+from chalicelib.domain.policy.duration import plan_for
 from chalicelib.ledger import chunks, claims, remaining
 from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.config.policy import FIELDS, parse
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import BareHosts, SchemeVariants
-from chalicelib.domain.policy.rules import Approvals, Caps, Category, Policy, SourceRules, Verification, plan_for
+from chalicelib.domain.policy.duration import plan_for
+from chalicelib.domain.policy.rules import Approvals, Caps, Category, Policy, SourceRules, Verification
 
 PAGE = Path(__file__).parents[3] / "docs" / "policy.md"
 SMALLEST: dict[str, Any] = {"version": 1, "accounts": {"main": {"managed_domains": ["*.example.com"]}}}

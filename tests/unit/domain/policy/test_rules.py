@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.config.policy import parse
+from chalicelib.config.sources import Source
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
+from chalicelib.domain.policy.duration import plan_for, planned
 from chalicelib.domain.policy.rules import (
     Policy,
+    Situation,
     accounts_for,
-    plan_for,
-    planned,
+    category_of,
     reporter_of,
     standing,
     verdict,
@@ -48,6 +50,14 @@ def used(count: int, source: str = "desk", host: str = "www", live: int = 0) -> 
     for _ in range(count):
         usage.add(source, f"{host}.example.com")
     return usage
+
+
+def judged(url: str, reported: ReportedUrl, policy: Policy, **facts: Any) -> Verdict:
+    """Decide about a URL by these facts: of its source, of its situation, and the usage."""
+    name, category, ban_days = (facts.pop(key, None) for key in ("source", "category", "source_days"))
+    source = Source(name or "", category=category or "", ban_days=ban_days)
+    usage = facts.pop("usage", None)
+    return verdict(url, reported, policy, source, Situation(**facts), usage=usage)
 
 
 PLAIN = policy_of()
@@ -146,17 +156,15 @@ def test_each_situation_has_one_verdict_and_names_the_rule(arguments: dict[str, 
     told: dict[str, Any] = {"live": False, "cooling": False, "source": "desk", "account": "main", "now": NOW}
     told |= arguments
     url = told.pop("url", PAGE)
-    decided = verdict(url, ReportedUrl(url), EVERYTHING, **told)
+    decided = judged(url, ReportedUrl(url), EVERYTHING, **told)
     assert (decided.kind.value, decided.rule) == (kind, rule)
     assert decided.reason or decided.kind is VerdictKind.BAN
     assert bool(decided.ban_days) == (decided.kind in {VerdictKind.BAN, VerdictKind.HOLD})
 
 
 def test_a_policy_that_says_nothing_more_bans_pages_for_a_week_and_holds_roots() -> None:
-    assert verdict(PAGE, REPORTED, PLAIN, live=False, cooling=False) == Verdict(
-        VerdictKind.BAN, Rule.DEFAULT, ban_days=7
-    )
-    assert verdict(ROOT, REPORTED, PLAIN, live=False, cooling=False).rule == "bare_host"
+    assert judged(PAGE, REPORTED, PLAIN) == Verdict(VerdictKind.BAN, Rule.DEFAULT, ban_days=7)
+    assert judged(ROOT, REPORTED, PLAIN).rule == "bare_host"
 
 
 def test_a_rejected_root_is_rejected_before_anything_is_looked_up_and_alike_on_both_ways_in() -> None:
@@ -166,7 +174,7 @@ def test_a_rejected_root_is_rejected_before_anything_is_looked_up_and_alike_on_b
         sources={"desk": {"bare_hosts": "hold"}, "trial": {"dry_run": True}},
     )
     for source, rule in [("", "rejected"), ("trial", "rejected"), ("desk", "hold")]:
-        decided = verdict(ROOT, REPORTED, policy, live=False, cooling=False, source=source)
+        decided = judged(ROOT, REPORTED, policy, source=source)
         assert decided.kind.value == rule
         at_once = standing(ROOT, policy, source=source)
         assert at_once == (decided if rule == "rejected" else None)
@@ -184,7 +192,7 @@ def test_a_rejected_root_is_rejected_before_anything_is_looked_up_and_alike_on_b
 def test_a_dry_run_says_what_it_would_do(fields: dict[str, Any], account: str) -> None:
     policy = policy_of(**fields)
     for url, would in [(PAGE, "ban (default)"), (ROOT, "hold (bare_host)")]:
-        decided = verdict(url, REPORTED, policy, live=False, cooling=False, source="desk", account=account)
+        decided = judged(url, REPORTED, policy, source="desk", account=account)
         assert (decided.kind, decided.rule) == (VerdictKind.SUPPRESSED, "dry_run")
         assert decided.reason.endswith(would)
 
@@ -197,7 +205,7 @@ def test_a_dry_run_of_one_account_leaves_the_others_alone() -> None:
         }
     )
     assert accounts_for(PAGE, policy) == ["main", "spare"]
-    assert verdict(PAGE, REPORTED, policy, live=False, cooling=False, account="spare").kind is VerdictKind.BAN
+    assert judged(PAGE, REPORTED, policy, account="spare").kind is VerdictKind.BAN
 
 
 def test_a_protection_ends_at_its_moment_and_without_a_moment_never() -> None:
@@ -252,16 +260,15 @@ def test_what_stands_closest_to_the_report_says_how_long(
     category: str, asked: int | None, source_days: int | None, ban_days: int, lasts: int | None
 ) -> None:
     reported = replace(REPORTED, category=category, ban_days=asked)
-    plan = planned(category, reported, source_days, EVERYTHING)
+    plan = planned(asked, source_days, category_of(category, EVERYTHING).plan)
     assert plan == (ban_days, None if lasts is None else timedelta(days=lasts))
-    decided = verdict(PAGE, reported, EVERYTHING, live=False, cooling=False, reporters=3, source_days=source_days)
+    decided = judged(PAGE, reported, EVERYTHING, reporters=3, source_days=source_days)
     assert decided.ban_days == ban_days
 
 
 def test_a_report_without_a_category_has_that_of_its_source() -> None:
     decided = [
-        verdict(PAGE, replace(REPORTED, category=own), EVERYTHING, live=False, cooling=False, category="spam").rule
-        for own in ("", "malware")
+        judged(PAGE, replace(REPORTED, category=own), EVERYTHING, category="spam").rule for own in ("", "malware")
     ]
     assert decided == ["corroboration", "default"]
 
@@ -374,7 +381,7 @@ def test_no_policy_lets_an_unmanaged_or_protected_url_through(
     document: dict[str, Any], raw: str, told: dict[str, Any], asked: int | None
 ) -> None:
     policy, url = parse(document), canonical_url(raw)
-    decided = verdict(url, ReportedUrl(url, ban_days=asked), policy, **told)
+    decided = judged(url, ReportedUrl(url, ban_days=asked), policy, **told)
     account, now = told.get("account", ""), told.get("now")
     serving = [
         name
@@ -405,14 +412,14 @@ def test_no_policy_lets_an_unmanaged_or_protected_url_through(
 @settings(max_examples=100, deadline=None)
 def test_a_verdict_is_given_on_everything(document: dict[str, Any], text: str, told: dict[str, Any]) -> None:
     policy = parse(document)
-    decided = verdict(text, ReportedUrl(text, reporter=text, category=text), policy, **told)
+    decided = judged(text, ReportedUrl(text, reporter=text, category=text), policy, **told)
     assert isinstance(decided, Verdict)
     assert decided.rule
     try:
         canonical = canonical_url(text)
     except UnusableUrl:
         return
-    assert verdict(canonical, ReportedUrl(canonical), policy, **told).rule != "unusable_url"
+    assert judged(canonical, ReportedUrl(canonical), policy, **told).rule != "unusable_url"
 
 
 # --- what was banned this hour -------------------------------------------------------------------------------------
@@ -440,9 +447,7 @@ def test_a_source_run_wild_is_stopped_and_the_busiest_hour_of_real_feeds_is_not(
         seen: Counter[str] = Counter()
         for number in range(count):
             url = f"https://h{number % hosts_of_source}.example.com/{number}"
-            decided = verdict(
-                url, ReportedUrl(url), policy, live=False, cooling=False, source=source, account="main", usage=usage
-            )
+            decided = judged(url, ReportedUrl(url), policy, source=source, account="main", usage=usage)
             seen[decided.rule] += 1
             if decided.kind is VerdictKind.BAN:
                 usage.add(source, host_of(url))

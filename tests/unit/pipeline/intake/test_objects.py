@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from chalicelib.aws.s3 import MAX_OBJECT, IntakeBodies
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
-from chalicelib.pipeline.intake.batch import Outcome, intake_reports
+from chalicelib.pipeline.intake.batch import Taken, intake_reports
 from chalicelib.reports.envelope import ObjectReference
 from dev.fakes.world import SOURCES, World, pages
 
@@ -55,19 +55,10 @@ def notification(*keys: str, bucket: str = BUCKET, size: int | None = 20) -> str
     return json.dumps({"Records": records})
 
 
-def take(world: World, s3: FakeS3, *bodies: str, **attributes: str) -> Outcome:
+def take(world: World, s3: FakeS3, *bodies: str, **attributes: str) -> Taken:
     world.send([(body, attributes) for body in bodies])
     batch, world.queued = world.queued, []
-    return intake_reports(
-        batch,
-        sources=world.sources,
-        policy=world.policy,
-        rows=world.rows,
-        wake=world.wake,
-        emit=world.emit,
-        now=world.clock(),
-        fetch=IntakeBodies(s3, BUCKET),
-    )
+    return intake_reports(world.run(), batch, world.sources, fetch=IntakeBodies(s3, BUCKET))
 
 
 def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_begins_with() -> None:
