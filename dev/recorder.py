@@ -10,11 +10,12 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from dev.policies import Use
 
 STATEMENTS = {
     "INSERT": "PartiQLInsert",
@@ -23,19 +24,6 @@ STATEMENTS = {
     "SELECT": "PartiQLSelect",
 }
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """An action as IAM names it, and what it was done to.
-
-    ``resource`` is the last part of an ARN: a table, a queue, a secret, a parameter, ``bucket/key`` or a bucket.
-    ``key`` is the partition key of a row, which a policy's ``dynamodb:LeadingKeys`` speaks of.
-    """
-
-    action: str
-    resource: str
-    key: str = ""
 
 
 class UnknownCall(Exception):

@@ -24,6 +24,7 @@ from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.reports.signature import sign
 from dev.described import check_answer
+from dev.fakes import limits
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
 TOKEN = "app-test-operator-token"
@@ -106,11 +107,14 @@ def refused(answer: HTTPResponse, status: int, code: str, words: str) -> None:
 
 
 class DescribedAPI(TestHTTPClient):
-    """Chalice's client. Each answer is held against the description of the API."""
+    """Chalice's client. Each answer is held against the description of the API and Lambda's limit."""
 
     def request(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> HTTPResponse:
         """Send a request, as the base class does."""
         answer = super().request(method, path, headers, body)
+        limits.check_function_answer(
+            {"statusCode": answer.status_code, "headers": answer.headers, "body": answer.body.decode()}
+        )
         check_answer(path, method, answer.status_code, answer.json_body)
         return answer
 

@@ -23,9 +23,11 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import ExportLimits, ExportRow, ExportStatus, RejectedRow, Rows
 from chalicelib.vendors.alibaba import export_rows, reasons
 from chalicelib.vendors.alibaba.client import CALENDAR
+from dev.fakes import limits, rights
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.rows import MemoryRows
-from dev.fakes.world import Clock, Crash, Crasher
+from dev.fakes.world import Clock
+from dev.fakes.wrappers import Crash, Crasher
 
 ACCOUNT = "ali-main"
 VENDOR = "alibaba"
@@ -131,6 +133,10 @@ class ExportWorld:
         self.told.append((event, fields))
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """See ``ReportQueue.send``."""
+        for body, attributes in messages:
+            limits.check_message(body, attributes)
+            rights.note("sqs:SendMessage", "ReportsQueue")
         self.sent += messages
 
     def run(self, *, minutes: float = 15) -> Archiving:

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.pipeline.decisions import holds
-from dev.fakes.world import Crash, World
+from dev.fakes.world import World
+from dev.fakes.wrappers import Crash
 
 Step = Callable[[], object]
 

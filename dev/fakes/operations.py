@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from chalicelib.config.policy import parse as parse_policy
@@ -34,17 +33,6 @@ NO_CAPS: Mapping[str, int] = POLICY["caps"]
 CALLBACK_SECRET = "whsec_" + "Y2FsbGJhY2sh" * 3
 CALLBACK = {"callback_url": "https://desk.example.org/outcomes", "callback_secret": CALLBACK_SECRET}
 DESK = {**SOURCES["desk"], **CALLBACK}
-
-
-class Each:
-    """Has ``does`` make every call of ``target``, or of one of its methods, in its place."""
-
-    def __init__(self, target: Any, does: Callable[..., Any], method: str = "") -> None:
-        self._target, self._does, self._method = target, does, method
-
-    def __getattr__(self, name: str) -> Any:
-        original = getattr(self._target, name)
-        return partial(self._does, original) if self._method in {"", name} else original
 
 
 # --- worlds ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The ledger's table in memory: the same promises as DynamoDB's, with visible state."""
+"""The ledger's table in memory: the same promises and the same refusals as DynamoDB's, with visible state."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from copy import deepcopy
 from threading import RLock
 
 from chalicelib.ports import Check, Delete, Insert, Key, Put, Row, Update, Value, Write
+from dev.fakes import limits, rights
 
 
 class MemoryRows:
-    """Implements ``ports.Rows`` over a dict. ``units`` counts what DynamoDB charges: a ``written`` unit a begun KB, two
-    ``halves read`` for a begun 4 KB read consistently and one otherwise, double in a transaction. What a condition
-    refuses is charged as if it were written, a row that is not there as a small one. ``calls`` counts the calls.
+    """Implements ``ports.Rows`` over a dict.
+
+    ``units`` counts what DynamoDB charges: a ``written`` unit a begun KB, two ``halves read`` for a begun 4 KB read
+    consistently and one otherwise, double in a transaction. What a condition refuses is charged as if it were written,
+    a row that is not there as a small one. ``calls`` counts the calls. What DynamoDB refuses raises ClientError, also
+    where ``Table`` raises LedgerUnavailable: DynamoDB answers it statement by statement there.
     """
 
     def __init__(self) -> None:
+        self.note: rights.Note = rights.note
         self.rows: dict[Key, dict[str, Value]] = {}
         self._partitions: defaultdict[str, set[str]] = defaultdict(set)
         self._indexed = 0
@@ -27,19 +32,27 @@ class MemoryRows:
     def get(
         self, keys: Sequence[Key], *, consistent: bool = False, attributes: Sequence[str] = ()
     ) -> dict[Key, dict[str, Value]]:
+        """See ``Rows.get``."""
+        keys = list(dict.fromkeys(keys))
+        limits.check_keys(keys, "BatchGetItem")
+        limits.check_projection(attributes, "BatchGetItem")
+        self._note("BatchGetItem", keys)
         with self._lock:
             self.calls["get"] += 1
-            found = {key: _copy(self.rows[key]) for key in keys if key in self.rows}
-            each = 2 if consistent else 1
-            self.units["halves read"] += sum(each * _begun(size(found.get(key, {})), 4096) for key in keys)
+            rows = {key: _copy(self.rows[key]) for key in keys if key in self.rows}
+            halves = 2 if consistent else 1
+            self.units["halves read"] += sum(halves * _begun(size(rows.get(key, {})), 4096) for key in keys)
         if attributes:
             kept = {"pk", "sk", *attributes}
-            found = {key: {n: v for n, v in row.items() if n in kept} for key, row in found.items()}
-        return found
+            rows = {key: {n: v for n, v in row.items() if n in kept} for key, row in rows.items()}
+        return rows
 
     def query(
         self, pk: str, *, prefix: str = "", after: str = "", limit: int = 0, newest_first: bool = False
     ) -> list[dict[str, Value]]:
+        """See ``Rows.query``."""
+        limits.check_query(pk, prefix=prefix, after=after, limit=limit)
+        self._note("Query", [(pk, "")])
         with self._lock:
             if self._indexed != len(self.rows):
                 self._index()
@@ -48,58 +61,77 @@ class MemoryRows:
                 keys = [k for k in reversed(keys) if not after or k[1] < after]
             else:
                 keys = [k for k in keys if k[1] > after]
-            found = [_copy(self.rows[key]) for key in (keys[:limit] if limit else keys)]
+            rows = [_copy(self.rows[key]) for key in (keys[:limit] if limit else keys)]
             self.calls["query"] += 1
-            self.units["halves read"] += 2 * _begun(sum(size(row) for row in found), 4096)  # rounded up as a whole
-            return found
+            self.units["halves read"] += 2 * _begun(sum(size(row) for row in rows), 4096)  # rounded up as a whole
+            return rows
 
     def write(self, writes: Sequence[Write]) -> set[int]:
+        """See ``Rows.write``."""
         keys = [_key(write) for write in writes]
-        assert len(keys) == len(set(keys)), "a row may appear once in a call"
+        limits.check_keys(keys, "BatchWriteItem")
+        for write, key in zip(writes, keys, strict=True):
+            operation = _written_by(write)
+            _check(write, operation)
+            self._note(operation, [key])
         with self._lock:
             self.calls["write"] += 1
             refused = set()
-            for index, write in enumerate(writes):
-                before = size(self.rows.get(_key(write), {}))
+            for index, (write, key) in enumerate(zip(writes, keys, strict=True)):
+                before = size(self.rows.get(key, {}))
                 if not self._do(write):
                     refused.add(index)
                 self.units["written"] += self._charge(write, before)
             return refused
 
     def apply(self, write: Write) -> bool:
+        """See ``Rows.apply``."""
         return not self.write([write])
 
     def transact(self, writes: Sequence[Write]) -> bool:
+        """See ``Rows.transact``."""
         keys = [_key(write) for write in writes]
-        assert len(keys) == len(set(keys)), "a row may appear once in a transaction"
-        assert len(writes) <= 100, "DynamoDB takes 100 writes in a transaction"
+        for write, key in zip(writes, keys, strict=True):
+            _check(write, "TransactWriteItems")
+            self._note(TRANSACTED[type(write)], [key])
         with self._lock:
             self.calls["transact"] += 1
-            sizes = [size(self.rows.get(_key(write), {})) for write in writes]
-            held = all(self._holds(write) for write in writes)
-            for write in writes if held else ():
+            before = [size(self.rows.get(key, {})) for key in keys]
+            new = [size(write.row) if isinstance(write, Insert | Put) else 0 for write in writes]
+            limits.check_transaction(keys, map(max, before, new))
+            holds = all(self._holds(write) for write in writes)
+            for write in writes if holds else ():
                 self._do(write)
-            charges = [self._charge(write, before) for write, before in zip(writes, sizes, strict=True)]
+            charges = [self._charge(write, old) for write, old in zip(writes, before, strict=True)]
             self.units["written"] += 2 * sum(charges)
-            return held
+            return holds
 
     def add(self, key: Key, amounts: Mapping[str, int], *, beside: Row | None = None) -> dict[str, Value]:
+        """See ``Rows.add``."""
+        limits.check_update((key, {**amounts, **(beside or {})}, ()), "UpdateItem")
+        self._note("UpdateItem", [key])
         with self._lock:
             self.calls["add"] += 1
-            row = self.rows.setdefault(key, {"pk": key[0], "sk": key[1]})
-            self._note(*key)
+            row = {**self.rows.get(key, {"pk": key[0], "sk": key[1]}), **(beside or {})}
             for attribute, amount in amounts.items():
                 before = row.get(attribute, 0)
-                assert isinstance(before, int)
+                if not isinstance(before, int):
+                    raise limits.refusal("UpdateItem", f"{attribute} is no number that could be added to")
                 row[attribute] = before + amount
-            row.update(beside or {})
+            limits.check_row(row, "UpdateItem")
+            self.rows[key] = row
+            self._remember(*key)
             self.units["written"] += _begun(size(row), 1024)
             return _copy(row)
 
-    def _note(self, pk: str, sk: str) -> None:
-        known = self._partitions[pk]
-        self._indexed += sk not in known
-        known.add(sk)
+    def _note(self, operation: str, keys: Sequence[Key]) -> None:
+        for key in keys:
+            self.note(f"dynamodb:{operation}", "Ledger", key[0])
+
+    def _remember(self, pk: str, sk: str) -> None:
+        sort_keys = self._partitions[pk]
+        self._indexed += sk not in sort_keys
+        sort_keys.add(sk)
 
     def _index(self) -> None:
         """Find the partitions again, after a test has put rows in or taken them out by hand."""
@@ -109,7 +141,7 @@ class MemoryRows:
         self._indexed = len(self.rows)
 
     def _charge(self, write: Write, before: int) -> int:
-        """DynamoDB charges a write by the larger of the row before and after it."""
+        """Charge a write by the larger of the row before and after it, as DynamoDB does."""
         new = size(write.row) if isinstance(write, Insert | Put) else 0
         return _begun(max(before, size(self.rows.get(_key(write), {})), new), 1024)
 
@@ -129,17 +161,58 @@ class MemoryRows:
         pk, sk = _key(write)
         if isinstance(write, Insert | Put):
             self.rows[pk, sk] = _copy(write.row)
-            self._note(pk, sk)
+            self._remember(pk, sk)
         elif isinstance(write, Delete):
             if self.rows.pop((pk, sk), None):
                 self._partitions[pk].discard(sk)
                 self._indexed -= 1
         elif isinstance(write, Update):
-            row = self.rows[write.key]
-            row.update(_copy(write.set))
+            row = {**self.rows[write.key], **_copy(write.set)}
             for name in write.remove:
                 row.pop(name, None)
+            limits.check_row(row, "UpdateItem")
+            self.rows[write.key] = row
         return True
+
+
+TRANSACTED: dict[type[Write], str] = {
+    Insert: "PutItem",
+    Put: "PutItem",
+    Update: "UpdateItem",
+    Delete: "DeleteItem",
+    Check: "ConditionCheckItem",
+}
+"""What IAM is asked for each write of a transaction."""
+
+
+def _written_by(write: Write) -> str:
+    """Return what IAM is asked for a write on its own, as ``chalicelib.aws.dynamodb.Table`` does it."""
+    match write:
+        case Put():
+            return "BatchWriteItem"
+        case Delete(expect=expect) if not expect:
+            return "BatchWriteItem"
+        case Insert():
+            return "PartiQLInsert"
+        case Update():
+            return "PartiQLUpdate"
+        case Delete():
+            return "PartiQLDelete"
+    raise limits.refusal("BatchExecuteStatement", "a check stands only in a transaction")
+
+
+def _check(write: Write, operation: str) -> None:
+    if isinstance(write, Insert | Put):
+        limits.check_key(_key(write), operation)
+        limits.check_row(write.row, operation)
+    elif isinstance(write, Update):
+        limits.check_update((write.key, write.set, write.remove), operation)
+    else:
+        limits.check_key(write.key, operation)
+    if not isinstance(write, Insert | Put):
+        for name, value in write.expect.items():
+            if value is not None:
+                limits.check_value(name, value, operation)
 
 
 def _copy(row: Row) -> dict[str, Value]:
@@ -147,27 +220,8 @@ def _copy(row: Row) -> dict[str, Value]:
 
 
 def size(row: Row) -> int:
-    """Bytes of a row as DynamoDB counts them: names and values, and 3 for a list or map with 1 for each element.
-
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-    """
-    return sum(len(name.encode()) + _size(value) for name, value in row.items())
-
-
-def _size(value: Value) -> int:
-    match value:
-        case str():
-            return len(value.encode())
-        case bytes():
-            return len(value)
-        case int():
-            return (len(str(abs(value)).strip("0")) + 1) // 2 + 1 + (value < 0)
-        case list():
-            return 3 + sum(1 + _size(each) for each in value)
-        case dict():
-            return 3 + sum(1 + len(name.encode()) + _size(each) for name, each in value.items())
-        case None:
-            return 0
+    """Return the bytes of a row as DynamoDB counts them: its names and values."""
+    return sum(len(name.encode()) + limits.size_of(value) for name, value in row.items())
 
 
 def _begun(amount: int, unit: int) -> int:
@@ -180,5 +234,4 @@ def _key(write: Write) -> Key:
         assert isinstance(pk, str)
         assert isinstance(sk, str)
         return pk, sk
-    assert isinstance(write, Update | Delete | Check)
     return write.key

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from chalicelib.config.policy import parse as parse_policy
@@ -28,8 +27,10 @@ from chalicelib.pipeline.submission.sweep import sweep
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
 from chalicelib.ports import Rows
 from chalicelib.reports.signature import sign
+from dev.fakes import limits, rights
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
+from dev.fakes.wrappers import Crash, Crasher
 
 START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 SECRET = "whsec_" + "c2VjcmV0" * 5
@@ -61,96 +62,6 @@ class Clock:
         self.now += timedelta(**span)
 
 
-VENDOR_LISTS = {"find_task", "follow", "banned"}
-"""The vendor's lists: iterators that make one call a step."""
-
-
-class Crash(BaseException):
-    """The function is killed here. Not an Exception, so that nothing can catch it."""
-
-
-@dataclass
-class Crasher:
-    """Kills the function before or after its n-th call to anything outside."""
-
-    at: int = 0
-    after: bool = False
-    calls: int = 0
-    tears: bool = False
-    """Whether a write of several rows may be cut between any two of them."""
-
-    def wrap(self, target: Any) -> Any:
-        return _Crashing(target, self)
-
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        self.calls += 1
-        ours = self.calls == self.at
-        if ours and not self.after:
-            raise Crash
-        result = function(*args, **kwargs)
-        if ours:
-            raise Crash
-        return result
-
-    def steps(self, name: str, steps: Iterator[Any]) -> Iterator[Any]:
-        """Take each step of a vendor's list as a call of its own, named after the list."""
-
-        def step() -> Any:
-            return next(steps, None)
-
-        step.__name__ = name
-        while (answer := self.call(step, (), {})) is not None:
-            yield answer
-
-
-class _Crashing:
-    def __init__(self, target: Any, crasher: Crasher) -> None:
-        self._target, self._crasher = target, crasher
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        if name == "write" and self._crasher.tears:
-            return self._write_torn
-        if name in VENDOR_LISTS:
-            return partial(self._steps, name, found)
-        return (lambda *a, **k: self._crasher.call(found, a, k)) if callable(found) else found
-
-    def _steps(self, name: str, begin: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        steps = begin(*args, **kwargs)
-        return steps if steps is None else self._crasher.steps(name, steps)
-
-    def _write_torn(self, writes: Sequence[Any]) -> set[int]:
-        """Each row on its own, as DynamoDB may: a crash leaves some of them written."""
-        return {i for i, write in enumerate(writes) if self._crasher.call(self._target.write, ([write],), {})}
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._crasher.call(self._target, args, kwargs)
-
-
-class Meanwhile:
-    """Lets something else happen around the first call of one method of ``target``, as another function would."""
-
-    def __init__(self, target: Any, method: str, happens: Callable[[], object], *, before: bool = False) -> None:
-        self._target, self._method, self._happens, self._before = target, method, happens, before
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        return partial(self._around, found) if name == self._method else found
-
-    def _around(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        happens, self._happens = self._happens, _nothing
-        if self._before:
-            happens()
-            return function(*args, **kwargs)
-        result = function(*args, **kwargs)
-        happens()
-        return result
-
-
-def _nothing() -> None:
-    pass
-
-
 @dataclass
 class World:
     """State in the open; each method is one function's run."""
@@ -176,10 +87,16 @@ class World:
         self.told.append((event, fields))
 
     def wake(self, account: str, *, now: datetime) -> None:
+        """See ``Wake``."""
+        limits.check_fifo_id(account)
+        rights.note("sqs:SendMessage", "SubmitQueue")
         self.kicks.append(account)
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """See ``ReportQueue.send``."""
         for body, attributes in messages:
+            limits.check_message(body, attributes)
+            rights.note("sqs:SendMessage", "ReportsQueue")
             self.sent += 1
             self.queued.append(
                 {
@@ -227,8 +144,10 @@ class World:
         return receive_report(self.run(), call, self.sources, self.crasher.wrap(self))
 
     def queue(self, document: Any, *, source: str = "queue", **attributes: str) -> str:
+        """Put a message into the reports queue, as a producer does; an empty attribute is left out."""
         body = document if isinstance(document, str) else json.dumps(document)
-        self.send([(body, {"source": source, **attributes})])
+        given = {"source": source, **attributes}
+        self.send([(body, {name: value for name, value in given.items() if value})])
         return str(self.queued[-1]["messageId"])
 
     def intake(self, *, limit: int = 10_000) -> Taken:

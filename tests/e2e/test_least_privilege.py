@@ -35,7 +35,8 @@ from chalicelib.ports import Put, Update
 from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.local_aws import Changes, FunctionBusy, LocalAws
 from dev.package import ROOT, package
-from dev.recorder import Recorder, Use
+from dev.policies import Use
+from dev.recorder import Recorder
 from dev.simulators.alibaba import AlibabaSimulator
 from dev.simulators.alibaba_state import Settings
 from dev.simulators.huawei import HuaweiSimulator

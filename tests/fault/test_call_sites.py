@@ -1,111 +1,26 @@
 """Every call to the outside fails once, in each way it can: what becomes of the URLs is the same (I1, I2).
 
-A function that ends with an error is one whose messages come again. The ways:
-
-===========  ==================================================================================================
-throttled    refused until all retries were used up, nothing done
-unreached    no connection, nothing done
-lost         done, and the answer did not come
-late         the caller waited in vain; it is done all the same, 15 seconds later
-unknown      a vendor's answer that tells nothing (5xx), nothing done
-twice        the answer was lost, the AWS SDK asked again by itself, and what it brings is the second answer
-echo         the same, and the first request is done last: some calls after the second
-blocked      the vendor refuses the credentials, or the quota is used up
-===========  ==================================================================================================
+A function that ends with an error is one whose messages come again. ``Failer`` says which ways there are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ConnectionClosedError
 
 from chalicelib.domain.errors import (
-    AccessRefused,
-    AnswerUnknown,
-    LedgerUnavailable,
-    QuotaExceeded,
-    Throttled,
     Unavailable,
-    VendorError,
 )
 from chalicelib.ledger import remaining, tasks
-from dev.fakes.world import ACCOUNT, VENDOR_LISTS, Crasher, World, pages
+from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.wrappers import WAYS, Failer
 
 URLS = pages(30)
 POISON = URLS[7]
-VENDOR_CALLS = {"create_task", *VENDOR_LISTS}
-LATE = timedelta(seconds=15)
-
-AWS_ERRORS: dict[str, Exception] = {
-    "throttled": LedgerUnavailable("throttled"),
-    "unreached": EndpointConnectionError(endpoint_url="aws"),
-    "lost": ConnectionClosedError(endpoint_url="aws"),
-    "late": ReadTimeoutError(endpoint_url="aws"),
-}
-VENDOR_ERRORS: dict[str, VendorError] = {
-    "throttled": Throttled("slow down"),
-    "unreached": Unavailable("no connection"),
-    "lost": AnswerUnknown("reset"),
-    "late": AnswerUnknown("timed out"),
-    "unknown": AnswerUnknown("500"),
-    "quota": QuotaExceeded("used up"),
-    "blocked": AccessRefused("locked"),
-}
-WAYS = sorted({*AWS_ERRORS, *VENDOR_ERRORS, "twice", "echo"})
-ECHO = 5
-
-
-@dataclass
-class Failer(Crasher):
-    """Fails the n-th call to anything outside in one way. ``failed`` names what was hit."""
-
-    way: str = ""
-    failed: str = ""
-    clock: Callable[[], datetime] | None = None
-    echo: Callable[[], object] | None = None
-    late: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
-
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        self.come_late()
-        self.calls += 1
-        if self.echo and self.calls >= abs(self.at) + ECHO:
-            echo, self.echo = self.echo, None
-            echo()
-        if self.calls != self.at:
-            return function(*args, **kwargs)
-        self.failed = function.__name__
-        if self.way in {"twice", "echo"} and self.failed not in VENDOR_CALLS:
-            first = function(*args, **kwargs)
-            if self.way == "twice":
-                return function(*args, **kwargs)
-            self.echo = lambda: function(*args, **kwargs)
-            return first
-        errors: Mapping[str, Exception] = VENDOR_ERRORS if self.failed in VENDOR_CALLS else AWS_ERRORS
-        if self.way not in errors:
-            return function(*args, **kwargs)  # it cannot fail like this
-        if self.way == "lost":
-            function(*args, **kwargs)
-        if self.way == "late":
-            assert self.clock
-            self.late.append((self.clock() + LATE, lambda: function(*args, **kwargs)))
-        raise errors[self.way]
-
-    def come_late(self) -> None:
-        """Do what was believed not to be done, once its time has come."""
-        assert self.clock
-        now, waiting = self.clock(), self.late
-        self.late = [each for each in waiting if each[0] > now]
-        for due, effect in waiting:
-            if due <= now:
-                with contextlib.suppress(VendorError):  # nobody listens any more
-                    effect()
 
 
 def failing(way: str = "", at: int = 0) -> tuple[World, Failer]:
@@ -125,9 +40,7 @@ def run_failing(world: World, failer: Failer, run: Callable[[World], object]) ->
         if run is World.drain:
             world.kicks.append(ACCOUNT)
     failer.at = 0
-    if failer.echo:
-        failer.echo()
-        failer.echo = None
+    failer.come_back()
 
 
 def settle(world: World, *, minutes: int = 40) -> None:

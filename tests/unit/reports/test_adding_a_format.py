@@ -37,7 +37,7 @@ def apply(diff: str, path: Path) -> None:
 
 
 def test_the_page_on_adding_a_format_works_to_the_letter(tmp_path: Path) -> None:
-    for name in ("chalicelib", "tests", "pyproject.toml"):
+    for name in ("chalicelib", "dev", "tests", "pyproject.toml"):
         source = ROOT / name
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, tmp_path / name, ignore=ignored) if source.is_dir() else shutil.copy(source, tmp_path)

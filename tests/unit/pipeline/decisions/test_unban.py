@@ -20,9 +20,10 @@ from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import history
 from chalicelib.pipeline.answers.url_status import of_url
 from chalicelib.ports import Delete, Insert, Update
-from dev.fakes.operations import Each, approve, banned, carry_on, carry_on_all, held, renew, undo
+from dev.fakes.operations import approve, banned, carry_on, carry_on_all, held, renew, undo
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from dev.fakes.wrappers import Each
 
 URLS = pages(5)
 

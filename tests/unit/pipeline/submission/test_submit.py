@@ -26,7 +26,8 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.ports import Key, Value
 from dev.fakes.rows import MemoryRows
-from dev.fakes.world import ACCOUNT, Meanwhile, World, pages
+from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 SECOND = timedelta(seconds=1)
 

@@ -16,7 +16,8 @@ from chalicelib.pipeline.answers import history, url_status
 from chalicelib.pipeline.answers.operator_view import task_brief
 from chalicelib.pipeline.archive.ledger_events import LedgerEvents
 from dev.fakes.operations import undo
-from dev.fakes.world import ACCOUNT, POLICY, Meanwhile, World, pages
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 URLS = pages(6)
 SHOP = URLS[2:4]

@@ -18,7 +18,8 @@ from dev.fakes.objects import MemoryObjects
 from dev.fakes.operations import banned, compare, renew, undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeBan
-from dev.fakes.world import ACCOUNT, POLICY, Meanwhile, World, pages
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 URLS = pages(120)
 

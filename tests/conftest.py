@@ -1,0 +1,40 @@
+"""For all tests: the fakes hold what functions do against their policies, and the other way round at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dev.fakes import rights
+
+UNIT = Path(__file__).parent / "unit"
+
+OTHERWISE_NEEDED: dict[tuple[str, str], str] = {
+    ("api_handler", "dynamodb:UpdateItem Ledger"): "pause and resume: tests/app/test_operators_api.py",
+    ("archive_ledger", "s3:GetObject Archive/ledger-manifest/*"): "of one statement with the files that are read back",
+    ("detect_drift", "dynamodb:PartiQLDelete Ledger"): "a chunk of lost bans whose URLs were all claimed meanwhile",
+    ("renew_bans", "dynamodb:PartiQLDelete Ledger"): "a renewal whose URLs were all unbanned meanwhile",
+    ("intake_reports", "s3:GetObject Intake/*"): "tests/unit/pipeline/intake/test_objects.py, over a fake of boto3",
+    ("intake_reports", "s3:GetObjectVersion Intake/*"): "the same",
+}
+"""(function, what its policy allows) that the fakes see no function do in the unit tests → when it is needed."""
+
+
+def pytest_configure() -> None:
+    rights.switch_on()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """After all unit tests: no policy allows what no test made its function do."""
+    ran = {item.path for item in session.items}
+    if exitstatus or not {*UNIT.rglob("test_*.py")} <= ran or session.config.getoption("keyword"):
+        return
+    unused = rights.unused() - OTHERWISE_NEEDED.keys()
+    idle = OTHERWISE_NEEDED.keys() - rights.unused()
+    for function, action in sorted(unused):
+        print(f"\n{function} may do {action}, and no unit test makes it do that: take the right away, or test it")
+    for function, action in sorted(idle):
+        print(f"\n{function} does {action} after all: take the excuse away")
+    if unused or idle:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
