@@ -30,8 +30,8 @@ _INVISIBLE = re.compile(
 )
 """Controls, spaces other than U+0020, format characters, and U+FFFD, which stands for a character that was lost."""
 
-_SPACE_IN_A_NAME = re.compile(r"[^ ]*[A-Za-z0-9] (?!www\.)[A-Za-z0-9][A-Za-z0-9._%-]*", re.IGNORECASE)
-"""One space inside the last name of a path, as in ``/my invoice.pdf``: the only space that is part of a URL."""
+_SPACE_IN_A_NAME = re.compile(r"[^ ]*[^\W_] (?!www\.|[\w-]+(?:\.[\w-]+)+[/:?#])[^\W_][^ ]*", re.IGNORECASE)
+"""One space between two letters or digits, as in ``/my invoice.pdf``: the only space that is part of a URL."""
 
 _METHODS = frozenset(("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"))
 _SECOND_URL = re.compile(r"""[\w\s,;|<>()\[\]{}"'`]https?://""", re.IGNORECASE)

@@ -20,6 +20,9 @@ _PACKED: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a RAR archive"),
 )
+MAX_MEMBERS = 100
+"""Most files of one gzip body: behind each the rest of the body is copied."""
+
 _ENCODINGS = frozenset(("", "identity", "gzip", "x-gzip"))
 
 
@@ -45,6 +48,8 @@ def _ungzipped(body: bytes, limit: int) -> bytes:
     parts: list[bytes] = []
     room = limit
     while body:
+        if len(parts) == MAX_MEMBERS:
+            raise TooLarge(f"the body is gzip of more than {MAX_MEMBERS} files put together: send it in parts")
         unpacker = zlib.decompressobj(_GZIP_WINDOW)
         try:
             part = unpacker.decompress(body, room + 1)

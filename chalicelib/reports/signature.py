@@ -31,6 +31,9 @@ MIN_SECRET_LENGTH = 16
 MAX_SIGNATURES = 20
 """Signatures in one header at the most; a rotation needs two."""
 
+WEBHOOK_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+SVIX_HEADERS = ("svix-id", "svix-timestamp", "svix-signature")
+
 _ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _HUB = re.compile(r"sha256=([0-9a-fA-F]{64})")
@@ -114,26 +117,25 @@ def verify(
     recognise, by the id. Raises BadSignature, and ConfigurationError if a secret is unusable.
     """
     check_secrets(Scheme.STANDARD_WEBHOOKS, secrets)
-    webhook_id = _header(headers, "webhook-id")
-    timestamp = _header(headers, "webhook-timestamp")
-    signatures = _header(headers, "webhook-signature")
+    names = _header_names(headers)
+    webhook_id, timestamp, signatures = (_header(headers, name) for name in names)
     if webhook_id is None or timestamp is None or signatures is None:
-        raise BadSignature("send the headers webhook-id, webhook-timestamp and webhook-signature")
+        raise BadSignature(f"send the headers {names[0]}, {names[1]} and {names[2]}")
     _check_id(webhook_id)
     if not _TIMESTAMP.fullmatch(timestamp):
-        raise BadSignature("the header webhook-timestamp must be the time of sending in whole Unix seconds")
+        raise BadSignature(f"the header {names[1]} must be the time of sending in whole Unix seconds")
     age = now.timestamp() - int(timestamp)
     if age > tolerance.total_seconds():
-        raise BadSignature(f"the header webhook-timestamp is {age:.0f} s old: sign each attempt with its own time")
+        raise BadSignature(f"the header {names[1]} is {age:.0f} s old: sign each attempt with its own time")
     if -age > tolerance.total_seconds():
-        raise BadSignature(f"the header webhook-timestamp is {-age:.0f} s ahead: set the sender's clock")
+        raise BadSignature(f"the header {names[1]} is {-age:.0f} s ahead: set the sender's clock")
     given = signatures.split(" ")
     if len(given) > MAX_SIGNATURES:
-        raise BadSignature(f"the header webhook-signature holds more than {MAX_SIGNATURES} signatures")
+        raise BadSignature(f"the header {names[2]} holds more than {MAX_SIGNATURES} signatures")
     expected = [_signature(_webhook_key(secret), webhook_id, timestamp, body) for secret in secrets]
     if not _any_equal(expected, given):
         raise BadSignature(
-            "no signature in webhook-signature matches: sign '{id}.{timestamp}.{raw body}' with the source's secret"
+            f"no signature in {names[2]} matches: sign '{{id}}.{{timestamp}}.{{raw body}}' with the source's secret"
         )
     return webhook_id
 
@@ -198,12 +200,21 @@ def _any_equal(expected: Sequence[str], given: Sequence[str]) -> bool:
     return sum(compare_digest(one, other) for one in wanted for other in offered) > 0
 
 
+def _header_names(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """Name the headers of a signed request: those of the standard, else those that Svix gave the same scheme before.
+
+    A request has one set of names: headers of both are never combined.
+    """
+    given = {name.lower() for name in headers}
+    return SVIX_HEADERS if given.isdisjoint(WEBHOOK_HEADERS) and "svix-signature" in given else WEBHOOK_HEADERS
+
+
 def _header(headers: Mapping[str, str], name: str) -> str | None:
     """Find a header by its lower-case name; a header that is there twice with two values is nobody's."""
-    found = {value for key, value in headers.items() if key.lower() == name}
-    if len(found) > 1:
+    values = {value for key, value in headers.items() if key.lower() == name}
+    if len(values) > 1:
         raise BadSignature(f"the header {name} is there twice, with two values: send it once")
-    return next(iter(found), None)
+    return next(iter(values), None)
 
 
 def _check_id(webhook_id: str) -> None:

@@ -87,6 +87,75 @@ def test_a_url_that_cannot_be_banned_is_refused_with_the_reason(raw: str, reason
     assert reason in refused.value.reason
 
 
+PAGE = "https://www.example.com/login"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("https://a.example https://b.example", "second URL"),
+        (f"{PAGE}, {PAGE}", "second URL"),
+        (f"{PAGE},{PAGE}", "second URL"),
+        (f"{PAGE};HTTP://b.example/", "second URL"),
+        (f"{PAGE}|{PAGE}", "second URL"),
+        (f"{PAGE}{PAGE}", "second URL"),
+        (f"<{PAGE}> <{PAGE}>", "does not begin with a scheme"),
+        (f"{PAGE} - GET", "words behind the URL"),
+        (f"{PAGE} GET", "words behind the URL"),
+        (f"{PAGE} (phishing)", "words behind the URL"),
+        (f"{PAGE} and the rest", "words behind the URL"),
+        (f"{PAGE} www.example.org", "words behind the URL"),
+        (f"{PAGE} shop.example.org/a", "words behind the URL"),
+        (f"{PAGE}  a", "words behind the URL"),
+        (f"See {PAGE}", "does not begin with a scheme"),
+        (f"URL: {PAGE}", "scheme of the URL is url"),
+        ("https://www.example.com?x=a b c", "words behind the URL"),
+        (f"{PAGE}\u00a0", "U+00A0"),
+        (f"\u00a0{PAGE}", "U+00A0"),
+        (f"{PAGE}\u200b", "U+200B"),
+        ("https://www.exa\u00admple.com/", "U+00AD"),
+        (f"{PAGE}/\u202e", "U+202E"),
+        (f"{PAGE}/\u2028", "U+2028"),
+        (f"{PAGE}/\u3164", "U+3164"),
+        (f"{PAGE}/\u2800", "U+2800"),
+        (f"{PAGE}/\ufeff", "U+FEFF"),
+        (f"{PAGE}/\x7f", "U+007F"),
+        (f"{PAGE}/\x1b[0m", "U+001B"),
+        (f"{PAGE}#\u200b", "U+200B"),
+        (f"{PAGE}/\ufffd", "a character that was lost"),
+        ("https://www(dot)example(dot)com/login", "no host name has"),
+        ("https://www{.}example.com/", "no host name has"),
+        ("https://www.example.com,www.example.org/", "no host name has"),
+        ("www.example.com:81", "does not begin with a scheme"),
+        ("www.example.com:443/a", "does not begin with a scheme"),
+        ("localhost:8080/a", "does not begin with a scheme"),
+        ("//www.example.com/a", "does not begin with a scheme"),
+    ],
+)
+def test_a_text_that_is_not_one_url_is_refused_with_the_reason(raw: str, reason: str) -> None:
+    with pytest.raises(UnusableUrl) as refused:
+        canonical_url(raw)
+    assert reason in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "canonical"),
+    [
+        ("https://www.example.com/a b", "https://www.example.com/a%20b"),
+        ("https://www.example.com/my files/x.pdf", "https://www.example.com/my%20files/x.pdf"),
+        ("https://www.example.com/my invoice.pdf", "https://www.example.com/my%20invoice.pdf"),
+        ("https://www.example.com/é é", "https://www.example.com/%C3%A9%20%C3%A9"),
+        ("https://www.example.com/?u=https://example.org/", "https://www.example.com/?u=https://example.org/"),
+        ("https://web.example.org/web/https://example.com/", "https://web.example.org/web/https://example.com/"),
+        ("https://www.example.com/\U0001f600", "https://www.example.com/%F0%9F%98%80"),
+        ("https://www.example.com/%E2%80%8B", "https://www.example.com/%E2%80%8B"),
+        ("https://a_b.example.com/", "https://a_b.example.com/"),
+    ],
+)
+def test_a_text_that_is_one_url_is_taken_as_a_browser_would_take_it(raw: str, canonical: str) -> None:
+    assert canonical_url(raw) == canonical
+
+
 def test_the_length_limit_counts_the_canonical_form() -> None:
     longest = "http://example.com/" + "a" * (MAX_URL_LENGTH - 19)
     assert canonical_url(longest) == longest

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 import standardwebhooks
+import svix.webhooks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,30 @@ def test_the_package_standardwebhooks_accepts_what_is_signed_here() -> None:
     now = datetime.now(UTC)
     headers = {name.lower(): value for name, value in signed(at=now).items()}
     assert standardwebhooks.Webhook(SECRET).verify(BODY, headers) == {"urls": ["https://example.com/"]}
+
+
+SVIX = {"webhook-id": "svix-id", "webhook-timestamp": "svix-timestamp", "webhook-signature": "svix-signature"}
+
+
+def test_what_the_package_svix_signs_is_accepted_under_its_own_names_of_the_headers() -> None:
+    headers = {"svix-id": "msg_1", "svix-timestamp": str(int(NOW.timestamp()))}
+    headers["svix-signature"] = svix.webhooks.Webhook(SECRET).sign("msg_1", NOW, BODY.decode())
+    assert check(headers) == "msg_1"
+    with pytest.raises(BadSignature, match="no signature in svix-signature matches"):
+        check(headers, BODY + b" ")
+    with pytest.raises(BadSignature, match="svix-timestamp is 600 s old"):
+        verify(secrets=[SECRET], headers=headers, body=BODY, now=NOW + timedelta(minutes=10))
+
+
+def test_headers_of_both_names_are_never_combined() -> None:
+    names = {name.lower(): value for name, value in signed().items()}
+    for taken in names:
+        mixed = {(SVIX[name] if name == taken else name): value for name, value in names.items()}
+        with pytest.raises(BadSignature, match="send the headers webhook-id"):
+            check(mixed)
+    right = {SVIX[name]: value for name, value in names.items()}
+    with pytest.raises(BadSignature):
+        check({**right, "webhook-signature": "v1,AAAA"})
 
 
 def test_the_published_vector_of_standard_webhooks_verifies() -> None:

@@ -1,0 +1,147 @@
+"""The time that a reader takes grows with its input, and not with the square of it (I12).
+
+Each input is of a kind that took a quadratic or worse time in some reader: it is read at one size and at eight times
+that size, and the ratio is held against what linear growth would be, with room for a busy machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from chalicelib.domain.errors import InputError, UnusableUrl
+from chalicelib.domain.urls import canonical_url
+from chalicelib.reports import ParserOptions, parse
+from chalicelib.reports.envelope import unwrap
+
+TIMES = 8
+SLACK = 3.0
+FLOOR = 0.004
+"""Seconds below which a run is too short to compare."""
+
+OPTIONS = ParserOptions(defanged=True, html_escaped=True, unwrap_links=True)
+MULTIPART = b"Content-Type: multipart/mixed; boundary=b\n\n"
+
+
+def indicators(pattern: Callable[[int], str]) -> Callable[[int], bytes]:
+    def make(size: int) -> bytes:
+        return json.dumps({"type": "indicator", "id": "i", "pattern": f"url:value {pattern(size)}"}).encode()
+
+    return make
+
+
+def keys(size: int) -> str:
+    return ",".join(f'"k{number}":1' for number in range(size))
+
+
+def nested_multiparts(size: int) -> bytes:
+    """Eight multiparts in each other, and the rest of the body in the innermost: each line is held against eight."""
+    heads = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(7))
+    return heads + b"\n" + b"--b\n" * size
+
+
+READERS: dict[str, tuple[str, Callable[[int], bytes], int]] = {
+    "a key twice, late": ("native", lambda n: f'{{"urls":[{{{keys(n)},"k{n - 1}":1}}]}}'.encode(), 12_000),
+    "many lists of values": ("stix", indicators(lambda n: "a:b IN(1)OR " * n), 3_000),
+    "one long list of values": ("stix", indicators(lambda n: "[a:b IN (" + "1," * n), 8_000),
+    "open brackets": ("stix", indicators(lambda n: "(" * n), 10_000),
+    "a long path": ("stix", indicators(lambda n: "[a:b" + "[0]" * n), 10_000),
+    "open quotes of a pattern": ("stix", indicators(lambda n: "[url:value = '" + "\\\\" * n), 50_000),
+    "versions of one indicator": (
+        "stix",
+        lambda n: json.dumps([{"type": "indicator", "id": "i", "modified": "2026-01-01T00:00:00Z"}] * n).encode(),
+        1_500,
+    ),
+    "versions of one attribute": (
+        "misp",
+        lambda n: json.dumps([{"type": "url", "value": "a", "uuid": "u"}] * n).encode(),
+        1_500,
+    ),
+    "lines that open a quotation mark": ("urlhaus", lambda n: b'a,"b\n' * n, 1_000),
+    "lines that open and close one": ("urlhaus", lambda n: b'a,"b\nc",d\n' * n, 1_000),
+    "empty lines": ("tweetfeed", lambda n: b"\n" * n, 70_000),
+    "rows of a wrong width": ("urlhaus", lambda n: b"url,dateadded\n" + b"a\n" * n, 3_000),
+    "a line of many URLs": ("plain", lambda n: b"https://a " * n, 3_000),
+    "lines": ("plain", lambda n: b"hxxp://a[.]b&amp;\n" * n, 1_000),
+    "a long content type": (
+        "feedback-mail",
+        lambda n: b"Content-Type: multipart/report; " + b"a=b; " * n + b"\n\n",
+        30_000,
+    ),
+    "a content type of many continuations": (
+        "feedback-mail",
+        lambda n: b"Content-Type: multipart/report; " + b"".join(b"boundary*%d=x; " % i for i in range(n)) + b"\n\n",
+        10_000,
+    ),
+    "a long sender": ("feedback-mail", lambda n: b"From: " + b"<(" * n + b"\nFeedback-Type: abuse\n\n", 40_000),
+    "a long encoded word": (
+        "feedback-mail",
+        lambda n: b"Feedback-Type: abuse\nReported-URI: " + b"=?utf-8?q?a?= " * n + b"\n\n",
+        3_000,
+    ),
+    "many headers": ("feedback-mail", lambda n: b"a: b\n" * n + b"Feedback-Type: abuse\n\n", 3_000),
+    "many folds": ("feedback-mail", lambda n: b"Feedback-Type: abuse\nReported-URI: a" + b"\n b" * n + b"\n\n", 5_000),
+    "many URIs": ("feedback-mail", lambda n: b"Feedback-Type: abuse\n" + b"Reported-URI: a\n" * n + b"\n", 500),
+    "parts with long headers": (
+        "feedback-mail",
+        lambda n: MULTIPART + (b"--b\nContent-Type: multipart/x; " + b"a*0=b; " * 300 + b"\n\n") * (n // 10),
+        100,
+    ),
+    "nested multiparts": ("feedback-mail", nested_multiparts, 8_000),
+    "lines of a mail": ("feedback-mail", lambda n: b"Feedback-Type: abuse\n\n" + b"ab\n" * n, 20_000),
+    "base64 of a mail": (
+        "feedback-mail",
+        lambda n: b"Content-Type: message/feedback-report\nContent-Transfer-Encoding: base64\n\n" + b"QUFBQUFB\n" * n,
+        10_000,
+    ),
+    "members of a gzip file": ("plain", lambda n: gzip.compress(b"") * n, 5_000),
+    "lines of a submitted report": (
+        "cloudflare",
+        lambda n: json.dumps({"act": "abuse_phishing", "urls": "a\n" * n}).encode(),
+        1_000,
+    ),
+}
+
+
+def seconds(read: Callable[[bytes], object], body: bytes) -> float:
+    best = 1e9
+    for _ in range(3):
+        started = time.process_time()
+        with contextlib.suppress(InputError, UnusableUrl):
+            read(body)
+        best = min(best, time.process_time() - started)
+    return best
+
+
+def held(read: Callable[[bytes], object], make: Callable[[int], bytes], size: int) -> None:
+    once, more = seconds(read, make(size)), seconds(read, make(TIMES * size))
+    assert more < TIMES * SLACK * max(once, FLOOR), f"{once:.4f} s, then {more:.4f} s for {TIMES} times as much"
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_every_format_takes_a_time_that_grows_with_its_body(kind: str) -> None:
+    format_name, make, size = READERS[kind]
+    held(lambda body: parse(body, format_name, OPTIONS), make, size)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: f'{{"TopicArn":"a",{keys(n)},"k{n - 1}":1}}'.encode(),
+        lambda n: b'{"Records":[' + b'{"eventSource":"aws:s3","eventName":"x"},' * n + b"0]}",
+        lambda n: b'"TopicArn"' + b"{" * n,
+    ],
+)
+def test_an_envelope_takes_a_time_that_grows_with_the_message(make: Callable[[int], bytes]) -> None:
+    held(lambda body: unwrap(body.decode(), {}), make, 12_000)
+
+
+@pytest.mark.parametrize("piece", [" ", "a ", "https://a", "(", "&amp;", "%2e%2e/", "\u200b", "ü", "[.]", "://", "@"])
+def test_a_url_takes_a_time_that_grows_with_its_length(piece: str) -> None:
+    """Beyond 65,536 characters it is refused unread."""
+    held(lambda body: canonical_url(body.decode()), lambda n: f"https://a/{piece * (n // len(piece))}".encode(), 8_000)
