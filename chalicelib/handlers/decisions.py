@@ -1,4 +1,4 @@
-"""Routes for what a person decides: unbans and holds."""
+"""Routes for what a person decides: unbans, and holds approved or refused."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import operator
+from chalicelib.handlers.http import operator, page
 from chalicelib.web import answer, json_body, page_size, query, text_field
 
 if TYPE_CHECKING:
+    from chalicelib.domain.packing import Work
+    from chalicelib.ledger.chunks import Origin
     from chalicelib.ledger.unban_jobs import Job
     from chalicelib.pipeline.run import Run
 
 UNBAN_TIME = timedelta(seconds=15)
-"""How long a request carries an unban out itself, of API Gateway's 29 s; the sweep does the rest."""
+"""How long a request works at an unban itself; the sweep does the rest. API Gateway ends a request after 29 s."""
 
 UNBAN_URLS = 1_000
-"""URLs that one request may unban by name."""
+"""The most URLs that one request may name."""
 
 PREVIEW_URLS = 100
-"""URLs that a preview names; it counts them all, as far as its time goes."""
+"""The most URLs that a preview names. It counts all of them, until its time is up."""
 
 
 # --- unbans ----------------------------------------------------------------------------------------------------------
 
 
-def unban(made: Services, request: Request) -> Response:
-    """Answer ``POST /v1/unbans``: unban what is selected, or with ``preview`` only show it."""
+def unban(services: Services, request: Request) -> Response:
+    """Answer ``POST /v1/unbans``: unban the selected URLs, or with ``preview`` only show them."""
     from chalicelib.ledger import unban_jobs
     from chalicelib.pipeline.decisions.unban import carry_out, names_something
 
-    who = operator(made, request, "operator")
+    actor = operator(services, request, "operator").name
     fields = {
         "urls": list,
         "task_id": str,
@@ -47,49 +49,50 @@ def unban(made: Services, request: Request) -> Response:
     document = json_body(request, fields)
     if sum(name in document for name in ("urls", "task_id", "report_id", "source")) != 1:
         raise InputError("name exactly one of urls, task_id, report_id and source")
-    cool_down_days = document.get("cool_down_days", made.policy.cool_down_days)
+    cool_down_days = document.get("cool_down_days", services.policy.cool_down_days)
     if not 0 <= cool_down_days <= 365:
         raise InputError("cool_down_days must be from 0 to 365")
     preview = document.get("preview", False)
     moment = now()
     job = unban_jobs.Job(
         id=unban_jobs.new_id(moment),
-        actor=who.name,
+        actor=actor,
         reason="preview" if preview else text_field(document, "reason"),
         cool_down_days=cool_down_days,
         at=moment,
-        urls=_urls(document.get("urls", [])),
+        urls=_canonical_urls(document.get("urls", [])),
         task=document.get("task_id", ""),
         report=document.get("report_id", ""),
         source=document.get("source", ""),
     )
-    run = made.run().at("", deadline=moment + UNBAN_TIME)
-    named = names_something(run, job, made.sources)
+    run = services.run().at("", deadline=moment + UNBAN_TIME)
+    named = names_something(run, job, services.sources)
     if preview:
         return answer(200, _preview(run, job, named=named))
     if job.task and not named:
-        raise _nothing(job)
-    unban_jobs.record(made.rows, job)
+        raise _nothing_selected(job)
+    unban_jobs.record(services.rows, job)
     urls = carry_out(run, job)
     if urls is None:
-        return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function carries it on"})
+        return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function completes it"})
     if not urls and not named:
-        raise _nothing(job)
+        raise _nothing_selected(job)
     return answer(202, {"unban_id": job.id, "complete": True, "urls": urls})
 
 
-def _urls(given: list[Any]) -> tuple[str, ...]:
+def _canonical_urls(named: list[Any]) -> tuple[str, ...]:
+    """Return the canonical URLs, each once. Raises InputError that says which one cannot be used."""
     from chalicelib.domain.errors import UnusableUrl
     from chalicelib.domain.urls import canonical_url
 
-    if len(given) > UNBAN_URLS:
-        raise InputError(f"urls holds {len(given):,}: name at most {UNBAN_URLS:,} a request")
+    if len(named) > UNBAN_URLS:
+        raise InputError(f"urls holds {len(named):,}: name at most {UNBAN_URLS:,} a request")
     urls = []
-    for index, each in enumerate(given):
-        if not isinstance(each, str):
+    for index, url in enumerate(named):
+        if not isinstance(url, str):
             raise InputError(f"urls[{index}] must be a string")
         try:
-            urls.append(canonical_url(each))
+            urls.append(canonical_url(url))
         except UnusableUrl as error:
             raise InputError(f"urls[{index}]: {error.reason}") from error
     if sum(map(len, urls)) > 300_000:
@@ -97,14 +100,16 @@ def _urls(given: list[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def _nothing(job: Job) -> NotFound:
+def _nothing_selected(job: Job) -> NotFound:
+    """Return the error of an unban that selects nothing."""
     if job.urls:
         return NotFound("none of these URLs is of a managed domain, and no ban of them is known: look at the hosts")
-    what, _, name = job.subject.partition(":")
-    return NotFound(f"there is no {what} {name[:100]!r}, and no ban in force goes back to one: look at the name again")
+    kind, _, name = job.subject.partition(":")
+    return NotFound(f"there is no {kind} {name[:100]!r}, and no ban in force was made by one: check the name")
 
 
 def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
+    """Return how many URLs an unban selects, and the first of them."""
     from chalicelib.pipeline.decisions.unban_selection import select
 
     urls, counted_all = 0, True
@@ -117,66 +122,64 @@ def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
             counted_all = False
             break
     if counted_all and not urls and not named:
-        raise _nothing(job)
+        raise _nothing_selected(job)
     return {"preview": True, "urls": urls, "counted_all": counted_all, "first": first}
 
 
 # --- holds -----------------------------------------------------------------------------------------------------------
 
 
-def list_holds(made: Services, request: Request) -> Response:
-    """Answer ``GET /v1/holds``."""
+def list_holds(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/holds``: the holds that wait for a person."""
     from chalicelib.pipeline.decisions import holds
 
-    operator(made, request, "reader")
+    operator(services, request, "reader")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
-    found = [each for each in holds.all_held(made.rows, made.policy.accounts) if each.chunk > after]
-    body: dict[str, Any] = {
-        "holds": [
-            {
-                "hold_id": each.chunk,
-                "account": each.account,
-                "rule": each.rule,
-                "urls": each.count - len(each.excluded),
-                "since": each.received_at.isoformat(),
-                "ban_days": each.ban_days,
-                "approved_by": each.approved_by or None,
-            }
-            for each in found[:limit]
-        ]
+    waiting = [hold for hold in holds.all_held(services.rows, services.policy.accounts) if hold.chunk > after]
+    return answer(200, page("holds", waiting, limit, show=_show_hold, token=lambda hold: hold.chunk))
+
+
+def _show_hold(hold: Work) -> dict[str, Any]:
+    """Return a hold as the list has it."""
+    return {
+        "hold_id": hold.chunk,
+        "account": hold.account,
+        "rule": hold.rule,
+        "urls": hold.count - len(hold.excluded),
+        "since": hold.received_at.isoformat(),
+        "ban_days": hold.ban_days,
+        "approved_by": hold.approved_by or None,
     }
-    if len(found) > limit:
-        body["next_token"] = found[limit - 1].chunk
-    return answer(200, body)
 
 
-def read_hold(made: Services, hold_id: str, request: Request) -> Response:
-    """Answer ``GET /v1/holds/{id}``: the URLs with who reported them."""
+def read_hold(services: Services, hold_id: str, request: Request) -> Response:
+    """Answer ``GET /v1/holds/{id}``: the URLs of a hold, and who reported them."""
     from chalicelib.pipeline.decisions import holds
 
-    operator(made, request, "reader")
-    hold = holds.read_hold(made.rows, hold_id)
-    urls = [
-        {
-            "url": hold.chunk.urls[p],
-            "report_id": o.report,
-            "source": o.source,
-            "reporter": o.reporter,
-            "category": o.category,
-        }
-        for p in hold.positions
-        for o in (hold.chunk.origins[p],)
-    ]
+    operator(services, request, "reader")
+    hold = holds.read_hold(services.rows, hold_id)
+    urls = [_show_reported(hold.chunk.urls[position], hold.chunk.origins[position]) for position in hold.positions]
     return answer(200, {"hold_id": hold_id, "account": hold.work.account, "rule": hold.work.rule, "urls": urls})
 
 
-def approve_hold(made: Services, hold_id: str, request: Request) -> Response:
+def _show_reported(url: str, origin: Origin) -> dict[str, Any]:
+    """Return a URL of a hold with who reported it."""
+    return {
+        "url": url,
+        "report_id": origin.report,
+        "source": origin.source,
+        "reporter": origin.reporter,
+        "category": origin.category,
+    }
+
+
+def approve_hold(services: Services, hold_id: str, request: Request) -> Response:
     """Answer ``POST /v1/holds/{id}/approve``."""
     from chalicelib.pipeline.decisions import holds
 
-    who = operator(made, request, "approver")
+    actor = operator(services, request, "approver").name
     reason = text_field(json_body(request, {"reason": str}), "reason")
-    approval = holds.approve(made.run(), hold_id, actor=who.name, reason=reason)
+    approval = holds.approve(services.run(), hold_id, actor=actor, reason=reason)
     body = {
         "hold_id": hold_id,
         "state": approval.state.value,
@@ -186,11 +189,11 @@ def approve_hold(made: Services, hold_id: str, request: Request) -> Response:
     return answer(200, body)
 
 
-def refuse_hold(made: Services, hold_id: str, request: Request) -> Response:
+def refuse_hold(services: Services, hold_id: str, request: Request) -> Response:
     """Answer ``POST /v1/holds/{id}/refuse``."""
     from chalicelib.pipeline.decisions import holds
 
-    who = operator(made, request, "approver")
+    actor = operator(services, request, "approver").name
     reason = text_field(json_body(request, {"reason": str}), "reason")
-    urls = holds.refuse(made.run(), hold_id, actor=who.name, reason=reason)
+    urls = holds.refuse(services.run(), hold_id, actor=actor, reason=reason)
     return answer(200, {"hold_id": hold_id, "state": "refused", "urls": urls})
