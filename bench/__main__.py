@@ -1,4 +1,4 @@
-"""Run all benchmarks; print one table, and write it to docs/figures.md. ``make bench`` (FEED=path, LONG=1)."""
+"""Run all benchmarks, print one table, and write it to docs/figures.md: ``make bench`` (FEED=path, LONG=1)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PACKAGES = ("ada-url", "boto3", "botocore", "chalice", "requests")
 
 
 def main() -> None:
+    """Measure everything."""
     feed, long = os.environ.get("FEED", ""), os.environ.get("LONG", "") not in {"", "0"}
     rows, managed = rows_of(feed, ROWS)
     begun, load = time.monotonic(), os.getloadavg()[0]
@@ -46,7 +47,7 @@ def main() -> None:
     print(f"\n{aligned(figures)}\n")
     seconds = time.monotonic() - begun
     write(DOCUMENT, f"{header(feed, long=long, seconds=seconds, load=load)}\n\n{markdown(figures)}\n")
-    missed = [each.what for each in figures if each.met is False]
+    missed = [figure.what for figure in figures if figure.met is False]
     print(f"{seconds:.0f} s; written to {DOCUMENT.relative_to(ROOT)}")
     print("all targets met" if not missed else "targets missed: " + "; ".join(missed))
 
@@ -56,12 +57,12 @@ GROWTH_LONG = (*GROWTH, 1_000_000)
 
 
 def header(feed: str, *, long: bool, seconds: float, load: float) -> str:
-    """Where, when and how the table was measured."""
-    given = (f" FEED={Path(feed).name}" if feed else "") + (" LONG=1" if long else "")
+    """Return where, when and how the table was measured."""
+    arguments = (f" FEED={Path(feed).name}" if feed else "") + (" LONG=1" if long else "")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return "\n".join(
         [
-            f"- **{datetime.now(UTC):%Y-%m-%d %H:%M} UTC**, `make bench{given}`, {seconds:.0f} s",
+            f"- **{datetime.now(UTC):%Y-%m-%d %H:%M} UTC**, `make bench{arguments}`, {seconds:.0f} s",
             f"- {_processor()}, {os.cpu_count()} cores, load {load:.1f} before, {os.getloadavg()[0]:.1f} after",
             f"- Python {platform.python_version()}, {versions}; {platform.system()} {platform.machine()}",
         ]
@@ -76,10 +77,10 @@ def _processor() -> str:
 
 
 def write(document: Path, measured: str) -> None:
-    """Replace what stands between the marks; what is written by hand around them stays."""
+    """Replace the text between the marks. The text around them, written by hand, stays."""
     text = document.read_text() if document.exists() else f"# Figures\n\n{BEGIN} -->\n{END}\n"
-    before, found, rest = text.partition(BEGIN)
-    if not found:
+    before, mark, rest = text.partition(BEGIN)
+    if not mark:
         sys.exit(f"{document} has lost its mark {BEGIN!r}")
     document.write_text(f"{before}{BEGIN} -->\n\n{measured}\n{END}{rest.partition(END)[2]}")
 

@@ -1,6 +1,6 @@
-"""What URLs cost on AWS: a formula, list prices with their date, and a meter that checks the one by the other.
+"""What URLs cost on AWS: a formula, list prices with their date, and a metered run that checks the formula.
 
-The formula is written out in docs/cost.md. Its constants are the rows that the code writes: tests count them.
+docs/cost.md explains the formula. Its constants are the rows that the code writes; tests count them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.handlers import event_list
 from bench.local import Local
 from bench.meter import SQS_CHUNK
 from bench.process import Process
-from bench.reports import KICK, SCHEDULE, batched, bodies, fresh_rows, webhook
+from bench.reports import SCHEDULE, WAKE_UP, batched, bodies, fresh_rows, webhook
 from dev.feed import FeedRow
 from dev.simulators.huawei import HuaweiSimulator
 
@@ -30,30 +30,30 @@ PRICES: Mapping[str, float] = {
     "invocations": 0.20 / MILLION,
     "gb_seconds": 0.0000166667,  # x86
 }
-"""Dollars for one: us-east-1, on demand, beyond the free tiers, noted in 2026; Lambda's unchecked.
+"""Dollars for one: us-east-1, on demand, beyond the free tiers, noted in 2026. Lambda's prices are unchecked.
 
-https://aws.amazon.com/dynamodb/pricing/on-demand/, and /sqs/, /api-gateway/, /lambda/ beside it."""
+https://aws.amazon.com/dynamodb/pricing/on-demand/, and the pages for SQS, API Gateway and Lambda."""
 
 # --- what the code writes and reads, in capacity units ------------------------------------------------------------
 
 CLAIM = 1.0
 LOOK = 0.5
 CHUNK = 3.0
-"""A chunk's journal entry, its row among those that wait, and sealing that; its URLs come to this by their bytes."""
+"""A chunk's journal entry, its row among the waiting chunks, and its sealing. The bytes of its URLs are added."""
 USAGE = 1.0
-"""The caps' counts, once a batch with something new. With hundreds of hosts in an hour up to 7."""
+"""The caps' counts, once for a batch with something new. Up to 7 with hundreds of hosts in an hour."""
 TAKEN = 2.0
-"""Taking a chunk into a task: its row there, and the end of its waiting."""
+"""Taking a chunk into a task: the row that links them, and the end of its waiting."""
 TASK = 10.0
-"""Two transactions, which count double: begin (row and index), and the vendor's id (row and index)."""
+"""Two transactions, which count double: the begin (row and index), and the vendor's id (row and index)."""
 END = 6.0
-"""One transaction: the task's end, its index gone, its journal entry."""
+"""One transaction: the task's end, the removal of its index, its journal entry."""
 DRAIN = 2.0
 DRAIN_READS = 7.0
 CHUNK_BYTES, URL_BYTES, ORIGIN_BYTES = 250.0, 29.0, 21.0
-"""Compressed bytes of a chunk, of each of its URLs with its key (real-shaped, 60 characters), of each report in it."""
+"""Compressed bytes of a chunk, of each URL with its key (real-shaped, 60 characters), and of each report in it."""
 REPORT_BYTES, REPORTED_BYTES = 330.0, 9.0
-"""Bytes of a webhook's row, and of each URL in it."""
+"""Bytes of a webhook report's row, and of each URL in it."""
 
 # --- durations, in seconds: assumed, see docs/cost.md -------------------------------------------------------------
 
@@ -64,7 +64,7 @@ DRAIN_SECONDS, CALL_SECONDS, DRAIN_GB = 0.5, 0.1, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is reported, and how it arrives. A batch is what one invocation of ``intake_reports`` gets."""
+    """What is reported, and how it arrives. A batch is the input of one invocation of ``intake_reports``."""
 
     new: int
     duplicates: int = 0
@@ -72,18 +72,19 @@ class Load:
     urls_per_batch: int = 1_000
     webhooks: bool = False
     bytes_per_url: int = 100
-    """Of a message's body."""
+    """Bytes of a message's body for each URL."""
     urls_per_task: int = 1_000
     tasks_per_drain: int = 10
 
     @property
     def urls(self) -> int:
+        """All reported URLs."""
         return self.new + self.duplicates
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What AWS charges for."""
+    """The amounts that AWS charges for."""
 
     writes: float = 0.0
     reads: float = 0.0
@@ -94,15 +95,16 @@ class Bill:
     gb_seconds: float = 0.0
 
     def lines(self, prices: Mapping[str, float] = PRICES) -> dict[str, float]:
-        """Dollars, by what they are paid for."""
-        return {each.name: getattr(self, each.name) * prices[each.name] for each in fields(self)}
+        """Return the dollars for each amount."""
+        return {amount.name: getattr(self, amount.name) * prices[amount.name] for amount in fields(self)}
 
     def dollars(self, prices: Mapping[str, float] = PRICES) -> float:
+        """Return the sum in dollars."""
         return sum(self.lines(prices).values())
 
 
 def bill(load: Load) -> Bill:
-    """The formula of docs/cost.md."""
+    """Apply the formula of docs/cost.md."""
     reports = math.ceil(load.urls / load.urls_per_report)
     batches = math.ceil(load.urls / load.urls_per_batch)
     share = load.new / load.urls if load.urls else 0.0
@@ -133,7 +135,7 @@ def bill(load: Load) -> Bill:
 
 
 def seconds(webhooks: float, batches: float, urls: float, drains: float, tasks: float) -> float:
-    """Gigabyte-seconds of the functions."""
+    """Return the gigabyte-seconds of the functions."""
     return (
         webhooks * RECEIVE_SECONDS * RECEIVE_GB
         + (batches * INTAKE_SECONDS + urls * INTAKE_URL_SECONDS) * INTAKE_GB
@@ -150,7 +152,7 @@ def _sent(size: float) -> int:
 
 
 def _delivered(messages: int, size: float) -> float:
-    """Receiving and deleting, ten at a time; what is received counts by its bytes too."""
+    """Count the requests that receive and delete, ten messages at a time. Receiving also counts by bytes."""
     tens = math.ceil(messages / 10)
     return max(tens, math.ceil(messages * size / SQS_CHUNK)) + tens
 
@@ -160,7 +162,7 @@ def _delivered(messages: int, size: float) -> float:
 
 @dataclass(slots=True)
 class Metered:
-    """What a run was counted to come to."""
+    """What was counted in a run."""
 
     bill: Bill
     counts: list[dict[str, Any]] = field(default_factory=list)
@@ -169,21 +171,21 @@ class Metered:
 def metered(
     local: Local, rows: Sequence[FeedRow], *, urls: int, size: int, webhooks: bool, duplicates: bool = False
 ) -> Metered:
-    """Run reports of ``size`` URLs through all functions and count what they cost; durations are the formula's."""
+    """Run reports of ``size`` URLs through all functions and count what they cost. Durations are the formula's."""
     fresh = fresh_rows(rows, local.managed, urls, generation=f"cost-{size}-")
     texts = bodies(fresh, size)
     counts: list[dict[str, Any]] = []
     with HuaweiSimulator(rates=False) as vendor, Process(local.environment(vendor)) as process:
         if duplicates:
             process.run("intake_reports", event_list(fresh, 100))
-            process.run("submit_tasks", [KICK], seconds=600)
+            process.run("submit_tasks", [WAKE_UP], seconds=600)
             vendor.reset()
         if webhooks:
-            given = [webhook(text, number) for number, text in enumerate(texts)]
-            received = process.run("receive_report_alone", given, metered=True)
-            refused = [each for each in received.results if each["statusCode"] != 202]
+            requests = [webhook(text, number) for number, text in enumerate(texts)]
+            received = process.run("receive_report_alone", requests, metered=True)
+            refused = [answer for answer in received.results if answer["statusCode"] != 202]
             if refused:
-                raise RuntimeError(f"a report was not taken: {refused[0]}")
+                raise RuntimeError(f"a report was not accepted: {refused[0]}")
             counts += received.counts
             messages = process.queued()
         else:
@@ -193,7 +195,7 @@ def metered(
         counts += process.run("intake_reports", batches, metered=True).counts
         tasks = 0
         if not duplicates:
-            counts += process.run("submit_tasks", [KICK], metered=True, seconds=600).counts
+            counts += process.run("submit_tasks", [WAKE_UP], metered=True, seconds=600).counts
             tasks = len(vendor.log.creates)
             counts += process.run("track_tasks", [SCHEDULE], metered=True).counts
     size_of_all = sum(math.ceil(sum(len(r["body"]) for r in ten) / SQS_CHUNK) for ten in batched(records, 10))
@@ -214,7 +216,7 @@ def metered(
 
 
 def _sum(counts: Iterable[Mapping[str, Any]], kind: str, operation: str = "") -> float:
-    return sum(float(each.get(kind, 0)) for each in counts if operation in {"", each["operation"]})
+    return sum(float(line.get(kind, 0)) for line in counts if operation in {"", line["operation"]})
 
 
 URLS = 1_000
@@ -222,7 +224,7 @@ SIZES = (1, 10, 100, 1_000)
 
 
 def measure(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
-    """Money per million URLs, as metered, and how far the formula is from it."""
+    """Measure the dollars for a million URLs, and how far the formula is from them."""
     figures = []
     for duplicates, webhooks in ((False, False), (False, True), (True, False), (True, True)):
         shown, worst = [], 0.0

@@ -1,4 +1,4 @@
-"""The functions over 20,000 reported URLs: CPU, memory, capacity, calls, and all of it as the ledger grows."""
+"""Measure the functions over 20,000 reported URLs: CPU, memory, capacity and calls, also as the ledger grows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from bench.figures import Figure, spread
 from bench.local import Local
 from bench.process import Process, Ran
-from bench.reports import KICK, SCHEDULE, bodies, events, fresh_rows
+from bench.reports import SCHEDULE, WAKE_UP, bodies, events, fresh_rows
 from dev.feed import FeedRow
 from dev.simulators.huawei import HuaweiSimulator
 
@@ -29,12 +29,12 @@ MEMORY_MB, MEMORY_MESSAGES = 256, 10_000
 
 
 def event_list(rows: Iterable[FeedRow], size: int = REPORT_URLS, start: int = 0) -> list[dict[str, Any]]:
-    """Events of ``BATCH_URLS`` URLs in reports of ``size``."""
+    """Make events of ``BATCH_URLS`` URLs, in reports of ``size`` URLs."""
     return events(bodies(rows, size), max(1, BATCH_URLS // size), start=start)
 
 
 def per_url(ran: Ran) -> list[float]:
-    """CPU microseconds a URL, one value for each batch."""
+    """Return the CPU microseconds a URL, one value for each batch."""
     return [seconds / BATCH_URLS * 1e6 for seconds in ran.cpu]
 
 
@@ -42,7 +42,7 @@ def per_url(ran: Ran) -> list[float]:
 
 
 def cpu(local: Local, rows: Sequence[FeedRow], count: int = 20_000) -> list[Figure]:
-    """CPU of the function's process, with everything else in other processes."""
+    """Measure the CPU of the function's process. Everything else runs in other processes."""
     batches = event_list(fresh_rows(rows, local.managed, count))
     with Process(local.environment()) as process:
         warm = event_list(fresh_rows(rows, local.managed, 2 * BATCH_URLS, generation="warm"))
@@ -53,13 +53,13 @@ def cpu(local: Local, rows: Sequence[FeedRow], count: int = 20_000) -> list[Figu
         f"process CPU time of intake_reports, {count:,} URLs, {REPORT_URLS} a report, {BATCH_URLS:,} a batch; quartiles"
     )
     return [
-        Figure(f"CPU µs a {name} URL", f"≤ {target}", spread(found), met=statistics.median(found) <= target, how=how)
-        for name, found, target in (("new", new, NEW_CPU), ("duplicate", duplicate, DUPLICATE_CPU))
+        Figure(f"CPU µs a {name} URL", f"≤ {target}", spread(values), met=statistics.median(values) <= target, how=how)
+        for name, values, target in (("new", new, NEW_CPU), ("duplicate", duplicate, DUPLICATE_CPU))
     ]
 
 
 def memory(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
-    """The most memory that a process ever had which took one batch as large as SQS delivers."""
+    """Measure the peak memory of a process that takes one batch, as large as SQS delivers."""
     fresh = fresh_rows(rows, local.managed, MEMORY_MESSAGES, generation="memory")
     with Process(local.environment()) as process:
         peak = process.run("intake_reports", events(bodies(fresh, 1), MEMORY_MESSAGES)).peak_kb / 1024
@@ -79,7 +79,7 @@ def memory(local: Local, rows: Sequence[FeedRow]) -> list[Figure]:
 
 @dataclass(slots=True)
 class Whole:
-    """One run of the whole pipeline over reports: what it decided, what it cost, how long it took."""
+    """One run of the whole pipeline over reports: its verdicts, its costs, its duration."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     counts: list[dict[str, Any]] = field(default_factory=list)
@@ -97,36 +97,38 @@ class Whole:
 
     @property
     def aws_calls(self) -> int:
-        return int(sum(each["requests"] for each in self.counts))
+        """All requests to AWS."""
+        return int(sum(line["requests"] for line in self.counts))
 
     def units(self, kind: str, function: str = "") -> float:
-        """Capacity units, ``read`` or ``written``."""
-        return sum(float(each.get(kind, 0)) for each in self.counts if function in {"", each["function"]})
+        """Return the capacity units, ``read`` or ``written``."""
+        return sum(float(line.get(kind, 0)) for line in self.counts if function in {"", line["function"]})
 
     @property
     def urls(self) -> int:
-        """Reported URLs, whatever became of them."""
+        """All reported URLs, whatever their verdict."""
         return sum(self.verdicts.values())
 
 
 def whole(
     local: Local, batches: Sequence[Mapping[str, Any]], *, metered: bool = True, rates: bool = False
 ) -> tuple[Whole, Whole]:
-    """Run reports through intake, submission and tracking; then all of them again. Return what both came to.
+    """Run reports through intake, submission and tracking, then through intake again. Return both results.
 
-    ``rates``: the vendor takes no more than its ten creates a second.
+    ``rates``: the vendor takes at most its ten creates a second.
     """
     run, again = Whole(), Whole()
     with HuaweiSimulator(rates=rates) as vendor, Process(local.environment(vendor)) as process:
-        for function, given in (("intake_reports", batches), ("submit_tasks", [KICK]), ("track_tasks", [SCHEDULE])):
-            run.add(process.run(function, given, metered=metered, seconds=600))
+        run.add(process.run("intake_reports", batches, metered=metered, seconds=600))
+        for function, event in (("submit_tasks", WAKE_UP), ("track_tasks", SCHEDULE)):
+            run.add(process.run(function, [event], metered=metered, seconds=600))
         run.vendor_calls = len(vendor.log.calls)
         run.sizes = list(vendor.log.creates)
         again.add(process.run("intake_reports", batches, metered=metered))
-        told = process.told("reports_taken")
-    for each, said in ((run, told[: len(batches)]), (again, told[len(batches) :])):
-        for line in said:
-            each.verdicts.update({kind: line[kind] for kind in VERDICTS if line.get(kind)})
+        lines = process.logged("reports_taken")
+    for result, logged in ((run, lines[: len(batches)]), (again, lines[len(batches) :])):
+        for line in logged:
+            result.verdicts.update({kind: line[kind] for kind in VERDICTS if line.get(kind)})
     return run, again
 
 
@@ -136,8 +138,8 @@ def naive(local: Local, rows: Sequence[FeedRow]) -> Whole:
     with HuaweiSimulator(rates=False) as vendor, Process(local.environment(vendor)) as process:
         ran = process.run("ban_urls", event_list(rows), module="bench.naive", seconds=900)
         run.add(ran)
-        for each in ran.results:
-            run.verdicts.update({"ban": each["banned"], "duplicate": each["seen"], "rejected": each["refused"]})
+        for result in ran.results:
+            run.verdicts.update({"ban": result["banned"], "duplicate": result["seen"], "rejected": result["refused"]})
         run.counts = [{"function": "ban_urls", "operation": "dynamodb.PutItem", "requests": run.urls}]
         run.vendor_calls = len(vendor.log.calls)
         run.sizes = list(vendor.log.creates)
@@ -145,14 +147,14 @@ def naive(local: Local, rows: Sequence[FeedRow]) -> Whole:
 
 
 def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS) -> list[Figure]:
-    """The rows as they are; as many new URLs, and those again; and some of the rows by the naive implementation."""
+    """Measure the rows as they are, as many new URLs, those again, and some rows by the naive implementation."""
     first, _ = whole(local, event_list(rows))
     quick, _ = whole(local, event_list(rows), metered=False)
     limited, _ = whole(local, event_list(rows), metered=False, rates=True)
     fresh, again = whole(local, event_list(fresh_rows(rows, local.managed, len(rows), generation="units")))
     plain = naive(local, rows[:naive_rows])
     new_units = fresh.units("written") / fresh.verdicts["ban"]
-    calls, naive_calls = (each.aws_calls + each.vendor_calls for each in (first, plain))
+    calls, naive_calls = (result.aws_calls + result.vendor_calls for result in (first, plain))
     fewer = (naive_calls / plain.urls) / (calls / first.urls)
     most = 10 * plain.urls / plain.verdicts["ban"]
     limited_pace = limited.urls / limited.seconds
@@ -221,35 +223,35 @@ def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS
 
 
 def growth(local: Local, rows: Sequence[FeedRow], steps: Sequence[int]) -> list[Figure]:
-    """Ledgers of all sizes beside each other, a batch in each in turn: what else the machine does meets all alike.
+    """Measure ledgers of several sizes side by side, a batch in each in turn, so that a busy machine affects all alike.
 
-    Each was filled by the function, from reports of one URL each; each is measured in a process as young as the others.
+    The function itself fills each ledger, from reports of one URL. The processes that are measured are equally young.
     """
     with ExitStack() as stack:
         processes = [
             stack.enter_context(Process(environment)) for environment in [_grown(local, rows, step) for step in steps]
         ]
-        found = [Grown() for _ in steps]
-        for turn in range(-1, TURNS):  # a first one, to warm up
-            for index in sorted(range(len(steps)), key=lambda each: (each + turn) % len(steps)):
+        ledgers = [Grown() for _ in steps]
+        for turn in range(-1, TURNS):  # The first turn warms up.
+            for index in sorted(range(len(steps)), key=lambda position: (position + turn) % len(steps)):
                 batch = event_list(fresh_rows(rows, local.managed, BATCH_URLS, generation=f"turn-{turn}-"))
                 new, again = (per_url(processes[index].run("intake_reports", batch)) for _ in range(2))
                 if turn >= 0:
-                    found[index].new += new
-                    found[index].duplicate += again
+                    ledgers[index].new += new
+                    ledgers[index].duplicate += again
         batches = event_list(fresh_rows(rows, local.managed, 5 * BATCH_URLS, generation="metered-"))
-        for each, process in zip(found, processes, strict=True):
+        for ledger, process in zip(ledgers, processes, strict=True):
             counts = process.run("intake_reports", batches, metered=True).counts
-            each.units = sum(count.get("written", 0) for count in counts) / (5 * BATCH_URLS)
-            each.requests = sum(count["requests"] for count in counts) / (5 * BATCH_URLS)
+            ledger.units = sum(count.get("written", 0) for count in counts) / (5 * BATCH_URLS)
+            ledger.requests = sum(count["requests"] for count in counts) / (5 * BATCH_URLS)
     sizes = ", ".join(f"{step:,}" for step in steps)
     figures = []
     turns = f", medians of {TURNS} batches taken in turn"
     for values, what, digits, note in (
-        ([each.units for each in found], "write units a new URL", 3, ""),
-        ([each.requests for each in found], "AWS calls a new URL", 3, ""),
-        ([statistics.median(each.new) for each in found], "CPU µs a new URL", 0, turns),
-        ([statistics.median(each.duplicate) for each in found], "CPU µs a duplicate", 0, turns),
+        ([ledger.units for ledger in ledgers], "write units a new URL", 3, ""),
+        ([ledger.requests for ledger in ledgers], "AWS calls a new URL", 3, ""),
+        ([statistics.median(ledger.new) for ledger in ledgers], "CPU µs a new URL", 0, turns),
+        ([statistics.median(ledger.duplicate) for ledger in ledgers], "CPU µs a duplicate", 0, turns),
     ):
         ratio = max(values) / min(values)
         figures.append(
@@ -266,7 +268,7 @@ def growth(local: Local, rows: Sequence[FeedRow], steps: Sequence[int]) -> list[
 
 @dataclass(slots=True)
 class Grown:
-    """What a URL costs in a ledger of some size: CPU microseconds of each batch, and units and calls."""
+    """The costs of a URL in a ledger of one size: CPU microseconds of each batch, units and calls."""
 
     new: list[float] = field(default_factory=list)
     duplicate: list[float] = field(default_factory=list)
@@ -275,7 +277,7 @@ class Grown:
 
 
 def _grown(local: Local, rows: Sequence[FeedRow], size: int) -> dict[str, str]:
-    """Make a ledger of so many URLs, each in a report of its own; return how a function finds it."""
+    """Make a ledger of ``size`` URLs, each in its own report; return the environment of its functions."""
     environment = local.environment()
     with Process(environment) as process:
         for held in range(0, size, FILL):

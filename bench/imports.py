@@ -1,4 +1,4 @@
-"""How long a function takes to import, each time in a process of its own, against what it could not do without."""
+"""How long ``app`` takes to import, compared with the packages that it cannot do without."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LIMIT = 1.15
 
 
 def seconds(statement: str) -> float:
-    """CPU seconds of a fresh process that runs a statement, beyond those of one that runs nothing."""
+    """Return the CPU seconds that a statement takes in a fresh process."""
     code = f"import time; before = time.process_time()\n{statement}\nprint(time.process_time() - before)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return float(run.stdout)
 
 
 def measure() -> list[Figure]:
-    """Take turns, so that whatever else the machine does meets both alike."""
+    """Import both in turn, so that a busy machine affects both alike."""
     app, base = [], []
     for _ in range(PROCESSES):
         app.append(seconds("import app"))

@@ -1,4 +1,4 @@
-"""What the functions need around them, on this machine: tables, queues and documents in a local AWS, and a vendor."""
+"""What the functions need on this machine: tables, queues and documents in a local AWS, and a vendor."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ OPEN_CAPS = {
     "per_account_per_hour": MANY,
     "share_floor": MANY,
 }
-"""Caps that count, as they would, and hold nothing: a benchmark bans in a minute what an incident would in days."""
+"""Caps that count and hold nothing: a benchmark bans in a minute what an incident would ban in days."""
 
 
 @dataclass(frozen=True, slots=True)
 class VendorProcess:
-    """A vendor's simulator in a process of its own, where nothing of the benchmark's delays what arrives."""
+    """A vendor's simulator in its own process, where the benchmark cannot delay the calls that arrive."""
 
     url: str
     credentials: Mapping[str, str]
 
     def creates(self) -> list[dict[str, Any]]:
-        """Its log of creates: times, URLs, statuses."""
+        """Read the simulator's log of creates: times, URLs, statuses."""
         with urllib.request.urlopen(f"{self.url}/_sim/calls?limit=1000000") as answer:
             calls: list[dict[str, Any]] = json.loads(answer.read())
         return [call for call in calls if call["endpoint"] == "create"]
@@ -54,7 +54,7 @@ def vendor_process() -> Iterator[VendorProcess]:
     command = [sys.executable, "-m", "dev.simulators.huawei", "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout
-        process.stdout.readline()  # it says where it listens
+        process.stdout.readline()  # It prints where it listens.
         credentials = {"access_key": identity.access_key, "secret_key": identity.secret_key}
         try:
             yield VendorProcess(f"http://127.0.0.1:{port}", credentials)
@@ -64,14 +64,14 @@ def vendor_process() -> Iterator[VendorProcess]:
 
 @dataclass(slots=True)
 class Local:
-    """One local AWS; ``environment`` makes a new, empty ledger and says where all things are."""
+    """One local AWS. ``environment`` makes a new, empty ledger in it."""
 
     aws: LocalAws
     managed: Sequence[str]
     numbers: Iterator[int]
 
     def environment(self, vendor: HuaweiSimulator | VendorProcess | None = None) -> dict[str, str]:
-        """Make a table and queues of their own; return the variables that a function finds them by."""
+        """Make a table, queues and documents; return the environment variables that name them."""
         number = next(self.numbers)
         table = f"ledger-{number}"
         self.aws.dynamodb.create_table(
@@ -115,7 +115,7 @@ class Local:
         }
 
     def _reach(self) -> dict[str, str]:
-        """What a process needs to reach this AWS and no other."""
+        """Return the environment variables of a process that reaches this AWS and no other."""
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LANG": "C.UTF-8",
@@ -131,7 +131,7 @@ class Local:
         }
 
     def _put_policy(self, name: str, policy: Mapping[str, Any]) -> None:
-        """A feed has more hosts than a parameter holds: the policy stands in an object."""
+        """Put the policy into an object: a feed has more hosts than a parameter can hold."""
         key = f"policy{name}.json"
         self.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(policy).encode())
         self.aws.ssm.put_parameter(Name=name, Value=json.dumps({"object": key}), Type="String")
@@ -139,7 +139,7 @@ class Local:
 
 @contextmanager
 def local(managed: Sequence[str]) -> Iterator[Local]:
-    """Start a local AWS without the app in it: the functions run in processes of the benchmark's own."""
+    """Start a local AWS without the app: the functions run in the benchmark's processes."""
     aws = LocalAws()
     aws.start()
     try:

@@ -1,8 +1,8 @@
 """Count every AWS request of a process and the capacity it consumes, by function and operation.
 
-Hooks of botocore see requests and answers: nothing of this is in the code that ships. DynamoDB is asked to return what
-was consumed. MiniStack does not tell for BatchGetItem, and counts one unit for a statement or a query of any size, so
-there the units are computed from the bytes by DynamoDB's rule, which on AWS comes to the same.
+Hooks of botocore see requests and answers, so the code that ships knows nothing of the meter. DynamoDB is asked to
+return the consumed capacity. MiniStack does not return it for BatchGetItem, and counts one unit for a statement or a
+query of any size. So those units are computed from the bytes by DynamoDB's rule, which gives the same on AWS.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 """
@@ -19,13 +19,13 @@ SQS_CHUNK = 64 * 1024
 """Bytes of a request that SQS counts as one."""
 
 READS = {"dynamodb.BatchGetItem", "dynamodb.Query"}
-"""Operations whose units are for reading."""
+"""Operations that consume read units."""
 
 _INSERTED = re.compile(r"'([^']+)': \?")
 
 
 class Meter:
-    """Counts the requests of clients it is attached to, under the function that runs (``function``)."""
+    """Counts the requests of the clients that it is attached to, under the name in ``function``."""
 
     def __init__(self) -> None:
         self.function = "-"
@@ -34,7 +34,7 @@ class Meter:
         self._attached: list[Any] = []
 
     def attach(self, client: Any) -> None:
-        """Count what a client sends from now on. Once is enough."""
+        """Count the requests of a client from now on. A second call for the same client changes nothing."""
         if client in self._attached:
             return
         self._attached.append(client)
@@ -67,7 +67,7 @@ class Meter:
                 self.counts[self.function, operation]["read" if operation in READS else "written"] += consumed
 
     def take(self) -> list[dict[str, Any]]:
-        """Return what was counted since the last time, a line for each function and operation."""
+        """Return and clear the counts, one line for each function and operation."""
         with self._lock:
             lines = [
                 {"function": function, "operation": operation, **counted}
@@ -78,40 +78,43 @@ class Meter:
 
 
 def units(operation: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-    """Capacity units of one call."""
+    """Return the capacity units of one call."""
     match operation:
         case "dynamodb.BatchGetItem":
-            return sum(_units_of_keys(name, wanted, answer) for name, wanted in params["RequestItems"].items())
+            return sum(_units_of_keys(name, request, answer) for name, request in params["RequestItems"].items())
         case "dynamodb.Query":
             return _begun(sum(map(size, answer["Items"])), 4096) * (1 if params.get("ConsistentRead") else 0.5)
         case "dynamodb.BatchExecuteStatement":
-            return sum(_begun(_size_of_statement(each), 1024) for each in params["Statements"])
+            return sum(_begun(_size_of_statement(statement), 1024) for statement in params["Statements"])
         case _:
             consumed = answer.get("ConsumedCapacity") or []
             tables = consumed if isinstance(consumed, list) else [consumed]
-            return float(sum(each["CapacityUnits"] for each in tables))
+            return float(sum(table["CapacityUnits"] for table in tables))
 
 
-def _units_of_keys(table: str, wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
-    """Each key costs, found or not. A projection hides the size of a row; those that are projected are below 4 KB."""
-    found = answer["Responses"].get(table, [])
-    rounds = sum(_begun(size(row), 4096) for row in found) + len(wanted["Keys"]) - len(found)
-    return rounds * (1 if wanted.get("ConsistentRead") else 0.5)
+def _units_of_keys(table: str, request: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+    """Return the units of the keys. A key without a row costs too.
+
+    A projection hides the size of a row. The rows that are read with one are below 4 KB.
+    """
+    rows = answer["Responses"].get(table, [])
+    rounds = sum(_begun(size(row), 4096) for row in rows) + len(request["Keys"]) - len(rows)
+    return rounds * (1 if request.get("ConsistentRead") else 0.5)
 
 
 def _size_of_statement(statement: Mapping[str, Any]) -> int:
-    """The size of an inserted row; of an update only what it sets, since the rest of the row is not known here."""
+    """Return the size of an inserted row; of an update, the size of what it sets, since the row is not known here."""
     names = _INSERTED.findall(statement["Statement"])
     return sum(len(name) for name in names) + sum(map(value_size, statement["Parameters"]))
 
 
 def size(row: Mapping[str, Any]) -> int:
-    """Bytes of a row in DynamoDB's JSON, as DynamoDB counts them."""
+    """Return the bytes of a row in DynamoDB's JSON, as DynamoDB counts them."""
     return sum(len(name.encode()) + value_size(value) for name, value in row.items())
 
 
 def value_size(value: Mapping[str, Any]) -> int:
-    """Bytes of one value in DynamoDB's JSON."""
+    """Return the bytes of one value in DynamoDB's JSON."""
     ((kind, content),) = value.items()
     match kind:
         case "S":
@@ -121,9 +124,9 @@ def value_size(value: Mapping[str, Any]) -> int:
         case "B":
             return len(str(content)) * 3 // 4 - str(content).count("=")
         case "L":
-            return 3 + sum(1 + value_size(each) for each in content)
+            return 3 + sum(1 + value_size(item) for item in content)
         case _:
-            return 3 + sum(1 + len(name.encode()) + value_size(each) for name, each in content.items())
+            return 3 + sum(1 + len(name.encode()) + value_size(item) for name, item in content.items())
 
 
 def _begun(amount: int, unit: int) -> int:

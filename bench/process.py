@@ -1,4 +1,4 @@
-"""A function's process apart from the benchmark's own, so that its CPU time is its own."""
+"""Run a function in its own process, so that its CPU time can be told from the benchmark's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dev.package import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What runs of a function came to: CPU and elapsed seconds of each, and what it returned."""
+    """The results of runs of a function: CPU and elapsed seconds of each, and what it returned."""
 
     cpu: list[float]
     wall: list[float]
@@ -67,7 +67,7 @@ class Process:
     ) -> Ran:
         """Run a function for one event after the other.
 
-        ``metered`` counts requests and capacity from here on, which costs CPU of its own. ``seconds`` is the
+        ``metered`` counts requests and capacity from now on, which takes CPU time too. ``seconds`` is the
         function's timeout. ``profile`` names a file for cProfile.
         """
         assert self._process.stdin
@@ -88,11 +88,11 @@ class Process:
         return Ran(**json.loads(answer))
 
     def queued(self) -> list[dict[str, Any]]:
-        """Take what ``receive_report`` has put into the queue, as events of ten messages."""
+        """Take the messages that ``receive_report`` has queued, as events of ten messages."""
         return self.run("receive_all", [{}], module="bench.queue").results[0]["events"]  # type: ignore[no-any-return]
 
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """What the functions logged under a name."""
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Read the events of a name from the functions' log."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
-        said = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in said if each.get("message") == event]
+        documents = [json.loads(line) for line in lines if line.startswith("{")]
+        return [document for document in documents if document.get("message") == event]

@@ -1,4 +1,4 @@
-"""The reports that benchmarks use, and the events in which queues deliver them."""
+"""The reports of the benchmarks, and the events in which queues deliver them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = 20_000
 
 
 def rows_of(feed: str, count: int = ROWS) -> tuple[list[FeedRow], list[str]]:
-    """Read so many rows of a feed, or make them up; and name the domains that are to be managed for them."""
+    """Read ``count`` rows of a feed, or invent them; return them with the domains that must be managed for them."""
     if not feed:
         return list(sample_feed(count)), list(MANAGED)
     rows = list(read_feed(Path(feed), count))
@@ -30,7 +30,7 @@ def rows_of(feed: str, count: int = ROWS) -> tuple[list[FeedRow], list[str]]:
 
 
 def canonical(urls: Iterable[str]) -> Iterator[str]:
-    """The canonical form of each URL that has one."""
+    """Yield the canonical form of each URL that has one."""
     for url in urls:
         try:
             yield canonical_url(url)
@@ -39,12 +39,12 @@ def canonical(urls: Iterable[str]) -> Iterator[str]:
 
 
 def fresh_rows(rows: Sequence[FeedRow], managed: Sequence[str], count: int, *, generation: str = "") -> list[FeedRow]:
-    """Real-shaped rows of managed hosts, no two of the same URL: a feed's, again and again with another query.
+    """Make real-shaped rows of managed hosts, each with another URL.
 
-    Two generations have no URL in common.
+    They are a feed's rows, repeated with another query each time. Two generations have no URL in common.
     """
     hosts = HostPatterns(managed)
-    found: dict[str, FeedRow] = {}
+    rows_by_url: dict[str, FeedRow] = {}
     for turn in itertools.count():
         mark = f"{generation}{turn}" if generation or turn else ""
         for row in rows:
@@ -56,14 +56,14 @@ def fresh_rows(rows: Sequence[FeedRow], managed: Sequence[str], count: int, *, g
                 continue
             if mark:
                 url += ("&" if "?" in url else "?") + f"again={mark}"
-            found.setdefault(url, FeedRow(url, row.reporter, row.reported_at, row.tags))
-            if len(found) == count:
-                return list(found.values())
+            rows_by_url.setdefault(url, FeedRow(url, row.reporter, row.reported_at, row.tags))
+            if len(rows_by_url) == count:
+                return list(rows_by_url.values())
     raise AssertionError("unreachable")
 
 
 def bodies(rows: Iterable[FeedRow], size: int) -> list[str]:
-    """Reports in the native format, with ``size`` URLs each."""
+    """Make reports in the native format, with ``size`` URLs each."""
     return [
         json.dumps(
             {
@@ -78,7 +78,7 @@ def bodies(rows: Iterable[FeedRow], size: int) -> list[str]:
 
 
 def webhook(body: str, number: int) -> dict[str, Any]:
-    """The event in which API Gateway delivers a signed report."""
+    """Make the event in which API Gateway delivers a signed report."""
     now, delivery = int(time.time()), f"bench-{number}"
     return {
         "resource": "/v1/reports/{source}",
@@ -101,7 +101,7 @@ def webhook(body: str, number: int) -> dict[str, Any]:
     }
 
 
-KICK = {"Records": [{"messageId": "kick", "body": json.dumps({"account": ACCOUNT})}]}
+WAKE_UP = {"Records": [{"messageId": "wake-up", "body": json.dumps({"account": ACCOUNT})}]}
 SCHEDULE = {
     "version": "0",
     "id": "bench",
@@ -116,7 +116,7 @@ SCHEDULE = {
 
 
 def events(reports: Iterable[str], messages: int, *, start: int = 0) -> list[dict[str, Any]]:
-    """SQS events of so many messages each."""
+    """Make SQS events of ``messages`` messages each."""
     sent = str(int(time.time() * 1000))
     records = [
         {
@@ -133,7 +133,7 @@ def events(reports: Iterable[str], messages: int, *, start: int = 0) -> list[dic
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Cut into tuples of ``size``, the last one perhaps shorter."""
+    """Cut into tuples of ``size``. The last one may be shorter."""
     rest = iter(items)
     while part := tuple(itertools.islice(rest, size)):
         yield part

@@ -1,7 +1,7 @@
-"""A day of reports as a discrete-event simulation, seeded: what waits, for how long, and what it costs.
+"""Simulate a day of reports, event by event and seeded: what waits, for how long, and what it costs.
 
-It knows batches, chunks and tasks, not URLs, so that a day of 10⁸ takes seconds. What it assumes of the code is what
-``bench.virtual`` runs for real; a test holds the two together.
+The simulation knows batches and tasks but not URLs, so that a day of 10⁸ URLs takes seconds. ``bench.virtual`` runs the
+real code; a test compares the two.
 
     python -m bench.simulate --urls 1e8 --bursts 12 --factor 20 --accounts 1
 """
@@ -27,7 +27,7 @@ CALL = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is simulated. ``accounts`` are vendor accounts that share the URLs evenly, each with its own FIFO group."""
+    """What is simulated. The vendor accounts share the URLs evenly, each with its own FIFO group."""
 
     urls_per_report: int = 1
     new_share: float = 1.0
@@ -42,7 +42,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one intake claimed for one account, when, and when its reports arrived (the first and the last)."""
+    """The URLs that one intake claimed for an account at a moment, and when their first and last reports arrived."""
 
     at: float
     urls: int
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Simulated:
-    """What came of it. ``latencies`` are pairs of seconds and URLs."""
+    """The result. ``latencies`` are pairs of seconds and URLs."""
 
     urls: int = 0
     new: int = 0
@@ -63,19 +63,19 @@ class Simulated:
     most_queued: int = 0
     latencies: list[tuple[float, float]] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
-    """New URLs that wait for a vendor, at the end of each minute, over all accounts."""
+    """New URLs that wait for a vendor at the end of each minute, over all accounts."""
 
     def quantile(self, share: float) -> float:
-        """Seconds within which that share of the URLs was with the vendor."""
-        wanted, ordered = share * sum(weight for _, weight in self.latencies), sorted(self.latencies)
+        """Return the seconds within which that share of the URLs reached the vendor."""
+        missing, ordered = share * sum(weight for _, weight in self.latencies), sorted(self.latencies)
         for seconds, weight in ordered:
-            wanted -= weight
-            if wanted <= 0:
+            missing -= weight
+            if missing <= 0:
                 return seconds
         return ordered[-1][0] if ordered else 0.0
 
     def bill(self, setting: Setting) -> Bill:
-        """What AWS charges for it."""
+        """Return what AWS charges for the day."""
         return bill(
             Load(
                 new=self.new,
@@ -93,7 +93,7 @@ class Simulated:
 
 
 def day(urls: int, *, urls_per_report: int, bursts: int, factor: float, seed: int = 1) -> list[int]:
-    """Reports of each second of a day: quiet nights, busy noons, and bursts of ten minutes at ``factor`` times that."""
+    """Draw the reports of each second: quiet nights, busy noons, and bursts of ten minutes at ``factor`` times that."""
     dice = random.Random(seed)
     weights = [1 + 0.5 * math.sin(2 * math.pi * (second / DAY - 0.25)) for second in range(DAY)]
     for _ in range(bursts):
@@ -108,7 +108,7 @@ def day(urls: int, *, urls_per_report: int, bursts: int, factor: float, seed: in
 
 
 def batches(reports: Iterable[int], setting: Setting, result: Simulated) -> Iterator[tuple[float, int, float, float]]:
-    """Batches of messages as the event source makes them: when, how many, first and last arrival."""
+    """Yield batches of messages as the event source makes them: when, how many, first and last arrival."""
     waits = setting.waits
     end, count, first, last = 0.0, 0, 0.0, 0.0
     for at in arrivals(reports, setting.seed):
@@ -131,7 +131,7 @@ def batches(reports: Iterable[int], setting: Setting, result: Simulated) -> Iter
 
 
 def intakes(reports: Iterable[int], setting: Setting, result: Simulated) -> list[Batch]:
-    """Let pollers take the batches: few at first, more each minute while there is more than they take."""
+    """Let pollers take the batches: few at first, and more each minute while batches wait."""
     waits = setting.waits
     free: list[float] = []
     done: list[Batch] = []
@@ -158,9 +158,9 @@ def intakes(reports: Iterable[int], setting: Setting, result: Simulated) -> list
 # --- the submitter ------------------------------------------------------------------------------------------------
 
 
-def kicks(done: Sequence[Batch], setting: Setting, until: float) -> list[float]:
-    """When the submit queue delivers: the first kick of each window after its delay, and one of the sweep a minute."""
-    window, delay = setting.waits.kick_window, setting.waits.kick_delay
+def wakes(done: Sequence[Batch], setting: Setting, until: float) -> list[float]:
+    """Return when the submit queue delivers: each window's first wake-up after its delay, one a minute by the sweep."""
+    window, delay = setting.waits.wake_window, setting.waits.wake_delay
     first: dict[int, float] = {}
     for at in sorted([*(batch.at for batch in done), *(60.0 * minute for minute in range(1, int(until // 60) + 1))]):
         first.setdefault(int(at // window), at)
@@ -168,14 +168,14 @@ def kicks(done: Sequence[Batch], setting: Setting, until: float) -> list[float]:
 
 
 def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[tuple[float, int]]:
-    """Drain one account; return when how many URLs went to the vendor."""
+    """Drain one account; return the moments at which URLs went to the vendor, and how many."""
     pace = 1 / setting.calls_a_second
     waiting: deque[Batch] = deque()
     sent: list[tuple[float, int]] = []
     arriving = 0
     free = last_call = 0.0
     horizon = (done[-1].at if done else 0.0) + sum(batch.urls for batch in done) / CALL * pace + 600
-    for wake in kicks(done, setting, horizon):
+    for wake in wakes(done, setting, horizon):
         now = begin = max(wake, free)
         count = sum(batch.urls for batch in waiting)
         tasks = 0
@@ -186,7 +186,7 @@ def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[t
                 arriving += 1
             if not count or (tasks and count < CALL):
                 break
-            for _ in range(max(1, math.ceil(count / CALL))):  # what is planned is sent, even if its last is not full
+            for _ in range(max(1, math.ceil(count / CALL))):  # A plan is sent whole, even if its last task is not full.
                 now = max(now, last_call + pace)
                 if now >= begin + SUBMIT_SECONDS:
                     break
@@ -243,6 +243,7 @@ def _share(batch: Batch, accounts: int, account: int) -> Batch:
 
 
 def main() -> None:
+    """Simulate the day that the command line describes."""
     parser = argparse.ArgumentParser(prog="python -m bench.simulate", description="Simulate a day of reports.")
     parser.add_argument("--urls", type=float, default=1e8, help="reported URLs of the day")
     parser.add_argument("--urls-per-report", type=int, default=10)
@@ -268,22 +269,25 @@ def main() -> None:
     print(report(simulate(reports, setting), setting, max(reports)))
 
 
-def report(found: Simulated, setting: Setting, most_reports: int) -> str:
-    """What a simulated day came to, in lines."""
-    cost = found.bill(setting)
-    worst = max(range(len(found.waiting)), key=found.waiting.__getitem__, default=0)
+def report(result: Simulated, setting: Setting, most_reports: int) -> str:
+    """Return the result of a simulated day, in lines."""
+    cost = result.bill(setting)
+    worst = max(range(len(result.waiting)), key=result.waiting.__getitem__, default=0)
     lines = [
-        ("reported URLs", f"{found.urls:,}, of them {found.new:,} new"),
+        ("reported URLs", f"{result.urls:,}, of them {result.new:,} new"),
         ("busiest second", f"{most_reports:,} reports, {most_reports * setting.urls_per_report:,} URLs"),
-        ("intakes", f"{found.intakes:,}, {found.most_pollers:,} at once at the most"),
-        ("vendor tasks", f"{found.tasks:,}, {found.new / max(1, found.tasks):,.0f} URLs each, {found.drains:,} drains"),
+        ("intakes", f"{result.intakes:,}, {result.most_pollers:,} at once at the most"),
+        (
+            "vendor tasks",
+            f"{result.tasks:,}, {result.new / max(1, result.tasks):,.0f} URLs each, {result.drains:,} drains",
+        ),
         (
             "report to vendor task",
-            f"p50 {found.quantile(0.5):,.1f} s, p99 {found.quantile(0.99):,.1f} s, p100 {found.quantile(1):,.1f} s",
+            f"p50 {result.quantile(0.5):,.1f} s, p99 {result.quantile(0.99):,.1f} s, p100 {result.quantile(1):,.1f} s",
         ),
         (
             "waiting for the vendor",
-            f"{max(found.waiting, default=0):,} URLs at the most, at {worst // 60:02}:{worst % 60:02}",
+            f"{max(result.waiting, default=0):,} URLs at the most, at {worst // 60:02}:{worst % 60:02}",
         ),
         ("AWS, by queue", f"${cost.dollars():,.2f}: " + ", ".join(f"{k} {v:,.2f}" for k, v in cost.lines().items())),
     ]

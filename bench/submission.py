@@ -1,4 +1,4 @@
-"""A backlog, and a vendor that enforces its rate: how fast a drain goes, and whether it ever goes too fast."""
+"""Drain a backlog at a vendor that enforces its rate: how fast the drain is, and whether it is ever too fast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bench.figures import Figure
 from bench.local import ACCOUNT, Local, vendor_process
 from bench.process import Process
-from bench.reports import KICK
+from bench.reports import WAKE_UP
 from chalicelib.aws.dynamodb import Table
 from chalicelib.domain.model import CHUNK_URLS, Action, ChunkState
 from chalicelib.domain.urls import url_key
@@ -20,17 +20,17 @@ FILL = 0.95
 
 
 def backlog(table: Table, urls: int) -> None:
-    """Write chunks that wait, as an intake leaves them. The claims are not there: a submitter does not read them."""
+    """Write waiting chunks as an intake leaves them, without claims: a submitter does not read claims."""
     now = datetime.now(UTC)
     for number in range(urls // CHUNK_URLS):
-        named = tuple(f"https://www.example.com/backlog/{number}/{each}" for each in range(CHUNK_URLS))
-        keys = tuple(url_key(ACCOUNT, url) for url in named)
+        urls_of_chunk = tuple(f"https://www.example.com/backlog/{number}/{index}" for index in range(CHUNK_URLS))
+        keys = tuple(url_key(ACCOUNT, url) for url in urls_of_chunk)
         chunk = Chunk(
             account=ACCOUNT,
             action=Action.BAN,
             ban_days=7,
             rule="",
-            urls=named,
+            urls=urls_of_chunk,
             keys=keys,
             origins=(Origin("r-bench", "bench", "", ""),) * CHUNK_URLS,
             created_at=now,
@@ -42,19 +42,19 @@ def backlog(table: Table, urls: int) -> None:
 
 
 def measure(local: Local, urls: int) -> list[Figure]:
-    """Drain a backlog by the app's function, in as many runs as its time limit takes."""
+    """Drain a backlog with the app's function, in as many runs as its time limit needs."""
     with vendor_process() as vendor:
         environment = local.environment(vendor)
         backlog(Table(local.aws.dynamodb, environment["EDGEBAN_TABLE"]), urls)
         sent = 0
         with Process(environment) as process:
             while sent < urls:
-                process.run("submit_tasks", [KICK], seconds=180)
+                process.run("submit_tasks", [WAKE_UP], seconds=180)
                 calls = vendor.creates()
                 done = [call for call in calls if call["status"] == 200]
                 before, sent = sent, sum(call["urls"] for call in done)
                 if sent == before:
-                    raise RuntimeError(f"the drain stopped at {sent:,} of {urls:,} URLs: {process.told('drained')}")
+                    raise RuntimeError(f"the drain stopped at {sent:,} of {urls:,} URLs: {process.logged('drained')}")
     refused = sum(call["status"] == 429 for call in calls)
     rate = (len(done) - 1) / (done[-1]["time"] - done[0]["time"])
     fill = statistics.mean(call["urls"] for call in done)

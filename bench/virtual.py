@@ -1,8 +1,8 @@
-"""The pipeline's own functions in one process and in virtual time: what waits for what, without a machine's noise.
+"""Run the pipeline's own functions in one process and in virtual time: what waits for what, without a machine's noise.
 
 Time passes only where AWS or the vendor make us wait: the queue's batching window, a function's duration (a constant
 for a call and one for a URL), the submit queue's delay, the vendor's rate. Everything else is the code that ships, over
-the table in memory. A drain sleeps through its pace; what is due meanwhile (reports, intakes, sweeps) happens then.
+the table in memory. While a drain sleeps between calls, reports, intakes and sweeps that are due happen.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from dev.fakes.vendor import FakeVendor
 START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 EVENLY = 1_000
 SUBMIT_SECONDS = 140.0
-"""What a drain has of its function's time."""
+"""How long a drain may run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What AWS makes us wait, in seconds; the same for the run in virtual time and for the simulation."""
+    """How long AWS makes us wait, in seconds. The run in virtual time and the simulation share these figures."""
 
     batch_window: float = 1.0
     batch_messages: int = 1_000
@@ -47,13 +47,13 @@ class Waits:
     """From a webhook's arrival until its message is in the queue."""
     intake_call: float = 0.15
     intake_url: float = 0.0003
-    kick_delay: float = 5.0
-    kick_window: float = float(WINDOW_SECONDS)
+    wake_delay: float = 5.0
+    wake_window: float = float(WINDOW_SECONDS)
 
 
 @dataclass(slots=True)
 class Measured:
-    """What came of a run."""
+    """The result of a run."""
 
     latencies: list[float] = field(default_factory=list)
     """Seconds from a report's arrival to the vendor task with its URL, one for each URL."""
@@ -66,7 +66,7 @@ class Measured:
 
 
 class VirtualPipeline:
-    """So many reports arrive in each second (``reports``), with ``urls`` new URLs each; everything is drained."""
+    """``reports`` says how many reports arrive in each second, with ``urls`` new URLs each. Everything is drained."""
 
     def __init__(self, reports: Sequence[int], *, urls: int = 1, seed: int = 1, waits: Waits | None = None) -> None:
         self.waits = waits or Waits()
@@ -84,8 +84,8 @@ class VirtualPipeline:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._queue: deque[dict[str, Any]] = deque()
-        self._window_open = self._draining = self._kicked_again = False
-        self._kicks: set[int] = set()
+        self._window_open = self._draining = self._woken_again = False
+        self._wake_windows: set[int] = set()
         self._arrived: dict[str, float] = {}
         self._seen_creates = 0
         for number, at in enumerate(itertools.chain.from_iterable(arrivals(reports, seed))):
@@ -103,10 +103,11 @@ class VirtualPipeline:
     # --- time -----------------------------------------------------------------------------------------------------
 
     def clock(self) -> datetime:
+        """Return the virtual time."""
         return START + timedelta(seconds=self._now)
 
     def sleep(self, seconds: float) -> None:
-        """A drain sleeps; whatever is due meanwhile happens."""
+        """Let virtual time pass. Whatever is due in the meantime happens."""
         end = self._now + seconds
         while self._events and self._events[0][0] <= end:
             self._pass_to(self._events[0][0])
@@ -122,11 +123,11 @@ class VirtualPipeline:
     # --- AWS ------------------------------------------------------------------------------------------------------
 
     def _arrive(self, at: float, number: int, urls: int) -> None:
-        named = [f"https://www.example.com/{number}/{each}" for each in range(urls)]
-        self._arrived.update(dict.fromkeys(named, at))
+        report_urls = [f"https://www.example.com/{number}/{index}" for index in range(urls)]
+        self._arrived.update(dict.fromkeys(report_urls, at))
         record = {
             "messageId": f"m{number}",
-            "body": json.dumps({"urls": named}),
+            "body": json.dumps({"urls": report_urls}),
             "attributes": {"SentTimestamp": str(round((START.timestamp() + at) * 1000))},
             "messageAttributes": {"source": {"stringValue": SOURCE, "dataType": "String"}},
         }
@@ -147,7 +148,7 @@ class VirtualPipeline:
 
     def _take(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self.waits.batch_messages))]
-        urls = sum(len(json.loads(each["body"])["urls"]) for each in batch)
+        urls = sum(len(json.loads(record["body"])["urls"]) for record in batch)
         self._at(self._now + self.waits.intake_call + urls * self.waits.intake_url, lambda: self._intake(batch))
 
     def _intake(self, batch: list[dict[str, Any]]) -> None:
@@ -155,23 +156,23 @@ class VirtualPipeline:
         intake_reports(self._run(60), batch, self.sources)
 
     def wake(self, account: str, *, now: datetime) -> None:
-        """As the FIFO queue does: kicks of one window are one, and come after the delay."""
+        """Do what the FIFO queue does: the wake-ups of one window are one, and arrive after the delay."""
         assert account == ACCOUNT
-        window = int(now.timestamp() // self.waits.kick_window)
-        if window not in self._kicks:
-            self._kicks.add(window)
-            self._at(self._now + self.waits.kick_delay, self._drain)
+        window = int(now.timestamp() // self.waits.wake_window)
+        if window not in self._wake_windows:
+            self._wake_windows.add(window)
+            self._at(self._now + self.waits.wake_delay, self._drain)
 
     def _drain(self) -> None:
         if self._draining:
-            self._kicked_again = True  # the group is busy: the next message waits for it
+            self._woken_again = True  # The group is busy, so the next message waits for it.
             return
         self._draining = True
         self.measured.drains += 1
         submit_tasks(self._run(SUBMIT_SECONDS), self.vendor, workers=0)
         self._draining = False
-        if self._kicked_again:
-            self._kicked_again = False
+        if self._woken_again:
+            self._woken_again = False
             self._at(self._now, self._drain)
 
     def _run(self, seconds: float) -> Run:
@@ -187,7 +188,7 @@ class VirtualPipeline:
         )
 
     def noted(self, urls: list[str]) -> None:
-        """A vendor task was made."""
+        """Note a vendor task that was created."""
         self.measured.creates.append(len(urls))
         self.measured.latencies += [self._now - self._arrived[url] for url in urls]
 
@@ -201,7 +202,7 @@ class VirtualPipeline:
 
 
 def arrivals(reports: Iterable[int], seed: int) -> Iterator[list[float]]:
-    """When the reports of each second arrive: at random, or evenly where they are many."""
+    """Yield when the reports of each second arrive: at random, or evenly if they are many."""
     dice = random.Random(seed)
     for second, count in enumerate(reports):
         if count > EVENLY:
@@ -211,13 +212,13 @@ def arrivals(reports: Iterable[int], seed: int) -> Iterator[list[float]]:
 
 
 def steady(rate: float, seconds: int, *, seed: int = 1) -> list[int]:
-    """Reports of each second, at random around a rate."""
+    """Draw the reports of each second, around a rate."""
     dice = random.Random(seed)
     return [poisson(dice, rate) for _ in range(seconds)]
 
 
 def poisson(dice: random.Random, mean: float) -> int:
-    """How often what is expected ``mean`` times happens."""
+    """Draw how often something happens that is expected ``mean`` times."""
     if mean > 50:
         return max(0, round(dice.gauss(mean, math.sqrt(mean))))
     count, product, limit = 0, dice.random(), math.exp(-mean)
@@ -227,16 +228,16 @@ def poisson(dice: random.Random, mean: float) -> int:
 
 
 class _Noting(FakeVendor):
-    """The vendor of a pipeline, which hears of every task."""
+    """A vendor that tells its pipeline of every task."""
 
     def __init__(self, pipeline: VirtualPipeline) -> None:
         super().__init__(clock=pipeline.clock, task_time=timedelta(seconds=2))
         self._pipeline = pipeline
 
     def create_task(self, action: Any, urls: Any, ban_days: int) -> str:
-        made = super().create_task(action, urls, ban_days)
+        task_id = super().create_task(action, urls, ban_days)
         self._pipeline.noted(list(urls))
-        return made
+        return task_id
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -1,6 +1,6 @@
-"""One function's process, as Lambda would have it: a job a line comes in, what it did and cost goes out.
+"""Run functions in a process, as Lambda would: it reads a job a line, and writes its results and costs a line.
 
-``python -m bench.worker LOG``: what the functions print goes to LOG. Run by ``bench.process``.
+``python -m bench.worker LOG``, started by ``bench.process``. What the functions print goes to LOG.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.meter import Meter
 
 
 class Context:
-    """What a function asks of Lambda's context."""
+    """The part of Lambda's context that the functions use."""
 
     aws_request_id = "bench"
 
@@ -29,10 +29,12 @@ class Context:
         self._end = time.monotonic() + seconds
 
     def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the function's timeout."""
         return int((self._end - time.monotonic()) * 1000)
 
 
 def main() -> None:
+    """Answer jobs until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(Path(sys.argv[1]), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
     meter = Meter()
