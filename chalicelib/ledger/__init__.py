@@ -1,5 +1,9 @@
 r"""The record of every decision: the shapes of the ledger's rows and the steps by which they change.
 
+No code outside this package names a key or builds a step. A module stands for one concept; where to look first:
+``chunks`` (what is written of a chunk once), ``remaining`` (what of it is in no task yet), ``claims`` (who owns a URL),
+``tasks`` (calls of a vendor), ``carriers`` (which tasks carry a chunk's URLs), ``journal`` (the events of a day).
+
 One table, partition key ``pk``, sort key ``sk``:
 
 ==========================  ======================  ================================================================
@@ -12,7 +16,8 @@ pk                          sk                      what it is
 ``account#<account>``       ``chunk#<id>``          a chunk that is not yet wholly in tasks: open, waiting or held
 \                           ``live#<task id>``      a task that is not finished
 \                           ``control``             submitter's epoch, pause, blocked
-\                           ``usage``               bans of this hour and these days, for the caps
+\                           ``usage#<hour>``        bans of one hour, for the caps
+\                           ``usage#days``          bans of each of the last days, for the caps
 ``task#<id>``               ``task``                a ban task
 ``vendor#<account>#<id>``   ``task``                which of our tasks a vendor task is
 ``renewals#<account>``      ``<time>#<chunk>``      a chunk whose bans are to be renewed then

@@ -31,7 +31,7 @@ class Callback:
     place: str
     attempts: int = 0
     first_attempt_at: datetime | None = None
-    known: bool = False
+    on_record: bool = False
     """Whether the report's own row exists: it does from the second look on."""
     held: str = ""
     """The URLs that were held when the source was told last, as a hash: it is told again when a person has decided."""
@@ -65,7 +65,7 @@ def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
                 place,
                 number(own, "attempts"),
                 moment(own, "first_attempt_at"),
-                known=bool(own),
+                on_record=bool(own),
                 held=text(own, "held"),
             )
         )
@@ -117,6 +117,6 @@ def _settle(
 ) -> None:
     key = _own(callback.report)
     own: Insert | Update = Insert({"pk": key[0], "sk": key[1], **change})
-    if callback.known:
+    if callback.on_record:
         own = Update(key, set=change, expect={"place": callback.place}, remove=tuple(remove))
     rows.transact([own, Delete((WAITING, callback.place)), *more])

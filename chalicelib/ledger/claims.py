@@ -85,33 +85,35 @@ def belongs(claims_by_key: Mapping[str, Claim], chunk: Chunk, position: int) -> 
     return claim is not None and claim.belongs_to(chunk.id)
 
 
-def claim(rows: Rows, chunk: Chunk, known: Mapping[str, Claim], *, now: datetime, held: bool = False) -> set[str]:
+def claim(
+    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, now: datetime, held: bool = False
+) -> set[str]:
     """Claim each URL of a chunk by one conditional write; return the keys that are the chunk's now.
 
-    Claims of a chunk that is ``held`` are kept for as long as it is, whenever a person decides.
+    ``claims_by_key`` is what a read showed. A claim whose ban has ended is taken over, and so is one of a chunk that
+    this one renews. Claims of a chunk that is ``held`` are kept for as long as the chunk, whenever a person decides.
 
-    ``known`` is what a read showed. A claim whose ban has ended is taken over, and one of a chunk that this one
-    renews. Safe to repeat: a URL that is the chunk's already counts as won, so that a crash between any two of these
-    writes is healed by claiming again for the same chunk.
+    Safe to repeat: a URL that is the chunk's already counts as claimed, so that a crash between any two of these writes
+    is healed by claiming again for the same chunk.
     """
-    won: set[str] = set()
+    claimed: set[str] = set()
     writes: list[tuple[str, Insert | Update]] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
-        old = known.get(key)
+        old = claims_by_key.get(key)
         if old is None:
             writes.append(
                 (key, Insert({"pk": f"url#{key}", "sk": "claim", **_row(chunk, url, origin.report, held=held)}))
             )
         elif old.chunk == chunk.id:
-            won.add(key)
+            claimed.add(key)
         elif old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
             row = _row(chunk, url, origin.report, held=held)
             writes.append((key, Update(key_of(key), set=row, expect=unchanged, remove=OVERRIDES)))
-    return won | _write(rows, writes, lambda claim: claim.chunk == chunk.id)
+    return claimed | _write(rows, writes, lambda claim: claim.chunk == chunk.id)
 
 
-def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim]) -> set[str]:
+def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
     """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
 
     From here on the operator's word stands, whatever the ledger knew of the URL: reports are suppressed until the
@@ -128,7 +130,7 @@ def unban(rows: Rows, chunk: Chunk, known: Mapping[str, Claim]) -> set[str]:
         "expires_at": epoch(chunk.until + KEEP),
     }
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
-        old = known.get(key)
+        old = claims_by_key.get(key)
         if old is None:
             claim = {**_row(chunk, url, origin.report, held=False), "until": epoch(chunk.created_at), **change}
             writes.append((key, Insert({"pk": f"url#{key}", "sk": "claim", **claim})))
@@ -144,7 +146,7 @@ def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> se
     """Move the end of cool-downs out to a moment, where it is later; return the keys that are still unbanned so."""
     shorter = [claim for claim in unbanned if claim.cool_until < epoch(until)]
     change: Row = {"cool_until": epoch(until), "expires_at": epoch(until + KEEP)}
-    failed = rows.write([Update(key_of(each.key), set=change, expect={"unban": each.unban}) for each in shorter])
+    failed = rows.write([Update(key_of(claim.key), set=change, expect={"unban": claim.unban}) for claim in shorter])
     return {claim.key for claim in unbanned} - {shorter[index].key for index in failed}
 
 
@@ -157,11 +159,11 @@ OVERRIDES = ("outcome", "reason", "cool_until", "unban")
 
 def _write(rows: Rows, writes: list[tuple[str, Insert | Update]], ours: Callable[[Claim], bool]) -> set[str]:
     failed = rows.write([write for _, write in writes])
-    won = {key for index, (key, _) in enumerate(writes) if index not in failed}
-    if failed:  # somebody was quicker, or it was ourselves before a crash
+    claimed = {key for index, (key, _) in enumerate(writes) if index not in failed}
+    if failed:  # another function was quicker, or this one wrote them before a crash
         seen = read(rows, [writes[index][0] for index in failed], consistent=True)
-        won |= {key for key, claim in seen.items() if ours(claim)}
-    return won
+        claimed |= {key for key, claim in seen.items() if ours(claim)}
+    return claimed
 
 
 def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
@@ -220,11 +222,11 @@ def corroborate(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime
     written again: so the second of them counts both. After too many tries a name is left out, until its next report.
     """
     counts: dict[str, int] = {}
-    left = dict(asked)
+    pending = dict(asked)
     for _ in range(CORROBORATE_TRIES):
-        found = rows.get([_reporters_of(key) for key in left], consistent=True)
+        found = rows.get([_reporters_of(key) for key in pending], consistent=True)
         writes: list[tuple[str, Insert | Update]] = []
-        for key, names in left.items():
+        for key, names in pending.items():
             row = found.get(_reporters_of(key), {})
             before = texts(row, "names")
             hashes = (hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
@@ -237,8 +239,8 @@ def corroborate(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime
             noted = Update((pk, sk), set=change, expect={"count": len(before)}) if row else None
             writes.append((key, noted or Insert({"pk": pk, "sk": sk, **change})))
         failed = rows.write([write for _, write in writes]) if writes else set()
-        left = {key: left[key] for index, (key, _) in enumerate(writes) if index in failed}
-        if not left:
+        pending = {key: pending[key] for index, (key, _) in enumerate(writes) if index in failed}
+        if not pending:
             break
     return counts
 

@@ -82,7 +82,7 @@ def still_drains(account: str, drain: int) -> Check:
 
 def paused(rows: Rows, account: str) -> bool:
     """Whether submission is paused for the account, by its own switch or the one for all."""
-    return any(each.paused for each in read(rows, [EVERYWHERE, account]).values())
+    return any(control.paused for control in read(rows, [EVERYWHERE, account]).values())
 
 
 def set_paused(rows: Rows, account: str, *, actor: str, reason: str, now: datetime) -> None:
