@@ -75,7 +75,7 @@ class Turned:
         self._client = connect(VendorAccount(ACCOUNT, "huawei", self.vendor.url, credentials), clock=self.clock)
         self._policy = parse_policy(POLICY)
         self._rows = Table(aws.dynamodb, table)
-        self._kicked = False
+        self._woken = False
         aws.dynamodb.create_table(
             TableName=table,
             BillingMode="PAY_PER_REQUEST",
@@ -108,7 +108,7 @@ class Turned:
         return Run(
             rows=self._rows,
             emit=_say_nothing,
-            wake=self._kick,
+            wake=self._wake,
             clock=self.clock,
             read_policy=lambda: self._policy,
             sleep=self.clock.sleep,
@@ -117,10 +117,10 @@ class Turned:
         )
 
     def go_on(self) -> None:
-        """Submit what was kicked, and follow it to its end."""
-        if not self._kicked:
+        """Submit what waits if the submitter was woken, and follow it to its end."""
+        if not self._woken:
             return
-        self._kicked = False
+        self._woken = False
         submit_tasks(self._run(), self._client, workers=0)
         while tasks.live(self._rows, ACCOUNT):
             self.clock.sleep(60)
@@ -129,8 +129,8 @@ class Turned:
     def open_at_the_edge(self, urls: list[str]) -> list[str]:
         return [url for url in urls if self.vendor.edge_status(url) != 403]
 
-    def _kick(self, account: str, *, now: datetime) -> None:  # noqa: ARG002, as the port has it
-        self._kicked = True
+    def _wake(self, account: str, *, now: datetime) -> None:  # noqa: ARG002, as the port has it
+        self._woken = True
 
 
 def _say_nothing(event: str, /, **fields: object) -> None:
