@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
+from chalicelib import VERSION
 from chalicelib.bootstrap import Services, now
 from chalicelib.handlers.http import operator
 from chalicelib.web import answer
@@ -15,7 +16,6 @@ from chalicelib.web import answer
 if TYPE_CHECKING:
     from chalicelib.ledger.control import Control
 
-VERSION = "1.0.0"
 
 OPENAPI = Path(__file__).parents[1] / "openapi.json"
 """The description of the API. It is data: tests/app/test_openapi.py says what must change with it."""

@@ -48,3 +48,9 @@ KEEP = timedelta(days=40)
 KEEP_DECISIONS = timedelta(days=400)
 """How long chunks and tasks outlive their bans: one row for up to a thousand URLs, so that a hold that nobody decided
 for months, and the history of a URL, still have what they stand on."""
+
+ROW_VERSION = 1
+"""Counts the shapes of the ledger's rows; CONTRIBUTING.md says what a change of a shape demands.
+
+1: as edgeban 1.0.0 wrote them.
+"""

@@ -19,13 +19,13 @@ from chalice.test import HTTPResponse
 from jsonschema_rs import ValidationError
 
 import app as app_module
+from chalicelib import VERSION
 from chalicelib.config.operators import ROLES
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.handlers.decisions import UNBAN_URLS
-from chalicelib.handlers.service import VERSION
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState

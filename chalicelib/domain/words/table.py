@@ -85,7 +85,7 @@ def _release(record: Record, word: Word) -> Outcome:
 
 
 def _against_a_person(record: Record, word: Word) -> Outcome:
-    """A person decided against a ban. Only a source that had not spoken by then is put before a person again."""
+    """Put only a source that had not spoken by then before a person again: the person decided against a ban."""
     spoke_before = record.word_of(word.source) is not None or word.source in record.asked
     if spoke_before or not word.may_ban:
         return _suppress(record, word)
