@@ -64,7 +64,7 @@ def check(
                 first_sent[key] = min(sent_at[raw], first_sent.get(key, sent_at[raw]))
     checked.states[UrlState.REJECTED.value] += len(refused)
     claims_by_key = claims.read(rows, list(urls_by_key), consistent=True, whole=True)
-    explained = Explainer(rows, now=now).claims(claims_by_key.values())
+    explained = Explainer(rows, now=now).explain(claims_by_key.values())
     for claim, status in zip(claims_by_key.values(), explained, strict=True):
         checked.states[status.state.value] += 1
         if status.state not in TERMINAL:

@@ -121,16 +121,7 @@ def deliver_due_outcomes(services: Services, context: Any) -> dict[str, Any]:
     """Call back every source whose report has an outcome to tell."""
     from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 
-    run = services.run(context, OUTCOMES_MARGIN)
-    return deliver_outcomes(
-        sources=services.sources,
-        policy=run.policy,
-        rows=run.rows,
-        post=services.post,
-        emit=run.emit,
-        clock=run.clock,
-        deadline=run.deadline,
-    )
+    return deliver_outcomes(services.run(context, OUTCOMES_MARGIN), services.sources, services.post)
 
 
 def archive_every_export(services: Services, context: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def list_tasks(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/tasks``: the tasks under way, or with ``day=`` the tasks that ended on a UTC day."""
     from chalicelib.ledger import journal, tasks
-    from chalicelib.pipeline.answers.operator_view import task_brief
+    from chalicelib.pipeline.answers import as_json
 
     operator(services, request, "reader")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
@@ -33,13 +33,13 @@ def list_tasks(services: Services, request: Request) -> Response:
     following = sorted(task_id for task_id in task_ids if task_id > after)[: limit + 1]
     tasks_by_id = tasks.read(services.rows, following)
     there = [tasks_by_id[task_id] for task_id in following if task_id in tasks_by_id]
-    return answer(200, page("tasks", there, limit, show=task_brief, token=lambda task: task.id))
+    return answer(200, page("tasks", there, limit, show=as_json.task, token=lambda task: task.id))
 
 
 def read_task(services: Services, task_id: str, request: Request) -> Response:
     """Answer ``GET /v1/tasks/{id}``, by edgeban's task id, or with ``account=`` by the vendor's."""
     from chalicelib.ledger import chunks, tasks
-    from chalicelib.pipeline.answers.operator_view import task_brief
+    from chalicelib.pipeline.answers import as_json
     from chalicelib.pipeline.lifecycle.splitting import urls_of
 
     operator(services, request, "reader")
@@ -49,7 +49,7 @@ def read_task(services: Services, task_id: str, request: Request) -> Response:
     if task is None:
         raise NotFound("there is no such task; to ask by the vendor's task id, name the account=")
     chunks_by_id = chunks.read(services.rows, [part.chunk for part in task.slices])
-    body = task_brief(task)
+    body = as_json.task(task)
     if chunks_by_id.keys() >= {part.chunk for part in task.slices}:
         body["urls_carried"] = urls_of(task, chunks_by_id)
     return answer(200, body)

@@ -48,7 +48,7 @@ def receive(services: Services, source: str, request: Request) -> Response:
 def read(services: Services, report_id: str, request: Request) -> Response:
     """Answer ``GET /v1/reports/{report_id}`` to the source of the report, and to operators."""
     from chalicelib.ledger import reports
-    from chalicelib.pipeline.answers import url_status
+    from chalicelib.pipeline.answers import as_json, url_status
 
     source = _asking_source(services, request, report_id)
     start, limit = _first_position(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
@@ -57,14 +57,12 @@ def read(services: Services, report_id: str, request: Request) -> Response:
         raise NotFound("there is no report with this report_id, or it is older than the ledger keeps")
     urls = url_status.urls_of(report)
     page = url_status.page(urls, start, limit)
-    states = url_status.of_report(
-        report, rows=services.rows, policy=services.policy, now=now(), urls=page if start else urls
-    )
+    states = url_status.of_report(services.run(), report, page if start else urls)
     body: dict[str, Any] = _brief(report, accepted=len(report.urls))
     if not start:  # what is true of the whole report is read with the first page alone
         body |= {"complete": url_status.terminal(states), "counts": url_status.counts(states)}
     shown = set(page)
-    body["urls"] = [state for state in states if state["url"] in shown]
+    body["urls"] = [as_json.reported_state(state) for state in states if state.url in shown]
     if start + len(page) < len(urls):
         body["next_token"] = str(start + len(page))
     return answer(200, body)

@@ -15,20 +15,18 @@ def read(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
     from chalicelib.domain.errors import UnusableUrl
     from chalicelib.domain.urls import canonical_url, host_of
-    from chalicelib.pipeline.answers import history, operator_view, url_status
+    from chalicelib.pipeline.answers import as_json, history, url_status
 
     operator(services, request, "reader")
     try:
         url = canonical_url(query(request, "url"))
     except UnusableUrl as error:
         raise InputError(f"url: {error.reason}") from error
-    statuses = url_status.of_url(url, rows=services.rows, policy=services.policy, now=now())
+    statuses = url_status.of_url(services.run(), url)
     protection = services.policy.protected.find(url, host_of(url), now())
     if not statuses and not protection:
         raise NotFound("no report of this URL was accepted, or its rows have expired")
-    accounts = [
-        {**operator_view.whole(status), "history": history.of_status(status, rows=services.rows)} for status in statuses
-    ]
+    accounts = [as_json.url_status(status, history.of_status(services.rows, status)) for status in statuses]
     return answer(
         200, {"url": url, "protected": _show_protection(protection) if protection else None, "accounts": accounts}
     )

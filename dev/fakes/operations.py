@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
 from chalicelib.config.policy import parse as parse_policy
@@ -175,13 +174,4 @@ class Receiver:
 
 def deliver(world: World, receiver: Receiver, *, seconds: float = 80) -> dict[str, int]:
     """Run the function that tells sources the outcomes of their reports."""
-    wrap = world.crasher.wrap
-    return deliver_outcomes(
-        sources=world.sources,
-        policy=world.policy,
-        rows=wrap(world.rows),
-        post=wrap(receiver),
-        emit=world.emit,
-        clock=world.clock,
-        deadline=world.clock() + timedelta(seconds=seconds),
-    )
+    return deliver_outcomes(world.run(seconds=seconds), world.sources, world.crasher.wrap(receiver))

@@ -197,15 +197,14 @@ class World:
     def states(self, urls: Sequence[str]) -> Counter[str]:
         keys = [url_key(ACCOUNT, canonical_url(url)) for url in urls]
         found = claims.read(self.rows, keys, consistent=True, whole=True)
-        explained = url_status.Explainer(self.rows, now=self.clock()).claims(found.values())
+        explained = url_status.Explainer(self.rows, now=self.clock()).explain(found.values())
         states = {key: each.state.value for key, each in zip(found, explained, strict=True)}
         return Counter(states.get(key, "unknown") for key in keys)
 
     def report_states(self, report_id: str) -> dict[str, str]:
         report = reports.read(self.rows, report_id)
         assert report
-        said = url_status.of_report(report, rows=self.rows, policy=self.policy, now=self.clock())
-        return {each["url"]: each["state"] for each in said}
+        return {status.url: status.state.value for status in url_status.of_report(self.run(), report)}
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [fields for event, fields in self.told if event == name]

@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
+from chalicelib.domain.model import Action
 from chalicelib.ledger import carriers, chunks
 from chalicelib.pipeline.answers.url_status import UrlStatus
 from chalicelib.ports import Rows
 
-MOST = 50
-"""Decisions that are told at the most."""
+LONGEST = 50
+"""The most decisions that one answer shows."""
 
 
-def of_status(status: UrlStatus, *, rows: Rows) -> list[dict[str, Any]]:
-    """Tell every decision about a URL at an account, newest first, as far back as its chunks are kept.
+@dataclass(frozen=True, slots=True)
+class PastDecision:
+    """One ban or unban of a URL, with the ids of the tasks that carried it. ``actor`` is empty if no person decided."""
 
-    Each chunk remembers which chunks banned and unbanned its URLs before, so the past costs no write of its own.
+    at: datetime
+    action: Action
+    rule: str
+    actor: str
+    reason: str
+    report: str
+    source: str
+    reporter: str
+    category: str
+    chunk: str
+    tasks: tuple[str, ...]
+
+
+def of_status(rows: Rows, status: UrlStatus) -> list[PastDecision]:
+    """Return the decisions about a URL at an account, newest first, as far back as its chunks are kept.
+
+    Each chunk names the chunks that banned and unbanned its URLs before, so the past costs no write of its own.
     """
-    told: list[dict[str, Any]] = []
-    wanted = [(status.unban, status.key), (status.chunk, status.key)]
+    decisions: list[PastDecision] = []
+    following = [status.unban, status.chunk]
     seen: set[str] = set()
-    while wanted and len(told) < MOST:
-        chunk_id, key = wanted.pop(0)
+    while following and len(decisions) < LONGEST:
+        chunk_id = following.pop(0)
         chunk = chunks.read(rows, [chunk_id]).get(chunk_id) if chunk_id and chunk_id not in seen else None
         seen.add(chunk_id)
-        if chunk is None or key not in chunk.keys:
+        if chunk is None or status.key not in chunk.keys:
             continue
-        position = chunk.keys.index(key)
+        position = chunk.keys.index(status.key)
         origin = chunk.origins[position]
-        told.append(
-            {
-                "at": chunk.created_at.isoformat(),
-                "action": chunk.action.value,
-                "rule": chunk.rule or "default",
-                "actor": chunk.actor or None,
-                "reason": chunk.reason or None,
-                "report_id": origin.report or None,
-                "source": origin.source,
-                "reporter": origin.reporter,
-                "category": origin.category,
-                "chunk_id": chunk.id,
-                "tasks": [task.id for task in carriers.of_chunk(rows, chunk.id, [position])],
-            }
+        decisions.append(
+            PastDecision(
+                at=chunk.created_at,
+                action=chunk.action,
+                rule=chunk.rule or "default",
+                actor=chunk.actor,
+                reason=chunk.reason,
+                report=origin.report,
+                source=origin.source,
+                reporter=origin.reporter,
+                category=origin.category,
+                chunk=chunk.id,
+                tasks=tuple(task.id for task in carriers.of_chunk(rows, chunk.id, [position])),
+            )
         )
-        wanted += [(name, key) for at, ban, unban in chunk.before if at == position for name in (unban, ban)]
-    return told
+        following += [earlier for at, ban, unban in chunk.before if at == position for earlier in (unban, ban)]
+    return decisions

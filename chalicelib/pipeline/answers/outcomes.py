@@ -1,6 +1,7 @@
-"""Every minute: tell sources what became of their reports, by a signed Standard Webhook to their ``callback_url``.
+"""Tell sources what became of their reports, by a signed Standard Webhook to their ``callback_url``. Every minute.
 
-Once, when all has come to an end; and once more when a person has decided about what was held then.
+A source is told once, when all URLs of its report have come to an end, and once more when a person has decided about
+those that were held then.
 
 Crash order: post, then record. A crash in between posts again under the same ``webhook-id``, which the receiver knows.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,16 +19,17 @@ from typing import Any, Final
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import UrlState
-from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import callbacks, reports
 from chalicelib.ledger.callbacks import Callback
 from chalicelib.ledger.reports import Report
-from chalicelib.pipeline.answers import url_status
-from chalicelib.ports import Emit, Post, Rows
+from chalicelib.pipeline.answers import as_json, url_status
+from chalicelib.pipeline.answers.url_status import ReportedState
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Post
 from chalicelib.reports.signature import sign
 
 GIVE_UP: Final = timedelta(days=1)
-"""How long a receiver is tried, from the first attempt on."""
+"""How long a receiver is tried, counted from the first attempt."""
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 LONGEST_LOOK: Final = timedelta(minutes=15)
@@ -35,75 +37,62 @@ LONGEST_HELD_LOOK: Final = timedelta(hours=6)
 SHORTEST: Final = timedelta(minutes=1)
 
 URLS: Final = 1_000
-"""URLs in a callback at the most; the rest is for ``GET /v1/reports/{report_id}``."""
+"""The most URLs in a callback; ``GET /v1/reports/{report_id}`` answers the others."""
 
 BATCH: Final = 100
 
 
-def deliver_outcomes(
-    *,
-    sources: Mapping[str, Source],
-    policy: Policy,
-    rows: Rows,
-    post: Post,
-    emit: Emit,
-    clock: Callable[[], datetime],
-    deadline: datetime,
-) -> dict[str, int]:
-    """Look at every report that is due, until the deadline; return how many came to what."""
-    run = _Run(sources, policy, rows, post, emit, clock)
+def deliver_outcomes(run: Run, sources: Mapping[str, Source], post: Post) -> dict[str, int]:
+    """Look at every report that is due, until the deadline; return how many were delivered, wait, failed and so on."""
+    courier = _Courier(run, sources, post)
     after = ""
-    while clock() < deadline:
-        found = callbacks.due(rows, now=clock(), after=after, limit=BATCH)
-        for each in found:
-            if clock() >= deadline:
+    while not run.time_is_up:
+        due = callbacks.due(run.rows, now=run.clock(), after=after, limit=BATCH)
+        for callback in due:
+            if run.time_is_up:
                 break
-            run.look(each)
-        if not found:
+            courier.look(callback)
+        if not due:
             break
-        after = found[-1].place
-    return dict(run.outcomes)
+        after = due[-1].place
+    return dict(courier.results)
 
 
 @dataclass(slots=True)
-class _Run:
-    """One run. ``failing``: sources whose receiver did not take a call in it, and gets no second one.
+class _Courier:
+    """Delivers what is due in one run."""
 
-    ``seen``: a repeated request may have left a report two rows; the one that is left over goes in the next run.
-    """
-
+    run: Run
     sources: Mapping[str, Source]
-    policy: Policy
-    rows: Rows
     post: Post
-    emit: Emit
-    clock: Callable[[], datetime]
     failing: dict[str, str] = field(default_factory=dict)
+    """Sources whose receiver did not take a call in this run, with the problem: they get no second call."""
     seen: set[str] = field(default_factory=set)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    """Reports that were looked at. A repeated request may leave a report two rows; the other one waits for a run."""
+    results: Counter[str] = field(default_factory=Counter)
 
     def look(self, callback: Callback) -> None:
         if callback.report in self.seen:
             return
         self.seen.add(callback.report)
-        report, now = reports.read(self.rows, callback.report), self.clock()
+        report, now = reports.read(self.run.rows, callback.report), self.run.clock()
         if report is None:
-            callbacks.drop(self.rows, callback)
+            callbacks.drop(self.run.rows, callback)
             return
         source = self.sources.get(report.source)
         if source is None or not source.callback_url:
             self._finish(callback, report, "not_wanted", attempts=callback.attempts)
             return
-        states = url_status.of_report(report, rows=self.rows, policy=self.policy, now=now)
+        states = url_status.of_report(self.run, report)
         if not url_status.terminal(states):
             age = now - report.received_at
             self._move(callback, now + min(max(age / 2, SHORTEST), LONGEST_LOOK), callback.attempts)
-            self.outcomes["waiting"] += 1
+            self.results["waiting"] += 1
             return
         held = _held(states)
         if held and held == callback.held:  # nobody has decided since the source was told
             self._leave_to_person(callback, report, held)
-            self.outcomes["waiting"] += 1
+            self.results["waiting"] += 1
             return
         problem = self.failing.get(source.name) or self._attempt(source, report, states, held)
         if problem:
@@ -114,12 +103,12 @@ class _Run:
         else:
             self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
 
-    def _attempt(self, source: Source, report: Report, states: list[dict[str, Any]], held: str) -> str:
+    def _attempt(self, source: Source, report: Report, states: list[ReportedState], held: str) -> str:
         """Post once; return what went wrong, or nothing.
 
         What tells of held URLs has an id of its own, so that a receiver does not take what follows for a repetition.
         """
-        now = self.clock()
+        now = self.run.clock()
         body, webhook_id = payload(report, states, now=now), f"outcome-{report.id}" + (f"-held-{held}" if held else "")
         headers = {
             "Content-Type": "application/json",
@@ -135,21 +124,21 @@ class _Run:
         return "" if 200 <= answered < 300 else f"the receiver answered {answered}"
 
     def _told(self, callback: Callback, report: Report, outcome: str, held: str, **more: str) -> None:
-        """The source was told of what is held, or could not be: it is told again when a person has decided."""
+        """Note that the source was told of what is held, or could not be. A person's decision is told separately."""
         self._leave_to_person(callback, report, held)
-        attempts = callback.attempts + 1
-        self.emit(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, held=held, **more)
-        self.outcomes[outcome] += 1
+        fields = {"report_id": report.id, "source": report.source, "attempts": callback.attempts + 1, "held": held}
+        self.run.emit(f"outcome_{outcome}", **fields, **more)
+        self.results[outcome] += 1
 
     def _leave_to_person(self, callback: Callback, report: Report, held: str) -> None:
         """Look again later; what follows then has tries of its own."""
-        now = self.clock()
+        now = self.run.clock()
         due = now + _patience(report, now)
         again = replace(callback, attempts=0, first_attempt_at=None, held=held)
-        callbacks.move(self.rows, again, due=due, now=now)
+        callbacks.move(self.run.rows, again, due=due, now=now)
 
     def _failed(self, callback: Callback, report: Report, problem: str, held: str) -> None:
-        now, attempts = self.clock(), callback.attempts + 1
+        now, attempts = self.run.clock(), callback.attempts + 1
         first = callback.first_attempt_at or now
         if now - first >= GIVE_UP and held:
             self._told(callback, report, "given_up", held, problem=problem[:300])
@@ -159,37 +148,37 @@ class _Run:
             return
         wait = min(SHORTEST * 2 ** min(callback.attempts, 10), LONGEST_WAIT)
         self._move(callback, min(now + wait, first + GIVE_UP), attempts, first_attempt_at=first)
-        self.emit(
+        self.run.emit(
             "outcome_not_delivered", report_id=report.id, source=report.source, attempts=attempts, problem=problem[:300]
         )
-        self.outcomes["failed"] += 1
+        self.results["failed"] += 1
 
     def _move(
         self, callback: Callback, due: datetime, attempts: int, *, first_attempt_at: datetime | None = None
     ) -> None:
         began = first_attempt_at or callback.first_attempt_at
         again = replace(callback, attempts=attempts, first_attempt_at=began)
-        callbacks.move(self.rows, again, due=due, now=self.clock())
+        callbacks.move(self.run.rows, again, due=due, now=self.run.clock())
 
     def _finish(self, callback: Callback, report: Report, outcome: str, *, attempts: int, problem: str = "") -> None:
-        callbacks.finish(self.rows, callback, outcome, attempts=attempts, now=self.clock())
+        callbacks.finish(self.run.rows, callback, outcome, attempts=attempts, now=self.run.clock())
         more = {"problem": problem[:300]} if problem else {}
-        self.emit(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, **more)
-        self.outcomes[outcome] += 1
+        self.run.emit(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, **more)
+        self.results[outcome] += 1
 
 
-def _held(states: list[dict[str, Any]]) -> str:
-    """Name the URLs that are held by one short word, empty if none is."""
-    held = sorted(f"{each['account']} {each['url']}" for each in states if each["state"] == UrlState.HELD)
+def _held(states: list[ReportedState]) -> str:
+    """Digest which URLs are held into a short word; empty if none is."""
+    held = sorted(f"{status.account} {status.url}" for status in states if status.state is UrlState.HELD)
     return hashlib.sha256("\n".join(held).encode()).hexdigest()[:12] if held else ""
 
 
 def _patience(report: Report, now: datetime) -> timedelta:
-    """How long until a report with held URLs is looked at again: people decide in hours."""
+    """Return how long until a report with held URLs is looked at again: people decide in hours."""
     return min(max((now - report.received_at) / 4, LONGEST_LOOK), LONGEST_HELD_LOOK)
 
 
-def payload(report: Report, states: list[dict[str, Any]], *, now: datetime) -> bytes:
+def payload(report: Report, states: list[ReportedState], *, now: datetime) -> bytes:
     """Write the outcome of a report in the shape that Standard Webhooks recommends: type, timestamp, data."""
     urls = url_status.urls_of(report)
     shown = set(url_status.page(urls, 0, URLS))
@@ -197,7 +186,7 @@ def payload(report: Report, states: list[dict[str, Any]], *, now: datetime) -> b
         "report_id": report.id,
         "complete": True,
         "counts": url_status.counts(states),
-        "urls": [each for each in states if each["url"] in shown],
+        "urls": [as_json.reported_state(status) for status in states if status.url in shown],
     }
     if len(shown) < len(urls):
         data["next_token"] = str(len(shown))
@@ -205,4 +194,4 @@ def payload(report: Report, states: list[dict[str, Any]], *, now: datetime) -> b
         data["correlation_id"] = report.correlation_id
     if report.test:
         data["test"] = True
-    return json.dumps({"type": "report.complete", "timestamp": now.isoformat(), "data": data}).encode()
+    return json.dumps({"type": "report.complete", "timestamp": as_json.time(now), "data": data}).encode()

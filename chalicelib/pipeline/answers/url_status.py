@@ -1,16 +1,15 @@
-"""What is true of a URL, a report or a task, and why (I7). Reads only."""
+"""What is true of a URL and of the URLs of a report, and why (I7). Reads only; ``as_json`` writes the answers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from chalicelib.domain.model import ChunkState, Rule, TaskState, UrlState
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.rules import Policy, accounts_for
+from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import carriers, chunks, claims, remaining, tasks
 from chalicelib.ledger.claims import Claim
@@ -18,13 +17,14 @@ from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
 TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
-"""``held`` waits for a person, and is an end as far as the machine goes (I1)."""
+"""States in which edgeban has done its part (I1). ``held`` is one: the next step is a person's."""
 
 PAGE_BYTES = 2 * 1024 * 1024
-"""Bytes of URLs in one answer: Lambda gives back 6 MB at the most, and some characters take six in JSON."""
+"""Most bytes of URLs in one answer: Lambda answers 6 MB at the most, and JSON writes some characters with six bytes."""
 
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
@@ -35,11 +35,13 @@ OF_TASK = {
 
 @dataclass(frozen=True, slots=True)
 class UrlStatus:
-    """One URL at one account. ``tasks`` are those that carried it, oldest first."""
+    """All that is known of one URL at one account. ``tasks`` are those that carried it, oldest first."""
 
     url: str
     account: str
     state: UrlState
+    until: datetime
+    """The planned end of the ban."""
     reason: str = ""
     rule: str = ""
     report: str = ""
@@ -47,14 +49,30 @@ class UrlStatus:
     reporter: str = ""
     category: str = ""
     chunk: str = ""
-    until: int = 0
-    tasks: tuple[Task, ...] = field(default=())
+    tasks: tuple[Task, ...] = ()
     key: str = ""
     unban: str = ""
+    """The chunk that unbans the URL, or did."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedState:
+    """What the source of a report may know of one of its URLs at one account."""
+
+    url: str
+    account: str
+    """Empty while no account is known: the URL is in the queue, or was refused at once."""
+    state: UrlState
+    reason: str = ""
+    rule: str = ""
+    until: datetime | None = None
+    """The planned end of the ban, if the URL is banned."""
+    reported_before: bool = False
+    """Whether an earlier report is the one that the URL is banned for."""
 
 
 class Explainer:
-    """Answers about many URLs with each chunk and task read once."""
+    """Explains claims, and reads each chunk and task once however many URLs they carry."""
 
     def __init__(self, rows: Rows, *, now: datetime) -> None:
         self._rows = rows
@@ -65,11 +83,11 @@ class Explainer:
         self._links: dict[str, list[tuple[str, int, int]]] = {}
         self._tasks: dict[str, Task] = {}
 
-    def claims(self, found: Iterable[Claim]) -> list[UrlStatus]:
-        """Explain claims."""
-        wanted = list(found)
-        self._read({name for each in wanted for name in (each.chunk, each.unban) if name})
-        return [self._explain(each) for each in wanted]
+    def explain(self, found: Iterable[Claim]) -> list[UrlStatus]:
+        """Say what is true of the URLs of these claims."""
+        all_claims = list(found)
+        self._read({chunk for claim in all_claims for chunk in (claim.chunk, claim.unban) if chunk})
+        return [self._explain(claim) for claim in all_claims]
 
     def _read(self, ids: set[str]) -> None:
         new = ids - self._chunks.keys()
@@ -82,22 +100,20 @@ class Explainer:
         self._read_tasks(task_id for chunk_id in new for task_id, _, _ in self._links.get(chunk_id, ()))
 
     def _read_tasks(self, ids: Iterable[str]) -> None:
-        new = [each for each in ids if each not in self._tasks]
+        new = [task_id for task_id in ids if task_id not in self._tasks]
         while new:
-            self._tasks.update(tasks.read(self._rows, new))
-            new = [
-                child
-                for each in new
-                if each in self._tasks
-                for child in self._tasks[each].children
-                if child not in self._tasks
-            ]
+            generation = tasks.read(self._rows, new)
+            self._tasks.update(generation)
+            new = [child for task in generation.values() for child in task.children if child not in self._tasks]
 
     def _explain(self, claim: Claim) -> UrlStatus:
         chunk = self._chunks.get(claim.chunk)
+        until = datetime.fromtimestamp(claim.until, tz=UTC)
         if chunk is None:  # claimed, and the chunk's rows have expired
             state = UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED
-            return UrlStatus(claim.url, claim.account, state, claim.reason, report=claim.report, chunk=claim.chunk)
+            return UrlStatus(
+                claim.url, claim.account, state, until, claim.reason, report=claim.report, chunk=claim.chunk
+            )
         position = self._position(claim)
         carried = self._carried(claim.chunk, position)
         state, reason = self._unbanned(claim) if claim.unban else self._state(claim, carried)
@@ -113,14 +129,14 @@ class Explainer:
             reporter=origin.reporter,
             category=origin.category,
             chunk=chunk.id,
-            until=claim.until,
+            until=until,
             tasks=tuple(carried),
             key=claim.key,
             unban=claim.unban,
         )
 
     def _carried(self, chunk: str, position: int) -> list[Task]:
-        """The tasks that carried a position of a chunk, each followed by the part of it that carried it on."""
+        """Return the tasks that carried a position of a chunk: a first one, then those that carried it on."""
         carried: list[Task] = []
         waiting = [
             self._tasks[task_id]
@@ -138,9 +154,10 @@ class Explainer:
         if claim.unban in self._chunks:
             position = self._positions[claim.unban].get(claim.key, -1)
             carried, work = self._carried(claim.unban, position), self._work.get(claim.unban)
-            # One that failed and stands nevertheless, or left its chunk before a task had it, was of a ban never sent.
-            left = carried[-1].ended if carried else work is None or position in work.excluded
-            if not left:
+            # An unban that left its chunk before a task had it undid a ban that was never sent. So did one that failed,
+            # since the failure of any other unban takes the mark off the claim.
+            has_ended = carried[-1].ended if carried else work is None or position in work.excluded
+            if not has_ended:
                 return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
         return UrlState.UNBANNED, claim.reason
 
@@ -174,53 +191,51 @@ class Explainer:
         return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
 
 
-def of_url(url: str, *, rows: Rows, policy: Policy, now: datetime) -> list[UrlStatus]:
+def of_url(run: Run, url: str) -> list[UrlStatus]:
     """Explain a canonical URL at each account, also one that serves its host no more; empty if nobody asked for it."""
-    keys = [url_key(account, url) for account in policy.accounts]
-    found = claims.read(rows, keys, consistent=True, whole=True)
-    return Explainer(rows, now=now).claims(found[key] for key in keys if key in found)
+    keys = [url_key(account, url) for account in run.policy.accounts]
+    claims_by_key = claims.read(run.rows, keys, consistent=True, whole=True)
+    return Explainer(run.rows, now=run.clock()).explain(claims_by_key[key] for key in keys if key in claims_by_key)
 
 
-def of_report(
-    report: Report, *, rows: Rows, policy: Policy, now: datetime, urls: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
-    """State of each URL of a report, or of some of them: why it was refused, or what its claim says.
+def of_report(run: Run, report: Report, urls: Sequence[str] | None = None) -> list[ReportedState]:
+    """Return the state of each URL of a report, or of some of them: why it was refused, or what its claim says.
 
     A URL that is not claimed yet is ``pending``: its message is still in the queue.
     """
-    chosen = urls_of(report) if urls is None else urls
-    refused: dict[tuple[str, str], Refusal] = {}
-    for each in report.refusals:
-        refused.setdefault((each.url, each.account), each)
-    served = {url: accounts_for(url, policy) for url in set(report.urls).intersection(chosen)}
-    wanted = [
+    policy, chosen = run.policy, urls_of(report) if urls is None else urls
+    refusals: dict[tuple[str, str], Refusal] = {}
+    for refusal in report.refusals:
+        refusals.setdefault((refusal.url, refusal.account), refusal)
+    serving = {url: accounts_for(url, policy) for url in set(report.urls).intersection(chosen)}
+    places = [
         (url, account, url_key(account, url))
-        for url in served
+        for url in serving
         for account in dict.fromkeys((*report.accounts, *policy.accounts))  # also those that its host has left since
     ]
-    found = claims.read(rows, [key for _, _, key in wanted], consistent=True, whole=True)
-    explained = {
-        claim.key: status
-        for claim, status in zip(found.values(), Explainer(rows, now=now).claims(found.values()), strict=True)
-    }
-    states: dict[str, list[dict[str, Any]]] = {url: [] for url in chosen}
-    for url, account, key in wanted:
-        refusal = refused.get((url, account)) or refused.get((url, ""))
-        if key in explained and (refusal is None or _stands(found[key], refusal, report)):
-            states[url].append(brief(explained[key], report.id))
-            refused.pop((url, account), None)
-        elif refusal is None and account in served[url] and account in report.accounts:
-            states[url].append({"url": url, "account": account, "state": UrlState.PENDING.value})
-    for (url, _), refusal in refused.items():
+    claims_by_key = claims.read(run.rows, [key for _, _, key in places], consistent=True, whole=True)
+    explained = dict(
+        zip(claims_by_key, Explainer(run.rows, now=run.clock()).explain(claims_by_key.values()), strict=True)
+    )
+    states: dict[str, list[ReportedState]] = {url: [] for url in chosen}
+    for url, account, key in places:
+        refused = refusals.get((url, account)) or refusals.get((url, ""))
+        if key in explained and (refused is None or _stands(claims_by_key[key], refused, report)):
+            states[url].append(_of_claim(explained[key], report))
+            refusals.pop((url, account), None)
+        elif refused is None and account in serving[url] and account in report.accounts:
+            states[url].append(ReportedState(url, account, UrlState.PENDING))
+    for (url, _), refusal in refusals.items():
         if url in states:
-            states[url].append(_refused(refusal))
-    for url in (each for each in served if not states[each]):
-        states[url].append({"url": url, "account": "", "state": UrlState.PENDING.value})
+            states[url].append(_of_refusal(refusal))
+    for url in serving:
+        if not states[url]:
+            states[url].append(ReportedState(url, "", UrlState.PENDING))
     return [state for url in chosen for state in states[url]]
 
 
 def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
-    """Whether a claim says more of a report's URL than what was refused of it.
+    """Return whether a claim says more of a report's URL than what was refused of it.
 
     The report may have come again. A refusal for want of other reporters does not last: once enough have reported the
     URL, its claim says what became of it.
@@ -229,8 +244,8 @@ def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
 
 
 def urls_of(report: Report) -> list[str]:
-    """The URLs of a report, each once and always in the same order: the accepted, then what was refused at once."""
-    return list(dict.fromkeys((*report.urls, *(each.url for each in report.refusals))))
+    """Return the URLs of a report, each once and always in the same order: the accepted, then those refused at once."""
+    return list(dict.fromkeys((*report.urls, *(refusal.url for refusal in report.refusals))))
 
 
 def page(urls: Sequence[str], start: int, limit: int) -> list[str]:
@@ -245,36 +260,29 @@ def page(urls: Sequence[str], start: int, limit: int) -> list[str]:
     return taken
 
 
-def _refused(refusal: Refusal) -> dict[str, Any]:
-    return {
-        "url": refusal.url,
-        "account": refusal.account,
-        "state": refusal.verdict,
-        "rule": refusal.rule,
-        "reason": refusal.reason,
-    }
+def _of_refusal(refusal: Refusal) -> ReportedState:
+    return ReportedState(
+        refusal.url, refusal.account, UrlState(refusal.verdict), reason=refusal.reason, rule=refusal.rule
+    )
 
 
-def brief(status: UrlStatus, report: str) -> dict[str, Any]:
-    """What a source may know of a URL: not who else reported it."""
-    said: dict[str, Any] = {"url": status.url, "account": status.account, "state": status.state.value}
-    if status.reason:
-        said["reason"] = status.reason
-    if status.rule:
-        said["rule"] = status.rule
-    if status.state is UrlState.BANNED:
-        said["until"] = status.until
-    if status.report != report:
-        said["reported_before"] = True
-    return said
+def _of_claim(status: UrlStatus, report: Report) -> ReportedState:
+    return ReportedState(
+        status.url,
+        status.account,
+        status.state,
+        reason=status.reason,
+        rule=status.rule,
+        until=status.until if status.state is UrlState.BANNED else None,
+        reported_before=status.report != report.id,
+    )
 
 
-def counts(states: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many URLs are in which state."""
-    return dict(sorted(Counter(each["state"] for each in states).items()))
+def counts(states: Iterable[ReportedState]) -> dict[str, int]:
+    """Count the URLs in each state."""
+    return dict(sorted(Counter(status.state.value for status in states).items()))
 
 
-def terminal(states: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether every URL has come to an end."""
-    ends = {each.value for each in TERMINAL}
-    return all(each["state"] in ends for each in states)
+def terminal(states: Iterable[ReportedState]) -> bool:
+    """Return whether every URL has come to an end."""
+    return all(status.state in TERMINAL for status in states)

@@ -85,7 +85,7 @@ class LedgerEvents:
         as_claimed = [self._as_of(chunk, position, owner) for position, owner in enumerate(owners)]
         explainer = Explainer(self.rows, now=self.now)
         later_chunks: dict[str, Chunk] = {}
-        for position, (owner, status) in enumerate(zip(owners, explainer.claims(as_claimed), strict=True)):
+        for position, (owner, status) in enumerate(zip(owners, explainer.explain(as_claimed), strict=True)):
             if chunk.action is Action.UNBAN:
                 owned = owner is not None and owner.unban == chunk.id
             else:
@@ -104,7 +104,7 @@ class LedgerEvents:
     def _of_unban(status: UrlStatus, owner: Claim | None, explainer: Explainer) -> UrlState:
         """Return the state that an unban led to: the claim's own while the unban owns it, else its last task's."""
         if owner:
-            (current,) = explainer.claims([owner])
+            (current,) = explainer.explain([owner])
             return current.state
         if status.tasks:
             return OF_TASK.get(status.tasks[-1].state, UrlState.PROCESSING)

@@ -173,7 +173,9 @@ class History(Drawn):
     def judge(self) -> None:
         world = self.world
         found = claims.read(world.rows, [claims_key(url) for url in URLS], consistent=True, whole=True)
-        states = {each.url: each for each in url_status.Explainer(world.rows, now=world.clock()).claims(found.values())}
+        states = {
+            each.url: each for each in url_status.Explainer(world.rows, now=world.clock()).explain(found.values())
+        }
         for url in URLS:
             said = states.get(url)
             state = said.state.value if said else "unknown"

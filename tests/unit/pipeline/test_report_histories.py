@@ -16,7 +16,7 @@ import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.model import ChunkState
+from chalicelib.domain.model import ChunkState, UrlState
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import claims, remaining, reports, tasks, unban_jobs
 from chalicelib.ledger.reports import Report
@@ -226,7 +226,7 @@ class History(Drawn):
         keys = [text(row, "pk")[4:] for row in world.rows.rows.values() if row["sk"] == "claim"]
         found = [each for each in claims.read(world.rows, keys, whole=True).values() if each.account == account]
         states = {
-            each.url: each.state.value for each in url_status.Explainer(world.rows, now=world.clock()).claims(found)
+            each.url: each.state.value for each in url_status.Explainer(world.rows, now=world.clock()).explain(found)
         }
         assert {url for url, state in states.items() if state == "banned"} == set(vendor.bans)
         assert not {*states.values()} - {each.value for each in url_status.TERMINAL}
@@ -235,13 +235,16 @@ class History(Drawn):
 
     def judge_report(self, report: Report) -> None:
         world = self.world
-        said = url_status.of_report(report, rows=world.rows, policy=world.policy, now=world.clock())
+        said = url_status.of_report(world.run(), report)
         assert url_status.terminal(said), f"{report.id} does not end: {said}"
-        assert max(Counter((each["url"], each["account"]) for each in said).values()) == 1, f"said twice: {said}"
-        assert {each["url"] for each in said} >= {*report.urls}
+        assert max(Counter((status.url, status.account) for status in said).values()) == 1, f"said twice: {said}"
+        assert {status.url for status in said} >= {*report.urls}
         told = [body["data"] for _, body in self.receiver.got if body["data"]["report_id"] == report.id]
         assert told, f"{report.id} was never told"
-        held = [{each["url"] for each in urls if each["state"] == "held"} for urls in (told[-1]["urls"], said)]
+        held = [
+            {each["url"] for each in told[-1]["urls"] if each["state"] == "held"},
+            {status.url for status in said if status.state is UrlState.HELD},
+        ]
         # Once a source was told that all has ended, what others report later is not told again.
         assert not held[0] or held[0] == held[1], f"{report.id}: what is held was told as {held[0]}, and is {held[1]}"
 

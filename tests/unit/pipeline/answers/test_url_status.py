@@ -14,7 +14,7 @@ from chalicelib.domain.model import Action, UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
-from chalicelib.pipeline.answers import operator_view, url_status
+from chalicelib.pipeline.answers import as_json, history, url_status
 from chalicelib.pipeline.answers.url_status import UrlStatus
 from chalicelib.pipeline.lifecycle import claiming
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -25,14 +25,20 @@ FOREIGN = "https://www.example.edu/page"
 
 
 def explained(world: World, url: str = URL) -> UrlStatus:
-    (found,) = url_status.of_url(url, rows=world.rows, policy=world.policy, now=world.clock())
+    (found,) = url_status.of_url(world.run(), url)
     return found
 
 
 def told(world: World, report_id: str) -> list[dict[str, Any]]:
     report = reports.read(world.rows, report_id)
     assert report
-    return url_status.of_report(report, rows=world.rows, policy=world.policy, now=world.clock())
+    return [as_json.reported_state(status) for status in url_status.of_report(world.run(), report)]
+
+
+def all_ended(world: World, report_id: str) -> bool:
+    report = reports.read(world.rows, report_id)
+    assert report
+    return url_status.terminal(url_status.of_report(world.run(), report))
 
 
 def reported(url: str = URL) -> World:
@@ -143,7 +149,7 @@ def test_a_url_is_held_or_pending_from_its_claim_on_whatever_becomes_of_the_inta
         world.queue({"urls": [url]})
         with world.crash(at, after=True):
             world.intake()
-        found = url_status.of_url(url, rows=world.rows, policy=world.policy, now=world.clock())
+        found = url_status.of_url(world.run(), url)
         assert [each.state for each in found] in ([], [state])
 
 
@@ -167,8 +173,8 @@ def test_the_states_that_are_ends_are_all_but_the_two_on_the_way() -> None:
 def test_a_url_that_nobody_asked_for_is_unknown() -> None:
     world = World()
 
-    assert url_status.of_url(URL, rows=world.rows, policy=world.policy, now=world.clock()) == []
-    assert url_status.of_url(FOREIGN, rows=world.rows, policy=world.policy, now=world.clock()) == []
+    assert url_status.of_url(world.run(), URL) == []
+    assert url_status.of_url(world.run(), FOREIGN) == []
 
 
 # --- which tasks ----------------------------------------------------------------------------------------------------
@@ -200,7 +206,9 @@ def test_a_chunk_over_two_tasks_names_each_url_its_own() -> None:
 
 
 def test_an_operator_is_told_everything() -> None:
-    said = operator_view.whole(explained(banned()))
+    world = banned()
+    status = explained(world)
+    said = as_json.url_status(status, history.of_status(world.rows, status))
 
     assert said["state"] == "banned"
     assert (said["source"], said["reporter"], said["category"]) == ("desk", "alice", "phishing")
@@ -219,7 +227,7 @@ def test_a_report_in_the_queue_is_pending_and_nothing_of_it_is_lost() -> None:
     said = told(world, receipt.report_id)
 
     assert [each["state"] for each in said] == ["pending", "pending", "pending", "rejected"]
-    assert not url_status.terminal(said)
+    assert not all_ended(world, receipt.report_id)
 
 
 @pytest.mark.parametrize("queued", [False, True])
@@ -254,9 +262,9 @@ def test_a_report_tells_each_url_by_what_became_of_it() -> None:
         ROOT: "held",
         FOREIGN: "rejected",
     }
-    assert url_status.terminal(said)
+    assert all_ended(world, receipt.report_id)
     assert all(each.get("reason") for each in said if each["state"] != "banned")
-    assert next(each for each in said if each["url"] == good)["until"] > world.clock().timestamp()
+    assert next(each for each in said if each["url"] == good)["until"] > world.clock().isoformat()
 
 
 def test_a_report_of_thousands_tells_of_every_one() -> None:

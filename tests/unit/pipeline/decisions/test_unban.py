@@ -437,7 +437,7 @@ def test_a_report_that_came_by_the_queue_is_undone_by_its_id() -> None:
         world.queue({"urls": pages(5, f"h{part}.example.net")})
         world.intake()
     world.minutes(3)
-    (status,) = of_url(pages(1, "h1.example.net")[0], rows=world.rows, policy=world.policy, now=world.clock())
+    (status,) = of_url(world.run(), pages(1, "h1.example.net")[0])
     undo(world, report=status.report)
     world.minutes(3)
     assert set(world.vendor.bans) == {*pages(3), *pages(5, "h0.example.net")}
@@ -449,7 +449,7 @@ def test_a_ban_is_seen_and_undone_though_its_account_serves_the_host_no_more(by:
     receipt = world.post({"urls": URLS})
     world.minutes(3)
     world.policy = parse({**POLICY, "accounts": {ACCOUNT: {"managed_domains": ["other.example.org"]}}})
-    (status,) = of_url(URLS[0], rows=world.rows, policy=world.policy, now=world.clock())
+    (status,) = of_url(world.run(), URLS[0])
     assert (status.state.value, status.account) == ("banned", ACCOUNT)
     if by == "urls":
         undo(world, urls=tuple(URLS))
@@ -487,15 +487,15 @@ def test_the_history_of_a_url_tells_every_decision_about_it() -> None:
     world.clock.advance(days=8)
     world.post({"urls": URLS, "reporter": "ben@example.org"}, webhook_id="w2")
     world.minutes(3)
-    (status,) = of_url(URLS[0], rows=world.rows, policy=world.policy, now=world.clock())
-    told = history.of_status(status, rows=world.rows)
-    assert [(each["action"], each["actor"], each["reason"]) for each in told] == [
-        ("ban", None, None),
+    (status,) = of_url(world.run(), URLS[0])
+    told = history.of_status(world.rows, status)
+    assert [(each.action.value, each.actor, each.reason) for each in told] == [
+        ("ban", "", ""),
         ("unban", "ana", "customer appealed"),
-        ("ban", None, None),
+        ("ban", "", ""),
     ]
-    assert [each["reporter"] for each in told] == ["ben@example.org", "ana", ""]
-    assert all(each["tasks"] for each in told)
+    assert [each.reporter for each in told] == ["ben@example.org", "ana", ""]
+    assert all(each.tasks for each in told)
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -622,8 +622,8 @@ def test_a_url_that_the_ledger_does_not_know_is_unbanned_at_the_vendor_with_a_co
     world.minutes(3)
     assert world.state(STRANGE) == "banned"
     assert order_of_calls(world, STRANGE) == ["unban", "ban"]
-    (status,) = of_url(STRANGE, rows=world.rows, policy=world.policy, now=world.clock())
-    decisions = [each["action"] for each in history.of_status(status, rows=world.rows)]
+    (status,) = of_url(world.run(), STRANGE)
+    decisions = [each.action.value for each in history.of_status(world.rows, status)]
     assert decisions == ["ban", "unban"]
 
 
@@ -697,7 +697,7 @@ def test_an_unban_of_an_unknown_url_that_the_vendor_refuses_has_failed_and_a_rep
     undo(world, urls=(STRANGE,))
     world.vendor.errors = [ContentRefused("no such ban", code="X.1")]
     world.minutes(3)
-    (status,) = of_url(STRANGE, rows=world.rows, policy=world.policy, now=world.clock())
+    (status,) = of_url(world.run(), STRANGE)
     assert (status.state.value, status.reason) == (
         "failed",
         "the unban failed: X.1 no such ban",

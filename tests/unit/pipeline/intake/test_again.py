@@ -9,7 +9,7 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.ledger import ban_counts, reports
-from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.answers import as_json, url_status
 from chalicelib.pipeline.decisions import holds
 from dev.fakes.archive import LedgerWorld
 from dev.fakes.operations import NO_CAPS, compare, deliver, refuse, undo, world_with, world_with_callbacks
@@ -26,7 +26,7 @@ BOTH = {name: {"managed_domains": ["*.example.com"]} for name in (ACCOUNT, "huaw
 def told(world: World, report_id: str) -> list[dict[str, Any]]:
     report = reports.read(world.rows, report_id)
     assert report
-    return url_status.of_report(report, rows=world.rows, policy=world.policy, now=world.clock())
+    return [as_json.reported_state(status) for status in url_status.of_report(world.run(), report)]
 
 
 class Between:

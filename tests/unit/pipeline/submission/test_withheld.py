@@ -12,8 +12,7 @@ from chalicelib.domain.errors import AnswerUnknown, Unavailable
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline.answers import history, url_status
-from chalicelib.pipeline.answers.operator_view import task_brief
+from chalicelib.pipeline.answers import as_json, history, url_status
 from chalicelib.pipeline.archive.ledger_events import LedgerEvents
 from dev.fakes.operations import undo
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -44,7 +43,7 @@ def sent(world: World) -> set[str]:
 
 def status_of(world: World, url: str) -> url_status.UrlStatus:
     claims_by_key = claims.read(world.rows, [url_key(ACCOUNT, canonical_url(url))], consistent=True, whole=True)
-    (one,) = url_status.Explainer(world.rows, now=world.clock()).claims(claims_by_key.values())
+    (one,) = url_status.Explainer(world.rows, now=world.clock()).explain(claims_by_key.values())
     return one
 
 
@@ -83,9 +82,9 @@ def test_a_task_names_only_what_it_carried() -> None:
     assert (banned.count, banned.state.value, withheld.count, withheld.state.value) == (4, "succeeded", 2, "failed")
     assert not withheld.vendor_task_id
     for url, task in ((URLS[0], banned), (SHOP[0], withheld)):
-        (decision,) = history.of_status(status_of(world, url), rows=world.rows)
-        assert decision["tasks"] == [task.id]
-    assert (task_brief(banned)["withheld"], task_brief(withheld)["withheld"]) == (None, "suppressed")
+        (decision,) = history.of_status(world.rows, status_of(world, url))
+        assert decision.tasks == (task.id,)
+    assert (as_json.task(banned)["withheld"], as_json.task(withheld)["withheld"]) == (None, "suppressed")
 
 
 def test_a_change_of_the_policy_counts_from_the_next_task_on() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -142,9 +142,9 @@ def _protect(world: World, urls: list[str]) -> None:
 
 def _until(world: World, url: str) -> timedelta:
     """How long the record says that a URL is banned."""
-    (said,) = url_status.of_url(url, rows=world.rows, policy=world.policy, now=world.clock())
+    (said,) = url_status.of_url(world.run(), url)
     assert said.state.value == "banned"
-    return datetime.fromtimestamp(said.until, tz=UTC) - world.clock()
+    return said.until - world.clock()
 
 
 def test_a_ban_that_the_policy_forbids_to_renew_ends_with_the_vendors_days() -> None:

@@ -11,7 +11,7 @@ from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavaila
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.answers.operator_view import task_brief
+from chalicelib.pipeline.answers import as_json
 from chalicelib.pipeline.upkeep.verify import LOOK_BACK, verify_bans
 from dev.fakes.operations import Edge, undo, verify
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -47,7 +47,7 @@ def test_a_sample_of_a_task_is_asked_for_and_what_came_of_it_stands_on_the_task(
     assert len(edge.asked) == 4
     assert set(edge.asked) <= set(URLS)
     (task,) = all_tasks(world)
-    assert task_brief(task)["verification"] == {
+    assert as_json.task(task)["verification"] == {
         "verified_at": world.clock().isoformat(),
         "sampled": 4,
         "blocked": 4,
