@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chalicelib.domain.model import UrlState
@@ -93,24 +93,23 @@ def claim(
     ``claims_by_key`` is what a read showed. A claim whose ban has ended is taken over, and so is one of a chunk that
     this one renews. Claims of a chunk that is ``held`` are kept for as long as the chunk, whenever a person decides.
 
-    Safe to repeat: a URL that is the chunk's already counts as claimed, so that a crash between any two of these writes
-    is healed by claiming again for the same chunk.
+    Safe to repeat: a URL that is the chunk's already counts as claimed. So a crash between any two of these writes is
+    healed by claiming again for the same chunk.
     """
     claimed: set[str] = set()
-    writes: list[tuple[str, Insert | Update]] = []
+    takings: list[_Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
         old = claims_by_key.get(key)
-        if old is None:
-            writes.append(
-                (key, Insert({"pk": f"url#{key}", "sk": "claim", **_row(chunk, url, origin.report, held=held)}))
-            )
-        elif old.chunk == chunk.id:
+        if old is not None and old.chunk == chunk.id:
             claimed.add(key)
-        elif old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
-            unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
+        elif old is None or old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
             row = _row(chunk, url, origin.report, held=held)
-            writes.append((key, Update(key_of(key), set=row, expect=unchanged, remove=OVERRIDES)))
-    return claimed | _write(rows, writes, lambda claim: claim.chunk == chunk.id)
+            update = None
+            if old is not None:
+                unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
+                update = Update(key_of(key), set=row, expect=unchanged, remove=OVERRIDES)
+            takings.append(_Taking(key, row, update))
+    return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)
 
 
 def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
@@ -121,7 +120,7 @@ def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[s
     the unban chunk. Safe to repeat, as ``claim`` is.
     """
     marked: set[str] = set()
-    writes: list[tuple[str, Insert | Update]] = []
+    takings: list[_Taking] = []
     change: Row = {
         "outcome": UrlState.UNBANNED.value,
         "unban": chunk.id,
@@ -131,15 +130,16 @@ def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[s
     }
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
         old = claims_by_key.get(key)
-        if old is None:
-            claim = {**_row(chunk, url, origin.report, held=False), "until": epoch(chunk.created_at), **change}
-            writes.append((key, Insert({"pk": f"url#{key}", "sk": "claim", **claim})))
-        elif old.unban == chunk.id:
+        if old is not None and old.unban == chunk.id:
             marked.add(key)
-        else:
+            continue
+        row = {**_row(chunk, url, origin.report, held=False), "until": epoch(chunk.created_at), **change}
+        update = None
+        if old is not None:
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
-            writes.append((key, Update(key_of(key), set=change, expect=unchanged)))
-    return marked | _write(rows, writes, lambda claim: claim.unban == chunk.id)
+            update = Update(key_of(key), set=change, expect=unchanged)
+        takings.append(_Taking(key, row, update))
+    return marked | _take(rows, takings, lambda claim: claim.unban == chunk.id)
 
 
 def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> set[str]:
@@ -153,17 +153,45 @@ def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> se
 CORROBORATE_TRIES = 5
 """How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
 
+TAKE_TRIES = 3
+"""How often a URL is taken whose claim is gone. Twice is enough, unless its row comes and goes."""
+
 OVERRIDES = ("outcome", "reason", "cool_until", "unban")
 """Attributes that a new claim of the URL begins without."""
 
 
-def _write(rows: Rows, writes: list[tuple[str, Insert | Update]], ours: Callable[[Claim], bool]) -> set[str]:
-    failed = rows.write([write for _, write in writes])
-    claimed = {key for index, (key, _) in enumerate(writes) if index not in failed}
-    if failed:  # another function was quicker, or this one wrote them before a crash
-        seen = read(rows, [writes[index][0] for index in failed], consistent=True)
-        claimed |= {key for key, claim in seen.items() if ours(claim)}
-    return claimed
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """One URL that a chunk takes: ``row`` as a new claim, or ``update`` of the claim that a read showed."""
+
+    key: str
+    row: Row
+    update: Update | None
+
+    @property
+    def write(self) -> Insert | Update:
+        """The write that takes the URL."""
+        return self.update or Insert({"pk": f"url#{self.key}", "sk": "claim", **self.row})
+
+
+def _take(rows: Rows, takings: Sequence[_Taking], ours: Callable[[Claim], bool]) -> set[str]:
+    """Take URLs, each by one conditional write; return the keys that are taken now.
+
+    A condition fails because somebody else was quicker, because we did it before a crash, or because DynamoDB's TTL
+    deleted the claim since it was read. A URL without a claim is free and is taken as a new one.
+    """
+    taken: set[str] = set()
+    for _ in range(TAKE_TRIES):
+        failed = rows.write([taking.write for taking in takings])
+        taken |= {taking.key for index, taking in enumerate(takings) if index not in failed}
+        if not failed:
+            break
+        seen = read(rows, [takings[index].key for index in failed], consistent=True)
+        taken |= {key for key, claim in seen.items() if ours(claim)}
+        takings = [replace(takings[index], update=None) for index in failed if takings[index].key not in seen]
+        if not takings:
+            break
+    return taken
 
 
 def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
