@@ -118,15 +118,15 @@ class IntakeBodies:
         """
         if reference.bucket != self._bucket:
             raise InputError(f"the bucket {reference.bucket[:63]!r} is not the intake bucket: nothing is read from it")
-        self._count(reference.key, reference.size or 0)
+        self._fit(reference.key, reference.size or 0)
         from botocore.exceptions import BotoCoreError, ClientError
 
         version = {"VersionId": reference.version_id} if reference.version_id else {}
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=reference.key, **version)
             with answer["Body"] as stream:
-                if reference.size is None:
-                    self._count(reference.key, answer["ContentLength"])
+                # The size that S3 states counts: the event may come from somebody who states another.
+                self._urls_left -= self._fit(reference.key, answer["ContentLength"])
                 body: bytes = stream.read(self._max_bytes + 1)
         except ClientError as error:
             code = error.response["Error"]["Code"]
@@ -137,8 +137,8 @@ class IntakeBodies:
             raise self._too_large(reference.key)
         return body
 
-    def _count(self, key: str, size: int) -> None:
-        """Count an object's URLs, estimated by its size, against what the batch may hold."""
+    def _fit(self, key: str, size: int) -> int:
+        """Return an object's URLs, estimated by its size. Raises where they are more than the batch may still hold."""
         if size > self._max_bytes:
             raise self._too_large(key)
         urls = min(URLS_PER_REPORT, size // URL_BYTES)
@@ -146,7 +146,7 @@ class IntakeBodies:
             raise TooManyRequests(
                 "the batch names more objects than it can hold: this one is delivered again", retry_after=361
             )
-        self._urls_left -= urls
+        return urls
 
     def _too_large(self, key: str) -> TooLarge:
         return TooLarge(f"the object {key[:200]!r} has more than {self._max_bytes:,} bytes: split it")

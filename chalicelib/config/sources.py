@@ -28,6 +28,7 @@ class Source:
     format: str = ""
     defanged: bool = False
     html_escaped: bool = False
+    unwrap_links: bool = False
     category: str = ""
     ban_days: int | None = None
     reports_per_minute: int = 0
@@ -50,6 +51,7 @@ FIELDS = {
     "format",
     "defanged",
     "html_escaped",
+    "unwrap_links",
     "category",
     "ban_days",
     "reports_per_minute",
@@ -77,6 +79,7 @@ def _source(name: str, fields: Fields) -> Source:
         format=fields.choice("format", PARSERS) if "format" in fields else "",
         defanged=fields.flag("defanged"),
         html_escaped=fields.flag("html_escaped"),
+        unwrap_links=fields.flag("unwrap_links"),
         category=fields.text("category", "", longest=MAX_CATEGORY_LENGTH),
         ban_days=fields.whole("ban_days", BAN_DAYS) if "ban_days" in fields else None,
         reports_per_minute=fields.whole("reports_per_minute", range(MAX_REPORTS_PER_MINUTE + 1), 0),

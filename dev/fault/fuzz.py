@@ -267,7 +267,7 @@ def read_message(data: bytes) -> object:
         "attributes": {"SentTimestamp": "1768465800000"},
         "messageAttributes": {"source": {"stringValue": source, "dataType": "String"}},
     }
-    return read_record(record, QUEUE, fetch=lambda _: data, now=NOW)
+    return read_record(record, QUEUE, policy.parse(POLICY), fetch=lambda _: data, now=NOW)
 
 
 def read_signed(data: bytes) -> object:

@@ -72,6 +72,8 @@ def intake_reports(
         "reports_taken",
         messages=len(records),
         unreadable=len(taken.failed),
+        skipped=sum(message.skipped for message in messages),
+        elsewhere=sum(message.elsewhere for message in messages),
         queue_wait=(run.clock() - oldest).total_seconds(),
         **taken.verdicts,
     )
@@ -85,7 +87,7 @@ def _read(
     now = run.clock()
     for record in records:
         try:
-            message = read_record(record, sources, fetch=fetch, now=now)
+            message = read_record(record, sources, run.policy, fetch=fetch, now=now)
         except InputError as error:
             taken.failed.append(record["messageId"])
             run.emit("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))

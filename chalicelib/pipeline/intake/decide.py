@@ -11,11 +11,11 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
 from chalicelib.domain.policy.rules import (
-    NOT_MANAGED,
     Policy,
     Situation,
     accounts_for,
     category_of,
+    not_managed,
     reporter_of,
     verdict,
 )
@@ -125,7 +125,8 @@ def collect(
             accounts = accounts_for(url, policy) if hosts is None or hosts.covers(host_of(url)) else []
             if not accounts:
                 verdicts[VerdictKind.REJECTED.value] += 1
-                refusals.append((message, Refusal(url, NOT_MANAGED.kind.value, NOT_MANAGED.rule, NOT_MANAGED.reason)))
+                refused = not_managed(url)
+                refusals.append((message, Refusal(url, refused.kind.value, refused.rule, refused.reason)))
                 continue
             if message.test:
                 verdicts[TEST.kind.value] += len(accounts)

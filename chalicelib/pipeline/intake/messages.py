@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import reports
 from chalicelib.pipeline.intake.receive import options_of
-from chalicelib.reports import format_for, parse
+from chalicelib.reports import ParserOptions, format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
 from chalicelib.reports.signature import sealed
 
@@ -31,10 +32,19 @@ class Message:
     urls: tuple[ReportedUrl, ...]
     test: bool = False
     recorded: bool = False
+    skipped: int = 0
+    """Parts that name nothing to ban."""
+    elsewhere: int = 0
+    """URLs that are not on our hosts, of a report so large that they are only counted."""
 
 
 def read_record(
-    record: Mapping[str, Any], sources: Mapping[str, Source], *, fetch: Fetch | None = None, now: datetime
+    record: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    policy: Policy,
+    *,
+    fetch: Fetch | None = None,
+    now: datetime,
 ) -> Message | None:
     """Read one SQS record; ``None`` if its kind carries no report, as S3's test events do.
 
@@ -47,10 +57,12 @@ def read_record(
     attributes = unwrapped.attributes or {}
     source = _source(unwrapped, attributes, sources)
     _check_sender(source, given, record["body"])
-    parsed = [_parse(body, attributes, source, now=now) for body in _bodies(unwrapped, fetch)]
+    ours = given.get("report_id", "")
+    # What edgeban queued itself is read as it is: the spelling that the source's options undo was undone before.
+    options = ParserOptions(now=now) if ours else options_of(source, policy, now)
+    parsed = [_parse(body, attributes, source, options) for body in _bodies(unwrapped, fetch)]
     sent = record.get("attributes", {}).get("SentTimestamp")
     received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
-    ours = given.get("report_id", "")
     return Message(
         message_id=record["messageId"],
         report_id=ours or reports.report_id(source.name, record["messageId"]),
@@ -59,21 +71,23 @@ def read_record(
         urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
         test=any(each.test for each in parsed),
         recorded=bool(ours),
+        skipped=sum(report.parts_skipped for report in parsed),
+        elsewhere=sum(report.elsewhere for report in parsed),
     )
 
 
 def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:
-    """Find who reports: the attribute says it, else the first part of an object's key (``<source>/…``)."""
-    prefixes = {each.key.partition("/")[0] for each in unwrapped.objects}
-    names = {attributes["source"]} if "source" in attributes else prefixes
-    if len(names) > 1:
+    """Find who reports: of an object the first part of its key (``<source>/…``), else the attribute ``source``.
+
+    Who may write below which prefix is granted by the bucket's owner, so no attribute may name another source.
+    """
+    prefixes = {reference.key.partition("/")[0] for reference in unwrapped.objects}
+    if len(prefixes) > 1:
         raise InputError("the event of S3 names objects of several sources: let each have an event of its own")
-    name = next(iter(names), "")
+    name = next(iter(prefixes), attributes.get("source", ""))
     source = sources.get(name)
     if source is None:
-        what = (
-            "the first part of the object's key" if prefixes and "source" not in attributes else "the attribute source"
-        )
+        what = "the first part of the object's key" if prefixes else "the attribute source"
         raise InputError(f"{what} is {name[:60]!r}: name a configured source")
     return source
 
@@ -121,6 +135,7 @@ def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
     return [fetch(each) for each in unwrapped.objects]
 
 
-def _parse(body: bytes, attributes: Mapping[str, str], source: Source, *, now: datetime) -> ParsedReport:
+def _parse(body: bytes, attributes: Mapping[str, str], source: Source, options: ParserOptions) -> ParsedReport:
+    options = replace(options, content_encoding=attributes.get("content_encoding", ""))
     configured = attributes.get("format") or source.format
-    return parse(body, format_for(attributes.get("content_type", ""), configured), options_of(source, now))
+    return parse(body, format_for(attributes.get("content_type", ""), configured), options)

@@ -16,7 +16,7 @@ from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
-from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, standing
+from chalicelib.domain.policy.rules import Policy, accounts_for, not_managed, standing
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import callbacks, report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report
@@ -53,10 +53,9 @@ class WebhookCall:
     headers: Mapping[str, str]
     body: bytes
 
-    @property
-    def content_type(self) -> str:
-        """Return the Content-Type, empty if there is none."""
-        return next((value for name, value in self.headers.items() if name.lower() == "content-type"), "")
+    def header(self, name: str) -> str:
+        """Return a header by its name in lower case, empty if there is none."""
+        return next((value for given, value in self.headers.items() if given.lower() == name), "")
 
 
 def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], queue: ReportQueue) -> Receipt:
@@ -73,7 +72,8 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         source = Source(call.source, auth, (f"whsec_{token_hex(32)}",))
     call_id = authenticate(auth, secrets=source.secrets, headers=call.headers, body=body, now=now)
     _limit_rate(run.rows, source, now)
-    parsed = parse(body, format_for(call.content_type, source.format), options_of(source, now))
+    options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
+    parsed = parse(body, format_for(call.header("content-type"), source.format), options)
     reported_urls, refusals = screen(parsed, source, policy, now)
     report = Report(
         id=reports.report_id(source.name, call_id),
@@ -99,7 +99,9 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         source=source.name,
         accepted=len(kept),
         refused=len(report.refusals),
-        skipped=len(parsed.skipped),
+        skipped=parsed.parts_skipped,
+        elsewhere=parsed.elsewhere,
+        withdrawn=len(parsed.withdrawals),
         correlation_id=parsed.correlation_id,
     )
     return Receipt(
@@ -112,9 +114,27 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     )
 
 
-def options_of(source: Source, now: datetime) -> ParserOptions:
+def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:
     """Return how to read the bodies of a source."""
-    return ParserOptions(defanged=source.defanged, html_escaped=source.html_escaped, now=now)
+
+    def is_ours(url: str) -> bool:
+        try:
+            return _is_ours(canonical_url(url), source, policy)
+        except UnusableUrl:
+            return False
+
+    return ParserOptions(
+        defanged=source.defanged,
+        html_escaped=source.html_escaped,
+        unwrap_links=source.unwrap_links,
+        now=now,
+        is_ours=is_ours,
+    )
+
+
+def _is_ours(url: str, source: Source, policy: Policy) -> bool:
+    """Tell whether a canonical URL is on a host that the source may report."""
+    return bool(accounts_for(url, policy)) and (source.hosts is None or source.hosts.covers(host_of(url)))
 
 
 def screen(
@@ -132,8 +152,8 @@ def screen(
         except UnusableUrl as error:
             refusals.append(Refusal(reported.url[:200], "rejected", Rule.UNUSABLE_URL, error.reason))
             continue
-        ours = accounts_for(url, policy) and (source.hosts is None or source.hosts.covers(host_of(url)))
-        refused = standing(url, policy, now, source=source.name) if ours else NOT_MANAGED
+        ours = _is_ours(url, source, policy)
+        refused = standing(url, policy, now, source=source.name) if ours else not_managed(url)
         if refused:
             refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
         category, days = reported.category or source.category, reported.ban_days or source.ban_days

@@ -13,7 +13,7 @@ from chalicelib.aws.s3 import MAX_OBJECT, IntakeBodies
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
 from chalicelib.pipeline.intake.batch import Taken, intake_reports
-from chalicelib.reports.envelope import ObjectReference
+from chalicelib.reports.envelope import ObjectReference, unwrap
 from dev.fakes.world import SOURCES, World, pages
 
 BUCKET = "our-intake"
@@ -79,9 +79,32 @@ def test_an_event_of_eventbridge_names_an_object_as_well() -> None:
     assert take(world, s3, event).verdicts["ban"] == 1
 
 
-def test_an_attribute_that_names_the_source_wins_over_the_key() -> None:
-    world, s3 = lists(), FakeS3(**{"nobody/list.txt": pages(1)[0].encode()})
-    assert take(world, s3, notification("nobody/list.txt"), source="queue").failed == []
+def test_the_key_says_who_reports_an_object_and_no_attribute_can_name_another_source() -> None:
+    source = {"auth": "none", "format": "plain"}
+    world = World(sources=parse_sources({"queue": source, "other": {**source, "hosts": ["img.example.com"]}}))
+    s3 = FakeS3(**{"queue/list.txt": pages(1)[0].encode(), "nobody/list.txt": pages(1)[0].encode()})
+    assert take(world, s3, notification("nobody/list.txt"), source="queue").failed == ["m1"]
+    assert take(world, s3, notification("queue/list.txt"), source="other").verdicts["ban"] == 1
+
+
+def test_folders_and_what_services_put_into_the_bucket_are_ignored() -> None:
+    world, s3 = lists(), FakeS3(**{"queue/a.txt": pages(1)[0].encode()})
+    keys = ["queue/day/", "queue/AWSLogs/1/x.gz", "queue/_SUCCESS", "queue/.DS_Store", "queue/day_$folder$"]
+    outcome = take(world, s3, *[notification(key, size=0) for key in keys], notification(*keys, "queue/a.txt", size=0))
+    assert outcome.failed == []
+    assert outcome.verdicts["ban"] == 1
+    assert [asked["Key"] for asked in s3.asked] == ["queue/a.txt"]
+    assert not world.events("message_unreadable")
+
+
+@pytest.mark.parametrize("stated", [None, 0, -5, True])
+def test_the_size_that_s3_states_counts_and_not_the_one_of_the_event(stated: Any) -> None:
+    bodies = IntakeBodies(FakeS3(one=b"x" * 1_000, two=b"x" * 1_000), BUCKET, batch_urls=70)
+    event = json.loads(notification("one", size=stated))
+    (reference,) = unwrap(json.dumps(event), {}).objects
+    assert bodies(reference)
+    with pytest.raises(TooManyRequests):
+        bodies(ObjectReference(BUCKET, "two", size=0))
 
 
 @pytest.mark.parametrize(
