@@ -15,6 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from botocore.exceptions import ClientError
+
+from dev.fakes import limits
 from dev.policies import Use
 
 STATEMENTS = {
@@ -104,6 +107,8 @@ class Recorder:
         self.uses: dict[str, set[Use]] = {}
         """Name of a function in the template → what it did."""
         self.unknown: list[str] = []
+        self.beyond: list[str] = []
+        """Requests that AWS would refuse for a limit, whatever the local AWS did."""
         self._upstream = urlsplit(upstream).netloc
         self._servers: list[ThreadingHTTPServer] = []
 
@@ -123,6 +128,15 @@ class Recorder:
             if resource["Type"] == "AWS::Serverless::Function":
                 resource["Properties"]["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = self._listen(name)
 
+    def hold_against_limits(self, function: str, target: str, body: bytes) -> None:
+        """Note a request that is beyond a limit of AWS."""
+        service, _, operation = target.partition(".")
+        if service.startswith(("DynamoDB", "AmazonSQS")):
+            try:
+                limits.check_call(operation, json.loads(body or b"{}"))
+            except ClientError as error:
+                self.beyond.append(f"{function}: {error}")
+
     def _listen(self, function: str) -> str:
         recorder, noted = self, self.uses.setdefault(function, set())
 
@@ -136,6 +150,7 @@ class Recorder:
                     noted.update(uses(self.command, self.headers.get("X-Amz-Target", ""), self.path, body))
                 except (UnknownCall, KeyError, ValueError, IndexError) as error:
                     recorder.unknown.append(f"{function}: {type(error).__name__} {error}")
+                recorder.hold_against_limits(function, self.headers.get("X-Amz-Target", ""), body)
                 upstream = http.client.HTTPConnection(recorder._upstream, timeout=120)
                 try:
                     upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
