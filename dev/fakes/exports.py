@@ -35,7 +35,7 @@ HEADER = b"gmt_created,punish_domain,punish_url,user_id,reason\r\n"
 
 
 def file_of(day: date) -> bytes:
-    """The vendor's file of a day: five good rows and a bad one."""
+    """Return the vendor's file of a day: five good rows and a bad one."""
     rows = [
         f"{day} 08:30:0{n},www.example.com,https://www.example.com/{day}/{n},123,{('PR102', 'PR002', 'XX9')[n % 3]}\r\n"
         for n in range(5)

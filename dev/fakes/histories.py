@@ -36,7 +36,7 @@ class Drawn:
             self.world.clock.advance(seconds=self.dice.choice(pauses))
 
     def decided(self) -> None:
-        """A person approves or refuses the oldest hold."""
+        """Let a person approve or refuse the oldest hold."""
         world = self.world
         for work in holds.all_held(world.rows, self.accounts)[:1]:
             with suppress(Conflict, NotFound):

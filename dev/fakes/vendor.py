@@ -164,7 +164,7 @@ class FakeVendor:
                 self.bans[url] = FakeBan(created, at, at + timedelta(days=task.days))
 
     def _now(self) -> datetime:
-        """The vendor's times are whole milliseconds."""
+        """Cut a time to whole milliseconds, as the vendor's are."""
         now = self.clock()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 

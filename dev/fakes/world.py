@@ -190,7 +190,7 @@ class World:
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def state(self, url: str) -> str:
-        """The state of a URL at the one account, or ``unknown``."""
+        """Return the state of a URL at the one account, or ``unknown``."""
         (state,) = self.states([url])
         return state
 
@@ -230,5 +230,5 @@ class World:
 
 
 def pages(count: int, host: str = "www.example.com") -> list[str]:
-    """That many URLs of ours."""
+    """Return that many URLs of managed hosts."""
     return [f"https://{host}/page/{number}" for number in range(count)]

@@ -1,5 +1,7 @@
-"""What every ``BanVendor`` does, asked of our client and of the vendor's own SDK (both against the simulator) and of
-the fake that other tests use. Where our client and the SDK agree, neither rests on our reading of a page alone."""
+"""What every ``BanVendor`` does, asked of our client, of the vendor's own SDK and of the fake that other tests use.
+
+Client and SDK talk to the simulator. Where they agree, neither rests on our reading of a page alone.
+"""
 
 from __future__ import annotations
 
