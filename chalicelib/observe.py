@@ -26,6 +26,7 @@ METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
         ("UrlsElsewhere", "elsewhere", COUNT),
         ("UrlsWithdrawn", "withdrawn", COUNT),
     ],
+    "report_names_nothing": [("ReportsNamingNothing", "1", COUNT)],
     "request_refused": [("RequestsRefused", "1", COUNT)],
     "reports_taken": [
         ("MessagesTaken", "messages", COUNT),
@@ -100,6 +101,7 @@ DIMENSIONS = ("account", "kind", "state", "code", "action")
 WARNINGS = {
     "vendor_error",
     "message_unreadable",
+    "report_names_nothing",
     "url_refused",
     "submission_blocked",
     "submitter_stale",

@@ -29,6 +29,8 @@ class Source:
     defanged: bool = False
     html_escaped: bool = False
     unwrap_links: bool = False
+    may_name_nothing: bool = False
+    """Whether reports without a URL to ban are usual, as of a source that reports port scans as well."""
     category: str = ""
     ban_days: int | None = None
     reports_per_minute: int = 0
@@ -52,6 +54,7 @@ FIELDS = {
     "defanged",
     "html_escaped",
     "unwrap_links",
+    "may_name_nothing",
     "category",
     "ban_days",
     "reports_per_minute",
@@ -80,6 +83,7 @@ def _source(name: str, fields: Fields) -> Source:
         defanged=fields.flag("defanged"),
         html_escaped=fields.flag("html_escaped"),
         unwrap_links=fields.flag("unwrap_links"),
+        may_name_nothing=fields.flag("may_name_nothing"),
         category=fields.text("category", "", longest=MAX_CATEGORY_LENGTH),
         ban_days=fields.whole("ban_days", BAN_DAYS) if "ban_days" in fields else None,
         reports_per_minute=fields.whole("reports_per_minute", range(MAX_REPORTS_PER_MINUTE + 1), 0),

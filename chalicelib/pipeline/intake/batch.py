@@ -92,6 +92,14 @@ def _read(
             taken.failed.append(record["messageId"])
             run.emit("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
             continue
+        if message and message.names_nothing:
+            run.emit(
+                "report_names_nothing",
+                source=message.source.name,
+                report_id=message.report_id,
+                message_id=message.message_id,
+                skipped=message.skipped,
+            )
         if message:
             yield message
 

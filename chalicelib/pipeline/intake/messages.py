@@ -12,7 +12,7 @@ from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import ParsedReport, ReportedUrl
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import reports
-from chalicelib.pipeline.intake.receive import options_of
+from chalicelib.pipeline.intake.receive import names_nothing, options_of
 from chalicelib.reports import ParserOptions, format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
 from chalicelib.reports.signature import sealed
@@ -34,6 +34,8 @@ class Message:
     recorded: bool = False
     skipped: int = 0
     """Parts that name nothing to ban."""
+    names_nothing: bool = False
+    """Whether it names no URL, of a source that always does."""
     elsewhere: int = 0
     """URLs that are not on our hosts, of a report so large that they are only counted."""
 
@@ -71,6 +73,7 @@ def read_record(
         urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
         test=any(each.test for each in parsed),
         recorded=bool(ours),
+        names_nothing=names_nothing(parsed) and not source.may_name_nothing,
         skipped=sum(report.parts_skipped for report in parsed),
         elsewhere=sum(report.elsewhere for report in parsed),
     )

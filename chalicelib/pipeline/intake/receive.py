@@ -7,7 +7,7 @@ Crash order: the report is recorded, then queued, then answered. A sender that s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from secrets import token_hex
@@ -104,6 +104,8 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         withdrawn=len(parsed.withdrawals),
         correlation_id=parsed.correlation_id,
     )
+    if names_nothing([parsed]) and not source.may_name_nothing:
+        run.emit("report_names_nothing", source=source.name, report_id=report.id, skipped=parsed.parts_skipped)
     return Receipt(
         report_id=report.id,
         accepted=len(kept),
@@ -112,6 +114,14 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         skipped=tuple((part.where, part.reason) for part in parsed.skipped),
         test=parsed.test,
     )
+
+
+def names_nothing(parsed: Iterable[ParsedReport]) -> bool:
+    """Tell whether reports name no URL at all: neither to ban, nor elsewhere, nor to withdraw.
+
+    A source that sends such a report has changed what it sends, unless its configuration says that it may.
+    """
+    return not any(report.urls or report.elsewhere or report.withdrawals for report in parsed)
 
 
 def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:

@@ -103,6 +103,21 @@ def test_what_a_parser_skipped_is_counted_by_webhook_and_by_queue() -> None:
     assert ours.events("reports_taken")[-1]["skipped"] == 2
 
 
+MANY_PORTS = {"xarf_version": "4.2.0", "category": "connection", "type": "port_scan", "report_id": "r"}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_report_that_names_nothing_is_told_by_webhook_and_by_queue_unless_its_source_may(*, allowed: bool) -> None:
+    ours = world(format="xarf", may_name_nothing=allowed)
+    ours.post(MANY_PORTS)
+    ours.queue(MANY_PORTS)
+    ours.queue({**MANY_PORTS, "category": "content", "type": "phishing", "url": PAGE})
+    ours.intake()
+    told = ours.events("report_names_nothing")
+    assert [event["source"] for event in told] == ([] if allowed else ["desk", "queue"])
+    assert all(event["skipped"] == 1 for event in told)
+
+
 LETTER = "The genuine site is:\nhttps://www.example.com/genuine\n\nThe fake one is:\nhttps://www.example.com/fake\n"
 
 
