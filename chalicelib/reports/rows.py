@@ -52,7 +52,7 @@ def read_rows(text: str) -> Iterator[Row]:
             lines.give_back(following[len(following) - len(tuple(spanning)) :] if cells is not None else following)
         if cells is None:
             yield Row(number, [], problem)
-        else:
+        elif cells:  # none at all: a line of nothing but a byte order mark
             width = len(cells)
             yield Row(number, cells)
 

@@ -59,6 +59,8 @@ CONFIGURATION = 64 * 1024
 """Bytes that Secrets Manager takes at the most."""
 
 MAX_MEGABYTES = 256
+MAX_SECONDS = 10.0
+"""Most processor time for one input, of the 10 MB that are read at the most."""
 BATCH = 5_000
 SHOWN = 20
 SAID = 50_000
@@ -484,6 +486,7 @@ def try_one(name: str, data: bytes, totals: Totals) -> None:
     """Give a reader an input, and note what it makes of it."""
     reader = READERS[name]
     totals.inputs[name] += 1
+    started = time.process_time()
     try:
         reader.read(data)
         totals.accepted[name] += 1
@@ -491,6 +494,9 @@ def try_one(name: str, data: bytes, totals: Totals) -> None:
         pass
     except Exception as error:  # noqa: BLE001 - whatever it is, it was not declared
         totals.findings.append(f"{name}: {type(error).__name__}: {str(error)[:200]}, from {data[:400]!r}")
+    seconds = time.process_time() - started
+    if seconds > MAX_SECONDS:
+        totals.findings.append(f"{name}: {seconds:.1f} s of processor for {len(data):,} bytes, from {data[:400]!r}")
 
 
 def run_batch(seed: int, batch: int, count: int) -> Totals:

@@ -300,6 +300,28 @@ def test_a_feedback_mail_gives_its_reported_uris_and_nothing_of_the_enclosed_mai
     assert [part.reason for part in report.skipped] == ["a Reported-URI is a mail address: there is nothing to ban"]
 
 
+def test_a_feedback_mail_in_quoted_printable_gives_the_uri_as_it_was_reported() -> None:
+    report = read("feedback_encoded.eml", "feedback-mail")
+    assert urls(report) == [f"{SHOP}/login?id=1&next=the-rest-of-a-line-that-was-too-long"]
+
+
+def test_a_feedback_mail_whose_report_is_an_attachment_gives_the_url_of_the_attachment() -> None:
+    report = read("feedback_xarf.eml", "feedback-mail")
+    assert report.urls == (ReportedUrl(f"{SHOP}/survey", "phishing", "Desk One", None, at(10)),)
+    assert report.correlation_id == "7e0dd09e-28d3-4e7c-9a45-0c6d3b0f8a21"
+
+
+def test_an_attribute_of_misp_beside_its_event_is_read() -> None:
+    report = read("misp_attribute.json", "misp")
+    assert report.urls == (ReportedUrl(f"{SHOP}/zmq", "Network activity", "Desk One", None, at(10)),)
+
+
+def test_a_row_with_a_stray_quotation_mark_is_skipped_with_its_line_and_the_others_are_taken() -> None:
+    report = read("urlhaus_stray_quote.csv", "urlhaus")
+    assert urls(report) == [f"{SHOP}/1.exe", f"{SHOP}/3.exe"]
+    assert [part.where for part in report.skipped] == ["line 3"]
+
+
 def test_a_forwarded_feedback_mail_is_read_too() -> None:
     mail = (SAMPLES / "feedback.eml").read_bytes()
     forwarded = b"From: desk@forwarder.example\nContent-Type: message/rfc822\n\n" + mail
@@ -350,8 +372,11 @@ SAMPLE_FORMATS = {
     "cloudflare_read.json": "cloudflare",
     "cloudflare_submit.json": "cloudflare",
     "feedback.eml": "feedback-mail",
+    "feedback_encoded.eml": "feedback-mail",
     "feedback_opt_out.eml": "feedback-mail",
+    "feedback_xarf.eml": "feedback-mail",
     "misp.json": "misp",
+    "misp_attribute.json": "misp",
     "native.json": "native",
     "phishtank.csv": "phishtank",
     "phishtank.json": "phishtank",
@@ -363,6 +388,7 @@ SAMPLE_FORMATS = {
     "tweetfeed_header.csv": "tweetfeed",
     "urlhaus.csv": "urlhaus",
     "urlhaus.json": "urlhaus",
+    "urlhaus_stray_quote.csv": "urlhaus",
     "xarf_v3.json": "xarf",
     "xarf_v4.json": "xarf",
 }

@@ -57,7 +57,7 @@ def test_a_row_that_spans_more_lines_than_a_row_may_is_none() -> None:
 
 
 def test_a_byte_order_mark_at_the_start_of_any_line_is_left_out() -> None:
-    assert [cells for _, cells in rows("\ufeffa,b\n\ufeffc,d\n")] == [["a", "b"], ["c", "d"]]
+    assert [cells for _, cells in rows("\ufeffa,b\n\ufeff\n\ufeffc,d\n\ufeff")] == [["a", "b"], ["c", "d"]]
 
 
 def test_more_lines_than_are_read_are_too_large() -> None:
