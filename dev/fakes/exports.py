@@ -67,6 +67,7 @@ class FakeExports:
         return f"fake-{day:%Y%m%d}-{attempt}-{task}"
 
     def create_export(self, task_name: str, day_start: datetime) -> str:
+        """See ``ExportVendor.create_export``."""
         self.calls.append(("create", self.clock(), task_name))
         self.clock.sleep(self.seconds)
         self._fail(self.create_errors)
@@ -78,6 +79,7 @@ class FakeExports:
         return task_id
 
     def describe_export(self, task_id: str) -> ExportStatus:
+        """See ``ExportVendor.describe_export``."""
         self.calls.append(("describe", self.clock(), task_id))
         self.clock.sleep(self.seconds)
         self._fail(self.describe_errors)
@@ -95,6 +97,7 @@ class FakeExports:
         return reasons.reason_in_words(code)
 
     def download(self, url: str) -> Iterator[bytes]:
+        """See ``Download``. The file comes in two blocks, and an error between them."""
         self.downloads.append(url)
         body = file_of(self.tasks[url.rpartition("/")[2]][1])
         yield body[:100]
@@ -121,7 +124,7 @@ class ExportWorld:
     clock: Clock = field(default_factory=Clock)
     objects: MemoryObjects = field(default_factory=MemoryObjects)
     sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     crasher: Crasher = field(default_factory=Crasher)
     reporting: bool = True
 
@@ -129,8 +132,9 @@ class ExportWorld:
         self.vendor = FakeExports(self.clock)
 
     def emit(self, event: str, /, **fields: object) -> None:
-        json.dumps(fields)  # what is told must be loggable
-        self.told.append((event, fields))
+        """See ``Emit``."""
+        json.dumps(fields)  # every event must be loggable
+        self.emitted.append((event, fields))
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""
@@ -140,6 +144,7 @@ class ExportWorld:
         self.sent += messages
 
     def run(self, *, minutes: float = 15) -> Archiving:
+        """Run the function that archives exports."""
         wrap = self.crasher.wrap
         run = Run(
             rows=wrap(self.rows),
@@ -176,6 +181,7 @@ class ExportWorld:
 
     @contextmanager
     def crash(self, at: int, *, after: bool) -> Iterator[None]:
+        """Kill what runs inside at its n-th call outside."""
         self.crasher.at, self.crasher.after, self.crasher.calls = at, after, 0
         try:
             yield
@@ -188,9 +194,11 @@ class ExportWorld:
 
     @property
     def window(self) -> list[date]:
+        """The days whose exports the vendor still makes."""
         return self.vendor.calendar.finished_days(self.clock())
 
     def days(self) -> dict[date, ExportDay]:
+        """Return the days on record."""
         return {each.day: each for each in export_days.read(self.rows, ACCOUNT)}
 
     def only(self, *days: date) -> None:
@@ -200,10 +208,12 @@ class ExportWorld:
         )
 
     def keys(self, day: date, attempt: int = 1) -> ExportKeys:
+        """Return where the objects of a day stand."""
         return export_keys(VENDOR, day, ACCOUNT, attempt)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        return [fields for event, fields in self.told if event == name]
+        """Return the fields of each event of a name."""
+        return [fields for event, fields in self.emitted if event == name]
 
 
 __all__ = ["ACCOUNT", "UTC", "VENDOR", "ExportWorld", "FakeExports", "file_of"]

@@ -56,9 +56,11 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        """Sleep through some seconds."""
         self.now += timedelta(seconds=seconds)
 
     def advance(self, **span: float) -> None:
+        """Go on by a span, in the words of ``timedelta``."""
         self.now += timedelta(**span)
 
 
@@ -71,8 +73,8 @@ class World:
     policy: Policy = field(default_factory=lambda: parse_policy(POLICY))
     sources: dict[str, Source] = field(default_factory=lambda: parse_sources(SOURCES))
     queued: list[dict[str, Any]] = field(default_factory=list)
-    kicks: list[str] = field(default_factory=list)
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    wakes: list[str] = field(default_factory=list)
+    emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     crasher: Crasher = field(default_factory=Crasher)
     sent: int = 0
     workers: int = 0
@@ -83,14 +85,15 @@ class World:
     # --- what the pipeline is given ------------------------------------------------------------------------------
 
     def emit(self, event: str, /, **fields: object) -> None:
-        json.dumps(fields)  # what is told must be loggable
-        self.told.append((event, fields))
+        """See ``Emit``."""
+        json.dumps(fields)  # every event must be loggable
+        self.emitted.append((event, fields))
 
     def wake(self, account: str, *, now: datetime) -> None:
         """See ``Wake``."""
         limits.check_fifo_id(account)
         rights.note("sqs:SendMessage", "SubmitQueue")
-        self.kicks.append(account)
+        self.wakes.append(account)
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""
@@ -131,6 +134,7 @@ class World:
         headers: Mapping[str, str] | None = None,
         at: datetime | None = None,
     ) -> Receipt:
+        """Receive a signed report, as the webhook does."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         now = self.clock()
         stamp = int((at or now).timestamp())
@@ -159,13 +163,16 @@ class World:
         return taken
 
     def drain(self, *, seconds: float = 140) -> Drained:
+        """Run the function that submits tasks."""
         run = self.run(seconds=seconds).at(ACCOUNT)
         return submit_tasks(run, self.crasher.wrap(self.vendor), workers=self.workers)
 
     def track(self) -> Tracked:
+        """Run the function that tracks tasks."""
         return track_tasks(self.run(seconds=40).at(ACCOUNT), self.crasher.wrap(self.vendor))
 
     def sweep(self) -> dict[str, int]:
+        """Run the function that sweeps, without its unbans."""
         return sweep(self.run())
 
     def approve(self, hold_id: str = "") -> None:
@@ -182,8 +189,8 @@ class World:
             if self.queued:
                 self.intake()
             self.sweep()
-            if self.kicks:
-                self.kicks.clear()
+            if self.wakes:
+                self.wakes.clear()
                 self.drain()
             self.track()
 
@@ -195,6 +202,7 @@ class World:
         return state
 
     def states(self, urls: Sequence[str]) -> Counter[str]:
+        """Count the states of URLs at the one account."""
         keys = [url_key(ACCOUNT, canonical_url(url)) for url in urls]
         found = claims.read(self.rows, keys, consistent=True, whole=True)
         explained = url_status.Explainer(self.rows, now=self.clock()).explain(found.values())
@@ -202,12 +210,14 @@ class World:
         return Counter(states.get(key, "unknown") for key in keys)
 
     def report_states(self, report_id: str) -> dict[str, str]:
+        """Return the state of each URL of a report."""
         report = reports.read(self.rows, report_id)
         assert report
         return {status.url: status.state.value for status in url_status.of_report(self.run(), report)}
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        return [fields for event, fields in self.told if event == name]
+        """Return the fields of each event of a name."""
+        return [fields for event, fields in self.emitted if event == name]
 
     def live_bans(self, url: str) -> int:
         """How many of the vendor's ban tasks of a URL did not fail: more than one is a double (I2)."""

@@ -167,7 +167,7 @@ def test_archive_exports_archives_what_the_accounts_with_exports_have(api: Api, 
     (day,) = [each for each in export_days.read(api.world.rows, "main") if each.state is DayState.ARCHIVED]
     objects.sound(day.manifest)
     assert bool(api.world.queued) == (report_to_queue == "yes")
-    assert [event for event, _ in api.world.told][-1] == "exports_run"
+    assert [event for event, _ in api.world.emitted][-1] == "exports_run"
 
 
 def test_a_simulator_is_only_fetched_from_on_a_local_stage(api: Api) -> None:

@@ -48,7 +48,7 @@ def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_func
     three.world.intake()
     three.world.drain()
     for function in (functions.track_every_account, functions.compare_every_account):
-        three.world.told.clear()
+        three.world.emitted.clear()
         with pytest.raises(ConfigurationError, match="no account 'aaa'"):
             function(three.services, Context(600))
         assert failed(three) == [("aaa", "ConfigurationError"), ("zzz", "ConfigurationError")]
@@ -91,7 +91,7 @@ def test_whoever_is_on_call_reads_what_aws_did_not_do(three: Api, error: Excepti
 def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
-    three.world.kicks.clear()
+    three.world.wakes.clear()
     rows = three.services.rows
 
     class Torn:
@@ -108,5 +108,5 @@ def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(th
         functions.sweep_every_account(three.services, Context(100))
     assert failed(three) == [("aaa", "OSError")]
     assert [each["account"] for each in three.world.events("account_swept")] == [ACCOUNT, "zzz"]
-    assert three.world.kicks == [ACCOUNT]
+    assert three.world.wakes == [ACCOUNT]
     assert len(remaining.of_account(rows, ACCOUNT)) == 1

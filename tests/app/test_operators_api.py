@@ -223,7 +223,7 @@ def test_each_selector_unbans_what_it_names_and_reports_are_suppressed_then(desk
     answer = desk.post("olaf", "unbans", {selector: selected, "reason": "an appeal", "cool_down_days": 3})
     assert answer.status_code == 202
     assert (answer.json_body["complete"], answer.json_body["urls"]) == (True, count)
-    assert desk.api.world.kicks
+    assert desk.api.world.wakes
     desk.api.settle()
     assert pages(3)[0] not in desk.api.world.vendor.bans
     assert desk.states(*pages(3)) == ["unbanned"] * count + ["banned"] * (3 - count)
@@ -404,9 +404,9 @@ def test_while_paused_reports_wait_and_on_resume_they_go(desk: Desk, named: dict
     desk.api.settle()
     assert not desk.api.world.vendor.calls
     assert desk.states(*pages(3)) == ["pending"] * 3
-    desk.api.world.kicks.clear()
+    desk.api.world.wakes.clear()
     assert desk.post("olaf", "resume", {"reason": "done", **named}).json_body["paused"] is False
-    assert desk.api.world.kicks == [ACCOUNT]
+    assert desk.api.world.wakes == [ACCOUNT]
     desk.api.settle()
     assert desk.states(*pages(3)) == ["banned"] * 3
     acts = desk.decisions(about=f"account:{shown}")

@@ -314,7 +314,7 @@ def test_a_test_report_walks_the_whole_path_and_never_reaches_a_vendor(
     assert (state["account"], state["state"], state["rule"]) == (ACCOUNT, "suppressed", "test")
     assert "test" in state["reason"]
     assert not api.world.vendor.tasks
-    assert not api.world.kicks
+    assert not api.world.wakes
 
 
 @pytest.mark.parametrize("name", ["callbacks", "x" * 3_000, "r-" + "A" * 26, "r-" + "a" * 27])

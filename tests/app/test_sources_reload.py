@@ -101,7 +101,7 @@ def test_a_wrong_document_is_told_and_the_last_good_one_stays(
     (event,) = api.world.events("configuration_refused")
     assert event["kind"] == "sources_secret"
     assert problem in event["problem"]
-    assert "secret-of-s" not in json.dumps(api.world.told)
+    assert "secret-of-s" not in json.dumps(api.world.emitted)
     secret.text = json.dumps({"new": {"auth": "bearer", "secrets": [BEARER]}})
     secret.seconds += MAX_AGE
     assert report_as(api, "new") == 202

@@ -62,7 +62,7 @@ class Archive:
     clock: FastClock
     rows: Rows = field(default_factory=MemoryRows)
     objects: MemoryObjects = field(default_factory=MemoryObjects)
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def run(self) -> Archiving:
         keys = {"access_key": "testid", "secret_key": "testsecret"}
@@ -91,7 +91,7 @@ class Archive:
             self.clock.sleep(300)
 
     def emit(self, event: str, /, **fields: object) -> None:
-        self.told.append((event, dict(fields)))
+        self.emitted.append((event, dict(fields)))
 
     def only_yesterday(self) -> Any:
         days = CALENDAR.finished_days(self.clock())
@@ -155,7 +155,7 @@ def test_days_are_archived_once_however_often_and_at_once_it_runs() -> None:
         world.runs(2)
         assert {each.state for each in export_days.read(world.rows, "main")} == {DayState.ARCHIVED}
         assert len(world.objects.puts) == len(set(world.objects.puts)) == 31 * 4
-        assert sum(event == "export_archived" for event, _ in world.told) == 31
+        assert sum(event == "export_archived" for event, _ in world.emitted) == 31
         for day in CALENDAR.finished_days(world.clock()):
             check(world, day)
 

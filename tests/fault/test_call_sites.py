@@ -38,7 +38,7 @@ def run_failing(world: World, failer: Failer, run: Callable[[World], object]) ->
         run(world)
     except Exception:  # noqa: BLE001 - whatever it is, the queue brings the message again
         if run is World.drain:
-            world.kicks.append(ACCOUNT)
+            world.wakes.append(ACCOUNT)
     failer.at = 0
     failer.come_back()
 

@@ -6,7 +6,9 @@ The behaviour around each is tested where it lives; these say in one place what 
 from __future__ import annotations
 
 import random
+import re
 from datetime import datetime, timedelta
+from functools import cache
 
 import pytest
 
@@ -17,7 +19,9 @@ from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 from dev.fakes.wrappers import Meanwhile
+from dev.package import ROOT as PROJECT
 
+DESIGN = PROJECT / "docs" / "design.md"
 URLS = pages(40)
 DONE = {"banned": len(URLS)}
 
@@ -186,3 +190,22 @@ def test_i5_what_left_the_scope_between_report_and_intake_is_not_sent() -> None:
     world.policy = parse_policy({"version": 1, "accounts": {ACCOUNT: {"managed_domains": ["img.example.com"]}}})
     world.minutes(5)
     assert bans(world) == []
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("invariant", [f"I{number}" for number in range(1, 13)])
+def test_every_invariant_has_a_test_that_is_there(invariant: str) -> None:
+    """``docs/design.md`` lists the invariants with their tests; those of I6 to I12 stand where the behaviour lives."""
+    (line,) = [line for line in DESIGN.read_text().splitlines() if line.startswith(f"| {invariant} |")]
+    named = re.findall(r"`(test_\w+)`", line)
+    assert named, f"{invariant} names no test"
+    assert {*named} <= names_of_tests(), {*named} - names_of_tests()
+
+
+@cache
+def names_of_tests() -> set[str]:
+    """Name every test function."""
+    tests = (PROJECT / "tests").rglob("test_*.py")
+    return {name for path in tests for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}

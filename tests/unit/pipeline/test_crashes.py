@@ -205,7 +205,7 @@ def test_an_unknown_answer_is_submitted_again_only_once_the_vendor_had_time_to_s
     assert len(world.vendor.calls) == 1  # looked up, not there, and too early to say
     world.clock.advance(seconds=61)
     world.sweep()
-    assert world.kicks
+    assert world.wakes
     world.drain()
     assert len(world.vendor.calls) == 2
     _finish(world)

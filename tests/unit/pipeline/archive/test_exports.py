@@ -406,7 +406,7 @@ def test_what_another_version_has_stored_is_described_as_it_lies_there() -> None
 
 def test_runs_at_the_same_time_share_the_days_and_the_rate() -> None:
     world = ExportWorld()
-    other = ExportWorld(world.rows, world.clock, world.objects, told=world.told)
+    other = ExportWorld(world.rows, world.clock, world.objects, emitted=world.emitted)
     other.vendor = world.vendor
     inner: list[int] = []
     sleep = world.clock.sleep

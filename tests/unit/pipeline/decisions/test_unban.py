@@ -177,7 +177,7 @@ def test_of_a_renewal_that_was_not_sent_the_earlier_ban_is_unbanned_at_the_vendo
     world.minutes(3)
     world.clock.advance(days=29, hours=1)
     renew(world)
-    world.kicks.clear()
+    world.wakes.clear()
     undo(world, urls=tuple(URLS))
     world.drain()
     world.minutes(3)

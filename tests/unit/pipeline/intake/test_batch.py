@@ -134,7 +134,7 @@ def test_an_intake_that_lost_every_url_to_another_leaves_no_chunk_to_submit() ->
     outcome = first.intake()
 
     assert +outcome.verdicts == {"duplicate": 20}
-    assert first.kicks == []
+    assert first.wakes == []
     assert len(waiting(second)) == 1
 
 
@@ -305,7 +305,7 @@ def test_a_batch_of_poison_alone_claims_nothing_and_kicks_nobody() -> None:
 
     assert world.intake().failed == ids
     assert memory(world).rows == {}
-    assert world.kicks == []
+    assert world.wakes == []
 
 
 ENVELOPES: dict[str, Callable[[str], Any]] = {
@@ -413,7 +413,7 @@ def test_what_is_held_kicks_nobody_and_waits_for_ever() -> None:
     world.queue({"urls": ["https://www.example.com/"]})
     world.intake()
 
-    assert world.kicks == []
+    assert world.wakes == []
     world.minutes(10)
     assert world.vendor.calls == []
     assert [work.state for work in waiting(world)] == [ChunkState.HELD]
@@ -485,7 +485,7 @@ def test_a_chunk_holds_a_task_s_worth_of_urls_at_the_most() -> None:
     world.intake()
 
     assert sorted(len(chunk.urls) for chunk in all_chunks(world)) == [500, CHUNK_URLS, CHUNK_URLS]
-    assert world.kicks == [ACCOUNT]
+    assert world.wakes == [ACCOUNT]
 
 
 def test_a_chunk_of_long_urls_fits_its_row() -> None:
@@ -516,7 +516,7 @@ def test_a_chunk_of_urls_with_long_notes_fits_its_row() -> None:
     world.intake()
 
     assert len(claimed(world)) == 2_000
-    assert len(world.kicks) == 1
+    assert len(world.wakes) == 1
     assert max(size(row) for row in memory(world).rows.values()) <= ITEM_BYTES
 
 
