@@ -28,6 +28,8 @@ def untouched(api: Api) -> bool:
     return not api.world.rows.rows and not api.world.queued
 
 
+OURS = "https://www.example.com/page"
+
 # --- limits -------------------------------------------------------------------------------------------------
 
 
@@ -41,7 +43,7 @@ def nested(levels: int) -> bytes:
         (b" " * (MAX_BODY + 1), 413, "too_large", f"send at most {MAX_BODY:,} a report"),
         (nested(LIMITS.max_depth), 400, "unreadable_report", f"nests deeper than {LIMITS.max_depth} levels"),
         (nested(100_000), 400, "unreadable_report", f"nests deeper than {LIMITS.max_depth} levels"),
-        ({"urls": ["https://www.example.com/"] * (LIMITS.max_urls + 1)}, 413, "too_large", f"more than {LIMITS.max_urls:,} URLs"),
+        ({"urls": [OURS] * (LIMITS.max_urls + 1)}, 413, "too_large", f"more than {LIMITS.max_urls:,} URLs"),
         (b"", 400, "unreadable_report", "not JSON"),
         (b"\xff\xfe", 400, "unreadable_report", "not UTF-8"),
         ({"urls": [], "more": 1}, 400, "unreadable_report", "more"),
