@@ -42,6 +42,7 @@ FIELDS = {
     "dry_run",
     "approvals",
     "cool_down_days",
+    "refusal_days",
     "renew_before_hours",
     "verification",
 }
@@ -90,6 +91,7 @@ def parse(document: object) -> Policy:
         caps=_caps(fields.nested("caps")),
         approvals=_approvals(fields.nested("approvals")),
         cool_down_days=fields.whole("cool_down_days", range(366), 7),
+        refusal_days=fields.whole("refusal_days", range(366), 30),
         renew_before_hours=fields.whole("renew_before_hours", range(1, 7 * 24 + 1), 24),
         verification=_verification(fields.nested("verification")),
     )

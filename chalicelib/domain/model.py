@@ -218,6 +218,7 @@ class Rule(StrEnum):
     PROTECTED = "protected"
     BARE_HOST = "bare_host"  # the URL is the root of its host
     COOL_DOWN = "cool_down"  # unbanned a short while ago
+    REFUSED = "refused"  # a person decided not to ban it, and that stands
     LIVE = "live"  # banned already, or on its way
     DRY_RUN = "dry_run"
     CORROBORATION = "corroboration"  # more independent reporters are needed

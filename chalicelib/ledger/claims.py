@@ -22,7 +22,8 @@ class Claim:
     """What the ledger holds of one URL at one account.
 
     ``until`` is the planned end of the ban in epoch seconds. ``outcome`` is set only where the URL ended otherwise
-    than its task: rejected, suppressed, failed by itself, unbanned. ``cool_until``: reports are suppressed until then.
+    than its task: rejected, suppressed, failed by itself, unbanned. ``cool_until``: reports are suppressed until then,
+    because a person unbanned the URL or refused its hold.
     """
 
     key: str
@@ -46,8 +47,13 @@ class Claim:
         return self.outcome in ENDED or self.until <= epoch(now)
 
     def cooling(self, now: datetime) -> bool:
-        """Whether reports of the URL are suppressed after an unban."""
+        """Whether a person's word stands against reports of the URL: it was unbanned, or its hold was refused."""
         return self.cool_until > epoch(now)
+
+    @property
+    def refused(self) -> bool:
+        """Whether a person refused to ban the URL. Version 1 wrote no end of a refusal, and who refused."""
+        return self.outcome == UrlState.REJECTED and (self.cool_until > 0 or self.reason.startswith("refused by "))
 
 
 ENDED = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
@@ -208,6 +214,17 @@ def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]
 def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str) -> None:
     """Record that URLs ended otherwise than by their task, where they are still the chunk's."""
     change: Row = {"outcome": outcome.value, "reason": reason[:300]}
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
+
+
+def refuse(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str, until: datetime) -> None:
+    """Record that a person refused to ban the URLs of a hold: reports of them are suppressed until a moment."""
+    change: Row = {
+        "outcome": UrlState.REJECTED.value,
+        "reason": reason[:300],
+        "cool_until": epoch(until),
+        "expires_at": epoch(until + KEEP),
+    }
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
 
 

@@ -95,6 +95,8 @@ class Policy:
     caps: Caps = field(default_factory=Caps)
     approvals: Approvals = field(default_factory=Approvals)
     cool_down_days: int = 7
+    refusal_days: int = 30
+    """Days for which a person's refusal of a hold stands against reports."""
     renew_before_hours: int = 24
     verification: Verification = field(default_factory=Verification)
 
@@ -114,6 +116,7 @@ NOT_MANAGED = Verdict(VerdictKind.REJECTED, Rule.NOT_MANAGED, "the host is not o
 PROTECTED = Verdict(VerdictKind.SUPPRESSED, Rule.PROTECTED, "the URL is on the list of protected ones")
 ROOT_REJECTED = Verdict(VerdictKind.REJECTED, Rule.BARE_HOST, "the URL is the root of its host: report the page")
 COOLING = Verdict(VerdictKind.SUPPRESSED, Rule.COOL_DOWN, "the URL was unbanned a short while ago")
+REFUSED = Verdict(VerdictKind.SUPPRESSED, Rule.REFUSED, "a person decided not to ban the URL")
 LIVE = Verdict(VerdictKind.DUPLICATE, Rule.LIVE, "the URL is banned already, or about to be")
 NO_RULES = SourceRules()
 _BAN = {days: Verdict(VerdictKind.BAN, Rule.DEFAULT, ban_days=days) for days in BAN_DAYS}
@@ -189,6 +192,8 @@ class Situation(NamedTuple):
     """The ledger holds a claim of the URL whose ban has not ended."""
     cooling: bool = False
     """The URL was unbanned a short while ago."""
+    refused: bool = False
+    """A person decided not to ban the URL, and that stands."""
     reporters: int = 1
     """Independent reporters so far, this one included."""
     now: datetime | None = None
@@ -221,7 +226,9 @@ def verdict(
     decided = _standing(url, host, policy, rules, situation.now)
     if decided:
         return decided
-    if situation.cooling:
+    if situation.refused:
+        decided = REFUSED
+    elif situation.cooling:
         decided = COOLING
     elif situation.live:
         decided = LIVE

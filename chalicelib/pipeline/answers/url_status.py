@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from chalicelib.domain.model import ChunkState, Rule, TaskState, UrlState
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.rules import accounts_for
+from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.domain.policy.rules import REFUSED, accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import carriers, chunks, claims, remaining, tasks
 from chalicelib.ledger.claims import Claim
@@ -26,6 +27,9 @@ TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 PAGE_BYTES = 2 * 1024 * 1024
 """Most bytes of URLs in one answer: Lambda answers 6 MB at the most, and JSON writes some characters with six bytes."""
 
+WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED})
+"""States whose end a source is told, where they have one."""
+
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
     TaskState.PROCESSING: UrlState.PROCESSING,
@@ -40,8 +44,8 @@ class UrlStatus:
     url: str
     account: str
     state: UrlState
-    until: datetime
-    """The planned end of the ban."""
+    until: datetime | None
+    """When the ban ends, or what a person decided against it; ``None``: never, or the state has no end."""
     reason: str = ""
     rule: str = ""
     report: str = ""
@@ -53,6 +57,17 @@ class UrlStatus:
     key: str = ""
     unban: str = ""
     """The chunk that unbans the URL, or did."""
+    refused: bool = False
+    """Whether a person refused to ban the URL."""
+
+    @property
+    def public_reason(self) -> str:
+        """The reason as sources may read it: what a person wrote, and who, is for operators alone."""
+        if self.refused:
+            return REFUSED.reason
+        if not self.unban:
+            return self.reason
+        return "an unban is on its way" if self.state is UrlState.PROCESSING else "a person unbanned the URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ class ReportedState:
     reason: str = ""
     rule: str = ""
     until: datetime | None = None
-    """The planned end of the ban, if the URL is banned."""
+    """When the ban ends, or what a person decided against it; ``None``: never, or the state has no end."""
     reported_before: bool = False
     """Whether an earlier report is the one that the URL is banned for."""
 
@@ -108,11 +123,17 @@ class Explainer:
 
     def _explain(self, claim: Claim) -> UrlStatus:
         chunk = self._chunks.get(claim.chunk)
-        until = datetime.fromtimestamp(claim.until, tz=UTC)
         if chunk is None:  # claimed, and the chunk's rows have expired
-            state = UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED
             return UrlStatus(
-                claim.url, claim.account, state, until, claim.reason, report=claim.report, chunk=claim.chunk
+                claim.url,
+                claim.account,
+                UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED,
+                _end(claim, []),
+                claim.reason,
+                report=claim.report,
+                chunk=claim.chunk,
+                unban=claim.unban,
+                refused=claim.refused,
             )
         position = self._position(claim)
         carried = self._carried(claim.chunk, position)
@@ -129,10 +150,11 @@ class Explainer:
             reporter=origin.reporter,
             category=origin.category,
             chunk=chunk.id,
-            until=until,
+            until=_end(claim, carried),
             tasks=tuple(carried),
             key=claim.key,
             unban=claim.unban,
+            refused=claim.refused,
         )
 
     def _carried(self, chunk: str, position: int) -> list[Task]:
@@ -189,6 +211,21 @@ class Explainer:
         # The ban is in force already: an unban took its renewal back and was then refused by the vendor, or an earlier
         # version of edgeban took over a ban that others had made.
         return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
+
+
+def _end(claim: Claim, carried: Sequence[Task]) -> datetime | None:
+    """Return when the state of a URL ends; ``None`` if it does not.
+
+    What a person decided ends with the cool-down. A ban that began late, because it had to wait, ends later than
+    planned.
+    """
+    if claim.outcome:
+        return datetime.fromtimestamp(claim.cool_until, tz=UTC) if claim.cool_until else None
+    if claim.until >= epoch(FOREVER):
+        return None
+    until = datetime.fromtimestamp(claim.until, tz=UTC)
+    ends = expiry.of_task(carried[-1]) if carried else None
+    return max(until, ends) if ends else until
 
 
 def of_url(run: Run, url: str) -> list[UrlStatus]:
@@ -271,9 +308,9 @@ def _of_claim(status: UrlStatus, report: Report) -> ReportedState:
         status.url,
         status.account,
         status.state,
-        reason=status.reason,
-        rule=status.rule,
-        until=status.until if status.state is UrlState.BANNED else None,
+        reason=status.public_reason,
+        rule=Rule.REFUSED if status.refused else status.rule,
+        until=status.until if status.state in WITH_END else None,
         reported_before=status.report != report.id,
     )
 

@@ -144,17 +144,18 @@ def refuse(run: Run, hold_id: str, *, actor: str, reason: str) -> int:
     audit.record(run.rows, Decision(actor, "refuse", subject, reason, run.clock(), before="held", after="rejected"))
     if not steps.refuse(run.rows, hold.work, why):
         raise HoldChanged
-    finish_refusal(run.rows, replace(hold.work, refused=why))
+    finish_refusal(run, replace(hold.work, refused=why))
     run.emit("hold_refused", hold_id=hold_id, actor=actor, urls=len(hold.positions))
     return len(hold.positions)
 
 
-def finish_refusal(rows: Rows, work: Work) -> None:
-    """End the claims of a refused hold, then the hold."""
-    chunk = chunks.read(rows, [work.chunk]).get(work.chunk)
+def finish_refusal(run: Run, work: Work) -> None:
+    """End the claims of a refused hold, then the hold. The refusal stands against reports for ``refusal_days``."""
+    chunk = chunks.read(run.rows, [work.chunk]).get(work.chunk)
     if chunk:
-        claims.end(rows, chunk.keys, chunk=chunk.id, outcome=UrlState.REJECTED, reason=work.refused)
-    steps.remove(rows, work)
+        until = run.clock() + timedelta(days=run.policy.refusal_days)
+        claims.refuse(run.rows, chunk.keys, chunk=chunk.id, reason=work.refused, until=until)
+    steps.remove(run.rows, work)
 
 
 def overdue(work: Iterable[Work], *, age: timedelta, now: datetime) -> list[Work]:

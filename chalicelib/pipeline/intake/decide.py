@@ -216,6 +216,7 @@ class _Judge:
             url.account,
             live=claim is not None and not claim.ended(self.now),
             cooling=claim is not None and claim.cooling(self.now),
+            refused=claim is not None and claim.refused and claim.cooling(self.now),
             reporters=self.reporters.get(url.key, 1),
             now=self.now,
         )

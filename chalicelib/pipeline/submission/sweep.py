@@ -29,7 +29,7 @@ def _sweep_account(run: Run) -> int:
         if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
             finished |= claiming.finish(run, work)
         if work.state is ChunkState.REFUSED:
-            holds.finish_refusal(run.rows, work)
+            holds.finish_refusal(run, work)
     waiting = [work for work in all_work if work.state is ChunkState.WAITING]
     unsent = [task for task in tasks.live(run.rows, account) if task.state is TaskState.SUBMITTING]
     due = [

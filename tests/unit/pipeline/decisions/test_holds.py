@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from chalicelib.domain.errors import Conflict, NotFound
-from chalicelib.ledger import audit
+from chalicelib.domain.model import BareHosts
+from chalicelib.ledger import audit, reports
+from chalicelib.pipeline.answers import as_json, url_status
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.decisions.holds import Approval
-from dev.fakes.operations import ROOTS, approve, held, refuse
-from dev.fakes.world import ACCOUNT
+from dev.fakes.operations import ROOTS, approve, held, refuse, undo
+from dev.fakes.world import ACCOUNT, pages
 
 
 def test_what_is_held_is_not_submitted_and_says_why() -> None:
@@ -68,12 +73,56 @@ def test_a_refused_hold_ends_its_urls_with_the_operator_s_reason() -> None:
         approve(world, hold_id)
 
 
-def test_a_refused_url_may_be_reported_again() -> None:
+def test_a_refusal_stands_against_every_source_until_its_end() -> None:
     world, hold_id = held()
     refuse(world, hold_id)
-    world.post({"urls": ROOTS[:1]}, webhook_id="w2")
-    world.intake()
-    assert world.state(ROOTS[0]) == "held"
+    world.policy = replace(world.policy, bare_hosts=BareHosts.BAN)
+    for days in (1, 28):
+        world.clock.advance(days=days)
+        world.queue({"urls": ROOTS[:1]})
+        world.post({"urls": ROOTS[:1]}, webhook_id=f"after {days}")
+        assert world.intake().verdicts == {"suppressed": 2}
+        assert world.state(ROOTS[0]) == "rejected"
+    world.clock.advance(days=2)
+    world.post({"urls": ROOTS[:1]}, webhook_id="later")
+    world.minutes(3)
+    assert world.state(ROOTS[0]) == "banned"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_refusal_killed_at_any_call_stands_once_it_is_carried_out(after: bool) -> None:
+    for at in range(1, 8):
+        world, hold_id = held()
+        with world.crash(at, after=after):
+            refuse(world, hold_id)
+        world.minutes(2)
+        if holds.all_held(world.rows, [ACCOUNT]):  # the refusal was not on record: the person sees the hold again
+            refuse(world, hold_id)
+        world.post({"urls": ROOTS}, webhook_id="w2")
+        assert world.intake().verdicts == {"suppressed": 4}
+        assert world.states(ROOTS) == {"rejected": 4}
+
+
+def test_sources_are_told_that_a_person_decided_and_never_who_or_why() -> None:
+    world, hold_id = held()
+    urls = [*ROOTS, *pages(1)]
+    early = world.post({"urls": urls}, webhook_id="w2")
+    world.minutes(3)
+    refuse(world, hold_id)
+    undo(world, urls=tuple(pages(1)), reason="legal ticket 4711")
+    world.minutes(3)
+    late = world.post({"urls": urls}, webhook_id="w3")
+    trial = world.post({"urls": urls, "test": True}, webhook_id="w4")
+    world.minutes(1)
+    for receipt in (early, late, trial):
+        report = reports.read(world.rows, receipt.report_id)
+        assert report
+        states = [as_json.reported_state(state) for state in url_status.of_report(world.run(), report)]
+        assert not re.search("ana|4711|customer", json.dumps(states))
+        if receipt is early:
+            assert {state["rule"] for state in states if state["state"] == "rejected"} == {"refused"}
+            ends = {state["state"]: datetime.fromisoformat(state["until"]) - world.clock() for state in states}
+            assert (ends["rejected"].days, ends["unbanned"].days) == (29, 6)
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -277,6 +278,7 @@ def test_a_ban_that_began_late_is_not_unknown_after_its_planned_end() -> None:
 
 def test_a_refused_hold_that_is_reported_again_on_the_same_day_is_archived_as_both() -> None:
     world = LedgerWorld()
+    world.policy = replace(world.policy, refusal_days=0)
     world.queue({"urls": [ROOT]})
     world.minutes(2)
     refuse(world)

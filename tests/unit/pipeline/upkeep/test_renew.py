@@ -144,6 +144,7 @@ def _until(world: World, url: str) -> timedelta:
     """How long the record says that a URL is banned."""
     (said,) = url_status.of_url(world.run(), url)
     assert said.state.value == "banned"
+    assert said.until is not None
     return said.until - world.clock()
 
 
