@@ -26,7 +26,10 @@ INPUTS ?=
 QUEUE ?=
 DRY ?=
 ALL ?=
-export SEED SEEDS BOUNDED WITHOUT INPUTS QUEUE DRY ALL STAGE
+RUNTIME ?=
+ARCH ?=
+UPGRADE ?=
+export SEED SEEDS BOUNDED WITHOUT INPUTS QUEUE DRY ALL STAGE RUNTIME ARCH
 export FEED LIMIT ONCE LONG HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
 export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
@@ -43,6 +46,7 @@ help: ## Show this list
 	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault-test."
 	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"
 	@echo "  make fault takes SEEDS=n or SEED=n, and BOUNDED=1 for the form that make test runs; make fuzz takes INPUTS=n"
+	@echo "  make package, preflight, deploy and audit take RUNTIME=python3.11|python3.12|python3.13 and ARCH=x86_64|arm64"
 	@echo "  make redrive takes STAGE, QUEUE=reports|submit, LIMIT=n, DRY=1, ALL=1; AWS_ENDPOINT_URL where it is a local AWS"
 
 # --- use ---------------------------------------------------------------------------------------------------
@@ -140,12 +144,20 @@ define environment
 		|| { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing $(2) into $(1) (up to a minute)"
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python -m pip $(PIP) -r $(2)
+	@for file in $(2); do $(1)/bin/python -m pip $(PIP) -r $$file || exit 1; done
 	@touch $(1)/.ready
 endef
 
 .venv/.ready: requirements.txt requirements-dev.txt
-	$(call environment,.venv,requirements-dev.txt)
+	$(call environment,.venv,$^)
+
+.venv-lock/.ready: requirements-lock.txt
+	$(call environment,.venv-lock,requirements-lock.txt)
+
+.PHONY: lock
+lock: .venv-lock/.ready ## Lock requirements.txt, with hashes, to what requirements.in names; UPGRADE=1 takes newer ones
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		$(if $(UPGRADE),--upgrade) -o requirements.txt requirements.in
 
 .venv-aws/.ready: requirements-aws.txt
 	$(call environment,.venv-aws,requirements-aws.txt)
@@ -161,5 +173,5 @@ endef
 
 .PHONY: clean
 clean: ## Remove the environments, packages and caches
-	rm -rf .venv .venv-aws .venv-sdk .venv-audit .venv-fault .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-sdk .venv-audit .venv-fault .venv-lock .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """Package the app as it goes to AWS: ``python -m dev.package [stage]``.
 
-The result is kept by a hash of all that goes into it, so a second call without a change takes no time.
+RUNTIME and ARCH in the environment choose another Python and another processor. The result is kept by a hash of all
+that goes into it, so a second call without a change takes no time. Two packages of the same files are byte-equal.
 """
 
 from __future__ import annotations
@@ -11,9 +12,18 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+DEFAULT_RUNTIME = "python3.13"
+"""The Python that the functions run on, on AWS. The local AWS runs them on the Python of its own environment."""
+
+RUNTIMES = ("python3.11", "python3.12", DEFAULT_RUNTIME)
+ARCHITECTURES = ("x86_64", "arm64")
+HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 SOURCES = (
     "app.py",
@@ -34,20 +44,41 @@ class PackagingError(Exception):
     """The app cannot be packaged; the message says why."""
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a package is for."""
+
+    stage: str
+    runtime: str
+    architecture: str
+
+    @classmethod
+    def of(cls, stage: str) -> Target:
+        """Return the target that the environment names for ``stage``. Raises PackagingError."""
+        runtime = os.environ.get("RUNTIME") or (HERE if stage == "local" else DEFAULT_RUNTIME)
+        architecture = os.environ.get("ARCH") or ARCHITECTURES[0]
+        if runtime not in RUNTIMES and stage != "local":
+            raise PackagingError(f"RUNTIME is {runtime!r}; it can be {', '.join(RUNTIMES)}")
+        if architecture not in ARCHITECTURES:
+            raise PackagingError(f"ARCH is {architecture!r}; it can be {', '.join(ARCHITECTURES)}")
+        return cls(stage, runtime, architecture)
+
+
 def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-east-1") -> Path:
     """Return a directory with ``sam.json`` and the archives it names.
 
     Raises PackagingError.
     """
+    target = Target.of(stage)
     packages = project / ".local" / "package"
     packages.mkdir(parents=True, exist_ok=True)
-    result = packages / f"{stage}-{_digest(project)[:16]}"
+    result = packages / f"{stage}-{_digest(project, target)[:16]}"
     with (packages / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Chalice works in one directory inside the project
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not (result / "sam.json").exists():
             unfinished = packages / "unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            _run_chalice(stage, project, region, unfinished)
+            _run_chalice(target, _copy(project, packages), region, unfinished)
             unfinished.rename(result)
         os.utime(result)
         for old in sorted(packages.glob(f"{stage}-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
@@ -55,23 +86,53 @@ def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-eas
     return result
 
 
-def _digest(project: Path) -> str:
-    digest = hashlib.sha256(sys.version.encode())
-    for source in SOURCES:
-        path = project / source
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(project)}\0{file.stat().st_size}\0".encode())
-                digest.update(file.read_bytes())
+def _digest(project: Path, target: Target) -> str:
+    digest = hashlib.sha256(repr((sys.version, target)).encode())
+    for file in _files(project):
+        digest.update(f"{file.relative_to(project)}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def _run_chalice(stage: str, project: Path, region: str, out: Path) -> None:
+def _files(project: Path) -> Iterator[Path]:
+    """Yield the files that make the package, in an order that does not depend on the file system."""
+    for source in SOURCES:
+        path = project / source
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file
+
+
+def _copy(project: Path, packages: Path) -> Path:
+    """Copy what is packaged, so that neither caches nor file modes of the working copy come into the archives.
+
+    Chalice's own directory of archives is kept between runs for the layer alone, which takes longest to make and is
+    named by the digest of requirements.txt.
+    """
+    copy, archives = packages / "source", packages / "deployments"
+    shutil.rmtree(copy, ignore_errors=True)
+    archives.mkdir(exist_ok=True)
+    for stale in archives.glob("appcode-*"):
+        stale.unlink()
+    for file in _files(project):
+        place = copy / file.relative_to(project)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+        place.chmod(0o644)
+    (copy / ".chalice" / "deployments").symlink_to(archives)
+    return copy
+
+
+def _run_chalice(target: Target, project: Path, region: str, out: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", stage]
+    script = str(Path(__file__).with_name("chalice_package.py"))
+    # -P: the script's directory is not searched for imports. -B: no caches are written beside what is packaged.
+    command = [sys.executable, "-P", "-B", script, target.runtime, target.architecture]
     done = subprocess.run(
-        [*command, "--merge-template", ".chalice/resources.json", str(out)],
+        [
+            *(*command, "package", "--stage", target.stage),
+            *("--merge-template", ".chalice/resources.json", str(out)),
+        ],
         cwd=project,
         env={**environment, "AWS_DEFAULT_REGION": region},
         stdin=subprocess.DEVNULL,
@@ -82,7 +143,7 @@ def _run_chalice(stage: str, project: Path, region: str, out: Path) -> None:
     )
     output = done.stdout.lower()
     if done.returncode or any(words in output for words in BAD_WORDS):
-        raise PackagingError(f"chalice package --stage {stage} failed:\n{done.stdout.strip()}")
+        raise PackagingError(f"chalice package --stage {target.stage} failed:\n{done.stdout.strip()}")
 
 
 if __name__ == "__main__":

@@ -92,12 +92,6 @@ class Preflight:
             self._missing(f"a package: {error}")
             return
         self._found.template = json.loads((self._found.packaged / "sam.json").read_text())
-        here = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        for name, runtime in sorted({(function["Handler"], function["Runtime"]) for function in self._functions()}):
-            if runtime != here:
-                self._missing(
-                    f"Python {runtime.removeprefix('python')} here, as {name} runs on: the wheels would differ"
-                )
 
     def _functions(self) -> Iterator[Mapping[str, Any]]:
         for resource in self._found.template.get("Resources", {}).values():

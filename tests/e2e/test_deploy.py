@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from dev.local_aws import LocalAws
-from dev.package import ROOT
+from dev.package import HERE, ROOT
 from dev.preflight import Preflight
 from dev.stack import ACCOUNT, MANAGED, TOKEN
 
@@ -48,6 +48,7 @@ def environment(empty: LocalAws, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "RUNTIME": HERE,  # the local AWS runs functions on its own Python
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

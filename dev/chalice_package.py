@@ -1,0 +1,78 @@
+"""Run ``chalice package`` for a Python and a processor of our choice: ``chalice_package.py RUNTIME ARCHITECTURE …``.
+
+Chalice takes the runtime from the interpreter that it runs in, resolves dependencies anew at each packaging, and walks
+directories in the order of the file system. Here the runtime is an argument, only the wheels of the locked
+``requirements.txt`` are installed, each held against its hash, and the same files give the same bytes.
+
+``dev.package`` runs this as a script, in a process of its own, because it amends Chalice's classes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from chalice.cli import main
+from chalice.config import Config
+from chalice.deploy.packager import DependencyBuilder
+from chalice.utils import OSUtils
+
+GLIBC = {"python3.11": 26}
+"""Minor version of glibc 2 by runtime. Python 3.11 runs on Amazon Linux 2, every later one on Amazon Linux 2023."""
+
+NEWEST_GLIBC, OLDEST_GLIBC = 34, 17
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+"""pip's notes on an installation. They name paths of the machine that installs; nothing at run time reads them."""
+
+
+def install(requirements: str, target: str, runtime: str, architecture: str) -> None:
+    """Install the locked wheels for ``runtime`` into ``target``. Raises CalledProcessError if one is missing."""
+    newest = GLIBC.get(runtime, NEWEST_GLIBC)
+    platforms = [*(f"manylinux_2_{glibc}" for glibc in range(newest, OLDEST_GLIBC - 1, -1)), "manylinux2014"]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
+            *("--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation", "cp"),
+            *("--python-version", runtime.removeprefix("python"), "--target", target, "--requirement", requirements),
+            *(f"--platform={platform}_{MACHINES[architecture]}" for platform in platforms),
+        ],
+        check=True,
+    )
+    shutil.rmtree(Path(target) / "bin", ignore_errors=True)  # scripts that begin with this machine's interpreter
+    for path in Path(target).rglob("*"):
+        if path.parent.suffix == ".dist-info" and path.name in INSTALLER_NOTES:
+            path.unlink()
+        elif path.is_file():
+            path.chmod(0o644)
+
+
+def amend(runtime: str, architecture: str) -> None:
+    """Make Chalice package for ``runtime`` and ``architecture``, from the lock, in an order that does not change."""
+
+    def build_site_packages(_: DependencyBuilder, _abi: str, requirements: str, target: str) -> None:
+        install(requirements, target, runtime, architecture)
+
+    def walk(_: OSUtils, path: str, followlinks: bool = False) -> Iterator[tuple[str, list[str], list[str]]]:
+        for directory, directories, files in os.walk(path, followlinks=followlinks):
+            directories.sort()
+            yield directory, directories, sorted(files)
+
+    for owner, name, amended in (
+        (DependencyBuilder, "build_site_packages", build_site_packages),
+        (OSUtils, "walk", walk),
+        (Config, "lambda_python_version", property(lambda _: runtime)),
+        (Config, "lambda_architecture", property(lambda _: architecture)),
+    ):
+        getattr(owner, name)  # Chalice no longer works as this module expects where there is none
+        setattr(owner, name, amended)
+
+
+if __name__ == "__main__":
+    amend(*sys.argv[1:3])
+    del sys.argv[1:3]
+    sys.exit(main())
