@@ -35,7 +35,7 @@ export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
 BIN := .venv/bin
 PIP := install --quiet --disable-pip-version-check
-SDK := $(if $(wildcard requirements-sdk.txt),.venv-sdk/.ready)
+SDK := $(if $(wildcard requirements-sdk.txt),.venv-sdk/.ready) .venv-sdk-volcengine/.ready
 
 .PHONY: help
 help: ## Show this list
@@ -165,6 +165,9 @@ lock: .venv-lock/.ready ## Lock requirements.txt, with hashes, to what requireme
 .venv-sdk/.ready: requirements-sdk.txt
 	$(call environment,.venv-sdk,requirements-sdk.txt)
 
+.venv-sdk-volcengine/.ready: requirements-sdk-volcengine.txt
+	$(call environment,.venv-sdk-volcengine,requirements-sdk-volcengine.txt)
+
 .venv-fault/.ready: requirements-fault.txt
 	$(call environment,.venv-fault,requirements-fault.txt)
 
@@ -173,5 +176,5 @@ lock: .venv-lock/.ready ## Lock requirements.txt, with hashes, to what requireme
 
 .PHONY: clean
 clean: ## Remove the environments, packages and caches
-	rm -rf .venv .venv-aws .venv-sdk .venv-audit .venv-fault .venv-lock .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-sdk .venv-sdk-volcengine .venv-audit .venv-fault .venv-lock .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,13 +39,23 @@ def _huawei(account: VendorAccount) -> BanVendor:
     return connect(account, clock=now)
 
 
+def _volcengine(account: VendorAccount) -> BanVendor:
+    from chalicelib.vendors.volcengine.client import connect
+
+    return connect(account, clock=now)
+
+
 def _alibaba(account: VendorAccount) -> ExportVendor:
     from chalicelib.vendors.alibaba.client import connect
 
     return connect(account, clock=now)
 
 
-VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {"huawei": _huawei}
+VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {
+    "huawei": _huawei,
+    "volcengine": _volcengine,
+    "byteplus": _volcengine,
+}
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
 EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba": _alibaba}
@@ -57,9 +67,17 @@ EXPORT_BYTES = 1024**3
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
     """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
-    from chalicelib.vendors import alibaba, huawei
+    from chalicelib.vendors import alibaba, huawei, volcengine
 
-    return vendor_accounts.parse(document, {"huawei": huawei.CREDENTIALS, "alibaba": alibaba.CREDENTIALS})
+    return vendor_accounts.parse(
+        document,
+        {
+            "huawei": huawei.CREDENTIALS,
+            "alibaba": alibaba.CREDENTIALS,
+            "volcengine": volcengine.CREDENTIALS,
+            "byteplus": volcengine.CREDENTIALS,
+        },
+    )
 
 
 def now() -> datetime:

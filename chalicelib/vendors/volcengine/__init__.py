@@ -1,0 +1,4 @@
+"""Volcengine CDN and BytePlus CDN, one service behind two hosts: URLs can be banned there."""
+
+CREDENTIALS = frozenset({"access_key", "secret_key", "security_token", "region"})
+"""Fields of an account in the vendors secret beside ``vendor`` and ``endpoint``. ``client.connect`` explains them."""
