@@ -8,7 +8,7 @@ from typing import TypeVar
 from chalicelib.config.fields import Fields
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, SchemeVariants
-from chalicelib.domain.policy.duration import BAN_DAYS, PLANNED_DAYS, Plan, plan_for
+from chalicelib.domain.policy.duration import BAN_DAYS, DEFAULT_DAYS, PLANNED_DAYS, Plan, plan_for
 from chalicelib.domain.policy.protection import Protected, Protection
 from chalicelib.domain.policy.rules import (
     Approvals,
@@ -125,7 +125,7 @@ def _categories(fields: Fields) -> tuple[Category, dict[str, Category]]:
         if name.lower() in categories:
             given.refuse(name, "is there twice", "upper and lower case do not count: keep one of them")
         categories[name.lower()] = category.only({*DURATIONS, "min_reporters"})
-    default = Category(plan_for(fields.whole("ban_days", BAN_DAYS, 7)))
+    default = Category(plan_for(fields.whole("ban_days", BAN_DAYS, DEFAULT_DAYS)))
     if "default" in categories:
         category = categories.pop("default")
         if "ban_days" in fields and any(duration in category for duration in DURATIONS):

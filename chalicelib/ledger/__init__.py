@@ -9,7 +9,7 @@ One table, partition key ``pk``, sort key ``sk``:
 ==========================  ======================  ================================================================
 pk                          sk                      what it is
 ==========================  ======================  ================================================================
-``url#<url key>``           ``claim``               one URL at one vendor account; written once, when claimed
+``url#<url key>``           ``claim``               one URL at one vendor account: one write when claimed
 \                           ``reporters``           who reported it, where a category asks for several
 ``chunk#<id>``              ``chunk``               the URLs of a chunk, compressed; written once, before the claims
 \                           ``task#<task id>``      which task carries which part of the chunk
@@ -37,7 +37,8 @@ pk                          sk                      what it is
 ``exports#<account>``       ``<date>``, ``calls``   how far a day's export is; when the vendor may be called next
 ==========================  ======================  ================================================================
 
-Rows outlive a ban by ``KEEP`` and then expire by the table's TTL on ``expires_at``.
+Claims and reports outlive a ban by ``KEEP``, chunks and tasks by ``KEEP_DECISIONS``. Then the table's TTL on
+``expires_at`` deletes them.
 """
 
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Switches and the submitter's state, one row a vendor account and one for all of them."""
+"""Switches and the submitter's state, one row per vendor account and one for all of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The journal: one row for each event of a day. The daily archive reads it instead of scanning the ledger.
 
-The webhook's function may write nothing but reports. So what it refuses stands in a partition of its own, below the
-key of the reports.
+``receive_report`` may write only rows of reports. It therefore journals its refusals under ``report#day#<date>``.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ _HEAD = frozenset({"pk", "sk", "kind", "subject", "expires_at"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event. ``kind`` says what ``subject`` (an id) is; ``fields`` hold what only that moment knew.
+    """One event. ``kind`` says what ``subject`` (an id) is; ``fields`` hold facts that no other row keeps.
 
-    ``place`` is where the event stands in the journal. ``at`` is ``None`` for what the webhook's function refused: its
-    report knows the time.
+    ``place`` is where the event stands in the journal. ``at`` is ``None`` for what ``receive_report`` refused:
+    read that time from the report's row.
     """
 
     kind: str
@@ -48,7 +47,7 @@ def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[st
 
 
 def outer_entry(report: str, *, now: datetime) -> dict[str, Value]:
-    """Make the row that leads to what the webhook's function refused of a report: one row a report and day."""
+    """Make the row that points to the refusals of a report. There is one per report and day."""
     return {
         "pk": f"report#day#{now:%Y-%m-%d}",
         "sk": report,

@@ -1,4 +1,4 @@
-"""What of a chunk is not in a task yet: one row a chunk, which goes once the chunk is wholly in tasks.
+"""The URLs of a chunk that are in no task yet. Each chunk has one such row; it is deleted when every URL is in a task.
 
 The order that survives a crash between any two steps: **open** the chunk (its candidate URLs are durable, under a
 lease), claim them, **seal** the chunk with those it claimed. A claim that points at an open chunk is a live duplicate.

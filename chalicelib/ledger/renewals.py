@@ -1,4 +1,4 @@
-"""Which chunks are to be renewed when: one row a chunk whose bans are planned to outlive what the vendor grants."""
+"""Which chunks are to be renewed when: one row per chunk whose bans are planned to outlive what the vendor grants."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSL
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable, VendorError
 
 CONNECT_TIMEOUT: Final = 3.05
-"""Seconds for one attempt to connect: a little over 3, after which TCP repeats a SYN that was lost."""
+"""Seconds for one attempt to connect. TCP sends a lost SYN again after 3 s; we wait slightly longer."""
 
 READ_TIMEOUT: Final = 10.0
 """Seconds between two bytes from the vendor, at most."""
@@ -77,7 +77,8 @@ class VendorHttp:
     ) -> VendorResponse:
         """Send one request and return its whole answer, whatever the status.
 
-        ``url`` contains its percent-encoded query and is sent unchanged. ``auth`` changes the prepared request last.
+        ``url`` contains its percent-encoded query and is sent unchanged. ``auth`` runs after every other
+        change, so that it signs what is sent.
 
         Raises ``ConfigurationError`` (not https, or a header that cannot be sent), ``Unavailable`` (no connection, so
         the vendor has seen nothing), ``AnswerUnknown`` (the vendor may have seen the request, and the answer is not
@@ -100,8 +101,8 @@ class VendorHttp:
                 failure = _translate(exc, where)
             except UnicodeEncodeError:
                 failure = ConfigurationError(f"{where}: a header holds characters that HTTP cannot carry")
-        # Raised outside of the handlers and without `from`: the messages of requests and urllib3 repeat the URL with
-        # its query, and a logged traceback would print the signature in it.
+        # We raise here, outside `except` and without `from`. The original error's message contains the signed URL, and
+        # a traceback would log it.
         raise failure
 
     def close(self) -> None:
@@ -189,11 +190,11 @@ def _never_connected(exc: Exception) -> bool:
     if isinstance(reason, SSLError):
         # The certificate is checked before the first byte of the request. Other TLS failures can come at any time.
         return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in reason.args)
-    return isinstance(reason, NewConnectionError)  # refused or unreachable; a subclass says: no such name
+    return isinstance(reason, NewConnectionError)  # connection refused, host unreachable, or no such name in DNS
 
 
 def _reason(exc: Exception) -> object:
-    """Return urllib3's error, out of the one or two that wrap it. Its message must not be used: it repeats the URL."""
+    """Return urllib3's error, which requests wraps once or twice. Never log its message: it contains the URL."""
     inner: object = exc.args[0] if exc.args else None
     return inner.reason if isinstance(inner, MaxRetryError) else inner
 

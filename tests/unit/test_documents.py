@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.ledger import KEEP, remaining
+from chalicelib.ledger import KEEP, KEEP_DECISIONS, remaining
 from chalicelib.pipeline.submission import submit, track
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,8 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
         "time before an unknown answer is repeated": seconds_of(submit.LIST_LAG),
         "time until a failed task is called again": seconds_of(track.RETRY_AFTER),
         "time until an unlisted task counts as lost": seconds_of(track.LOST_AFTER),
-        "days that rows outlive their ban": float(KEEP.days),
+        "days that claims outlive their ban": float(KEEP.days),
+        "days that chunks and tasks outlive their ban": float(KEEP_DECISIONS.days),
     }
 
 

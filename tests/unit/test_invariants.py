@@ -47,7 +47,7 @@ def test_i1_urls_whose_messages_are_gone_are_in_the_ledger_before_anything_else_
 
 
 def test_i1_what_waits_survives_an_outage_in_the_ledger() -> None:
-    """Mechanism: a task that was refused or not answered stays ``submitting``; the sweep kicks until it is done."""
+    """Mechanism: a task that was refused or not answered stays ``submitting``; the sweep wakes until it is done."""
     world = World()
     world.vendor.errors = [AnswerUnknown("timeout")] * 500
     world.vendor.list_errors = [AnswerUnknown("timeout")] * 500

@@ -16,6 +16,9 @@ from typing import NamedTuple
 BAN_DAYS = range(1, 31)
 """Days a vendor ban may last."""
 
+DEFAULT_DAYS = 7
+"""Days of a ban where neither report, source nor category says anything."""
+
 PLANNED_DAYS = range(1, 3 * 365 + 1)
 """Days a ban may be planned for: a ban that outlasts one vendor ban is renewed."""
 

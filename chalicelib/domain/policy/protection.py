@@ -1,6 +1,8 @@
-"""What is never banned, looked up in constant time however long the list is. Pure.
+"""What is never banned. Pure.
 
-URLs and prefixes are compared wide (``wide``), so that no other spelling of a protected page passes.
+A look-up takes constant time however long the list is, except that the prefixes of one host are tried one by one. URLs
+and prefixes are normalised with ``wide`` before they are compared, so that another spelling of a protected page is
+protected too.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class Protection:
     expires: datetime | None = None
 
     def holds(self, now: datetime | None) -> bool:
-        """Tell whether it protects at a moment; without a moment, every entry does."""
+        """Return whether the entry protects at ``now``. If ``now`` is ``None``, every entry does."""
         return self.expires is None or now is None or now < self.expires
 
 
@@ -31,13 +33,13 @@ class Protected:
 
     hosts: Mapping[str, Protection] = field(default_factory=dict)
     below: Mapping[str, Protection] = field(default_factory=dict)
-    """Wildcards, by the name that they stand below."""
+    """Wildcards. The entry ``*.example.com`` is stored under ``example.com``."""
     urls: Mapping[tuple[str, str, str], Protection] = field(default_factory=dict)
     """By host, page and query."""
     prefixes: Mapping[str, tuple[tuple[WideForm, Protection], ...]] = field(default_factory=dict)
     """By host."""
     url_hosts: frozenset[str] = frozenset()
-    """Hosts of ``urls``: a URL of any other host needs no form for comparing."""
+    """Hosts with an entry in ``urls``. Only these hosts, and those in ``prefixes``, need the wide form of a URL."""
     ignore_case: bool = True
     """Whether paths and queries that differ by case alone are one page."""
 

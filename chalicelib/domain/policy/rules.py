@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from chalicelib.domain.link_wrappers import wrapper_of
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
-from chalicelib.domain.policy.duration import BAN_DAYS, Plan, plan_for, planned
+from chalicelib.domain.policy.duration import BAN_DAYS, DEFAULT_DAYS, Plan, plan_for, planned
 from chalicelib.domain.policy.protection import Protected
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.policy.wide import is_root
@@ -24,7 +24,7 @@ from chalicelib.domain.urls import HostPatterns, host_of
 class Category(NamedTuple):
     """What a category of reports asks for: how long, and how many independent reporters at the least."""
 
-    plan: Plan = plan_for(7)
+    plan: Plan = plan_for(DEFAULT_DAYS)
     min_reporters: int = 1
 
 

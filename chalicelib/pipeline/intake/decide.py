@@ -151,8 +151,8 @@ def decide(
     """Decide about every URL, and count what is to be banned against the caps (I6).
 
     What is to be banned is reserved before anything is claimed: a crash in between leaves the counts too high, and
-    never too low. If intakes beside this one reserved since the counts were read, the account is decided again upon
-    what they left; so a cap holds what is above it, and nothing for the reason that many came at once.
+    never too low. If another intake reserved bans since the counts were read, the account is decided again with the
+    new counts. So only URLs above a cap are held, and none because many reports came at once.
     """
     now = run.clock()
     live = {key for key, claim in claims_by_key.items() if not claim.ended(now)}
@@ -208,7 +208,7 @@ class _Judge:
     def verdict(self, url: BatchUrl, usage: Usage | None) -> Verdict:
         """Decide about a URL by whichever of its mentions bans it, else holds it, else by the first.
 
-        A source that is only tried out, or not trusted, takes nothing from the report of one that is. The URL is then
+        A report from a dry-run or review source never blocks a ban that a trusted source's report allows. The URL is
         claimed for the mention that decided.
         """
         claim = self.claims_by_key.get(url.key)

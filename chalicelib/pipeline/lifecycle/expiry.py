@@ -44,8 +44,7 @@ def of_chunk(rows: Rows, account: str, chunk: str) -> Expiry:
 def corrected(run: Run, claims_by_key: Mapping[str, Claim]) -> dict[str, Claim]:
     """Return the claims with their true end: an outage, a pause or a hold makes a ban begin later than planned.
 
-    Only a claim whose planned end has passed is looked into, which a report after a ban's end is; the others cost
-    nothing.
+    Only claims whose planned end has passed are checked. All other claims cost no read.
     """
     now = run.clock()
     expiries: dict[str, Expiry] = {}

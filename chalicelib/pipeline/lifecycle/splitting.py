@@ -86,8 +86,8 @@ def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_i
     """End a task and its URLs; return whether it was ended here.
 
     Crash order: each URL's claim says why it ended, then the task ends. A crash in between repeats the first step.
-    An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. A renewal
-    that failed leaves in force what it would have renewed, for as long as that lasts.
+    An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. If a
+    renewal fails, the old ban stays in force until its own end.
     """
     now = run.clock()
     for part in task.slices:

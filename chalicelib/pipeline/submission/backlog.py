@@ -1,7 +1,7 @@
 """What is to be submitted at one account, in its order: recorded tasks, and new ones packed from the waiting chunks.
 
-A new task is asked of the policy once more: URLs that the policy forbids by now get a task of their own, which is never
-called and ends them. Both tasks are recorded in one transaction, so that the decision holds whatever crashes after it.
+Before a task is recorded, the policy checks its URLs again. Forbidden URLs go into a task of their own, which ends them
+without a vendor call. Both tasks are recorded in one transaction, so that the decision holds whatever crashes after it.
 """
 
 from __future__ import annotations

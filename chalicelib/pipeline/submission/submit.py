@@ -3,7 +3,7 @@
 The steps of a task, each durable before the next:
 
 1. its row is written, ``submitting``, with the time of the attempt (``tasks.record_new``);
-2. its URLs leave the waiting chunks (``tasks.take_slices``);
+2. its URLs leave the waiting chunks (``carriers.take_slices``);
 3. the vendor is called (``BanVendor.create_task``);
 4. the vendor's task id is written, and the task is ``processing`` (``tasks.record_processing``).
 
@@ -16,7 +16,7 @@ What the next drain does if the submitter dies:
   effect and is repeated.
 - After 4: nothing. ``track`` follows the task to its end.
 
-The submit queue is FIFO with one group an account, so one drain runs at a time. SQS delivers the wake-up of a drain
+The submit queue is FIFO with one group per account, so one drain runs at a time. SQS delivers the wake-up of a drain
 that died again when its visibility ends; the sweep's wake-ups wait behind it. If a drain that was believed dead still
 runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
 

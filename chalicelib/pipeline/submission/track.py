@@ -152,6 +152,6 @@ def _fail(run: Run, task: Task, reason: str) -> bool:
 
 
 def _repeats_whole(run: Run, task: Task) -> bool:
-    """Whether the task is another one as a whole, once more."""
+    """Return whether the task already repeats the whole of its parent."""
     parent = tasks.read(run.rows, [task.parent]).get(task.parent)
     return parent is not None and parent.count == task.count

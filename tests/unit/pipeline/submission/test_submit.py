@@ -344,7 +344,7 @@ def test_refused_access_and_used_up_quota_stop_after_one_call_and_block_the_acco
     assert len(world.vendor.calls) == 1
     assert waiting(world) == 5_000
 
-    for _ in range(8):  # the sweep kicks every minute
+    for _ in range(8):  # the sweep wakes every minute
         world.clock.advance(minutes=1)
         world.sweep()
         assert world.drain().why == "blocked"
