@@ -6,14 +6,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from chalicelib.domain.model import UrlState
+from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.row import epoch, number, text, texts
+from chalicelib.ledger.packed_words import pack
+from chalicelib.ledger.row import blob, epoch, number, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
-READ = ("account", "chunk", "until", "outcome", "cool_until", "report", "unban")
+NO_WORDS: Mapping[str, bytes] = {}
+
+READ = ("account", "chunk", "until", "outcome", "cool_until", "report", "unban", "words", "held")
 """What deciding about a reported URL needs of its claim."""
 
 
@@ -37,6 +42,10 @@ class Claim:
     reason: str = ""
     unban: str = ""
     """The chunk that unbans the URL, or did."""
+    words: bytes = b""
+    """What each source says of the URL (``packed_words``). Version 1 wrote none: its chunk's origin is the one word."""
+    held: str = ""
+    """The rule for which the URL waits for a person."""
 
     def belongs_to(self, chunk: str) -> bool:
         """Whether the URL is the chunk's still: no other chunk took it over, and it did not end by itself."""
@@ -76,6 +85,8 @@ def _claim(row: Mapping[str, Value]) -> Claim:
         account=text(row, "account"),
         reason=text(row, "reason"),
         unban=text(row, "unban"),
+        words=blob(row, "words"),
+        held=text(row, "held"),
     )
 
 
@@ -92,16 +103,25 @@ def belongs(claims_by_key: Mapping[str, Claim], chunk: Chunk, position: int) -> 
 
 
 def claim(
-    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, now: datetime, held: bool = False
+    rows: Rows,
+    chunk: Chunk,
+    claims_by_key: Mapping[str, Claim],
+    *,
+    now: datetime,
+    held: bool = False,
+    words: Mapping[str, bytes] = NO_WORDS,
 ) -> set[str]:
     """Claim each URL of a chunk by one conditional write; return the keys that are the chunk's now.
 
     ``claims_by_key`` is what a read showed. A claim whose ban has ended is taken over, and so is one of a chunk that
     this one renews. Claims of a chunk that is ``held`` are kept for as long as the chunk, whenever a person decides.
+    ``words`` are what sources say of a URL, where that is more than the one word of the chunk's origin; of a URL whose
+    ban is carried on they stay as they are.
 
     Safe to repeat: a URL that is the chunk's already counts as claimed. So a crash between any two of these writes is
     healed by claiming again for the same chunk.
     """
+    word_of = cache(lambda source: pack([SourceWord(source, chunk.received_at, chunk.until, bans=not held)]))
     claimed: set[str] = set()
     takings: list[_Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
@@ -110,10 +130,13 @@ def claim(
             claimed.add(key)
         elif old is None or old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
             row = _row(chunk, url, origin.report, held=held)
+            carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
+            row["words"] = words.get(key) or carried_on or word_of(origin.source)
             update = None
             if old is not None:
                 unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
-                update = Update(key_of(key), set=row, expect=unchanged, remove=OVERRIDES)
+                removed = OVERRIDES if held else (*OVERRIDES, "held")
+                update = Update(key_of(key), set=row, expect=unchanged, remove=removed)
             takings.append(_Taking(key, row, update))
     return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)
 
@@ -201,7 +224,7 @@ def _take(rows: Rows, takings: Sequence[_Taking], ours: Callable[[Claim], bool])
 
 
 def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
-    return {
+    row: dict[str, Value] = {
         "url": url,
         "account": chunk.account,
         "chunk": chunk.id,
@@ -209,6 +232,9 @@ def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]
         "until": epoch(chunk.until),
         "expires_at": max(epoch(chunk.until + KEEP), chunk.expires_at if held else 0),
     }
+    if held:
+        row["held"] = chunk.rule
+    return row
 
 
 def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str) -> None:
@@ -252,6 +278,20 @@ def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: da
     """Give claims that a chunk took over back to the one that had them, whose bans end as said."""
     change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
+
+
+def strengthen(rows: Rows, changes: Sequence[tuple[Claim, bytes, datetime]]) -> set[str]:
+    """Write what sources say of URLs by now, and the planned end; return the keys whose claims changed meanwhile."""
+    updates = [
+        Update(
+            key_of(claim.key),
+            set={"words": words, "until": epoch(until), "expires_at": epoch(until + KEEP)},
+            expect={"chunk": claim.chunk, "outcome": claim.outcome or None, "words": claim.words or None},
+        )
+        for claim, words, until in changes
+    ]
+    failed = rows.write(updates) if updates else set()
+    return {changes[index][0].key for index in failed}
 
 
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from chalicelib.domain.words.word import OTHERS, SourceWord
 
@@ -13,6 +14,7 @@ _PACKED = struct.Struct(">4sII?")
 """Source, when it spoke, its end, whether it bans: 13 bytes a source, times in whole minutes since 1970."""
 
 
+@lru_cache(maxsize=1024)
 def source_id(name: str) -> bytes:
     """Return the four bytes that stand for a source in a claim."""
     return hashlib.sha256(name.encode()).digest()[:4]
@@ -33,6 +35,12 @@ def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
         SourceWord(by_id.get(source, source.hex()), _moment(said_at), _moment(until), bans)
         for source, said_at, until, bans in _PACKED.iter_unpack(packed)
     )
+
+
+def end_of_word(packed: bytes, name: str) -> int:
+    """Return the end of a source's word in epoch seconds; 0 if it has none. Every duplicate asks this."""
+    source = source_id(name)
+    return next((until * 60 for spoken, _, until, _ in _PACKED.iter_unpack(packed) if spoken == source), 0)
 
 
 def _seconds(moment: datetime) -> int:

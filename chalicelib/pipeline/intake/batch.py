@@ -8,7 +8,7 @@ what is claimed by then is a duplicate of a chunk that the sweep finishes, what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,9 +20,11 @@ from chalicelib.domain.policy.duration import Plan
 from chalicelib.ledger import claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.packed_words import pack
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
+from chalicelib.pipeline.intake.strengthen import strengthen, words_of
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
 
@@ -64,9 +66,11 @@ def intake_reports(
         else:
             refusals += _refusals(url, taken.verdicts)
     _record_refusals(run, refusals)
+    changed_meanwhile = strengthen(run, sources, urls_by_key, claims_by_key)
     for kind, urls in urls_by_kind.items():
         if _claim(run, kind, urls, claims_by_key, taken) and not kind.rule:
             run.wake(kind.account, now=run.clock())
+    taken.failed += sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     oldest = min((message.received_at for message in messages), default=run.clock())
     run.emit(
         "reports_taken",
@@ -78,6 +82,11 @@ def intake_reports(
         **taken.verdicts,
     )
     return taken
+
+
+def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
+    """Return the ids of the messages that report some URLs: they come again, and are decided by what is then there."""
+    return {message.message_id for url in urls for message, _ in url.mentions()}
 
 
 def _read(
@@ -140,7 +149,8 @@ def _claim(
             until=kind.plan.end(now),
         )
         then = ChunkState.HELD if kind.rule else ChunkState.WAITING
-        claimed += len(claiming.begin(run, chunk, claims_by_key, then=then))
+        words = {url.key: pack(words_of(url)) for url in part if len(url.words) > 1}
+        claimed += len(claiming.begin(run, chunk, claims_by_key, then=then, words=words))
     excluded = len(urls) - claimed
     if excluded:  # another intake was quicker since our read
         verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN

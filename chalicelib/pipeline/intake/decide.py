@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
@@ -21,9 +21,12 @@ from chalicelib.domain.policy.rules import (
 )
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
+from chalicelib.domain.words.word import Kind, Word
 from chalicelib.ledger import ban_counts, claims
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.packed_words import end_of_word
 from chalicelib.ledger.reports import Refusal
+from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
 
@@ -34,6 +37,15 @@ TEST = Verdict(VerdictKind.SUPPRESSED, Rule.TEST, "the report is a test: nothing
 
 Mention = tuple[Message, ReportedUrl]
 """One report of a URL: the message that carries it, and what it says of the URL."""
+
+MentionKind = tuple[str, str, int | None]
+"""Source, category and days that a mention asks for."""
+
+WORD_OF = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
+"""The word that a report says, by its own verdict; one of another verdict says nothing to the record."""
+
+SHORTEST_EXTENSION = timedelta(days=1)
+"""An end that moves by less stays: a feed that repeats its list each hour would cost a write a URL each time."""
 
 
 @dataclass(slots=True)
@@ -47,8 +59,10 @@ class BatchUrl:
     message: Message
     others: list[Mention] = field(default_factory=list)
     """The other mentions of the URL in the batch."""
-    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    """The verdict upon each source and category by itself, which is what its report is told."""
+    verdicts: dict[MentionKind, Verdict] = field(default_factory=dict)
+    """The verdict upon each source, category and duration by itself, which is what its report is told."""
+    words: list[Word] = field(default_factory=list)
+    """What the batch says of the URL that the ledger may not have on record yet."""
 
     @property
     def category(self) -> str:
@@ -60,11 +74,11 @@ class BatchUrl:
         yield self.message, self.reported
         yield from self.others
 
-    def candidates(self) -> dict[tuple[str, str], Mention]:
-        """Return the mentions upon which the verdict may differ: one a source and category."""
+    def candidates(self) -> dict[MentionKind, Mention]:
+        """Return the mentions upon which the verdict may differ: one a source, category and duration."""
         if not self.others:
             return {_kind(self.message, self.reported): (self.message, self.reported)}
-        by_kind: dict[tuple[str, str], Mention] = {}
+        by_kind: dict[MentionKind, Mention] = {}
         for message, reported in self.mentions():
             by_kind.setdefault(_kind(message, reported), (message, reported))
         return by_kind
@@ -89,12 +103,16 @@ class BatchUrl:
 
     def plan(self, policy: Policy) -> Plan:
         """Plan how long the URL is banned."""
-        category = category_of(self.category, policy)
-        return planned(self.reported.ban_days, self.message.source.ban_days, category.plan)
+        return _plan(self.message, self.reported, policy)
 
 
-def _kind(message: Message, reported: ReportedUrl) -> tuple[str, str]:
-    return message.source.name, reported.category or message.source.category
+def _kind(message: Message, reported: ReportedUrl) -> MentionKind:
+    return message.source.name, reported.category or message.source.category, reported.ban_days
+
+
+def _plan(message: Message, reported: ReportedUrl, policy: Policy) -> Plan:
+    category = category_of(reported.category or message.source.category, policy)
+    return planned(reported.ban_days, message.source.ban_days, category.plan)
 
 
 def collect(
@@ -206,7 +224,7 @@ class _Judge:
         return verdicts, bans
 
     def verdict(self, url: BatchUrl, usage: Usage | None) -> Verdict:
-        """Decide about a URL by whichever of its mentions bans it, else holds it, else by the first.
+        """Decide about a URL by whichever of its mentions bans it the longest, else holds it, else by the first.
 
         A report from a dry-run or review source never blocks a ban that a trusted source's report allows. The URL is
         claimed for the mention that decided.
@@ -221,14 +239,38 @@ class _Judge:
             now=self.now,
         )
         best: tuple[Verdict, Message, ReportedUrl] | None = None
+        highest = (-1, self.now)
+        url.words = []
         for kind, (message, reported) in url.candidates().items():
             decided = verdict(url.url, reported, self.policy, message.source, situation, usage=usage)
             url.verdicts[kind] = decided
-            if best is None or PRECEDENCE.get(decided.kind, 0) > PRECEDENCE.get(best[0].kind, 0):
-                best = decided, message, reported
+            end = _plan(message, reported, self.policy).end(self.now)
+            rank = (PRECEDENCE.get(decided.kind, 0), end)
+            if best is None or (rank[0] and rank > highest):
+                best, highest = (decided, message, reported), rank
+            if decided.kind is not VerdictKind.DUPLICATE:
+                self._say(url, message, decided, end)
+            elif claim and not claim.held and not _on_record(claim, message.source.name, end):
+                own = verdict(url.url, reported, self.policy, message.source, situation._replace(live=False))
+                self._say(url, message, own, end)
         assert best
         url.claim_for(best[1], best[2])
         return best[0]
+
+    @staticmethod
+    def _say(url: BatchUrl, message: Message, own: Verdict, end: datetime) -> None:
+        """Note what a report says of a URL, by its own verdict."""
+        if kind := WORD_OF.get(own.kind):
+            url.words.append(Word(kind, message.received_at, message.source.name, end, own.rule))
+
+
+def _on_record(claim: Claim, source: str, end: datetime) -> bool:
+    """Return whether a report of a URL in force says nothing that its claim does not say already.
+
+    A claim that version 1 wrote has no words: only a later end counts there.
+    """
+    on_record = end_of_word(claim.words, source) if claim.words else claim.until
+    return epoch(end) < on_record + SHORTEST_EXTENSION.total_seconds()
 
 
 def _corroborate(run: Run, policy: Policy, urls: Iterable[BatchUrl]) -> dict[str, int]:
@@ -238,6 +280,6 @@ def _corroborate(run: Run, policy: Policy, urls: Iterable[BatchUrl]) -> dict[str
     reporters_by_key = {
         url.key: list(url.reporters(policy))
         for url in urls
-        if any(category_of(category, policy).min_reporters > 1 for _, category in url.candidates())
+        if any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
     }
     return claims.corroborate(run.rows, reporters_by_key, now=run.clock()) if reporters_by_key else {}

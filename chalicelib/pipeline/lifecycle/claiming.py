@@ -7,7 +7,7 @@ sweep calls ``finish`` on an open chunk whose lease has passed.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,12 +24,18 @@ from chalicelib.ports import Rows
 
 
 def begin(
-    run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, then: ChunkState = ChunkState.WAITING
+    run: Run,
+    chunk: Chunk,
+    claims_by_key: Mapping[str, Claim],
+    *,
+    then: ChunkState = ChunkState.WAITING,
+    words: Mapping[str, bytes] = claims.NO_WORDS,
 ) -> set[str]:
     """Open a new chunk, claim its URLs and seal it; return the keys that it claimed.
 
     ``claims_by_key`` is what a read showed of its URLs. From it follows what the chunk remembers of them
     (``Chunk.before``) and which chunks it waits for (``Chunk.after``). ``then`` is the state it is sealed with.
+    ``words`` are what several sources say of a URL (``claims.claim``).
     """
     before = _earlier(chunk.keys, claims_by_key)
     chunk = replace(
@@ -39,7 +45,7 @@ def begin(
         renew_at=_renew_at(chunk, run.policy.renew_before_hours),
     )
     remaining.open_chunk(run.rows, chunk, then=then)
-    claimed = _claim(run.rows, chunk, claims_by_key, then=then, now=chunk.created_at)
+    claimed = _claim(run.rows, chunk, claims_by_key, then=then, now=chunk.created_at, words=words)
     remaining.seal(run.rows, chunk, claimed, then=then)
     return claimed
 
@@ -74,19 +80,25 @@ def finish(run: Run, work: Work) -> bool:
     return bool(claimed) and then is ChunkState.WAITING
 
 
-def successor(
+def successors(
     chunk: Chunk, positions: Collection[int], claims_by_key: Mapping[str, Claim], *, rule: str, now: datetime
-) -> Chunk | None:
-    """Make the chunk that carries some of a chunk's bans on to their planned end; ``None`` if none is left to carry.
+) -> Iterator[Chunk]:
+    """Make the chunks that carry some of a chunk's bans on: one for each planned end, so that none is extended.
 
-    Only URLs whose claims still belong to the chunk are carried on. Their planned end is read from the claims: the
-    approval of a hold moves it there, and the chunk does not know.
+    Only URLs whose claims still belong to the chunk are carried on. Their planned ends are read from the claims: the
+    approval of a hold and a later report move them there, and the chunk does not know.
     """
-    kept = [position for position in sorted(positions) if claims.belongs(claims_by_key, chunk, position)]
-    end = max((claims_by_key[chunk.keys[position]].until for position in kept), default=0)
-    if end <= epoch(now):
-        return None
-    until = datetime.fromtimestamp(end, tz=UTC)
+    positions_by_end: dict[int, list[int]] = {}
+    for position in sorted(positions):
+        if claims.belongs(claims_by_key, chunk, position):
+            end = claims_by_key[chunk.keys[position]].until
+            positions_by_end.setdefault(end, []).append(position)
+    for end, kept in positions_by_end.items():
+        if end > epoch(now):
+            yield _successor(chunk, kept, datetime.fromtimestamp(end, tz=UTC), rule=rule, now=now)
+
+
+def _successor(chunk: Chunk, kept: Sequence[int], until: datetime, *, rule: str, now: datetime) -> Chunk:
     return Chunk(
         account=chunk.account,
         action=Action.BAN,
@@ -103,11 +115,17 @@ def successor(
 
 
 def _claim(
-    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, then: ChunkState, now: datetime
+    rows: Rows,
+    chunk: Chunk,
+    claims_by_key: Mapping[str, Claim],
+    *,
+    then: ChunkState,
+    now: datetime,
+    words: Mapping[str, bytes] = claims.NO_WORDS,
 ) -> set[str]:
     if chunk.action is Action.UNBAN:
         return claims.unban(rows, chunk, claims_by_key)
-    return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD)
+    return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD, words=words)
 
 
 def _earlier(keys: Sequence[str], claims_by_key: Mapping[str, Claim]) -> tuple[tuple[int, str, str], ...]:

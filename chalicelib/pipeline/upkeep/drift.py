@@ -194,8 +194,8 @@ def _still_missing(missing: list[Missing], vendor: BanVendor, pace: Pace) -> lis
 def _ban_again(run: Run, chunk: Chunk, positions: list[int]) -> int:
     """Ban URLs of a chunk again until the planned end of their bans; return how many."""
     claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
-    again = claiming.successor(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
-    return len(claiming.begin(run, again, claims_by_key)) if again else 0
+    again = claiming.successors(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
+    return sum(len(claiming.begin(run, part, claims_by_key)) for part in again)
 
 
 def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:

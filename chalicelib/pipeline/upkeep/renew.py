@@ -15,6 +15,7 @@ from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, st
 from chalicelib.ledger import claims, renewals
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
 
@@ -61,8 +62,10 @@ def _renew(run: Run, chunk: Chunk) -> int:
     for verdict, keys in stopped.items():
         reason, until = f"not renewed: {verdict.reason}", at_vendor.until or now
         claims.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
-    following = claiming.successor(chunk, kept, claims_by_key, rule=Rule.RENEWAL, now=now)
-    return len(claiming.begin(run, following, claims_by_key)) if following else 0
+    if at_vendor.until:  # a later report may have extended some of the chunk's bans, and not their neighbours
+        kept = [position for position in kept if claims_by_key[chunk.keys[position]].until > epoch(at_vendor.until)]
+    following = claiming.successors(chunk, kept, claims_by_key, rule=Rule.RENEWAL, now=now)
+    return sum(len(claiming.begin(run, part, claims_by_key)) for part in following)
 
 
 def _sort_out(

@@ -140,7 +140,11 @@ def test_duplicates_cost_no_write_with_every_cap_on() -> None:
     world.post({"urls": pages(500)})
     world.intake()
     assert isinstance(world.rows, MemoryRows)
+    first = world.rows.units["written"]
+    world.queue({"urls": pages(500)}, part="first")
+    world.intake()
     before = world.rows.units["written"]
+    assert before - first <= 1.05 * 200  # the further source's word about the 200 that are not held
     for part in range(3):
         world.queue({"urls": pages(500)}, part=str(part))
     world.intake()
