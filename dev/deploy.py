@@ -5,6 +5,7 @@ Options come from the environment: ALARM_MAIL, ARCHIVE_LOCK_DAYS, DEPLOY_BUCKET.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,22 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from dev.preflight import AWS_CLI, Found, Preflight, in_words
+from dev.preflight import AWS_CLI, NOT_CREATED, Found, Preflight, in_words, stack_state
+
+PROTECTED = ("Ledger", "Archive", "Intake")
+"""What holds data. ``UpdateReplacePolicy: Retain`` alone would let an update put a new, empty one in its place."""
+
+STACK_POLICY: dict[str, list[dict[str, Any]]] = {
+    "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["Update:Replace", "Update:Delete"],
+            "Resource": [f"LogicalResourceId/{name}" for name in PROTECTED],
+        },
+    ]
+}
 
 
 class DeploymentError(Exception):
@@ -22,7 +38,11 @@ class DeploymentError(Exception):
 
 
 def deploy(stage: str, found: Found) -> dict[str, str]:
-    """Upload the package and bring the stack to its template; return the stack's outputs. Raises DeploymentError."""
+    """Upload the package and bring the stack to its template; return the stack's outputs.
+
+    A stack is created with its ledger unprotected, because CloudFormation could not roll back a failed creation
+    otherwise. The second step, which every later deployment is too, protects it. Raises DeploymentError.
+    """
     session = boto3.Session()
     bucket = _bucket(session)
     stack, template = f"edgeban-{stage}", found.packaged / "deployed.json"
@@ -41,22 +61,21 @@ def deploy(stage: str, found: Found) -> dict[str, str]:
     for name, variable in (("AlarmMail", "ALARM_MAIL"), ("ArchiveLockDays", "ARCHIVE_LOCK_DAYS")):
         if os.environ.get(variable):
             parameters[name] = os.environ[variable]
-    _aws(
-        "cloudformation",
-        "deploy",
-        "--template-file",
-        str(template),
-        "--stack-name",
-        stack,
-        *place,
-        "--capabilities",
-        "CAPABILITY_IAM",
-        "CAPABILITY_AUTO_EXPAND",
-        "--no-fail-on-empty-changeset",
-        "--parameter-overrides",
-        *(f"{name}={value}" for name, value in parameters.items()),
-    )
-    described = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    cloudformation = session.client("cloudformation")
+
+    def bring(protection: str) -> None:
+        overrides = {**parameters, "LedgerProtection": protection}
+        _aws(
+            *("cloudformation", "deploy", "--template-file", str(template), "--stack-name", stack, *place),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-fail-on-empty-changeset"),
+            *("--parameter-overrides", *(f"{name}={value}" for name, value in overrides.items())),
+        )
+
+    if stack_state(cloudformation, stack) in NOT_CREATED:
+        bring("off")
+    cloudformation.set_stack_policy(StackName=stack, StackPolicyBody=json.dumps(STACK_POLICY))
+    bring("on")
+    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
 

@@ -31,6 +31,19 @@ from dev.package import ROOT, PackagingError, package
 UNRESERVED = 100
 """Concurrent executions of an account's limit that Lambda keeps unreserved."""
 
+NOT_CREATED = ("", "REVIEW_IN_PROGRESS")
+"""States of a stack that the next deployment creates. A change set that nobody carried out leaves the second."""
+
+REMEDIES = {
+    "CREATE_FAILED": "delete-stack",
+    "ROLLBACK_COMPLETE": "delete-stack",
+    "ROLLBACK_FAILED": "delete-stack",
+    "DELETE_FAILED": "delete-stack",
+    "UPDATE_FAILED": "rollback-stack",
+    "UPDATE_ROLLBACK_FAILED": "continue-update-rollback",
+}
+"""State in which CloudFormation refuses an update → the command of ``aws cloudformation`` that ends it."""
+
 SECRETS = {"sources": parse_sources, "operators": parse_operators, "vendors": parse_accounts}
 AWS_CLI = Path(sys.executable).with_name("aws")
 
@@ -61,6 +74,7 @@ class Preflight:
         if not self._session.region_name:
             self._missing("a region: set AWS_DEFAULT_REGION, or one in the profile (aws configure)")
         elif self._credentials():
+            self._stack()
             self._secrets()
             self._policy()
             self._concurrency()
@@ -108,6 +122,19 @@ class Preflight:
             return False
         self._found.notes.append(f"account {who['Account']}, region {self._session.region_name}, as {who['Arn']}")
         return True
+
+    def _stack(self) -> None:
+        """Name the state of a stack that CloudFormation would not update, and the way out of it."""
+        stack = f"edgeban-{self.stage}"
+        try:
+            state = stack_state(self._client("cloudformation"), stack)
+        except (BotoCoreError, ClientError) as error:
+            self._missing(f"the right to read the stack {stack}: {_said(error)}")
+            return
+        if problem := stack_problem(stack, state):
+            self._missing(problem)
+        elif state not in NOT_CREATED:
+            self._found.notes.append(f"the stack {stack} is {state}")
 
     def _secrets(self) -> None:
         for name, parse in SECRETS.items():
@@ -192,6 +219,33 @@ class Preflight:
                 socket.create_connection((place.hostname or "", port), timeout=5).close()
             except OSError as error:
                 self._found.notes.append(f"{account.name}: {place.hostname}:{port} is not reached from here ({error})")
+
+
+def stack_state(client: Any, stack: str) -> str:
+    """Return the state of a stack, or "" if there is none. Raises ClientError."""
+    try:
+        return str(client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return ""
+        raise
+
+
+def stack_problem(stack: str, state: str) -> str:
+    """Say why CloudFormation would not update a stack in this state, and the way out of it; "" if it would."""
+    why = f"a stack that can be updated: {stack} is {state}"
+    events = f"`aws cloudformation describe-stack-events --stack-name {stack}`"
+    remedy = REMEDIES.get(state)
+    if remedy == "delete-stack":
+        return (
+            f"{why}. See why in {events}; if it has never been in use, `aws cloudformation delete-stack --stack-name"
+            f" {stack}`, then deploy again"
+        )
+    if remedy:
+        return f"{why}. See why in {events}, mend that, then `aws cloudformation {remedy} --stack-name {stack}`"
+    if state.endswith("_IN_PROGRESS") and state not in NOT_CREATED:
+        return f"{why}; wait until that has ended"
+    return ""
 
 
 def _said(error: Exception) -> str:

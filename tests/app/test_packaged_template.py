@@ -292,7 +292,7 @@ def test_the_record_outlives_the_stack(resources: dict[str, Resource]) -> None:
     kept = {name for name, each in resources.items() if each.get("DeletionPolicy") == "RetainExceptOnCreate"}
     assert {"Ledger", "Archive", "Intake"} <= kept
     assert all(resources[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
-    assert resources["Ledger"]["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["Throwaway", False, True]}
+    assert resources["Ledger"]["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["ProtectsLedger", True, False]}
 
 
 def test_functions_have_room_to_start(resources: dict[str, Resource]) -> None:

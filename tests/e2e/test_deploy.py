@@ -7,14 +7,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 import requests
 
+from dev.deploy import STACK_POLICY
 from dev.local_aws import LocalAws
 from dev.package import HERE, ROOT
-from dev.preflight import Preflight
+from dev.preflight import Preflight, stack_state
 from dev.stack import ACCOUNT, MANAGED, TOKEN
 
 VENDORS = {
@@ -122,8 +124,24 @@ def test_a_configured_account_is_deployed_by_the_aws_cli(empty: LocalAws, enviro
     assert health.status_code == 200, health.text
     table = empty.dynamodb.describe_table(TableName=outputs["TableName"])["Table"]
     assert table["DeletionProtectionEnabled"] is True
+    policy = json.loads(empty.cloudformation.get_stack_policy(StackName="edgeban-prod")["StackPolicyBody"])
+    assert policy == STACK_POLICY
     again = run_deploy(environment)
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_stack_whose_creation_failed_is_named_with_the_remedy(empty: LocalAws, environment: dict[str, str]) -> None:
+    """A bucket's name is taken, and CloudFormation rolls the creation back."""
+    empty.s3.create_bucket(Bucket="taken")
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "taken"}}
+    template = json.dumps({"Resources": {"Archive": bucket}})
+    empty.cloudformation.create_stack(StackName="edgeban-dev", TemplateBody=template)
+    deadline = time.monotonic() + 20
+    while stack_state(empty.cloudformation, "edgeban-dev").endswith("_IN_PROGRESS") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert stack_state(empty.cloudformation, "edgeban-dev") == "ROLLBACK_COMPLETE"
+    (problem,) = [each for each in missing("dev") if "ROLLBACK_COMPLETE" in each]
+    assert "aws cloudformation delete-stack --stack-name edgeban-dev" in problem
 
 
 def run_deploy(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

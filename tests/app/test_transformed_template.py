@@ -1,0 +1,89 @@
+"""The packaged template as AWS has it after SAM's transform: nothing that SAM adds is reached by strangers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from dev.deploy import PROTECTED, STACK_POLICY
+from dev.package import ROOT, package
+
+Resource = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Resource]:
+    python = ROOT / ".venv-aws" / "bin" / "python"
+    done = subprocess.run(
+        [python, "dev/sam_transform.py", package("prod") / "sam.json"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    transformed: dict[str, Resource] = json.loads(done.stdout)["Resources"]
+    return transformed
+
+
+def of_type(resources: dict[str, Resource], kind: str) -> dict[str, Resource]:
+    return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def test_there_is_one_stage_with_throttle_and_access_log(resources: dict[str, Resource]) -> None:
+    """Without ``OpenApiVersion`` SAM makes a second public stage, named Stage, that has neither."""
+    (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
+    assert stage["Properties"]["StageName"] == "api"
+    assert stage["Properties"]["AccessLogSetting"]["DestinationArn"]
+    (settings,) = stage["Properties"]["MethodSettings"]
+    assert settings["ThrottlingRateLimit"] == 200
+    for deployment in of_type(resources, "AWS::ApiGateway::Deployment").values():
+        assert "StageName" not in deployment["Properties"]
+
+
+def test_the_stage_waits_for_the_role_that_the_region_logs_by(resources: dict[str, Resource]) -> None:
+    """By a variable, since DependsOn may not name a resource whose condition is false."""
+    assert "ApiLogAccount" in needed(resources, "RestAPIapiStage")
+
+
+def needed(resources: dict[str, Resource], name: str) -> set[str]:
+    """Return all that CloudFormation makes before ``name``: what it refers to or depends on, at any distance."""
+    before: set[str] = set()
+    waiting = [name]
+    while waiting:
+        text = json.dumps(resources[waiting.pop()])
+        for other in resources.keys() - before:
+            if f'"{other}"' in text or f"${{{other}}}" in text or f"${{{other}." in text:
+                before.add(other)
+                waiting.append(other)
+    return before
+
+
+def test_nothing_is_called_by_everybody(resources: dict[str, Resource]) -> None:
+    for name, permission in of_type(resources, "AWS::Lambda::Permission").items():
+        assert permission["Properties"]["Principal"] in {"apigateway.amazonaws.com", "events.amazonaws.com"}, name
+        assert "SourceArn" in permission["Properties"], name
+    assert of_type(resources, "AWS::Lambda::Url") == {}
+
+
+def test_every_function_has_its_own_role_and_log_group(resources: dict[str, Resource]) -> None:
+    functions = of_type(resources, "AWS::Lambda::Function")
+    roles = [json.dumps(function["Properties"]["Role"]) for function in functions.values()]
+    assert len(set(roles)) == len(functions) == 12
+    assert len(of_type(resources, "AWS::Logs::LogGroup")) == len(functions) + 1, "and the API's access log"
+
+
+def test_the_stack_policy_protects_all_that_holds_data(resources: dict[str, Resource]) -> None:
+    kinds = {"AWS::DynamoDB::Table", "AWS::S3::Bucket"}
+    assert {name for name, each in resources.items() if each["Type"] in kinds} == set(PROTECTED)
+    denied = [each for each in STACK_POLICY["Statement"] if each["Effect"] == "Deny"]
+    assert {action for each in denied for action in each["Action"]} == {"Update:Replace", "Update:Delete"}
+
+
+def test_what_holds_data_is_kept_but_a_failed_creation_can_be_rolled_back(resources: dict[str, Resource]) -> None:
+    for name in PROTECTED:
+        assert resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resources[name]["UpdateReplacePolicy"] == "Retain"
+    assert resources["Ledger"]["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["ProtectsLedger", True, False]}
