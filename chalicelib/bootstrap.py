@@ -45,6 +45,12 @@ def _volcengine(account: VendorAccount) -> BanVendor:
     return connect(account, clock=now)
 
 
+def _workerskv(account: VendorAccount) -> BanVendor:
+    from chalicelib.vendors.workerskv.client import connect
+
+    return connect(account, clock=now)
+
+
 def _alibaba(account: VendorAccount) -> ExportVendor:
     from chalicelib.vendors.alibaba.client import connect
 
@@ -55,6 +61,7 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {
     "huawei": _huawei,
     "volcengine": _volcengine,
     "byteplus": _volcengine,
+    "workerskv": _workerskv,
 }
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
@@ -67,7 +74,7 @@ EXPORT_BYTES = 1024**3
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
     """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
-    from chalicelib.vendors import alibaba, huawei, volcengine
+    from chalicelib.vendors import alibaba, huawei, volcengine, workerskv
 
     return vendor_accounts.parse(
         document,
@@ -76,6 +83,7 @@ def parse_accounts(document: object) -> dict[str, VendorAccount]:
             "alibaba": alibaba.CREDENTIALS,
             "volcengine": volcengine.CREDENTIALS,
             "byteplus": volcengine.CREDENTIALS,
+            "workerskv": workerskv.CREDENTIALS,
         },
     )
 

@@ -8,6 +8,7 @@ from chalicelib.bootstrap import EXPORT_VENDORS, VENDORS, parse_accounts
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import VendorAccount
 from dev.simulators.huawei import HuaweiSimulator
+from dev.simulators.workerskv import WorkersKvSimulator
 
 MAIN = {"vendor": "huawei", "endpoint": "https://cdn.example.org", "access_key": "AK", "secret_key": "SK"}
 EXPORTS = {**MAIN, "vendor": "alibaba", "report_to_queue": "yes"}
@@ -23,10 +24,13 @@ def test_an_account_is_read_with_the_fields_of_its_vendor() -> None:
 
 def test_every_vendor_that_is_registered_names_its_fields() -> None:
     for vendor in VENDORS.keys() | EXPORT_VENDORS.keys():
-        assert parse_accounts({"main": {**MAIN, "vendor": vendor}})["main"].vendor == vendor
+        fields = {"vendor": vendor, "endpoint": "https://cdn.example.org"}
+        assert parse_accounts({"main": fields})["main"].vendor == vendor
     with HuaweiSimulator() as simulator:
         for credentials in (simulator.credentials, simulator.token_credentials):
             assert parse_accounts({"main": {**MAIN, **credentials}})
+    with WorkersKvSimulator() as kv:
+        assert parse_accounts({"main": {"vendor": "workerskv", "endpoint": kv.url, **kv.credentials}})
 
 
 @pytest.mark.parametrize(
