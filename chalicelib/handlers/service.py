@@ -46,8 +46,10 @@ def _show_account(own: Control, everywhere: Control, at: datetime) -> dict[str, 
         since = pause.paused_at.isoformat() if pause.paused_at else None
         paused = {"paused_account": pause.account, "by": pause.paused_by, "reason": pause.reason, "since": since}
         return {"account": own.account, "state": AccountState.PAUSED, **paused}
-    if own.blocked_until and own.blocked_until > at:
-        blocked = {"reason": own.blocked_reason, "until": own.blocked_until.isoformat()}
+    for block in (own.block, *own.quota_blocks.values()):
+        if block is None or block.until <= at:
+            continue
+        blocked = {"reason": block.reason, "until": block.until.isoformat()}
         return {"account": own.account, "state": AccountState.BLOCKED, **blocked}
     return {"account": own.account, "state": AccountState.RUNNING}
 

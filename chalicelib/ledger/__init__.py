@@ -14,6 +14,7 @@ pk                          sk                      what it is
 ``chunk#<id>``              ``chunk``               the URLs of a chunk, compressed; written once, before the claims
 \                           ``task#<task id>``      which task carries which part of the chunk
 ``account#<account>``       ``chunk#<id>``          a chunk that is not yet wholly in tasks: open, waiting or held
+\                           ``unban#<chunk id>``    that such a chunk is an unban: these are sent first
 \                           ``live#<task id>``      a task that is not finished
 \                           ``control``             submitter's epoch, pause, blocked
 \                           ``usage#<hour>``        bans of one hour, for the caps

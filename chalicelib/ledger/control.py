@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from chalicelib.domain.errors import VendorError
+from chalicelib.domain.errors import LedgerUnavailable, QuotaExceeded, VendorError
+from chalicelib.domain.model import Action
 from chalicelib.ledger.row import millis, moment, number, text
 from chalicelib.ports import Check, Rows, Update, Value
 
@@ -15,6 +16,9 @@ ACCESS_BLOCK = timedelta(minutes=10)
 """How long nobody calls a vendor that refused access: five refused signatures lock a key for 5 minutes."""
 
 QUOTA_BLOCK = timedelta(minutes=15)
+CHANGE_TRIES = 10
+"""How often a change of a row is made that transactions on the row refuse."""
+
 EVERYWHERE = "*"
 """The name under which all accounts are paused at once."""
 
@@ -28,8 +32,17 @@ class AccountState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A vendor's refusal that keeps calls from it. ``kind`` is the kind of the vendor's error."""
+
+    until: datetime
+    reason: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
-    """``blocked_until``: the vendor refused credentials or quota, so calls of it wait."""
+    """What the control row of an account says."""
 
     account: str
     epoch: int = 0
@@ -37,11 +50,15 @@ class Control:
     paused_by: str = ""
     reason: str = ""
     paused_at: datetime | None = None
-    blocked_until: datetime | None = None
-    blocked_reason: str = ""
-    blocked_for: str = ""
-    """The kind of the vendor's error: a used up quota blocks creates alone, refused access every call."""
+    block: Block | None = None
+    """The vendor refused the credentials: no call is made."""
+    quota_blocks: Mapping[str, Block] = field(default_factory=dict)
+    """By what the vendor's quota is used up for, one of ``QUOTAS``: calls for anything else are made."""
     last_call_at: datetime | None = None
+
+
+QUOTAS = (Action.BAN.value, Action.UNBAN.value, "exports")
+"""What a vendor may have a quota for. The attributes of its block begin with ``quota_`` and this name."""
 
 
 def _key(account: str) -> tuple[str, str]:
@@ -50,6 +67,11 @@ def _key(account: str) -> tuple[str, str]:
 
 def of_row(row: Mapping[str, Value]) -> Control:
     """Read a control row."""
+    block = _block(row, "blocked")
+    quota_blocks = {quota: found for quota in QUOTAS if (found := _block(row, f"quota_{quota}"))}
+    if block and block.kind == QuotaExceeded.kind:  # version 1 did not write what the quota was for
+        quota_blocks.setdefault(Action.BAN.value, block)
+        block = None
     return Control(
         account=text(row, "pk")[8:],
         epoch=number(row, "epoch"),
@@ -57,11 +79,15 @@ def of_row(row: Mapping[str, Value]) -> Control:
         paused_by=text(row, "paused_by"),
         reason=text(row, "reason"),
         paused_at=moment(row, "paused_at"),
-        blocked_until=moment(row, "blocked_until"),
-        blocked_reason=text(row, "blocked_reason"),
-        blocked_for=text(row, "blocked_for"),
+        block=block,
+        quota_blocks=quota_blocks,
         last_call_at=moment(row, "last_call_at"),
     )
+
+
+def _block(row: Mapping[str, Value], name: str) -> Block | None:
+    until = moment(row, f"{name}_until")
+    return Block(until, text(row, f"{name}_reason"), text(row, f"{name}_for")) if until else None
 
 
 def read(rows: Rows, accounts: list[str]) -> dict[str, Control]:
@@ -98,20 +124,35 @@ def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
 
 
 def unblock(rows: Rows, account: str) -> None:
-    """End a block by the vendor."""
-    rows.apply(Update(_key(account), remove=("blocked_until", "blocked_reason", "blocked_for")))
+    """End every block by the vendor."""
+    names = ("blocked", *(f"quota_{quota}" for quota in QUOTAS))
+    remove = tuple(f"{name}_{part}" for name in names for part in ("until", "reason", "for"))
+    _change(rows, account, Update(_key(account), remove=remove))
 
 
-def block(rows: Rows, account: str, *, until: datetime, error: VendorError) -> None:
-    """Write that the vendor refused access or quota, and until when its account is not to be called."""
+def block(rows: Rows, account: str, *, until: datetime, error: VendorError, quota: str = "") -> None:
+    """Write that the vendor refused access, or what a ``quota`` is for, and until when no call for it is made."""
+    name = f"quota_{quota}" if quota else "blocked"
     beside: dict[str, Value] = {
-        "blocked_until": millis(until),
-        "blocked_reason": f"{error.code} {error}"[:300],
-        "blocked_for": error.kind,
+        f"{name}_until": millis(until),
+        f"{name}_reason": f"{error.code} {error}"[:300],
+        f"{name}_for": error.kind,
     }
     rows.add(_key(account), {"blocks": 1}, beside=beside)
 
 
 def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:
     """Write when the vendor was last called, so that the next submitter keeps the rate across the change."""
-    rows.apply(Update(_key(account), set={"last_call_at": millis(now)}))
+    _change(rows, account, Update(_key(account), set={"last_call_at": millis(now)}))
+
+
+def _change(rows: Rows, account: str, update: Update) -> None:
+    """Change the row of an account, if there is one.
+
+    A submitter's transaction on the row at the same moment refuses a change, as a condition that does not hold does: it
+    is made again, or a person who ends a block would end nothing.
+    """
+    for _ in range(CHANGE_TRIES):
+        if rows.apply(update) or not rows.get([_key(account)], consistent=True):
+            return
+    raise LedgerUnavailable(f"the switches of {account} could not be changed in {CHANGE_TRIES} tries")

@@ -3,18 +3,20 @@
 The order that survives a crash between any two steps: **open** the chunk (its candidate URLs are durable, under a
 lease), claim them, **seal** the chunk with those it claimed. A claim that points at an open chunk is a live duplicate.
 An open chunk whose lease has passed is finished by the sweep, which claims again for the same chunk.
+
+An unban has a second row, by which the submitter finds it among any number of waiting bans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import chunks
-from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.row import millis, moment, number, numbers, text, texts
+from chalicelib.ledger.chunks import Chunk, made_at
+from chalicelib.ledger.row import millis, moment, number, numbers, stamp, text, texts
 from chalicelib.ports import Delete, Insert, Key, Row, Rows, Update, Value
 
 LEASE = timedelta(minutes=5)
@@ -26,23 +28,24 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
     """Make the candidates of a chunk durable: first its URLs, then the row by which the sweep finds it."""
     chunks.record(rows, chunk)
     pk, sk = _key(chunk.account, chunk.id)
-    rows.apply(
-        Insert(
-            {
-                "pk": pk,
-                "sk": sk,
-                "state": ChunkState.OPEN.value,
-                "then": then.value,
-                "action": chunk.action.value,
-                "ban_days": chunk.ban_days,
-                "rule": chunk.rule,
-                "after": list(chunk.after),
-                "count": len(chunk.urls),
-                "received_at": millis(chunk.received_at),
-                "lease_until": millis(chunk.created_at + LEASE),
-            }
-        )
-    )
+    opened: Row = {
+        "pk": pk,
+        "sk": sk,
+        "state": ChunkState.OPEN.value,
+        "then": then.value,
+        "action": chunk.action.value,
+        "ban_days": chunk.ban_days,
+        "rule": chunk.rule,
+        "after": list(chunk.after),
+        "count": len(chunk.urls),
+        "received_at": millis(chunk.received_at),
+        "lease_until": millis(chunk.created_at + LEASE),
+    }
+    inserts = [Insert(opened)]
+    if chunk.action is Action.UNBAN:
+        pk, sk = _unban_key(chunk.account, chunk.id)
+        inserts.append(Insert({"pk": pk, "sk": sk}))
+    rows.write(inserts)
 
 
 def seal(rows: Rows, chunk: Chunk, claimed: Collection[str], *, then: ChunkState) -> bool:
@@ -63,6 +66,21 @@ def of_account(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> 
     """
     pk, behind = _key(account, after)
     return [_work(row) for row in rows.query(pk, prefix="chunk#", limit=limit, after=behind if after else "")]
+
+
+def unbans(rows: Rows, account: str, *, now: datetime) -> list[Work]:
+    """Read the unbans of an account that are not wholly in tasks, oldest first, however many bans wait beside them.
+
+    The second row of an unban that has gone is removed on the way. A young one is kept: its first row may be under way.
+    """
+    pk, _ = _unban_key(account, "")
+    ids = [text(row, "sk").removeprefix("unban#") for row in rows.query(pk, prefix="unban#")]
+    work_by_chunk = among(rows, account, ids) if ids else {}
+    young = stamp(now - LEASE)
+    gone = [chunk for chunk in ids if chunk not in work_by_chunk and made_at(chunk) < young]
+    if gone:
+        rows.write([Delete(_unban_key(account, chunk)) for chunk in gone])
+    return [work_by_chunk[chunk] for chunk in ids if chunk in work_by_chunk]
 
 
 def of_chunk(rows: Rows, account: str, chunk: str) -> Work | None:
@@ -106,6 +124,10 @@ def take(rows: Rows, ends: Mapping[str, int], works: Mapping[str, Work]) -> None
 
 def _key(account: str, chunk: str) -> Key:
     return (f"account#{account}", f"chunk#{chunk}")
+
+
+def _unban_key(account: str, chunk: str) -> Key:
+    return (f"account#{account}", f"unban#{chunk}")
 
 
 def _work(row: Mapping[str, Value]) -> Work:

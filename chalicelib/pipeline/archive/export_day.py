@@ -247,7 +247,7 @@ class DayWork:
         self.run.emit("export_failed", account=self.run.account, day=day.isoformat(), problem=reason[:300])
 
     def _note(self, error: VendorError, day: ExportDay) -> None:
-        vendor_refusals.note(self.run, error, day=day.day.isoformat())
+        vendor_refusals.note(self.run, error, quota="exports", day=day.day.isoformat())
 
     def _emit(self, event: str, day: ExportDay, **fields: object) -> None:
         self.run.emit(event, account=self.run.account, day=day.day.isoformat(), **fields)

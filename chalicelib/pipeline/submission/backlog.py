@@ -9,9 +9,9 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from chalicelib.domain.model import ChunkState, TaskState
+from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.packing import Slice, Work, pack
 from chalicelib.ledger import carriers, chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
@@ -20,23 +20,38 @@ from chalicelib.pipeline.lifecycle import ordering, splitting
 from chalicelib.pipeline.run import Run
 
 CACHED_CHUNKS = 64
+LOOK_FOR_UNBANS = timedelta(seconds=2)
+"""How often a drain looks for unbans that have come since, or whose bans have ended since."""
+
 WORK_AT_ONCE = 4_000
 """Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
 
 
+class _Queue:
+    """What is to be sent of one action, in its order."""
+
+    def __init__(self) -> None:
+        self.recorded: deque[Task] = deque()
+        self.parts: deque[Task] = deque()
+        """Recorded tasks that carry on what another one could not."""
+        self.planned: deque[tuple[Slice, ...]] = deque()
+        """Slices of new tasks, not recorded yet."""
+        self.parts_turn = False
+
+
 class Backlog:
-    """The backlog of one account, as its one submitter takes it up."""
+    """The backlog of one account, as its one submitter takes it up. Unbans come before bans, whatever came first."""
 
     def __init__(self, run: Run, *, epoch: int, limit: int) -> None:
         """``epoch`` is the submitter's number; ``limit`` is in URLs a task."""
         self._run, self._epoch, self._limit = run, epoch, limit
-        self._planned: deque[tuple[Slice, ...]] = deque()
-        """Slices of new tasks, each packed from ``_work`` and not recorded yet."""
+        self._queues = {Action.UNBAN: _Queue(), Action.BAN: _Queue()}
+        self.closed: set[Action] = set()
+        """Actions that may not be sent now."""
         self._work: dict[str, Work] = {}
-        self._due: deque[Task] = deque()
-        self._parts: deque[Task] = deque()
-        self._parts_turn = False
+        """The waiting chunks that the planned slices are of."""
         self._postponed: list[tuple[datetime, Task]] = []
+        self._unbans_read_at = run.clock()
         self._chunks: dict[str, Chunk] = {}
         self.fresh: set[str] = set()
         """Tasks recorded by this drain, with the time of their attempt: they may be called without a look-up."""
@@ -46,19 +61,20 @@ class Backlog:
         unsent = [task for task in tasks.live(self._run.rows, self._run.account) if task.state is TaskState.SUBMITTING]
         first_tasks = [task for task in unsent if not task.parent]
         if first_tasks:  # a crash may have kept their slices from being taken off the waiting chunks
-            carriers.take_slices(self._run.rows, first_tasks, self._read())
+            carriers.take_slices(self._run.rows, first_tasks, self._read(bans=True))
         now = self._run.clock()
         for task in unsent:
             if task.not_before and task.not_before > now:
                 self.postpone(task, task.not_before)
             else:
                 self.add(task)
-        self._planned.extend(self._plan())
+        self._plan()
 
     def add(self, *recorded: Task) -> None:
         """Put recorded tasks in the queue."""
         for task in recorded:
-            (self._parts if task.parent else self._due).append(task)
+            queue = self._queues[task.action]
+            (queue.parts if task.parent else queue.recorded).append(task)
 
     def postpone(self, task: Task, until: datetime) -> None:
         """Keep a recorded task back until then."""
@@ -66,28 +82,39 @@ class Backlog:
 
     @property
     def next_postponed(self) -> datetime | None:
-        """When the first postponed task comes due; ``None`` if none is postponed."""
-        return self._postponed[0][0] if self._postponed else None
-
-    def add_postponed(self) -> None:
-        """Put the first postponed task in the queue."""
-        self.add(self._postponed.pop(0)[1])
+        """When the first postponed task that may be sent comes due; ``None`` if none is postponed."""
+        return next((until for until, task in self._postponed if task.action not in self.closed), None)
 
     def next(self) -> Task | None:
         """Take the next task to call. A new one is recorded as about to be called, and leaves the waiting chunks.
 
-        A refused task may have many parts: they take every other turn, so that new tasks do not wait for them.
-
         Raises ``StaleSubmitter`` if another submitter has begun since.
         """
-        if self._due:
-            return self._due.popleft()
-        self._parts_turn = not self._parts_turn
-        if self._parts and (self._parts_turn or not self._planned):
-            return self._parts.popleft()
-        if self._planned:
-            self._record(self._planned.popleft())
-        return self._due.popleft() if self._due else None
+        now = self._run.clock()
+        while self._postponed and self._postponed[0][0] <= now:
+            self.add(self._postponed.pop(0)[1])
+        if now - self._unbans_read_at >= LOOK_FOR_UNBANS:
+            self._unbans_read_at = now
+            if remaining.unbans(self._run.rows, self._run.account, now=now):
+                self._plan()  # anew: an unban takes its URLs out of the waiting bans
+        for action, queue in self._queues.items():
+            if action not in self.closed and (task := self._next_of(queue)):
+                return task
+        return None
+
+    def _next_of(self, queue: _Queue) -> Task | None:
+        """Take the next task of one action.
+
+        A refused task may have many parts: they take every other turn, so that new tasks do not wait for them.
+        """
+        if queue.recorded:
+            return queue.recorded.popleft()
+        queue.parts_turn = not queue.parts_turn
+        if queue.parts and (queue.parts_turn or not queue.planned):
+            return queue.parts.popleft()
+        if queue.planned:
+            self._record(queue.planned.popleft())
+        return queue.recorded.popleft() if queue.recorded else None
 
     def chunks_of(self, slices: Sequence[Slice]) -> Mapping[str, Chunk]:
         """Return chunks by id, those of these slices among them; each is read once."""
@@ -98,13 +125,16 @@ class Backlog:
             self._chunks.update(chunks.read(self._run.rows, [part.chunk for part in slices]))
         return self._chunks
 
-    def full_task_waits(self) -> bool:
-        """Read the waiting chunks again; plan them if they fill at least one task."""
-        planned = self._plan()
-        if sum(part.count for slices in planned for part in slices) < self._limit:
-            return False
-        self._planned.extend(planned)
-        return True
+    def more_waits(self) -> bool:
+        """Read the waiting chunks again; return whether they fill a task, or hold an unban that may be sent."""
+        self._plan()
+        bans = self._queues[Action.BAN].planned
+        if self._queues[Action.UNBAN].planned and Action.UNBAN not in self.closed:
+            return True
+        full = sum(part.count for slices in bans for part in slices) >= self._limit
+        if not full:  # the next wake-up packs it with what follows
+            bans.clear()
+        return full and Action.BAN not in self.closed
 
     def _record(self, slices: tuple[Slice, ...]) -> None:
         """Make a task of planned slices, and another one of each group of URLs that the policy forbids by now."""
@@ -130,23 +160,31 @@ class Backlog:
         self.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
 
-    def _plan(self) -> list[tuple[Slice, ...]]:
-        """Pack the waiting chunks whose turn it is."""
-        work = self._read()
+    def _plan(self) -> None:
+        """Pack the waiting chunks whose turn it is. What was planned and not recorded is planned anew."""
+        bans = Action.BAN not in self.closed
+        work = self._read(bans=bans)
         ordered = [part for part in work.values() if part.after and part.state is ChunkState.WAITING]
         in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part)}
         if ordered:  # an unban among them may have taken URLs out of the others
-            work = self._read()
+            work = self._read(bans=bans)
         self._work = {
             part.chunk: part
             for part in work.values()
             if part.state is ChunkState.WAITING and (not part.after or part.chunk in in_turn)
         }
-        return pack(self._work.values(), limit=self._limit)
+        for action, queue in self._queues.items():
+            waiting = (part for part in self._work.values() if part.action is action)
+            queue.planned = deque(pack(waiting, limit=self._limit))
 
-    def _read(self) -> dict[str, Work]:
-        """Read chunks, oldest first, until enough of them can be sent: any number of older ones may be held."""
-        work: dict[str, Work] = {}
+    def _read(self, *, bans: bool) -> dict[str, Work]:
+        """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.
+
+        Any number of older ones may be held.
+        """
+        work = {part.chunk: part for part in remaining.unbans(self._run.rows, self._run.account, now=self._run.clock())}
+        if not bans:
+            return work
         after, sendable = "", 0
         while True:
             page = remaining.of_account(self._run.rows, self._run.account, limit=WORK_AT_ONCE, after=after)

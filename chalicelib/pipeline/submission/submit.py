@@ -21,8 +21,10 @@ that died again when its visibility ends; the sweep's wake-ups wait behind it. I
 runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
 
 What the vendor answers decides what is next (``_Drain._answered``): a task whose content is refused is halved until the
-refused URLs stand alone; throttling and outages slow the drain down and then end it; refused access or quota blocks the
-account (``vendor_refusals``).
+refused URLs stand alone; throttling and outages slow the drain down and then end it; refused access blocks the account,
+and a used-up quota the action that it is for (``vendor_refusals``).
+
+Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from chalicelib.domain.errors import ContentRefused, StaleSubmitter, Throttled, Unavailable, VendorError
-from chalicelib.domain.model import UrlState
+from chalicelib.domain.errors import AccessRefused, ContentRefused, StaleSubmitter, Throttled, Unavailable, VendorError
+from chalicelib.domain.model import Action, UrlState
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.control import Control
@@ -78,13 +80,14 @@ class Drained:
 
 def submit_tasks(run: Run, vendor: BanVendor, *, workers: int = WORKERS) -> Drained:
     """Submit what waits at the run's account until the deadline. ``workers`` 0 makes one call at a time, in order."""
+    state = control.begin_drain(run.rows, run.account, now=run.clock())
+    closed: dict[Action, str] = dict.fromkeys(vendor_refusals.blocked_actions(run, state), "blocked")
     if control.paused(run.rows, run.account):
         run.emit("submission_paused", account=run.account)
-        return Drained("paused")
-    state = control.begin_drain(run.rows, run.account, now=run.clock())
-    if vendor_refusals.blocked(run, "submission", state=state):
-        return Drained("blocked")
-    drain = _Drain(run, vendor, state, workers=min(workers, vendor.limits.parallel))
+        closed.setdefault(Action.BAN, "paused")
+    if Action.UNBAN in closed and Action.BAN in closed:
+        return Drained(closed[Action.BAN])
+    drain = _Drain(run, vendor, state, closed, workers=min(workers, vendor.limits.parallel))
     try:
         drained = drain.drain()
     except StaleSubmitter as error:
@@ -99,10 +102,16 @@ def submit_tasks(run: Run, vendor: BanVendor, *, workers: int = WORKERS) -> Drai
 class _Drain:
     """The state of one drain. Everything but the vendor's calls themselves runs in the calling thread."""
 
-    def __init__(self, run: Run, vendor: BanVendor, state: Control, *, workers: int) -> None:
+    def __init__(
+        self, run: Run, vendor: BanVendor, state: Control, closed: Mapping[Action, str], *, workers: int
+    ) -> None:
+        """``closed``: why actions may not be sent now."""
         limits = vendor.limits
         self.run, self.vendor, self.workers = run, vendor, workers
         self.backlog = Backlog(run, epoch=state.epoch, limit=limits.urls_per_task)
+        self.closed: dict[Action, str] = {}
+        for action, why in closed.items():
+            self._close(action, why)
         self.pace = run.pace(limits.creates_per_second, last=state.last_call_at)
         self.look_up_pace = run.pace(limits.lists_per_second * LOOK_UP_SHARE)
         self.tasks = self.urls = 0
@@ -135,10 +144,11 @@ class _Drain:
                     parallel_calls.start(*ready)
                 elif parallel_calls.under_way:
                     parallel_calls.settle(parallel_calls.under_way)
-                elif not self._wait_for_postponed() and not (self.tasks and self.backlog.full_task_waits()):
+                elif not self._wait_for_postponed() and not (self.tasks and self.backlog.more_waits()):
                     break  # less than a full task has come since: the next wake packs it with what follows
             parallel_calls.settle(1)
-        return Drained(self.stop or "done", self.tasks, self.urls)
+        why = self.closed.get(Action.BAN) or self.closed.get(Action.UNBAN) or "done"
+        return Drained(self.stop or why, self.tasks, self.urls)
 
     def _ready(self, task: Task) -> tuple[Task, list[str]] | None:
         """Make a task ready for its call; ``None`` if it is not to be called now."""
@@ -165,9 +175,7 @@ class _Drain:
         try:
             vendor_task_id = adopt(self.run, self.vendor, task, urls, pace=self.look_up_pace)
         except VendorError as error:  # an error of the list says nothing of the task
-            if vendor_refusals.note(self.run, error, task_id=task.id):
-                self.stop = "blocked"
-            else:
+            if not self._blocked(task, error):
                 self._slow_down()
             self.backlog.postpone(task, self.run.clock() + LOOK_AGAIN)
             return True
@@ -187,7 +195,6 @@ class _Drain:
             return False
         if due_at > now:
             self.run.sleep((due_at - now).total_seconds())
-        self.backlog.add_postponed()
         return True
 
     def _stopped(self) -> bool:
@@ -196,9 +203,22 @@ class _Drain:
             self.stop = "deadline"
         if not self.stop and now - self.pause_checked_at >= CHECK_PAUSED:
             self.pause_checked_at = now
-            if control.paused(self.run.rows, self.run.account):
-                self.stop = "paused"
+            if Action.BAN not in self.closed and control.paused(self.run.rows, self.run.account):
+                self._close(Action.BAN, "paused")
         return bool(self.stop)
+
+    def _close(self, action: Action, why: str) -> None:
+        """Send no more of an action. A pause is for bans alone: it is there to stop harm, and an unban undoes harm."""
+        self.closed[action] = why
+        self.backlog.closed.add(action)
+
+    def _blocked(self, task: Task, error: VendorError) -> bool:
+        """Note an error of a task's call or look-up; return whether the vendor refuses more than this call."""
+        if not vendor_refusals.note(self.run, error, quota=task.action, task_id=task.id):
+            return False
+        for action in Action if isinstance(error, AccessRefused) else (task.action,):
+            self._close(action, "blocked")
+        return True
 
     # --- answers ------------------------------------------------------------------------------------------------
 
@@ -209,10 +229,8 @@ class _Drain:
         if error is None:
             self._submitted(task)
             return
-        blocked = vendor_refusals.note(self.run, error, task_id=task.id)
-        if blocked:
+        if self._blocked(task, error):
             self._call_again(task)
-            self.stop = "blocked"
         elif isinstance(error, ContentRefused):
             self._isolate(task, error)
         elif isinstance(error, Throttled):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from chalicelib.domain.model import ChunkState, TaskState
+from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.ledger import control, remaining, tasks
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.lifecycle import claiming
@@ -51,6 +51,7 @@ def _sweep_account(run: Run) -> int:
         paused=int(paused),
         holds_overdue=len(holds.overdue(all_work, age=alarm_age, now=now)),
     )
-    if (waiting or due or finished) and not paused:
+    unban_waits = Action.UNBAN in {*(work.action for work in waiting), *(task.action for task in due)}
+    if unban_waits or ((waiting or due or finished) and not paused):
         run.wake(account, now=now)
     return len(waiting) + len(unsent)

@@ -1,0 +1,189 @@
+"""Undoing harm goes first (I11): an unban waits for no other ban, no quota of bans and no pause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.errors import AccessRefused, QuotaExceeded
+from chalicelib.domain.model import Action
+from chalicelib.ledger import control, remaining
+from chalicelib.ports import Update
+from dev.fakes.operations import banned, undo
+from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.wrappers import Each, Meanwhile
+
+URL = "https://www.example.com/harmless"
+
+
+def a_ban_and_a_backlog(count: int, *, each: int = 2_000) -> World:
+    """One URL is banned, and that many others wait."""
+    world = banned([URL])
+    for start in range(0, count, each):
+        world.queue({"urls": pages(count)[start : start + each]})
+        world.intake()
+        world.clock.advance(seconds=1)
+    return world
+
+
+def actions(world: World) -> list[Action]:
+    """The action of each create after the first ban."""
+    return [action for action, _, _ in world.vendor.calls][1:]
+
+
+def test_an_unban_goes_before_the_bans_that_waited_when_it_came() -> None:
+    world = a_ban_and_a_backlog(12_000)
+    undo(world, urls=(URL,))
+    world.drain()
+
+    assert actions(world) == [Action.UNBAN, *[Action.BAN] * 12]
+
+
+def test_an_unban_goes_before_more_waiting_chunks_than_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.pipeline.submission.backlog.WORK_AT_ONCE", 5)
+    world = a_ban_and_a_backlog(20, each=1)
+    undo(world, urls=(URL,))
+    world.drain()
+
+    assert actions(world)[0] is Action.UNBAN
+
+
+def test_an_unban_that_comes_during_a_drain_is_sent_within_three_seconds() -> None:
+    world = a_ban_and_a_backlog(60_000, each=10_000)
+    told_at = []
+
+    def unban() -> None:
+        told_at.append(world.clock())
+        undo(world, urls=(URL,))
+
+    def create(original: Callable[..., str], *args: Any) -> str:
+        if args[0] is Action.UNBAN:
+            told_at.append(world.clock())
+        return original(*args)
+
+    world.vendor = Meanwhile(Each(world.vendor, create, "create_task"), "create_task", unban)  # type: ignore[assignment]
+    world.drain()
+
+    asked_at, sent_at = told_at
+    assert sent_at - asked_at <= timedelta(seconds=3)
+    assert actions(world).count(Action.BAN) >= 60
+
+
+def test_an_unban_that_comes_during_a_drain_takes_its_urls_out_of_the_planned_bans() -> None:
+    world = a_ban_and_a_backlog(40_000, each=10_000)
+    late = pages(40_000)[-1]
+    world.vendor = Meanwhile(world.vendor, "create_task", lambda: undo(world, urls=(late,)))  # type: ignore[assignment]
+    world.drain()
+
+    assert late not in {url for _, urls, _ in world.vendor.calls for url in urls}
+    assert world.state(late) == "unbanned"
+
+
+@pytest.mark.parametrize("switch", [ACCOUNT, control.EVERYWHERE])
+def test_a_pause_stops_bans_and_lets_unbans_through(switch: str) -> None:
+    world = a_ban_and_a_backlog(3_000)
+    control.set_paused(world.rows, switch, actor="a", reason="r", now=world.clock())
+    undo(world, urls=(URL,))
+    world.minutes(3)
+
+    assert actions(world) == [Action.UNBAN]
+    assert world.state(URL) == "unbanned"
+    assert URL not in world.vendor.bans
+    control.resume(world.rows, switch, actor="a", now=world.clock())
+    world.minutes(3)
+    assert world.states(pages(3_000)) == {"banned": 3_000}
+
+
+def test_the_sweep_wakes_a_paused_account_for_an_unban_alone() -> None:
+    world = a_ban_and_a_backlog(3)
+    control.set_paused(world.rows, ACCOUNT, actor="a", reason="r", now=world.clock())
+    world.kicks.clear()
+    world.sweep()
+    assert not world.kicks
+    undo(world, urls=(URL,))
+    world.kicks.clear()
+    world.sweep()
+    assert world.kicks == [ACCOUNT]
+
+
+def test_a_used_up_quota_of_bans_lets_unbans_through() -> None:
+    world = a_ban_and_a_backlog(3)
+    world.vendor.errors = [QuotaExceeded("used up", code="CDN.0005")]
+    assert world.drain().why == "blocked"
+    undo(world, urls=(URL,))
+    world.clock.advance(minutes=1)
+    world.drain()
+
+    assert actions(world) == [Action.BAN, Action.UNBAN]
+    world.clock.advance(minutes=15)
+    world.drain()
+    assert actions(world) == [Action.BAN, Action.UNBAN, Action.BAN]
+
+
+def test_a_used_up_quota_of_unbans_lets_bans_through() -> None:
+    world = a_ban_and_a_backlog(3)
+    undo(world, urls=(URL,))
+    world.vendor.errors = [QuotaExceeded("used up")]
+    assert world.drain().why == "blocked"
+
+    assert actions(world) == [Action.UNBAN, Action.BAN]
+
+
+def test_both_quotas_may_be_used_up_at_once() -> None:
+    world = a_ban_and_a_backlog(3)
+    undo(world, urls=(URL,))
+    world.vendor.errors = [QuotaExceeded("used up")] * 2
+    for _ in range(5):
+        assert world.drain().why == "blocked"
+        world.clock.advance(minutes=1)
+
+    assert actions(world) == [Action.UNBAN, Action.BAN]
+
+
+def test_refused_access_stops_unbans_too() -> None:
+    world = a_ban_and_a_backlog(3)
+    undo(world, urls=(URL,))
+    world.vendor.errors = [AccessRefused("no such key")] * 9
+    for _ in range(5):
+        assert world.drain().why == "blocked"
+        world.clock.advance(minutes=1)
+
+    assert actions(world) == [Action.UNBAN]
+
+
+def test_a_quota_that_version_1_wrote_is_one_of_bans() -> None:
+    world = a_ban_and_a_backlog(3)
+    control.block(
+        world.rows, ACCOUNT, until=world.clock() + timedelta(minutes=15), error=QuotaExceeded("used up", code="x")
+    )
+    undo(world, urls=(URL,))
+    assert world.drain().why == "blocked"
+
+    assert actions(world) == [Action.UNBAN]
+
+
+def test_what_an_unban_leaves_behind_goes_with_it() -> None:
+    world = a_ban_and_a_backlog(3)
+    undo(world, urls=(URL,))
+    assert len(remaining.unbans(world.rows, ACCOUNT, now=world.clock())) == 1
+    world.minutes(7)
+
+    assert remaining.unbans(world.rows, ACCOUNT, now=world.clock()) == []
+    assert not world.rows.query(f"account#{ACCOUNT}", prefix="unban#")
+
+
+def test_the_end_of_a_block_is_written_though_transactions_are_on_the_row() -> None:
+    world = banned([URL])
+    control.block(world.rows, ACCOUNT, until=world.clock() + timedelta(minutes=10), error=AccessRefused("no such key"))
+    conflicts = [False] * 4
+
+    def apply(original: Callable[[Update], bool], update: Update) -> bool:
+        return conflicts.pop() if conflicts else original(update)
+
+    control.unblock(Each(world.rows, apply, "apply"), ACCOUNT)
+
+    assert control.read(world.rows, [ACCOUNT])[ACCOUNT].block is None
+    assert not conflicts
