@@ -46,7 +46,7 @@ def _show_account(own: Control, everywhere: Control, at: datetime) -> dict[str, 
         since = pause.paused_at.isoformat() if pause.paused_at else None
         paused = {"paused_account": pause.account, "by": pause.paused_by, "reason": pause.reason, "since": since}
         return {"account": own.account, "state": AccountState.PAUSED, **paused}
-    for block in (own.block, *own.quota_blocks.values()):
+    for block in (own.block, *(own.blocks.get(subject) for subject in ("ban", "unban", "exports"))):
         if block is None or block.until <= at:
             continue
         blocked = {"reason": block.reason, "until": block.until.isoformat()}

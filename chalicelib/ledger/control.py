@@ -52,13 +52,14 @@ class Control:
     paused_at: datetime | None = None
     block: Block | None = None
     """The vendor refused the credentials: no call is made."""
-    quota_blocks: Mapping[str, Block] = field(default_factory=dict)
-    """By what the vendor's quota is used up for, one of ``QUOTAS``: calls for anything else are made."""
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    """What the vendor refuses for now, by one of ``SUBJECTS``: calls for anything else are made."""
     last_call_at: datetime | None = None
 
 
-QUOTAS = (Action.BAN.value, Action.UNBAN.value, "exports")
-"""What a vendor may have a quota for. The attributes of its block begin with ``quota_`` and this name."""
+SUBJECTS = (Action.BAN.value, Action.UNBAN.value, "exports", "creates", "lists")
+"""What a vendor may refuse for a while: the first three as a quota is used up, the others where it was called too fast.
+The attributes of such a block begin with ``blocked_`` and this name."""
 
 
 def _key(account: str) -> tuple[str, str]:
@@ -68,9 +69,9 @@ def _key(account: str) -> tuple[str, str]:
 def of_row(row: Mapping[str, Value]) -> Control:
     """Read a control row."""
     block = _block(row, "blocked")
-    quota_blocks = {quota: found for quota in QUOTAS if (found := _block(row, f"quota_{quota}"))}
+    blocks = {subject: found for subject in SUBJECTS if (found := _block(row, f"blocked_{subject}"))}
     if block and block.kind == QuotaExceeded.kind:  # version 1 did not write what the quota was for
-        quota_blocks.setdefault(Action.BAN.value, block)
+        blocks.setdefault(Action.BAN.value, block)
         block = None
     return Control(
         account=text(row, "pk")[8:],
@@ -80,7 +81,7 @@ def of_row(row: Mapping[str, Value]) -> Control:
         reason=text(row, "reason"),
         paused_at=moment(row, "paused_at"),
         block=block,
-        quota_blocks=quota_blocks,
+        blocks=blocks,
         last_call_at=moment(row, "last_call_at"),
     )
 
@@ -125,14 +126,14 @@ def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
 
 def unblock(rows: Rows, account: str) -> None:
     """End every block by the vendor."""
-    names = ("blocked", *(f"quota_{quota}" for quota in QUOTAS))
+    names = ("blocked", *(f"blocked_{subject}" for subject in SUBJECTS))
     remove = tuple(f"{name}_{part}" for name in names for part in ("until", "reason", "for"))
     _change(rows, account, Update(_key(account), remove=remove))
 
 
-def block(rows: Rows, account: str, *, until: datetime, error: VendorError, quota: str = "") -> None:
-    """Write that the vendor refused access, or what a ``quota`` is for, and until when no call for it is made."""
-    name = f"quota_{quota}" if quota else "blocked"
+def block(rows: Rows, account: str, *, until: datetime, error: VendorError, subject: str = "") -> None:
+    """Write that the vendor refused access, or a ``subject`` of ``SUBJECTS``, and until when no call for it is made."""
+    name = f"blocked_{subject}" if subject else "blocked"
     beside: dict[str, Value] = {
         f"{name}_until": millis(until),
         f"{name}_reason": f"{error.code} {error}"[:300],

@@ -139,6 +139,8 @@ def finish(
 ) -> bool:
     """End a task, and in the same transaction begin the tasks that carry its URLs on; ``False`` if it had ended."""
     change: dict[str, Value] = {"state": state.value, "finished_at": millis(now), "reason": reason[:500]}
+    if task.submitted_at and state is TaskState.SUCCEEDED:
+        change["submitted_at"] = millis(task.submitted_at)  # as the vendor shows it
     if children:
         change["children"] = [child.id for child in children]
     writes: list[Write] = [

@@ -9,9 +9,10 @@ tries again.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
-from chalicelib.domain.errors import AccessRefused, QuotaExceeded, VendorError
+from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Throttled, VendorError
 from chalicelib.domain.model import Action
 from chalicelib.ledger import control
 from chalicelib.ledger.control import Block, Control
@@ -20,11 +21,14 @@ from chalicelib.pipeline.run import Run
 Work = Literal["submission", "tracking", "drift", "exports"]
 ACTIONS = frozenset(Action)
 
+LONG_WAIT = 5.0
+"""Seconds. A shorter wait that a vendor asks for ends within the run, and is not written down."""
+
 
 def blocked(run: Run, work: Work) -> bool:
     """Whether a refusal still keeps this work from calling the vendor; emit that if it does."""
     state, now = control.read(run.rows, [run.account])[run.account], run.clock()
-    for block in (state.block, state.quota_blocks.get(work)):
+    for block in (state.block, state.blocks.get("exports" if work == "exports" else "lists")):
         if block and block.until > now:
             _tell(run, work, block)
             return True
@@ -37,7 +41,7 @@ def blocked_actions(run: Run, state: Control) -> frozenset[Action]:
     if state.block and state.block.until > now:
         _tell(run, "submission", state.block)
         return ACTIONS
-    blocks = {action: state.quota_blocks.get(action) for action in Action}
+    blocks = {action: state.blocks.get(action) for action in Action}
     current = {action: block for action, block in blocks.items() if block and block.until > now}
     for action, block in current.items():
         _tell(run, "submission", block, action=action.value)
@@ -48,10 +52,10 @@ def _tell(run: Run, work: Work, block: Block, **about: str) -> None:
     run.emit(f"{work}_blocked", account=run.account, until=block.until.isoformat(), reason=block.reason, **about)
 
 
-def note(run: Run, error: VendorError, *, quota: str = "", **about: str) -> bool:
+def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) -> bool:
     """Emit an error of the vendor, with what it is ``about``; block what it refuses. Return whether it blocks.
 
-    ``quota``, one of ``control.QUOTAS``, is what the call would have used up: a list uses up nothing.
+    ``quota`` is what the call would have used up, one of ``control.SUBJECTS``.
     """
     run.emit(
         "vendor_error",
@@ -62,10 +66,27 @@ def note(run: Run, error: VendorError, *, quota: str = "", **about: str) -> bool
         problem=str(error)[:300],
         **about,
     )
+    now = run.clock()
     if isinstance(error, AccessRefused):
-        control.block(run.rows, run.account, until=run.clock() + control.ACCESS_BLOCK, error=error)
+        control.block(run.rows, run.account, until=now + control.ACCESS_BLOCK, error=error)
         return True
-    if isinstance(error, QuotaExceeded) and quota:
-        control.block(run.rows, run.account, until=run.clock() + control.QUOTA_BLOCK, error=error, quota=quota)
+    if isinstance(error, QuotaExceeded):
+        control.block(run.rows, run.account, until=now + control.QUOTA_BLOCK, error=error, subject=quota)
         return True
+    if isinstance(error, Throttled) and quota == "lists" and error.retry_after >= LONG_WAIT:
+        until = now + timedelta(seconds=error.retry_after)
+        control.block(run.rows, run.account, until=until, error=error, subject=quota)
     return False
+
+
+def hold_creates(run: Run, error: Throttled, seconds: float) -> None:
+    """Have the drains that follow wait, too, where a vendor that was called too fast asks for a long wait."""
+    if seconds >= LONG_WAIT:
+        until = run.clock() + timedelta(seconds=seconds)
+        control.block(run.rows, run.account, until=until, error=error, subject="creates")
+
+
+def seconds_held(run: Run, state: Control) -> float:
+    """Return for how many seconds the vendor asked not to be called for a task; ``state`` is the control row."""
+    block = state.blocks.get("creates")
+    return max(0.0, (block.until - run.clock()).total_seconds()) if block else 0.0

@@ -5,21 +5,32 @@ Nothing is repeated here. The caller decides whether a call may be repeated, by 
 
 from __future__ import annotations
 
+import http.client
+import io
 import ipaddress
+import math
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable, VendorError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 CONNECT_TIMEOUT: Final = 3.05
 """Seconds for one attempt to connect. TCP sends a lost SYN again after 3 s; we wait slightly longer."""
@@ -27,13 +38,17 @@ CONNECT_TIMEOUT: Final = 3.05
 READ_TIMEOUT: Final = 10.0
 """Seconds between two bytes from the vendor, at most."""
 
-TOTAL_TIMEOUT: Final = 120.0
-"""Seconds for a whole body. Without it, a body that comes byte by byte would take forever."""
+TOTAL_TIMEOUT: Final = 15.0
+"""Seconds for a whole answer, headers and body. Without it, one that comes byte by byte would take forever. It is
+shorter than what the functions keep back of their time (``handlers.functions``)."""
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Most bytes of a body, after decompression."""
 
 READ_SIZE: Final = 64 * 1024
+
+CONNECTIONS: Final = 32
+"""Connections that stay open: as many as calls may be under way at once (``VendorLimits.parallel``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +132,15 @@ class VendorHttp:
             if self._session is None:
                 session = requests.Session()
                 session.trust_env = False
+                for scheme in ("https://", "http://"):
+                    session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS))
                 session.headers["User-Agent"] = "edgeban"
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 self._session = session
             return self._session
 
     def _exchange(self, session: requests.Session, prepared: requests.PreparedRequest, where: str) -> VendorResponse:
-        deadline = time.monotonic() + self._total_timeout
+        deadline = _request.deadline = time.monotonic() + self._total_timeout
         body = bytearray()
         with session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
             # Leaving the block early closes the connection, so that no later request reads the rest of this body.
@@ -134,6 +151,24 @@ class VendorHttp:
                 if time.monotonic() > deadline:
                     raise AnswerUnknown(f"{where}: the answer took longer than {self._total_timeout:g} s")
         return VendorResponse(status=response.status_code, headers=response.headers, body=bytes(body))
+
+
+def retry_after(response: VendorResponse, *, default: float, longest: float) -> float:
+    """Return the seconds that an answer's Retry-After asks to wait, at most ``longest``.
+
+    It is a number of seconds, or a date, which is compared with the answer's own ``Date``. ``default`` is for an answer
+    that says neither.
+    """
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), longest)
+    try:
+        until = parsedate_to_datetime(text)
+        sent_at = parsedate_to_datetime(response.headers.get("Date", ""))
+        seconds = (until - sent_at).total_seconds()
+    except (TypeError, ValueError, IndexError):
+        return default
+    return min(seconds, longest) if seconds > 0 else default
 
 
 def require_endpoint(url: str) -> None:
@@ -154,6 +189,80 @@ def require_endpoint(url: str) -> None:
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
         return
     raise ConfigurationError(f"the vendor endpoint at {host} must use https (http is allowed to this machine only)")
+
+
+# --- the time of a whole answer ---------------------------------------------------------------------------------------
+
+
+class _Request(threading.local):
+    """The request that this thread makes. ``deadline`` is in the time of ``time.monotonic``."""
+
+    deadline = math.inf
+
+
+_request = _Request()
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads an answer from a socket until the deadline of its request.
+
+    A socket's own timeout begins anew with every byte, also while the headers come.
+    """
+
+    def __init__(self, sock: socket.socket, file: io.BufferedIOBase) -> None:
+        self._sock, self._file = sock, file
+        self._timeout = sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """See ``io.RawIOBase``. Raises ``TimeoutError`` once the deadline has passed."""
+        remaining = _request.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the answer took too long")
+        self._sock.settimeout(remaining if self._timeout is None else min(self._timeout, remaining))
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        """Close the file that the answer came with, which lets go of the socket."""
+        if not self.closed:
+            self._file.close()
+            super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReader(sock, self.fp))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of requests, with answers that keep to the deadline of their request."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """See ``HTTPAdapter``."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+# --- addresses and errors ---------------------------------------------------------------------------------------------
 
 
 def _is_loopback(host: str) -> bool:

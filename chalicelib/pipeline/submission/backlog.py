@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from chalicelib.domain.model import Action, ChunkState, TaskState
+from chalicelib.domain.model import Action, ChunkState, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import carriers, chunks, remaining, tasks
+from chalicelib.ledger import carriers, chunks, remaining, renewals, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
@@ -42,9 +42,10 @@ class _Queue:
 class Backlog:
     """The backlog of one account, as its one submitter takes it up. Unbans come before bans, whatever came first."""
 
-    def __init__(self, run: Run, *, epoch: int, limit: int) -> None:
-        """``epoch`` is the submitter's number; ``limit`` is in URLs a task."""
-        self._run, self._epoch, self._limit = run, epoch, limit
+    def __init__(self, run: Run, *, epoch: int, limits: VendorLimits) -> None:
+        """``epoch`` is the submitter's number."""
+        self._run, self._epoch, self._limit = run, epoch, limits.urls_per_task
+        self._longest_ban = limits.longest_ban
         self._queues = {Action.UNBAN: _Queue(), Action.BAN: _Queue()}
         self.closed: set[Action] = set()
         """Actions that may not be sent now."""
@@ -140,12 +141,13 @@ class Backlog:
         """Make a task of planned slices, and another one of each group of URLs that the policy forbids by now."""
         now = self._run.clock()
         work = self._work[slices[0].chunk]
+        ban_days = self._granted(work, slices)
         groups = splitting.allowed(self._run, work.action, slices, self.chunks_of(slices))
         new_tasks = [
             Task(
                 account=self._run.account,
                 action=work.action,
-                ban_days=work.ban_days,
+                ban_days=ban_days,
                 slices=group,
                 created_at=now,
                 received_at=min(self._work[part.chunk].received_at for part in group),
@@ -159,6 +161,18 @@ class Backlog:
         carriers.take_slices(self._run.rows, new_tasks, self._work)
         self.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
+
+    def _granted(self, work: Work, slices: tuple[Slice, ...]) -> int:
+        """Return the days that a call asks for: the vendor may grant fewer than were planned, and the rest is renewed.
+
+        Crash order: the renewals are planned before the task is recorded. One of a ban that was not sent is postponed.
+        """
+        if work.action is not Action.BAN or self._longest_ban is None or work.ban_days <= self._longest_ban.days:
+            return work.ban_days
+        at = self._run.clock() + self._longest_ban - timedelta(hours=self._run.policy.renew_before_hours)
+        for chunk in dict.fromkeys(part.chunk for part in slices):
+            renewals.plan(self._run.rows, self.chunks_of(slices)[chunk], at=at)
+        return self._longest_ban.days
 
     def _plan(self) -> None:
         """Pack the waiting chunks whose turn it is. What was planned and not recorded is planned anew."""

@@ -47,9 +47,6 @@ from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
 from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, adopt
 from chalicelib.ports import BanVendor
 
-WORKERS = 8
-"""Calls under way at once, where the vendor allows as many."""
-
 LIST_LAG = timedelta(seconds=60)
 """How long after an attempt the vendor's list may still come to show its task."""
 
@@ -78,8 +75,12 @@ class Drained:
     urls: int = 0
 
 
-def submit_tasks(run: Run, vendor: BanVendor, *, workers: int = WORKERS) -> Drained:
-    """Submit what waits at the run's account until the deadline. ``workers`` 0 makes one call at a time, in order."""
+def submit_tasks(run: Run, vendor: BanVendor, *, workers: int | None = None) -> Drained:
+    """Submit what waits at the run's account until the deadline.
+
+    ``workers`` is how many calls may be under way at once: as many as the vendor allows, if it is ``None``. 0 makes one
+    call at a time, in order.
+    """
     state = control.begin_drain(run.rows, run.account, now=run.clock())
     closed: dict[Action, str] = dict.fromkeys(vendor_refusals.blocked_actions(run, state), "blocked")
     if control.paused(run.rows, run.account):
@@ -87,7 +88,13 @@ def submit_tasks(run: Run, vendor: BanVendor, *, workers: int = WORKERS) -> Drai
         closed.setdefault(Action.BAN, "paused")
     if Action.UNBAN in closed and Action.BAN in closed:
         return Drained(closed[Action.BAN])
-    drain = _Drain(run, vendor, state, closed, workers=min(workers, vendor.limits.parallel))
+    drain = _Drain(
+        run,
+        vendor,
+        state,
+        closed,
+        workers=vendor.limits.parallel if workers is None else min(workers, vendor.limits.parallel),
+    )
     try:
         drained = drain.drain()
     except StaleSubmitter as error:
@@ -108,11 +115,12 @@ class _Drain:
         """``closed``: why actions may not be sent now."""
         limits = vendor.limits
         self.run, self.vendor, self.workers = run, vendor, workers
-        self.backlog = Backlog(run, epoch=state.epoch, limit=limits.urls_per_task)
+        self.backlog = Backlog(run, epoch=state.epoch, limits=limits)
         self.closed: dict[Action, str] = {}
         for action, why in closed.items():
             self._close(action, why)
         self.pace = run.pace(limits.creates_per_second, last=state.last_call_at)
+        self.pace.hold(vendor_refusals.seconds_held(run, state))
         self.look_up_pace = run.pace(limits.lists_per_second * LOOK_UP_SHARE)
         self.tasks = self.urls = 0
         self.failures = self.throttles = 0
@@ -236,7 +244,9 @@ class _Drain:
         elif isinstance(error, Throttled):
             self._call_again(task)
             self.throttles += 1
-            self.pace.hold(error.retry_after * 2 ** min(self.throttles - 1, 4))
+            seconds = error.retry_after * 2 ** min(self.throttles - 1, 4)
+            self.pace.hold(seconds)
+            vendor_refusals.hold_creates(self.run, error, seconds)
             if self.throttles > MAX_THROTTLES:
                 self.stop = "down"
         elif isinstance(error, Unavailable):

@@ -11,11 +11,11 @@ A tracker that dies loses nothing: each task ends in one transaction, and what h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import TaskState, UrlState
+from chalicelib.domain.model import TaskState, UrlState, VendorTask
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.tasks import Task
@@ -90,7 +90,8 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
         for theirs in page:
             if theirs.id in open_tasks and theirs.state in {TaskState.SUCCEEDED, TaskState.FAILED}:
                 failed = theirs.state is TaskState.FAILED
-                yield open_tasks.pop(theirs.id), "the vendor reports the task as failed" if failed else ""
+                task = _begun(open_tasks.pop(theirs.id), theirs)
+                yield task, "the vendor reports the task as failed" if failed else ""
         if not open_tasks:
             return
     if run.time_is_up:  # not all was seen: what is open may be further on
@@ -100,6 +101,16 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
         if overdue and not _shown(run, vendor, task, pace):
             del open_tasks[task.vendor_task_id]
             yield task, "the vendor's list does not show the task any more"
+
+
+def _begun(task: Task, theirs: VendorTask) -> Task:
+    """Return the task as submitted when the vendor made it: the days of its bans count from then.
+
+    A task whose answer was lost may have been found days later. A time in which the vendor cannot have made the task is
+    not believed.
+    """
+    span = sent(task)
+    return replace(task, submitted_at=theirs.created_at) if span.since <= theirs.created_at <= span.until else task
 
 
 def _shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:

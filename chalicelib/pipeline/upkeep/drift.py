@@ -112,7 +112,7 @@ def _compare(run: Run, vendor: BanVendor, drift: Drift) -> list[Missing]:
         if run.time_is_up:
             drift.complete = False
             break
-    return _still_missing(missing, vendor, pace)
+    return _still_missing(run, missing, vendor, pace)
 
 
 def _sort_out(run: Run, urls: Sequence[str], banned_keys: set[str], drift: Drift) -> None:
@@ -178,14 +178,17 @@ def _absent(run: Run, chunk: Chunk, part: Slice, banned_keys: set[str]) -> list[
     ]
 
 
-def _still_missing(missing: list[Missing], vendor: BanVendor, pace: Pace) -> list[Missing]:
-    """Ask the vendor for each URL by itself, up to the cap: a page may have been missed, as the list moves."""
+def _still_missing(run: Run, missing: list[Missing], vendor: BanVendor, pace: Pace) -> list[Missing]:
+    """Ask the vendor for each URL by itself, up to the cap: a page may have been missed, as the list moves.
+
+    A URL that there was no time to ask for does not count as missing.
+    """
     if sum(len(positions) for _, positions in missing) > REBAN_AT_MOST:
         return missing
 
     def listed(url: str) -> bool:
-        pace.wait()
-        return any(url in urls for urls in vendor.banned(url) or ())
+        pages = vendor.banned(url) or iter(())
+        return any(url in urls for urls in run.paced(pages, pace)) or run.time_is_up
 
     still = [(chunk, [at for at in positions if not listed(chunk.urls[at])]) for chunk, positions in missing]
     return [(chunk, positions) for chunk, positions in still if positions]

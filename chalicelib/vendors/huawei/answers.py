@@ -19,7 +19,7 @@ from chalicelib.domain.errors import (
     Throttled,
     VendorError,
 )
-from chalicelib.vendors.http import VendorResponse
+from chalicelib.vendors.http import VendorResponse, retry_after
 
 THROTTLE_WAIT: Final = 2.0  # seconds: the vendor advises to try again 2 to 5 seconds after APIGW.0308
 MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this
@@ -70,7 +70,9 @@ def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     if document and document.get("task_id"):
         kind = AnswerUnknown  # an error and a task id in one answer: the list of tasks decides
     if kind is Throttled:
-        raise Throttled(message, retry_after=_retry_after(response), code=code, request_id=request_id)
+        # The vendor documents no Retry-After; one is heeded if it comes.
+        wait = retry_after(response, default=THROTTLE_WAIT, longest=MAX_THROTTLE_WAIT)
+        raise Throttled(message, retry_after=wait, code=code, request_id=request_id)
     raise kind(message, code=code, request_id=request_id)
 
 
@@ -119,12 +121,3 @@ def _error_in(document: Mapping[str, Any] | None) -> tuple[str, str]:
 def _printable(text: str, length: int) -> str:
     shown = _OPAQUE.sub("(…)", text)
     return "".join(sign if sign.isprintable() else " " for sign in shown)[:length]
-
-
-def _retry_after(response: VendorResponse) -> float:
-    """Return the seconds to wait. The vendor documents no Retry-After; one in seconds is heeded if it comes."""
-    try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return THROTTLE_WAIT
-    return min(seconds, MAX_THROTTLE_WAIT) if seconds >= 0 else THROTTLE_WAIT
