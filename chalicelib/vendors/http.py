@@ -9,6 +9,7 @@ import http.client
 import io
 import ipaddress
 import math
+import re
 import socket
 import ssl
 import threading
@@ -160,7 +161,7 @@ def retry_after(response: VendorResponse, *, default: float, longest: float) -> 
     that says neither.
     """
     text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return min(float(text), longest)
     try:
         until = parsedate_to_datetime(text)

@@ -36,6 +36,9 @@ SETTLED = timedelta(hours=1)
 REBAN_AT_MOST = 1_000
 """Missing bans that are banned again in one run: more look like a mistake of one side, and a person decides."""
 
+ASK_AGAIN = timedelta(seconds=60)
+"""How long the single URLs may be asked for: at most ``REBAN_AT_MOST`` calls, within what the function keeps back."""
+
 LISTED = 10_000
 """URLs of each kind that the report names; it counts them all."""
 
@@ -185,6 +188,7 @@ def _still_missing(run: Run, missing: list[Missing], vendor: BanVendor, pace: Pa
     """
     if sum(len(positions) for _, positions in missing) > REBAN_AT_MOST:
         return missing
+    run = run.at(run.account, deadline=run.clock() + ASK_AGAIN)
 
     def listed(url: str) -> bool:
         pages = vendor.banned(url) or iter(())
