@@ -112,7 +112,7 @@ class _Drain:
     def __init__(
         self, run: Run, vendor: BanVendor, state: Control, closed: Mapping[Action, str], *, workers: int
     ) -> None:
-        """``closed``: why actions may not be sent now."""
+        """Begin a drain. ``closed`` says why actions may not be sent now."""
         limits = vendor.limits
         self.run, self.vendor, self.workers = run, vendor, workers
         self.backlog = Backlog(run, epoch=state.epoch, limits=limits)
