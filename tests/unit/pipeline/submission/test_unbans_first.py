@@ -100,13 +100,13 @@ def test_a_pause_stops_bans_and_lets_unbans_through(switch: str) -> None:
 def test_the_sweep_wakes_a_paused_account_for_an_unban_alone() -> None:
     world = a_ban_and_a_backlog(3)
     control.set_paused(world.rows, ACCOUNT, actor="a", reason="r", now=world.clock())
-    world.kicks.clear()
+    world.wakes.clear()
     world.sweep()
-    assert not world.kicks
+    assert not world.wakes
     undo(world, urls=(URL,))
-    world.kicks.clear()
+    world.wakes.clear()
     world.sweep()
-    assert world.kicks == [ACCOUNT]
+    assert world.wakes == [ACCOUNT]
 
 
 def test_a_used_up_quota_of_bans_lets_unbans_through() -> None:

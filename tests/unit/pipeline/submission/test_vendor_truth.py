@@ -34,8 +34,8 @@ def assert_banned_without_a_gap(world: World, *, days: int) -> None:
         assert URL in world.vendor.bans, world.clock()
         world.clock.advance(hours=1)
         renew(world)
-        if world.kicks:
-            world.kicks.clear()
+        if world.wakes:
+            world.wakes.clear()
             world.drain()
             world.track()
 
@@ -48,7 +48,7 @@ def test_a_wait_that_the_vendor_asks_for_is_kept_by_the_drains_that_follow() -> 
     world.vendor.errors = [Throttled("slower", retry_after=600)] * 500
     began = world.clock()
     while world.clock() < began + timedelta(minutes=7):
-        reported(world, [f"https://www.example.com/{len(world.told)}"])
+        reported(world, [f"https://www.example.com/{len(world.emitted)}"])
         world.drain()
         world.clock.advance(seconds=5)
     assert len(world.vendor.calls) == 1
