@@ -17,7 +17,7 @@ Replacement = tuple[str, str, str]
 """File, what is replaced, by what."""
 
 TIMES: tuple[Replacement, ...] = (
-    ("chalicelib/ledger/chunks.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
+    ("chalicelib/ledger/remaining.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
     (
         "chalicelib/pipeline/submission/submit.py",
         "\nLIST_LAG = timedelta(seconds=60)\n",
@@ -62,8 +62,8 @@ BREAKS: dict[str, Replacement] = {
     ),
     "claims": (
         "chalicelib/ledger/claims.py",
-        "return won | _write(rows, writes, lambda claim: claim.chunk == chunk.id)",
-        "return {*chunk.keys} | _write(rows, writes, lambda claim: claim.chunk == chunk.id)",
+        "return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)",
+        "return {*chunk.keys} | _take(rows, takings, lambda claim: claim.chunk == chunk.id)",
     ),
     "settle": (
         "chalicelib/pipeline/submission/submit.py",
