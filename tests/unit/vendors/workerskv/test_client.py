@@ -1,0 +1,49 @@
+"""Keys and ids that outlive a release: keys stand in the customer's namespace, ids in the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.domain.model import Sent, TaskState, VendorAccount
+from chalicelib.vendors.workerskv.client import connect, key_of
+
+ANSWERED = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+TASK_ID = "1768465800-0123456789abcdef0123456789abcdef"
+
+
+def state(task_id: str, now: datetime) -> TaskState | None:
+    credentials = {"api_token": "x" * 40, "account_id": "0" * 32, "namespace_id": "1" * 32}
+    vendor = connect(VendorAccount("main", "workerskv", "https://api.example/v4", credentials), clock=lambda: now)
+    ((task,),) = vendor.follow([Sent(task_id, ANSWERED, ANSWERED)])
+    assert task.created_at == ANSWERED
+    return task.state
+
+
+def test_a_url_of_512_bytes_is_its_own_key() -> None:
+    longest = "https://www.example.com/" + "a" * 488
+    assert len(longest) == 512
+    assert key_of(longest) == longest
+
+
+def test_the_key_of_a_longer_url_is_what_sha256sum_prints() -> None:
+    url = "https://www.example.com/" + "a" * 489
+    assert key_of(url) == "sha256:8da3b96f07ff925f3b61ae158a5bc41c66c5bf55fe4eabf8ca83e10dceaa806b"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, TaskState.PROCESSING), (59, TaskState.PROCESSING), (60, TaskState.SUCCEEDED), (86_400, TaskState.SUCCEEDED)],
+)
+def test_a_task_ends_sixty_seconds_after_its_answer(seconds: int, expected: TaskState) -> None:
+    assert state(TASK_ID, ANSWERED + timedelta(seconds=seconds)) is expected
+
+
+def test_a_task_with_keys_that_were_not_written_has_failed_at_once() -> None:
+    assert state(f"{TASK_ID}-failed", ANSWERED) is TaskState.FAILED
+
+
+@pytest.mark.parametrize("task_id", ["", "0123", f"{TASK_ID}-other", "99999999999999-0123456789abcdef0123456789abcdef"])
+def test_an_id_that_is_not_ours_stays_open(task_id: str) -> None:
+    assert state(task_id, ANSWERED + timedelta(days=1)) is None
