@@ -25,6 +25,7 @@ from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
+from chalicelib.pipeline.upkeep.renew import renew_bans
 from dev.fakes.archive import LedgerWorld
 from dev.fakes.histories import Drawn, Step, judge_each
 from dev.fakes.operations import CALLBACK, Receiver, carry_on, carry_on_all, deliver
@@ -52,6 +53,10 @@ class TwoAccounts(LedgerWorld):
     def __init__(self) -> None:
         super().__init__()
         self.vendors = {ACCOUNT: self.vendor, ASIA: FakeVendor(clock=self.clock)}
+
+    def renew(self) -> None:
+        for account in self.vendors:
+            renew_bans(self.run(seconds=240).at(account))
 
     def drain(self, *, seconds: float = 140) -> Drained:
         for account, vendor in self.vendors.items():
@@ -130,6 +135,7 @@ class History(Drawn):
             world.minutes(7)
         for _ in range(8):
             world.clock.advance(hours=7)
+            world.renew()
             world.minutes(2)
             deliver(world, self.receiver)
             world.archive()
@@ -198,6 +204,7 @@ class History(Drawn):
     def days_passed(self) -> None:
         for _ in range(self.dice.choice([1, 4, 9])):
             self.world.clock.advance(hours=23, minutes=56)
+            self.world.renew()
             self.minutes_passed()
             self.world.archive()
 
