@@ -232,6 +232,7 @@ class Rule(StrEnum):
     TEST = "test"  # the report is a test
     # Chunks that no report asked for
     RENEWAL = "renewal"  # carries on bans that outlive what the vendor grants
+    RELEASED = "released"  # bans what was held, since a report came that is banned by itself
     DRIFT = "drift"  # bans again what the vendor's list has lost
     UNBAN = "unban"  # an operator's word
 

@@ -57,6 +57,8 @@ class Work:
     """Who approved a hold that needs a second approval."""
     refused: str = ""
     """Who refused a hold, and why."""
+    version: int = 0
+    """How often URLs have left a hold: who decides about the rest must have seen it as it is."""
     then: ChunkState | None = None
     """What an open chunk becomes when it is sealed."""
 

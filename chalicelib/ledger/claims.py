@@ -280,6 +280,11 @@ def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: da
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
 
 
+def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
+    """Record that URLs of a chunk wait for a person no more, because one approved them."""
+    rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held",)) for key in keys])
+
+
 def strengthen(rows: Rows, changes: Sequence[tuple[Claim, bytes, datetime]]) -> set[str]:
     """Write what sources say of URLs by now, and the planned end; return the keys whose claims changed meanwhile."""
     updates = [

@@ -1,4 +1,4 @@
-"""The steps of a held chunk: approved once, released to the submitter, refused by a person, removed.
+"""The steps of a held chunk: approved once, released to the submitter, refused by a person, left by URLs, removed.
 
 Each step answers whether it was done: it is not where somebody else decided about the hold at the same moment.
 """
@@ -14,13 +14,13 @@ from chalicelib.ports import Delete, Key, Row, Rows, Update, Value
 
 def note_first_approval(rows: Rows, hold: Work, actor: str) -> bool:
     """Record the first of two approvals."""
-    undecided: Row = {"state": ChunkState.HELD.value, "approved_by": None}
+    undecided: Row = {**_as_read(hold), "approved_by": None}
     return rows.apply(Update(_key(hold), set={"approved_by": actor}, expect=undecided))
 
 
 def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
     """Hand these positions of a hold to the submitter, and leave out all others; without any, remove the hold."""
-    unchanged: Row = {"state": ChunkState.HELD.value, "approved_by": hold.approved_by or None}
+    unchanged: Row = {**_as_read(hold), "approved_by": hold.approved_by or None}
     if not positions:
         return rows.apply(Delete(_key(hold), expect=unchanged))
     excluded: list[Value] = [position for position in range(hold.count) if position not in positions]
@@ -29,13 +29,27 @@ def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
 
 def refuse(rows: Rows, hold: Work, reason: str) -> bool:
     """Record that a person refused a hold, before its claims end: the sweep goes on from here after a crash."""
-    held: Row = {"state": ChunkState.HELD.value}
-    return rows.apply(Update(_key(hold), set={"state": ChunkState.REFUSED.value, "refused": reason}, expect=held))
+    change: Row = {"state": ChunkState.REFUSED.value, "refused": reason}
+    return rows.apply(Update(_key(hold), set=change, expect=_as_read(hold)))
+
+
+def leave(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
+    """Let URLs leave a hold, before another chunk claims them; the hold is removed once none is left."""
+    excluded = {*hold.excluded, *positions}
+    if len(excluded) == hold.count:
+        return rows.apply(Delete(_key(hold), expect=_as_read(hold)))
+    change: Row = {"lost": [*sorted(excluded)], "version": hold.version + 1}
+    return rows.apply(Update(_key(hold), set=change, expect=_as_read(hold)))
 
 
 def remove(rows: Rows, hold: Work) -> None:
     """Remove a hold whose claims have ended."""
     rows.apply(Delete(_key(hold)))
+
+
+def _as_read(hold: Work) -> Row:
+    """Demand that nobody decided about the hold, and that no URL left it, since it was read."""
+    return {"state": ChunkState.HELD.value, "version": hold.version or None}
 
 
 def _key(hold: Work) -> Key:

@@ -148,5 +148,6 @@ def _work(row: Mapping[str, Value]) -> Work:
         after=texts(row, "after"),
         approved_by=text(row, "approved_by"),
         refused=text(row, "refused"),
+        version=number(row, "version"),
         then=next((state for state in ChunkState if state == row.get("then")), None),  # an earlier version had others
     )

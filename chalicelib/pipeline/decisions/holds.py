@@ -107,6 +107,7 @@ def approve(run: Run, hold_id: str, *, actor: str, reason: str) -> Approval:
     claims.extend(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id, until=until)
     if not steps.release(run.rows, hold.work, allowed):
         raise HoldChanged
+    claims.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
     run.wake(hold.work.account, now=now)
     return Approval(needed, needed)
@@ -154,7 +155,9 @@ def finish_refusal(run: Run, work: Work) -> None:
     chunk = chunks.read(run.rows, [work.chunk]).get(work.chunk)
     if chunk:
         until = run.clock() + timedelta(days=run.policy.refusal_days)
-        claims.refuse(run.rows, chunk.keys, chunk=chunk.id, reason=work.refused, until=until)
+        left = set(work.excluded)
+        keys = [key for position, key in enumerate(chunk.keys) if position not in left]
+        claims.refuse(run.rows, keys, chunk=chunk.id, reason=work.refused, until=until)
     steps.remove(run.rows, work)
 
 

@@ -8,16 +8,17 @@ what is claimed by then is a duplicate of a chunk that the sweep finishes, what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, VerdictKind
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
-from chalicelib.ledger import claims, reports
+from chalicelib.ledger import claims, remaining, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import pack
@@ -35,6 +36,8 @@ class ChunkKind(NamedTuple):
     account: str
     rule: str
     plan: Plan
+    release: bool = False
+    """Whether the URLs leave holds, because they are reported by a source whose reports are banned by themselves."""
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ def intake_reports(
     taken, policy = Taken(), run.policy
     messages = list(_read(run, records, sources, fetch, taken))
     urls_by_key, refusals = collect(messages, policy, taken.verdicts)
-    claims_by_key = expiry.corrected(run, claims.read(run.rows, list(urls_by_key)))
+    claims_by_key = _with_holds(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
     verdicts = decide(run, policy, urls_by_key, claims_by_key)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
     for key, url in urls_by_key.items():
@@ -60,7 +63,8 @@ def intake_reports(
         taken.verdicts[verdict.kind.value] += 1
         if verdict.kind in {VerdictKind.BAN, VerdictKind.HOLD}:
             rule = verdict.rule if verdict.kind is VerdictKind.HOLD else ""
-            kind = ChunkKind(url.account, rule, url.plan(policy))
+            release = verdict.kind is VerdictKind.BAN and _is_held(claims_by_key.get(key), run.clock())
+            kind = ChunkKind(url.account, rule, url.plan(policy), release)
             urls_by_kind.setdefault(kind, []).append(url)
             taken.verdicts[VerdictKind.DUPLICATE.value] += len(url.others)
         else:
@@ -68,7 +72,7 @@ def intake_reports(
     _record_refusals(run, refusals)
     changed_meanwhile = strengthen(run, sources, urls_by_key, claims_by_key)
     for kind, urls in urls_by_kind.items():
-        if _claim(run, kind, urls, claims_by_key, taken) and not kind.rule:
+        if _claim(run, kind, urls, claims_by_key, sources, taken) and not kind.rule:
             run.wake(kind.account, now=run.clock())
     taken.failed += sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     oldest = min((message.received_at for message in messages), default=run.clock())
@@ -82,6 +86,28 @@ def intake_reports(
         **taken.verdicts,
     )
     return taken
+
+
+def _is_held(claim: Claim | None, now: datetime) -> bool:
+    return claim is not None and bool(claim.held) and not claim.ended(now)
+
+
+def _with_holds(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
+    """Add to claims that version 1 wrote whether they are held: their rows do not say it, those of their chunks do."""
+    silent: dict[str, set[str]] = {}
+    for claim in claims_by_key.values():
+        if not claim.words and not claim.outcome:
+            silent.setdefault(claim.account, set()).add(claim.chunk)
+    holds = {
+        work.chunk: work.rule
+        for account, ids in silent.items()
+        for work in remaining.among(run.rows, account, sorted(ids)).values()
+        if work.state is ChunkState.HELD
+    }
+    return {
+        key: replace(claim, held=holds[claim.chunk]) if not claim.words and claim.chunk in holds else claim
+        for key, claim in claims_by_key.items()
+    }
 
 
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
@@ -124,7 +150,12 @@ def _refusals(url: BatchUrl, verdicts: Counter[str]) -> Iterator[tuple[Message, 
 
 
 def _claim(
-    run: Run, kind: ChunkKind, urls: Sequence[BatchUrl], claims_by_key: Mapping[str, Claim], taken: Taken
+    run: Run,
+    kind: ChunkKind,
+    urls: Sequence[BatchUrl],
+    claims_by_key: Mapping[str, Claim],
+    sources: Collection[str],
+    taken: Taken,
 ) -> int:
     """Open chunks of one kind, claim their URLs and seal them; return how many URLs they claimed."""
     now, claimed = run.clock(), 0
@@ -140,7 +171,8 @@ def _claim(
             account=kind.account,
             action=Action.BAN,
             ban_days=kind.plan.ban_days,
-            rule=kind.rule,
+            rule=Rule.RELEASED if kind.release else kind.rule,
+            renews=tuple(sorted({claims_by_key[url.key].chunk for url in part})) if kind.release else (),
             urls=tuple(url.url for url in part),
             keys=tuple(url.key for url in part),
             origins=tuple(_origin(url, origins) for url in part),
@@ -149,8 +181,16 @@ def _claim(
             until=kind.plan.end(now),
         )
         then = ChunkState.HELD if kind.rule else ChunkState.WAITING
-        words = {url.key: pack(words_of(url)) for url in part if len(url.words) > 1}
-        claimed += len(claiming.begin(run, chunk, claims_by_key, then=then, words=words))
+        words = {
+            url.key: pack(words_of(url, claims_by_key.get(url.key) if kind.release else None, sources))
+            for url in part
+            if kind.release or len(url.words) > 1
+        }
+        keys = claiming.begin(run, chunk, claims_by_key, then=then, words=words)
+        claimed += len(keys)
+        if kind.release:  # a person decided meanwhile, or the hold is not sealed yet: the report comes again
+            staying = _messages_of(url for url in part if url.key not in keys)
+            taken.failed += sorted(staying - set(taken.failed))
     excluded = len(urls) - claimed
     if excluded:  # another intake was quicker since our read
         verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN

@@ -11,6 +11,7 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
 from chalicelib.domain.policy.rules import (
+    LIVE,
     Policy,
     Situation,
     accounts_for,
@@ -173,7 +174,7 @@ def decide(
     new counts. So only URLs above a cap are held, and none because many reports came at once.
     """
     now = run.clock()
-    live = {key for key, claim in claims_by_key.items() if not claim.ended(now)}
+    live = {key for key, claim in claims_by_key.items() if not claim.ended(now) and not claim.held}
     reporters = _corroborate(run, policy, [url for key, url in urls_by_key.items() if key not in live])
     judge = _Judge(policy, claims_by_key, reporters, now)
     if not policy.capped():
@@ -232,7 +233,7 @@ class _Judge:
         claim = self.claims_by_key.get(url.key)
         situation = Situation(
             url.account,
-            live=claim is not None and not claim.ended(self.now),
+            live=claim is not None and not claim.ended(self.now) and not claim.held,
             cooling=claim is not None and claim.cooling(self.now),
             refused=claim is not None and claim.refused and claim.cooling(self.now),
             reporters=self.reporters.get(url.key, 1),
@@ -243,6 +244,8 @@ class _Judge:
         url.words = []
         for kind, (message, reported) in url.candidates().items():
             decided = verdict(url.url, reported, self.policy, message.source, situation, usage=usage)
+            if claim and claim.held and not claim.ended(self.now):
+                decided = _of_held(claim, message.source.name, decided)
             url.verdicts[kind] = decided
             end = _plan(message, reported, self.policy).end(self.now)
             rank = (PRECEDENCE.get(decided.kind, 0), end)
@@ -262,6 +265,17 @@ class _Judge:
         """Note what a report says of a URL, by its own verdict."""
         if kind := WORD_OF.get(own.kind):
             url.words.append(Word(kind, message.received_at, message.source.name, end, own.rule))
+
+
+def _of_held(claim: Claim, source: str, own: Verdict) -> Verdict:
+    """Decide about a URL that waits for a person, by a report's own verdict: what is banned by itself is released.
+
+    A source whose cap holds the URL does not release it by saying it again.
+    """
+    if own.kind is VerdictKind.HOLD or own.rule == Rule.CORROBORATION:
+        return LIVE
+    capped = claim.held == Rule.SOURCE_CAP and end_of_word(claim.words, source)
+    return LIVE if own.kind is VerdictKind.BAN and capped else own
 
 
 def _on_record(claim: Claim, source: str, end: datetime) -> bool:

@@ -32,7 +32,7 @@ def strengthen(
     in_force = {
         key: claim
         for key, url in urls_by_key.items()
-        if url.words and (claim := claims_by_key.get(key)) and not claim.ended(now) and not claim.cooling(now)
+        if url.words and (claim := claims_by_key.get(key)) and _is_in_force(claim, now)
     }
     if not in_force:
         return set()
@@ -54,12 +54,16 @@ def strengthen(
     return claims.strengthen(run.rows, changes)
 
 
-def words_of(url: BatchUrl) -> tuple[SourceWord, ...]:
-    """Return what the sources of a batch say of a URL that it claims."""
-    words: tuple[SourceWord, ...] = ()
+def words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str]) -> tuple[SourceWord, ...]:
+    """Return what sources say of a URL that a batch claims; ``claim`` is that of the hold which it leaves."""
+    words = unpack(claim.words, sources) if claim else ()
     for word in url.words:
         words = added(words, word)
     return words
+
+
+def _is_in_force(claim: Claim, now: datetime) -> bool:
+    return not (claim.held or claim.ended(now) or claim.cooling(now))
 
 
 def _said(record: Record, word: Word) -> Record:

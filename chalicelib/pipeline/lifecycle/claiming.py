@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.duration import plan_for
 from chalicelib.ledger import chunks, claims, remaining
@@ -19,6 +19,7 @@ from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.lifecycle import expiry, ordering
+from chalicelib.pipeline.lifecycle.releasing import leave_holds
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
@@ -125,6 +126,9 @@ def _claim(
 ) -> set[str]:
     if chunk.action is Action.UNBAN:
         return claims.unban(rows, chunk, claims_by_key)
+    if chunk.rule == Rule.RELEASED:
+        staying = leave_holds(rows, chunk, claims_by_key)
+        chunk = chunks.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])
     return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD, words=words)
 
 

@@ -104,7 +104,7 @@ def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_i
 
 def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:
     """Give the claims that a renewal took over back to the bans that are still in force at the vendor."""
-    if not chunk.renews or chunk.rule == Rule.DRIFT:  # what drift bans again is in force no more
+    if not chunk.renews or chunk.rule in {Rule.DRIFT, Rule.RELEASED}:  # what these carry on is not in force
         return
     keys_by_owner: dict[str, list[str]] = {}
     for position, ban, _ in chunk.before:

@@ -1,0 +1,56 @@
+"""Let URLs leave their holds, because a report came that is banned by itself.
+
+Crash order: the new chunk is opened, each hold's row records what leaves it, the claims, the seal. The hold's row has a
+version upon which approving, refusing and leaving all depend: of two at one moment exactly one is done. The sweep
+repeats these steps for an open chunk, and what has left already leaves once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chalicelib.domain.model import ChunkState
+from chalicelib.ledger import carriers, chunks, claims, holds, remaining
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claims import Claim
+from chalicelib.ports import Rows
+
+TRIES = 5
+"""How often a hold is read again that changed between read and write."""
+
+
+def leave_holds(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
+    """Let the URLs of a new chunk leave the holds that it names; return the keys that stay.
+
+    A URL stays if a person has decided about its hold, or if the hold is being made at this moment.
+    """
+    staying: set[str] = set()
+    holds_by_id = chunks.read(rows, chunk.renews)
+    for hold_id, hold in holds_by_id.items():
+        positions_by_key = {
+            key: hold.keys.index(key)
+            for key in chunk.keys
+            if key in claims_by_key and claims_by_key[key].belongs_to(hold_id)
+        }
+        staying |= _stay(rows, hold, positions_by_key)
+    return staying
+
+
+def _stay(rows: Rows, hold: Chunk, positions_by_key: Mapping[str, int]) -> set[str]:
+    for _ in range(TRIES):
+        work = remaining.of_chunk(rows, hold.account, hold.id)
+        if work is None:  # all URLs left, or it was approved and tasks have it
+            if not carriers.links(rows, hold.id):
+                return set()
+            claims.unhold(rows, positions_by_key, chunk=hold.id)
+            return set(positions_by_key)
+        staying = {key for key, position in positions_by_key.items() if position not in work.excluded}
+        if not staying:
+            return staying
+        if work.state is not ChunkState.HELD:
+            if work.state is ChunkState.WAITING:
+                claims.unhold(rows, staying, chunk=hold.id)
+            return staying
+        if holds.leave(rows, work, [positions_by_key[key] for key in staying]):
+            return set()
+    return set(positions_by_key)
