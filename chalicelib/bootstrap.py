@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -70,6 +70,10 @@ EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba":
 
 EXPORT_BYTES = 1024**3
 """Most bytes of an export's file. The file and what is made of it fit the disk and the time of archive_exports."""
+
+
+UNREAD_FOR = 600
+"""Seconds in which a document that AWS does not hand out is no person's concern: a throttled read passes."""
 
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
@@ -229,7 +233,7 @@ class Services:
         def read() -> tuple[str, Callable[[], Policy]]:
             return self._read_policy(parameter(client("ssm"), name))
 
-        return Cached(read, on_error=lambda error: self._emit_configuration_refused("policy", error))
+        return Cached(read, on_error=partial(self._emit_configuration_error, "policy"))
 
     def _read_policy(self, text: str) -> tuple[str, Callable[[], Policy]]:
         """Read the policy, which may stand in an object of the archive bucket: a parameter holds 8 KB at the most.
@@ -255,11 +259,20 @@ class Services:
             text = secret(client("secretsmanager"), name)
             return text, lambda: parse(load(document, text))
 
-        return Cached(read, on_error=lambda error: self._emit_configuration_refused(setting, error))
+        return Cached(read, on_error=partial(self._emit_configuration_error, setting))
 
-    def _emit_configuration_refused(self, kind: str, error: Exception) -> None:
-        problem = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
-        self.emit("configuration_refused", kind=kind, problem=problem[:300])
+    def _emit_configuration_error(self, kind: str, error: Exception, failing: float) -> None:
+        """Tell a document that a person must mend from one that AWS did not hand out, which passes by itself.
+
+        What does not pass within ``UNREAD_FOR`` is a person's to mend too, such as a right that was taken away.
+        """
+        if isinstance(error, ConfigurationError):
+            self.emit("configuration_refused", kind=kind, problem=str(error)[:300])
+        elif failing >= UNREAD_FOR:
+            problem = f"not read for {failing / 60:.0f} minutes: {type(error).__name__}"
+            self.emit("configuration_refused", kind=kind, problem=problem)
+        else:
+            self.emit("configuration_unread", kind=kind, problem=type(error).__name__)
 
     # --- vendors ------------------------------------------------------------------------------------------------
 

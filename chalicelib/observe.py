@@ -111,6 +111,7 @@ WARNINGS = {
     "export_not_stored",
     "ledger_day_lost",
     "configuration_refused",
+    "configuration_unread",
     "outcome_not_delivered",
     "outcome_given_up",
     "account_failed",

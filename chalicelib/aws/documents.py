@@ -19,11 +19,15 @@ class Cached(Generic[T]):
         self,
         read: Callable[[], tuple[str, Callable[[], T]]],
         *,
-        on_error: Callable[[Exception], None],
-        clock: Callable[[], float] = time.monotonic,
+        on_error: Callable[[Exception, float], None],
+        clock: Callable[[], float] = time.time,
         max_age: float = MAX_AGE,
     ) -> None:
-        """``read`` returns the document's text and a function that makes its value, called only if the text is new."""
+        """``read`` returns the document's text and a function that makes its value, called only if the text is new.
+
+        ``on_error`` is given the error and the seconds since the first one in a row. ``clock`` is the wall's:
+        a monotonic one stands still while Lambda freezes the process, and a revoked token would live on.
+        """
         self._read = read
         self._on_error = on_error
         self._clock = clock
@@ -31,20 +35,25 @@ class Cached(Generic[T]):
         self._text: str | None = None
         self._value: T | None = None
         self._read_at = float("-inf")
+        self._failing_since: float | None = None
 
     def get(self) -> T:
         """Return the value. While there is no good one yet, raises what reading or making it raised."""
-        if self._value is None or self._clock() - self._read_at >= self._max_age:
+        now = self._clock()
+        if self._value is None or not 0 <= now - self._read_at < self._max_age:  # a wall clock may be set back
             try:
                 text, make = self._read()
                 if text != self._text or self._value is None:
                     self._value = make()
                     self._text = text
+                self._failing_since = None
             except Exception as error:
                 if self._value is None:
                     raise
-                self._on_error(error)
-            self._read_at = self._clock()
+                if self._failing_since is None:
+                    self._failing_since = now
+                self._on_error(error, now - self._failing_since)
+            self._read_at = now
         return self._value
 
 

@@ -11,7 +11,7 @@ from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import BadSignature, InputError, NotFound
 from chalicelib.handlers.http import operator
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
-from chalicelib.reports.signature import authenticate_question
+from chalicelib.reports.signature import authenticate_question, of_nobody
 from chalicelib.web import answer, page_size, query, raw_body
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def _asking_source(services: Services, request: Request, asked: str) -> str:
         operator(services, request, "reader")
         return ""
     source = services.sources.get(name)
-    if source is None or source.auth is None:
-        # The answer is that of a wrong signature: nobody learns from it which sources there are.
+    auth, secrets = (source.auth, source.secrets) if source and source.auth else of_nobody()
+    authenticate_question(auth, secrets=secrets, headers=request.headers, asked=asked, now=now())
+    if source is None:  # nobody signs with a secret that was drawn a moment ago
         raise BadSignature("the signature does not match: sign with the secret of this source")
-    authenticate_question(source.auth, secrets=source.secrets, headers=request.headers, asked=asked, now=now())
     return name
 
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
+from secrets import token_hex
 
 from chalicelib.domain.errors import BadSignature, ConfigurationError
 
@@ -79,6 +80,15 @@ def authenticate_question(
     """
     body = asked.encode("utf-8", "replace") if scheme is Scheme.HUB else b""
     authenticate(scheme, secrets=secrets, headers=headers, body=body, now=now)
+
+
+def of_nobody() -> tuple[Scheme, tuple[str, ...]]:
+    """Return scheme and secrets to hold an unknown source's request against.
+
+    The answer is then exactly that to a known source of this scheme whose secret is wrong, so that nobody can guess
+    names. The other schemes' answers name their own headers, because that helps their senders more.
+    """
+    return Scheme.STANDARD_WEBHOOKS, (f"whsec_{token_hex(32)}",)
 
 
 def check_secrets(scheme: Scheme, secrets: Sequence[str]) -> None:

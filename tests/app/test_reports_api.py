@@ -138,6 +138,16 @@ def test_a_source_cannot_ask_in_the_name_of_another(api: Api) -> None:
     refused(api.as_source(f"reports/{report}", source="desk", secret=OTHER_SECRET), 401, "bad_signature", "")
     refused(api.as_source(f"reports/{report}", source="nobody"), 401, "bad_signature", "")
     refused(api.as_source(f"reports/{report}", source="queue"), 401, "bad_signature", "")
+
+
+@pytest.mark.parametrize("headers", [{}, {"webhook-id": "a"}, {"webhook-id": "a", "webhook-timestamp": "1"}])
+def test_of_an_unknown_source_the_asker_hears_what_he_hears_of_a_known_one(api: Api, headers: dict[str, str]) -> None:
+    report = reported(api)
+    answers = [
+        api.get(f"reports/{report}", {**headers, "X-Edgeban-Source": name}) for name in ("desk", "queue", "nobody")
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({json.dumps(without_request_id(answer)) for answer in answers}) == 1
     refused(api.get(f"reports/{report}"), 401, "not_authenticated", "operator")
     refused(api.get(f"reports/{report}", {"Authorization": f"Bearer {BEARER}"}), 401, "not_authenticated", "")
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 
 from chalicelib.aws.documents import MAX_AGE, Cached
+from chalicelib.bootstrap import UNREAD_FOR
 from chalicelib.config.fields import load
 from chalicelib.config.sources import parse as parse_sources
 from dev.fakes.api import BEARER, SOURCES, Api
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import POLICY, pages
+from dev.package import ROOT
 
 
 @dataclass
@@ -42,7 +47,7 @@ def secret(api: Api) -> Secret:
     made = Secret()
     api.services._sources = Cached(
         made.read,
-        on_error=lambda error: api.services._emit_configuration_refused("sources_secret", error),
+        on_error=partial(api.services._emit_configuration_error, "sources_secret"),
         clock=lambda: made.seconds,
     )
     return made
@@ -112,7 +117,52 @@ def test_a_secret_that_cannot_be_read_leaves_the_last_good_one(api: Api, secret:
     secret.error = ConnectionError("Secrets Manager is away")
     secret.seconds += MAX_AGE
     assert report_as(api, "bearer") == 202
-    assert api.world.events("configuration_refused")[0]["problem"] == "ConnectionError"
+    assert api.world.events("configuration_refused") == [], "nobody changed it: the next read may succeed"
+    assert api.world.events("configuration_unread")[0]["problem"] == "ConnectionError"
+
+
+def test_a_secret_that_stays_unread_is_a_persons_to_mend(api: Api, secret: Secret) -> None:
+    assert report_as(api, "bearer") == 202
+    secret.error = ConnectionError("the right to read it is gone")
+    secret.seconds += 7200  # idle and frozen until now
+    report_as(api, "bearer")
+    assert api.world.events("configuration_refused") == []
+    secret.seconds += UNREAD_FOR
+    assert report_as(api, "bearer") == 202
+    (event,) = api.world.events("configuration_refused")
+    assert event["problem"] == "not read for 10 minutes: ConnectionError"
+    secret.error = None
+    secret.seconds += MAX_AGE
+    report_as(api, "bearer")
+    secret.error = ConnectionError("away for a moment")
+    secret.seconds += MAX_AGE
+    report_as(api, "bearer")
+    assert len(api.world.events("configuration_refused")) == 1
+
+
+def test_documents_grow_old_while_lambda_freezes_the_process() -> None:
+    """A frozen process's monotonic clock stands still; a revoked token must not live until it moves again."""
+    script = """
+import time
+time.monotonic = lambda: 1000.0
+from chalicelib.aws.documents import Cached
+texts = iter(["before", "after"])
+def read():
+    text = next(texts)
+    return text, lambda: text
+document = Cached(read, on_error=print, max_age=0.05)
+assert document.get() == document.get() == "before"
+time.sleep(0.06)
+assert document.get() == "after"
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_a_wall_clock_that_is_set_back_makes_a_document_no_younger(secret: Secret, api: Api) -> None:
+    assert report_as(api, "bearer") == 202
+    secret.seconds -= 3600
+    report_as(api, "bearer")
+    assert secret.reads == 2
 
 
 def test_without_any_good_document_the_answer_is_a_500_that_tells_nothing_of_it(api: Api, secret: Secret) -> None:
@@ -129,7 +179,7 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
     shelf.objects["policy/policy.json"] = json.dumps(POLICY).encode()
     policy = api.services._policy = Cached(
         lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
-        on_error=lambda error: api.services._emit_configuration_refused("policy", error),
+        on_error=partial(api.services._emit_configuration_error, "policy"),
         clock=lambda: seconds[0],
     )
     first = policy.get()

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from secrets import token_hex
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
@@ -23,7 +22,7 @@ from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue, Rows
 from chalicelib.reports import ParserOptions, format_for, native, parse
-from chalicelib.reports.signature import Scheme, authenticate, seal
+from chalicelib.reports.signature import authenticate, of_nobody, seal
 
 MAX_BODY = 4 * 1024 * 1024
 """Largest body, in bytes: a Lambda function gets 6 MB an invocation, and escaping may take a third of it."""
@@ -66,10 +65,8 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     source = sources.get(call.source)
     auth = source.auth if source else None
     if source is None or auth is None:
-        # An unknown source is answered exactly like a known one of this scheme whose secret is wrong, so that nobody
-        # can guess names. The other schemes' answers name their own headers, because that helps their senders more.
-        auth = Scheme.STANDARD_WEBHOOKS
-        source = Source(call.source, auth, (f"whsec_{token_hex(32)}",))
+        auth, secrets = of_nobody()
+        source = Source(call.source, auth, secrets)
     call_id = authenticate(auth, secrets=source.secrets, headers=call.headers, body=body, now=now)
     _limit_rate(run.rows, source, now)
     options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
