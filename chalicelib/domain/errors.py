@@ -144,6 +144,18 @@ class ContentRefused(VendorError):
     kind = "content_refused"
 
 
+class NotBanned(ContentRefused):
+    """The vendor has no ban of these URLs: an unban of them is done, or of some of them if the call names several."""
+
+    kind = "not_banned"
+
+
+class HostNotReady(ContentRefused):
+    """The state of a host at the vendor forbids the call, and did nothing: it passes, so the host's URLs wait."""
+
+    kind = "host_not_ready"
+
+
 class AccessRefused(VendorError):
     """The vendor refuses the credentials or the permission: stop calling this account and tell a person."""
 

@@ -18,7 +18,7 @@ from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
 
-READ = ("account", "chunk", "until", "outcome", "cool_until", "report", "unban", "words", "held")
+READ = ("account", "chunk", "until", "outcome", "cool_until", "report", "unban", "unban_failed", "words", "held")
 """What deciding about a reported URL needs of its claim."""
 
 
@@ -42,6 +42,8 @@ class Claim:
     reason: str = ""
     unban: str = ""
     """The chunk that unbans the URL, or did."""
+    unban_failed: str = ""
+    """The chunk that was to unban the URL, and that the vendor refused: the ban is never made again."""
     words: bytes = b""
     """What each source says of the URL (``packed_words``). Version 1 wrote none: its chunk's origin is the one word."""
     held: str = ""
@@ -85,6 +87,7 @@ def _claim(row: Mapping[str, Value]) -> Claim:
         account=text(row, "account"),
         reason=text(row, "reason"),
         unban=text(row, "unban"),
+        unban_failed=text(row, "unban_failed"),
         words=blob(row, "words"),
         held=text(row, "held"),
     )
@@ -185,7 +188,7 @@ CORROBORATE_TRIES = 5
 TAKE_TRIES = 3
 """How often a URL is taken whose claim is gone. Twice is enough, unless its row comes and goes."""
 
-OVERRIDES = ("outcome", "reason", "cool_until", "unban")
+OVERRIDES = ("outcome", "reason", "cool_until", "unban", "unban_failed")
 """Attributes that a new claim of the URL begins without."""
 
 
@@ -269,7 +272,7 @@ def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) 
         if key not in unbans_by_key:
             change["outcome"], remove = UrlState.FAILED.value, ("cool_until", "unban")
         elif not unbans_by_key[key]:
-            remove = ("outcome", "cool_until", "unban")
+            change["unban_failed"], remove = chunk.id, ("outcome", "cool_until", "unban")
         updates.append(Update(key_of(key), set=change, expect={"unban": chunk.id}, remove=remove))
     rows.write(updates)
 

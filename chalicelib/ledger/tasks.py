@@ -124,6 +124,14 @@ def record_not_sent(rows: Rows, task: Task) -> None:
     rows.apply(Update(_key(task.id), set={"attempts": 0}, expect=expect, remove=("attempted_at",)))
 
 
+def record_postponed(rows: Rows, task: Task, *, until: datetime) -> Task:
+    """Write that the last attempt had no effect, and that the next one is not to be made before a moment."""
+    change: Row = {"attempts": 0, "not_before": millis(until)}
+    expect: Row = {"state": TaskState.SUBMITTING.value}
+    rows.apply(Update(_key(task.id), set=change, expect=expect, remove=("attempted_at",)))
+    return replace(task, attempts=0, attempted_at=None, not_before=until)
+
+
 def record_processing(rows: Rows, task: Task, vendor_task_id: str, *, now: datetime) -> bool:
     """Write the vendor's task id; ``False`` if that vendor task is another task's, or ours has moved on."""
     expect: Row = {"state": TaskState.SUBMITTING.value}

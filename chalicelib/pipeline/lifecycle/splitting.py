@@ -99,7 +99,10 @@ def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_i
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
             claims.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
-    return tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, now=now)
+    ended = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, now=now)
+    if ended and task.action is Action.UNBAN:
+        run.emit("unban_failed", task_id=task.id, account=task.account, urls=task.count, problem=reason[:300])
+    return ended
 
 
 def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import TaskState, UrlState, VendorTask
+from chalicelib.domain.model import Action, TaskState, UrlState, VendorTask
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
-from chalicelib.pipeline.lifecycle.splitting import give_up, split
+from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
 from chalicelib.pipeline.run import Run
-from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, sent
+from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, is_banned, sent
 from chalicelib.ports import BanVendor
 
 RETRY_CALLS = 100
@@ -56,7 +56,7 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
     repeats = False
     try:
         for task, problem in _finished(run, vendor, open_tasks):
-            if problem:
+            if problem and not _nothing_to_lift(run, vendor, task):
                 repeats |= _fail(run, task, problem)
                 tracked.failed += 1
             else:
@@ -120,6 +120,14 @@ def _shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:
     """
     pages = run.paced(vendor.follow([sent(task)]), pace)
     return any(theirs.id == task.vendor_task_id for page in pages for theirs in page) or run.time_is_up
+
+
+def _nothing_to_lift(run: Run, vendor: BanVendor, task: Task) -> bool:
+    """Whether a failed task is an unban of one URL that the vendor's list does not show: somebody else lifted it."""
+    if task.action is not Action.UNBAN or task.count > 1:
+        return False
+    (url,) = urls_of(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
+    return not is_banned(run, vendor, url, pace=run.pace(vendor.limits.lists_per_second * TRACK_SHARE))
 
 
 def _succeed(run: Run, task: Task) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import Sent
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import BanVendor
 
@@ -25,6 +27,18 @@ TRACK_SHARE = 3 / 5
 def sent(task: Task) -> Sent:
     """Return what the vendor needs to find a task of ours that it has accepted."""
     return Sent(task.vendor_task_id, task.created_at - SKEW, (task.submitted_at or task.created_at) + SKEW)
+
+
+def is_banned(run: Run, vendor: BanVendor, url: str, *, pace: Pace) -> bool:
+    """Ask the vendor's list for a URL whose unban was refused; ``True`` if it cannot say that there is no ban."""
+    try:
+        pages = vendor.banned(url)
+        if pages is None:
+            return True
+        return any(url in urls for urls in run.paced(pages, pace)) or run.time_is_up
+    except VendorError as error:
+        vendor_refusals.note(run, error)
+        return True
 
 
 def adopt(run: Run, vendor: BanVendor, task: Task, urls: Sequence[str], *, pace: Pace) -> str:

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import UnusableUrl, VendorError
-from chalicelib.domain.model import Action, Rule, TaskState
+from chalicelib.domain.model import Action, Rule, TaskState, UrlState
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
@@ -38,6 +39,8 @@ REBAN_AT_MOST = 1_000
 
 ASK_AGAIN = timedelta(seconds=60)
 """How long the single URLs may be asked for: at most ``REBAN_AT_MOST`` calls, within what the function keeps back."""
+
+LIFTED = "a person asked for the unban, which failed; the vendor's list shows the ban no more"
 
 LISTED = 10_000
 """URLs of each kind that the report names; it counts them all."""
@@ -201,8 +204,17 @@ def _still_missing(run: Run, missing: list[Missing], vendor: BanVendor, pace: Pa
 def _ban_again(run: Run, chunk: Chunk, positions: list[int]) -> int:
     """Ban URLs of a chunk again until the planned end of their bans; return how many."""
     claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
+    lifted = [position for position in positions if _lift_was_asked(claims_by_key.get(chunk.keys[position]))]
+    keys = [chunk.keys[position] for position in lifted]
+    claims.end(run.rows, keys, chunk=chunk.id, outcome=UrlState.UNBANNED, reason=LIFTED)
+    positions = [position for position in positions if position not in lifted]
     again = claiming.successors(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
     return sum(len(claiming.begin(run, part, claims_by_key)) for part in again)
+
+
+def _lift_was_asked(claim: Claim | None) -> bool:
+    """Whether a person asked to unban a URL and the vendor refused: whoever lifted it since, it stays lifted."""
+    return claim is not None and bool(claim.unban_failed)
 
 
 def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:

@@ -15,6 +15,8 @@ from chalicelib.domain.errors import (
     AccessRefused,
     AnswerUnknown,
     ContentRefused,
+    HostNotReady,
+    NotBanned,
     QuotaExceeded,
     Throttled,
     VendorError,
@@ -29,20 +31,20 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "CDN.0000": AnswerUnknown,  # internal error
     "CDN.0001": ContentRefused,  # parameter missing or malformed: only the URLs differ from call to call
     "CDN.0002": AccessRefused,  # not authenticated
-    "CDN.0003": ContentRefused,  # object does not exist; we take it to be a URL that is not banned
+    "CDN.0003": NotBanned,  # object does not exist; we take it to be a URL that is not banned
     "CDN.0004": AccessRefused,  # insufficient permission
     "CDN.0005": QuotaExceeded,  # upper limit exceeded
     "CDN.0020": AccessRefused,  # not authorised for the enterprise project
     "CDN.0021": AccessRefused,  # fine-grained authorisation failed
     "CDN.0105": ContentRefused,  # domain does not exist
-    "CDN.0106": ContentRefused,  # the domain's state does not allow it
+    "CDN.0106": HostNotReady,  # the domain's state does not allow it
     "CDN.0108": ContentRefused,  # URL of a domain that is not this tenant's
     "CDN.0110": ContentRefused,  # too many URLs
     "CDN.0114": AccessRefused,  # CDN is not enabled
     "CDN.0115": ContentRefused,  # domain prohibited
-    "CDN.0116": ContentRefused,  # domain locked
+    "CDN.0116": HostNotReady,  # domain locked
     "CDN.0127": ContentRefused,  # malformed domain
-    "CDN.0145": ContentRefused,  # only for enabled domains
+    "CDN.0145": HostNotReady,  # only for enabled domains
     "APIGW.0301": AccessRefused,  # wrong signature, unknown key; more than five in a row lock the key for 5 minutes
     "APIGW.0302": AccessRefused,  # permission denied
     "APIGW.0303": AccessRefused,  # wrong signature or app

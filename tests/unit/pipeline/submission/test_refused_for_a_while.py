@@ -1,0 +1,136 @@
+"""A refusal is believed for what it is about: a ban that is not there, the state of a host that passes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, VendorError
+from chalicelib.domain.model import Action
+from dev.fakes.operations import banned, compare, undo
+from dev.fakes.world import World, pages
+
+URLS = pages(3)
+LOCKED = "locked.example.com"
+
+
+# --- unbans of what is not there --------------------------------------------------------------------------------------
+
+
+def lifted_by_hand() -> World:
+    """These URLs are banned, and somebody lifts the first in the vendor's console."""
+    world = banned(URLS)
+    del world.vendor.bans[URLS[0]]
+    return world
+
+
+@pytest.mark.parametrize("error", [NotBanned("no such object", code="CDN.0003"), ContentRefused("no", code="X")])
+def test_an_unban_of_what_is_not_banned_is_done(error: VendorError) -> None:
+    world = lifted_by_hand()
+    world.vendor.errors = [error]
+    undo(world, urls=(URLS[0],))
+    world.minutes(5)
+
+    assert world.state(URLS[0]) == "unbanned"
+    assert not world.events("unban_failed")
+
+
+def test_an_unban_task_that_fails_since_nothing_is_banned_is_done() -> None:
+    world = lifted_by_hand()
+    world.vendor.fail = {URLS[0]}
+    undo(world, urls=(URLS[0],))
+    world.minutes(5)
+
+    assert world.state(URLS[0]) == "unbanned"
+
+
+def test_an_unban_that_is_refused_while_the_ban_stands_fails_with_an_alarm() -> None:
+    world = banned(URLS)
+    world.vendor.errors = [ContentRefused("no", code="X")]
+    undo(world, urls=(URLS[0],))
+    world.minutes(5)
+
+    assert world.state(URLS[0]) == "banned"
+    assert [event["urls"] for event in world.events("unban_failed")] == [1]
+
+
+def test_drift_never_bans_again_what_a_person_asked_to_lift() -> None:
+    world = banned(URLS)
+    world.vendor.errors = [ContentRefused("no", code="X")]
+    undo(world, urls=(URLS[0],))
+    world.minutes(5)
+    world.vendor.bans.clear()  # whoever lifts them in the vendor's console
+    world.clock.advance(hours=2)
+    compare(world)
+    world.minutes(3)
+
+    assert set(world.vendor.bans) == set(URLS[1:])
+    assert world.state(URLS[0]) == "unbanned"
+
+
+# --- hosts that are not ready ----------------------------------------------------------------------------------------
+
+
+def locking(world: World) -> None:
+    """The vendor refuses every call that names a URL of the locked host, from now on."""
+    create = world.vendor.create_task
+
+    def create_task(action: Action, urls: list[str], ban_days: int) -> str:
+        if any(LOCKED in url for url in urls):
+            world.vendor.calls.append((action, tuple(urls), ban_days))
+            raise HostNotReady("the domain is locked", code="CDN.0116")
+        return create(action, urls, ban_days)
+
+    world.vendor.create_task = create_task  # type: ignore[method-assign, assignment]
+
+
+def test_a_host_that_is_locked_for_minutes_is_tried_again_and_no_other_waits() -> None:
+    world = World()
+    free = world.vendor.create_task
+    locking(world)
+    urls = [*pages(500), *pages(500, LOCKED)]
+    world.queue({"urls": urls})
+    world.minutes(2)
+    assert world.states(pages(500)) == {"banned": 500}
+    assert len(world.vendor.calls) <= 25  # taken apart by host, not URL by URL
+    world.minutes(30)
+    assert world.states(pages(500, LOCKED)) == {"pending": 500}
+    calls = len(world.vendor.calls)
+
+    world.vendor.create_task = free  # type: ignore[method-assign]
+    world.minutes(16)
+    assert world.states(urls) == {"banned": 1_000}
+    assert len(world.vendor.calls) <= calls + 10
+
+
+def test_a_host_that_stays_locked_for_hours_ends_as_failed_with_an_alarm() -> None:
+    world = World()
+    locking(world)
+    urls = pages(3, LOCKED)
+    world.queue({"urls": urls})
+    began = world.clock()
+    while world.state(urls[0]) in {"unknown", "pending"}:
+        assert world.clock() - began < timedelta(hours=7)
+        world.minutes(5)
+
+    assert world.clock() - began >= timedelta(hours=6)
+    assert world.states(urls) == {"failed": 3}
+    assert len(world.vendor.calls) <= 40
+    assert sum(event.get("given_up", 0) for event in world.events("task_finished")) == 3
+
+
+def test_an_unban_waits_for_its_host_too_and_is_done_when_the_host_is_ready() -> None:
+    url = f"https://{LOCKED}/a"
+    world = banned([url])
+    free = world.vendor.create_task
+    locking(world)
+    undo(world, urls=(url,))
+    world.minutes(20)
+    assert world.state(url) != "banned"
+    assert url in world.vendor.bans
+    world.vendor.create_task = free  # type: ignore[method-assign]
+    world.minutes(16)
+
+    assert world.state(url) == "unbanned"
+    assert url not in world.vendor.bans
