@@ -13,7 +13,7 @@ What the next drain does if the submitter dies:
 - After 3, so after the vendor answered and before the answer was written, or if no answer came: the task *may* be at
   the vendor. The drain looks for a vendor task with exactly these URLs and adopts it (``_may_be_there``): its id is
   written as in 4, and nothing is sent twice. If the vendor shows none ``LIST_LAG`` after the attempt, the call had no
-  effect and is repeated.
+  effect and is repeated. A vendor that is declarative has no tasks: the call is repeated at once, which does no harm.
 - After 4: nothing. ``track`` follows the task to its end.
 
 The submit queue is FIFO with one group per account, so one drain runs at a time. SQS delivers the wake-up of a drain
@@ -183,7 +183,7 @@ class _Drain:
         if task.id in self.backlog.fresh:
             self.backlog.fresh.discard(task.id)
             return task, urls
-        if task.attempted_at and self._may_be_there(task, urls):
+        if task.attempted_at and not self.vendor.limits.declarative and self._may_be_there(task, urls):
             return None
         if parts := withhold(self.run, task, self._chunks_of(task)):
             self.backlog.add(*parts)
