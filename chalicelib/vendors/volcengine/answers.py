@@ -20,9 +20,10 @@ from chalicelib.domain.errors import (
     Throttled,
     VendorError,
 )
-from chalicelib.vendors.http import VendorResponse
+from chalicelib.vendors.http import VendorResponse, retry_after
 
 THROTTLE_WAIT: Final = 2.0  # seconds: the vendor names no time, and its rates are for one second
+MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this
 
 ERRORS: Final[Mapping[str, type[VendorError]]] = {
     # The gateway, which refuses before CDN sees the call.
@@ -90,7 +91,8 @@ def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     message = f"Volcengine CDN: HTTP {response.status} {code or 'without an error code'}{': ' if text else ''}{text}"
     request_id = _printable(str(metadata.get("RequestId") or response.headers.get("X-Tt-Logid", "")), 60)
     if kind is Throttled:
-        raise Throttled(message, retry_after=THROTTLE_WAIT, code=code, request_id=request_id)
+        wait = retry_after(response, default=THROTTLE_WAIT, longest=MAX_THROTTLE_WAIT)
+        raise Throttled(message, retry_after=wait, code=code, request_id=request_id)
     raise kind(message, code=code, request_id=request_id)
 
 

@@ -112,6 +112,15 @@ def test_a_result_comes_back_as_it_is() -> None:
     assert read_answer(answer(200, {"ResponseMetadata": METADATA, "Result": {"TaskID": "t"}})) == {"TaskID": "t"}
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"), [({}, 2.0), ({"Retry-After": "7"}, 7.0), ({"Retry-After": "9999"}, 3600.0)]
+)
+def test_a_throttled_call_waits_as_long_as_the_vendor_says(headers: dict[str, str], seconds: float) -> None:
+    with pytest.raises(Throttled) as caught:
+        read_answer(VendorResponse(429, headers, b""))
+    assert caught.value.retry_after == seconds
+
+
 def test_nothing_that_the_vendor_quotes_back_can_hold_a_signature() -> None:
     error = refused(401, "SignatureDoesNotMatch", f"got\x1b[31m {'ab' * 32}")
 
