@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from chalicelib.config.fields import Fields
+from chalicelib.config.public_suffixes import company_suffix, registry_suffix
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.duration import BAN_DAYS, DEFAULT_DAYS, PLANNED_DAYS, Plan, plan_for
@@ -75,7 +76,7 @@ def parse(document: object) -> Policy:
     if not accounts:
         fields.refuse("accounts", "is empty", "name at least one vendor account and its managed_domains")
     for account in accounts.values():
-        account.only({"managed_domains", "dry_run"})
+        account.only({"managed_domains", "own_suffixes", "dry_run"})
     default, categories = _categories(fields)
     return Policy(
         accounts={name: _managed_domains(account) for name, account in accounts.items()},
@@ -108,7 +109,18 @@ def _managed_domains(account: Fields) -> HostPatterns:
         if pattern.startswith("*.") and "." not in pattern[2:].strip("."):
             problem = f"holds {account.shown(pattern)}, a whole top-level domain"
             account.refuse("managed_domains", problem, "name domains that are yours")
-    return account.hosts("managed_domains")
+    patterns = account.hosts("managed_domains")
+    own = account.hosts("own_suffixes", []).names
+    for name in sorted(patterns.names):
+        if registry_suffix(name):
+            remedy = "name domains that are yours"
+        elif company_suffix(name) and name not in own:
+            remedy = "name domains that are yours; if this one is, list it in own_suffixes too"
+        else:
+            continue
+        problem = f"holds {account.shown(name)}, below which strangers register names of their own"
+        account.refuse("managed_domains", problem, remedy)
+    return patterns
 
 
 def _bare_hosts(fields: Fields) -> BareHosts:

@@ -153,6 +153,11 @@ class HostPatterns:
         self._exact = frozenset(exact)
         self._below = frozenset(below)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the hosts, and the names below which hosts are covered, as canonical hosts."""
+        return self._exact | self._below
+
     def covers(self, host: str) -> bool:
         """Tell whether a canonical host is in the set; looks at each of its labels once."""
         if host in self._exact:
