@@ -1,7 +1,7 @@
 """Tell names below which strangers register names of their own: ``com``, ``co.uk``, ``github.io``.
 
 The list is that of publicsuffix.org, shortened by ``dev/public_suffixes.py``; its first lines say of which day it is.
-It is read when a policy is first taken apart, in about two milliseconds, and not by the import of the app.
+It is read when a policy is first taken apart, in two to eight milliseconds, and not by the import of the app.
 """
 
 from __future__ import annotations
