@@ -288,20 +288,6 @@ def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
     rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held",)) for key in keys])
 
 
-def strengthen(rows: Rows, changes: Sequence[tuple[Claim, bytes, datetime]]) -> set[str]:
-    """Write what sources say of URLs by now, and the planned end; return the keys whose claims changed meanwhile."""
-    updates = [
-        Update(
-            key_of(claim.key),
-            set={"words": words, "until": epoch(until), "expires_at": epoch(until + KEEP)},
-            expect={"chunk": claim.chunk, "outcome": claim.outcome or None, "words": claim.words or None},
-        )
-        for claim, words, until in changes
-    ]
-    failed = rows.write(updates) if updates else set()
-    return {changes[index][0].key for index in failed}
-
-
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
     """Move the planned end of the bans of a chunk that was held: they begin only now."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}

@@ -46,11 +46,6 @@ def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[st
     }
 
 
-def put(kind: str, subject: str, *, now: datetime, **fields: Value) -> Put:
-    """Make the write of an event's row."""
-    return Put(entry(kind, subject, now=now, **fields))
-
-
 def outer_entry(report: str, *, now: datetime) -> dict[str, Value]:
     """Make the row that points to the refusals of a report. There is one per report and day."""
     return {

@@ -43,6 +43,17 @@ def end_of_word(packed: bytes, name: str) -> int:
     return next((until * 60 for spoken, _, until, _ in _PACKED.iter_unpack(packed) if spoken == source), 0)
 
 
+def without(packed: bytes, name: str) -> bytes:
+    """Take a source's word out."""
+    source = source_id(name)
+    return b"".join(_PACKED.pack(*word) for word in _PACKED.iter_unpack(packed) if word[0] != source)
+
+
+def end_of_ban(packed: bytes) -> int:
+    """Return the furthest end, in epoch seconds, that words which are banned by themselves ask for; 0 if none does."""
+    return max((until * 60 for _, _, until, bans in _PACKED.iter_unpack(packed) if bans), default=0)
+
+
 def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlState
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.ledger import claims, reports, tasks, unban_jobs
+from chalicelib.ledger import claim_words, claims, packed_words, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.unban_selection import select, select_again
 from chalicelib.pipeline.lifecycle import claiming, ordering
@@ -89,7 +91,7 @@ def carry_out(run: Run, job: Job) -> int | None:
 def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counter[str]) -> bool:
     """Unban these claims and count them to their accounts; ``False`` if some change faster than they are unbanned."""
     for _ in range(TRIES):
-        changed: list[Claim] = []
+        selected, changed = _leave_to_others(run, selected, job)
         for account, claims_of_account in _by_account(selected).items():
             under_way = _join(run, account, claims_of_account, job)
             urls_by_account[account] += len(under_way)
@@ -104,6 +106,25 @@ def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counte
         if not selected:
             return True
     return False
+
+
+def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
+    """Take a source's word back where others asked for the ban too: it stays in their name, to their furthest end.
+
+    Return the claims that are to be unbanned, and those that changed meanwhile.
+    """
+    if not job.source:
+        return list(selected), []
+    now, to_unban, changes = run.clock(), list[Claim](), list[Change]()
+    for claim in selected:
+        words = packed_words.without(claim.words, job.source)
+        end = packed_words.end_of_ban(words)
+        if end <= epoch(now):
+            to_unban.append(claim)
+        elif words != claim.words:
+            changes.append((claim, words, datetime.fromtimestamp(min(end, claim.until), tz=UTC)))
+    failed = claim_words.change(run.rows, changes, now=now)
+    return to_unban, [claim for claim, _, _ in changes if claim.key in failed]
 
 
 def _by_account(selected: Iterable[Claim]) -> dict[str, list[Claim]]:

@@ -10,7 +10,7 @@ from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_URLS, Action
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import scheme_twin, url_key
-from chalicelib.ledger import chunks, claims, journal, remaining, reports, tasks
+from chalicelib.ledger import chunks, claim_words, claims, journal, packed_words, remaining, reports, tasks
 from chalicelib.ledger.chunks import Chunk, Origin, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Report
@@ -186,7 +186,10 @@ def _of_journal(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
             for event in page:
                 place = event.place
                 chunk_ids = chunk_ids_by_subject.get(event.subject, [])
-                if selected := _of_chunks(run, job, seen, [read[name] for name in chunk_ids if name in read]):
+                selected = _of_chunks(run, job, seen, [read[name] for name in chunk_ids if name in read])
+                if event.kind == "words" and job.source:
+                    selected = _of_words(run, job, event)
+                if selected:
                     yield Group(selected, place)
             yield Group([], place)
         if midnight <= now:  # else more may come on this day
@@ -214,6 +217,12 @@ def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> lis
     }
     in_force = _in_force(run, [key for key, _ in banned]) if banned else []
     return [claim for claim in in_force if (claim.key, claim.chunk) in banned]
+
+
+def _of_words(run: Run, job: Job, event: journal.Entry) -> list[Claim]:
+    """Return the bans in force about which the job's source has a word, among those that a batch changed."""
+    keys = claim_words.keys_of(event, job.source)
+    return [claim for claim in _in_force(run, keys) if packed_words.end_of_word(claim.words, job.source)]
 
 
 def _is_of(job: Job, origin: Origin) -> bool:

@@ -1,27 +1,24 @@
 """Let what a batch says of URLs in force stand beside what was said before: the furthest end, and each source's word.
 
-Crash order: the journal, the rows by which the bans are renewed, the claims. A crash in between leaves an entry in the
+Crash order: the rows by which the bans are renewed, the journal, the claims. A crash in between leaves an entry in the
 journal, or a renewal that finds nothing to renew; the messages come again.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Kind, Record, SourceWord, State, Word, added
-from chalicelib.ledger import chunks, claims, journal, renewals
+from chalicelib.ledger import chunks, claim_words, renewals
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import pack, unpack
-from chalicelib.ledger.row import compress, epoch
+from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.decide import SHORTEST_EXTENSION, BatchUrl
 from chalicelib.pipeline.run import Run
-
-Change = tuple[Claim, bytes, datetime]
-"""A claim, what its sources say by now, and its planned end."""
 
 
 def strengthen(
@@ -48,10 +45,9 @@ def strengthen(
             changes.append((claim, pack(record.words), record.until))
     if not changes:
         return set()
-    _write_journal(run, changes, now)
     _plan_renewals(run, changes, now)
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
-    return claims.strengthen(run.rows, changes)
+    return claim_words.change(run.rows, changes, now=now)
 
 
 def words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str]) -> tuple[SourceWord, ...]:
@@ -82,14 +78,6 @@ def _first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
     origin = chunk.origins[chunk.keys.index(claim.key)]
     word = Word(Kind.BAN, chunk.received_at, origin.source, datetime.fromtimestamp(claim.until, tz=UTC))
     return added((), word)
-
-
-def _write_journal(run: Run, changes: list[Change], now: datetime) -> None:
-    """Write what changes, in one row a batch."""
-    document = [[claim.key, claim.until, epoch(until), words.hex()] for claim, words, until in changes]
-    packed = compress(document)
-    name = hashlib.sha256(packed).hexdigest()[:12]
-    run.rows.apply(journal.put("words", name, now=now, body=packed))
 
 
 def _plan_renewals(run: Run, changes: list[Change], now: datetime) -> None:
