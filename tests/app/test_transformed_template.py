@@ -10,6 +10,7 @@ import pytest
 
 from dev.deploy import PROTECTED, STACK_POLICY
 from dev.package import ROOT, package
+from dev.preflight import SECRETS
 
 Resource = dict[str, Any]
 
@@ -39,6 +40,7 @@ def test_there_is_one_stage_with_throttle_and_access_log(resources: dict[str, Re
     assert stage["Properties"]["AccessLogSetting"]["DestinationArn"]
     (settings,) = stage["Properties"]["MethodSettings"]
     assert settings["ThrottlingRateLimit"] == 200
+    assert settings["MetricsEnabled"] is False, "metrics by method are billed one by one, and nothing reads them"
     for deployment in of_type(resources, "AWS::ApiGateway::Deployment").values():
         assert "StageName" not in deployment["Properties"]
 
@@ -73,6 +75,14 @@ def test_every_function_has_its_own_role_and_log_group(resources: dict[str, Reso
     roles = [json.dumps(function["Properties"]["Role"]) for function in functions.values()]
     assert len(set(roles)) == len(functions) == 12
     assert len(of_type(resources, "AWS::Logs::LogGroup")) == len(functions) + 1, "and the API's access log"
+
+
+def test_the_page_on_cost_counts_the_alarms_keys_and_secrets_that_there_are(resources: dict[str, Resource]) -> None:
+    page = " ".join((ROOT / "docs" / "cost.md").read_text().split())
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+    dollars = 0.10 * len(alarms) + 1.00 * len(of_type(resources, "AWS::KMS::Key")) + 0.40 * len(SECRETS)
+    assert f"The {len(alarms)} alarms, the key" in page
+    assert f"three secrets are ${dollars:.2f} more" in page
 
 
 def test_the_stack_policy_protects_all_that_holds_data(resources: dict[str, Resource]) -> None:
