@@ -236,7 +236,7 @@ class Services:
         return Cached(read, on_error=partial(self._emit_configuration_error, "policy"))
 
     def _read_policy(self, text: str) -> tuple[str, Callable[[], Policy]]:
-        """Read the policy, which may stand in an object of the archive bucket: a parameter holds 8 KB at the most.
+        """Read the policy, which may stand in an object of the archive bucket: a parameter holds 4,096 characters.
 
         The object is read each time: it may be written over while the parameter stays the same.
         """
