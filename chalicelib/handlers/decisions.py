@@ -110,13 +110,15 @@ def _nothing_selected(job: Job) -> NotFound:
 
 def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
     """Return how many URLs an unban selects, and the first of them."""
+    from chalicelib.pipeline.decisions.unban import stays_for_others
     from chalicelib.pipeline.decisions.unban_selection import select
 
     urls, counted_all = 0, True
     first: list[dict[str, str]] = []
     for group in select(run, job):
-        urls += len(group.claims)
-        shown = group.claims[: PREVIEW_URLS - len(first)]
+        claims = [claim for claim in group.claims if not stays_for_others(run, claim, job)]
+        urls += len(claims)
+        shown = claims[: PREVIEW_URLS - len(first)]
         first += [{"url": claim.url, "account": claim.account} for claim in shown]
         if run.time_is_up:
             counted_all = False

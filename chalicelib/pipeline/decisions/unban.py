@@ -108,6 +108,13 @@ def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counte
     return False
 
 
+def stays_for_others(run: Run, claim: Claim, job: Job) -> bool:
+    """Return whether a ban stays although its source is undone, because another source asks for it too."""
+    if not job.source:
+        return False
+    return packed_words.end_of_ban(packed_words.without(claim.words, job.source)) > epoch(run.clock())
+
+
 def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
     """Take a source's word back where others asked for the ban too: it stays in their name, to their furthest end.
 
@@ -118,11 +125,11 @@ def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[lis
     now, to_unban, changes = run.clock(), list[Claim](), list[Change]()
     for claim in selected:
         words = packed_words.without(claim.words, job.source)
-        end = packed_words.end_of_ban(words)
-        if end <= epoch(now):
+        if not stays_for_others(run, claim, job):
             to_unban.append(claim)
         elif words != claim.words:
-            changes.append((claim, words, datetime.fromtimestamp(min(end, claim.until), tz=UTC)))
+            end = min(packed_words.end_of_ban(words), claim.until)
+            changes.append((claim, words, datetime.fromtimestamp(end, tz=UTC)))
     failed = claim_words.change(run.rows, changes, now=now)
     return to_unban, [claim for claim, _, _ in changes if claim.key in failed]
 
