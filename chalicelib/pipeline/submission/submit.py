@@ -20,9 +20,9 @@ The submit queue is FIFO with one group per account, so one drain runs at a time
 that died again when its visibility ends; the sweep's wake-ups wait behind it. If a drain that was believed dead still
 runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
 
-What the vendor answers decides what is next (``_Drain._answered``): a task whose content is refused is halved until the
-refused URLs stand alone; throttling and outages slow the drain down and then end it; refused access blocks the account,
-and a used-up quota the action that it is for (``vendor_refusals``).
+The vendor's answer decides what is next (``_Drain._answered``). A task whose content is refused is halved until the
+refused URLs stand alone (``refused_content``). Throttling and outages slow the drain down and then end it. Refused
+access blocks the account, a used-up quota the action (``vendor_refusals``).
 
 Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up.
 """
@@ -32,29 +32,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from chalicelib.domain.errors import (
     AccessRefused,
     ContentRefused,
-    HostNotReady,
-    NotBanned,
     StaleSubmitter,
     Throttled,
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.model import Action, TaskState, UrlState
+from chalicelib.domain.model import Action, UrlState
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.control import Control
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
-from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of, withhold
+from chalicelib.pipeline.lifecycle.splitting import give_up, urls_of, withhold
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission import refused_content
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
-from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, adopt, is_banned
+from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, adopt
 from chalicelib.ports import BanVendor
 
 LIST_LAG = timedelta(seconds=60)
@@ -71,12 +69,6 @@ MAX_FAILURES = 3
 
 MAX_THROTTLES = 8
 """Throttled calls in a row after which the vendor counts as down."""
-
-HOST_WAITS = timedelta(hours=6)
-"""How long the URLs of a host wait that the vendor refuses for the host's state, before they end as failed."""
-
-HOST_SOONEST, HOST_LATEST = timedelta(minutes=1), timedelta(minutes=15)
-"""When they are tried again: after half the time that they have waited, within these bounds."""
 
 CHECK_PAUSED = timedelta(seconds=10)
 """How often a drain reads whether somebody has paused the account."""
@@ -256,7 +248,7 @@ class _Drain:
         if self._blocked(task, error):
             self._call_again(task)
         elif isinstance(error, ContentRefused):
-            self._isolate(task, error)
+            refused_content.isolate(self.run, self.vendor, self.backlog, task, error, pace=self.look_up_pace)
         elif isinstance(error, Throttled):
             self._call_again(task)
             self.throttles += 1
@@ -297,46 +289,6 @@ class _Drain:
             tasks.record_not_sent(self.run.rows, task)
             task = replace(task, attempts=0, attempted_at=None)
         self.backlog.add(task)
-
-    def _isolate(self, task: Task, error: ContentRefused) -> None:
-        """Split a refused task in two; a single refused URL ends here, with the vendor's reason."""
-        reason = f"{error.code} {error}".strip()
-        hosts = {urlsplit(url).netloc for url in urls_of(task, self._chunks_of(task))}
-        if isinstance(error, HostNotReady) and len(hosts) == 1:
-            self._wait_for_host(task, reason)
-        elif task.count > 1:
-            self.backlog.add(*split(self.run, task, reason=reason))
-        elif task.action is Action.UNBAN and self._not_banned(task, error):
-            tasks.finish(self.run.rows, task, TaskState.SUCCEEDED, reason=reason, now=self.run.clock())
-            self.run.emit("unbanned_already", task_id=task.id, account=self.run.account, code=error.code)
-        elif give_up(self.run, task, UrlState.REJECTED, reason=reason, chunks_by_id=self._chunks_of(task)):
-            self.run.emit(
-                "url_refused", task_id=task.id, account=self.run.account, code=error.code, problem=reason[:300]
-            )
-
-    def _not_banned(self, task: Task, error: ContentRefused) -> bool:
-        """Whether there is nothing to lift of the one URL of a refused unban: somebody else may have lifted it."""
-        (url,) = urls_of(task, self._chunks_of(task))
-        return isinstance(error, NotBanned) or not is_banned(self.run, self.vendor, url, pace=self.look_up_pace)
-
-    def _wait_for_host(self, task: Task, reason: str) -> None:
-        """Keep a task of one host back, which the vendor refuses for now; end it after ``HOST_WAITS``."""
-        now = self.run.clock()
-        age = now - task.created_at
-        if age < HOST_WAITS:
-            until = now + min(max(age / 2, HOST_SOONEST), HOST_LATEST)
-            self.backlog.postpone(tasks.record_postponed(self.run.rows, task, until=until), until)
-        elif give_up(self.run, task, UrlState.FAILED, reason=reason, chunks_by_id=self._chunks_of(task)):
-            self.run.emit(
-                "task_finished",
-                task_id=task.id,
-                account=task.account,
-                action=task.action.value,
-                state="failed",
-                urls=task.count,
-                given_up=task.count,
-                seconds=(now - task.received_at).total_seconds(),
-            )
 
     def _end_withheld(self, task: Task, outcome: UrlState) -> None:
         """End a task that the policy keeps from the vendor, and its URLs."""
