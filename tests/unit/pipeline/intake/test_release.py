@@ -207,3 +207,30 @@ def test_a_release_that_the_vendor_refuses_ends_as_rejected() -> None:
     _trusted(world, URLS)
     world.minutes(20)
     assert world.states(URLS) == {"banned": 3, "rejected": 1}
+
+
+@pytest.mark.parametrize("decide", [approve, refuse])
+@pytest.mark.parametrize("call", range(1, 12))
+def test_a_release_at_any_moment_of_a_decision_bans_no_url_twice(
+    decide: Callable[[World, str], object], call: int
+) -> None:
+    """The intake releases two of the URLs right before the n-th call of the person's decision."""
+    rows = MemoryRows()
+    intake = _held(rows)
+    (work,) = holds.all_held(rows, [ACCOUNT])
+    _trusted(intake, URLS[:2])
+    count = iter(range(1, 1_000))
+
+    def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+        if next(count) == call:
+            intake.intake()
+        return function(*args, **kwargs)
+
+    person = World(rows=Each(rows, perhaps), clock=intake.clock, policy=REVIEW)
+    with suppress(Conflict, NotFound):
+        decide(person, work.chunk)
+    intake.minutes(8)
+    assert max(sum(sent.count(url) for _, sent, _ in intake.vendor.calls) for url in URLS) <= 1
+    states = intake.states(URLS[:2])
+    assert states in ({"banned": 2}, {"rejected": 2}) if decide is refuse else states == {"banned": 2}
+    assert not intake.queued
