@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.packed_words import pack
-from chalicelib.ledger.row import blob, epoch, number, text, texts
+from chalicelib.ledger.row import blob, epoch, number, text
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
@@ -182,9 +181,6 @@ def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> se
     return {claim.key for claim in unbanned} - {shorter[index].key for index in failed}
 
 
-CORROBORATE_TRIES = 5
-"""How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
-
 TAKE_TRIES = 3
 """How often a URL is taken whose claim is gone. Twice is enough, unless its row comes and goes."""
 
@@ -292,37 +288,3 @@ def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> N
     """Move the planned end of the bans of a chunk that was held: they begin only now."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}) for key in keys])
-
-
-def corroborate(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> dict[str, int]:
-    """Note who reported URLs that need several independent reporters; return how many each has by now.
-
-    Names are kept as hashes. Where another intake notes a reporter of the same URL at the same moment, it is read and
-    written again: so the second of them counts both. After too many tries a name is left out, until its next report.
-    """
-    counts: dict[str, int] = {}
-    pending = dict(asked)
-    for _ in range(CORROBORATE_TRIES):
-        found = rows.get([_reporters_of(key) for key in pending], consistent=True)
-        writes: list[tuple[str, Insert | Update]] = []
-        for key, names in pending.items():
-            row = found.get(_reporters_of(key), {})
-            before = texts(row, "names")
-            hashes = (hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
-            after = list(dict.fromkeys((*before, *hashes)))
-            counts[key] = len(after)
-            if len(after) == len(before):
-                continue
-            change: dict[str, Value] = {"names": list(after), "count": len(after), "expires_at": epoch(now + KEEP)}
-            pk, sk = _reporters_of(key)
-            noted = Update((pk, sk), set=change, expect={"count": len(before)}) if row else None
-            writes.append((key, noted or Insert({"pk": pk, "sk": sk, **change})))
-        failed = rows.write([write for _, write in writes]) if writes else set()
-        pending = {key: pending[key] for index, (key, _) in enumerate(writes) if index in failed}
-        if not pending:
-            break
-    return counts
-
-
-def _reporters_of(url_key: str) -> Key:
-    return (f"url#{url_key}", "reporters")

@@ -23,7 +23,7 @@ from chalicelib.domain.policy.rules import (
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.domain.words.word import Kind, Word
-from chalicelib.ledger import ban_counts, claims
+from chalicelib.ledger import ban_counts, reporters
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import end_of_word
 from chalicelib.ledger.reports import Refusal
@@ -175,8 +175,8 @@ def decide(
     """
     now = run.clock()
     live = {key for key, claim in claims_by_key.items() if not claim.ended(now) and not claim.held}
-    reporters = _corroborate(run, policy, [url for key, url in urls_by_key.items() if key not in live])
-    judge = _Judge(policy, claims_by_key, reporters, now)
+    reporter_counts = _corroborate(run, policy, [url for key, url in urls_by_key.items() if key not in live])
+    judge = _Judge(policy, claims_by_key, reporter_counts, now)
     if not policy.capped():
         return {key: judge.verdict(url, None) for key, url in urls_by_key.items()}
     open_accounts = sorted({url.account for key, url in urls_by_key.items() if key not in live})
@@ -296,4 +296,4 @@ def _corroborate(run: Run, policy: Policy, urls: Iterable[BatchUrl]) -> dict[str
         for url in urls
         if any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
     }
-    return claims.corroborate(run.rows, reporters_by_key, now=run.clock()) if reporters_by_key else {}
+    return reporters.note(run.rows, reporters_by_key, now=run.clock()) if reporters_by_key else {}
