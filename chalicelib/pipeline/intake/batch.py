@@ -74,12 +74,15 @@ def intake_reports(
     for kind, urls in urls_by_kind.items():
         if _claim(run, kind, urls, claims_by_key, sources, taken) and not kind.rule:
             run.wake(kind.account, now=run.clock())
-    taken.failed += sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
+    unreadable = len(taken.failed)
+    again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
+    taken.failed += again
     oldest = min((message.received_at for message in messages), default=run.clock())
     run.emit(
         "reports_taken",
         messages=len(records),
-        unreadable=len(taken.failed),
+        unreadable=unreadable,
+        again=len(again),
         skipped=sum(message.skipped for message in messages),
         elsewhere=sum(message.elsewhere for message in messages),
         queue_wait=(run.clock() - oldest).total_seconds(),
