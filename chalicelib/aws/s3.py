@@ -125,16 +125,16 @@ class IntakeBodies:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=reference.key, **version)
             with answer["Body"] as stream:
-                # The size that S3 states counts: the event may come from somebody who states another.
-                self._urls_left -= self._fit(reference.key, answer["ContentLength"])
+                # The size that S3 states counts: the event may come from somebody who states another. An answer in
+                # chunks states none.
+                self._fit(reference.key, answer.get("ContentLength", 0))
                 body: bytes = stream.read(self._max_bytes + 1)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             raise InputError(f"the object {reference.key[:200]!r} cannot be read: {code}") from error
         except BotoCoreError as error:
             raise InputError(f"the object {reference.key[:200]!r} cannot be read: {type(error).__name__}") from error
-        if len(body) > self._max_bytes:
-            raise self._too_large(reference.key)
+        self._urls_left -= self._fit(reference.key, len(body))
         return body
 
     def _fit(self, key: str, size: int) -> int:

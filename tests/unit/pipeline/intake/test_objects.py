@@ -72,6 +72,24 @@ def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_b
     assert world.states(pages(3)) == {"banned": 3}
 
 
+class Chunked(FakeS3):
+    """Answers in chunks, and so without a length, as a proxy on the way may make S3 do."""
+
+    def get_object(self, **asked: str) -> dict[str, Any]:
+        answer = super().get_object(**asked)
+        del answer["ContentLength"]
+        return answer
+
+
+def test_an_answer_without_a_length_is_read_and_bounded_by_what_is_read() -> None:
+    world, s3 = lists(), Chunked(**{"queue/list.txt": "\n".join(pages(3)).encode(), "queue/big.txt": b"x" * 30})
+    assert take(world, s3, notification("queue/list.txt")).verdicts["ban"] == 3
+    world.send([(notification("queue/big.txt"), {})])
+    batch, world.queued = world.queued, []
+    fetch = IntakeBodies(s3, BUCKET, max_bytes=29)
+    assert intake_reports(world.run(), batch, world.sources, fetch=fetch).failed == [batch[0]["messageId"]]
+
+
 def test_an_event_of_eventbridge_names_an_object_as_well() -> None:
     detail = {"bucket": {"name": BUCKET}, "object": {"key": "queue/a b.txt", "size": 40}}
     event = json.dumps({"detail-type": "Object Created", "source": "aws.s3", "detail": detail})
