@@ -109,7 +109,19 @@ def _twin(dice: random.Random, seen: list[str], number: int) -> str:
 
 def _oddly_encoded(dice: random.Random, _: list[str], number: int) -> str:
     path = dice.choice(
-        ("%7Euser", "~user", "a%2fb", "caf\u00e9", "%63af%C3%A9", "a%20b", "x/../y", "x/%2e%2e/y", "\\back", "a\tb", "%")
+        (
+            "%7Euser",
+            "~user",
+            "a%2fb",
+            "caf\u00e9",
+            "%63af%C3%A9",
+            "a%20b",
+            "x/../y",
+            "x/%2e%2e/y",
+            "\\back",
+            "a\tb",
+            "%",
+        )
     )
     return f"https://{dice.choice(HOSTS).upper()}/{path}/{number:x}"
 
