@@ -55,12 +55,6 @@ def exchange(rows: Rows, account: str, reserved: Usage, instead: Usage, *, now: 
             _add(rows, account, bans, now=now, sign=sign)
 
 
-def give_back(rows: Rows, account: str, bans: Usage, *, now: datetime) -> None:
-    """Take back what was reserved and is not banned. ``now`` is the moment of the reservation."""
-    if bans.total:
-        _add(rows, account, bans, now=now, sign=-1)
-
-
 def _add(rows: Rows, account: str, bans: Usage, *, now: datetime, sign: int) -> Usage:
     amounts = {
         "total": sign * bans.total,
