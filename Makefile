@@ -60,8 +60,8 @@ tour: .venv/.ready .venv-aws/.ready ## Show caps, approvals, unban, pause, drift
 	@$(BIN)/python -m dev.tour
 
 .PHONY: local
-local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up with the app in it, until Ctrl-C
-	@STAGE=$(STAGE) $(BIN)/python -m dev.local_aws
+local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up, ready to use, until Ctrl-C; .local/access.json says how to reach it
+	@STAGE=$(STAGE) $(BIN)/python -m dev.local
 
 .PHONY: package
 package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print where

@@ -1,13 +1,12 @@
 """A local AWS with the packaged app deployed in it: MiniStack, in a process and a virtual environment of its own.
 
-``python -m dev.local_aws`` keeps one up until Ctrl-C. Everything listens on 127.0.0.1 and is gone afterwards.
+``python -m dev.local`` keeps one up until Ctrl-C. Everything listens on 127.0.0.1 and is gone afterwards.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,7 +21,6 @@ from dev.local_iam import suit_enforcement
 from dev.local_layer import repack, services_of
 from dev.ministack import PYTHON, LocalAwsError, MiniStack
 from dev.package import ROOT, package
-from dev.showing import say, until_interrupted
 
 DEPLOY_SECONDS = 120
 INTAKE_CONCURRENCY = 2
@@ -275,22 +273,3 @@ def scheduled_event(region: str = REGION) -> dict[str, Any]:
         "resources": [],
         "detail": {},
     }
-
-
-def main() -> None:
-    ended = until_interrupted()
-    with LocalAws(stage=os.environ.get("STAGE", "local"), port=int(os.environ.get("PORT", "0")), say=say) as aws:
-        policy = {"version": 1, "accounts": {"huawei-main": {"managed_domains": ["example.com", "*.example.com"]}}}
-        aws.configure(sources={}, operators={}, vendors={}, policy=policy)
-        say(f"AWS           {aws.url}  (region {REGION}, credentials test/test)")
-        say(f"API           {aws.stack.api_url}")
-        say(f"reports queue {aws.stack.reports_queue_url}")
-        say(f"table         {aws.stack.table}")
-        say(f"bucket        {aws.stack.bucket}")
-        say(f"functions     {', '.join(sorted(aws.stack.functions.values()))}")
-        say("Ctrl-C ends it all")
-        ended.wait()
-
-
-if __name__ == "__main__":
-    main()
