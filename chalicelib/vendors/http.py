@@ -48,6 +48,11 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 READ_SIZE: Final = 64 * 1024
 
+IDLE_TIMEOUT: Final = 5.0
+"""Seconds after which an unused connection is replaced by a new one before the next request. While Lambda keeps a
+function frozen, the other side may drop its connections unseen: a request on one of them is reset, and nothing tells
+that reset from an answer that was lost."""
+
 CONNECTIONS: Final = 32
 """Connections that stay open: as many as calls may be under way at once (``VendorLimits.parallel``)."""
 
@@ -74,9 +79,11 @@ class VendorHttp:
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
         total_timeout: float = TOTAL_TIMEOUT,
+        idle_timeout: float = IDLE_TIMEOUT,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._timeout = (connect_timeout, read_timeout)
+        self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
         self._max_bytes = max_bytes
         self._session: requests.Session | None = None
@@ -96,9 +103,10 @@ class VendorHttp:
         ``url`` contains its percent-encoded query and is sent unchanged. ``auth`` runs after every other
         change, so that it signs what is sent.
 
-        Raises ``ConfigurationError`` (not https, or a header that cannot be sent), ``Unavailable`` (no connection, so
-        the vendor has seen nothing), ``AnswerUnknown`` (the vendor may have seen the request, and the answer is not
-        whole), and what ``auth`` raises. No message repeats a header, a query or a body: they may contain signatures.
+        Raises ``ConfigurationError`` (not https, or a header that cannot be sent), ``Unavailable`` (no connection, or
+        the request could not be sent to its end, so the vendor has done nothing), ``AnswerUnknown`` (the vendor may
+        have seen the request, and the answer is not whole), and what ``auth`` raises. No message repeats a header, a
+        query or a body: they may contain signatures.
         """
         require_endpoint(url)
         session = self._open_session()
@@ -134,7 +142,7 @@ class VendorHttp:
                 session = requests.Session()
                 session.trust_env = False
                 for scheme in ("https://", "http://"):
-                    session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS))
+                    session.mount(scheme, _Adapter(self._idle_timeout))
                 session.headers["User-Agent"] = "edgeban"
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 self._session = session
@@ -142,6 +150,7 @@ class VendorHttp:
 
     def _exchange(self, session: requests.Session, prepared: requests.PreparedRequest, where: str) -> VendorResponse:
         deadline = _request.deadline = time.monotonic() + self._total_timeout
+        _request.sent_in_part = False
         body = bytearray()
         with session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
             # Leaving the block early closes the connection, so that no later request reads the rest of this body.
@@ -199,6 +208,8 @@ class _Request(threading.local):
     """The request that this thread makes. ``deadline`` is in the time of ``time.monotonic``."""
 
     deadline = math.inf
+    sent_in_part = False
+    """Whether the connection broke before the request was sent to its end."""
 
 
 _request = _Request()
@@ -238,29 +249,66 @@ class _TimedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_TimedReader(sock, self.fp))
 
 
-class _HttpConnection(HTTPConnection):
+# --- connections that stay open ---------------------------------------------------------------------------------------
+
+
+class _Watched(HTTPConnection):
+    """A connection that notes how it is used."""
+
     response_class = _TimedResponse
+    used_at = math.inf
+    """When its last request ended, in seconds of the wall clock: a monotonic clock stands still while Lambda sleeps."""
+
+    def send(self, data: Any) -> None:
+        """See ``HTTPConnection``. urllib3 goes on to read after a failure, so the failure is noted here."""
+        try:
+            super().send(data)
+        except OSError:
+            _request.sent_in_part = True
+            raise
 
 
-class _HttpsConnection(HTTPSConnection):
-    response_class = _TimedResponse
+class _WatchedTls(_Watched, HTTPSConnection):
+    """The same, encrypted."""
 
 
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
+class _Pool(HTTPConnectionPool):
+    """Keeps connections, and closes one that idled for too long before it is used again."""
+
+    ConnectionCls = _Watched
+    idle_timeout = IDLE_TIMEOUT
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        if time.time() - getattr(connection, "used_at", math.inf) > self.idle_timeout:
+            connection.close()  # it connects anew with its next request
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.used_at = time.time()
+        super()._put_conn(conn)
 
 
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
+class _TlsPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _WatchedTls
 
 
 class _Adapter(HTTPAdapter):
-    """The adapter of requests, with answers that keep to the deadline of their request."""
+    """The adapter of requests, with connections that are watched and answers that keep to their deadline."""
+
+    def __init__(self, idle_timeout: float) -> None:
+        self._idle_timeout = idle_timeout
+        super().__init__(pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """See ``HTTPAdapter``."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        idle = {"idle_timeout": self._idle_timeout}
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("_HttpPool", (_Pool,), idle),
+            "https": type("_HttpsPool", (_TlsPool,), idle),
+        }
 
 
 # --- addresses and errors ---------------------------------------------------------------------------------------------
@@ -283,11 +331,14 @@ def _where(method: str, url: str) -> str:
 def _translate(exc: Exception, where: str) -> VendorError:
     """Translate a transport failure: ``Unavailable`` if the vendor cannot have seen the request.
 
-    That is certain only if no connection was made. A reused connection that the vendor had closed looks the same as a
-    vendor that crashed in the middle of its work, so every later failure is ``AnswerUnknown``.
+    That is certain only if no connection was made, or if it broke before the whole request was sent: nobody acts on a
+    part of a body. A connection that is reset after that looks the same as a vendor that crashed in the middle of its
+    work, so every later failure is ``AnswerUnknown``.
     """
     if _never_connected(exc):
         return Unavailable(f"{where}: no connection ({_kind(exc)})")
+    if _request.sent_in_part:
+        return Unavailable(f"{where}: the connection broke before the request was sent ({_kind(exc)})")
     if isinstance(exc, requests.ReadTimeout):
         return AnswerUnknown(f"{where}: no answer in time")
     return AnswerUnknown(f"{where}: the connection broke before the answer was whole ({_kind(exc)})")

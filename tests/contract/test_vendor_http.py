@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.domain.errors import AnswerUnknown
+from chalicelib.domain.errors import AnswerUnknown, Unavailable
 from chalicelib.vendors.http import VendorHttp, VendorResponse, retry_after
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
@@ -79,6 +80,35 @@ def test_a_connection_is_used_again_by_a_request_that_has_its_own_time(server: D
 
 
 SENT_AT = "Thu, 15 Jan 2026 08:00:00 GMT"
+
+
+def test_a_connection_that_idled_is_not_used_again(server: Dripping) -> None:
+    """The other side may have dropped it unseen while Lambda kept the function frozen."""
+    http = VendorHttp(idle_timeout=0.1)
+    for _ in range(2):
+        assert http.request("GET", server.url).body == b"ok"
+    assert server.connections == 1
+    time.sleep(0.2)
+    assert http.request("GET", server.url).body == b"ok"
+    assert server.connections == 2
+    http.close()
+
+
+def test_a_request_that_was_not_sent_to_its_end_had_no_effect() -> None:
+    """The server resets the connection when it has seen the head; most of the body never leaves this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reset() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1_000)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        threading.Thread(target=reset, daemon=True).start()
+        http = VendorHttp()
+        with pytest.raises(Unavailable):
+            http.request("POST", f"http://127.0.0.1:{listening.getsockname()[1]}/", data=b"x" * 30_000_000)
+        http.close()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chalicelib.domain.errors import Conflict, NotFound
-from chalicelib.domain.model import ChunkState, UrlState, Verdict
+from chalicelib.domain.model import ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
 from chalicelib.ledger import audit, chunks, claims, remaining
@@ -102,9 +102,10 @@ def approve(run: Run, hold_id: str, *, actor: str, reason: str) -> Approval:
     allowed = _still_ours(run.rows, hold, policy, now)
     for verdict, keys in _forbidden(hold, policy, now).items():
         claims.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
-    # The bans begin only now, so their planned end moves; before the chunk can be packed, so that it is never short.
-    until = now + (hold.chunk.until - hold.chunk.created_at)
-    claims.extend(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id, until=until)
+    if hold.chunk.rule != Rule.DRIFT:
+        # The bans begin only now, so their planned end moves, before the chunk can be packed: it is never short.
+        until = now + (hold.chunk.until - hold.chunk.created_at)
+        claims.extend(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id, until=until)
     if not steps.release(run.rows, hold.work, allowed):
         raise HoldChanged
     claims.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)

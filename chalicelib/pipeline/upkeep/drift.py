@@ -1,9 +1,10 @@
 """Compare the ledger with what the vendor says is banned, once a day, and mend what is missing.
 
-Three kinds of drift: **missing**, we say banned and the vendor's list does not hold it, re-banned within a cap;
-**unknown**, the vendor bans it and no decision of ours asks for it, reported so that a person may unban it;
-**lingering**, unbanned by us and banned there still. The vendor's list is read page by page (50 URLs, below its rate)
-within one function's time, some 900,000 URLs: beyond that only what is unknown can be told, and the report says so.
+Three kinds of drift: **missing**, we say banned and the vendor's list does not hold it: banned again, above a cap held
+for a person; **unknown**, the vendor bans it and no decision of ours asks for it, reported so that a person may unban
+it; **lingering**, unbanned by us and banned there still. The vendor's list is read page by page (50 URLs, below its
+rate) within one function's time, some 900,000 URLs: beyond that only what is unknown can be told, and the report says
+so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import UnusableUrl, VendorError
-from chalicelib.domain.model import Action, Rule, TaskState, UrlState
+from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, UrlState
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
@@ -35,7 +36,7 @@ SETTLED = timedelta(hours=1)
 """Younger bans are left out: the vendor's list may not show them yet."""
 
 REBAN_AT_MOST = 1_000
-"""Missing bans that are banned again in one run: more look like a mistake of one side, and a person decides."""
+"""Missing bans that are banned again in one run: more look like a mistake of one side, and are held for a person."""
 
 ASK_AGAIN = timedelta(seconds=60)
 """How long the single URLs may be asked for: at most ``REBAN_AT_MOST`` calls, within what the function keeps back."""
@@ -64,6 +65,8 @@ class Drift:
     unknown: list[str] = field(default_factory=list)
     lingering: list[str] = field(default_factory=list)
     rebanned: int = 0
+    held: int = 0
+    """Missing bans that wait for a person, since they are too many."""
     key: str = ""
 
 
@@ -81,8 +84,10 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
             vendor_refusals.note(run, error)
             drift.complete = False
     drift.missing = [chunk.urls[position] for chunk, positions in missing for position in positions]
-    if 0 < len(drift.missing) <= REBAN_AT_MOST:
-        drift.rebanned = sum(_ban_again(run, chunk, positions) for chunk, positions in missing)
+    if len(drift.missing) > REBAN_AT_MOST:
+        drift.held = sum(_ban_again(run, part, then=ChunkState.HELD) for part in missing)
+    elif drift.missing:
+        drift.rebanned = sum(_ban_again(run, part, then=ChunkState.WAITING) for part in missing)
         run.wake(run.account, now=run.clock())
     drift.key = _report(drift, objects, now=started_at)
     run.emit(
@@ -93,6 +98,7 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
         unknown=len(drift.unknown),
         lingering=len(drift.lingering),
         rebanned=drift.rebanned,
+        held=drift.held,
         complete=drift.complete,
         key=drift.key,
     )
@@ -201,15 +207,16 @@ def _still_missing(run: Run, missing: list[Missing], vendor: BanVendor, pace: Pa
     return [(chunk, positions) for chunk, positions in still if positions]
 
 
-def _ban_again(run: Run, chunk: Chunk, positions: list[int]) -> int:
-    """Ban URLs of a chunk again until the planned end of their bans; return how many."""
+def _ban_again(run: Run, missing: Missing, *, then: ChunkState) -> int:
+    """Ban URLs of a chunk again until the planned end of their bans, or hold them for a person; return how many."""
+    chunk, positions = missing
     claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
     lifted = [position for position in positions if _lift_was_asked(claims_by_key.get(chunk.keys[position]))]
     keys = [chunk.keys[position] for position in lifted]
     claims.end(run.rows, keys, chunk=chunk.id, outcome=UrlState.UNBANNED, reason=LIFTED)
     positions = [position for position in positions if position not in lifted]
     again = claiming.successors(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
-    return sum(len(claiming.begin(run, part, claims_by_key)) for part in again)
+    return sum(len(claiming.begin(run, part, claims_by_key, then=then)) for part in again)
 
 
 def _lift_was_asked(claim: Claim | None) -> bool:
@@ -225,6 +232,7 @@ def _report(drift: Drift, objects: Objects, *, now: datetime) -> str:
         "complete": drift.complete,
         "banned_there": drift.banned_there,
         "rebanned": drift.rebanned,
+        "held": drift.held,
         **{
             kind: {"urls": len(found), "first": found[:LISTED]}
             for kind, found in (("missing", drift.missing), ("unknown", drift.unknown), ("lingering", drift.lingering))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from chalicelib.domain.model import Rule, Verdict
+from chalicelib.domain.model import Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, standing
 from chalicelib.ledger import claims, renewals
 from chalicelib.ledger.chunks import Chunk
@@ -24,6 +24,8 @@ DUE_CHUNKS_READ = 50
 
 POSTPONED = timedelta(days=1)
 """When a chunk is looked at again whose bans have not begun: it is held, or waits for the vendor."""
+
+UNBAN_FAILED = Verdict(VerdictKind.SUPPRESSED, Rule.UNBAN, "a person asked for the unban, which failed")
 
 EARLY = timedelta(hours=2)
 """How much earlier than it must a renewal may come."""
@@ -79,6 +81,8 @@ def _sort_out(
             continue
         served = chunk.account in accounts_for(chunk.urls[position], policy)
         verdict = standing(chunk.urls[position], policy, now) if served else NOT_MANAGED
+        if claims_by_key[key].unban_failed:
+            verdict = UNBAN_FAILED
         if verdict:
             stopped.setdefault(verdict, []).append(key)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +13,8 @@ from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Unavailable
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
+from chalicelib.pipeline.answers.url_status import Explainer
+from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.operations import banned, compare, renew, undo
@@ -54,14 +56,50 @@ def test_bans_that_the_vendor_lost_are_banned_again() -> None:
     assert compare(world).missing == []
 
 
-def test_more_missing_bans_than_the_cap_are_reported_and_left_to_a_person() -> None:
+def test_more_missing_bans_than_the_cap_are_held_for_a_person_and_not_called_in_force() -> None:
     urls = pages(REBAN_AT_MOST + 50)
     world = banned(urls)
+    ends_at = until(world, urls[0])
     world.clock.advance(hours=2)
     world.vendor.bans.clear()
     found = compare(world)
-    assert len(found.missing) == len(urls)
+    assert len(found.missing) == found.held == len(urls)
     assert found.rebanned == 0
+    assert world.states(urls) == {"held": len(urls)}
+    world.minutes(3)
+    assert not world.vendor.bans
+    for hold in holds.all_held(world.rows, [ACCOUNT]):
+        holds.approve(world.run(), hold.chunk, actor="ana", reason="the vendor lost them")
+        if hold.count > world.policy.approvals.two_above:
+            holds.approve(world.run(), hold.chunk, actor="ben", reason="indeed")
+    world.minutes(3)
+    assert world.states(urls) == {"banned": len(urls)}
+    assert set(world.vendor.bans) == set(urls)
+    claim = claims.read(world.rows, [url_key(ACCOUNT, urls[0])])[url_key(ACCOUNT, urls[0])]
+    assert claim.until == ends_at, "the planned end stands, however long the hold waited"
+
+
+def until(world: World, url: str) -> int:
+    key = url_key(ACCOUNT, url)
+    return claims.read(world.rows, [key])[key].until
+
+
+def test_a_ban_restored_shortly_before_its_end_is_shown_with_the_end_that_it_has_at_the_vendor() -> None:
+    url = URLS[0]
+    world = banned([url])
+    key = url_key(ACCOUNT, url)
+    world.clock.now = datetime.fromtimestamp(until(world, url), tz=UTC) - timedelta(hours=2)
+    world.vendor.bans.clear()
+    assert compare(world).rebanned == 1
+    world.minutes(3)
+    (status,) = Explainer(world.rows, now=world.clock()).explain(claims.read(world.rows, [key], whole=True).values())
+    shown = status.until
+    assert shown
+    assert abs(shown - world.vendor.bans[url].ends_at) < timedelta(minutes=1)
+    world.clock.now = shown - timedelta(hours=1)
+    world.vendor.settle()
+    assert world.state(url) == "banned"
+    assert url in world.vendor.bans
 
 
 def test_of_more_bans_than_the_cap_none_is_missing_while_the_list_holds_them() -> None:

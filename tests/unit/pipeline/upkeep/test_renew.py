@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.config.policy import parse
+from chalicelib.domain.errors import ContentRefused
 from chalicelib.pipeline.answers import url_status
 from dev.fakes.operations import lasting, renew, undo
 from dev.fakes.world import POLICY, START, World, pages
@@ -46,6 +47,20 @@ def test_a_ban_until_unbanned_goes_on_until_it_is() -> None:
     world.minutes(3)
     assert not any(live_on(world, 40))
     assert URLS[1] in world.vendor.bans
+
+
+def test_a_ban_whose_unban_failed_is_not_renewed_and_says_when_it_ends() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS[:2]})
+    world.minutes(3)
+    world.vendor.errors = [ContentRefused("no", code="X")]
+    undo(world, urls=(URLS[0],))
+    world.minutes(3)
+    assert world.state(URLS[0]) == "banned"
+    assert any(live_on(world, 31))
+    assert URLS[0] not in world.vendor.bans
+    assert URLS[1] in world.vendor.bans
+    assert world.state(URLS[0]) == "expired"
 
 
 def test_renewals_of_many_chunks_are_packed_into_full_tasks() -> None:
