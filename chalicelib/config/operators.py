@@ -21,10 +21,17 @@ class Operator:
 
     name: str
     role: str
+    person: str = ""
+    """Who works with the token, as ``person_of`` writes it: several tokens of one person count as one person."""
 
     def may(self, role: str) -> bool:
         """Tell whether the operator's role allows what ``role`` allows."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def person_of(name: str) -> str:
+    """Return the form in which people are compared: upper and lower case and spaces do not tell two people apart."""
+    return " ".join(name.casefold().split())
 
 
 def parse(document: object) -> dict[str, Operator]:
@@ -34,12 +41,15 @@ def parse(document: object) -> dict[str, Operator]:
     """
     operators: dict[str, Operator] = {}
     for name, fields in Fields.of("operators", document, holds_secrets=True).named().items():
-        fields.only({"token_sha256", "role"})
+        fields.only({"token_sha256", "role", "person"})
         token_hash = _token_hash(fields)
         if token_hash in operators:
             other = operators[token_hash].name
             fields.refuse("token_sha256", f"is the one of {other} too", "give each operator a token of their own")
-        operators[token_hash] = Operator(name, fields.choice("role", ROLES))
+        person = person_of(fields.text("person", name))
+        if not person:
+            fields.refuse("person", "is empty", "name the human who works with the token, or leave the field out")
+        operators[token_hash] = Operator(name, fields.choice("role", ROLES), person)
     return operators
 
 

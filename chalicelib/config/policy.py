@@ -190,6 +190,8 @@ def _approvals(fields: Fields) -> Approvals:
     return Approvals(
         fields.whole("two_above", COUNT, default.two_above),
         fields.whole("alarm_after_hours", range(1, 8761), default.alarm_after_hours),
+        fields.whole("per_person_per_day", COUNT, default.per_person_per_day),
+        fields.whole("longest_days", range(PLANNED_DAYS.stop), default.longest_days),
     )
 
 

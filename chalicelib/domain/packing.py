@@ -55,6 +55,8 @@ class Work:
     after: tuple[str, ...] = ()
     approved_by: str = ""
     """Who approved a hold that needs a second approval."""
+    approved_person: str = ""
+    """Who works with that token. Version 1 did not write it: the token's name stands for the person."""
     refused: str = ""
     """Who refused a hold, and why."""
     version: int = 0

@@ -179,9 +179,9 @@ def approve_hold(services: Services, hold_id: str, request: Request) -> Response
     """Answer ``POST /v1/holds/{id}/approve``."""
     from chalicelib.pipeline.decisions import holds
 
-    actor = operator(services, request, "approver").name
+    asking = operator(services, request, "approver")
     reason = text_field(json_body(request, {"reason": str}), "reason")
-    approval = holds.approve(services.run(), hold_id, actor=actor, reason=reason)
+    approval = holds.approve(services.run(), hold_id, actor=asking.name, reason=reason, person=asking.person)
     body = {
         "hold_id": hold_id,
         "state": approval.state.value,

@@ -12,10 +12,11 @@ from chalicelib.domain.packing import Work
 from chalicelib.ports import Delete, Key, Row, Rows, Update, Value
 
 
-def note_first_approval(rows: Rows, hold: Work, actor: str) -> bool:
-    """Record the first of two approvals."""
+def note_first_approval(rows: Rows, hold: Work, actor: str, person: str) -> bool:
+    """Record the first of two approvals: whose token it was, and who works with the token."""
     undecided: Row = {**_as_read(hold), "approved_by": None}
-    return rows.apply(Update(_key(hold), set={"approved_by": actor}, expect=undecided))
+    approved: Row = {"approved_by": actor, "approved_person": person}
+    return rows.apply(Update(_key(hold), set=approved, expect=undecided))
 
 
 def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:

@@ -147,6 +147,7 @@ def _work(row: Mapping[str, Value]) -> Work:
         rule=text(row, "rule"),
         after=texts(row, "after"),
         approved_by=text(row, "approved_by"),
+        approved_person=text(row, "approved_person"),
         refused=text(row, "refused"),
         version=number(row, "version"),
         then=next((state for state in ChunkState if state == row.get("then")), None),  # an earlier version had others

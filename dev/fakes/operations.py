@@ -102,10 +102,11 @@ def carry_on_all(world: World, *, seconds: float = 20) -> None:
     unban.carry_on(world.run(seconds=seconds))
 
 
-def approve(world: World, hold_id: str, *, actor: str = "ana", two_above: int = 100) -> Approval:
-    """Let a person approve a hold; above ``two_above`` URLs it takes two."""
-    policy = replace(world.policy, approvals=Approvals(two_above=two_above))
-    return holds.approve(replace(world.run(), read_policy=lambda: policy), hold_id, actor=actor, reason="seen")
+def approve(world: World, hold_id: str, *, actor: str = "ana", person: str = "", **approvals: int) -> Approval:
+    """Let a person approve a hold, under the policy's ``approvals`` or others."""
+    policy = replace(world.policy, approvals=Approvals(**approvals)) if approvals else world.policy
+    run = replace(world.run(), read_policy=lambda: policy)
+    return holds.approve(run, hold_id, actor=actor, reason="seen", person=person)
 
 
 def refuse(world: World, hold_id: str = "", *, actor: str = "ana") -> int:

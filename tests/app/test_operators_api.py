@@ -363,7 +363,7 @@ def test_a_large_hold_takes_two_different_approvers(desk: Desk) -> None:
     (hold,) = desk.get("rita", "holds").json_body["holds"]
     assert hold["approved_by"] == "anna"
     again = desk.post("anna", f"holds/{hold_id}/approve", {"reason": "seen"})
-    refused(again, 409, "conflict", "two different operators")
+    refused(again, 409, "conflict", "two different people")
     desk.api.settle()
     assert not desk.api.world.vendor.calls
     second = desk.post("ben", f"holds/{hold_id}/approve", {"reason": "I, too"}).json_body

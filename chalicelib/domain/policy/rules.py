@@ -63,6 +63,10 @@ class Approvals(NamedTuple):
 
     two_above: int = 100
     alarm_after_hours: int = 24
+    per_person_per_day: int = 1_000
+    """URLs that one person may let through alone in 24 hours at an account, by approving or by banning by hand."""
+    longest_days: int = 0
+    """The longest ban, in days, that a person may give by hand; 0: any, also until somebody unbans."""
 
 
 class Verification(NamedTuple):

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from chalicelib.config.operators import person_of
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
-from chalicelib.ledger import audit, chunks, claims, remaining
+from chalicelib.ledger import audit, chunks, claims, let_through, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
@@ -80,22 +81,23 @@ def read_hold(rows: Rows, hold_id: str) -> Hold:
     return Hold(work, chunk)
 
 
-def approve(run: Run, hold_id: str, *, actor: str, reason: str) -> Approval:
-    """Approve a hold; a second operator must approve it as well if it holds more URLs than one may approve.
+def approve(run: Run, hold_id: str, *, actor: str, reason: str, person: str = "") -> Approval:
+    """Approve a hold; a second person must approve it as well where one may not alone (``_takes_two``).
 
-    What was unbanned, protected or taken out of the managed domains since is not banned.
-    Raises NotFound, and Conflict if the same operator approves twice where two must.
+    ``person`` is who works with the token of ``actor``. What was unbanned, protected or taken out of the managed
+    domains since is not banned. Raises NotFound, and Conflict if the same person approves twice where two must.
     """
     now, policy = run.clock(), run.policy
+    person = person or person_of(actor)
     hold = read_hold(run.rows, hold_id)
     first = hold.work.approved_by
-    needed = 2 if len(hold.positions) > policy.approvals.two_above else 1
-    if needed == 2 and first == actor:
-        raise Conflict("you have approved this hold already: its size takes two different operators")
+    if first and (hold.work.approved_person or person_of(first)) == person:
+        raise Conflict("you have approved this hold already: it takes two different people")
+    needed = 2 if first or _takes_two(run, hold, person) else 1
     subject = f"hold:{hold_id}"
     audit.record(run.rows, Decision(actor, "approve", subject, reason, now, before=first or "held", after="approved"))
     if needed == 2 and not first:
-        if not steps.note_first_approval(run.rows, hold.work, actor):
+        if not steps.note_first_approval(run.rows, hold.work, actor, person):
             raise HoldChanged
         run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=False)
         return Approval(1, needed)
@@ -112,6 +114,30 @@ def approve(run: Run, hold_id: str, *, actor: str, reason: str) -> Approval:
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
     run.wake(hold.work.account, now=now)
     return Approval(needed, needed)
+
+
+def may_alone(run: Run, account: str, person: str, urls: int) -> bool:
+    """Count URLs that a person is about to let through; ``False`` if they are more than one person may let through.
+
+    Then they are not counted: a second person decides as well. One that may not alone because of the size of this one
+    decision does not use up the day.
+    """
+    approvals, now = run.policy.approvals, run.clock()
+    if urls > approvals.two_above:
+        return False
+    if let_through.add(run.rows, account, person, urls, now=now) <= approvals.per_person_per_day:
+        return True
+    let_through.add(run.rows, account, person, -urls, now=now)
+    return False
+
+
+def _takes_two(run: Run, hold: Hold, person: str) -> bool:
+    """Return whether a second person must approve a hold.
+
+    One must where it is large, where the first person let much through today, and where that person reported it.
+    """
+    reporters = {person_of(hold.chunk.origins[position].reporter) for position in hold.positions}
+    return person in reporters or not may_alone(run, hold.work.account, person, len(hold.positions))
 
 
 def _still_ours(rows: Rows, hold: Hold, policy: Policy, now: datetime) -> set[int]:

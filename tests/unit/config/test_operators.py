@@ -10,6 +10,15 @@ from chalicelib.domain.errors import ConfigurationError, NotAuthenticated
 from chalicelib.web import authenticate
 
 
+def test_operators_with_one_person_are_one_person() -> None:
+    document = {
+        name: {"token_sha256": hashlib.sha256(name.encode()).hexdigest(), "role": "approver", **more}
+        for name, more in {"ana": {}, "ana-cli": {"person": " Ana"}, "ben": {"person": "ben@corp"}}.items()
+    }
+    people = {operator.name: operator.person for operator in parse(document).values()}
+    assert people == {"ana": "ana", "ana-cli": "ana", "ben": "ben@corp"}
+
+
 def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -26,8 +35,8 @@ def test_each_role_allows_what_those_before_it_allow() -> None:
 def test_an_operator_is_found_by_their_token() -> None:
     upper_case = {"token_sha256": digest("of ben").upper(), "role": "approver"}
     operators = parse({"anna": entry("of-anna"), "ben": upper_case})
-    assert authenticate({"Authorization": "Bearer of-anna"}, operators) == Operator("anna", "reader")
-    assert authenticate({"authorization": "bearer  of ben "}, operators) == Operator("ben", "approver")
+    assert authenticate({"Authorization": "Bearer of-anna"}, operators) == Operator("anna", "reader", "anna")
+    assert authenticate({"authorization": "bearer  of ben "}, operators) == Operator("ben", "approver", "ben")
     for header in ("Bearer of-carl", "Basic of-anna", "of-anna", "", f"Bearer {digest('of-anna')}"):
         with pytest.raises(NotAuthenticated):
             authenticate({"Authorization": header}, operators)
@@ -50,7 +59,7 @@ def test_an_empty_token_is_nobodys(header: str) -> None:
         ({"anna": entry(), "ben": entry()}, "ben.token_sha256 is the one of anna too: give each operator a token of"),
         ({"anna": entry(role="admin")}, 'anna.role is a string: write "approver" or "operator" or "reader"'),
         ({"anna": {"token_sha256": digest("x")}}, "anna.role is missing or null"),
-        ({"anna": entry(expires="2027")}, "anna.expires is not a field: known are role, token_sha256"),
+        ({"anna": entry(expires="2027")}, "anna.expires is not a field: known are person, role, token_sha256"),
     ],
 )
 def test_a_wrong_entry_is_refused_by_its_path_with_what_to_write(document: dict[str, Any], said: str) -> None:

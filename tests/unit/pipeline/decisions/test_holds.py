@@ -6,17 +6,19 @@ import json
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import BareHosts
+from chalicelib.domain.policy.rules import Approvals
 from chalicelib.ledger import audit, reports
 from chalicelib.pipeline.answers import as_json, url_status
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.decisions.holds import Approval
 from dev.fakes.operations import ROOTS, approve, held, refuse, undo
-from dev.fakes.world import ACCOUNT, pages
+from dev.fakes.world import ACCOUNT, World, pages
 
 
 def test_what_is_held_is_not_submitted_and_says_why() -> None:
@@ -62,6 +64,63 @@ def test_a_large_hold_takes_two_different_operators() -> None:
     assert approve(world, hold_id, actor="ben", two_above=3) == Approval(2, 2)
     world.minutes(3)
     assert world.states(ROOTS) == {"banned": 4}
+
+
+def test_many_small_holds_of_a_day_are_one_large_one_to_the_person_who_approves_them() -> None:
+    world = World()
+    holds_by_number = []
+    for number in range(5):
+        world.post({"urls": [f"https://r{number}{letter}.example.com/" for letter in "abc"]}, webhook_id=f"w{number}")
+        world.intake()
+        world.clock.advance(seconds=1)
+        holds_by_number.append(holds.all_held(world.rows, [ACCOUNT])[-1].chunk)
+    limits = Approvals(two_above=3, per_person_per_day=6)
+    world.policy = replace(world.policy, approvals=limits)
+    assert approve(world, holds_by_number[0]) == Approval(1, 1)
+    world.clock.advance(hours=20)
+    assert approve(world, holds_by_number[1]) == Approval(1, 1)
+    assert approve(world, holds_by_number[2]) == Approval(1, 2)
+    assert approve(world, holds_by_number[3], actor="ben") == Approval(1, 1), "counted for each person"
+    assert approve(world, holds_by_number[2], actor="ben") == Approval(2, 2)
+    world.clock.advance(hours=5)
+    assert approve(world, holds_by_number[4]) == Approval(1, 1), "the first hold was more than a day ago"
+
+
+def test_one_human_with_two_tokens_is_one_person() -> None:
+    world, hold_id = held()
+    assert approve(world, hold_id, person="ana@corp", two_above=3) == Approval(1, 2)
+    for actor in ("ana", "ana's laptop"):
+        with pytest.raises(Conflict, match="two different"):
+            approve(world, hold_id, actor=actor, person="ana@corp", two_above=3)
+    assert approve(world, hold_id, actor="ben", two_above=3) == Approval(2, 2)
+
+
+def test_upper_and_lower_case_do_not_make_two_people() -> None:
+    world, hold_id = held()
+    approve(world, hold_id, actor="ana", two_above=3)
+    with pytest.raises(Conflict, match="two different"):
+        approve(world, hold_id, actor="Ana ", two_above=3)
+
+
+def test_who_reported_a_url_does_not_approve_it_alone() -> None:
+    world = World()
+    world.post({"urls": [{"url": ROOTS[0], "reporter": "Ana"}, ROOTS[1]]})
+    world.intake()
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
+    assert approve(world, work.chunk) == Approval(1, 2)
+    assert approve(world, work.chunk, actor="ben") == Approval(2, 2)
+    world.minutes(3)
+    assert world.states(ROOTS[:2]) == {"banned": 2}
+
+
+def test_a_first_approval_that_version_1_wrote_names_its_token() -> None:
+    world, hold_id = held()
+    approve(world, hold_id, two_above=3)
+    rows: Any = world.rows
+    del rows.rows[f"account#{ACCOUNT}", f"chunk#{hold_id}"]["approved_person"]
+    with pytest.raises(Conflict, match="two different"):
+        approve(world, hold_id, two_above=3)
+    assert approve(world, hold_id, actor="ben", two_above=3) == Approval(2, 2)
 
 
 def test_a_refused_hold_ends_its_urls_with_the_operator_s_reason() -> None:
