@@ -1,14 +1,19 @@
-"""Say what happened: one structured log line per outcome, and the metrics that belong to it.
+"""Say what happened: one structured log line per outcome, and the metrics and troubles that belong to it.
 
-The metrics are written to standard output in CloudWatch's embedded format. Each is counted once for its stage as a
-whole, which alarms watch, and once more for each of its dimensions: an alarm does not see a metric that has a dimension
-more than the alarm names. Only fields with few values are dimensions: each source or URL would be a metric of its own.
+The metrics are written to standard output in CloudWatch's embedded format. Each metric that has values in an hour costs
+money in that hour, once for each value of its dimension. So a metric exists only if an alarm or the dashboard reads it,
+in the one form in which it is read; a count of 0 is not written; and what has no metric stands in the log line.
+
+A *trouble* is an event that a person must hear of. All of them are one metric, ``Trouble``, with one alarm for each
+severity. The alarm does not name the cause: the log line does (field ``trouble``), and so does the dashboard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -16,87 +21,113 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 NAMESPACE = "edgeban"
 COUNT, SECONDS = MetricUnit.Count, MetricUnit.Seconds
 
-METRICS: dict[str, Iterable[tuple[str, str, MetricUnit]]] = {
-    # event: (metric, the field with its value or "1" to count the event itself, unit)
+
+class Metric(NamedTuple):
+    """A metric of an event."""
+
+    name: str
+    field: str = "1"
+    """The event's field that holds the value. ``"1"`` counts the event itself."""
+
+    unit: MetricUnit = COUNT
+    by: str = ""
+    """The event's field that is a dimension beside the stage. It has few values: each is a metric that is paid for."""
+
+
+class Severity(StrEnum):
+    """When a person must look at a trouble."""
+
+    NOW = "now"  # a page is down or stays open until somebody acts
+    TODAY = "today"  # nothing gets worse within the day
+
+
+class Trouble(NamedTuple):
+    """What a person must hear of. docs/operating.md has a heading with each cause's name, and the remedy."""
+
+    cause: str
+    severity: Severity
+    field: str = "1"
+    """The event's field that is above 0 if there is trouble. ``"1"``: the event itself is trouble."""
+
+
+METRICS: Mapping[str, Sequence[Metric]] = {
     "report_received": [
-        ("ReportsReceived", "1", COUNT),
-        ("UrlsAccepted", "accepted", COUNT),
-        ("UrlsRefused", "refused", COUNT),
-        ("PartsSkipped", "skipped", COUNT),
-        ("UrlsElsewhere", "elsewhere", COUNT),
-        ("UrlsWithdrawn", "withdrawn", COUNT),
+        Metric("ReportsReceived"),
+        Metric("UrlsAccepted", "accepted"),
+        Metric("UrlsRefused", "refused"),
+        Metric("PartsSkipped", "skipped"),
     ],
-    "report_names_nothing": [("ReportsNamingNothing", "1", COUNT)],
-    "request_refused": [("RequestsRefused", "1", COUNT)],
+    "request_refused": [Metric("RequestsRefused", by="code")],
     "reports_taken": [
-        ("MessagesTaken", "messages", COUNT),
-        ("MessagesUnreadable", "unreadable", COUNT),
-        ("PartsSkipped", "skipped", COUNT),
-        ("UrlsElsewhere", "elsewhere", COUNT),
-        ("UrlsBan", "ban", COUNT),
-        ("UrlsDuplicate", "duplicate", COUNT),
-        ("UrlsRejected", "rejected", COUNT),
-        ("UrlsSuppressed", "suppressed", COUNT),
-        ("UrlsHold", "hold", COUNT),
-        ("QueueWait", "queue_wait", SECONDS),
+        Metric("MessagesUnreadable", "unreadable"),
+        Metric("PartsSkipped", "skipped"),
+        Metric("UrlsBan", "ban"),
+        Metric("UrlsDuplicate", "duplicate"),
+        Metric("UrlsRejected", "rejected"),
+        Metric("UrlsSuppressed", "suppressed"),
+        Metric("UrlsHold", "hold"),
     ],
     "task_submitted": [
-        ("TasksSubmitted", "1", COUNT),
-        ("UrlsPerTask", "urls", COUNT),
-        ("SecondsToSubmitted", "seconds", SECONDS),
+        Metric("TasksSubmitted"),
+        Metric("UrlsPerTask", "urls"),
+        Metric("SecondsToSubmitted", "seconds", SECONDS, by="action"),
     ],
-    "task_adopted": [("TasksAdopted", "1", COUNT)],
     "task_finished": [
-        ("TasksFinished", "1", COUNT),
-        ("SecondsToFinished", "seconds", SECONDS),
-        ("UrlsGivenUp", "given_up", COUNT),
-        ("UrlsFinished", "urls", COUNT),
+        Metric("TasksFinished", by="state"),
+        Metric("SecondsToFinished", "seconds", SECONDS, by="action"),
+        Metric("UrlsGivenUp", "given_up"),
+        Metric("UrlsFinished", "urls", by="state"),
     ],
-    "urls_withheld": [("UrlsWithheld", "urls", COUNT)],
-    "url_refused": [("UrlsRefusedByVendor", "1", COUNT)],
-    "vendor_error": [("VendorErrors", "1", COUNT)],
-    "submission_blocked": [("SubmissionBlocked", "1", COUNT)],
-    "submission_paused": [("SubmissionPaused", "1", COUNT)],
+    "url_refused": [Metric("UrlsRefusedByVendor")],
+    "vendor_error": [Metric("VendorErrors", by="kind"), Metric("VendorCallsFailed")],
+    "submission_blocked": [Metric("SubmissionBlocked")],
     "account_swept": [
-        ("ChunksWaiting", "chunks_waiting", COUNT),
-        ("TasksSubmitting", "tasks_submitting", COUNT),
-        ("ChunksHeld", "chunks_held", COUNT),
-        ("OldestWaiting", "oldest_waiting", SECONDS),
-        ("Paused", "paused", COUNT),
-        ("HoldsOverdue", "holds_overdue", COUNT),
+        Metric("ChunksWaiting", "chunks_waiting"),
+        Metric("TasksSubmitting", "tasks_submitting"),
+        Metric("ChunksHeld", "chunks_held"),
+        Metric("OldestWaiting", "oldest_waiting", SECONDS),
+        Metric("Paused", "paused"),
+        Metric("HoldsOverdue", "holds_overdue"),
     ],
-    "account_failed": [("AccountsFailed", "1", COUNT)],
-    "drift_detected": [("BansMissing", "missing", COUNT), ("BansUnknown", "unknown", COUNT)],
-    "bans_renewed": [("UrlsRenewed", "urls", COUNT)],
-    "bans_verified": [
-        ("UrlsVerified", "sampled", COUNT),
-        ("UrlsBlocked", "blocked", COUNT),
-        ("UrlsOpen", "open", COUNT),
-    ],
-    "unban_failed": [("UnbansFailed", "1", COUNT)],
-    "unban_carried_out": [("UrlsUnbanned", "urls", COUNT)],
-    "chunk_finished": [("ChunksHealed", "1", COUNT)],
-    "outcome_delivered": [("OutcomesDelivered", "1", COUNT)],
-    "outcome_not_delivered": [("OutcomesNotDelivered", "1", COUNT)],
-    "outcome_given_up": [("OutcomesGivenUp", "1", COUNT)],
-    "export_archived": [
-        ("ExportDaysArchived", "1", COUNT),
-        ("ExportRows", "rows", COUNT),
-        ("ExportRowsRejected", "rejected", COUNT),
-    ],
-    "exports_run": [
-        ("ExportDaysLate", "late", COUNT),
-        ("ExportDaysFailed", "failed", COUNT),
-        ("ExportsOverdue", "overdue", COUNT),
-    ],
-    "ledger_archived": [("LedgerDaysArchived", "1", COUNT), ("LedgerEvents", "events", COUNT)],
-    "ledger_checked": [("LedgerDaysLate", "late", COUNT)],
-    "ledger_day_lost": [("LedgerDaysLost", "1", COUNT)],
-    "configuration_refused": [("ConfigurationRefused", "1", COUNT)],
+    "unban_carried_out": [Metric("UrlsUnbanned", "urls")],
+    "outcome_delivered": [Metric("OutcomesDelivered")],
+    "outcome_given_up": [Metric("OutcomesGivenUp")],
+    "export_archived": [Metric("ExportDaysArchived")],
+    "exports_run": [Metric("ExportDaysLate", "late")],
+    "ledger_archived": [Metric("LedgerDaysArchived")],
+    "ledger_checked": [Metric("LedgerDaysLate", "late")],
 }
+"""The metrics of each event. A test holds each of them to an alarm or a graph that reads it."""
 
-DIMENSIONS = ("account", "kind", "state", "code", "action")
-"""Fields that are dimensions. Each has few values."""
+HEARTBEATS = {"LedgerDaysLate"}
+"""Metrics that are written even where they are 0, since an alarm watches for their silence."""
+
+TROUBLES: Mapping[str, Sequence[Trouble]] = {
+    "configuration_refused": [Trouble("configuration_refused", Severity.NOW)],
+    "vendor_refuses": [Trouble("vendor_refuses", Severity.NOW)],
+    "unban_failed": [Trouble("unban_failed", Severity.NOW)],
+    "task_finished": [Trouble("urls_given_up", Severity.NOW, "given_up")],
+    "urls_withheld": [Trouble("urls_withheld", Severity.NOW)],
+    "bans_verified": [Trouble("bans_open", Severity.TODAY, "open")],
+    "drift_detected": [Trouble("bans_missing", Severity.TODAY, "missing")],
+    "report_names_nothing": [Trouble("report_names_nothing", Severity.TODAY)],
+    "outcome_given_up": [Trouble("outcome_given_up", Severity.TODAY)],
+    "exports_run": [
+        Trouble("exports_failed", Severity.TODAY, "failed"),
+        Trouble("exports_overdue", Severity.TODAY, "overdue"),
+    ],
+    "ledger_day_lost": [Trouble("ledger_day_lost", Severity.TODAY)],
+}
+"""The troubles of each event. What lasts and is measured each minute, such as a pause, has an alarm of its own."""
+
+ABOUT = ("account", "source", "kind", "day", "job_id", "task_id")
+"""Fields that tell one trouble of a cause from another of the same cause."""
+
+REPEAT_AFTER = 6 * 3600.0
+"""Seconds in which a process counts the same trouble once. The alarm is over meanwhile, so that another trouble rings:
+an alarm that stays on tells nobody of what comes next."""
+
+MOST_REMEMBERED = 1_000
 
 WARNINGS = {
     "vendor_error",
@@ -104,6 +135,7 @@ WARNINGS = {
     "report_names_nothing",
     "url_refused",
     "submission_blocked",
+    "vendor_refuses",
     "submitter_stale",
     "chunk_without_urls",
     "export_failed",
@@ -122,25 +154,48 @@ WARNINGS = {
 class Observer:
     """Logs events and emits their metrics: implements ``ports.Emit``."""
 
-    def __init__(self, logger: Logger, *, stage: str) -> None:
+    def __init__(self, logger: Logger, *, stage: str, clock: Callable[[], float] = time.time) -> None:
         self._logger = logger
         self._stage = stage or "none"
+        self._clock = clock
+        self._told: dict[tuple[str, ...], float] = {}
 
     def __call__(self, event: str, /, **fields: Any) -> None:
-        """Log the event, and emit its metrics in one record."""
-        log = self._logger.warning if event in WARNINGS else self._logger.info
-        log(event, extra=fields)
+        """Log the event, and emit its metrics: one record for each set of dimensions."""
         values: dict[str, Any] = {**fields, "1": 1}
-        metrics = [
-            (name, values[field], unit) for name, field, unit in METRICS.get(event, ()) if values.get(field) is not None
-        ]
-        if not metrics:
-            return
+        troubles = [trouble for trouble in TROUBLES.get(event, ()) if values.get(trouble.field)]
+        if troubles:
+            fields["trouble"] = " ".join(trouble.cause for trouble in troubles)
+        log = self._logger.warning if event in WARNINGS or troubles else self._logger.info
+        log(event, extra=fields)
+        by_dimension: dict[str, list[tuple[Metric, Any]]] = {}
+        for metric in METRICS.get(event, ()):
+            value = values.get(metric.field)
+            if value or (value is not None and metric.name in HEARTBEATS):
+                by_dimension.setdefault(metric.by, []).append((metric, value))
+        for by, measured in by_dimension.items():
+            self._record({by: str(fields.get(by) or "none")} if by else {}, measured)
+        for trouble in troubles:
+            if self._is_new(trouble, fields):
+                for dimensions in ({"severity": trouble.severity.value}, {"cause": trouble.cause}):
+                    self._record(dimensions, [(Metric("Trouble"), 1)])
+
+    def _record(self, dimensions: Mapping[str, str], measured: Sequence[tuple[Metric, Any]]) -> None:
         record = EphemeralMetrics(namespace=NAMESPACE, service="")  # no dimension that never varies
-        record.add_dimension(name="stage", value=self._stage)
-        for name, value, unit in metrics:
-            record.add_metric(name=name, unit=unit, value=value)
-        for name in DIMENSIONS:
-            if fields.get(name):
-                record.add_dimensions(stage=self._stage, **{name: str(fields[name])})
+        for name, text in {"stage": self._stage, **dimensions}.items():
+            record.add_dimension(name=name, value=text)
+        for metric, value in measured:
+            record.add_metric(name=metric.name, unit=metric.unit, value=value)
         record.flush_metrics()
+
+    def _is_new(self, trouble: Trouble, fields: Mapping[str, Any]) -> bool:
+        """Whether this process has not counted the same trouble within ``REPEAT_AFTER``."""
+        key = (trouble.cause, *(str(fields.get(name, "")) for name in ABOUT))
+        now = self._clock()
+        told_at = self._told.get(key)
+        if told_at is not None and 0 <= now - told_at < REPEAT_AFTER:
+            return False
+        if len(self._told) >= MOST_REMEMBERED:
+            self._told.clear()
+        self._told[key] = now
+        return True

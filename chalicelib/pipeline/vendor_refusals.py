@@ -9,7 +9,7 @@ tries again.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Throttled, VendorError
@@ -68,15 +68,21 @@ def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) ->
     )
     now = run.clock()
     if isinstance(error, AccessRefused):
-        control.block(run.rows, run.account, until=now + control.ACCESS_BLOCK, error=error)
+        _block(run, error, now + control.ACCESS_BLOCK, subject="")
         return True
     if isinstance(error, QuotaExceeded):
-        control.block(run.rows, run.account, until=now + control.QUOTA_BLOCK, error=error, subject=quota)
+        _block(run, error, now + control.QUOTA_BLOCK, subject=quota)
         return True
     if isinstance(error, Throttled) and quota == "lists" and error.retry_after >= LONG_WAIT:
         until = now + timedelta(seconds=error.retry_after)
         control.block(run.rows, run.account, until=until, error=error, subject=quota)
     return False
+
+
+def _block(run: Run, error: VendorError, until: datetime, *, subject: str) -> None:
+    """Block calls, and say so: a person must give new credentials, or ask the vendor for a larger quota."""
+    control.block(run.rows, run.account, until=until, error=error, subject=subject)
+    run.emit("vendor_refuses", account=run.account, kind=error.kind, subject=subject or "all", problem=str(error)[:300])
 
 
 def hold_creates(run: Run, error: Throttled, seconds: float) -> None:

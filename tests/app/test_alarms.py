@@ -12,7 +12,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from chalicelib.domain import errors
-from chalicelib.observe import DIMENSIONS, METRICS, NAMESPACE, Observer
+from chalicelib.observe import ABOUT, HEARTBEATS, METRICS, NAMESPACE, REPEAT_AFTER, TROUBLES, Observer, Severity
 from dev.package import ROOT
 
 RESOURCES = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]
@@ -39,36 +39,130 @@ for path in sorted((ROOT / "chalicelib").rglob("*.py")):
                 FIELDS_BY_EVENT.setdefault(str(event), set()).update(word.arg or "**" for word in node.keywords)
 
 KINDS = {each.kind for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "kind")}
-VALUES = {"kind": KINDS, "state": {"succeeded", "failed"}, "action": {"ban", "unban"}, "code": {"not_authenticated"}}
+CODES = {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.InputError)}
+VALUES = {
+    "kind": KINDS,
+    "state": {"succeeded", "failed"},
+    "action": {"ban", "unban"},
+    "code": CODES,
+    "severity": set(Severity),
+}
+"""Dimension → the values with which the code emits it."""
 
 
-def events_of(metric: str) -> list[str]:
-    return [event for event, metrics in METRICS.items() if metric in {name for name, _, _ in metrics}]
+def emitted(capsys: pytest.CaptureFixture[str], emit: Observer, event: str, **fields: Any) -> list[dict[str, Any]]:
+    """Emit an event; return the records of metrics that it wrote."""
+    emit(event, **fields)
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
 
 
-def emitted(event: str, capsys: pytest.CaptureFixture[str], **fields: Any) -> dict[str, Any]:
-    Observer(Logger(service="edgeban"), stage="prod")(event, **fields)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    record: dict[str, Any] = lines[-1]
-    return record
+def series_of(records: list[dict[str, Any]]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Return each metric of the records with its dimensions."""
+    return [
+        (metric["Name"], tuple((name, record[name]) for name in names))
+        for record in records
+        for directive in record["_aws"]["CloudWatchMetrics"]
+        for names in directive["Dimensions"]
+        for metric in directive["Metrics"]
+    ]
 
 
-def test_a_record_counts_for_the_stage_and_again_for_each_of_its_dimensions(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def emit(monkeypatch: pytest.MonkeyPatch) -> Observer:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "edgeban")  # as config.json sets it on every function
-    record = emitted("vendor_error", capsys, account="huawei-main", kind="unavailable", problem="x")
-    (metrics,) = record["_aws"]["CloudWatchMetrics"]
-    assert metrics["Namespace"] == NAMESPACE
-    assert metrics["Dimensions"] == [["stage"], ["stage", "account"], ["stage", "kind"]]
-    assert record["stage"] == "prod"
-    assert record["VendorErrors"] == [1.0]
+    return Observer(Logger(service="edgeban"), stage="prod")
+
+
+def test_a_metric_has_the_one_dimension_by_which_it_is_read(capsys: pytest.CaptureFixture[str], emit: Observer) -> None:
+    records = emitted(capsys, emit, "vendor_error", account="huawei-main", kind="unavailable", problem="x")
+    assert series_of(records) == [
+        ("VendorErrors", (("stage", "prod"), ("kind", "unavailable"))),
+        ("VendorCallsFailed", (("stage", "prod"),)),
+    ]
+    assert {directive["Namespace"] for each in records for directive in each["_aws"]["CloudWatchMetrics"]} == {
+        NAMESPACE
+    }
+    assert records[0]["VendorErrors"] == [1.0]
+
+
+def test_a_count_of_nothing_is_no_metric(capsys: pytest.CaptureFixture[str], emit: Observer) -> None:
+    """A metric costs money in each hour in which it has a value, a 0 too."""
+    quiet = {"chunks_waiting": 0, "tasks_submitting": 0, "chunks_held": 2, "oldest_waiting": 0.0, "paused": 0}
+    records = emitted(capsys, emit, "account_swept", account="huawei-main", holds_overdue=0, **quiet)
+    assert series_of(records) == [("ChunksHeld", (("stage", "prod"),))]
+
+
+def test_a_metric_whose_silence_rings_is_written_even_where_it_is_0(
+    capsys: pytest.CaptureFixture[str], emit: Observer
+) -> None:
+    assert series_of(emitted(capsys, emit, "ledger_checked", late=0)) == [("LedgerDaysLate", (("stage", "prod"),))]
+    silent = {each["MetricName"] for each in OURS.values() if each["TreatMissingData"] == "breaching"}
+    assert silent == HEARTBEATS
+
+
+def test_a_trouble_rings_by_its_severity_and_stands_in_the_log_with_its_cause(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, emit: Observer
+) -> None:
+    records = emitted(capsys, emit, "configuration_refused", kind="policy", problem="x")
+    (line,) = caplog.records
+    assert (vars(line)["trouble"], line.levelname, vars(line)["problem"]) == ("configuration_refused", "WARNING", "x")
+    assert series_of(records) == [
+        ("Trouble", (("stage", "prod"), ("severity", "now"))),
+        ("Trouble", (("stage", "prod"), ("cause", "configuration_refused"))),
+    ]
+
+
+def test_a_field_of_0_is_no_trouble(capsys: pytest.CaptureFixture[str], emit: Observer) -> None:
+    assert emitted(capsys, emit, "exports_run", accounts=1, late=0, failed=0, overdue=0) == []
+
+
+def test_the_same_trouble_rings_again_after_hours_and_another_one_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """An alarm that stays on would keep the next trouble from being heard."""
+    time = [1_000_000.0]
+    emit = Observer(Logger(service="edgeban"), stage="prod", clock=lambda: time[0])
+
+    def rings(**about: str) -> bool:
+        return bool(emitted(capsys, emit, "vendor_refuses", **about))
+
+    assert rings(account="huawei-main", kind="access_refused")
+    time[0] += 60
+    assert not rings(account="huawei-main", kind="access_refused")
+    assert rings(account="huawei-main", kind="quota_exceeded")
+    assert rings(account="huawei-asia", kind="access_refused")
+    time[0] += REPEAT_AFTER
+    assert rings(account="huawei-main", kind="access_refused")
+
+
+def test_every_trouble_is_emitted_with_what_it_is_about() -> None:
+    """Without one of these fields all troubles of a cause would ring as one."""
+    alone = {"exports_run", "ledger_day_lost"}  # of the stage, or with the day alone
+    for event, troubles in TROUBLES.items():
+        fields = FIELDS_BY_EVENT.get(event, set())
+        assert fields, f"nothing emits {event}"
+        assert event in alone or fields & set(ABOUT) or "**" in fields, f"{event} says nothing of what it is about"
+        for trouble in troubles:
+            assert trouble.field == "1" or trouble.field in fields, f"{event} lacks {trouble.field}"
+
+
+def test_every_metric_is_read_by_an_alarm_or_a_graph() -> None:
+    """A metric that nobody reads costs $0.30 a month; the log line has its value."""
+    read = {(each["MetricName"], each["Dimensions"][-1]["Name"]) for each in OURS.values()}
+    read |= {(row[1], [each for each in row[2:] if isinstance(each, str)][-1 if len(row) < 6 else 1]) for row in GRAPHS}
+    written = {(metric.name, metric.by or "stage") for metrics in METRICS.values() for metric in metrics}
+    assert {name for name, _ in written - read} == set()
+
+
+def test_the_list_of_troubles_reads_the_log_of_every_function() -> None:
+    (query,) = [w["properties"]["query"]["Fn::Sub"] for w in WIDGETS if w["type"] == "log"]
+    read = set(re.findall(r"SOURCE '/aws/lambda/edgeban-\$\{Stage\}-(\w+)'", query))
+    assert read == {RESOURCES[name]["Properties"]["FunctionName"]["Fn::Sub"].rpartition("-")[2] for name in FUNCTIONS}
+    assert "ispresent(trouble)" in query
 
 
 def test_every_event_with_metrics_is_emitted_with_the_fields_that_hold_their_values() -> None:
     for event, metrics in METRICS.items():
         assert event in FIELDS_BY_EVENT, f"nothing emits {event}"
-        fields = {source for _, source, _ in metrics if source != "1"}
+        fields = {field for metric in metrics for field in (metric.field, metric.by) if field not in {"1", ""}}
         assert fields <= FIELDS_BY_EVENT[event] or "**" in FIELDS_BY_EVENT[event], (
             f"{event} lacks {fields - FIELDS_BY_EVENT[event]}"
         )
@@ -94,14 +188,13 @@ def test_every_graph_of_ours_shows_a_metric_with_just_these_dimensions(row: list
 
 
 def _is_emitted(metric: str, dimensions: dict[str, Any]) -> None:
-    events = events_of(metric)
-    assert events, f"nothing emits {metric}"
+    written = {known.by for metrics in METRICS.values() for known in metrics if known.name == metric}
+    written |= {"severity", "cause"} if metric == "Trouble" else set()
+    assert written, f"nothing emits {metric}"
     assert dimensions.pop("stage") == {"Ref": "Stage"}
-    assert len(dimensions) <= 1, "a record is counted by one dimension beside the stage"
-    for name, value in dimensions.items():
-        assert name in DIMENSIONS
-        assert value in VALUES[name]
-        assert any(name in FIELDS_BY_EVENT[event] for event in events), f"{metric} is emitted without {name}"
+    assert (next(iter(dimensions), "")) in written, f"{metric} is emitted by {written}"
+    assert all(value in VALUES[name] for name, value in dimensions.items())
+    assert len(dimensions) <= 1
 
 
 @pytest.mark.parametrize("name", ALARMS)

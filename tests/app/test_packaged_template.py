@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.observe import TROUBLES
 from dev.package import ROOT, PackagingError, package
 
 Resource = dict[str, Any]
@@ -260,8 +261,6 @@ def test_all_that_rests_is_encrypted(resources: dict[str, Resource]) -> None:
     for bucket in of_type(resources, "AWS::S3::Bucket").values():
         (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    for table in of_type(resources, "AWS::DynamoDB::Table").values():
-        assert table["SSESpecification"] == {"SSEEnabled": True}
     for topic in of_type(resources, "AWS::SNS::Topic").values():
         assert topic["KmsMasterKeyId"] == {"Ref": "AlarmsKey"}
 
@@ -344,7 +343,9 @@ def test_an_archiver_has_a_disk_for_its_files_and_an_alarm_for_every_missing_day
     for name in ("ArchiveExports", "ArchiveLedger"):
         assert functions(resources)[name]["EphemeralStorage"] == {"Size": 4096}
     watched = {each["MetricName"] for each in of_type(resources, "AWS::CloudWatch::Alarm").values()}
-    assert {"ExportDaysLate", "ExportDaysFailed", "ExportsOverdue", "LedgerDaysLate", "LedgerDaysLost"} <= watched
+    assert {"ExportDaysLate", "LedgerDaysLate"} <= watched
+    causes = {trouble.cause for troubles in TROUBLES.values() for trouble in troubles}
+    assert {"exports_failed", "exports_overdue", "ledger_day_lost"} <= causes
 
 
 def test_the_ledger_can_be_restored_and_forgets_by_itself(resources: dict[str, Resource]) -> None:
@@ -352,7 +353,7 @@ def test_the_ledger_can_be_restored_and_forgets_by_itself(resources: dict[str, R
     assert table["DeletionPolicy"] == "RetainExceptOnCreate"
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
-    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    assert "SSESpecification" not in table["Properties"], "encrypted by DynamoDB's own key, whose use costs nothing"
 
 
 def test_the_archive_is_private_locked_and_kept(resources: dict[str, Resource]) -> None:

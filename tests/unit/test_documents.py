@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.ledger import KEEP, KEEP_DECISIONS, remaining
+from chalicelib.observe import TROUBLES, Severity
 from chalicelib.pipeline.submission import submit, track
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,17 @@ def test_every_alarm_has_a_heading_and_every_such_heading_an_alarm() -> None:
     alarms = {name for name, each in resources.items() if each.get("Type") == "AWS::CloudWatch::Alarm"}
     told = [name for heading in headings(OPERATING) for name in heading.split(", ") if name.endswith("Alarm")]
     assert sorted(told) == sorted(alarms)
+
+
+def test_every_trouble_has_a_heading_and_every_such_heading_a_trouble() -> None:
+    causes = {trouble.cause: trouble.severity for troubles in TROUBLES.values() for trouble in troubles}
+    page = OPERATING.partition("\n## Troubles\n")[2]
+    told = [name for heading in headings(page) for name in heading.split(", ")]
+    assert sorted(told) == sorted(causes)
+    now = sum(severity is Severity.NOW for severity in causes.values())
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    assert f"the first {words[now]} below" in page
+    assert {causes[name] for name in told[:now]} == {Severity.NOW}
 
 
 @pytest.mark.parametrize(("page", "at_least"), [("threat-model.md", 40), ("design.md", 12)])
