@@ -14,7 +14,7 @@ from bench.figures import Figure
 from bench.handlers import event_list
 from bench.local import Local
 from bench.meter import SQS_CHUNK
-from bench.process import Process
+from bench.process import Process, Ran
 from bench.reports import SCHEDULE, WAKE_UP, batched, bodies, fresh_rows, webhook
 from dev.feed import FeedRow
 from dev.simulators.huawei import HuaweiSimulator
@@ -176,17 +176,14 @@ def metered(
     texts = bodies(fresh, size)
     counts: list[dict[str, Any]] = []
     with HuaweiSimulator(rates=False) as vendor, Process(local.environment(vendor)) as process:
-        if duplicates:
-            process.run("intake_reports", event_list(fresh, 100))
+        if duplicates:  # The source that reports again is the one on record: another source's word would be written.
+            if webhooks:
+                received_by_webhook(process, texts, prefix="first-")
+            process.run("intake_reports", process.queued() if webhooks else event_list(fresh, 100))
             process.run("submit_tasks", [WAKE_UP], seconds=600)
             vendor.reset()
         if webhooks:
-            requests = [webhook(text, number) for number, text in enumerate(texts)]
-            received = process.run("receive_report_alone", requests, metered=True)
-            refused = [answer for answer in received.results if answer["statusCode"] != 202]
-            if refused:
-                raise RuntimeError(f"a report was not accepted: {refused[0]}")
-            counts += received.counts
+            counts += received_by_webhook(process, texts, metered=True).counts
             messages = process.queued()
         else:
             messages = event_list(fresh, size)
@@ -213,6 +210,19 @@ def metered(
         ),
         counts,
     )
+
+
+def received_by_webhook(process: Process, texts: Sequence[str], *, prefix: str = "", metered: bool = False) -> Ran:
+    """Post reports to the webhook; ``prefix`` makes their delivery ids others than those of the same texts before.
+
+    Raises ``RuntimeError`` if one is not accepted.
+    """
+    requests = [webhook(text, f"{prefix}{number}") for number, text in enumerate(texts)]
+    received = process.run("receive_report_alone", requests, metered=metered)
+    refused = [answer for answer in received.results if answer["statusCode"] != 202]
+    if refused:
+        raise RuntimeError(f"a report was not accepted: {refused[0]}")
+    return received
 
 
 def _sum(counts: Iterable[Mapping[str, Any]], kind: str, operation: str = "") -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.figures import Figure, spread
-from bench.local import Local
+from bench.local import FURTHER, SOURCE, Local
 from bench.process import Process, Ran
 from bench.reports import SCHEDULE, WAKE_UP, bodies, events, fresh_rows
 from dev.feed import FeedRow
@@ -24,13 +24,15 @@ NAIVE_ROWS = 2_000
 VERDICTS = ("ban", "duplicate", "rejected", "suppressed", "hold")
 
 NEW_CPU, DUPLICATE_CPU = 120, 45
-NEW_UNITS, DUPLICATE_READS = 1.1, 0.6
+NEW_UNITS, DUPLICATE_READS, FURTHER_UNITS = 1.1, 0.6, 1.1
 MEMORY_MB, MEMORY_MESSAGES = 256, 10_000
 
 
-def event_list(rows: Iterable[FeedRow], size: int = REPORT_URLS, start: int = 0) -> list[dict[str, Any]]:
-    """Make events of ``BATCH_URLS`` URLs, in reports of ``size`` URLs."""
-    return events(bodies(rows, size), max(1, BATCH_URLS // size), start=start)
+def event_list(
+    rows: Iterable[FeedRow], size: int = REPORT_URLS, start: int = 0, source: str = SOURCE
+) -> list[dict[str, Any]]:
+    """Make events of ``BATCH_URLS`` URLs, in reports of ``size`` URLs, all by one source."""
+    return events(bodies(rows, size), max(1, BATCH_URLS // size), start=start, source=source)
 
 
 def per_url(ran: Ran) -> list[float]:
@@ -111,11 +113,17 @@ class Whole:
 
 
 def whole(
-    local: Local, batches: Sequence[Mapping[str, Any]], *, metered: bool = True, rates: bool = False
+    local: Local,
+    batches: Sequence[Mapping[str, Any]],
+    *,
+    again_batches: Sequence[Mapping[str, Any]] | None = None,
+    metered: bool = True,
+    rates: bool = False,
 ) -> tuple[Whole, Whole]:
     """Run reports through intake, submission and tracking, then through intake again. Return both results.
 
-    ``rates``: the vendor takes at most its ten creates a second.
+    ``again_batches``: what comes the second time, if not the same. ``rates``: the vendor takes at most its ten
+    creates a second.
     """
     run, again = Whole(), Whole()
     with HuaweiSimulator(rates=rates) as vendor, Process(local.environment(vendor)) as process:
@@ -124,7 +132,7 @@ def whole(
             run.add(process.run(function, [event], metered=metered, seconds=600))
         run.vendor_calls = len(vendor.log.calls)
         run.sizes = list(vendor.log.creates)
-        again.add(process.run("intake_reports", batches, metered=metered))
+        again.add(process.run("intake_reports", batches if again_batches is None else again_batches, metered=metered))
         lines = process.logged("reports_taken")
     for result, logged in ((run, lines[: len(batches)]), (again, lines[len(batches) :])):
         for line in logged:
@@ -151,7 +159,9 @@ def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS
     first, _ = whole(local, event_list(rows))
     quick, _ = whole(local, event_list(rows), metered=False)
     limited, _ = whole(local, event_list(rows), metered=False, rates=True)
-    fresh, again = whole(local, event_list(fresh_rows(rows, local.managed, len(rows), generation="units")))
+    reported = fresh_rows(rows, local.managed, len(rows), generation="units")
+    fresh, again = whole(local, event_list(reported))
+    _, further = whole(local, event_list(reported), again_batches=event_list(reported, source=FURTHER))
     plain = naive(local, rows[:naive_rows])
     new_units = fresh.units("written") / fresh.verdicts["ban"]
     calls, naive_calls = (result.aws_calls + result.vendor_calls for result in (first, plain))
@@ -176,6 +186,14 @@ def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS
             "1",
             again.units("written") == 0,
             f"the same {len(rows):,} URLs reported again",
+        ),
+        Figure(
+            "write units a URL of a further source",
+            f"≤ {FURTHER_UNITS}",
+            f"{further.units('written') / len(rows):.3f}",
+            "1",
+            further.units("written") / len(rows) <= FURTHER_UNITS,
+            f"the same {len(rows):,} URLs, reported by a source that had not reported them: its word is kept",
         ),
         Figure(
             "read units a duplicate",

@@ -20,7 +20,7 @@ from dev.simulators.huawei import HuaweiSimulator
 from dev.simulators.huawei_gate import Identity
 
 ACCOUNT = "huawei-main"
-SOURCE, WEBHOOK = "bench", "bench-webhook"
+SOURCE, FURTHER, WEBHOOK = "bench", "bench-further", "bench-webhook"
 SECRET = "whsec_" + "YmVuY2g" * 8
 BUCKET = "bench"
 MANY = 1_000_000_000
@@ -86,6 +86,7 @@ class Local:
         secrets = {
             "sources": {
                 SOURCE: {"auth": "none", "format": "native"},
+                FURTHER: {"auth": "none", "format": "native"},
                 WEBHOOK: {"auth": "standard-webhooks", "secrets": [SECRET], "format": "native"},
             },
             "vendors": {

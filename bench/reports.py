@@ -77,7 +77,7 @@ def bodies(rows: Iterable[FeedRow], size: int) -> list[str]:
     ]
 
 
-def webhook(body: str, number: int) -> dict[str, Any]:
+def webhook(body: str, number: int | str) -> dict[str, Any]:
     """Make the event in which API Gateway delivers a signed report."""
     now, delivery = int(time.time()), f"bench-{number}"
     return {
@@ -115,8 +115,8 @@ SCHEDULE = {
 }
 
 
-def events(reports: Iterable[str], messages: int, *, start: int = 0) -> list[dict[str, Any]]:
-    """Make SQS events of ``messages`` messages each."""
+def events(reports: Iterable[str], messages: int, *, start: int = 0, source: str = SOURCE) -> list[dict[str, Any]]:
+    """Make SQS events of ``messages`` messages each, all by one source."""
     sent = str(int(time.time() * 1000))
     records = [
         {
@@ -124,7 +124,7 @@ def events(reports: Iterable[str], messages: int, *, start: int = 0) -> list[dic
             "receiptHandle": "-",
             "body": body,
             "attributes": {"SentTimestamp": sent, "ApproximateReceiveCount": "1"},
-            "messageAttributes": {"source": {"stringValue": SOURCE, "dataType": "String"}},
+            "messageAttributes": {"source": {"stringValue": source, "dataType": "String"}},
             "eventSource": "aws:sqs",
         }
         for number, body in enumerate(reports)
