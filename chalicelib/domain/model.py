@@ -137,6 +137,8 @@ class VendorLimits:
     """URLs that may be banned a day; 0: no such limit is known."""
     unbans_per_day: int = 0
     """URLs that may be unbanned a day; 0: no such limit is known."""
+    utc_offset: timedelta = timedelta()
+    """How far the clock by which the vendor's day begins is ahead of UTC."""
     capacity: int = 0
     """URLs that the vendor's store holds; 0: no such limit is known."""
     settles: timedelta = timedelta()
@@ -235,6 +237,7 @@ class Rule(StrEnum):
     RELEASED = "released"  # bans what was held, since a report came that is banned by itself
     DRIFT = "drift"  # bans again what the vendor's list has lost
     UNBAN = "unban"  # an operator's word
+    ENDED = "ended"  # lifts bans at their planned end, where the vendor does not
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ pk                          sk                      what it is
 ``task#<id>``               ``task``                a ban task
 ``vendor#<account>#<id>``   ``task``                which of our tasks a vendor task is
 ``renewals#<account>``      ``<time>#<chunk>``      a chunk whose bans are to be renewed then
+``ends#<account>``          ``<time>#<chunk>``      a chunk whose bans edgeban is to end then
 ``report#<report id>``      ``report``, ``part#``   a report and its URLs
 \                           ``verdict#…``           what intake refused of it, which leaves no claim
 \                           ``callback``            that its source is to be told of its outcome

@@ -62,6 +62,8 @@ class Task:
     parent: str = ""
     children: tuple[str, ...] = ()
     verified: Verified | None = None
+    lasts: bool = False
+    """Whether its bans last at the vendor until edgeban takes them back."""
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -246,6 +248,8 @@ def _inserts(task: Task) -> list[Write]:
         row["not_before"] = millis(task.not_before)
     if task.withheld:
         row.update(withheld=task.withheld.value, reason=task.reason)
+    if task.lasts:
+        row["lasts"] = 1
     pk, sk = _live_key(task.account, task.id)
     return [Insert(row), Put({"pk": pk, "sk": sk})]
 
@@ -276,6 +280,7 @@ def _task(row: Mapping[str, Value]) -> Task:
         children=texts(row, "children"),
         verified=_verified(row),
         withheld=UrlState(text(row, "withheld")) if row.get("withheld") else None,
+        lasts=bool(number(row, "lasts")),
     )
 
 

@@ -60,6 +60,8 @@ class FakeVendor:
     errors: list[VendorError | None] = field(default_factory=list)
     list_errors: list[VendorError | None] = field(default_factory=list)
     lose_answer: bool = False
+    names_failed: bool = False
+    """Whether the vendor names the URLs that failed: the others of their task are done."""
     has_list: bool = True
     """Whether the vendor has a list of bans."""
     refuse: set[str] = field(default_factory=set)
@@ -77,7 +79,8 @@ class FakeVendor:
         self.calls.append((action, tuple(urls), ban_days))
         if not 1 <= len(urls) <= self.limits.urls_per_task:
             raise ValueError("too few or too many URLs")
-        if action is Action.BAN and not timedelta(days=1) <= timedelta(days=ban_days) <= LONGEST_BAN:
+        longest = self.limits.longest_ban or LONGEST_BAN
+        if action is Action.BAN and not timedelta(days=1) <= timedelta(days=ban_days) <= longest:
             raise ValueError("ban_days is outside the limits")
         _raise_next(self.errors)
         if self.refuse.intersection(urls):
@@ -131,10 +134,14 @@ class FakeVendor:
                 self._list(name)
                 tasks = [task for task in reversed(self.tasks.values()) if start <= task.created_at <= end]
                 page = tasks[offset : offset + TASKS_PER_PAGE]
-                yield [VendorTask(task.id, task.action, task.state, task.urls, task.created_at) for task in page]
+                yield [self._shown(task) for task in page]
                 if not page:
                     break
                 offset, total = offset + len(page), len(tasks)
+
+    def _shown(self, task: FakeTask) -> VendorTask:
+        failed = tuple(url for url in task.urls if url in self.fail) if self.names_failed else ()
+        return VendorTask(task.id, task.action, task.state, task.urls, task.created_at, failed)
 
     def _list(self, name: str) -> None:
         self.lists.append(name)
@@ -150,18 +157,20 @@ class FakeVendor:
         self.bans = {url: ban for url, ban in self.bans.items() if ban.ends_at > now}
 
     def _finish(self, task: FakeTask) -> None:
-        if self.fail.intersection(task.urls):
-            task.state = TaskState.FAILED
+        failed = self.fail.intersection(task.urls)
+        task.state = TaskState.FAILED if failed else TaskState.SUCCEEDED
+        if failed and not self.names_failed:
             return
-        task.state = TaskState.SUCCEEDED
         at = task.finishes_at
-        for url in task.urls:
+        for url in (url for url in task.urls if url not in failed):
             if task.action is Action.UNBAN:
                 self.bans.pop(url, None)
             else:
                 earlier = self.bans.get(url)
                 created = earlier.created_at if earlier and earlier.ends_at > at else at
-                self.bans[url] = FakeBan(created, at, at + timedelta(days=task.days))
+                lasts = self.limits.longest_ban is None
+                ends_at = datetime.max.replace(tzinfo=at.tzinfo) if lasts else at + timedelta(days=task.days)
+                self.bans[url] = FakeBan(created, at, ends_at)
 
     def _now(self) -> datetime:
         """Cut a time to whole milliseconds, as the vendor's are."""

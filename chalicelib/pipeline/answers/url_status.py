@@ -30,6 +30,8 @@ PAGE_BYTES = 2 * 1024 * 1024
 WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED})
 """States whose end a source is told, where they have one."""
 
+LIFTING = "the ban came to its planned end, and is being lifted"
+
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
     TaskState.PROCESSING: UrlState.PROCESSING,
@@ -65,7 +67,7 @@ class UrlStatus:
         """The reason as sources may read it: what a person wrote, and who, is for operators alone."""
         if self.refused:
             return REFUSED.reason
-        if not self.unban:
+        if not self.unban or self.state in {UrlState.BANNED, UrlState.EXPIRED}:
             return self.reason
         return "an unban is on its way" if self.state is UrlState.PROCESSING else "a person unbanned the URL"
 
@@ -128,7 +130,7 @@ class Explainer:
                 claim.url,
                 claim.account,
                 UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED,
-                _end(claim, []),
+                _end(claim, [], planned=None),
                 claim.reason,
                 report=claim.report,
                 chunk=claim.chunk,
@@ -150,7 +152,7 @@ class Explainer:
             reporter=origin.reporter,
             category=origin.category,
             chunk=chunk.id,
-            until=_end(claim, carried),
+            until=_end(claim, carried, planned=chunk.until),
             tasks=tuple(carried),
             key=claim.key,
             unban=claim.unban,
@@ -179,9 +181,11 @@ class Explainer:
             # An unban that left its chunk before a task had it undid a ban that was never sent. So did one that failed,
             # since the failure of any other unban takes the mark off the claim.
             has_ended = carried[-1].ended if carried else work is None or position in work.excluded
+            if not has_ended and claim.outcome == UrlState.EXPIRED:
+                return UrlState.BANNED, LIFTING
             if not has_ended:
                 return UrlState.PROCESSING, f"an unban is on its way: {claim.reason}"
-        return UrlState.UNBANNED, claim.reason
+        return (UrlState.EXPIRED if claim.outcome == UrlState.EXPIRED else UrlState.UNBANNED), claim.reason
 
     def _position(self, claim: Claim) -> int:
         return self._positions[claim.chunk].get(claim.key, -1)
@@ -198,7 +202,7 @@ class Explainer:
         if last.state is not TaskState.SUCCEEDED:
             return OF_TASK[last.state], last.reason
         ends = expiry.of_task(last)  # later than planned, if the ban had to wait
-        in_force = claim.until > epoch(self._now) or (ends is not None and ends > self._now)
+        in_force = last.lasts or claim.until > epoch(self._now) or (ends is not None and ends > self._now)
         return (UrlState.BANNED if in_force else UrlState.EXPIRED), claim.reason
 
     def _not_carried(self, claim: Claim, work: Work | None) -> tuple[UrlState, str]:
@@ -213,17 +217,19 @@ class Explainer:
         return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
 
 
-def _end(claim: Claim, carried: Sequence[Task]) -> datetime | None:
+def _end(claim: Claim, carried: Sequence[Task], *, planned: datetime | None) -> datetime | None:
     """Return when the state of a URL ends; ``None`` if it does not.
 
     What a person decided ends with the cool-down. A ban that began late, because it had to wait, ends later than
-    planned.
+    planned. ``planned`` is the end that its chunk was made with: one that was moved in since is what will be.
     """
-    if claim.outcome:
+    if claim.outcome and claim.outcome != UrlState.EXPIRED:
         return datetime.fromtimestamp(claim.cool_until, tz=UTC) if claim.cool_until else None
     if claim.until >= epoch(FOREVER):
         return None
     until = datetime.fromtimestamp(claim.until, tz=UTC)
+    if planned and claim.until < epoch(planned):
+        return until
     ends = expiry.of_task(carried[-1]) if carried else None
     return max(until, ends) if ends else until
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.duration import plan_for
-from chalicelib.ledger import chunks, claims, remaining
+from chalicelib.ledger import chunks, claim_ends, claims, remaining
 from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
@@ -124,6 +124,8 @@ def _claim(
     now: datetime,
     words: Mapping[str, bytes] = claims.NO_WORDS,
 ) -> set[str]:
+    if chunk.rule == Rule.ENDED:
+        return claim_ends.mark(rows, chunk, claims_by_key)
     if chunk.action is Action.UNBAN:
         return claims.unban(rows, chunk, claims_by_key)
     if chunk.rule == Rule.RELEASED:

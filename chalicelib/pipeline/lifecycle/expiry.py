@@ -20,15 +20,16 @@ class Expiry:
     """When the bans of a chunk end.
 
     ``unended``: some of its URLs are still to be sent, or a task of it has not ended. ``until``: when the last ban
-    that the vendor made of it ends; ``None`` if it made none.
+    that the vendor made of it ends; ``None`` if it made none. ``lasts``: the vendor ends none of them, edgeban does.
     """
 
     unended: bool
     until: datetime | None
+    lasts: bool = False
 
 
 def of_task(task: Task) -> datetime | None:
-    """Return when the bans of a task end at the vendor; ``None`` if it made none."""
+    """Return when the bans of a task end, at the vendor or by edgeban at the earliest; ``None`` if it made none."""
     if task.action is not Action.BAN or task.state is not TaskState.SUCCEEDED or task.submitted_at is None:
         return None
     return task.submitted_at + timedelta(days=task.ban_days)
@@ -38,7 +39,8 @@ def of_chunk(rows: Rows, account: str, chunk: str) -> Expiry:
     """Return when the bans of a chunk end, from all the tasks that carried it."""
     found = list(carriers.of_chunk(rows, chunk))
     unended = remaining.of_chunk(rows, account, chunk) is not None or not all(task.ended for task in found)
-    return Expiry(unended, max((end for task in found if (end := of_task(task))), default=None))
+    until = max((end for task in found if (end := of_task(task))), default=None)
+    return Expiry(unended, until, lasts=any(task.lasts for task in found))
 
 
 def corrected(run: Run, claims_by_key: Mapping[str, Claim]) -> dict[str, Claim]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out
 from chalicelib.domain.policy.rules import forbidden
-from chalicelib.ledger import claims, tasks
+from chalicelib.ledger import claims, ends, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
 from chalicelib.pipeline.run import Run
+
+LIFT_AGAIN = timedelta(days=1)
+"""When a lift at the end of bans is tried again that the vendor refused."""
 
 WITHHELD = "the policy forbids some of its URLs by now: the others go on"
 
@@ -82,26 +85,52 @@ def withhold(run: Run, task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[Ta
     return children if done else []
 
 
-def give_up(run: Run, task: Task, outcome: UrlState, *, reason: str, chunks_by_id: Mapping[str, Chunk]) -> bool:
-    """End a task and its URLs; return whether it was ended here.
+def carry_on(
+    run: Run, task: Task, failed: tuple[Slice, ...], *, state: TaskState, reason: str, not_before: datetime
+) -> int:
+    """End a task that did not work for some URLs, and begin one that repeats these; return how many it repeats.
+
+    The answer is 0 if somebody else ended the task first.
+    """
+    now = run.clock()
+    child = _part_of(task, failed, now=now, not_before=not_before)
+    return child.count if tasks.finish(run.rows, task, state, reason=reason, children=[child], now=now) else 0
+
+
+def give_up(
+    run: Run,
+    task: Task,
+    outcome: UrlState,
+    *,
+    reason: str,
+    chunks_by_id: Mapping[str, Chunk],
+    only: tuple[Slice, ...] = (),
+) -> bool:
+    """End a task and its URLs; return whether it was ended here. ``only``: the others of its URLs are done.
 
     Crash order: each URL's claim says why it ended, then the task ends. A crash in between repeats the first step.
     An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. If a
     renewal fails, the old ban stays in force until its own end.
     """
     now = run.clock()
-    for part in task.slices:
+    slices = only or task.slices
+    urls = sum(part.count for part in slices)
+    state = TaskState.FAILED if urls == task.count else TaskState.SUCCEEDED
+    for part in slices:
         chunk = chunks_by_id[part.chunk]
         keys = [chunk.keys[position] for position in part.positions()]
         if task.action is Action.UNBAN:
             banned = ordering.perhaps_banned(run.rows, chunk, keys)
             claims.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
+            if chunk.rule == Rule.ENDED:  # the bans outlast their end: the lift is tried again
+                for ban in chunk.renews:
+                    ends.plan(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
             claims.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
-    ended = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, now=now)
+    ended = tasks.finish(run.rows, task, state, reason=reason, now=now)
     if ended and task.action is Action.UNBAN:
-        run.emit("unban_failed", task_id=task.id, account=task.account, urls=task.count, problem=reason[:300])
+        run.emit("unban_failed", task_id=task.id, account=task.account, urls=urls, problem=reason[:300])
     return ended
 
 
@@ -136,6 +165,7 @@ def _part_of(
         created_at=now,
         received_at=parent.received_at,
         root=parent.root,
+        lasts=parent.lasts,
         parent=parent.id,
         not_before=not_before,
         **ending(verdict),

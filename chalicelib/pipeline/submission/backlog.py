@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from chalicelib.domain.model import Action, ChunkState, TaskState, VendorLimits
+from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import carriers, chunks, remaining, renewals, tasks
+from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.ledger import carriers, chunks, ends, remaining, renewals, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
@@ -22,6 +23,9 @@ from chalicelib.pipeline.run import Run
 CACHED_CHUNKS = 64
 LOOK_FOR_UNBANS = timedelta(seconds=2)
 """How often a drain looks for unbans that have come since, or whose bans have ended since."""
+
+ENDS_LATER = timedelta(minutes=1)
+"""How long after the planned end bans are lifted: the last task of their chunk may be submitted somewhat later."""
 
 WORK_AT_ONCE = 4_000
 """Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
@@ -54,6 +58,7 @@ class Backlog:
         self._postponed: list[tuple[datetime, Task]] = []
         self._unbans_read_at = run.clock()
         self._chunks: dict[str, Chunk] = {}
+        self._ends_planned: set[str] = set()
         self.fresh: set[str] = set()
         """Tasks recorded by this drain, with the time of their attempt: they may be called without a look-up."""
 
@@ -153,6 +158,7 @@ class Backlog:
                 received_at=min(self._work[part.chunk].received_at for part in group),
                 attempts=int(why is None),
                 attempted_at=now if why is None else None,
+                lasts=work.action is Action.BAN and self._longest_ban is None,
                 **splitting.ending(why),
             )
             for why, group in groups.items()
@@ -165,14 +171,29 @@ class Backlog:
     def _granted(self, work: Work, slices: tuple[Slice, ...]) -> int:
         """Return the days that a call asks for: the vendor may grant fewer than were planned, and the rest is renewed.
 
-        Crash order: the renewals are planned before the task is recorded. One of a ban that was not sent is postponed.
+        At a vendor that ends no bans edgeban ends them when their days are over. Crash order: renewals and ends are
+        planned before the task is recorded. One of a ban that was not sent is postponed.
         """
-        if work.action is not Action.BAN or self._longest_ban is None or work.ban_days <= self._longest_ban.days:
+        if work.action is not Action.BAN:
+            return work.ban_days
+        if self._longest_ban is None:
+            self._plan_ends(work, slices)
+            return work.ban_days
+        if work.ban_days <= self._longest_ban.days:
             return work.ban_days
         at = self._run.clock() + self._longest_ban - timedelta(hours=self._run.policy.renew_before_hours)
         for chunk in dict.fromkeys(part.chunk for part in slices):
             renewals.plan(self._run.rows, self.chunks_of(slices)[chunk], at=at)
         return self._longest_ban.days
+
+    def _plan_ends(self, work: Work, slices: tuple[Slice, ...]) -> None:
+        """Have edgeban end the bans of these slices; a chunk is planned once a drain."""
+        for chunk_id in {part.chunk for part in slices} - self._ends_planned:
+            self._ends_planned.add(chunk_id)
+            chunk = self.chunks_of(slices)[chunk_id]
+            if chunk.until < FOREVER:
+                at = max(chunk.until, self._run.clock() + timedelta(days=work.ban_days)) + ENDS_LATER
+                ends.plan(self._run.rows, chunk.account, chunk.id, at=at)
 
     def _plan(self) -> None:
         """Pack the waiting chunks whose turn it is. What was planned and not recorded is planned anew."""
@@ -188,8 +209,10 @@ class Backlog:
             if part.state is ChunkState.WAITING and (not part.after or part.chunk in in_turn)
         }
         for action, queue in self._queues.items():
-            waiting = (part for part in self._work.values() if part.action is action)
-            queue.planned = deque(pack(waiting, limit=self._limit))
+            waiting = [part for part in self._work.values() if part.action is action]
+            lifts = [part for part in waiting if part.rule == Rule.ENDED]  # what people unban goes first
+            others = [part for part in waiting if part.rule != Rule.ENDED]
+            queue.planned = deque([*pack(others, limit=self._limit), *pack(lifts, limit=self._limit)])
 
     def _read(self, *, bans: bool) -> dict[str, Work]:
         """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.

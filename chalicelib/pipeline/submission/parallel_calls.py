@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from chalicelib.domain.errors import AnswerUnknown, VendorError
+from chalicelib.domain.model import Action
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
@@ -48,6 +49,10 @@ class ParallelCalls:
     def under_way(self) -> int:
         """Calls that were started and not handled yet."""
         return len(self._tasks)
+
+    def urls_under_way(self, action: Action) -> int:
+        """Return the URLs of the calls of an action that are under way."""
+        return sum(task.count for task in self._tasks.values() if task.action is action)
 
     def start(self, task: Task, urls: Sequence[str]) -> None:
         """Call the vendor for a task."""

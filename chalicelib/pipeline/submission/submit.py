@@ -41,7 +41,7 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.model import Action, UrlState
+from chalicelib.domain.model import Action, Rule, UrlState
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.control import Control
@@ -51,6 +51,7 @@ from chalicelib.pipeline.lifecycle.splitting import give_up, urls_of, withhold
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission import refused_content
 from chalicelib.pipeline.submission.backlog import Backlog
+from chalicelib.pipeline.submission.day_quota import DayQuota
 from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
 from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, adopt
 from chalicelib.ports import BanVendor
@@ -130,6 +131,7 @@ class _Drain:
         self.pace = run.pace(limits.creates_per_second, last=state.last_call_at)
         self.pace.hold(vendor_refusals.seconds_held(run, state))
         self.look_up_pace = run.pace(limits.lists_per_second * LOOK_UP_SHARE)
+        self.quota = DayQuota(run, limits)
         self.tasks = self.urls = 0
         self.failures = self.throttles = 0
         self.stop = ""
@@ -154,7 +156,7 @@ class _Drain:
                 task = self.backlog.next()
                 if task is not None:
                     ready = self._ready(task)
-                    if ready is None:
+                    if ready is None or not self._has_room(ready[0], parallel_calls.urls_under_way(task.action)):
                         continue
                     self.pace.wait()
                     parallel_calls.start(*ready)
@@ -181,6 +183,20 @@ class _Drain:
             self.backlog.add(*parts)
             return None
         return tasks.record_attempt(self.run.rows, task, now=self.run.clock()), urls
+
+    def _has_room(self, task: Task, under_way: int) -> bool:
+        """Return whether the vendor's day has room for a task; if not, the task waits for the next day."""
+        is_lift = self._chunks_of(task)[task.slices[0].chunk].rule == Rule.ENDED
+        if self.quota.has_room(task, under_way=under_way, is_lift=is_lift):
+            return True
+        if is_lift and task.attempts <= 1:  # what people unban may still go
+            until = self.quota.next_day
+            self.backlog.postpone(tasks.record_postponed(self.run.rows, task, until=until), until)
+            return False
+        self.quota.block(task.action)
+        self._close(task.action, "blocked")
+        self._call_again(task)
+        return False
 
     def _may_be_there(self, task: Task, urls: list[str]) -> bool:
         """Look up a task whose last call has no recorded answer.
@@ -265,6 +281,7 @@ class _Drain:
             self._slow_down()
 
     def _submitted(self, task: Task) -> None:
+        self.quota.count(task)
         self.tasks += 1
         self.urls += task.count
         self.run.emit(

@@ -1,4 +1,4 @@
-"""Every minute, at every account: finish what a crash left open, and wake the submitter if something waits.
+"""Every minute, at every account: finish what a crash left open, end bans, wake the submitter if something waits.
 
 An open chunk whose lease has passed was left by a crash: its URLs are claimed again for the same chunk. A person's
 refusal of a hold that was recorded and not carried out is carried out.
@@ -11,7 +11,7 @@ from datetime import timedelta
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.ledger import control, remaining, tasks
 from chalicelib.pipeline.decisions import holds
-from chalicelib.pipeline.lifecycle import claiming
+from chalicelib.pipeline.lifecycle import claiming, ending
 from chalicelib.pipeline.run import Run, each_account
 from chalicelib.pipeline.submission.submit import LIST_LAG
 
@@ -30,6 +30,7 @@ def _sweep_account(run: Run) -> int:
             finished |= claiming.finish(run, work)
         if work.state is ChunkState.REFUSED:
             holds.finish_refusal(run, work)
+    ending.end_due_bans(run)
     waiting = [work for work in all_work if work.state is ChunkState.WAITING]
     unsent = [task for task in tasks.live(run.rows, account) if task.state is TaskState.SUBMITTING]
     due = [

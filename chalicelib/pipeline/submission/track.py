@@ -1,9 +1,10 @@
 """Follow the tasks that a vendor works on to their end: ``succeeded`` or ``failed``. Runs every minute.
 
-The vendor's list gives one state a task and no detail of a URL. A failed task is repeated once as a whole, since most
-failures pass; then it is halved, so that one URL that the vendor cannot ban does not keep the others unbanned. A URL
-that comes to stand alone is repeated once, too. All parts of one task together get ``RETRY_CALLS`` calls; then their
-URLs end as ``failed``. The submitter makes the repeated calls: ``track`` records the new tasks and wakes it.
+Where the vendor names the URLs of a task that failed, those alone go on (``named_failures``). Elsewhere a task has one
+state and no detail of a URL. A failed task is repeated once as a whole, since most failures pass; then it is halved, so
+that one URL that the vendor cannot ban does not keep the others unbanned. A URL that comes to stand alone is repeated
+once, too. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``. The submitter
+makes the repeated calls: ``track`` records the new tasks and wakes it.
 
 A tracker that dies loses nothing: each task ends in one transaction, and what has not ended is followed by the next.
 """
@@ -22,6 +23,7 @@ from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission.named_failures import end_with_named
 from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, is_banned, sent
 from chalicelib.ports import BanVendor
 
@@ -30,6 +32,8 @@ RETRY_CALLS = 100
 
 RETRY_AFTER = timedelta(seconds=30)
 """How long after its failure a task is repeated."""
+
+FAILED = "the vendor reports the task as failed"
 
 LOST_AFTER = timedelta(hours=1)
 """A task that the vendor accepted, and has not shown for so long, counts as failed."""
@@ -55,8 +59,11 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
     open_tasks = {task.vendor_task_id: task for task in live if task.state is TaskState.PROCESSING}
     repeats = False
     try:
-        for task, problem in _finished(run, vendor, open_tasks):
-            if problem and not _nothing_to_lift(run, vendor, task):
+        for task, problem, named in _finished(run, vendor, open_tasks):
+            if named and (repeated := _fail_named(run, task, named)) is not None:
+                repeats |= repeated
+                tracked.failed += 1
+            elif problem and not _nothing_to_lift(run, vendor, task):
                 repeats |= _fail(run, task, problem)
                 tracked.failed += 1
             else:
@@ -79,10 +86,10 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
     return tracked
 
 
-def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Iterator[tuple[Task, str]]:
+def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Iterator[tuple[Task, str, tuple[str, ...]]]:
     """Yield the tasks that have ended, and take them out of ``open_tasks``.
 
-    Beside a task that failed stands the problem, beside one that succeeded an empty text.
+    Beside a task that failed stand the problem and the URLs that the vendor names, beside one that succeeded nothing.
     """
     pace = run.pace(vendor.limits.lists_per_second * TRACK_SHARE)
     begun_at = run.clock()
@@ -91,7 +98,7 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
             if theirs.id in open_tasks and theirs.state in {TaskState.SUCCEEDED, TaskState.FAILED}:
                 failed = theirs.state is TaskState.FAILED
                 task = _begun(open_tasks.pop(theirs.id), theirs)
-                yield task, "the vendor reports the task as failed" if failed else ""
+                yield task, FAILED if failed else "", theirs.failed if failed else ()
         if not open_tasks:
             return
     if run.time_is_up:  # not all was seen: what is open may be further on
@@ -100,7 +107,7 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
         overdue = task.submitted_at is not None and begun_at - task.submitted_at > LOST_AFTER
         if overdue and not _shown(run, vendor, task, pace):
             del open_tasks[task.vendor_task_id]
-            yield task, "the vendor's list does not show the task any more"
+            yield task, "the vendor's list does not show the task any more", ()
 
 
 def _begun(task: Task, theirs: VendorTask) -> Task:
@@ -168,6 +175,26 @@ def _fail(run: Run, task: Task, reason: str) -> bool:
         seconds=(now - task.received_at).total_seconds(),
     )
     return bool(children)
+
+
+def _fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
+    """End a task whose failed URLs the vendor names; return whether some are repeated, or ``None``: no URL is ours."""
+    now = run.clock()
+    repeated = end_with_named(run, task, named, reason=FAILED, not_before=now + RETRY_AFTER)
+    if repeated is None:
+        return None
+    run.emit(
+        "task_finished",
+        task_id=task.id,
+        account=task.account,
+        action=task.action.value,
+        state="failed",
+        urls=task.count,
+        parts=int(repeated > 0),
+        given_up=0 if repeated else len(named),
+        seconds=(now - task.received_at).total_seconds(),
+    )
+    return repeated > 0
 
 
 def _repeats_whole(run: Run, task: Task) -> bool:

@@ -55,6 +55,8 @@ def _renew(run: Run, chunk: Chunk) -> int:
     if at_vendor.unended:  # held, or waiting for the vendor: its bans have not begun
         renewals.plan(run.rows, chunk, at=now + POSTPONED)
         return 0
+    if at_vendor.lasts:  # nothing ends there but by edgeban
+        return 0
     due_at = at_vendor.until - timedelta(hours=policy.renew_before_hours) if at_vendor.until else now
     if due_at > now + EARLY:  # its bans began later than the chunk was made
         renewals.plan(run.rows, chunk, at=due_at)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
@@ -36,6 +36,7 @@ LIMITS: Final = VendorLimits(
     task_window=timedelta(days=92),  # DescribeContentBlockTasks: tasks of the last 92 days
     longest_ban=None,  # SubmitBlockTask has no duration
     urls_per_day=3_000,  # SubmitBlockTask: 3,000 URLs a day; more on a ticket
+    utc_offset=timedelta(hours=8),  # not documented: the vendor's clock is China's
     unbans_per_day=3_000,  # SubmitUnblockTask: 3,000 URLs a day, counted by themselves
 )
 URLS_PER_PAGE: Final = 1_000  # DescribeContentBlockTasks: PageSize, 1 to 1,000
@@ -66,10 +67,9 @@ class _UrlRow:
 class VolcengineCdn:
     """One account at Volcengine or BytePlus: a ``BanVendor``. Each call is one request."""
 
-    limits = LIMITS
-
-    def __init__(self, endpoint: str, *, auth: AccessKeyAuth, http: VendorHttp) -> None:
+    def __init__(self, endpoint: str, *, auth: AccessKeyAuth, http: VendorHttp, limits: VendorLimits = LIMITS) -> None:
         require_endpoint(endpoint)
+        self.limits = limits
         self._endpoint = endpoint.rstrip("/")
         self._auth = auth
         self._http = http
@@ -165,7 +165,23 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
         clock=clock,
         security_token=given.get("security_token", ""),
     )
-    return VolcengineCdn(account.endpoint or ENDPOINTS[account.vendor], auth=auth, http=http or VendorHttp())
+    limits = replace(
+        LIMITS,
+        urls_per_day=_granted(account, "urls_per_day", LIMITS.urls_per_day),
+        unbans_per_day=_granted(account, "unbans_per_day", LIMITS.unbans_per_day),
+    )
+    endpoint = account.endpoint or ENDPOINTS[account.vendor]
+    return VolcengineCdn(endpoint, auth=auth, http=http or VendorHttp(), limits=limits)
+
+
+def _granted(account: VendorAccount, name: str, default: int) -> int:
+    """Read how many URLs a day the vendor has granted this account."""
+    text = account.credentials.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ConfigurationError(f"account {account.name}: {name} is not a number of URLs, such as 10000")
+    return int(text)
 
 
 def _page(result: Mapping[str, Any]) -> tuple[list[_UrlRow], int]:

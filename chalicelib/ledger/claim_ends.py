@@ -1,0 +1,37 @@
+"""Mark claims whose bans edgeban ends itself, since the vendor ends none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chalicelib.domain.model import UrlState
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claims import Claim, key_of, read
+from chalicelib.ledger.row import epoch
+from chalicelib.ports import Row, Rows, Update
+
+
+def mark(rows: Rows, lift: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
+    """Mark the URLs of a lift whose claims are still those of the chunk that it ends; return the keys that it lifts.
+
+    Reports are not suppressed: a new one is banned anew, once the lift has ended. A claim whose planned end has moved
+    since it was read stays as it is. Safe to repeat.
+    """
+    change: Row = {"outcome": UrlState.EXPIRED.value, "unban": lift.id, "reason": lift.reason[:300]}
+    marked = {key for key in lift.keys if key in claims_by_key and claims_by_key[key].unban == lift.id}
+    due = [
+        claim
+        for key in lift.keys
+        if (claim := claims_by_key.get(key)) and not claim.outcome and claim.chunk in lift.renews
+        if claim.until <= epoch(lift.created_at)
+    ]
+    failed = rows.write(
+        [
+            Update(key_of(claim.key), set=change, expect={"chunk": claim.chunk, "outcome": None, "until": claim.until})
+            for claim in due
+        ]
+    )
+    marked |= {claim.key for index, claim in enumerate(due) if index not in failed}
+    unclear = [due[index].key for index in failed]  # changed since the read, or marked before a crash
+    seen = read(rows, unclear, consistent=True) if unclear else {}
+    return marked | {key for key, claim in seen.items() if claim.unban == lift.id}

@@ -1,0 +1,114 @@
+"""End the bans that the vendor does not end in time: at their planned end edgeban takes them back, as an unban does.
+
+A vendor whose ``longest_ban`` is ``None`` blocks a URL until it is told otherwise. The submitter writes down when the
+bans of a chunk end (``ledger.ends``), before it records their task. Whoever moves a planned end in writes such a row,
+too. The sweep comes here every minute.
+
+Crash order: the lift (a chunk, as every unban), the next moment at which the chunk is looked at, the row that was due.
+A crash in between comes here again, and finds URLs that are marked already. Of an end and a report that moves it out at
+the same moment exactly one wins: the claim is marked on the condition that its planned end is the one that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.domain.model import Action, Rule
+from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.ledger import carriers, claims, ends
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claims import Claim
+from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.run import Run
+
+DUE_READ = 20
+"""Due chunks read at a time."""
+
+SOONEST = timedelta(minutes=1)
+"""When a chunk is looked at again at the earliest."""
+
+UNSENT = timedelta(hours=1)
+"""When a chunk is looked at again some of whose URLs no vendor has yet: their bans have not begun."""
+
+LIFT_DAYS = 1
+"""The days that a lift's task states. They mean nothing at a vendor."""
+
+REASON = "the ban came to its planned end"
+
+
+def end_due_bans(run: Run) -> int:
+    """Lift what is due at the run's account; return how many URLs."""
+    lifted = 0
+    while not run.time_is_up:
+        due = ends.due(run.rows, run.account, now=run.clock(), limit=DUE_READ)
+        if not due:
+            break
+        for end in due:
+            if end.chunk:
+                lifted += _lift(run, end.chunk)
+            ends.drop(run.rows, end)
+    if lifted:
+        run.emit("bans_ended", account=run.account, urls=lifted)
+        run.wake(run.account, now=run.clock())
+    return lifted
+
+
+def _lift(run: Run, chunk: Chunk) -> int:
+    """Lift those of a chunk's bans whose end has come; plan when the others are looked at."""
+    now = run.clock()
+    claims_by_key = claims.read(run.rows, chunk.keys, consistent=True)
+    ends_by_position = _ends(run, chunk, claims_by_key, now)
+    due = [position for position, end in ends_by_position.items() if end <= now]
+    lifted = len(claiming.begin(run, _lift_chunk(chunk, due, now), claims_by_key)) if due else 0
+    later = [end for end in ends_by_position.values() if now < end < FOREVER]
+    if later or lifted < len(due):  # a report may have moved an end out since the claims were read
+        next_look = max(min(later, default=now), now + SOONEST)
+        ends.plan(run.rows, chunk.account, chunk.id, at=next_look)
+    return lifted
+
+
+def _ends(run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], now: datetime) -> dict[int, datetime]:
+    """Return when edgeban is to end the ban of each position that is the chunk's still.
+
+    That is the planned end, or later if the ban began late. Where the vendor ends bans, edgeban ends those alone whose
+    end a later word moved in.
+    """
+    kept = [position for position in range(len(chunk.keys)) if claims.belongs(claims_by_key, chunk, position)]
+    if not kept:
+        return {}
+    ends_by_position = dict.fromkeys(kept, now + UNSENT)
+    lasting: set[int] = set()
+    for task in carriers.of_chunk(run.rows, chunk.id):  # parents before their children: the last one holds
+        end = expiry.of_task(task) or now + UNSENT
+        positions = [position for part in task.slices if part.chunk == chunk.id for position in part.positions()]
+        ends_by_position.update((position, end) for position in positions if position in ends_by_position)
+        if task.lasts:
+            lasting.update(positions)
+    for position in kept:
+        planned = datetime.fromtimestamp(claims_by_key[chunk.keys[position]].until, tz=UTC)
+        begun = ends_by_position[position] != now + UNSENT
+        if begun and planned < chunk.until - timedelta(seconds=1):  # moved in; claims know whole seconds
+            ends_by_position[position] = planned
+        elif begun and position not in lasting:
+            del ends_by_position[position]
+        else:
+            ends_by_position[position] = max(ends_by_position[position], planned)
+    return ends_by_position
+
+
+def _lift_chunk(chunk: Chunk, positions: list[int], now: datetime) -> Chunk:
+    return Chunk(
+        account=chunk.account,
+        action=Action.UNBAN,
+        ban_days=LIFT_DAYS,
+        rule=Rule.ENDED,
+        urls=tuple(chunk.urls[position] for position in positions),
+        keys=tuple(chunk.keys[position] for position in positions),
+        origins=tuple(chunk.origins[position] for position in positions),
+        created_at=now,
+        received_at=now,
+        until=now,
+        renews=(chunk.id,),
+        reason=REASON,
+    )

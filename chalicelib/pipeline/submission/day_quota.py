@@ -1,0 +1,59 @@
+"""Keep to the URLs that a vendor takes a day: bans and unbans are counted apart, in the vendor's day.
+
+What edgeban lifts by itself, at the end of bans, leaves a tenth of the day's unbans to people. A crash between a call
+and its count leaves the count too low by that call: the vendor then refuses, which blocks the action as well.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta, timezone
+
+from chalicelib.domain.errors import QuotaExceeded
+from chalicelib.domain.model import Action, VendorLimits
+from chalicelib.ledger import control, sent
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.run import Run
+
+LIFTS_SHARE = 0.9
+"""The share of a day's unbans that edgeban's own lifts may use."""
+
+
+class DayQuota:
+    """The URLs of the day at the run's account. It costs nothing where the vendor names no such limit."""
+
+    def __init__(self, run: Run, limits: VendorLimits) -> None:
+        self._run = run
+        self._limits = {Action.BAN: limits.urls_per_day, Action.UNBAN: limits.unbans_per_day}
+        self._zone = timezone(limits.utc_offset)
+        self._day: date | None = None
+        self._sent: dict[Action, int] = {}
+
+    def has_room(self, task: Task, *, under_way: int, is_lift: bool) -> bool:
+        """Return whether the day has room for a task beside the URLs whose calls are under way."""
+        limit = self._limits[task.action]
+        if not limit:
+            return True
+        today = self._today()
+        if today != self._day:
+            self._day, self._sent = today, sent.read(self._run.rows, self._run.account, today)
+        most = limit * LIFTS_SHARE if is_lift else limit
+        return self._sent[task.action] + under_way + task.count <= most
+
+    def count(self, task: Task) -> None:
+        """Count a task that the vendor took."""
+        if self._limits[task.action]:
+            self._day, now = self._today(), self._run.clock()
+            self._sent = sent.count(self._run.rows, self._run.account, self._day, task.action, task.count, now=now)
+
+    @property
+    def next_day(self) -> datetime:
+        """When the vendor's next day begins."""
+        return datetime.combine(self._today() + timedelta(days=1), time(), tzinfo=self._zone)
+
+    def block(self, action: Action) -> None:
+        """Write down that an action waits for the next day, as if the vendor had refused it."""
+        error = QuotaExceeded(f"the {self._limits[action]} URLs a day that the vendor takes are used up")
+        control.block(self._run.rows, self._run.account, until=self.next_day, error=error, subject=action.value)
+
+    def _today(self) -> date:
+        return self._run.clock().astimezone(self._zone).date()

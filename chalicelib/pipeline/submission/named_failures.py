@@ -1,0 +1,43 @@
+"""What becomes of a task of which the vendor names the URLs that failed: the others are done, and only those go on.
+
+The named URLs are repeated once, since most failures pass. What is named again ends as failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from chalicelib.domain.model import TaskState, UrlState
+from chalicelib.domain.packing import Slice, sort_out
+from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.lifecycle.splitting import carry_on, give_up
+from chalicelib.pipeline.run import Run
+
+
+def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str, not_before: datetime) -> int | None:
+    """End a task whose failed URLs the vendor names; return how many URLs are repeated.
+
+    ``None``: the names are none of this task's URLs, so nothing is known and nothing was done. One transaction ends
+    the task and begins the repetition. A crash before the end of a task whose URLs are given up repeats that step.
+    """
+    chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
+
+    def failed(chunk: str, position: int) -> bool:
+        return chunks_by_id[chunk].urls[position] in named
+
+    groups: dict[bool, tuple[Slice, ...]] = sort_out(task.slices, failed)
+    if True not in groups:
+        return None
+    state = TaskState.SUCCEEDED if False in groups else TaskState.FAILED
+    if _is_repetition(run, task):
+        give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id, only=groups[True])
+        return 0
+    return carry_on(run, task, groups[True], state=state, reason=reason, not_before=not_before)
+
+
+def _is_repetition(run: Run, task: Task) -> bool:
+    """Return whether the task carries on all that its parent failed to do."""
+    parent = tasks.read(run.rows, [task.parent]).get(task.parent) if task.parent else None
+    return parent is not None and (parent.state is TaskState.SUCCEEDED or parent.count == task.count)

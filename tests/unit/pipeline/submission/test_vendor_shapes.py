@@ -1,0 +1,169 @@
+"""What differs between vendors, by ``VendorLimits`` alone: URLs that are named as failed, URLs a day, no list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.model import Action, VendorLimits
+from chalicelib.ledger import control
+from dev.fakes.operations import compare, undo
+from dev.fakes.vendor import LIMITS
+from dev.fakes.world import ACCOUNT, World, pages
+
+URLS = pages(100)
+BAD = {URLS[7], URLS[42]}
+
+
+def world_at(limits: VendorLimits) -> World:
+    world = World()
+    world.vendor.limits = limits
+    return world
+
+
+def called(world: World, action: Action = Action.BAN) -> list[int]:
+    return [len(urls) for each, urls, _ in world.vendor.calls if each is action]
+
+
+# --- URLs that the vendor names --------------------------------------------------------------------------------------
+
+
+def test_urls_that_the_vendor_names_are_repeated_once_and_the_others_are_banned_at_once() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed, world.vendor.fail = True, set(BAD)
+    world.post({"urls": URLS})
+    world.minutes(1)
+    assert world.states(URLS) == {"banned": 98, "pending": 2}
+
+    world.minutes(4)
+
+    assert world.states(URLS) == {"banned": 98, "failed": 2}
+    assert called(world) == [100, 2]
+
+
+def test_urls_that_work_the_second_time_are_banned() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed, world.vendor.fail = True, set(BAD)
+    world.post({"urls": URLS})
+    world.minutes(1)
+    world.vendor.fail = {URLS[7]}
+    world.minutes(4)
+
+    assert world.states(URLS) == {"banned": 99, "failed": 1}
+    assert called(world) == [100, 2]
+
+
+def test_an_unban_that_fails_for_some_urls_leaves_those_banned() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed = True
+    world.post({"urls": URLS})
+    world.minutes(2)
+    world.vendor.fail = set(BAD)
+    undo(world, urls=tuple(URLS))
+    world.minutes(5)
+
+    assert world.states(URLS) == {"unbanned": 98, "banned": 2}
+    assert set(world.vendor.bans) == BAD
+    assert sum(event["urls"] for event in world.events("unban_failed")) == 2
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_tracker_killed_at_any_call_loses_no_named_url(after: bool) -> None:
+    def prepare(minutes: int) -> World:
+        world = world_at(LIMITS)
+        world.vendor.names_failed, world.vendor.fail = True, set(BAD)
+        world.post({"urls": URLS})
+        world.intake()
+        world.drain()
+        if minutes:
+            world.track()
+            world.clock.advance(seconds=40)
+            world.drain()
+        return world
+
+    for minutes in (0, 1):
+        world = prepare(minutes)
+        world.crasher.calls = 0
+        world.track()
+        for at in range(1, world.crasher.calls + 1):
+            world = prepare(minutes)
+            with world.crash(at, after=after):
+                world.track()
+            world.minutes(6)
+            assert world.states(URLS) == {"banned": 98, "failed": 2}, (minutes, at)
+            assert called(world) == [100, 2], (minutes, at)
+
+
+# --- URLs a day ------------------------------------------------------------------------------------------------------
+
+DAILY = replace(LIMITS, urls_per_task=10, urls_per_day=50, unbans_per_day=40, utc_offset=timedelta(hours=8))
+
+
+def test_no_call_is_made_beyond_the_days_urls_and_the_next_day_begins_by_the_vendors_clock() -> None:
+    world = world_at(DAILY)  # 08:30 UTC: the vendor's day ends at 16:00 UTC
+    world.post({"urls": URLS})
+    world.minutes(30)
+    assert called(world) == [10] * 5
+    assert world.states(URLS) == {"banned": 50, "pending": 50}
+    block = control.read(world.rows, [ACCOUNT])[ACCOUNT].blocks["ban"]
+    assert (block.until.hour, block.kind) == (16, "quota_exceeded")
+
+    world.clock.now = block.until
+    world.minutes(3)
+    assert called(world) == [10] * 10
+    assert world.states(URLS) == {"banned": 100}
+
+
+def test_the_days_urls_count_over_drains() -> None:
+    world = world_at(DAILY)
+    for part in range(10):
+        world.post({"urls": URLS[part * 10 : part * 10 + 10]}, webhook_id=f"w{part}")
+        world.minutes(1)
+    assert sum(called(world)) == 50
+
+
+def test_unbans_go_on_when_the_days_bans_are_used_up() -> None:
+    world = world_at(DAILY)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    undo(world, urls=tuple(URLS[:5]))
+    world.minutes(2)
+    assert called(world, Action.UNBAN) == [5]
+
+
+def test_lifts_at_the_end_of_bans_leave_a_tenth_of_the_days_unbans_to_people() -> None:
+    world = world_at(replace(DAILY, longest_ban=None, urls_per_day=0))
+    world.post({"urls": URLS, "ban_duration": 1})
+    world.minutes(3)
+    world.clock.advance(days=1)
+    world.minutes(5)
+    assert called(world, Action.UNBAN) == [10] * 3  # 40 a day; four tasks of ten would take more than 36
+    undo(world, urls=tuple(URLS[90:]))
+    world.minutes(3)
+    assert sum(called(world, Action.UNBAN)) == 40
+    assert not set(URLS[90:]) & set(world.vendor.bans)
+
+    world.clock.advance(days=1)
+    world.minutes(5)
+    world.clock.advance(days=1)
+    world.minutes(5)
+    world.clock.advance(days=1)
+    world.minutes(5)
+    assert world.vendor.bans == {}
+
+
+# --- no list of bans -------------------------------------------------------------------------------------------------
+
+
+def test_an_account_without_a_list_of_bans_is_compared_with_nothing_and_repeats_nothing() -> None:
+    world = world_at(LIMITS)
+    world.vendor.has_list = False
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(hours=3)
+    found = compare(world)
+
+    assert (found.missing, found.rebanned, found.complete) == ([], 0, False)
+    assert len(world.vendor.calls) == 1
