@@ -1,6 +1,6 @@
 """Deploy a stage to AWS: ``python -m dev.deploy [stage]``. Nothing is touched before the preflight has passed.
 
-Options come from the environment: ALARM_MAIL, ARCHIVE_LOCK_DAYS, DEPLOY_BUCKET.
+Options come from the environment: ALARM_MAIL, ARCHIVE_LOCK_DAYS, TRACING (Active or PassThrough), DEPLOY_BUCKET.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ STACK_POLICY: dict[str, list[dict[str, Any]]] = {
 }
 
 
+OPTIONS = {"AlarmMail": "ALARM_MAIL", "ArchiveLockDays": "ARCHIVE_LOCK_DAYS", "Tracing": "TRACING"}
+"""Parameters of the template that the environment sets, and the variable of each. One that is unset stays as it was."""
+
+
 class DeploymentError(Exception):
     """A step of the deployment failed; the AWS CLI has said why."""
 
@@ -58,7 +62,7 @@ def deploy(stage: str, found: Found) -> dict[str, str]:
         "--use-json",
     )
     parameters = {"Stage": stage, "ApiLogging": _api_logging(session, stack)}
-    for name, variable in (("AlarmMail", "ALARM_MAIL"), ("ArchiveLockDays", "ARCHIVE_LOCK_DAYS")):
+    for name, variable in OPTIONS.items():
         if os.environ.get(variable):
             parameters[name] = os.environ[variable]
     cloudformation = session.client("cloudformation")

@@ -10,7 +10,6 @@ import pytest
 
 from dev.deploy import PROTECTED, STACK_POLICY
 from dev.package import ROOT, package
-from dev.preflight import SECRETS
 
 Resource = dict[str, Any]
 
@@ -77,12 +76,15 @@ def test_every_function_has_its_own_role_and_log_group(resources: dict[str, Reso
     assert len(of_type(resources, "AWS::Logs::LogGroup")) == len(functions) + 1, "and the API's access log"
 
 
-def test_the_page_on_cost_counts_the_alarms_keys_and_secrets_that_there_are(resources: dict[str, Resource]) -> None:
-    page = " ".join((ROOT / "docs" / "cost.md").read_text().split())
-    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
-    dollars = 0.10 * len(alarms) + 1.00 * len(of_type(resources, "AWS::KMS::Key")) + 0.40 * len(SECRETS)
-    assert f"The {len(alarms)} alarms, the key" in page
-    assert f"three secrets are ${dollars:.2f} more" in page
+def test_the_functions_are_traced_if_the_stack_says_so_and_may_send_traces_only_then(
+    resources: dict[str, Resource],
+) -> None:
+    for function in of_type(resources, "AWS::Lambda::Function").values():
+        assert function["Properties"]["TracingConfig"] == {"Mode": {"Ref": "Tracing"}}
+        role = resources[function["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
+        granted = {"Fn::If": ["TracesCalls", [{"Ref": "Traces"}], {"Ref": "AWS::NoValue"}]}
+        assert role["ManagedPolicyArns"] == granted
+    assert resources["Traces"]["Condition"] == "TracesCalls"
 
 
 def test_the_stack_policy_protects_all_that_holds_data(resources: dict[str, Resource]) -> None:
