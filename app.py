@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import decisions, exports, functions, operators, reports, service, urls
+from chalicelib.handlers import decisions, exports, functions, holds, operators, reports, service, trials, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
@@ -94,28 +94,49 @@ def unban() -> Response:
 @answered
 def list_holds() -> Response:
     """List the holds that wait for a person."""
-    return decisions.list_holds(services(), request())
+    return holds.list_holds(services(), request())
 
 
 @app.route("/v1/holds/{hold_id}", methods=["GET"])
 @answered
 def read_hold(hold_id: str) -> Response:
     """Show the URLs of a hold, and who reported them."""
-    return decisions.read_hold(services(), hold_id, request())
+    return holds.read_hold(services(), hold_id, request())
 
 
 @app.route("/v1/holds/{hold_id}/approve", methods=["POST"])
 @answered
 def approve_hold(hold_id: str) -> Response:
     """Approve a hold: its URLs are banned."""
-    return decisions.approve_hold(services(), hold_id, request())
+    return holds.approve_hold(services(), hold_id, request())
 
 
 @app.route("/v1/holds/{hold_id}/refuse", methods=["POST"])
 @answered
 def refuse_hold(hold_id: str) -> Response:
     """Refuse a hold: its URLs are rejected."""
-    return decisions.refuse_hold(services(), hold_id, request())
+    return holds.refuse_hold(services(), hold_id, request())
+
+
+@app.route("/v1/holds/decisions", methods=["POST"])
+@answered
+def decide_holds() -> Response:
+    """Decide about several holds at once."""
+    return holds.decide_holds(services(), request())
+
+
+@app.route("/v1/policy", methods=["GET"])
+@answered
+def read_policy() -> Response:
+    """Show the policy in force, and the version that was refused, if one was."""
+    return trials.read_policy(services(), request())
+
+
+@app.route("/v1/policy/test", methods=["POST"])
+@answered
+def test_policy() -> Response:
+    """Say what the policy, or a draft of one, would decide about URLs. Nothing is written."""
+    return trials.try_policy(services(), request())
 
 
 @app.route("/v1/pause", methods=["POST"])
@@ -149,8 +170,15 @@ def request_exports() -> Response:
 @app.route("/v1/audit", methods=["GET"])
 @answered
 def read_audit() -> Response:
-    """List what an operator did, or what was decided about a subject."""
+    """List what people decided, newest first."""
     return operators.read_audit(services(), request())
+
+
+@app.route("/v1/me", methods=["GET"])
+@answered
+def read_me() -> Response:
+    """Say who asks."""
+    return service.me(services(), request())
 
 
 @app.route("/v1/health", methods=["GET"])

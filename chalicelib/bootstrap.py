@@ -214,6 +214,11 @@ class Services:
         """The policy, at most half a minute old."""
         return self._policy.get()
 
+    def policy_document(self) -> tuple[str, float, tuple[float, str] | None]:
+        """Return the text of the policy in force, when it was last read, and when and why a newer one was refused."""
+        self._policy.get()
+        return self._policy.text, self._policy.read_at, self._policy.refused
+
     @cached_property
     def _sources(self) -> Cached[dict[str, Source]]:
         return self._secret("sources", parse_sources)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import hmac
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chalice.app import Request, Response
@@ -30,8 +32,10 @@ def authenticate(headers: Mapping[str, str], operators: Mapping[str, Operator]) 
     token = token.strip()
     digest = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
     matching = [operator for known, operator in operators.items() if hmac.compare_digest(known, digest)]
-    if kind.lower() != "bearer" or not token or not matching:
-        raise NotAuthenticated("send the header Authorization: Bearer and an operator's token")
+    if kind.lower() != "bearer" or not token:
+        raise NotAuthenticated("no token was sent: send the header Authorization: Bearer and an operator's token")
+    if not matching:
+        raise NotAuthenticated("nobody has this token: send the header Authorization: Bearer and an operator's token")
     return matching[0]
 
 
@@ -118,3 +122,57 @@ def page_size(request: Request, *, default: int = 100, most: int = 1_000) -> int
     if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= most:
         raise InputError(f"limit must be a whole number from 1 to {most}")
     return int(limit)
+
+
+def texts_field(document: Mapping[str, Any], name: str, *, most: int) -> tuple[str, ...]:
+    """Read a list of strings; empty if it is left out. Raises InputError that names the wrong element."""
+    values = document.get(name, [])
+    if not isinstance(values, list):
+        raise InputError(f"{name} must be a list of strings")
+    if len(values) > most:
+        raise InputError(f"{name} holds {len(values):,}: name at most {most:,}")
+    for index, value in enumerate(values):
+        if not isinstance(value, str):
+            raise InputError(f"{name}[{index}] must be a string")
+    return tuple(values)
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+NEXT_PAGE = "Edgeban-Next-Token"
+"""The header that carries ``next_token`` where the body is CSV."""
+
+
+def wants_csv(request: Request) -> bool:
+    """Tell whether the request's ``Accept`` names CSV, and JSON not before it."""
+    accept = next((value for name, value in request.headers.items() if name.lower() == "accept"), "").lower()
+    return "text/csv" in accept.partition("application/json")[0]
+
+
+def csv_answer(columns: Sequence[str], items: Iterable[Mapping[str, Any]], *, next_token: str = "") -> Response:
+    """Make a CSV answer with a header line. No cell can be taken for a formula by a spreadsheet."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow(columns)
+    writer.writerows([_cell(item.get(column)) for column in columns] for item in items)
+    headers: dict[str, str | list[str]] = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-store"}
+    if next_token:
+        headers[NEXT_PAGE] = next_token
+    return Response(body=written.getvalue(), status_code=200, headers=headers)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return _cell("; ".join(map(_plain, value)))
+    text = _plain(value)
+    is_number = isinstance(value, (int, float))
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} and not is_number else text
+
+
+def _plain(value: Any) -> str:
+    """Write a value as text; an object with a value and a count is written as both."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return " ".join(_plain(each) for each in value.values())
+    return str(value)

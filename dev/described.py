@@ -56,6 +56,14 @@ def check_answer(path: str, method: str, status: int, body: Any) -> None:
         _validator(*operation, status).validate(body)
 
 
+def check_csv(path: str, method: str, status: int) -> None:
+    """Hold an answer of CSV against its description. Raises AssertionError where that has none."""
+    operation = find(path, method)
+    assert operation
+    response = resolve(DOCUMENT["paths"][operation[0]][operation[1]]["responses"][str(status)])
+    assert "text/csv" in response["content"], f"{method} {path} answered CSV, which the description does not have"
+
+
 @functools.cache
 def _validator(path: str, method: str, status: int) -> Draft202012Validator:
     responses = DOCUMENT["paths"][path][method]["responses"]

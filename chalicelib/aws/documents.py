@@ -36,6 +36,18 @@ class Cached(Generic[T]):
         self._value: T | None = None
         self._read_at = float("-inf")
         self._failing_since: float | None = None
+        self.refused: tuple[float, str] | None = None
+        """When, in epoch seconds, the last reading failed and why; ``None`` if it did not."""
+
+    @property
+    def text(self) -> str:
+        """The document that the value was made from, in words as it was written."""
+        return self._text or ""
+
+    @property
+    def read_at(self) -> float:
+        """When the document was last read, in epoch seconds."""
+        return self._read_at
 
     def get(self) -> T:
         """Return the value. While there is no good one yet, raises what reading or making it raised."""
@@ -46,12 +58,13 @@ class Cached(Generic[T]):
                 if text != self._text or self._value is None:
                     self._value = make()
                     self._text = text
-                self._failing_since = None
+                self._failing_since, self.refused = None, None
             except Exception as error:
                 if self._value is None:
                     raise
                 if self._failing_since is None:
                     self._failing_since = now
+                self.refused = (now, str(error)[:500])
                 self._on_error(error, now - self._failing_since)
             self._read_at = now
         return self._value

@@ -60,7 +60,9 @@ class Work:
     refused: str = ""
     """Who refused a hold, and why."""
     version: int = 0
-    """How often URLs have left a hold: who decides about the rest must have seen it as it is."""
+    """How often a hold changed before it was decided: who decides must have seen it as it is."""
+    excepted: tuple[int, ...] = ()
+    """Positions that who approved a hold left out: they are refused when it is approved."""
     then: ChunkState | None = None
     """What an open chunk becomes when it is sealed."""
 

@@ -1,4 +1,4 @@
-"""Routes for what a person decides: unbans, and holds approved or refused."""
+"""Routes for what a person undoes: unbans."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import operator, page
-from chalicelib.web import answer, json_body, page_size, query, text_field
+from chalicelib.handlers.http import only, operator
+from chalicelib.web import answer, json_body, text_field
 
 if TYPE_CHECKING:
-    from chalicelib.domain.packing import Work
-    from chalicelib.ledger.chunks import Origin
     from chalicelib.ledger.unban_jobs import Job
     from chalicelib.pipeline.run import Run
 
@@ -28,15 +26,13 @@ PREVIEW_URLS = 100
 """The most URLs that a preview names. It counts all of them, until its time is up."""
 
 
-# --- unbans ----------------------------------------------------------------------------------------------------------
-
-
 def unban(services: Services, request: Request) -> Response:
     """Answer ``POST /v1/unbans``: unban the selected URLs, or with ``preview`` only show them."""
     from chalicelib.ledger import unban_jobs
     from chalicelib.pipeline.decisions.unban import carry_out, names_something
 
     actor = operator(services, request, "operator").name
+    only(request)
     fields = {
         "urls": list,
         "task_id": str,
@@ -126,76 +122,3 @@ def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
     if counted_all and not urls and not named:
         raise _nothing_selected(job)
     return {"preview": True, "urls": urls, "counted_all": counted_all, "first": first}
-
-
-# --- holds -----------------------------------------------------------------------------------------------------------
-
-
-def list_holds(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/holds``: the holds that wait for a person."""
-    from chalicelib.pipeline.decisions import holds
-
-    operator(services, request, "reader")
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
-    waiting = [hold for hold in holds.all_held(services.rows, services.policy.accounts) if hold.chunk > after]
-    return answer(200, page("holds", waiting, limit, show=_show_hold, token=lambda hold: hold.chunk))
-
-
-def _show_hold(hold: Work) -> dict[str, Any]:
-    """Return a hold as the list has it."""
-    return {
-        "hold_id": hold.chunk,
-        "account": hold.account,
-        "rule": hold.rule,
-        "urls": hold.count - len(hold.excluded),
-        "since": hold.received_at.isoformat(),
-        "ban_days": hold.ban_days,
-        "approved_by": hold.approved_by or None,
-    }
-
-
-def read_hold(services: Services, hold_id: str, request: Request) -> Response:
-    """Answer ``GET /v1/holds/{id}``: the URLs of a hold, and who reported them."""
-    from chalicelib.pipeline.decisions import holds
-
-    operator(services, request, "reader")
-    hold = holds.read_hold(services.rows, hold_id)
-    urls = [_show_reported(hold.chunk.urls[position], hold.chunk.origins[position]) for position in hold.positions]
-    return answer(200, {"hold_id": hold_id, "account": hold.work.account, "rule": hold.work.rule, "urls": urls})
-
-
-def _show_reported(url: str, origin: Origin) -> dict[str, Any]:
-    """Return a URL of a hold with who reported it."""
-    return {
-        "url": url,
-        "report_id": origin.report,
-        "source": origin.source,
-        "reporter": origin.reporter,
-        "category": origin.category,
-    }
-
-
-def approve_hold(services: Services, hold_id: str, request: Request) -> Response:
-    """Answer ``POST /v1/holds/{id}/approve``."""
-    from chalicelib.pipeline.decisions import holds
-
-    asking = operator(services, request, "approver")
-    reason = text_field(json_body(request, {"reason": str}), "reason")
-    approval = holds.approve(services.run(), hold_id, actor=asking.name, reason=reason, person=asking.person)
-    body = {
-        "hold_id": hold_id,
-        "state": approval.state.value,
-        "approvals": approval.approvals,
-        "approvals_needed": approval.approvals_needed,
-    }
-    return answer(200, body)
-
-
-def refuse_hold(services: Services, hold_id: str, request: Request) -> Response:
-    """Answer ``POST /v1/holds/{id}/refuse``."""
-    from chalicelib.pipeline.decisions import holds
-
-    actor = operator(services, request, "approver").name
-    reason = text_field(json_body(request, {"reason": str}), "reason")
-    urls = holds.refuse(services.run(), hold_id, actor=actor, reason=reason)
-    return answer(200, {"hold_id": hold_id, "state": "refused", "urls": urls})

@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import operator, page
+from chalicelib.handlers.http import only, operator, page
 from chalicelib.web import answer, json_body, page_size, query
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def list_days(services: Services, request: Request) -> Response:
     from chalicelib.ledger import export_days
 
     operator(services, request, "reader")
+    only(request, "account", "limit", "next_token")
     account, _ = _find_account(services, query(request, "account", needed=False, longest=100))
     limit, before = page_size(request), query(request, "next_token", needed=False, longest=10)
     try:
@@ -38,6 +39,7 @@ def request_days(services: Services, request: Request) -> Response:
     from chalicelib.ledger import audit, export_days
 
     actor = operator(services, request, "operator").name
+    only(request)
     document = json_body(request, {"from": str, "to": str, "account": str, "reason": str})
     account, calendar = _find_account(services, document.get("account", ""))
     window = calendar.finished_days(now())

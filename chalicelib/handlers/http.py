@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from chalice.app import Request, Response
@@ -11,7 +11,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, services
 from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed
-from chalicelib.web import answer, authenticate, refusal
+from chalicelib.web import answer, authenticate, csv_answer, refusal, wants_csv
 
 F = TypeVar("F", bound=Callable[..., Response])
 T = TypeVar("T")
@@ -53,3 +53,18 @@ def page(
     if len(items) > limit:
         body["next_token"] = token(items[limit - 1])
     return body
+
+
+def only(request: Request, *names: str) -> None:
+    """Refuse a query parameter that the route does not know: a misspelt filter is never a missing one."""
+    unknown = sorted((request.query_params or {}).keys() - set(names))
+    if unknown:
+        known = f"known are {', '.join(sorted(names))}" if names else "there are none"
+        raise InputError(f"unknown query parameter {unknown[0][:40]!r}; {known}")
+
+
+def listed(request: Request, name: str, body: Mapping[str, Any], columns: Sequence[str]) -> Response:
+    """Answer a list as JSON, or as CSV where the request's ``Accept`` asks for it."""
+    if wants_csv(request):
+        return csv_answer(columns, body[name], next_token=str(body.get("next_token", "")))
+    return answer(200, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import operator, page
+from chalicelib.handlers.http import listed, only, operator, page
 from chalicelib.web import answer, json_body, page_size, query, text_field
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def list_tasks(services: Services, request: Request) -> Response:
     from chalicelib.pipeline.answers import as_json
 
     operator(services, request, "reader")
+    only(request, "day", "limit", "next_token")
     limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
     day = query(request, "day", needed=False, longest=10)
     if day:
@@ -43,6 +45,7 @@ def read_task(services: Services, task_id: str, request: Request) -> Response:
     from chalicelib.pipeline.lifecycle.splitting import urls_of
 
     operator(services, request, "reader")
+    only(request, "account")
     account = query(request, "account", needed=False, longest=100)
     ours = tasks.of_vendor_task(services.rows, account, task_id) if account else task_id
     task = tasks.read(services.rows, [ours]).get(ours) if ours else None
@@ -95,6 +98,7 @@ def _read_switch(services: Services, request: Request) -> tuple[str, str, str]:
     from chalicelib.ledger.control import EVERYWHERE
 
     asking = operator(services, request, "operator")
+    only(request)
     document = json_body(request, {"account": str, "reason": str})
     account = document.get("account", EVERYWHERE)
     if account != EVERYWHERE and account not in services.policy.accounts:
@@ -105,18 +109,57 @@ def _read_switch(services: Services, request: Request) -> tuple[str, str, str]:
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 
+AUDIT_COLUMNS = ("at", "actor", "action", "about", "reason", "before", "after", "target_count")
+
+ACTION_PAGES = 10
+"""How many pages are looked through for decisions of one action, before the next page is left to the caller."""
+
+
 def read_audit(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/audit?actor=`` or ``?about=`` (``hold:<id>``, ``account:<name>``, ``source:<name>`` …)."""
+    """Answer ``GET /v1/audit``: what people decided, newest first.
+
+    ``actor=``, ``about=`` (``hold:<id>``, ``account:<name>``, ``source:<name>``, ``url:<url>`` …) and ``day=`` choose
+    whose, about what and when; ``action=`` which of these.
+    """
+    operator(services, request, "reader")
+    only(request, "actor", "about", "day", "action", "limit", "next_token")
+    actor = query(request, "actor", needed=False, longest=300)
+    about = query(request, "about", needed=False, longest=2_000)
+    day = query(request, "day", needed=False, longest=10)
+    action = query(request, "action", needed=False, longest=100)
+    if (bool(actor), bool(about), bool(day)).count(True) > 1:
+        raise InputError("name at most one of actor=, about= and day=")
+    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    if after and not re.fullmatch(r"\d{8}T.{1,100}", after):
+        raise InputError("next_token must be the one of the page before")
+    if day:
+        _day(day)
+    found: list[tuple[str, Decision]] = []
+    exhausted = False
+    for _ in range(ACTION_PAGES):
+        page_of_all = _decisions(services, (actor, about, day), limit=limit + 1, after=after)
+        found += [named for named in page_of_all if action in {"", named[1].action}]
+        exhausted = len(page_of_all) <= limit
+        if len(found) > limit or exhausted:
+            break
+        after = page_of_all[-1][0]
+    body = page("decisions", found, limit, show=_show_decision, token=lambda named: named[0])
+    if len(found) <= limit and not exhausted:
+        body["next_token"] = after
+    return listed(request, "decisions", body, AUDIT_COLUMNS)
+
+
+def _decisions(
+    services: Services, wanted: tuple[str, str, str], *, limit: int, after: str
+) -> list[tuple[str, Decision]]:
     from chalicelib.ledger import audit
 
-    operator(services, request, "reader")
-    actor, about = (query(request, name, needed=False, longest=300) for name in ("actor", "about"))
-    if bool(actor) == bool(about):
-        raise InputError("name exactly one of actor= and about=")
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
-    read = audit.of_actor if actor else audit.about
-    named_decisions = read(services.rows, actor or about, limit=limit + 1, after=after)
-    return answer(200, page("decisions", named_decisions, limit, show=_show_decision, token=lambda named: named[0]))
+    actor, about, day = wanted
+    if actor:
+        return audit.of_actor(services.rows, actor, limit=limit, after=after)
+    if about:
+        return audit.about(services.rows, about, limit=limit, after=after)
+    return audit.recent(services.rows, now=now(), day=day, limit=limit, after=after)
 
 
 def _show_decision(named_decision: tuple[str, Decision]) -> dict[str, Any]:
@@ -130,4 +173,5 @@ def _show_decision(named_decision: tuple[str, Decision]) -> dict[str, Any]:
         "reason": decision.reason,
         "before": decision.before,
         "after": decision.after,
+        "target_count": decision.targets or None,
     }

@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import BadSignature, InputError, NotFound
-from chalicelib.handlers.http import operator
+from chalicelib.handlers.http import only, operator
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 from chalicelib.reports.signature import authenticate_question, of_nobody
 from chalicelib.web import answer, page_size, query, raw_body
@@ -51,6 +51,7 @@ def read(services: Services, report_id: str, request: Request) -> Response:
     from chalicelib.pipeline.answers import as_json, url_status
 
     source = _asking_source(services, request, report_id)
+    only(request, "source", "limit", "next_token")
     start, limit = _first_position(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
     report = reports.read(services.rows, report_id) if REPORT_ID.fullmatch(report_id) else None
     if report is None or source not in ("", report.source):  # a source must not learn which reports others sent
@@ -74,6 +75,7 @@ def find(services: Services, request: Request) -> Response:
 
     correlation_id = query(request, "correlation_id", longest=MAX_CORRELATION_ID_LENGTH)
     source = _asking_source(services, request, correlation_id)
+    only(request, "correlation_id", "source", "limit", "next_token")
     limit = page_size(request)
     names = [source] if source else sorted(services.sources)
     first, _, after = query(request, "next_token", needed=False, longest=200).rpartition("/")

@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 
 from chalicelib import VERSION
 from chalicelib.bootstrap import Services, now
-from chalicelib.handlers.http import operator
+from chalicelib.handlers.http import only, operator
 from chalicelib.web import answer
 
 if TYPE_CHECKING:
@@ -21,10 +21,18 @@ OPENAPI = Path(__file__).parents[1] / "openapi.json"
 """The description of the API. It is data: tests/app/test_openapi.py says what must change with it."""
 
 
+def me(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/me``: the name and the role of the operator who asks, and of which stage."""
+    asking = operator(services, request, "reader")
+    only(request)
+    return answer(200, {"name": asking.name, "role": asking.role, "stage": services.settings.stage, "version": VERSION})
+
+
 def health(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/health``: to an operator also which accounts are paused or blocked, by whom and why."""
     from chalicelib.ledger import control
 
+    only(request)
     names: list[str] = []
     if any(header.lower() == "authorization" for header in request.headers):
         operator(services, request, "reader")

@@ -32,6 +32,7 @@ pk                          sk                      what it is
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
+``decisions#<year-month>``  ``<time>#…``            what people decided, whoever and about whatever
 ``day#<date>``              ``<time>#<kind>#<id>``  what happened on a day, for the archive
 ``report#day#<date>``       ``<report id>#<part>``  what the outer door refused on a day, for the archive
 ``reader#<function>…``      ``place``               how far a function has read the days

@@ -6,12 +6,12 @@ What edgeban decides by itself stands in the chunks, tasks and claims.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.ledger import KEEP, journal
-from chalicelib.ledger.row import epoch, millis, moment, stamp, text
+from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Put, Rows, Value
 
 
@@ -26,10 +26,22 @@ class Decision:
     at: datetime
     before: str = ""
     after: str = ""
+    targets: int = 0
+    """How many URLs it was about, where that is known; 0 if not."""
 
 
-def record(rows: Rows, decision: Decision) -> None:
-    """Write a decision before it is carried out: the intent is on record even if the function dies on the way."""
+MOST_SUBJECTS = 100
+"""Further subjects by which one decision is found."""
+
+MONTHS = 15
+"""How many months back decisions are looked for: their rows live for ``10 * KEEP``, which is 400 days."""
+
+
+def record(rows: Rows, decision: Decision, *, also_about: Sequence[str] = ()) -> None:
+    """Write a decision before it is carried out: the intent is on record even if the function dies on the way.
+
+    ``also_about`` are further subjects by which it is found, of which the first ``MOST_SUBJECTS`` count.
+    """
     name = f"{stamp(decision.at)}#{secrets.token_hex(4)}"
     attributes: dict[str, Value] = {
         "actor": decision.actor,
@@ -41,11 +53,17 @@ def record(rows: Rows, decision: Decision) -> None:
         "after": decision.after,
         "expires_at": epoch(decision.at + 10 * KEEP),
     }
+    if decision.targets:
+        attributes["targets"] = decision.targets
     day = journal.entry("decision", f"{decision.subject}#{name[-8:]}", now=decision.at)
     rows.write(
         [
             Put({"pk": f"actor#{decision.actor}", "sk": name, **attributes}),
-            Put({"pk": f"about#{decision.subject}", "sk": name, **attributes}),
+            Put({"pk": _month(decision.at), "sk": name, **attributes}),
+            *(
+                Put({"pk": f"about#{subject}", "sk": name, **attributes})
+                for subject in dict.fromkeys((decision.subject, *also_about[:MOST_SUBJECTS]))
+            ),
             Put({**attributes, **day}),
         ]
     )
@@ -59,6 +77,26 @@ def of_actor(rows: Rows, actor: str, *, limit: int = 100, after: str = "") -> li
 def about(rows: Rows, subject: str, *, limit: int = 100, after: str = "") -> list[tuple[str, Decision]]:
     """Read what was done about a subject, newest first. Each comes with the name after which the next page begins."""
     return _read(rows, f"about#{subject}", limit, after)
+
+
+def recent(rows: Rows, *, now: datetime, day: str = "", limit: int, after: str = "") -> list[tuple[str, Decision]]:
+    """Read what people decided, newest first, or of a UTC day (``2026-01-15``). Names page as those of ``of_actor``."""
+    prefix = day.replace("-", "")
+    first = f"{prefix[:6]}01" if day else after[:6] and f"{after[:6]}01"
+    month = datetime.strptime(first, "%Y%m%d").replace(tzinfo=UTC) if first else now
+    found: list[tuple[str, Decision]] = []
+    for _ in range(1 if day else MONTHS):
+        behind = after if after.startswith(f"{month:%Y%m}") else ""
+        page = rows.query(_month(month), prefix=prefix, after=behind, limit=limit - len(found), newest_first=True)
+        found += [(text(row, "sk"), _decision(row)) for row in page]
+        if len(found) >= limit:
+            break
+        month = month.replace(day=1) - timedelta(days=1)
+    return found
+
+
+def _month(at: datetime) -> str:
+    return f"decisions#{at.astimezone(UTC):%Y-%m}"
 
 
 def _read(rows: Rows, pk: str, limit: int, after: str) -> list[tuple[str, Decision]]:
@@ -77,4 +115,5 @@ def _decision(row: Mapping[str, Value]) -> Decision:
         at=at,
         before=text(row, "before"),
         after=text(row, "after"),
+        targets=number(row, "targets"),
     )

@@ -6,17 +6,31 @@ Each step answers whether it was done: it is not where somebody else decided abo
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.ports import Delete, Key, Row, Rows, Update, Value
 
 
-def note_first_approval(rows: Rows, hold: Work, actor: str, person: str) -> bool:
-    """Record the first of two approvals: whose token it was, and who works with the token."""
+def note_first_approval(rows: Rows, hold: Work, actor: str, person: str, excepted: Collection[int] = ()) -> bool:
+    """Record the first of two approvals: whose token it was, the person's name, and what it leaves out."""
     undecided: Row = {**_as_read(hold), "approved_by": None}
-    approved: Row = {"approved_by": actor, "approved_person": person}
-    return rows.apply(Update(_key(hold), set=approved, expect=undecided))
+    change: dict[str, Value] = {"approved_by": actor, "approved_person": person}
+    if excepted:
+        change["excepted"] = [*sorted(excepted)]
+    return rows.apply(Update(_key(hold), set=change, expect=undecided))
+
+
+def except_positions(rows: Rows, hold: Work, positions: Collection[int]) -> Work | None:
+    """Record which positions an approval leaves out, before they end as refused; ``None`` if the hold has changed.
+
+    Whoever else decides at this moment has read another version, and is refused: nobody can release what is excepted.
+    """
+    change: Row = {"excepted": [*sorted(positions)], "version": hold.version + 1}
+    if not rows.apply(Update(_key(hold), set=change, expect=_as_read(hold))):
+        return None
+    return replace(hold, excepted=tuple(sorted(positions)), version=hold.version + 1)
 
 
 def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:

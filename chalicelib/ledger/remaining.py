@@ -150,5 +150,6 @@ def _work(row: Mapping[str, Value]) -> Work:
         approved_person=text(row, "approved_person"),
         refused=text(row, "refused"),
         version=number(row, "version"),
+        excepted=numbers(row, "excepted"),
         then=next((state for state in ChunkState if state == row.get("then")), None),  # an earlier version had others
     )

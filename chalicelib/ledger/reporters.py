@@ -28,8 +28,7 @@ def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> di
         for key, names in pending.items():
             row = found.get(_key_of(key), {})
             before = texts(row, "names")
-            hashes = (hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
-            after = list(dict.fromkeys((*before, *hashes)))
+            after = list(dict.fromkeys((*before, *map(_hash, names))))
             counts[key] = len(after)
             if len(after) == len(before):
                 continue
@@ -42,6 +41,18 @@ def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> di
         if not pending:
             break
     return counts
+
+
+def count(rows: Rows, asked: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return how many reporters URLs would have if these reported them too. Nothing is noted."""
+    found = rows.get([_key_of(key) for key in asked], consistent=True) if asked else {}
+    return {
+        key: len({*texts(found.get(_key_of(key), {}), "names"), *map(_hash, names)}) for key, names in asked.items()
+    }
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def _key_of(url_key: str) -> Key:

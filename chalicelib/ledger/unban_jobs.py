@@ -11,6 +11,9 @@ from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
 from chalicelib.ports import Delete, Insert, Key, Rows, Update
 
+LONGEST_SUBJECT = 1_500
+"""Characters of a URL by which a decision about it is found: a partition key holds 2,048 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -48,7 +51,8 @@ def new_id(now: datetime) -> str:
 
 def record(rows: Rows, job: Job) -> None:
     """Put the request on record. From here on it will be carried out."""
-    audit.record(rows, Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id))
+    decision = Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id, targets=len(job.urls))
+    audit.record(rows, decision, also_about=[f"url:{url}" for url in job.urls if len(url) <= LONGEST_SUBJECT])
     pk, sk = _key(job.id)
     rows.apply(
         Insert(

@@ -42,6 +42,8 @@ ENTRIES: dict[str, dict[str, str]] = {
     "handlers/operators.py": {"*": "api_handler"},
     "handlers/decisions.py": {"*": "api_handler"},
     "handlers/exports.py": {"*": "api_handler"},
+    "handlers/holds.py": {"*": "api_handler"},
+    "handlers/trials.py": {"*": "api_handler"},
 }
 """File of ``chalicelib`` → function in it (``*``: any) → the function of ``app.py`` whose role it works with."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.domain.model import Rule
 from chalicelib.ledger.tasks import Task, Verified
 from chalicelib.pipeline.answers.history import PastDecision
 from chalicelib.pipeline.answers.url_status import ReportedState, UrlStatus
@@ -39,7 +40,7 @@ def url_status(status: UrlStatus, history: Iterable[PastDecision]) -> dict[str, 
         "account": status.account,
         "state": status.state.value,
         "reason": status.reason,
-        "rule": status.rule,
+        "rule": status.rule or Rule.DEFAULT.value,
         "report_id": status.report,
         "source": status.source,
         "reporter": status.reporter,
@@ -65,6 +66,10 @@ def past_decision(decision: PastDecision) -> dict[str, Any]:
         "category": decision.category,
         "chunk_id": decision.chunk,
         "tasks": list(decision.tasks),
+        "approvals": [
+            {"actor": each.actor, "at": time(each.at), "reason": each.reason, "decision": each.action}
+            for each in decision.approvals
+        ],
     }
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.domain.model import Action
-from chalicelib.ledger import carriers, chunks
+from chalicelib.domain.model import Action, Rule
+from chalicelib.ledger import audit, carriers, chunks
+from chalicelib.ledger.audit import Decision
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.pipeline.answers.url_status import UrlStatus
 from chalicelib.ports import Rows
 
 LONGEST = 50
 """The most decisions that one answer shows."""
+
+
+NO_HOLD = frozenset({"", Rule.DEFAULT, Rule.RENEWAL, Rule.RELEASED, Rule.UNBAN})
+"""Rules of chunks that no person decides about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class PastDecision:
     category: str
     chunk: str
     tasks: tuple[str, ...]
+    approvals: tuple[Decision, ...] = ()
+    """What people decided about the hold that this was, oldest first."""
 
 
 def of_status(rows: Rows, status: UrlStatus) -> list[PastDecision]:
@@ -60,7 +68,15 @@ def of_status(rows: Rows, status: UrlStatus) -> list[PastDecision]:
                 category=origin.category,
                 chunk=chunk.id,
                 tasks=tuple(task.id for task in carriers.of_chunk(rows, chunk.id, [position])),
+                approvals=_approvals(rows, chunk),
             )
         )
         following += [earlier for at, ban, unban in chunk.before if at == position for earlier in (unban, ban)]
     return decisions
+
+
+def _approvals(rows: Rows, chunk: Chunk) -> tuple[Decision, ...]:
+    """Return what people decided about a chunk, if it was a hold: one query a hold."""
+    if chunk.rule in NO_HOLD or chunk.action is not Action.BAN:
+        return ()
+    return tuple(decision for _, decision in reversed(audit.about(rows, f"hold:{chunk.id}")))

@@ -5,13 +5,13 @@ An approved hold goes the way of every ban: its chunk becomes one that waits, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chalicelib.config.operators import person_of
-from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.model import ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
@@ -57,6 +57,10 @@ class Approval:
 
     approvals: int
     approvals_needed: int
+    approved: int = field(default=0, compare=False)
+    """URLs that are about to be banned."""
+    refused: int = field(default=0, compare=False)
+    """URLs that the approval left out: they end as refused."""
 
     @property
     def state(self) -> ApprovalState:
@@ -81,11 +85,22 @@ def read_hold(rows: Rows, hold_id: str) -> Hold:
     return Hold(work, chunk)
 
 
-def approve(run: Run, hold_id: str, *, actor: str, reason: str, person: str = "") -> Approval:
+def approvals_needed(policy: Policy, hold: Hold) -> int:
+    """Return how many people must approve a hold, as far as its size and its first approval tell."""
+    return 2 if hold.work.approved_by or len(hold.positions) > policy.approvals.two_above else 1
+
+
+def approve(
+    run: Run, hold_id: str, *, actor: str, reason: str, person: str = "", excepted: Collection[str] = ()
+) -> Approval:
     """Approve a hold; a second person must approve it as well where one may not alone (``_takes_two``).
 
-    ``person`` is who works with the token of ``actor``. What was unbanned, protected or taken out of the managed
-    domains since is not banned. Raises NotFound, and Conflict if the same person approves twice where two must.
+    ``person`` is who works with the token of ``actor``. URLs that are ``excepted`` end as refused. What was unbanned,
+    protected or taken out of the managed domains since is not banned. Raises NotFound, and Conflict if the same person
+    approves twice where two must, or the second leaves other URLs out than the first.
+
+    Crash order: the decision, the hold's row with what is left out, the claims of that, the claims that go on, the
+    hold's release. A crash before the release leaves a hold that is approved again.
     """
     now, policy = run.clock(), run.policy
     person = person or person_of(actor)
@@ -93,15 +108,21 @@ def approve(run: Run, hold_id: str, *, actor: str, reason: str, person: str = ""
     first = hold.work.approved_by
     if first and (hold.work.approved_person or person_of(first)) == person:
         raise Conflict("you have approved this hold already: it takes two different people")
-    needed = 2 if first or _takes_two(run, hold, person) else 1
+    left_out = _positions_of(hold, excepted)
+    needed = 2 if first or _takes_two(run, hold, person, len(hold.positions) - len(left_out)) else 1
     subject = f"hold:{hold_id}"
-    audit.record(run.rows, Decision(actor, "approve", subject, reason, now, before=first or "held", after="approved"))
+    after = "approved" if needed == 1 or first else "approved once"
+    targets = len(hold.positions) - len(left_out)
+    decision = Decision(actor, "approve", subject, reason, now, before=first or "held", after=after, targets=targets)
+    audit.record(run.rows, decision)
     if needed == 2 and not first:
-        if not steps.note_first_approval(run.rows, hold.work, actor, person):
+        if not steps.note_first_approval(run.rows, hold.work, actor, person, left_out):
             raise HoldChanged
         run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=False)
         return Approval(1, needed)
-    allowed = _still_ours(run.rows, hold, policy, now)
+    if left_out:
+        hold = _leave_out(run, hold, left_out, why=f"refused by {actor}: {reason}")
+    allowed = _still_ours(run.rows, hold, policy, now) - left_out
     for verdict, keys in _forbidden(hold, policy, now).items():
         claims.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
     if hold.chunk.rule != Rule.DRIFT:
@@ -113,7 +134,37 @@ def approve(run: Run, hold_id: str, *, actor: str, reason: str, person: str = ""
     claims.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
     run.wake(hold.work.account, now=now)
-    return Approval(needed, needed)
+    return Approval(needed, needed, approved=len(allowed), refused=len(left_out))
+
+
+def _positions_of(hold: Hold, urls: Collection[str]) -> set[int]:
+    """Return the positions of URLs of a hold. Raises InputError, and Conflict if the first approver named others."""
+    positions_by_url = {hold.chunk.urls[position]: position for position in hold.positions}
+    unknown = [url for url in urls if url not in positions_by_url]
+    if unknown:
+        raise InputError(
+            f"except names {unknown[0][:200]!r}, which is not in this hold: name URLs as the hold shows them"
+        )
+    positions = {positions_by_url[url] for url in urls}
+    if positions and len(positions) == len(positions_by_url):
+        raise InputError("except names every URL of this hold: refuse the hold")
+    if hold.work.approved_by and positions != set(hold.work.excepted) & {*positions_by_url.values()}:
+        raise Conflict(
+            f"{hold.work.approved_by} approved this hold without {len(hold.work.excepted)} of its URLs: "
+            "both approvers must leave out the same ones, so repeat them in except or refuse the hold"
+        )
+    return positions
+
+
+def _leave_out(run: Run, hold: Hold, positions: Collection[int], *, why: str) -> Hold:
+    """Refuse some URLs of a hold that is about to be approved. Raises HoldChanged."""
+    work = steps.except_positions(run.rows, hold.work, positions)
+    if work is None:
+        raise HoldChanged
+    keys = [hold.chunk.keys[position] for position in sorted(positions)]
+    until = run.clock() + timedelta(days=run.policy.refusal_days)
+    claims.refuse(run.rows, keys, chunk=hold.chunk.id, reason=why, until=until)
+    return Hold(work, hold.chunk)
 
 
 def may_alone(run: Run, account: str, person: str, urls: int) -> bool:
@@ -131,13 +182,13 @@ def may_alone(run: Run, account: str, person: str, urls: int) -> bool:
     return False
 
 
-def _takes_two(run: Run, hold: Hold, person: str) -> bool:
-    """Return whether a second person must approve a hold.
+def _takes_two(run: Run, hold: Hold, person: str, urls: int) -> bool:
+    """Return whether a second person must approve ``urls`` of a hold.
 
     One must where it is large, where the first person let much through today, and where that person reported it.
     """
     reporters = {person_of(hold.chunk.origins[position].reporter) for position in hold.positions}
-    return person in reporters or not may_alone(run, hold.work.account, person, len(hold.positions))
+    return person in reporters or not may_alone(run, hold.work.account, person, urls)
 
 
 def _still_ours(rows: Rows, hold: Hold, policy: Policy, now: datetime) -> set[int]:
@@ -169,7 +220,9 @@ def refuse(run: Run, hold_id: str, *, actor: str, reason: str) -> int:
     """
     hold, why = read_hold(run.rows, hold_id), f"refused by {actor}: {reason}"
     subject = f"hold:{hold_id}"
-    audit.record(run.rows, Decision(actor, "refuse", subject, reason, run.clock(), before="held", after="rejected"))
+    targets = len(hold.positions)
+    decision = Decision(actor, "refuse", subject, reason, run.clock(), before="held", after="rejected", targets=targets)
+    audit.record(run.rows, decision)
     if not steps.refuse(run.rows, hold.work, why):
         raise HoldChanged
     finish_refusal(run, replace(hold.work, refused=why))
@@ -191,3 +244,53 @@ def finish_refusal(run: Run, work: Work) -> None:
 def overdue(work: Iterable[Work], *, age: timedelta, now: datetime) -> list[Work]:
     """Return the holds that have waited for a person for longer than ``age``."""
     return [hold for hold in work if hold.state is ChunkState.HELD and now - hold.received_at > age]
+
+
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+class DecidedStatus(StrEnum):
+    """What became of one decision of several."""
+
+    DONE = "done"
+    FAILED = "failed"  # the error says why
+    NOT_TRIED = "not_tried"  # time was up: ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One decision of several: to approve a hold but for some of its URLs, or to refuse it."""
+
+    hold_id: str
+    approve: bool
+    excepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of one decision of several. ``state`` is the hold's, empty unless it is done."""
+
+    hold_id: str
+    status: DecidedStatus
+    state: str = ""
+    error: InputError | None = None
+
+
+def decide_all(run: Run, wishes: Sequence[Wish], *, actor: str, reason: str, person: str = "") -> list[Decided]:
+    """Decide about holds in order, each by itself: one that fails stops no other. Stops when time is up."""
+    results = []
+    for wish in wishes:
+        if run.time_is_up:
+            results.append(Decided(wish.hold_id, DecidedStatus.NOT_TRIED))
+            continue
+        try:
+            if wish.approve:
+                approval = approve(run, wish.hold_id, actor=actor, reason=reason, person=person, excepted=wish.excepted)
+                state = approval.state.value
+            else:
+                refuse(run, wish.hold_id, actor=actor, reason=reason)
+                state = ChunkState.REFUSED.value
+            results.append(Decided(wish.hold_id, DecidedStatus.DONE, state))
+        except InputError as error:
+            results.append(Decided(wish.hold_id, DecidedStatus.FAILED, error=error))
+    return results

@@ -176,7 +176,7 @@ def decide(
     now = run.clock()
     live = {key for key, claim in claims_by_key.items() if not claim.ended(now) and not claim.held}
     reporter_counts = _corroborate(run, policy, [url for key, url in urls_by_key.items() if key not in live])
-    judge = _Judge(policy, claims_by_key, reporter_counts, now)
+    judge = Judge(policy, claims_by_key, reporter_counts, now)
     if not policy.capped():
         return {key: judge.verdict(url, None) for key, url in urls_by_key.items()}
     open_accounts = sorted({url.account for key, url in urls_by_key.items() if key not in live})
@@ -202,7 +202,7 @@ def _by_account(urls: Iterable[BatchUrl]) -> dict[str, list[BatchUrl]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class Judge:
     """Decides about URLs by one policy, at one moment."""
 
     policy: Policy
@@ -291,9 +291,14 @@ def _corroborate(run: Run, policy: Policy, urls: Iterable[BatchUrl]) -> dict[str
     """Count the independent reporters of the URLs that need several; one write a report until they are enough."""
     if not policy.needs_corroboration():
         return {}
-    reporters_by_key = {
+    reporters_by_key = needing_reporters(policy, urls)
+    return reporters.note(run.rows, reporters_by_key, now=run.clock()) if reporters_by_key else {}
+
+
+def needing_reporters(policy: Policy, urls: Iterable[BatchUrl]) -> dict[str, list[str]]:
+    """Return who reported the URLs whose category wants several independent reporters, by their keys."""
+    return {
         url.key: list(url.reporters(policy))
         for url in urls
         if any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
     }
-    return reporters.note(run.rows, reporters_by_key, now=run.clock()) if reporters_by_key else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import BareHosts
 from chalicelib.domain.policy.rules import Approvals
 from chalicelib.ledger import audit, reports
+from chalicelib.ledger import holds as steps
 from chalicelib.pipeline.answers import as_json, url_status
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.decisions.holds import Approval
@@ -223,3 +225,32 @@ def test_holds_that_wait_too_long_are_told() -> None:
     world.sweep()
     assert world.events("account_swept")[-1]["holds_overdue"] == 1
     assert not holds.overdue(holds.all_held(world.rows, [ACCOUNT]), age=timedelta(days=2), now=world.clock())
+
+
+def approve_in_part(world: World, hold_id: str) -> Approval:
+    """Let ana approve a hold but for its second URL."""
+    return holds.approve(world.run(), hold_id, actor="ana", reason="seen", excepted=[ROOTS[1]])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_approval_in_part_that_is_cut_short_anywhere_is_made_again(after: bool) -> None:
+    world, hold_id = held()
+    world.crasher.calls = 0
+    approve_in_part(world, hold_id)
+    for at in range(1, world.crasher.calls + 1):
+        world, hold_id = held()
+        with world.crash(at, after=after):
+            approve_in_part(world, hold_id)
+        with suppress(NotFound):  # it was done
+            approve_in_part(world, hold_id)
+        world.minutes(3)
+        assert world.states(ROOTS) == {"banned": 3, "rejected": 1}, (at, after)
+        assert not world.live_bans(ROOTS[1]), (at, after)
+
+
+def test_who_decides_at_the_same_moment_cannot_release_what_is_excepted() -> None:
+    world, hold_id = held()
+    seen = holds.read_hold(world.rows, hold_id)
+    assert steps.except_positions(world.rows, seen.work, [1])
+    assert not steps.release(world.rows, seen.work, {0, 1, 2, 3})
+    assert not steps.refuse(world.rows, seen.work, "ben")

@@ -1,0 +1,228 @@
+"""What waits for a person, as people see it: with sources, hosts, approvals and age. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import Any, Final
+
+from chalicelib.domain.errors import NotFound
+from chalicelib.domain.model import ChunkState
+from chalicelib.domain.urls import host_of
+from chalicelib.ledger import audit, chunks, remaining
+from chalicelib.ledger.audit import Decision
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.pipeline.decisions.holds import Hold, all_held, approvals_needed
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Rows
+
+FIRST: Final = 3
+"""URLs of a hold that the list shows."""
+
+HOSTS: Final = 10
+"""Hosts and reporters of a hold that the list shows."""
+
+DECISIONS: Final = 20
+"""Decisions about one hold that are read: more than two approvals and a refusal are unusual."""
+
+COLUMNS: Final = (
+    "hold_id",
+    "account",
+    "rule",
+    "urls",
+    "since",
+    "age_seconds",
+    "overdue",
+    "ban_days",
+    "sources",
+    "categories",
+    "hosts",
+    "host_count",
+    "reporters",
+    "first",
+    "approvals_needed",
+    "approved_by",
+)
+"""Columns of the list as CSV."""
+
+STATES: Final = {"approve": "approved", "refuse": "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which holds are asked for; what is empty asks for all. ``host`` with a dot in front covers what is below."""
+
+    account: str = ""
+    source: str = ""
+    rule: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldView:
+    """A hold with what people need to know before they open it."""
+
+    hold: Hold
+    approvals: tuple[Decision, ...]
+    approvals_needed: int
+    age: timedelta
+    overdue: bool
+
+    @property
+    def sources(self) -> Counter[str]:
+        """Count its URLs by source."""
+        return Counter(self.hold.chunk.origins[position].source for position in self.hold.positions)
+
+
+def waiting(run: Run, wanted: Wanted) -> list[HoldView]:
+    """Return the holds that are asked for, oldest first."""
+    policy, now = run.policy, run.clock()
+    accounts = [name for name in policy.accounts if wanted.account in {"", name}]
+    held = [work for work in all_held(run.rows, accounts) if wanted.rule in {"", work.rule}]
+    chunks_by_id = chunks.read(run.rows, [work.chunk for work in held])
+    views = []
+    for work in held:
+        hold = Hold(work, chunks_by_id[work.chunk]) if work.chunk in chunks_by_id else None
+        if hold is None or not _is_wanted(hold, wanted):
+            continue
+        views.append(
+            HoldView(
+                hold,
+                _approvals(run.rows, hold) if work.approved_by else (),
+                approvals_needed(policy, hold),
+                age := now - work.received_at,
+                age > timedelta(hours=policy.approvals.alarm_after_hours),
+            )
+        )
+    return views
+
+
+def _is_wanted(hold: Hold, wanted: Wanted) -> bool:
+    chunk = hold.chunk
+    if wanted.source and all(chunk.origins[position].source != wanted.source for position in hold.positions):
+        return False
+    return not wanted.host or any(covers(wanted.host, host_of(chunk.urls[position])) for position in hold.positions)
+
+
+def covers(wanted: str, host: str) -> bool:
+    """Tell whether a host is asked for: exactly, or with a dot in front the host itself and all below it."""
+    wanted = wanted.lower()
+    return host == wanted or (wanted.startswith(".") and (host == wanted[1:] or host.endswith(wanted)))
+
+
+def _approvals(rows: Rows, hold: Hold) -> tuple[Decision, ...]:
+    return tuple(decision for decision in _decisions(rows, hold.chunk.id) if decision.action == "approve")
+
+
+def _decisions(rows: Rows, hold_id: str) -> list[Decision]:
+    """Return what was decided about a hold, oldest first."""
+    return [decision for _, decision in reversed(audit.about(rows, f"hold:{hold_id}", limit=DECISIONS))]
+
+
+def show(view: HoldView) -> dict[str, Any]:
+    """Write a hold as the list has it."""
+    hold = view.hold
+    urls = [hold.chunk.urls[position] for position in hold.positions]
+    origins = [hold.chunk.origins[position] for position in hold.positions]
+    hosts = Counter(host_of(url) for url in urls)
+    return {
+        "hold_id": hold.work.chunk,
+        "account": hold.work.account,
+        "rule": hold.work.rule,
+        "urls": len(urls),
+        "since": hold.work.received_at.isoformat(),
+        "ban_days": hold.work.ban_days,
+        "approved_by": hold.work.approved_by or None,
+        "sources": _counted(view.sources, HOSTS),
+        "categories": sorted({origin.category for origin in origins if origin.category}),
+        "hosts": _counted(hosts, HOSTS),
+        "host_count": len(hosts),
+        "reporters": sorted({origin.reporter for origin in origins if origin.reporter})[:HOSTS],
+        "first": urls[:FIRST],
+        "approvals": [_approval(decision) for decision in view.approvals],
+        "approvals_needed": view.approvals_needed,
+        "age_seconds": round(view.age.total_seconds()),
+        "overdue": view.overdue,
+    }
+
+
+def _counted(counts: Mapping[str, int], most: int) -> list[dict[str, Any]]:
+    ordered = sorted(counts.items(), key=lambda counted: (-counted[1], counted[0]))
+    return [{"value": value, "urls": count} for value, count in ordered[:most]]
+
+
+def _approval(decision: Decision) -> dict[str, Any]:
+    return {"by": decision.actor, "at": decision.at.isoformat(), "reason": decision.reason}
+
+
+def groups(views: Sequence[HoldView]) -> list[dict[str, Any]]:
+    """Count the holds by rule and source, those with the most holds first. A hold of two sources is in both groups."""
+    grouped: dict[tuple[str, str], list[HoldView]] = {}
+    for view in views:
+        for source in view.sources:
+            grouped.setdefault((view.hold.work.rule, source), []).append(view)
+    counted = [
+        {
+            "rule": rule,
+            "source": source,
+            "holds": len(members),
+            "urls": sum(view.sources[source] for view in members),
+            "oldest": min(view.hold.work.received_at for view in members).isoformat(),
+        }
+        for (rule, source), members in grouped.items()
+    ]
+    return sorted(counted, key=lambda group: (-group["holds"], group["rule"], group["source"]))
+
+
+def one(run: Run, hold_id: str, *, start: int, limit: int) -> dict[str, Any]:
+    """Write one hold with a page of its URLs, also one that is decided. Raises NotFound."""
+    chunk = chunks.read(run.rows, [hold_id]).get(hold_id)
+    work = remaining.of_chunk(run.rows, chunk.account, hold_id) if chunk else None
+    decisions = _decisions(run.rows, hold_id) if chunk else []
+    is_held = work is not None and work.state is ChunkState.HELD
+    if chunk is None or not (is_held or decisions):
+        raise NotFound("there is no such hold: its id is wrong, or its rows have expired")
+    if work is not None and is_held:
+        hold = Hold(work, chunk)
+        positions, needed, state = hold.positions, approvals_needed(run.policy, hold), "held"
+    else:
+        positions, needed = list(range(len(chunk.urls))), 0
+        state = STATES.get(decisions[-1].action, "refused")
+    shown = positions[start : start + limit]
+    body: dict[str, Any] = {
+        "hold_id": hold_id,
+        "account": chunk.account,
+        "rule": chunk.rule,
+        "state": state,
+        "since": chunk.received_at.astimezone(UTC).isoformat(),
+        "url_count": len(positions),
+        "urls": [_url(chunk, position) for position in shown],
+        "approvals_needed": needed or len({decision.actor for decision in decisions}),
+        "decisions": [_decision(decision) for decision in decisions],
+    }
+    if start + len(shown) < len(positions):
+        body["next_token"] = str(start + len(shown))
+    return body
+
+
+def _url(chunk: Chunk, position: int) -> dict[str, Any]:
+    origin = chunk.origins[position]
+    return {
+        "url": chunk.urls[position],
+        "report_id": origin.report,
+        "source": origin.source,
+        "reporter": origin.reporter,
+        "category": origin.category,
+        "note": origin.note,
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "at": decision.at.isoformat(),
+        "actor": decision.actor,
+        "action": decision.action,
+        "reason": decision.reason,
+    }
