@@ -201,7 +201,7 @@ def read_openapi() -> Response:
 @app.on_sqs_message(queue="reports", name="intake_reports", batch_size=1000, maximum_batching_window_in_seconds=1)
 def intake_reports(event: SQSEvent) -> dict[str, Any]:
     """Turn queued reports into claims and chunks; return the messages that SQS must deliver again."""
-    return functions.take_queued_reports(services(), event.to_dict())
+    return functions.take_queued_reports(services(), event.to_dict(), event.context)
 
 
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)

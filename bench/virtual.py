@@ -23,7 +23,7 @@ from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
 from chalicelib.aws.sqs import WINDOW_SECONDS
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.intake.batch import Reading, intake_reports
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
@@ -153,7 +153,7 @@ class VirtualPipeline:
 
     def _intake(self, batch: list[dict[str, Any]]) -> None:
         self.measured.intakes += 1
-        intake_reports(self._run(60), batch, self.sources)
+        intake_reports(self._run(60), batch, Reading(self.sources))
 
     def wake(self, account: str, *, now: datetime) -> None:
         """Do what the FIFO queue does: the wake-ups of one window are one, and arrive after the delay."""

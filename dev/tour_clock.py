@@ -17,7 +17,7 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.ledger import tasks
-from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.intake.batch import Reading, intake_reports
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.track import track_tasks
@@ -91,7 +91,7 @@ class Turned:
             "attributes": {"SentTimestamp": str(round(self.clock.timestamp() * 1000))},
             "messageAttributes": {"source": {"stringValue": "tour", "dataType": "String"}},
         }
-        intake_reports(self._run(), [record], parse_sources({"tour": {"auth": "none", "format": "native"}}))
+        intake_reports(self._run(), [record], Reading(parse_sources({"tour": {"auth": "none", "format": "native"}})))
         self.go_on()
 
     def renew(self) -> int:

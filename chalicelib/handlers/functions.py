@@ -14,6 +14,9 @@ from typing import Any
 from chalicelib.bootstrap import Services
 from chalicelib.pipeline.run import Run, each_account
 
+INTAKE_MARGIN = timedelta(seconds=25)
+"""The time of one message that takes too long to read, and writing down what was read."""
+
 SUBMIT_MARGIN = timedelta(seconds=40)
 """One vendor call that times out, writing down its result, and slack."""
 
@@ -32,11 +35,12 @@ VERIFY_MARGIN = timedelta(seconds=30)
 # --- started by a queue ----------------------------------------------------------------------------------------------
 
 
-def take_queued_reports(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+def take_queued_reports(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Take a batch of messages with reports; answer which of them SQS must deliver again."""
-    from chalicelib.pipeline.intake.batch import intake_reports
+    from chalicelib.pipeline.intake.batch import Reading, intake_reports
 
-    taken = intake_reports(services.run(), event["Records"], services.sources, fetch=services.intake_bodies())
+    reading = Reading(services.sources, services.intake_bodies())
+    taken = intake_reports(services.run(context, INTAKE_MARGIN), event["Records"], reading)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in taken.failed]}
 
 

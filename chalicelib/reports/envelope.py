@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -114,8 +115,9 @@ def _from_eventbridge(event: dict[str, Json], outer: Unwrapped) -> Unwrapped:
         # Unlike in notifications, the key is not URL-encoded here.
         return _of_objects([_reference(detail, "versionId", "version-id")], outer)
     attributes = {"source": source} if isinstance(source, str) else {}
-    body = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
-    return replace(outer, body=body.encode(), attributes={**attributes, **(outer.attributes or {})})
+    # A value that cannot be trusted becomes NaN, which is none either: its reader refuses that value by itself.
+    body = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False, default=lambda _: math.nan)
+    return replace(outer, body=body.encode("utf-8", "replace"), attributes={**attributes, **(outer.attributes or {})})
 
 
 def _from_s3(records: list[Json], outer: Unwrapped) -> Unwrapped:

@@ -19,7 +19,7 @@ from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
-from chalicelib.pipeline.intake.batch import Taken, intake_reports
+from chalicelib.pipeline.intake.batch import Reading, Taken, intake_reports
 from chalicelib.pipeline.intake.receive import Receipt, WebhookCall, receive_report
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
@@ -157,7 +157,7 @@ class World:
     def intake(self, *, limit: int = 10_000) -> Taken:
         """Take what is queued; only what succeeds leaves the queue."""
         batch = self.queued[:limit]
-        taken = intake_reports(self.run(), batch, self.sources)
+        taken = intake_reports(self.run(), batch, Reading(self.sources))
         gone = {each["messageId"] for each in batch} - set(taken.failed)
         self.queued = [each for each in self.queued if each["messageId"] not in gone]
         return taken

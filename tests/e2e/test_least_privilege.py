@@ -28,7 +28,7 @@ from chalicelib.ledger import callbacks, carriers, export_days, journal, remaini
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import millis
 from chalicelib.ledger.unban_jobs import Job
-from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.intake.batch import Reading, intake_reports
 from chalicelib.pipeline.run import Run as PipelineRun
 from chalicelib.ports import Put, Update
 from chalicelib.vendors.alibaba.client import CALENDAR
@@ -215,7 +215,7 @@ def seed_the_past(stack: Stack) -> None:
             clock=lambda at=past: at,  # type: ignore[misc]
             read_policy=lambda: parse_policy(POLICY),
         )
-        assert not intake_reports(run, [message], parse_sources(SOURCES)).failed
+        assert not intake_reports(run, [message], Reading(parse_sources(SOURCES))).failed
     stack.table.write([Put(journal.entry("report", "r-of-yesterday", now=now - timedelta(days=1)))])
     for _ in range(2):
         now -= timedelta(hours=1)

@@ -26,6 +26,7 @@ from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.intake.strengthen import strengthen, words_of
+from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
 
@@ -48,12 +49,53 @@ class Taken:
     verdicts: Counter[str] = field(default_factory=Counter)
 
 
-def intake_reports(
-    run: Run, records: Sequence[Mapping[str, Any]], sources: Mapping[str, Source], *, fetch: Fetch | None = None
-) -> Taken:
-    """Take a batch of queue messages. One that cannot be read comes back as failed, and ends as a dead letter."""
-    taken, policy = Taken(), run.policy
-    messages = list(_read(run, records, sources, fetch, taken))
+READ_SECONDS = 10.0
+"""Time to read one message. The largest one that is accepted takes a fraction of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How messages are read. ``seconds`` is the time of each; ``fetch`` reads the objects that they name."""
+
+    sources: Mapping[str, Source]
+    fetch: Fetch | None = None
+    seconds: float = READ_SECONDS
+
+
+def intake_reports(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> Taken:
+    """Take a batch of queue messages. One that cannot be read comes back as failed, and ends as a dead letter.
+
+    What was received before is taken one by one, small messages first: whatever message made the batch fail, the others
+    are taken without it. Raises only if no message was taken.
+    """
+    first = [record for record in records if not _received_before(record)]
+    again = [record for record in records if _received_before(record)]
+    taken, failure = Taken(), None
+    if first or not again:
+        taken = _take(run, first, reading)
+    for record in sorted(again, key=lambda record: len(record["body"])):
+        alone = Taken(failed=[record["messageId"]])
+        if not run.time_is_up:
+            try:
+                alone = _take(run, [record], reading)
+            except Exception as error:  # noqa: BLE001, whatever it is, the other messages are taken
+                failure = failure or error
+                run.emit("message_failed", message_id=record["messageId"], error=type(error).__name__)
+        taken.failed += alone.failed
+        taken.verdicts += alone.verdicts
+    if failure and len(taken.failed) == len(records):  # it is not the message: let the function's errors be counted
+        raise failure
+    return taken
+
+
+def _received_before(record: Mapping[str, Any]) -> bool:
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)) > 1
+
+
+def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> Taken:
+    """Take messages together."""
+    taken, policy, sources = Taken(), run.policy, reading.sources
+    messages = list(_read(run, records, reading, taken))
     urls_by_key, refusals = collect(messages, policy, taken.verdicts)
     claims_by_key = _with_holds(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
     verdicts = decide(run, policy, urls_by_key, claims_by_key)
@@ -118,17 +160,24 @@ def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
     return {message.message_id for url in urls for message, _ in url.mentions()}
 
 
-def _read(
-    run: Run, records: Sequence[Mapping[str, Any]], sources: Mapping[str, Source], fetch: Fetch | None, taken: Taken
-) -> Iterator[Message]:
-    """Yield the messages that can be read; note the others as failed."""
+def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, taken: Taken) -> Iterator[Message]:
+    """Yield the messages that can be read within their time; note the others as failed."""
     now = run.clock()
     for record in records:
+        message_id = record["messageId"]
+        if run.time_is_up:
+            taken.failed.append(message_id)
+            continue
         try:
-            message = read_record(record, sources, run.policy, fetch=fetch, now=now)
+            with time_limit(reading.seconds):
+                message = read_record(record, reading.sources, run.policy, fetch=reading.fetch, now=now)
         except InputError as error:
-            taken.failed.append(record["messageId"])
-            run.emit("message_unreadable", message_id=record["messageId"], code=error.code, problem=str(error))
+            taken.failed.append(message_id)
+            run.emit("message_unreadable", message_id=message_id, code=error.code, problem=str(error))
+            continue
+        except (Exception, TookTooLong) as error:  # noqa: BLE001, no message fails those beside it
+            taken.failed.append(message_id)
+            run.emit("message_unreadable", message_id=message_id, code="internal", problem=type(error).__name__)
             continue
         if message and message.names_nothing:
             run.emit(

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import UnreadableReport
+from chalicelib.reports import ParserOptions, parse
 from chalicelib.reports.envelope import ObjectReference, unwrap
 
 REPORT = '{"urls":["https://example.com/ü"]}'
@@ -120,3 +121,11 @@ FIELDS = st.sampled_from(
 @given(st.text(max_size=30) | st.dictionaries(FIELDS, VALUES, min_size=1).map(json.dumps))
 def test_arbitrary_messages_raise_nothing(body: str) -> None:
     unwrap(body, {})
+
+
+@pytest.mark.parametrize("value", ["NaN", "9" * 5_000, '{"a": 1, "a": 2}', '"\\ud800"'])
+def test_a_value_that_cannot_be_trusted_spoils_no_event_but_itself(value: str) -> None:
+    detail = f'{{"urls": ["https://www.example.com/a", {value}]}}'
+    unwrapped = unwrap(f'{{"detail-type": "Report", "source": "queue", "detail": {detail}}}', {})
+    report = parse(unwrapped.body, "native", ParserOptions())
+    assert report.urls[0].url == "https://www.example.com/a"

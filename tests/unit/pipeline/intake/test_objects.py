@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from chalicelib.aws.s3 import MAX_OBJECT, IntakeBodies
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
-from chalicelib.pipeline.intake.batch import Taken, intake_reports
+from chalicelib.pipeline.intake.batch import Reading, Taken, intake_reports
 from chalicelib.reports.envelope import ObjectReference, unwrap
 from dev.fakes.world import SOURCES, World, pages
 
@@ -58,7 +58,7 @@ def notification(*keys: str, bucket: str = BUCKET, size: int | None = 20) -> str
 def take(world: World, s3: FakeS3, *bodies: str, **attributes: str) -> Taken:
     world.send([(body, attributes) for body in bodies])
     batch, world.queued = world.queued, []
-    return intake_reports(world.run(), batch, world.sources, fetch=IntakeBodies(s3, BUCKET))
+    return intake_reports(world.run(), batch, Reading(world.sources, IntakeBodies(s3, BUCKET)))
 
 
 def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_begins_with() -> None:
@@ -87,7 +87,7 @@ def test_an_answer_without_a_length_is_read_and_bounded_by_what_is_read() -> Non
     world.send([(notification("queue/big.txt"), {})])
     batch, world.queued = world.queued, []
     fetch = IntakeBodies(s3, BUCKET, max_bytes=29)
-    assert intake_reports(world.run(), batch, world.sources, fetch=fetch).failed == [batch[0]["messageId"]]
+    assert intake_reports(world.run(), batch, Reading(world.sources, fetch)).failed == [batch[0]["messageId"]]
 
 
 def test_an_event_of_eventbridge_names_an_object_as_well() -> None:
