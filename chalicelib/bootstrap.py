@@ -51,6 +51,12 @@ def _workerskv(account: VendorAccount) -> BanVendor:
     return connect(account, clock=now)
 
 
+def _alibaba_esa(account: VendorAccount) -> BanVendor:
+    from chalicelib.vendors.alibaba.esa import connect
+
+    return connect(account, clock=now)
+
+
 def _alibaba(account: VendorAccount) -> ExportVendor:
     from chalicelib.vendors.alibaba.client import connect
 
@@ -62,6 +68,7 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {
     "volcengine": _volcengine,
     "byteplus": _volcengine,
     "workerskv": _workerskv,
+    "alibaba-esa": _alibaba_esa,
 }
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
@@ -88,6 +95,7 @@ def parse_accounts(document: object) -> dict[str, VendorAccount]:
             "volcengine": volcengine.CREDENTIALS,
             "byteplus": volcengine.CREDENTIALS,
             "workerskv": workerskv.CREDENTIALS,
+            "alibaba-esa": alibaba.ESA_CREDENTIALS,
         },
     )
 

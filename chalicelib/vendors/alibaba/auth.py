@@ -17,10 +17,14 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
+
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.model import VendorAccount
 
 Pairs = list[tuple[str, str]]
 
@@ -122,6 +126,24 @@ class RpcAuth(AuthBase):
         signature = base64.b64encode(mac.digest()).decode()
         _put_query(r, f"{query}&Signature={_encode(signature)}")
         return r
+
+
+SIGNATURES: Final[dict[str, type[Acs3Auth | RpcAuth]]] = {"acs3": Acs3Auth, "rpc": RpcAuth}
+
+
+def request_auth(
+    account: VendorAccount, *, clock: Callable[[], datetime], nonce: Callable[[], str] = random_nonce
+) -> Acs3Auth | RpcAuth:
+    """Return what signs the requests of an account. Raises ``ConfigurationError`` if its credentials cannot be used."""
+    given = account.credentials
+    missing = [name for name in ("access_key", "secret_key") if not given.get(name)]
+    if missing:
+        raise ConfigurationError(f"account {account.name}: credentials lack {' and '.join(missing)}")
+    form = SIGNATURES.get(given.get("signature") or "acs3")
+    if form is None:
+        raise ConfigurationError(f"account {account.name}: signature must be one of {', '.join(SIGNATURES)}")
+    key = AccessKey(given["access_key"], given["secret_key"], given.get("security_token", ""))
+    return form(key, clock=clock, nonce=nonce)
 
 
 # --- what both forms share ----------------------------------------------------------------

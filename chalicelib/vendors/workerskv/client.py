@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote, urlencode
-from uuid import uuid4
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
-from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount, VendorLimits, VendorTask
+from chalicelib.domain.model import Action, Sent, VendorAccount, VendorLimits, VendorTask
+from chalicelib.vendors import answered
 from chalicelib.vendors.http import VendorHttp, require_endpoint
 from chalicelib.vendors.workerskv.answers import read_answer
 
@@ -42,8 +42,6 @@ KEYS_PER_READ: Final = 100  # POST …/bulk/get: keys
 MAX_BODY: Final = 100_000_000  # bytes of a bulk write
 
 _HASHED: Final = "sha256:"
-_FAILED: Final = "failed"
-_TASK_ID: Final = re.compile(r"([0-9]{1,12})-[0-9a-f]{32}(-failed)?")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -87,7 +85,7 @@ class WorkersKv:
         else:
             answer = self._call("POST", "/bulk/delete", [key_of(url) for url in urls])
         failed = _failed_keys(answer)
-        return f"{int(self._clock().timestamp())}-{uuid4().hex}" + (f"-{_FAILED}" if failed else "")
+        return answered.task_id(self._clock(), failed=bool(failed))
 
     def find_task(  # the port names what it takes; nothing of it is of use here
         self,
@@ -103,7 +101,7 @@ class WorkersKv:
         """Yield the tasks as their ids tell, without a call: they end when every place of the edge has settled."""
         now = self._clock()
         if tasks:
-            yield [_shown(task, now) for task in tasks]
+            yield [answered.shown(task, now=now, settles=LIMITS.settles) for task in tasks]
 
     def banned(self, url: str = "") -> Iterator[Sequence[str]]:
         """Yield the URLs whose keys are in the namespace, a page of keys or some 100 hashed keys a call."""
@@ -156,18 +154,6 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
             raise ConfigurationError(f"account {account.name}: {name} is not 32 hexadecimal digits in lower case")
     path = f"/accounts/{given['account_id']}/storage/kv/namespaces/{given['namespace_id']}"
     return WorkersKv(account.endpoint.rstrip("/") + path, api_token=token, http=http or VendorHttp(), clock=clock)
-
-
-def _shown(task: Sent, now: datetime) -> VendorTask:
-    parts = _TASK_ID.fullmatch(task.id)
-    if parts is None:
-        return VendorTask(task.id, None, None, (), task.since)
-    answered_at = datetime.fromtimestamp(int(parts[1]), UTC)
-    if parts[2]:
-        state = TaskState.FAILED
-    else:
-        state = TaskState.SUCCEEDED if now >= answered_at + LIMITS.settles else TaskState.PROCESSING
-    return VendorTask(task.id, None, state, (), answered_at)
 
 
 def _failed_keys(answer: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,35 @@
+"""Tasks of vendors that have none: a call that was answered is done, and its made-up id tells what became of it.
+
+Such a vendor is declarative (``VendorLimits.declarative``). Its client makes up an id for each answered call, and
+``follow`` reads the id, without a call.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from chalicelib.domain.model import Sent, TaskState, VendorTask
+
+_FAILED: Final = "-failed"
+_TASK_ID: Final = re.compile(r"([0-9]{1,12})-[0-9a-f]{32}(-failed)?")
+
+
+def task_id(answered_at: datetime, *, failed: bool = False) -> str:
+    """Make up the id of a call. ``failed``: the vendor did not take all of its URLs."""
+    return f"{int(answered_at.timestamp())}-{uuid4().hex}{_FAILED if failed else ''}"
+
+
+def shown(task: Sent, *, now: datetime, settles: timedelta) -> VendorTask:
+    """Return a task as its id tells: it ends when every place of the edge has settled."""
+    parts = _TASK_ID.fullmatch(task.id)
+    if parts is None:
+        return VendorTask(task.id, None, None, (), task.since)
+    answered_at = datetime.fromtimestamp(int(parts[1]), UTC)
+    if parts[2]:
+        state = TaskState.FAILED
+    else:
+        state = TaskState.SUCCEEDED if now >= answered_at + settles else TaskState.PROCESSING
+    return VendorTask(task.id, None, state, (), answered_at)
