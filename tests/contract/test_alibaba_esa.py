@@ -22,6 +22,7 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
+from chalicelib.ports import BanVendor
 from chalicelib.vendors.alibaba.auth import AccessKey, Acs3Auth
 from chalicelib.vendors.alibaba.esa import LIMITS, AlibabaEsa, connect
 from chalicelib.vendors.http import VendorHttp
@@ -45,6 +46,10 @@ class Place:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.simulator.now(), UTC)
+
+    def list_of_bans(self) -> object:
+        vendor: BanVendor = self.vendor
+        return vendor.banned()
 
     def edge(self, *urls: str) -> list[int]:
         return [self.simulator.edge_status(url) for url in urls]
@@ -81,7 +86,7 @@ def test_a_task_is_over_when_the_edge_has_settled_and_no_call_asks(place: Place)
     place.simulator.advance(LIMITS.settles.total_seconds() + 1)
     assert [task.state for page in place.vendor.follow([sent]) for task in page] == [TaskState.SUCCEEDED]
     assert len(place.simulator.calls()) == 1
-    assert place.vendor.banned() is None
+    assert place.list_of_bans() is None
     assert list(place.vendor.find_task(Action.BAN, [ONE], place.now(), place.now())) == []
 
 
