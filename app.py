@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import decisions, exports, functions, holds, operators, reports, service, trials, urls
+from chalicelib.handlers import bans, decisions, exports, functions, holds, operators, reports, service, trials, urls
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
@@ -88,6 +88,20 @@ def read_task(task_id: str) -> Response:
 def unban() -> Response:
     """Undo bans by URL, task, report or source."""
     return decisions.unban(services(), request())
+
+
+@app.route("/v1/bans", methods=["POST"])
+@answered
+def ban() -> Response:
+    """Ban URLs by hand."""
+    return bans.ban(services(), request())
+
+
+@app.route("/v1/bans", methods=["PATCH"])
+@answered
+def change_end() -> Response:
+    """Change the end of bans in force."""
+    return bans.change_end(services(), request())
 
 
 @app.route("/v1/holds", methods=["GET"])

@@ -232,9 +232,12 @@ class Rule(StrEnum):
     # Intake's
     CONTENTION = "contention"  # of holds that version 1 made: the bans could not be counted against the caps
     TEST = "test"  # the report is a test
+    # Answers to a person who bans by hand
+    NOT_IN_FORCE = "not_in_force"  # there is no ban whose end could be changed
     # Chunks that no report asked for
     RENEWAL = "renewal"  # carries on bans that outlive what the vendor grants
     RELEASED = "released"  # bans what was held, since a report came that is banned by itself
+    BY_HAND = "by_hand"  # a person banned it, without a report
     DRIFT = "drift"  # bans again what the vendor's list has lost
     UNBAN = "unban"  # an operator's word
     ENDED = "ended"  # lifts bans at their planned end, where the vendor does not

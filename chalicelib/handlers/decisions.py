@@ -56,7 +56,7 @@ def unban(services: Services, request: Request) -> Response:
         reason="preview" if preview else text_field(document, "reason"),
         cool_down_days=cool_down_days,
         at=moment,
-        urls=_canonical_urls(document.get("urls", [])),
+        urls=canonical_urls(document.get("urls", [])),
         task=document.get("task_id", ""),
         report=document.get("report_id", ""),
         source=document.get("source", ""),
@@ -76,7 +76,7 @@ def unban(services: Services, request: Request) -> Response:
     return answer(202, {"unban_id": job.id, "complete": True, "urls": urls})
 
 
-def _canonical_urls(named: list[Any]) -> tuple[str, ...]:
+def canonical_urls(named: list[Any]) -> tuple[str, ...]:
     """Return the canonical URLs, each once. Raises InputError that says which one cannot be used."""
     from chalicelib.domain.errors import UnusableUrl
     from chalicelib.domain.urls import canonical_url

@@ -20,8 +20,11 @@ Change = tuple[Claim, bytes, datetime]
 """A claim as it was read, what its sources say by now (``packed_words``), and the planned end."""
 
 
-def change(rows: Rows, changes: Sequence[Change], *, now: datetime) -> set[str]:
-    """Write changes; return the keys whose claims changed meanwhile. Each claim is one conditional write."""
+def change(rows: Rows, changes: Sequence[Change], *, now: datetime, lifted: bool = False) -> set[str]:
+    """Write changes; return the keys whose claims changed meanwhile. Each claim is one conditional write.
+
+    ``lifted``: edgeban lifts the bans at their planned end, however long the vendor would ban them.
+    """
     if not changes:
         return set()
     document = [[claim.key, claim.until, epoch(until), words.hex()] for claim, words, until in changes]
@@ -30,7 +33,12 @@ def change(rows: Rows, changes: Sequence[Change], *, now: datetime) -> set[str]:
     updates = [
         Update(
             key_of(claim.key),
-            set={"words": words, "until": epoch(until), "expires_at": epoch(until + KEEP)},
+            set={
+                "words": words,
+                "until": epoch(until),
+                "expires_at": epoch(until + KEEP),
+                **({"lifted_at": epoch(until)} if lifted else {}),
+            },
             expect={"chunk": claim.chunk, "outcome": claim.outcome or None, "words": claim.words or None},
         )
         for claim, words, until in changes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 
-from chalicelib.domain.model import UrlState
+from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
@@ -17,7 +17,19 @@ from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
 
-READ = ("account", "chunk", "until", "outcome", "cool_until", "report", "unban", "unban_failed", "words", "held")
+READ = (
+    "account",
+    "chunk",
+    "until",
+    "outcome",
+    "cool_until",
+    "report",
+    "unban",
+    "unban_failed",
+    "words",
+    "held",
+    "lifted_at",
+)
 """What deciding about a reported URL needs of its claim."""
 
 
@@ -47,6 +59,8 @@ class Claim:
     """What each source says of the URL (``packed_words``). Version 1 wrote none: its chunk's origin is the one word."""
     held: str = ""
     """The rule for which the URL waits for a person."""
+    lifted_at: int = 0
+    """When edgeban lifts the ban, however long the vendor would ban: it counts where it is the planned end."""
 
     def belongs_to(self, chunk: str) -> bool:
         """Whether the URL is the chunk's still: no other chunk took it over, and it did not end by itself."""
@@ -89,6 +103,7 @@ def _claim(row: Mapping[str, Value]) -> Claim:
         unban_failed=text(row, "unban_failed"),
         words=blob(row, "words"),
         held=text(row, "held"),
+        lifted_at=number(row, "lifted_at"),
     )
 
 
@@ -137,7 +152,9 @@ def claim(
             update = None
             if old is not None:
                 unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
-                removed = OVERRIDES if held else (*OVERRIDES, "held")
+                removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
+                if held and chunk.rule == Rule.BY_HAND:  # what a person decided stands until a second one approves
+                    removed = tuple(name for name in OVERRIDES if name != "cool_until")
                 update = Update(key_of(key), set=row, expect=unchanged, remove=removed)
             takings.append(_Taking(key, row, update))
     return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)
@@ -281,7 +298,7 @@ def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: da
 
 def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
     """Record that URLs of a chunk wait for a person no more, because one approved them."""
-    rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held",)) for key in keys])
+    rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held", "cool_until")) for key in keys])
 
 
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,14 @@ _PACKED = struct.Struct(">4sII?")
 """Source, when it spoke, its end, whether it bans: 13 bytes a source, times in whole minutes since 1970."""
 
 
+_UNKNOWN = re.compile("#[0-9a-f]{8}")
+
+
 @lru_cache(maxsize=1024)
 def source_id(name: str) -> bytes:
-    """Return the four bytes that stand for a source in a claim."""
+    """Return the four bytes that stand for a source in a claim: those of ``#01020304``, as ``unpack`` names it, too."""
+    if _UNKNOWN.fullmatch(name):
+        return bytes.fromhex(name[1:])
     return hashlib.sha256(name.encode()).digest()[:4]
 
 
@@ -32,7 +38,7 @@ def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
     """Undo ``pack``. ``names`` are the sources known by now; one that is not among them is named by its four bytes."""
     by_id = {source_id(name): name for name in (*names, OTHERS)}
     return tuple(
-        SourceWord(by_id.get(source, source.hex()), _moment(said_at), _moment(until), bans)
+        SourceWord(by_id.get(source, f"#{source.hex()}"), _moment(said_at), _moment(until), bans)
         for source, said_at, until, bans in _PACKED.iter_unpack(packed)
     )
 

@@ -41,6 +41,10 @@ class Desk:
         headers = {"Content-Type": "application/json", **bearer(who)}
         return self.api.client.http.post(f"/v1/{path}", headers=headers, body=body)
 
+    def send(self, method: str, who: str, path: str, document: Any) -> HTTPResponse:
+        headers = {"Content-Type": "application/json", **bearer(who)}
+        return self.api.client.http.request(method.upper(), f"/v1/{path}", headers, json.dumps(document).encode())
+
     def ban(self, *reports: list[str]) -> list[str]:
         """Have each report banned by a task of its own; return the tasks' ids, oldest first."""
         for urls in reports:
@@ -87,6 +91,8 @@ ROUTES = [
     ("get", "urls", "reader"),
     ("get", "audit", "reader"),
     ("post", "unbans", "operator"),
+    ("post", "bans", "operator"),
+    ("patch", "bans", "operator"),
     ("post", "pause", "operator"),
     ("post", "resume", "operator"),
     ("post", "holds/x/approve", "approver"),
@@ -194,6 +200,65 @@ def test_a_protected_url_is_shown_with_its_comment_to_operators_alone(desk: Desk
         "expires": "2100-01-01T00:00:00+00:00",
     }
     assert said["accounts"] == []
+
+
+# --- bans by hand ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ban_by_hand_is_previewed_then_made_then_its_end_is_changed(desk: Desk) -> None:
+    urls = [*pages(2), "https://elsewhere.example.org/"]
+    preview = desk.post("olaf", "bans", {"urls": urls, "ban_for_days": 60, "preview": True})
+    assert (preview.status_code, preview.json_body["preview"]) == (200, True)
+    assert desk.decisions(actor="olaf") == []
+    made = desk.post("olaf", "bans", {"urls": urls, "ban_for_days": 60, "reason": "ticket 4711"})
+    assert made.status_code == 202
+    for said in (preview.json_body, made.json_body):
+        assert [(each["url"], each["effect"]) for each in said["first"]] == [(url, "ban") for url in urls[:2]]
+        assert [each["rule"] for each in said["rejected"]] == ["not_managed"]
+        assert (said["urls"], said["rejected_urls"], said["holds"], said["approvals_needed"]) == (2, 1, [], 1)
+    desk.api.settle()
+    assert desk.states(*urls[:2]) == ["banned", "banned"]
+    end = (datetime.now(UTC) + timedelta(hours=40)).replace(microsecond=0)
+    changed = desk.send("patch", "olaf", "bans", {"urls": urls[:1], "until": end.isoformat(), "reason": "sooner"})
+    assert [each["effect"] for each in changed.json_body["first"]] == ["set_end"]
+    shown = desk.get("rita", "urls", url=urls[0]).json_body["accounts"][0]
+    assert datetime.fromisoformat(shown["until"]) == end
+    assert (shown["rule"], shown["source"], shown["history"][0]["actor"]) == ("by_hand", "operator:olaf", "olaf")
+    assert [each["action"] for each in desk.decisions(actor="olaf")] == ["set_end", "ban"]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"reason": "r"}, "urls is missing or empty"),
+        ({"urls": pages(1)}, "reason is missing"),
+        ({"urls": pages(1), "reason": "r", "ban_days": 31}, "ban_days must be from 1 to 30"),
+        ({"urls": pages(1), "reason": "r", "ban_for_days": 0}, "ban_for_days must be from 1 to 1095"),
+        ({"urls": pages(1), "reason": "r", "ban_days": 1, "until": "unbanned"}, "name one of ban_days and until"),
+        ({"urls": pages(1), "reason": "r", "until": "2026-01-01T00:00:00"}, "with its zone"),
+        ({"urls": pages(1), "reason": "r", "until": "tomorrow"}, "with its zone"),
+        ({"urls": pages(1), "reason": "r", "until": "2020-01-01T00:00:00Z"}, "POST /v1/unbans"),
+        ({"urls": pages(1), "reason": "r", "until": "2990-01-01T00:00:00Z"}, "days away"),
+        ({"urls": pages(1), "reason": "r", "category": "c" * 129}, "longer than 128"),
+        ({"urls": ["ftp://www.example.com/"], "reason": "r"}, "urls[0]"),
+    ],
+)
+def test_a_ban_by_hand_that_cannot_be_made_is_refused_with_what_to_change(
+    desk: Desk, document: dict[str, Any], words: str
+) -> None:
+    refused(desk.post("olaf", "bans", document), 400, "bad_request", words)
+
+
+def test_a_changed_end_names_the_end(desk: Desk) -> None:
+    answer = desk.send("patch", "olaf", "bans", {"urls": pages(1), "reason": "r"})
+    refused(answer, 400, "bad_request", "name the new end")
+
+
+def test_the_policy_bounds_what_a_person_may_ban_by_hand(desk: Desk) -> None:
+    desk.api.services._policy = fixed(parse_policy({**POLICY, "approvals": {"longest_days": 14}}))
+    for end in ({"ban_days": 15}, {"until": "unbanned"}, {"ban_for_days": 400}):
+        refused(desk.post("olaf", "bans", {"urls": pages(1), "reason": "r", **end}), 400, "bad_request", "14 days")
+    assert desk.post("olaf", "bans", {"urls": pages(1), "reason": "r", "ban_days": 14}).status_code == 202
 
 
 # --- unbans -----------------------------------------------------------------------------------------------------------

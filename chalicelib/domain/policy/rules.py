@@ -171,6 +171,18 @@ def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict 
     return PROTECTED if policy.protected.find(url, host, now) else None
 
 
+def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
+    """Say why a person may not ban a canonical URL at an account; ``None`` if a person may.
+
+    Managed hosts, protection and dry runs bind everybody. Caps, trust and the rule for roots do not: they ask for a
+    person, and one has decided.
+    """
+    if refused := forbidden(url, account, policy, now):
+        return refused
+    dry = policy.dry_run or account in policy.dry_accounts
+    return Verdict(VerdictKind.SUPPRESSED, Rule.DRY_RUN, "a dry run sends nothing") if dry else None
+
+
 class ReportSource(Protocol):
     """What the policy needs to know of the abuse system that reports; ``config.sources.Source`` is one."""
 

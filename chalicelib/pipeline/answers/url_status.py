@@ -230,7 +230,7 @@ def _end(claim: Claim, carried: Sequence[Task], *, planned: datetime | None) -> 
     until = datetime.fromtimestamp(claim.until, tz=UTC)
     if planned and claim.until < epoch(planned):
         return until
-    ends = expiry.of_task(carried[-1]) if carried else None
+    ends = expiry.of_task(carried[-1]) if carried and claim.lifted_at != claim.until else None
     return max(until, ends) if ends else until
 
 

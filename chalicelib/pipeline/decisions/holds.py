@@ -87,7 +87,7 @@ def read_hold(rows: Rows, hold_id: str) -> Hold:
 
 def approvals_needed(policy: Policy, hold: Hold) -> int:
     """Return how many people must approve a hold, as far as its size and its first approval tell."""
-    return 2 if hold.work.approved_by or len(hold.positions) > policy.approvals.two_above else 1
+    return 2 if _first_approval(hold)[0] or len(hold.positions) > policy.approvals.two_above else 1
 
 
 def approve(
@@ -105,8 +105,8 @@ def approve(
     now, policy = run.clock(), run.policy
     person = person or person_of(actor)
     hold = read_hold(run.rows, hold_id)
-    first = hold.work.approved_by
-    if first and (hold.work.approved_person or person_of(first)) == person:
+    first, first_person = _first_approval(hold)
+    if first and first_person == person:
         raise Conflict("you have approved this hold already: it takes two different people")
     left_out = _positions_of(hold, excepted)
     needed = 2 if first or _takes_two(run, hold, person, len(hold.positions) - len(left_out)) else 1
@@ -165,6 +165,17 @@ def _leave_out(run: Run, hold: Hold, positions: Collection[int], *, why: str) ->
     until = run.clock() + timedelta(days=run.policy.refusal_days)
     claims.refuse(run.rows, keys, chunk=hold.chunk.id, reason=why, until=until)
     return Hold(work, hold.chunk)
+
+
+def _first_approval(hold: Hold) -> tuple[str, str]:
+    """Return whose token approved a hold first, and who works with it; empty if nobody approved.
+
+    Who bans by hand above what one may let through alone is the first of the two.
+    """
+    work, chunk = hold.work, hold.chunk
+    if work.approved_by:
+        return work.approved_by, work.approved_person or person_of(work.approved_by)
+    return (chunk.actor, chunk.origins[0].reporter) if chunk.rule == Rule.BY_HAND else ("", "")
 
 
 def may_alone(run: Run, account: str, person: str, urls: int) -> bool:

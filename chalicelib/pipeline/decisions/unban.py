@@ -50,7 +50,7 @@ def carry_on(run: Run) -> None:
 
     A job that fails stops no other.
     """
-    jobs = unban_jobs.unfinished(run.rows)
+    jobs = [*unban_jobs.unfinished(run.rows), *unban_jobs.ends_due(run.rows, now=run.clock())]
     for index, job in enumerate(jobs):
         share = (run.deadline - run.clock()) / (len(jobs) - index)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from chalicelib.ledger import chunks, claim_words, claims, journal, packed_words
 from chalicelib.ledger.chunks import Chunk, Origin, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Report
-from chalicelib.ledger.row import stamp
+from chalicelib.ledger.row import epoch, stamp
 from chalicelib.ledger.tasks import Task
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.lifecycle import expiry
@@ -79,6 +79,19 @@ def _of_urls(run: Run, job: Job) -> Iterator[Group]:
         yield Group(_to_unban_by_name(run, job, some_places))
 
 
+def _ended_by_a_person(run: Run, places_by_key: Mapping[str, Place]) -> list[Claim]:
+    """Return the claims whose planned end has passed and is one that a person set.
+
+    A later word may have moved the end out, and then nothing is lifted.
+    """
+    claims_by_key, now = claims.read(run.rows, list(places_by_key), consistent=True, whole=True), run.clock()
+    return [
+        claim
+        for claim in claims_by_key.values()
+        if not (claim.outcome or claim.held) and claim.lifted_at == claim.until and claim.until <= epoch(now)
+    ]
+
+
 def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim]:
     """Return the claims of these URLs where a ban is in force, and otherwise where the account serves the host.
 
@@ -86,6 +99,8 @@ def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim
     """
     policy, now = run.policy, run.clock()
     places_by_key = {url_key(account, url): (account, url) for account, url in places}
+    if job.ends:
+        return _ended_by_a_person(run, places_by_key)
     claims_by_key = _read(run, list(places_by_key))
     selected = []
     for key, (account, url) in places_by_key.items():

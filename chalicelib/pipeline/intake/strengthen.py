@@ -6,7 +6,7 @@ journal, or a renewal that finds nothing to renew; the messages come again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.words.table import decide
@@ -36,7 +36,7 @@ def strengthen(
     chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in in_force.values() if not claim.words])
     changes: list[Change] = []
     for key, claim in in_force.items():
-        words = unpack(claim.words, sources) or _first_word(claim, chunks_by_id.get(claim.chunk))
+        words = unpack(claim.words, sources) or first_word(claim, chunks_by_id.get(claim.chunk))
         record = Record(State.IN_FORCE, words, datetime.fromtimestamp(claim.until, tz=UTC))
         for word in urls_by_key[key].words:
             record = _said(record, word)
@@ -45,7 +45,7 @@ def strengthen(
             changes.append((claim, pack(record.words), record.until))
     if not changes:
         return set()
-    _plan_renewals(run, changes, now)
+    plan_renewals(run, changes, now)
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
     return claim_words.change(run.rows, changes, now=now)
 
@@ -71,7 +71,7 @@ def _said(record: Record, word: Word) -> Record:
     return Record(record.state, outcome.words, outcome.until)
 
 
-def _first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
+def first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
     """Return the one word of a claim that version 1 wrote: that of its chunk's origin."""
     if chunk is None or claim.key not in chunk.keys:
         return ()
@@ -80,7 +80,7 @@ def _first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
     return added((), word)
 
 
-def _plan_renewals(run: Run, changes: list[Change], now: datetime) -> None:
+def plan_renewals(run: Run, changes: Sequence[Change], now: datetime) -> None:
     """Have each chunk looked at before its bans end at the vendor, where a planned end moves out."""
     before = timedelta(hours=run.policy.renew_before_hours)
     ends = {claim.chunk: claim.until for claim, _, until in changes if epoch(until) > claim.until}

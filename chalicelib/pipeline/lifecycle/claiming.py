@@ -128,7 +128,7 @@ def _claim(
         return claim_ends.mark(rows, chunk, claims_by_key)
     if chunk.action is Action.UNBAN:
         return claims.unban(rows, chunk, claims_by_key)
-    if chunk.rule == Rule.RELEASED:
+    if chunk.rule in {Rule.RELEASED, Rule.BY_HAND}:
         staying = leave_holds(rows, chunk, claims_by_key)
         chunk = chunks.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])
     return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD, words=words)

@@ -136,7 +136,11 @@ def give_up(
 
 def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:
     """Give the claims that a renewal took over back to the bans that are still in force at the vendor."""
-    if not chunk.renews or chunk.rule in {Rule.DRIFT, Rule.RELEASED}:  # what these carry on is not in force
+    if not chunk.renews or chunk.rule in {
+        Rule.DRIFT,
+        Rule.RELEASED,
+        Rule.BY_HAND,
+    }:  # what these carry on is not in force
         return
     keys_by_owner: dict[str, list[str]] = {}
     for position, ban, _ in chunk.before:

@@ -1,0 +1,283 @@
+"""A person bans URLs, or sets the end of their bans, without a report.
+
+Managed hosts, protection and dry runs bind a person as they bind a source; caps, trust and the rule for roots do not.
+What a person bans counts like an approval: above what one may let through alone it becomes a hold, rule ``by_hand``,
+which a second person approves.
+
+Crash order: the audit; the job that lifts bans at an end before the vendor's; for each new chunk the steps of
+``lifecycle.claiming``; for bans in force the rows by which they are renewed, the journal, the claims. The sweep
+finishes an open chunk, and a job whose claims were never changed lifts nothing.
+A person who saw no answer asks again: what is done by then is in force with that end, and is not done twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.domain.cutting import cut
+from chalicelib.domain.model import (
+    CHUNK_BYTES,
+    CHUNK_URLS,
+    Action,
+    ChunkState,
+    Rule,
+    SchemeVariants,
+    Verdict,
+    VerdictKind,
+)
+from chalicelib.domain.policy.duration import Plan, plan_for
+from chalicelib.domain.policy.rules import Policy, accounts_for, by_hand, category_of, not_managed
+from chalicelib.domain.urls import scheme_twin, url_key
+from chalicelib.domain.words.word import Effect, Kind, SourceWord, Word, added
+from chalicelib.ledger import audit, chunks, claim_words, claims, unban_jobs
+from chalicelib.ledger.audit import Decision
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.claim_words import Change
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.packed_words import end_of_word, pack, unpack
+from chalicelib.ledger.row import epoch
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.decisions.holds import may_alone
+from chalicelib.pipeline.intake.strengthen import first_word, plan_renewals
+from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.run import Run
+
+TRIES = 5
+"""How often URLs are decided again that something else changed between read and write."""
+
+NOT_IN_FORCE = Verdict(VerdictKind.REJECTED, Rule.NOT_IN_FORCE, "no ban of the URL is in force")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for. ``urls`` are canonical. Without ``plan`` and ``end`` the category's plan decides.
+
+    ``end`` is a moment at which edgeban lifts the bans, if the vendor has not ended them. ``only_in_force``: the end of
+    bans is changed, and nothing new is banned.
+    """
+
+    actor: str
+    person: str
+    reason: str
+    urls: tuple[str, ...]
+    plan: Plan | None = None
+    end: datetime | None = None
+    category: str = ""
+    only_in_force: bool = False
+    sources: Collection[str] = ()
+    """Names of the sources known by now."""
+
+    @property
+    def source(self) -> str:
+        """The name under which the person's word stands beside those of sources."""
+        return f"operator:{self.actor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A URL at an account, what is on record of it, and what the request does to it."""
+
+    key: str
+    url: str
+    account: str
+    claim: Claim | None
+    effect: Effect
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a request came to, or would come to."""
+
+    until: datetime
+    items: list[Item] = field(default_factory=list)
+    rejected: list[tuple[str, str, Verdict]] = field(default_factory=list)
+    """URL, account (empty where none serves the host) and why it is not banned."""
+    holds: list[str] = field(default_factory=list)
+    """Holds that a second person must approve."""
+
+
+def preview(run: Run, request: Request) -> Answer:
+    """Say what a request would do, and write nothing."""
+    now = run.clock()
+    answer = Answer(_plan(request, run.policy, now).end(now))
+    answer.items = _decide(run, request, _places(run, request, answer), answer)
+    return answer
+
+
+def ban(run: Run, request: Request) -> Answer:
+    """Carry a request out. What something else keeps changing at the same moment is left out of ``items``."""
+    now, policy = run.clock(), run.policy
+    plan = _plan(request, policy, now)
+    answer = Answer(plan.end(now))
+    places = _places(run, request, answer)
+    subject, action = f"urls:{len(request.urls)}", "set_end" if request.only_in_force else "ban"
+    decision = Decision(request.actor, action, subject, request.reason, now, after=answer.until.isoformat())
+    audit.record(run.rows, replace(decision, targets=len(request.urls)), also_about=unban_jobs.subjects(request.urls))
+    for _ in range(TRIES):
+        items = _decide(run, request, places, answer)
+        if _needs_lift(request, items, answer.until):
+            _lift_at_end(run, request, answer.until)
+        done = _claim_new(run, request, items, plan, answer)
+        done |= _set_ends(run, request, items, answer)
+        done |= {item.key for item in items if item.effect is Effect.NOTHING}
+        answer.items += [item for item in items if item.key in done]
+        places = {item.key: (item.url, item.account) for item in items if item.key not in done}
+        if not places:
+            break
+    counts = Counter(item.effect.value for item in answer.items)
+    run.emit("banned_by_hand", actor=request.actor, urls=len(answer.items), holds=len(answer.holds), **counts)
+    return answer
+
+
+def _plan(request: Request, policy: Policy, now: datetime) -> Plan:
+    if request.plan:
+        return request.plan
+    if request.end is None:
+        plan, longest = category_of(request.category, policy).plan, policy.approvals.longest_days
+        too_long = longest and plan.end(now) > plan_for(longest).end(now)
+        return plan_for(longest) if too_long else plan
+    return Plan(plan_for(math.ceil((request.end - now) / timedelta(days=1))).ban_days, request.end - now)
+
+
+def _places(run: Run, request: Request, answer: Answer) -> dict[str, tuple[str, str]]:
+    """Return the URLs at accounts that a person may ban, by their keys; note those that nobody may."""
+    policy, now = run.policy, run.clock()
+    places: dict[str, tuple[str, str]] = {}
+    for url in request.urls:
+        accounts = accounts_for(url, policy)
+        if not accounts:
+            answer.rejected.append((url, "", not_managed(url)))
+        variant = scheme_twin(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
+        for account in accounts:
+            if refused := by_hand(url, account, policy, now):
+                answer.rejected.append((url, account, refused))
+                continue
+            places.update({url_key(account, each): (each, account) for each in (url, variant) if each})
+    return places
+
+
+def _decide(run: Run, request: Request, places: dict[str, tuple[str, str]], answer: Answer) -> list[Item]:
+    """Decide what the request does to each URL, by what is on record of it now."""
+    now = run.clock()
+    found = claims.read(run.rows, list(places), consistent=True, whole=True)
+    claims_by_key = expiry.corrected(run, found)
+    items = []
+    for key, (url, account) in places.items():
+        claim = claims_by_key.get(key)
+        effect = _effect(request, claim, answer.until, now)
+        if effect is None:
+            answer.rejected.append((url, account, NOT_IN_FORCE))
+        else:
+            items.append(Item(key, url, account, claim, effect))
+    return items
+
+
+def _effect(request: Request, claim: Claim | None, until: datetime, now: datetime) -> Effect | None:
+    if claim is None or claim.ended(now):
+        return None if request.only_in_force else Effect.BAN
+    said = end_of_word(claim.words, request.source) > 0
+    if claim.held:
+        waits_for_another = claim.held == Rule.BY_HAND and said
+        if waits_for_another and not request.only_in_force:
+            return Effect.NOTHING
+        return None if request.only_in_force else Effect.RELEASE
+    stands = said and claim.until == epoch(until) and not (request.end and claim.lifted_at != claim.until)
+    return Effect.NOTHING if stands else Effect.SET_END
+
+
+def _needs_lift(request: Request, items: Iterable[Item], until: datetime) -> bool:
+    """Return whether the vendor would ban some URLs for longer than the person wants."""
+    earlier = any(item.effect is Effect.SET_END and item.claim and epoch(until) < item.claim.until for item in items)
+    return earlier or request.end is not None
+
+
+def _claim_new(run: Run, request: Request, items: Sequence[Item], plan: Plan, answer: Answer) -> set[str]:
+    """Claim what is to be banned anew, an account at a time; return the keys that are claimed."""
+    claimed: set[str] = set()
+    fresh = [item for item in items if item.effect in {Effect.BAN, Effect.RELEASE}]
+    for account in dict.fromkeys(item.account for item in fresh):
+        of_account = [item for item in fresh if item.account == account]
+        alone = may_alone(run, account, request.person, len(of_account))
+        for effect in (Effect.BAN, Effect.RELEASE):
+            chosen = [item for item in of_account if item.effect is effect]
+            for part in cut(chosen, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda item: len(item.url)):
+                claimed |= _claim(run, request, part, plan, hold=None if alone else answer)
+        if alone and request.end:
+            _mark_end(run, [item.key for item in of_account if item.key in claimed])
+        if alone:
+            run.wake(account, now=run.clock())
+    return claimed
+
+
+def _claim(run: Run, request: Request, part: Sequence[Item], plan: Plan, *, hold: Answer | None) -> set[str]:
+    """Make one chunk of these URLs; return the keys that it claimed. With ``hold`` it waits for a second person."""
+    now = run.clock()
+    chunk = Chunk(
+        account=part[0].account,
+        action=Action.BAN,
+        ban_days=plan.ban_days,
+        rule=Rule.BY_HAND,
+        urls=tuple(item.url for item in part),
+        keys=tuple(item.key for item in part),
+        origins=(Origin("", request.source, request.person, request.category),) * len(part),
+        created_at=now,
+        received_at=now,
+        until=plan.end(now),
+        renews=tuple(sorted({item.claim.chunk for item in part if item.effect is Effect.RELEASE and item.claim})),
+        actor=request.actor,
+        reason=request.reason,
+    )
+    if hold:
+        asked = Decision(request.actor, "ban", f"hold:{chunk.id}", request.reason, now, after="held")
+        audit.record(run.rows, asked)
+    words = {
+        item.key: pack(_with_word(request, unpack(item.claim.words, request.sources), now, chunk.until))
+        for item in part
+        if item.claim and item.effect is Effect.RELEASE
+    }
+    then = ChunkState.HELD if hold else ChunkState.WAITING
+    claims_by_key = {item.key: item.claim for item in part if item.claim}
+    claimed = claiming.begin(run, chunk, claims_by_key, then=then, words=words)
+    if hold and claimed:
+        hold.holds.append(chunk.id)
+    return claimed
+
+
+def _mark_end(run: Run, keys: Sequence[str]) -> None:
+    """Mark new bans as ending at a moment, at which edgeban lifts them: vendors ban for whole days."""
+    of_keys = claims.read(run.rows, keys, consistent=True).values()
+    changes = [(claim, claim.words, datetime.fromtimestamp(claim.until, tz=UTC)) for claim in of_keys]
+    claim_words.change(run.rows, changes, now=run.clock(), lifted=True)
+
+
+def _with_word(request: Request, words: Iterable[SourceWord], now: datetime, until: datetime) -> tuple[SourceWord, ...]:
+    """Let a person's word stand beside those of sources: the last one that this person said."""
+    others = [word for word in words if word.source != request.source]
+    return added(others, Word(Kind.BAN, now, request.source, until))
+
+
+def _set_ends(run: Run, request: Request, items: Sequence[Item], answer: Answer) -> set[str]:
+    """Set the end of bans in force, sooner or later; return the keys for which it was done."""
+    now = run.clock()
+    in_force = [item.claim for item in items if item.effect is Effect.SET_END and item.claim]
+    if not in_force:
+        return set()
+    chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in in_force if not claim.words])
+    changes: list[Change] = []
+    for claim in in_force:
+        words = unpack(claim.words, request.sources) or first_word(claim, chunks_by_id.get(claim.chunk))
+        changes.append((claim, pack(_with_word(request, words, now, answer.until)), answer.until))
+    plan_renewals(run, changes, now)
+    failed = claim_words.change(run.rows, changes, now=now, lifted=_needs_lift(request, items, answer.until))
+    return {claim.key for claim in in_force} - failed
+
+
+def _lift_at_end(run: Run, request: Request, end: datetime) -> None:
+    """Have the bans lifted at their end, where the vendor would ban for longer. Where it does not, nothing is sent."""
+    reason = f"the ban came to the end that {request.actor} set: {request.reason}"
+    name = unban_jobs.end_id(end, request.urls)
+    unban_jobs.lift_at(run.rows, Job(name, request.actor, reason[:500], 0, end, request.urls))
