@@ -120,7 +120,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
 }
 """The troubles of each event. What lasts and is measured each minute, such as a pause, has an alarm of its own."""
 
-ABOUT = ("account", "source", "kind", "day", "job_id", "task_id")
+ABOUT = ("account", "source", "kind", "subject", "day", "job_id", "task_id")
 """Fields that tell one trouble of a cause from another of the same cause."""
 
 REPEAT_AFTER = 6 * 3600.0

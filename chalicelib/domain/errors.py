@@ -162,6 +162,10 @@ class AccessRefused(VendorError):
     kind = "access_refused"
 
 
+class PermissionRefused(AccessRefused):
+    """The vendor knows the credentials and refuses them this call: perhaps for some of its hosts alone."""
+
+
 class QuotaExceeded(VendorError):
     """The account's quota is used up and nothing happened: wait, and let a person ask the vendor for more."""
 

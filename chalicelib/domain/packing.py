@@ -120,6 +120,13 @@ def sort_out(slices: Iterable[Slice], group_of: Callable[[str, int], T]) -> dict
     return {group: tuple(parts) for group, parts in groups.items()}
 
 
+def trimmed(part: Slice) -> Slice:
+    """Return a slice that begins and ends with one of its URLs: two that share no URL never begin at one position."""
+    positions = part.positions()
+    start, end = positions[0], positions[-1] + 1
+    return Slice(part.chunk, start, end, tuple(position for position in part.excluded if start <= position < end))
+
+
 def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
     """Split into two parts of as nearly the same number of URLs as can be, in order."""
     parts = list(slices)

@@ -1,7 +1,8 @@
 """What the pipeline does when a vendor refuses a call: one way for submit, track, drift and exports.
 
 A refusal stops no more than what it is about. A vendor that refuses access would refuse the next call too, and locks
-the key of an account that goes on calling: so a refusal of access blocks every call of the account for some minutes. A
+the key of an account that goes on calling: so a refusal of access blocks every call of the account for some minutes.
+Where the keys are good and lack a permission, the submitter first finds out whether it is for some hosts alone. A
 used-up quota blocks the action that it was refused for, and nothing else: bans wait, and unbans and lists go on. The
 block stands in the account's control row, where every function finds it. Any other error blocks nothing: the next run
 tries again.
@@ -52,11 +53,8 @@ def _tell(run: Run, work: Work, block: Block, **about: str) -> None:
     run.emit(f"{work}_blocked", account=run.account, until=block.until.isoformat(), reason=block.reason, **about)
 
 
-def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) -> bool:
-    """Emit an error of the vendor, with what it is ``about``; block what it refuses. Return whether it blocks.
-
-    ``quota`` is what the call would have used up, one of ``control.SUBJECTS``.
-    """
+def tell(run: Run, error: VendorError, **about: str) -> None:
+    """Emit an error of the vendor, with what it is ``about``."""
     run.emit(
         "vendor_error",
         account=run.account,
@@ -66,6 +64,14 @@ def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) ->
         problem=str(error)[:300],
         **about,
     )
+
+
+def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) -> bool:
+    """Emit an error of the vendor, with what it is ``about``; block what it refuses. Return whether it blocks.
+
+    ``quota`` is what the call would have used up, one of ``control.SUBJECTS``.
+    """
+    tell(run, error, **about)
     now = run.clock()
     if isinstance(error, AccessRefused):
         _block(run, error, now + control.ACCESS_BLOCK, subject="")
@@ -82,7 +88,12 @@ def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) ->
 def _block(run: Run, error: VendorError, until: datetime, *, subject: str) -> None:
     """Block calls, and say so: a person must give new credentials, or ask the vendor for a larger quota."""
     control.block(run.rows, run.account, until=until, error=error, subject=subject)
-    run.emit("vendor_refuses", account=run.account, kind=error.kind, subject=subject or "all", problem=str(error)[:300])
+    tell_refusal(run, error, subject=subject or "all")
+
+
+def tell_refusal(run: Run, error: VendorError, *, subject: str) -> None:
+    """Emit that a person must act before the vendor takes calls of a subject: an action, a host, or ``all``."""
+    run.emit("vendor_refuses", account=run.account, kind=error.kind, subject=subject, problem=str(error)[:300])
 
 
 def hold_creates(run: Run, error: Throttled, seconds: float) -> None:

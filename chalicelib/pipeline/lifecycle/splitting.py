@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
-from chalicelib.domain.packing import Slice, halve, sort_out
+from chalicelib.domain.packing import Slice, halve, sort_out, trimmed
 from chalicelib.domain.policy.rules import forbidden
 from chalicelib.ledger import claims, ends, tasks
 from chalicelib.ledger.chunks import Chunk
@@ -18,6 +20,7 @@ from chalicelib.pipeline.run import Run
 LIFT_AGAIN = timedelta(days=1)
 """When a lift at the end of bans is tried again that the vendor refused."""
 
+TAKEN_BACK = "some of its URLs were unbanned before it was sent: the others go on"
 WITHHELD = "the policy forbids some of its URLs by now: the others go on"
 
 
@@ -52,6 +55,42 @@ def split(run: Run, task: Task, *, reason: str, whole: bool = False, not_before:
     children = [_part_of(task, part, now=now, not_before=not_before) for part in parts]
     done = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
     return children if done else []
+
+
+def take_out(run: Run, task: Task, keys: Collection[str], chunks_by_id: Mapping[str, Chunk]) -> list[Task]:
+    """End a task that was certainly not sent, and carry on all its URLs but those with these keys.
+
+    Returns the task that carries the others on, if there are any.
+    """
+    groups = sort_out(task.slices, lambda chunk, position: chunks_by_id[chunk].keys[position] in keys)
+    now, children = run.clock(), list[Task]()
+    if False in groups:
+        rest = _part_of(task, groups[False], now=now, not_before=task.not_before)
+        children = [replace(rest, withheld=task.withheld, reason=task.reason)]
+    done = tasks.finish(run.rows, task, TaskState.FAILED, reason=TAKEN_BACK, children=children, now=now)
+    return children if done else []
+
+
+def split_by_host(run: Run, task: Task, urls: Sequence[str], *, reason: str) -> list[Task]:
+    """End a task of several hosts as failed and carry on half of its hosts each in two; return the new tasks."""
+    hosts = list(dict.fromkeys(map(host_of, urls)))
+    first = set(hosts[: len(hosts) // 2])
+    url_of = {
+        (part.chunk, position): url
+        for (part, position), url in zip(
+            ((part, position) for part in task.slices for position in part.positions()), urls, strict=True
+        )
+    }
+    groups = sort_out(task.slices, lambda chunk, position: host_of(url_of[chunk, position]) in first)
+    now = run.clock()
+    children = [_part_of(task, tuple(map(trimmed, groups[is_first])), now=now) for is_first in (True, False)]
+    done = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
+    return children if done else []
+
+
+def host_of(url: str) -> str:
+    """Return the host of a canonical URL, with its port."""
+    return urlsplit(url).netloc
 
 
 def allowed(

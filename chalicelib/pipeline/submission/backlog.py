@@ -53,6 +53,9 @@ class Backlog:
         self._queues = {Action.UNBAN: _Queue(), Action.BAN: _Queue()}
         self.closed: set[Action] = set()
         """Actions that may not be sent now."""
+        self.look_ups_allowed = True
+        """Whether a task may be looked up that may not be sent."""
+        self._unban_waits = False
         self._work: dict[str, Work] = {}
         """The waiting chunks that the planned slices are of."""
         self._postponed: list[tuple[datetime, Task]] = []
@@ -86,10 +89,29 @@ class Backlog:
         """Keep a recorded task back until then."""
         insort(self._postponed, (until, task), key=lambda pair: (pair[0], pair[1].id))
 
+    def add_first(self, *parts: Task) -> None:
+        """Put parts of a task before all other parts, so that few calls show what it was refused for."""
+        for task in reversed(parts):
+            self._queues[task.action].parts.appendleft(task)
+
+    def put_back(self, task: Task) -> None:
+        """Put a recorded task back that was certainly not sent: an unban of its URLs waits for it no more."""
+        self.add(task)
+        self._plan()
+
     @property
     def next_postponed(self) -> datetime | None:
-        """When the first postponed task that may be sent comes due; ``None`` if none is postponed."""
-        return next((until for until, task in self._postponed if task.action not in self.closed), None)
+        """When the first postponed task that may be sent, or looked up, comes due; ``None`` if none is postponed."""
+        return next((until for until, task in self._postponed if self._may_take(task)), None)
+
+    def _may_take(self, task: Task) -> bool:
+        """Return whether a task may be sent, or be looked up because an unban may wait for it.
+
+        Only a task is looked up whose last call may have had an effect.
+        """
+        return task.action not in self.closed or (
+            task.attempted_at is not None and self._unban_waits and self.look_ups_allowed
+        )
 
     def next(self) -> Task | None:
         """Take the next task to call. A new one is recorded as about to be called, and leaves the waiting chunks.
@@ -106,7 +128,20 @@ class Backlog:
         for action, queue in self._queues.items():
             if action not in self.closed and (task := self._next_of(queue)):
                 return task
-        return None
+        return next((task for task in self._recorded() if self._may_take(task) and self._remove(task)), None)
+
+    def _recorded(self) -> list[Task]:
+        """List the recorded tasks that are not called yet, but for the postponed ones."""
+        return [task for queue in self._queues.values() for task in (*queue.recorded, *queue.parts)]
+
+    def _remove(self, task: Task) -> bool:
+        """Take a recorded task out of its queue, or from among the postponed ones."""
+        queue = self._queues[task.action]
+        for tasks_of_queue in (queue.recorded, queue.parts):
+            if task in tasks_of_queue:
+                tasks_of_queue.remove(task)
+        self._postponed = [(until, other) for until, other in self._postponed if other != task]
+        return True
 
     def _next_of(self, queue: _Queue) -> Task | None:
         """Take the next task of one action.
@@ -200,9 +235,13 @@ class Backlog:
         bans = Action.BAN not in self.closed
         work = self._read(bans=bans)
         ordered = [part for part in work.values() if part.after and part.state is ChunkState.WAITING]
+        for part in ordered:
+            if part.action is Action.UNBAN:
+                self._take_out_of_recorded(part)
         in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part)}
         if ordered:  # an unban among them may have taken URLs out of the others
             work = self._read(bans=bans)
+        self._unban_waits = any(part.action is Action.UNBAN for part in work.values())
         self._work = {
             part.chunk: part
             for part in work.values()
@@ -213,6 +252,30 @@ class Backlog:
             lifts = [part for part in waiting if part.rule == Rule.ENDED]  # what people unban goes first
             others = [part for part in waiting if part.rule != Rule.ENDED]
             queue.planned = deque([*pack(others, limit=self._limit), *pack(lifts, limit=self._limit)])
+
+    def _take_out_of_recorded(self, unban: Work) -> None:
+        """Take the URLs of an unban out of recorded bans that were certainly not sent: it need not wait for these."""
+        unsent = [
+            task
+            for task in (*self._recorded(), *(task for _, task in self._postponed))
+            if task.action is Action.BAN and not task.attempted_at
+            if any(part.chunk in unban.after for part in task.slices)
+        ]
+        if not unsent:
+            return
+        chunk = self.chunks_of([Slice(unban.chunk, unban.next, unban.count)])[unban.chunk]
+        keys = {key for position, key in enumerate(chunk.keys) if position not in unban.excluded}
+        for task in unsent:
+            chunks_by_id = self.chunks_of(task.slices)
+            if keys.isdisjoint(chunks_by_id[part.chunk].keys[at] for part in task.slices for at in part.positions()):
+                continue
+            rest = splitting.take_out(self._run, task, keys, chunks_by_id)
+            self._remove(task)
+            for other in rest:
+                if other.not_before and other.not_before > self._run.clock():
+                    self.postpone(other, other.not_before)
+                else:
+                    self.add(other)
 
     def _read(self, *, bans: bool) -> dict[str, Work]:
         """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.

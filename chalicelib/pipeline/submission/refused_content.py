@@ -7,14 +7,14 @@ taken apart from the others and tried again for ``HOST_WAITS``.
 from __future__ import annotations
 
 from datetime import timedelta
-from urllib.parse import urlsplit
 
-from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned
+from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, PermissionRefused
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
+from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.lifecycle.splitting import give_up, host_of, split, split_by_host, urls_of
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.vendor_tasks import is_banned
@@ -23,8 +23,51 @@ from chalicelib.ports import BanVendor
 HOST_WAITS = timedelta(hours=6)
 """How long the URLs of a host wait that the vendor refuses for the host's state, before they end as failed."""
 
+HOSTS_REFUSED = 3
+"""Hosts that are refused one after the other, and none accepted, after which the account itself counts as refused."""
+
 HOST_SOONEST, HOST_LATEST = timedelta(minutes=1), timedelta(minutes=15)
 """When they are tried again: after half the time that they have waited, within these bounds."""
+
+
+class RefusedHosts:
+    """The hosts of which a drain has learned that our keys lack the permission.
+
+    Their URLs wait, each try an alarm, until the permission is given or the policy takes the host out of the account. A
+    vendor that refuses ``HOSTS_REFUSED`` hosts by themselves and accepts none refuses the account.
+    """
+
+    def __init__(self, run: Run, backlog: Backlog) -> None:
+        self._run, self._backlog = run, backlog
+        self._hosts: set[str] = set()
+        self._accepted = False
+
+    def accepted(self) -> None:
+        """Note that the vendor took a call."""
+        self._accepted = True
+
+    def meet(self, task: Task, error: PermissionRefused) -> bool:
+        """Take a refused task apart by host, or let its one host wait; ``False``: the account is refused."""
+        urls = urls_of(task, self._backlog.chunks_of(task.slices))
+        host = host_of(urls[0])
+        if any(host_of(url) != host for url in urls):
+            vendor_refusals.tell(self._run, error, task_id=task.id)
+            self._backlog.add_first(*split_by_host(self._run, task, urls, reason=f"{error.code} {error}".strip()))
+            return True
+        self._hosts.add(host)
+        if len(self._hosts) >= HOSTS_REFUSED and not self._accepted:
+            return False
+        vendor_refusals.tell(self._run, error, task_id=task.id, host=host)
+        vendor_refusals.tell_refusal(self._run, error, subject=host)
+        _postpone(self._run, self._backlog, task)
+        return True
+
+    def keep_back(self, task: Task, urls: list[str]) -> bool:
+        """Postpone a task of a host that was refused a moment ago; ``False`` if it may be called."""
+        if not self._hosts or any(host_of(url) not in self._hosts for url in urls):
+            return False
+        _postpone(self._run, self._backlog, task)
+        return True
 
 
 def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: ContentRefused, *, pace: Pace) -> None:
@@ -32,7 +75,7 @@ def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: Co
     reason = f"{error.code} {error}".strip()
     chunks_by_id = backlog.chunks_of(task.slices)
     urls = urls_of(task, chunks_by_id)
-    if isinstance(error, HostNotReady) and len({urlsplit(url).netloc for url in urls}) == 1:
+    if isinstance(error, HostNotReady) and len(set(map(host_of, urls))) == 1:
         _wait_for_host(run, backlog, task, reason)
     elif task.count > 1:
         backlog.add(*split(run, task, reason=reason))
@@ -51,10 +94,8 @@ def _is_lifted(run: Run, vendor: BanVendor, url: str, error: ContentRefused, *, 
 def _wait_for_host(run: Run, backlog: Backlog, task: Task, reason: str) -> None:
     """Postpone a task of one host that the vendor refuses for now; end it after ``HOST_WAITS``."""
     now = run.clock()
-    age = now - task.created_at
-    if age < HOST_WAITS:
-        until = now + min(max(age / 2, HOST_SOONEST), HOST_LATEST)
-        backlog.postpone(tasks.record_postponed(run.rows, task, until=until), until)
+    if now - task.created_at < HOST_WAITS:
+        _postpone(run, backlog, task)
     elif give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=backlog.chunks_of(task.slices)):
         run.emit(
             "task_finished",
@@ -66,3 +107,9 @@ def _wait_for_host(run: Run, backlog: Backlog, task: Task, reason: str) -> None:
             given_up=task.count,
             seconds=(now - task.received_at).total_seconds(),
         )
+
+
+def _postpone(run: Run, backlog: Backlog, task: Task) -> None:
+    now = run.clock()
+    until = now + min(max((now - task.created_at) / 2, HOST_SOONEST), HOST_LATEST)
+    backlog.postpone(tasks.record_postponed(run.rows, task, until=until), until)

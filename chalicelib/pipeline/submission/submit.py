@@ -21,10 +21,13 @@ that died again when its visibility ends; the sweep's wake-ups wait behind it. I
 runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
 
 The vendor's answer decides what is next (``_Drain._answered``). A task whose content is refused is halved until the
-refused URLs stand alone (``refused_content``). Throttling and outages slow the drain down and then end it. Refused
-access blocks the account, a used-up quota the action (``vendor_refusals``).
+refused URLs stand alone (``refused_content``), one whose permission is refused is taken apart by host. Throttling and
+outages slow the drain down and then end it. Refused access blocks the account, a used-up quota the action
+(``vendor_refusals``).
 
-Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up.
+Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up. An unban
+takes its URLs out of recorded bans that were not sent. It waits for a ban that may have been sent, and a ban that may
+not be called is looked up all the same, so that the wait ends.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from datetime import timedelta
 from chalicelib.domain.errors import (
     AccessRefused,
     ContentRefused,
+    PermissionRefused,
     StaleSubmitter,
     Throttled,
     Unavailable,
@@ -125,6 +129,7 @@ class _Drain:
         limits = vendor.limits
         self.run, self.vendor, self.workers = run, vendor, workers
         self.backlog = Backlog(run, epoch=state.epoch, limits=limits)
+        self.refused_hosts = refused_content.RefusedHosts(run, self.backlog)
         self.closed: dict[Action, str] = {}
         for action, why in closed.items():
             self._close(action, why)
@@ -174,11 +179,14 @@ class _Drain:
             self._end_withheld(task, task.withheld)
             return None
         urls = urls_of(task, self._chunks_of(task))
-        if task.id in self.backlog.fresh:
-            self.backlog.fresh.discard(task.id)
-            return task, urls
-        if task.attempted_at and not self.vendor.limits.declarative and self._may_be_there(task, urls):
+        fresh = task.id in self.backlog.fresh
+        self.backlog.fresh.discard(task.id)
+        if not fresh and self._settled_by_look_up(task, urls):
             return None
+        if self.refused_hosts.keep_back(task, urls):
+            return None
+        if fresh:
+            return task, urls
         if parts := withhold(self.run, task, self._chunks_of(task)):
             self.backlog.add(*parts)
             return None
@@ -198,6 +206,16 @@ class _Drain:
         self._call_again(task)
         return False
 
+    def _settled_by_look_up(self, task: Task, urls: list[str]) -> bool:
+        """Look a task up if its last call may have had an effect; return whether it is not to be called now."""
+        if task.attempted_at and not self.vendor.limits.declarative and self._may_be_there(task, urls):
+            return True
+        if task.action not in self.closed:
+            return False
+        tasks.record_not_sent(self.run.rows, task)
+        self.backlog.put_back(replace(task, attempts=0, attempted_at=None))
+        return True
+
     def _may_be_there(self, task: Task, urls: list[str]) -> bool:
         """Look up a task whose last call has no recorded answer.
 
@@ -207,6 +225,7 @@ class _Drain:
         try:
             vendor_task_id = adopt(self.run, self.vendor, task, urls, pace=self.look_up_pace)
         except VendorError as error:  # an error of the list says nothing of the task
+            self.backlog.look_ups_allowed = False
             if not self._blocked(task, error):
                 self._slow_down()
             self.backlog.postpone(task, self.run.clock() + LOOK_AGAIN)
@@ -259,7 +278,10 @@ class _Drain:
         if error is None or isinstance(error, ContentRefused):
             self.proven, self.failures, self.throttles = True, 0, 0
         if error is None:
+            self.refused_hosts.accepted()
             self._submitted(task)
+            return
+        if isinstance(error, PermissionRefused) and self.refused_hosts.meet(task, error):
             return
         if self._blocked(task, error):
             self._call_again(task)

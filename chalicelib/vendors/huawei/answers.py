@@ -17,6 +17,7 @@ from chalicelib.domain.errors import (
     ContentRefused,
     HostNotReady,
     NotBanned,
+    PermissionRefused,
     QuotaExceeded,
     Throttled,
     VendorError,
@@ -32,10 +33,10 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "CDN.0001": ContentRefused,  # parameter missing or malformed: only the URLs differ from call to call
     "CDN.0002": AccessRefused,  # not authenticated
     "CDN.0003": NotBanned,  # object does not exist; we take it to be a URL that is not banned
-    "CDN.0004": AccessRefused,  # insufficient permission
+    "CDN.0004": PermissionRefused,  # insufficient permission
     "CDN.0005": QuotaExceeded,  # upper limit exceeded
-    "CDN.0020": AccessRefused,  # not authorised for the enterprise project
-    "CDN.0021": AccessRefused,  # fine-grained authorisation failed
+    "CDN.0020": PermissionRefused,  # not authorised for the enterprise project
+    "CDN.0021": PermissionRefused,  # fine-grained authorisation failed
     "CDN.0105": ContentRefused,  # domain does not exist
     "CDN.0106": HostNotReady,  # the domain's state does not allow it
     "CDN.0108": ContentRefused,  # URL of a domain that is not this tenant's

@@ -16,6 +16,7 @@ from chalicelib.domain.errors import (
     AccessRefused,
     AnswerUnknown,
     ContentRefused,
+    PermissionRefused,
     QuotaExceeded,
     Throttled,
     VendorError,
@@ -43,7 +44,7 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "MethodNotAllowed": AccessRefused,
     "AccessDenied": AccessRefused,
     "LackPolicy": AccessRefused,
-    "LackProjectPolicy": AccessRefused,
+    "LackProjectPolicy": PermissionRefused,
     "FlowLimitExceeded": Throttled,
     "AccountFlowLimitExceeded": Throttled,
     "RequestLimitExceeded": Throttled,
@@ -59,7 +60,7 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "InvalidParameter": ContentRefused,  # our calls differ in their URLs alone
     # CDN's older codes, which the vendor says are used no more.
     "CDN.ResourceNotFound": ContentRefused,
-    "CDN.PermissionDenied": AccessRefused,
+    "CDN.PermissionDenied": PermissionRefused,
     "CDN.InvalidParameters": ContentRefused,
     "CDN.InvalidParam": ContentRefused,
     "CDN.InternalError": AnswerUnknown,

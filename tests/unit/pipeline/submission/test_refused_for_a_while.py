@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, VendorError
+from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, PermissionRefused, VendorError
 from chalicelib.domain.model import Action
+from chalicelib.ledger import control
 from dev.fakes.operations import banned, compare, undo
-from dev.fakes.world import World, pages
+from dev.fakes.vendor import FakeVendor
+from dev.fakes.world import ACCOUNT, World, pages
 
 URLS = pages(3)
 LOCKED = "locked.example.com"
@@ -134,3 +138,78 @@ def test_an_unban_waits_for_its_host_too_and_is_done_when_the_host_is_ready() ->
 
     assert world.state(url) == "unbanned"
     assert url not in world.vendor.bans
+
+
+# --- a permission that lacks for some hosts ---------------------------------------------------------------------------
+
+
+class Forbidding(FakeVendor):
+    """A vendor whose keys lack the permission for some hosts; ``forbidden`` names them, ``*`` every host."""
+
+    forbidden: frozenset[str] = frozenset()
+
+    def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        hosts = {urlsplit(url).netloc for url in urls}
+        if hosts & self.forbidden or "*" in self.forbidden:
+            self.calls.append((action, tuple(urls), ban_days))
+            raise PermissionRefused("not authorised for the enterprise project", code="CDN.0020")
+        return super().create_task(action, urls, ban_days)
+
+
+def forbidding(*hosts: str) -> World:
+    world = World()
+    vendor = Forbidding(clock=world.clock)
+    vendor.forbidden = frozenset(hosts)
+    world.vendor = vendor
+    return world
+
+
+def test_a_batch_that_is_refused_for_one_host_is_taken_apart_and_the_others_are_banned() -> None:
+    world = forbidding("h3.example.com")
+    urls = [url for number in range(8) for url in pages(5, f"h{number}.example.com")]
+    world.post({"urls": urls})
+    world.minutes(3)
+
+    assert world.states(urls) == {"banned": 35, "pending": 5}
+    assert control.read(world.rows, [ACCOUNT])[ACCOUNT].block is None
+    assert {event.get("host") for event in world.events("vendor_error")} == {None, "h3.example.com"}
+
+
+def test_a_host_that_is_refused_waits_and_is_banned_once_the_permission_is_there() -> None:
+    world = forbidding("h3.example.com")
+    urls = pages(3, "h3.example.com")
+    world.post({"urls": [*urls, *pages(3)]})
+    for _ in range(30):
+        world.minutes(20)
+    tries = len([1 for _, called, _ in world.vendor.calls if urls[0] in called])
+    assert 20 <= tries <= 60
+    assert world.states(urls) == {"pending": 3}
+    world.vendor.forbidden = frozenset()  # type: ignore[attr-defined]
+    world.minutes(16)
+    assert world.states(urls) == {"banned": 3}
+
+
+def test_an_account_whose_hosts_are_all_refused_is_blocked_after_a_few_calls() -> None:
+    world = forbidding("*")
+    urls = [url for number in range(64) for url in pages(2, f"h{number}.example.com")]
+    world.post({"urls": urls})
+    world.minutes(2)
+    assert len(world.vendor.calls) <= 12
+    block = control.read(world.rows, [ACCOUNT])[ACCOUNT].block
+    assert block
+    assert block.kind == "access_refused"
+    calls = len(world.vendor.calls)
+    world.minutes(5)
+    assert len(world.vendor.calls) == calls
+    world.vendor.forbidden = frozenset()  # type: ignore[attr-defined]
+    world.minutes(20)
+    assert world.states(urls) == {"banned": 128}
+
+
+def test_new_bans_of_a_refused_host_are_not_called_again_in_the_same_drain() -> None:
+    world = forbidding("h3.example.com")
+    for number in range(6):
+        world.queue({"urls": [f"https://h3.example.com/{number}/{page}" for page in range(1000)]})
+        world.intake()
+    world.drain()
+    assert len(world.vendor.calls) == 1

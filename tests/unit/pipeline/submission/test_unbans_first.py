@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.errors import AccessRefused, QuotaExceeded
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, HostNotReady, QuotaExceeded, VendorError
 from chalicelib.domain.model import Action
 from chalicelib.ledger import control, remaining
 from chalicelib.ports import Update
@@ -187,3 +187,79 @@ def test_the_end_of_a_block_is_written_though_transactions_are_on_the_row() -> N
 
     assert control.read(world.rows, [ACCOUNT])[ACCOUNT].block is None
     assert not conflicts
+
+
+# --- an unban and its own ban, recorded and not to be called ----------------------------------------------------------
+
+
+def a_recorded_ban(error: VendorError) -> World:
+    """Some bans are recorded as a task, and the vendor refuses the call."""
+    world = World()
+    world.post({"urls": [URL, *pages(4)]})
+    world.intake()
+    world.vendor.errors = [error]
+    world.drain()
+    assert not world.vendor.tasks
+    return world
+
+
+@pytest.mark.parametrize(
+    "error", [QuotaExceeded("used up", code="CDN.0005"), HostNotReady("locked", code="CDN.0116")], ids=str
+)
+def test_an_unban_does_not_wait_for_its_own_ban_that_may_not_be_called(error: VendorError) -> None:
+    world = a_recorded_ban(error)
+    undo(world, urls=(URL,))
+    world.minutes(2)
+    assert world.state(URL) == "unbanned"
+
+    world.clock.advance(minutes=30)
+    world.minutes(3)
+    assert world.states(pages(4)) == {"banned": 4}
+    assert all(URL not in task.urls for task in world.vendor.tasks.values() if task.action is Action.BAN)
+
+
+def test_an_unban_of_a_ban_that_is_unknown_is_sent_while_bans_are_paused() -> None:
+    """The ban is looked up although it may not be called: so the unban knows that nothing is to come."""
+    world = a_recorded_ban(AnswerUnknown("lost"))
+    control.set_paused(world.rows, ACCOUNT, actor="ana", reason="stop", now=world.clock())
+    undo(world, urls=(URL,))
+    world.minutes(3)
+    assert world.state(URL) == "unbanned"
+    assert not any(task.action is Action.BAN for task in world.vendor.tasks.values())
+
+    control.resume(world.rows, ACCOUNT, actor="ana", now=world.clock())
+    world.minutes(3)
+    assert world.states(pages(4)) == {"banned": 4}
+    assert URL not in world.vendor.bans
+
+
+def test_a_ban_that_did_arrive_is_lifted_while_bans_are_paused() -> None:
+    world = World()
+    world.post({"urls": [URL, *pages(4)]})
+    world.intake()
+    world.vendor.lose_answer = True
+    world.drain(seconds=1)
+    control.set_paused(world.rows, ACCOUNT, actor="ana", reason="stop", now=world.clock())
+    undo(world, urls=(URL,))
+    world.minutes(4)
+    assert world.state(URL) == "unbanned"
+    assert set(world.vendor.bans) == {*pages(4)}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_while_an_unban_takes_its_url_out_of_a_recorded_ban_loses_nothing(after: bool) -> None:
+    for at in range(1, 40):
+        world = a_recorded_ban(QuotaExceeded("used up", code="CDN.0005"))
+        undo(world, urls=(URL,))
+        with world.crash(at, after=after):
+            world.drain()
+        calls = world.crasher.calls
+        world.minutes(3)
+        assert world.state(URL) == "unbanned"
+        world.clock.advance(minutes=30)
+        world.minutes(3)
+        assert world.states(pages(4)) == {"banned": 4}
+        assert URL not in world.vendor.bans
+        if calls < at:
+            return
+    raise AssertionError("the drain makes more calls than were killed")
