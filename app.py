@@ -221,7 +221,7 @@ def intake_reports(event: SQSEvent) -> dict[str, Any]:
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)
 def submit_tasks(event: SQSEvent) -> dict[str, Any]:
     """Pack waiting chunks into ban tasks and submit them to the vendor."""
-    return functions.drain_woken_accounts(services(), event.to_dict(), event.context)
+    return functions.drain_woken_account(services(), event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")

@@ -107,7 +107,7 @@ class Local:
             "EDGEBAN_TABLE": table,
             "EDGEBAN_REPORTS_QUEUE_URL": self.aws.sqs.create_queue(QueueName=f"reports-{number}")["QueueUrl"],
             "EDGEBAN_SUBMIT_QUEUE_URL": self.aws.sqs.create_queue(
-                QueueName=f"submit-{number}.fifo", Attributes={"FifoQueue": "true", "DelaySeconds": "5"}
+                QueueName=f"submit-{number}.fifo", Attributes={"FifoQueue": "true"}
             )["QueueUrl"],
             "EDGEBAN_BUCKET": BUCKET,
             "EDGEBAN_SOURCES_SECRET": f"bench-{number}/sources",

@@ -101,7 +101,7 @@ def webhook(body: str, number: int | str) -> dict[str, Any]:
     }
 
 
-WAKE_UP = {"Records": [{"messageId": "wake-up", "body": json.dumps({"account": ACCOUNT})}]}
+WAKE_UP = {"Records": [{"messageId": "wake-up", "receiptHandle": "-", "body": json.dumps({"account": ACCOUNT})}]}
 SCHEDULE = {
     "version": "0",
     "id": "bench",

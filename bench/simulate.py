@@ -24,6 +24,9 @@ DAY = 86_400
 CALL = 1_000
 """URLs of a vendor call."""
 
+PREPARES = 0.25
+"""Seconds before its first call in which a drain reads what waits: see ``Pace.approach``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -158,36 +161,31 @@ def intakes(reports: Iterable[int], setting: Setting, result: Simulated) -> list
 # --- the submitter ------------------------------------------------------------------------------------------------
 
 
-def wakes(done: Sequence[Batch], setting: Setting, until: float) -> list[float]:
-    """Return when the submit queue delivers: each window's first wake-up after its delay, one a minute by the sweep."""
-    window, delay = setting.waits.wake_window, setting.waits.wake_delay
-    first: dict[int, float] = {}
-    for at in sorted([*(batch.at for batch in done), *(60.0 * minute for minute in range(1, int(until // 60) + 1))]):
-        first.setdefault(int(at // window), at)
-    return sorted(at + delay for at in first.values())
-
-
 def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[tuple[float, int]]:
     """Drain one account; return the moments at which URLs went to the vendor, and how many."""
     pace = 1 / setting.calls_a_second
     waiting: deque[Batch] = deque()
     sent: list[tuple[float, int]] = []
     arriving = 0
-    free = last_call = 0.0
-    horizon = (done[-1].at if done else 0.0) + sum(batch.urls for batch in done) / CALL * pace + 600
-    for wake in wakes(done, setting, horizon):
-        now = begin = max(wake, free)
+    free = 0.0
+    last_call = -math.inf
+    while arriving < len(done) or waiting:
+        at = free if waiting else max(free, done[arriving].at)
+        begin = at + setting.waits.wake_hop + setting.waits.drain_begin
+        now = max(begin, last_call + 1 + pace)  # the last drain may have made all calls of its last second
+        look = max(begin, now - PREPARES)
         count = sum(batch.urls for batch in waiting)
         tasks = 0
         while now < begin + SUBMIT_SECONDS:
-            while arriving < len(done) and done[arriving].at <= now:
+            while arriving < len(done) and done[arriving].at <= (now if tasks else look):
                 waiting.append(done[arriving])
                 count += done[arriving].urls
                 arriving += 1
             if not count or (tasks and count < CALL):
                 break
             for _ in range(max(1, math.ceil(count / CALL))):  # A plan is sent whole, even if its last task is not full.
-                now = max(now, last_call + pace)
+                if tasks:
+                    now = max(now, last_call + pace)
                 if now >= begin + SUBMIT_SECONDS:
                     break
                 last_call = now
@@ -197,7 +195,7 @@ def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[t
                 tasks += 1
         result.tasks += tasks
         result.drains += tasks > 0
-        free = now
+        free = now + setting.waits.call
     return sent
 
 

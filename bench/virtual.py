@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any
 
 from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
-from chalicelib.aws.sqs import WINDOW_SECONDS
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.pipeline.intake.batch import Reading, intake_reports
@@ -47,8 +46,12 @@ class Waits:
     """From a webhook's arrival until its message is in the queue."""
     intake_call: float = 0.15
     intake_url: float = 0.0003
-    wake_delay: float = 5.0
-    wake_window: float = float(WINDOW_SECONDS)
+    wake_hop: float = 0.06
+    """From sending a wake-up until its function begins."""
+    drain_begin: float = 0.05
+    """Until a drain has read what waits."""
+    call: float = 0.3
+    """Until the vendor has answered, and the answer is recorded."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Measured:
     """URLs of each vendor task."""
     intakes: int = 0
     drains: int = 0
+    drain_seconds: float = 0.0
     units: Counter[str] = field(default_factory=Counter)
     most_waiting: int = 0
 
@@ -84,8 +88,9 @@ class VirtualPipeline:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._queue: deque[dict[str, Any]] = deque()
-        self._window_open = self._draining = self._woken_again = False
-        self._wake_windows: set[int] = set()
+        self._window_open = self._draining = False
+        self._wake_ups = 0
+        self._marks: set[str] = set()
         self._arrived: dict[str, float] = {}
         self._seen_creates = 0
         for number, at in enumerate(itertools.chain.from_iterable(arrivals(reports, seed))):
@@ -155,25 +160,29 @@ class VirtualPipeline:
         self.measured.intakes += 1
         intake_reports(self._run(60), batch, Reading(self.sources))
 
-    def wake(self, account: str, *, now: datetime) -> None:
-        """Do what the FIFO queue does: the wake-ups of one window are one, and arrive after the delay."""
-        assert account == ACCOUNT
-        window = int(now.timestamp() // self.waits.wake_window)
-        if window not in self._wake_windows:
-            self._wake_windows.add(window)
-            self._at(self._now + self.waits.wake_delay, self._drain)
+    def wake(self, group: str, *, mark: str) -> None:
+        """Do what the FIFO queue does: wake-ups of one mark are one, and wait while the group has one under way."""
+        assert group == ACCOUNT
+        if mark not in self._marks:
+            self._marks.add(mark)
+            self._wake_ups += 1
+            self._at(self._now + self.waits.wake_hop, self._drain)
 
     def _drain(self) -> None:
-        if self._draining:
-            self._woken_again = True  # The group is busy, so the next message waits for it.
+        if self._draining or not self._wake_ups:
             return
+        self._wake_ups -= 1
         self._draining = True
         self.measured.drains += 1
-        submit_tasks(self._run(SUBMIT_SECONDS), self.vendor, workers=0)
+        self.sleep(self.waits.drain_begin)
+        begun, calls = self._now, len(self.measured.creates)
+        drained = submit_tasks(self._run(SUBMIT_SECONDS), self.vendor, workers=0)
+        if len(self.measured.creates) > calls:
+            self.sleep(self.waits.call)  # calls overlap: the drain ends when the last one is answered
+        self.measured.drain_seconds += self.waits.drain_begin + self._now - begun
         self._draining = False
-        if self._woken_again:
-            self._woken_again = False
-            self._at(self._now, self._drain)
+        self._wake_ups += drained.unfinished
+        self._at(self._now + self.waits.wake_hop, self._drain)
 
     def _run(self, seconds: float) -> Run:
         return Run(

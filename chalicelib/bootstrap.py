@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from chalicelib.pipeline.run import NEVER, Run
 from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake
 
 if TYPE_CHECKING:
+    from chalicelib.aws.sqs import HeldMessage
     from chalicelib.pipeline.intake.messages import Fetch
 
 
@@ -141,8 +142,8 @@ class Services:
         if context is not None:
             deadline = now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - margin
 
-        def wake(account: str, *, now: datetime) -> None:
-            self.wake(account, now=now)
+        def wake(group: str, *, mark: str) -> None:
+            self.wake(group, mark=mark)
 
         return Run(
             rows=self.rows, emit=self.emit, wake=wake, clock=now, read_policy=lambda: self.policy, deadline=deadline
@@ -158,18 +159,29 @@ class Services:
         return Table(client("dynamodb"), self.settings.need("table"))
 
     @cached_property
+    def sqs(self) -> Any:
+        """The client of SQS."""
+        return client("sqs")
+
+    @cached_property
     def reports_queue(self) -> ReportQueue:
         """The queue of reports."""
         from chalicelib.aws.sqs import Queue
 
-        return Queue(client("sqs"), self.settings.need("reports_queue_url"))
+        return Queue(self.sqs, self.settings.need("reports_queue_url"))
 
     @cached_property
     def wake(self) -> Wake:
         """The queue that wakes submitters."""
-        from chalicelib.aws.sqs import SubmitQueue
+        from chalicelib.aws.sqs import WakeQueue
 
-        return SubmitQueue(client("sqs"), self.settings.need("submit_queue_url"))
+        return WakeQueue(self.sqs, self.settings.need("submit_queue_url"))
+
+    def held_message(self, queue: str, record: Mapping[str, Any]) -> HeldMessage:
+        """Return the message that an invocation works on; ``queue`` is the setting that names its queue."""
+        from chalicelib.aws.sqs import HeldMessage
+
+        return HeldMessage(self.sqs, self.settings.need(queue), record, emit=self.emit)
 
     @cached_property
     def objects(self) -> Objects:

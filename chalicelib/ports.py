@@ -120,10 +120,10 @@ class BanVendor(Protocol):
 
 
 class Wake(Protocol):
-    """Wake the submitter of a vendor account."""
+    """Wake whoever works at one account. The pipeline sends wake-ups through ``pipeline.waking`` alone."""
 
-    def __call__(self, account: str, *, now: datetime) -> None:
-        """Send a wake-up. The queue delays it a little, and wake-ups of one account within that window become one."""
+    def __call__(self, group: str, *, mark: str) -> None:
+        """Send a wake-up to an account's group. One whose mark was sent in the last five minutes is dropped."""
 
 
 class Emit(Protocol):

@@ -129,7 +129,7 @@ class Turned:
     def open_at_the_edge(self, urls: list[str]) -> list[str]:
         return [url for url in urls if self.vendor.edge_status(url) != 403]
 
-    def _wake(self, account: str, *, now: datetime) -> None:  # noqa: ARG002, as the port has it
+    def _wake(self, group: str, *, mark: str) -> None:  # noqa: ARG002, as the port has it
         self._woken = True
 
 

@@ -1,18 +1,21 @@
-"""The queues: reports on their way to intake, and wake-ups for submitters."""
+"""The queues: reports on their way to intake, and wake-ups for those who work at one account."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import NotQueued
+from chalicelib.ports import Emit
 
-WINDOW_SECONDS = 5
-"""Seconds in which all wake-ups of one account are one message. The submit queue delays messages by as long."""
+HOLD_SECONDS = 10
+"""Seconds after its last beat in which a dead invocation's message is delivered again."""
+
+BEAT_SECONDS = 3
+"""Seconds between two beats: two may be missed."""
 
 BATCH = 10
 """Most messages in one SendMessageBatch, by AWS's limit."""
@@ -56,21 +59,64 @@ def _size_of(message: tuple[str, Mapping[str, str]]) -> int:
     return len(message[0].encode()) + 1_024
 
 
-class SubmitQueue:
-    """The FIFO queue that wakes submitters: implements ``ports.Wake``."""
+class WakeQueue:
+    """A FIFO queue of wake-ups, one group for each account or source: implements ``ports.Wake``."""
 
-    def __init__(self, client: Any, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: Any, url: str) -> None:
         self._client = client
         self._url = url
-        self._clock = clock
+        self._sent: dict[str, str] = {}
+        """The mark that this process sent last to each group: SQS would drop it again."""
 
-    def __call__(self, account: str, *, now: datetime) -> None:
+    def __call__(self, group: str, *, mark: str) -> None:
         """See ``Wake``."""
+        if self._sent.get(group) == mark:
+            return
         self._client.send_message(
             QueueUrl=self._url,
-            MessageBody=json.dumps({"account": account}),
-            MessageGroupId=account,
-            # The window is the one of sending, not of the intake's beginning: the wake-up of that earlier window may be
-            # consumed by now, and SQS would drop this one as its duplicate.
-            MessageDeduplicationId=f"{account}-{int(max(now.timestamp(), self._clock())) // WINDOW_SECONDS}",
+            MessageBody=json.dumps({"account": group}),
+            MessageGroupId=group,
+            MessageDeduplicationId=f"{group}-{mark}",
         )
+        self._sent[group] = mark
+
+
+class HeldMessage:
+    """The message that an invocation works on. It stays invisible only as long as the work goes on.
+
+    SQS delivers it again ``HOLD_SECONDS`` after the last beat, and until then no other message of its group: so another
+    invocation takes over from one that died, within seconds. Lambda deletes the message when the invocation has ended
+    well, and leaves its visibility as it is when the invocation failed or reports the message as failed.
+    """
+
+    def __init__(
+        self, client: Any, url: str, record: Mapping[str, Any], *, emit: Emit, clock: Callable[[], float] = time.time
+    ) -> None:
+        """``record`` is the message as Lambda hands it over."""
+        self._client, self._url, self._clock, self._emit = client, url, clock, emit
+        self._receipt = str(record["receiptHandle"])
+        self._id = str(record["messageId"])
+        self._beat_at = float("-inf")
+
+    def beat(self) -> None:
+        """Keep the message invisible for ``HOLD_SECONDS`` more, at most once in ``BEAT_SECONDS``."""
+        now = self._clock()
+        if now - self._beat_at >= BEAT_SECONDS:
+            self._beat_at = now
+            self._show_after(HOLD_SECONDS)
+
+    def give_back(self, seconds: int = 0) -> dict[str, Any]:
+        """Have SQS deliver the message again after some seconds; return what the invocation is to answer Lambda."""
+        self._show_after(seconds)
+        return {"batchItemFailures": [{"itemIdentifier": self._id}]}
+
+    def _show_after(self, seconds: int) -> None:
+        """Change the visibility. What fails is only told: the message is another invocation's, or SQS is away."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=self._receipt, VisibilityTimeout=seconds
+            )
+        except (BotoCoreError, ClientError) as error:
+            self._emit("wake_up_not_held", kind=type(error).__name__, problem=str(error)[:300])

@@ -33,8 +33,14 @@ class Pace:
         self._calls: deque[datetime] = deque(maxlen=calls)
         """When the last calls left, as many as a second allows."""
         self._span = timedelta(seconds=calls / rate) + SLACK
+        self._last = last
         # The earlier run may have made all calls of its last second.
         self._next = last + timedelta(seconds=1) + self._gap if last else clock()
+
+    @property
+    def last(self) -> datetime | None:
+        """When the last call left, of this run or the earlier one."""
+        return self._calls[-1] if self._calls else self._last
 
     @property
     def due(self) -> datetime:

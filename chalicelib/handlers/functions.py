@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -44,16 +45,20 @@ def take_queued_reports(services: Services, event: Mapping[str, Any], context: A
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in taken.failed]}
 
 
-def drain_woken_accounts(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Submit what waits at each account that a wake-up of the batch names."""
-    from chalicelib.pipeline.submission.submit import submit_tasks
+def drain_woken_account(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Submit what waits at the account that a wake-up names; answer whether SQS must deliver the wake-up again."""
+    from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 
-    def drain(run: Run) -> None:
-        submit_tasks(run, services.vendor(run.account))
+    (record,) = event["Records"]
+    message = services.held_message("submit_queue_url", record)
+    message.beat()
 
-    accounts = dict.fromkeys(json.loads(record["body"])["account"] for record in event["Records"])
-    each_account(services.run(context, SUBMIT_MARGIN), list(accounts), drain)
-    return {"batchItemFailures": []}
+    def drain(run: Run) -> Drained:
+        return submit_tasks(run, services.vendor(run.account))
+
+    run = replace(services.run(context, SUBMIT_MARGIN), beat=message.beat)
+    (drained,) = each_account(run, [json.loads(record["body"])["account"]], drain).values()
+    return message.give_back() if drained.unfinished else {"batchItemFailures": []}
 
 
 # --- started by a schedule: submission -------------------------------------------------------------------------------

@@ -82,13 +82,14 @@ def pause(services: Services, request: Request) -> Response:
 def resume(services: Services, request: Request) -> Response:
     """Answer ``POST /v1/resume``: resume submission, also after the vendor refused the credentials or the quota."""
     from chalicelib.ledger import audit, control
+    from chalicelib.pipeline.waking import wake_submitter
 
     actor, account, reason = _read_switch(services, request)
     audit.record(services.rows, audit.Decision(actor, "resume", f"account:{account}", reason, now(), after="running"))
     control.resume(services.rows, account, actor=actor, now=now())
     for name in services.policy.accounts if account == control.EVERYWHERE else [account]:
         control.unblock(services.rows, name)  # a vendor's refusal blocks one account, whether or not it is paused
-        services.wake(name, now=now())
+        wake_submitter(services.run(), name)
     services.emit("resumed", account=account, actor=actor, reason=reason)
     return answer(200, {"account": account, "paused": False, "by": actor, "reason": reason})
 

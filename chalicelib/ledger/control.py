@@ -102,6 +102,11 @@ def begin_drain(rows: Rows, account: str, *, now: datetime) -> Control:
     return of_row(rows.add(_key(account), {"epoch": 1}, beside={"drain_at": millis(now)}))
 
 
+def last_drain(rows: Rows, account: str) -> int:
+    """Return the number of the account's last drain; 0 if it never had one."""
+    return read(rows, [account])[account].epoch
+
+
 def still_drains(account: str, drain: int) -> Check:
     """Demand, in the transaction that records new tasks, that no other submitter has begun since ``drain``."""
     return Check(_key(account), {"epoch": drain})
@@ -143,7 +148,7 @@ def block(rows: Rows, account: str, *, until: datetime, error: VendorError, subj
 
 
 def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:
-    """Write when the vendor was last called, so that the next submitter keeps the rate across the change."""
+    """Write when a drain last called the vendor, so that the next one keeps the rate across the change."""
     _change(rows, account, Update(_key(account), set={"last_call_at": millis(now)}))
 
 

@@ -18,6 +18,13 @@ T = TypeVar("T")
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The deadline of a run that has none."""
 
+LONGEST_REST = 1.0
+"""Seconds that a run sleeps at the most between two beats."""
+
+
+def _nothing() -> None:
+    pass
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -34,6 +41,8 @@ class Run:
     sleep: Callable[[float], None] = time.sleep
     deadline: datetime = NEVER
     account: str = ""
+    beat: Callable[[], None] = _nothing
+    """Say that the run goes on. Another run takes over from one that has not said so for some seconds."""
 
     @property
     def policy(self) -> Policy:
@@ -45,9 +54,17 @@ class Run:
         """Whether the deadline has passed."""
         return self.clock() >= self.deadline
 
+    def rest(self, seconds: float) -> None:
+        """Sleep, and beat meanwhile."""
+        while seconds > 0:
+            self.beat()
+            self.sleep(min(seconds, LONGEST_REST))
+            seconds -= LONGEST_REST
+        self.beat()
+
     def pace(self, rate: float, *, last: datetime | None = None) -> Pace:
         """Return what keeps this run's calls to ``rate`` a second; ``last`` is when another run called last."""
-        return Pace(rate, clock=self.clock, sleep=self.sleep, last=last)
+        return Pace(rate, clock=self.clock, sleep=self.rest, last=last)
 
     def paced(self, steps: Iterator[T], pace: Pace) -> Iterator[T]:
         """Take the steps of a vendor's iterator, each when its call is due, and stop at the deadline.

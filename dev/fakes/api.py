@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ from chalice.test import Client, HTTPResponse, TestHTTPClient
 
 import app as app_module
 from chalicelib.aws.documents import Cached
-from chalicelib.bootstrap import Services, services
+from chalicelib.bootstrap import Services, now, services
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
@@ -25,6 +25,7 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.reports.signature import sign
 from dev.described import check_answer, check_csv
 from dev.fakes import limits
+from dev.fakes.fifo import FifoQueue
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
 TOKEN = "app-test-operator-token"
@@ -131,6 +132,8 @@ def api_over_a_world() -> Iterator[Api]:
     world = World(sources=sources)
     world.clock.now = datetime.now(UTC)
     made.rows, made.reports_queue, made.wake, made.emit = world.rows, world, world.wake, world.emit
+    made.settings = replace(made.settings, submit_queue_url="https://sqs.example.invalid/submit.fifo")
+    made.sqs = FifoQueue(now)
     made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
     made._policy = Cached(lambda: (json.dumps(POLICY), lambda: parse_policy(POLICY)), on_error=print)
     account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})

@@ -166,7 +166,7 @@ class ExportWorld:
         return archive_exports(run, route)
 
     @staticmethod
-    def _wake(account: str, *, now: datetime) -> None:
+    def _wake(group: str, *, mark: str) -> None:
         raise AssertionError("the archive wakes nobody")
 
     @staticmethod

@@ -89,11 +89,12 @@ class World:
         json.dumps(fields)  # every event must be loggable
         self.emitted.append((event, fields))
 
-    def wake(self, account: str, *, now: datetime) -> None:
+    def wake(self, group: str, *, mark: str) -> None:
         """See ``Wake``."""
-        limits.check_fifo_id(account)
+        limits.check_fifo_id(group)
+        limits.check_fifo_id(f"{group}-{mark}")
         rights.note("sqs:SendMessage", "SubmitQueue")
-        self.wakes.append(account)
+        self.wakes.append(group)
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""

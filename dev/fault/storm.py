@@ -373,10 +373,6 @@ class Storm:
     def _end(self, pid: int, name: str) -> None:
         if workers.kill(pid):
             self.faults[f"killed {name}"] += 1
-        if name == "submit_tasks":
-            # Its message would block the account's group for the visibility timeout of three minutes. The purge stands
-            # for that time; the sweep's next wake-up goes on, as it would then.
-            self.aws.sqs.purge_queue(QueueUrl=self.aws.stack.submit_queue_url)
 
     # --- after -----------------------------------------------------------------------------------------------------
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from chalicelib.aws.sqs import WakeQueue
 from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError, LedgerUnavailable, NotQueued
 from chalicelib.handlers import functions
-from chalicelib.ledger import remaining
+from chalicelib.handlers.functions import SUBMIT_MARGIN
+from chalicelib.ledger import control, remaining
 from chalicelib.pipeline.run import Run, each_account
 from dev.fakes.api import Api, fixed
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import ACCOUNT, POLICY, pages
+from dev.fakes.wrappers import Meanwhile
 
 OTHERS = {name: {"managed_domains": [f"{name}.example.org"]} for name in ("aaa", "zzz")}
 
@@ -56,14 +59,56 @@ def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_func
     assert three.world.states(pages(3)) == {"banned": 3}
 
 
-def test_a_wake_up_of_an_account_that_fails_keeps_no_other_account_waiting(three: Api) -> None:
+def wake_up(api: Api, account: str = ACCOUNT) -> dict[str, Any]:
+    """Wake an account; return the message that SQS delivers."""
+    WakeQueue(api.services.sqs, "url")(account, mark="1")
+    record = api.services.sqs.receive()
+    assert record
+    return dict(record)
+
+
+def test_a_drain_that_fails_is_told_and_its_wake_up_comes_again_within_seconds(three: Api) -> None:
+    record = wake_up(three, "aaa")
+    with pytest.raises(ConfigurationError):
+        functions.drain_woken_account(three.services, {"Records": [record]}, Context(180))
+    assert failed(three) == [("aaa", "ConfigurationError")]
+    (message,) = three.services.sqs.messages
+    assert (message.visible_at - now()).total_seconds() <= 10
+
+
+def test_a_drain_that_is_done_acknowledges_its_wake_up(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
-    wake_ups = {"Records": [{"body": f'{{"account": "{name}"}}'} for name in ("aaa", ACCOUNT, "aaa")]}
-    with pytest.raises(ConfigurationError):
-        functions.drain_woken_accounts(three.services, wake_ups, Context(180))
-    assert failed(three) == [("aaa", "ConfigurationError")]
-    assert len(three.world.vendor.calls) == 1
+    record = wake_up(three)
+    answer = functions.drain_woken_account(three.services, {"Records": [record]}, Context(180))
+    three.services.sqs.answered(record, answer)
+    assert not three.services.sqs.messages
+    assert three.world.states(pages(3)) == {"processing": 3}
+
+
+def test_a_drain_whose_time_is_up_gives_its_wake_up_back(three: Api) -> None:
+    three.post({"urls": pages(3)})
+    three.world.intake()
+    record = wake_up(three)
+    answer = functions.drain_woken_account(three.services, {"Records": [record]}, Context(SUBMIT_MARGIN.seconds))
+    three.services.sqs.answered(record, answer)
+    assert three.services.sqs.receive()
+
+
+def test_a_drain_that_another_one_has_overtaken_gives_its_wake_up_back(three: Api) -> None:
+    """The other one may have looked before this one's work was there, and this message may be the last."""
+    three.post({"urls": pages(3)})
+    three.world.intake()
+    record = wake_up(three)
+
+    def another_begins() -> None:
+        control.begin_drain(three.world.rows, ACCOUNT, now=now())
+
+    three.services.rows = Meanwhile(three.world.rows, "query", another_begins)
+    answer = functions.drain_woken_account(three.services, {"Records": [record]}, Context(180))
+    three.services.sqs.answered(record, answer)
+    assert three.services.sqs.receive()
+    assert not three.world.vendor.calls
 
 
 def test_the_time_that_is_left_is_shared_among_the_accounts_to_come(three: Api) -> None:

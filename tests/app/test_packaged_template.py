@@ -132,7 +132,9 @@ def test_reports_stay_invisible_for_six_timeouts_and_the_batching_window(resourc
     assert resources["ReportsQueue"]["Properties"]["VisibilityTimeout"] >= 6 * timeout + window
 
 
-def test_a_dead_submitter_blocks_its_account_little_longer_than_its_timeout(resources: dict[str, Resource]) -> None:
+def test_a_submitter_that_dies_before_its_first_beat_blocks_its_account_little_longer_than_its_timeout(
+    resources: dict[str, Resource],
+) -> None:
     timeout = functions(resources)["SubmitTasks"]["Timeout"]
     visibility = resources["SubmitQueue"]["Properties"]["VisibilityTimeout"]
     assert timeout < visibility <= timeout + 30
@@ -154,10 +156,12 @@ def test_dead_letters_outlive_the_queue_they_come_from(resources: dict[str, Reso
         assert source["RedrivePolicy"]["maxReceiveCount"] >= 5
 
 
-def test_the_submit_queue_batches_by_its_delay(resources: dict[str, Resource]) -> None:
+def test_the_submit_queue_delivers_at_once_and_again(resources: dict[str, Resource]) -> None:
+    """Wake-ups with one mark are one by their id. A wake-up is given back as long as work is left."""
     queue = resources["SubmitQueue"]["Properties"]
     assert queue["FifoQueue"] is True
-    assert queue["DelaySeconds"] == 5
+    assert "DelaySeconds" not in queue
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
     assert queue["ContentBasedDeduplication"] is False
 
 

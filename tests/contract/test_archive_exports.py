@@ -76,7 +76,7 @@ class Archive:
         run = Run(
             rows=self.rows,
             emit=self.emit,
-            wake=lambda account, *, now: None,
+            wake=lambda group, *, mark: None,
             clock=self.clock,
             read_policy=lambda: parse_policy(POLICY),
             sleep=self.clock.sleep,

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.dynamodb import Table
-from chalicelib.aws.sqs import Queue, SubmitQueue
+from chalicelib.aws.sqs import Queue, WakeQueue
 from chalicelib.domain.errors import LedgerUnavailable
 from chalicelib.ports import Check, Delete, Insert, Put, Rows, Update
 from dev.fakes import limits
@@ -152,7 +152,7 @@ def test_both_worlds_refuse_a_message_that_sqs_refuses(case: str) -> None:
 def test_a_wake_up_for_an_account_that_is_no_message_group_is_refused(account: str) -> None:
     world = World()
     with pytest.raises(ClientError):
-        world.wake(account, now=world.clock())
+        world.wake(account, mark="1")
 
 
 @pytest.mark.parametrize("key", ["", "é" * 513])
@@ -200,7 +200,7 @@ def test_calls_of_any_length_are_cut_to_what_aws_takes() -> None:
     rows.write([Insert(row(sk=f"{n}")) for n in range(60)])
     rows.transact([Put(row(sk=f"{n}")) for n in range(100)])
     Queue(client, "q").send([("x" * 300_000, {"source": "s"})] * 25)
-    SubmitQueue(client, "q")("huawei-main", now=World().clock())
+    WakeQueue(client, "q")("huawei-main", mark="1")
     assert client.operations == [
         *["BatchGetItem"] * 3,
         *["BatchWriteItem"] * 3,

@@ -211,7 +211,7 @@ def seed_the_past(stack: Stack) -> None:
         run = PipelineRun(
             rows=stack.table,
             emit=lambda event, /, **fields: None,
-            wake=lambda account, now: None,
+            wake=lambda group, mark: None,
             clock=lambda at=past: at,  # type: ignore[misc]
             read_policy=lambda: parse_policy(POLICY),
         )

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.dynamodb import RETRIED, TRIES, Table
-from chalicelib.aws.sqs import Queue, SubmitQueue
+from chalicelib.aws.sqs import Queue, WakeQueue
 from chalicelib.domain.errors import LedgerUnavailable, NotQueued
 from chalicelib.ports import Insert, Put, Rows, Update
 
@@ -175,4 +175,4 @@ def test_a_kick_that_was_not_taken_is_an_error(code: str) -> None:
         raise error(code)
 
     with pytest.raises(ClientError):
-        SubmitQueue(Scripted(answer), "url")("account", now=NOW)
+        WakeQueue(Scripted(answer), "url")("account", mark="1")

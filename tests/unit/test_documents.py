@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.aws.sqs import BEAT_SECONDS, HOLD_SECONDS
 from chalicelib.ledger import KEEP, KEEP_DECISIONS, remaining
 from chalicelib.observe import TROUBLES, Severity
 from chalicelib.pipeline.submission import submit, track
@@ -93,7 +94,8 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
         "visibility of the reports queue": reports["VisibilityTimeout"],
         "receives before the dead letters of the reports queue": reports["RedrivePolicy"]["maxReceiveCount"],
         "lease of an open chunk": seconds_of(remaining.LEASE),
-        "delay of a wake-up": submits["DelaySeconds"],
+        "time after the last beat until a drain is taken over": HOLD_SECONDS,
+        "time between two beats of a drain": BEAT_SECONDS,
         "timeout of submit_tasks": functions["submit_tasks"]["lambda_timeout"],
         "visibility of the submit queue": submits["VisibilityTimeout"],
         "time before an unknown answer is repeated": seconds_of(submit.LIST_LAG),

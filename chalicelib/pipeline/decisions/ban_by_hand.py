@@ -45,6 +45,7 @@ from chalicelib.pipeline.decisions.holds import may_alone
 from chalicelib.pipeline.intake.strengthen import first_word, plan_renewals
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 
 TRIES = 5
 """How often URLs are decided again that something else changed between read and write."""
@@ -209,7 +210,7 @@ def _claim_new(run: Run, request: Request, items: Sequence[Item], plan: Plan, an
         if alone and request.end:
             _mark_end(run, [item.key for item in of_account if item.key in claimed])
         if alone:
-            run.wake(account, now=run.clock())
+            wake_submitter(run, account)
     return claimed
 
 

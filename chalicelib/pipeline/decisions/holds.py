@@ -20,6 +20,7 @@ from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import Rows
 
 
@@ -133,7 +134,7 @@ def approve(
         raise HoldChanged
     claims.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
-    run.wake(hold.work.account, now=now)
+    wake_submitter(run, hold.work.account)
     return Approval(needed, needed, approved=len(allowed), refused=len(left_out))
 
 

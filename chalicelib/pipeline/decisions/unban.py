@@ -25,6 +25,7 @@ from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.unban_selection import select, select_again
 from chalicelib.pipeline.lifecycle import claiming, ordering
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 
 TRIES = 5
 """How often, in one run, URLs are unbanned again that something else changed between read and write."""
@@ -82,7 +83,7 @@ def carry_out(run: Run, job: Job) -> int | None:
         finished = True
         unban_jobs.finish(run.rows, job)
     for account in urls_by_account:
-        run.wake(account, now=run.clock())
+        wake_submitter(run, account)
     urls = urls_by_account.total()
     run.emit("unban_carried_out", job_id=job.id, actor=job.actor, subject=job.subject, urls=urls, finished=finished)
     return urls if finished else None

@@ -29,6 +29,7 @@ from chalicelib.pipeline.intake.strengthen import strengthen, words_of
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 
 
 class ChunkKind(NamedTuple):
@@ -115,7 +116,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     changed_meanwhile = strengthen(run, sources, urls_by_key, claims_by_key)
     for kind, urls in urls_by_kind.items():
         if _claim(run, kind, urls, claims_by_key, sources, taken) and not kind.rule:
-            run.wake(kind.account, now=run.clock())
+            wake_submitter(run, kind.account)
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again

@@ -21,6 +21,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 
 DUE_READ = 20
 """Due chunks read at a time."""
@@ -50,7 +51,7 @@ def end_due_bans(run: Run) -> int:
             ends.drop(run.rows, end)
     if lifted:
         run.emit("bans_ended", account=run.account, urls=lifted)
-        run.wake(run.account, now=run.clock())
+        wake_submitter(run, run.account)
     return lifted
 
 

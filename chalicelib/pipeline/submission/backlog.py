@@ -166,9 +166,14 @@ class Backlog:
             self._chunks.update(chunks.read(self._run.rows, [part.chunk for part in slices]))
         return self._chunks
 
-    def more_waits(self) -> bool:
-        """Read the waiting chunks again; return whether they fill a task, or hold an unban that may be sent."""
+    def more_waits(self, *, fill: bool = True) -> bool:
+        """Read the waiting chunks again; return whether they fill a task, or hold an unban that may be sent.
+
+        ``fill`` False plans what does not fill a task, too.
+        """
         self._plan()
+        if not fill:
+            return any(queue.planned for queue in self._queues.values())
         bans = self._queues[Action.BAN].planned
         if self._queues[Action.UNBAN].planned and Action.UNBAN not in self.closed:
             return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -15,8 +16,12 @@ from chalicelib.domain.model import Action
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.run import LONGEST_REST, NEVER, Run
 from chalicelib.ports import BanVendor
+
+CALL_WITHIN = timedelta(seconds=20)
+"""How long after its attempt is on record a task may be called. A process that stood still for longer must not: the
+next submitter repeats the call ``submit.LIST_LAG`` after the attempt, if the vendor does not show it."""
 
 
 class ParallelCalls:
@@ -61,16 +66,21 @@ class ParallelCalls:
         else:
             self._handle(task, self._call(task, urls))
 
-    def settle(self, room: int) -> None:
-        """Handle what is answered, and wait until fewer than ``room`` calls are under way."""
+    def settle(self, room: int, *, until: datetime = NEVER) -> None:
+        """Handle what is answered, and wait until fewer than ``room`` calls are under way, or until a moment."""
         while True:
             for answered in [future for future in self._tasks if future.done()]:
                 self._handle(self._tasks.pop(answered), answered.result())
-            if not self._tasks or len(self._tasks) < room:
+            seconds = (until - self._run.clock()).total_seconds()
+            if not self._tasks or len(self._tasks) < room or seconds <= 0:
                 return
-            wait(self._tasks, return_when=FIRST_COMPLETED)
+            self._run.beat()
+            wait(self._tasks, timeout=min(seconds, LONGEST_REST), return_when=FIRST_COMPLETED)
 
     def _call(self, task: Task, urls: Sequence[str]) -> VendorError | None:
+        assert task.attempted_at
+        if self._run.clock() - task.attempted_at > CALL_WITHIN:
+            return AnswerUnknown("not called: the process stood still, and another submitter may have the task")
         self._pace.departs()
         try:
             vendor_task_id = self._vendor.create_task(task.action, urls, task.ban_days)

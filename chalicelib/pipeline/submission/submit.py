@@ -16,9 +16,10 @@ What the next drain does if the submitter dies:
   effect and is repeated. A vendor that is declarative has no tasks: the call is repeated at once, which does no harm.
 - After 4: nothing. ``track`` follows the task to its end.
 
-The submit queue is FIFO with one group per account, so one drain runs at a time. SQS delivers the wake-up of a drain
-that died again when its visibility ends; the sweep's wake-ups wait behind it. If a drain that was believed dead still
+The submit queue is FIFO with one group per account, so one drain runs at a time. A drain beats (``Run.beat``); the
+wake-up of one that died is delivered again ten seconds after its last beat. If a drain that was believed dead still
 runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
+``pipeline.waking`` says why no wake-up is lost.
 
 The vendor's answer decides what is next (``_Drain._answered``). A task whose content is refused is halved until the
 refused URLs stand alone (``refused_content``), one whose permission is refused is taken apart by host. Throttling and
@@ -66,6 +67,9 @@ LIST_LAG = timedelta(seconds=60)
 LOOK_AGAIN = timedelta(seconds=3)
 """How long after a lost answer its task is looked up."""
 
+LOOK_AGAIN_WHILE_CALLING = timedelta(seconds=1)
+"""How long after the last call a drain looks at what has come since, while it waits for answers."""
+
 PATIENCE = timedelta(seconds=10)
 """How long a drain with nothing else to do waits for a postponed task, instead of leaving it to the sweep."""
 
@@ -81,11 +85,19 @@ CHECK_PAUSED = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a drain did. ``why`` it ended: ``done``, ``deadline``, ``paused``, ``blocked``, ``stale``, ``down``."""
+    """What a drain did.
+
+    ``why`` it ended: ``done``, ``deadline``, ``paused``, ``blocked``, ``stale``, ``down``, ``throttled``.
+    """
 
     why: str
     tasks: int = 0
     urls: int = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the wake-up is to be delivered again: it may be the last one that tells of work that is left."""
+        return self.why in {"deadline", "stale"}
 
 
 def submit_tasks(run: Run, vendor: BanVendor, *, workers: int | None = None) -> Drained:
@@ -114,7 +126,8 @@ def submit_tasks(run: Run, vendor: BanVendor, *, workers: int | None = None) -> 
         run.emit("submitter_stale", account=run.account, problem=str(error))
         drained = Drained("stale", drain.tasks, drain.urls)
     else:
-        control.record_last_call(run.rows, run.account, now=run.clock())
+        if drain.pace.last and drain.pace.last != state.last_call_at:
+            control.record_last_call(run.rows, run.account, now=drain.pace.last)
     run.emit("drained", account=run.account, why=drained.why, tasks=drained.tasks, urls=drained.urls)
     return drained
 
@@ -149,11 +162,15 @@ class _Drain:
 
     def drain(self) -> Drained:
         """Call the vendor for one task after the other, until none is left that may be called now."""
-        self.backlog.begin()
+        if not self._stopped():
+            self.pace.approach()  # what comes until the next call may be made goes into it
+            self.backlog.begin()
+        look_at = self.run.clock()
         with ParallelCalls(
             self.run, self.vendor, self.pace, workers=self.workers, handle=self._answered
         ) as parallel_calls:
             while True:
+                self.run.beat()
                 parallel_calls.settle(self.workers if self.proven else 1)
                 if self._stopped():
                     break
@@ -165,8 +182,12 @@ class _Drain:
                         continue
                     self.pace.wait()
                     parallel_calls.start(*ready)
+                    look_at = self.run.clock() + LOOK_AGAIN_WHILE_CALLING
                 elif parallel_calls.under_way:
-                    parallel_calls.settle(parallel_calls.under_way)
+                    parallel_calls.settle(parallel_calls.under_way, until=look_at)
+                    if self.run.clock() >= look_at:
+                        self.backlog.more_waits(fill=False)
+                        look_at = self.run.clock() + LOOK_AGAIN_WHILE_CALLING
                 elif not self._wait_for_postponed() and not (self.tasks and self.backlog.more_waits()):
                     break  # less than a full task has come since: the next wake packs it with what follows
             parallel_calls.settle(1)
@@ -245,13 +266,14 @@ class _Drain:
         if due_at is None or due_at > min(now + PATIENCE, self.run.deadline):
             return False
         if due_at > now:
-            self.run.sleep((due_at - now).total_seconds())
+            self.run.rest((due_at - now).total_seconds())
         return True
 
     def _stopped(self) -> bool:
         now = self.run.clock()
         if not self.stop and max(now, self.pace.due) >= self.run.deadline:
-            self.stop = "deadline"
+            held = self.pace.due - now > timedelta(seconds=vendor_refusals.LONG_WAIT)
+            self.stop = "throttled" if held else "deadline"  # the sweep wakes the account when the vendor's wait ends
         if not self.stop and now - self.pause_checked_at >= CHECK_PAUSED:
             self.pause_checked_at = now
             if Action.BAN not in self.closed and control.paused(self.run.rows, self.run.account):

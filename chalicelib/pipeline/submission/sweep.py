@@ -14,6 +14,7 @@ from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.lifecycle import claiming, ending
 from chalicelib.pipeline.run import Run, each_account
 from chalicelib.pipeline.submission.submit import LIST_LAG
+from chalicelib.pipeline.waking import wake_submitter_anew
 
 
 def sweep(run: Run) -> dict[str, int]:
@@ -54,5 +55,5 @@ def _sweep_account(run: Run) -> int:
     )
     unban_waits = Action.UNBAN in {*(work.action for work in waiting), *(task.action for task in due)}
     if unban_waits or ((waiting or due or finished) and not paused):
-        run.wake(account, now=now)
+        wake_submitter_anew(run, account)
     return len(waiting) + len(unsent)

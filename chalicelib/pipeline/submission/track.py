@@ -25,6 +25,7 @@ from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.named_failures import end_with_named
 from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, is_banned, sent
+from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import BanVendor
 
 RETRY_CALLS = 100
@@ -73,7 +74,7 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
         tracked.why = error.kind
         vendor_refusals.note(run, error)
     if repeats:
-        run.wake(run.account, now=run.clock())
+        wake_submitter(run, run.account)
     tracked.open = len(open_tasks)
     run.emit(
         "tasks_tracked",

@@ -27,6 +27,7 @@ from chalicelib.ledger.row import epoch, stamp
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import BanVendor, Objects
 
 LIST_SHARE = 2 / 3
@@ -88,7 +89,7 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
         drift.held = sum(_ban_again(run, part, then=ChunkState.HELD) for part in missing)
     elif drift.missing:
         drift.rebanned = sum(_ban_again(run, part, then=ChunkState.WAITING) for part in missing)
-        run.wake(run.account, now=run.clock())
+        wake_submitter(run, run.account)
     drift.key = _report(drift, objects, now=started_at)
     run.emit(
         "drift_detected",

@@ -18,6 +18,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
 
 DUE_CHUNKS_READ = 50
 """Due chunks read at a time."""
@@ -43,7 +44,7 @@ def renew_bans(run: Run) -> int:
                 renewed += _renew(run, renewal.chunk)
             renewals.drop(run.rows, renewal)
     if renewed:
-        run.wake(run.account, now=run.clock())
+        wake_submitter(run, run.account)
     run.emit("bans_renewed", account=run.account, urls=renewed)
     return renewed
 
