@@ -71,6 +71,10 @@ class ExportDay:
     rows: int = 0
     rejected: int = 0
     archived_at: datetime | None = None
+    confirms: int = 0
+    """The archived attempt that this one is to confirm; 0: none. The row keeps what that one archived until it ends."""
+    asked_twice: bool = False
+    """Whether an archived attempt was confirmed, or is being confirmed: that is done once."""
 
     @property
     def ended(self) -> bool:
@@ -149,9 +153,21 @@ def ask_again(rows: Rows, account: str, day: date, *, actor: str, now: datetime)
     if not current.ended:
         return current
     change: Row = {"attempt": current.attempt + 1, "task": 1, "reason": "", "requested_by": actor}
-    remove = ("vendor_task_id", "manifest", "archived_at", "rows", "rejected", "deadline", "not_before")
+    remove = ("confirms", "vendor_task_id", "manifest", "archived_at", "rows", "rejected", "deadline", "not_before")
     _move(rows, current, DayState.WANTED, change, remove=remove)
     return read_day(rows, account, day)
+
+
+def ask_to_confirm(rows: Rows, day: ExportDay) -> ExportDay | None:
+    """Ask for an archived day once more: the vendor may have completed it since."""
+    change: Row = {"attempt": day.attempt + 1, "task": 1, "confirms": day.attempt, "asked_twice": 1}
+    return _move(rows, day, DayState.WANTED, change, remove=("vendor_task_id", "deadline", "not_before"))
+
+
+def confirm(rows: Rows, day: ExportDay, reason: str = "") -> ExportDay | None:
+    """Let the earlier attempt stand: its content is the same, or there is a reason why it could not be compared."""
+    change: Row = {"attempt": day.confirms, "reason": reason[:LONGEST_REASON]}
+    return _move(rows, day, DayState.ARCHIVED, change, remove=("confirms", "not_before", "deadline"))
 
 
 def read_day(rows: Rows, account: str, day: date) -> ExportDay:
@@ -217,7 +233,7 @@ def finish(rows: Rows, day: ExportDay, archived: ArchivedDay) -> ExportDay | Non
         "archived_at": millis(archived.archived_at),
         "reason": "",
     }
-    return _move(rows, day, DayState.ARCHIVED, change, remove=("not_before", "deadline"))
+    return _move(rows, day, DayState.ARCHIVED, change, remove=("confirms", "not_before", "deadline"))
 
 
 def _move(
@@ -273,4 +289,6 @@ def _day(row: Mapping[str, Value]) -> ExportDay:
         rows=number(row, "rows"),
         rejected=number(row, "rejected"),
         archived_at=moment(row, "archived_at"),
+        confirms=number(row, "confirms"),
+        asked_twice=bool(number(row, "asked_twice")),
     )

@@ -198,7 +198,9 @@ class DayWork:
             self._emit("export_not_stored", day, problem=str(error)[:300])
             self._give_back(taken, DayState.POLLING, after=RETRY, reason=str(error))
         else:
-            if export_days.finish(run.rows, taken, archived):
+            if archived.manifest == taken.manifest:
+                export_days.confirm(run.rows, taken)
+            elif export_days.finish(run.rows, taken, archived):
                 self.result.archived += 1
                 self._emit(
                     "export_archived",
@@ -207,6 +209,7 @@ class DayWork:
                     rows=archived.rows,
                     rejected=archived.rejected,
                     manifest=archived.manifest,
+                    rows_before=taken.rows if taken.confirms else None,
                 )
 
     # --- errors -------------------------------------------------------------------------------------------------
@@ -238,7 +241,9 @@ class DayWork:
         export_days.give_back(self.run.rows, day, state, until=self.run.clock() + after, reason=reason)
 
     def _fail(self, day: ExportDay, reason: str) -> None:
-        if export_days.fail(self.run.rows, day, reason):
+        if day.confirms:
+            export_days.confirm(self.run.rows, day, f"not compared: {reason}")
+        elif export_days.fail(self.run.rows, day, reason):
             self.emit_failed(day.day, reason)
 
     def emit_failed(self, day: date, reason: str) -> None:

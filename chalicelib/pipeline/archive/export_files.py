@@ -51,14 +51,18 @@ class ExportRoute:
 def archive_day(day: ExportDay, url: str, route: ExportRoute, clock: Callable[[], datetime]) -> ArchivedDay:
     """Archive a day whose export is complete.
 
+    An attempt that confirms an earlier one stores nothing if the content is the same, and returns the earlier one.
     Raises what the download raises, ArchiveIncomplete, and OSError if the disk is full.
     """
     keys = export_keys(route.vendor_name, day.day, day.account, day.attempt)
-    if earlier := _read_manifest(route.objects, keys):
-        return earlier
+    if own := _read_manifest(route.objects, keys):
+        return own
+    earlier = _Earlier(route.objects, export_keys(route.vendor_name, day.day, day.account, day.confirms))
     with TemporaryDirectory(prefix="export-") as directory:
         scratch = Path(directory)
-        raw = _raw_file(url, keys, scratch, route)
+        raw = _raw_file(url, keys, scratch, route, earlier)
+        if raw is None:
+            return earlier.archived
         content = _Content(raw.path)
         files = _derive(content, keys, scratch, route, archive=f"{day.account}.{day.attempt}")
         reported = _report(lines(files.rows.path), day, route, route.reports) if route.reports else None
@@ -70,6 +74,7 @@ def archive_day(day: ExportDay, url: str, route: ExportRoute, clock: Callable[[]
             "rejected": files.rejected,
             "rows_by_reason": dict(sorted(files.reasons.items())),
             "urls_reported": reported,
+            "differs_from": earlier.described(day.confirms) if day.confirms else None,
             "objects": {
                 "raw": {**raw.described(), "content_sha256": content.sha256, "content_bytes": content.bytes},
                 "rows": files.rows.described(),
@@ -104,20 +109,53 @@ def _read_manifest(objects: Objects, keys: ExportKeys) -> ArchivedDay | None:
     body = objects.get(keys.manifest)
     if body is None:
         return None
-    manifest = json.loads(body)
+    return _archived(keys.manifest, json.loads(body))
+
+
+def _archived(key: str, manifest: dict[str, Any]) -> ArchivedDay:
     archived_at = datetime.fromisoformat(manifest["archived_at"])
-    return ArchivedDay(keys.manifest, manifest["rows"], manifest["rejected"], archived_at)
+    return ArchivedDay(key, manifest["rows"], manifest["rejected"], archived_at)
 
 
-def _raw_file(url: str, keys: ExportKeys, scratch: Path, route: ExportRoute) -> Stored:
-    """Store the file as received: from the vendor, or from the store if an earlier run put it there."""
+class _Earlier:
+    """The archived attempt with which a file is compared, if there is one."""
+
+    def __init__(self, objects: Objects, keys: ExportKeys) -> None:
+        body = objects.get(keys.manifest)
+        self.key = keys.manifest
+        self.manifest: dict[str, Any] = json.loads(body) if body else {}
+
+    def is_same(self, path: Path) -> bool:
+        """Return whether a file has the content of the archived one."""
+        if not self.manifest:
+            return False
+        content = _Content(path)
+        for _ in content:
+            pass
+        return bool(content.sha256 == self.manifest["objects"]["raw"]["content_sha256"])
+
+    @property
+    def archived(self) -> ArchivedDay:
+        """What the earlier attempt archived."""
+        return _archived(self.key, self.manifest)
+
+    def described(self, attempt: int) -> dict[str, Any]:
+        """Return what the manifest of a new version says of the earlier one."""
+        return {"attempt": attempt, "manifest": self.key, "rows": self.manifest.get("rows")}
+
+
+def _raw_file(url: str, keys: ExportKeys, scratch: Path, route: ExportRoute, earlier: _Earlier) -> Stored | None:
+    """Store the file as received: from the vendor, or from the store if an earlier run put it there.
+
+    ``None``: it is the same as that of the earlier attempt, and is not stored again.
+    """
     path = scratch / "raw.gz"
     if route.objects.sha256(keys.raw) is not None:
         return fetch(route.objects, keys.raw, path)
     with ZippedFile(path) as file:
         for block in route.download(url):
             file.write(block)
-    return store(route.objects, keys.raw, file)
+    return None if earlier.is_same(path) else store(route.objects, keys.raw, file)
 
 
 class _Content:

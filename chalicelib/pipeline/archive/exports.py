@@ -7,11 +7,11 @@ run continues from the days' rows. After an outage the whole window is caught up
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from chalicelib.ledger import export_days
-from chalicelib.ledger.export_days import ExportDay
+from chalicelib.ledger.export_days import DayState, ExportDay
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.archive.export_day import OUT_OF_WINDOW, PATIENCE, Archiving, DayWork, call_of
 from chalicelib.pipeline.archive.export_files import ExportRoute
@@ -19,6 +19,10 @@ from chalicelib.pipeline.run import Run
 
 LATE: Final = timedelta(hours=12)
 """A day that is not archived so long after its end is late: an alarm."""
+
+ASK_TWICE_AFTER: Final = timedelta(hours=36)
+"""When a day that was archived earlier is asked for once more, counted from its end. The vendor may still have been
+adding to it, and nothing in its answer says so."""
 
 STILL_OPEN: Final = timedelta(days=31)
 """How long before the window a day may lie whose export was asked for in time and is still awaited."""
@@ -41,7 +45,11 @@ def _begin(work: DayWork) -> None:
     now, calendar = run.clock(), route.vendor.calendar
     export_days.register(run.rows, run.account, vendor=route.vendor_name, calendar=calendar, now=now)
     window = calendar.finished_days(now)
-    begun = {day.day for day in export_days.read(run.rows, run.account)}
+    days = export_days.read(run.rows, run.account)
+    begun = {day.day for day in days}
+    for day in days:
+        if _may_have_grown(day, calendar.end_of(day.day), now) and day.day in window[1:]:
+            export_days.ask_to_confirm(run.rows, day)
     export_days.want(run.rows, run.account, [day for day in window if day not in begun], now=now)
     if begun:  # No run for longer than the window: emit first, so that a crash in between loses no alarm.
         first = min(begun)
@@ -52,10 +60,25 @@ def _begin(work: DayWork) -> None:
         export_days.want(run.rows, run.account, lost, now=now, lost=OUT_OF_WINDOW)
 
 
-def _open_days(work: DayWork) -> list[ExportDay]:
+def _may_have_grown(day: ExportDay, end: datetime, now: datetime) -> bool:
+    """Return whether a day was archived soon after its end, and is to be asked for once more by now."""
+    settled = end + ASK_TWICE_AFTER
+    return (
+        day.state is DayState.ARCHIVED
+        and not day.asked_twice
+        and day.archived_at is not None
+        and day.archived_at < settled <= now
+    )
+
+
+def _known_days(work: DayWork) -> list[ExportDay]:
     oldest = work.route.vendor.calendar.finished_days(work.run.clock())[0]
     after = (oldest - STILL_OPEN).isoformat()
-    return [day for day in export_days.read(work.run.rows, work.run.account, after=after) if not day.ended]
+    return export_days.read(work.run.rows, work.run.account, after=after)
+
+
+def _open_days(work: DayWork) -> list[ExportDay]:
+    return [day for day in _known_days(work) if not day.ended]
 
 
 def _step(work: DayWork) -> bool:
@@ -85,8 +108,9 @@ def _end(work: DayWork) -> Archiving:
     now, days, calendar = work.run.clock(), _open_days(work), work.route.vendor.calendar
     result = work.result
     result.open = len(days)
-    result.late = sum(now - calendar.end_of(day.day) > LATE for day in days)
-    oldest = min((day.day for day in days), default=None)
+    missing = [day for day in days if not day.confirms]
+    result.late = sum(now - calendar.end_of(day.day) > LATE for day in missing)
+    oldest = min((day.day for day in missing), default=None)
     work.run.emit(
         "exports_checked",
         account=work.run.account,
@@ -96,6 +120,7 @@ def _end(work: DayWork) -> Archiving:
         overdue=result.overdue,
         open=result.open,
         late=result.late,
+        empty=sum(day.state is DayState.ARCHIVED and not day.rows for day in _known_days(work)),
         why=result.why,
         oldest=oldest.isoformat() if oldest else None,
     )

@@ -25,7 +25,7 @@ from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import DayState
 from chalicelib.pipeline.archive.export_files import ExportRoute, archive_day
 from chalicelib.reports import ParserOptions, native
-from dev.fakes.exports import ACCOUNT, VENDOR, ExportWorld, file_of
+from dev.fakes.exports import ACCOUNT, HEADER, VENDOR, ExportWorld, file_of
 from dev.fakes.world import START, World
 
 DAY = date(2026, 1, 14)
@@ -119,6 +119,64 @@ def test_an_archived_day_is_left_alone() -> None:
     calls, puts = len(world.vendor.calls), len(world.objects.puts)
     world.runs(3)
     assert (len(world.vendor.calls), len(world.objects.puts)) == (calls, puts)
+
+
+# --- asked twice ------------------------------------------------------------------------------------------------
+
+
+def two_days_later(world: ExportWorld) -> None:
+    """Let two days pass, of which the world's runs archive none but the one day."""
+    world.clock.advance(hours=48)
+    for day in world.vendor.calendar.finished_days(world.clock()):
+        if day > DAY:
+            export_days.want(world.rows, ACCOUNT, [day], now=world.clock(), lost="not of this test")
+    world.runs(3)
+
+
+def test_a_day_that_grew_after_it_was_archived_is_archived_anew_beside_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = one_day()
+    with monkeypatch.context() as lagging:
+        lagging.setattr("dev.fakes.exports.file_of", lambda day: file_of(day)[: len(HEADER)])
+        world.runs(2)
+    assert world.days()[DAY].rows == 0
+    assert world.events("exports_checked")[-1]["empty"] == 1
+    before = dict(world.objects.objects)
+
+    two_days_later(world)
+    day = world.days()[DAY]
+    assert (day.state, day.attempt, day.rows) == (DayState.ARCHIVED, 2, 5)
+    manifest = archived(world, attempt=2)
+    assert manifest["differs_from"] == {"attempt": 1, "manifest": world.keys(DAY).manifest, "rows": 0}
+    assert {key: world.objects.objects[key] for key in before} == before
+    assert world.events("exports_checked")[-1]["empty"] == 0
+
+
+def test_a_day_that_is_the_same_two_days_later_is_stored_once_and_asked_for_twice() -> None:
+    world = one_day()
+    world.runs(2)
+    before, checked = dict(world.objects.objects), len(world.events("exports_checked"))
+    for _ in range(3):
+        two_days_later(world)
+    day = world.days()[DAY]
+    assert (day.state, day.attempt, day.rows) == (DayState.ARCHIVED, 1, 5)
+    assert world.objects.objects == before
+    assert (
+        len([1 for call, _, name in world.vendor.calls if call == "create" and name.startswith("fake-20260114")]) == 2
+    )
+    assert not any(event["late"] for event in world.events("exports_checked")[checked:])
+
+
+def test_a_day_that_cannot_be_had_again_stays_archived() -> None:
+    world = one_day()
+    world.runs(2)
+    world.vendor.download_errors = [DownloadRefused("no")]
+    two_days_later(world)
+    day = world.days()[DAY]
+    assert (day.state, day.attempt, day.rows) == (DayState.ARCHIVED, 1, 5)
+    assert "not compared" in day.reason
+    assert not [event for event in world.events("export_failed") if event["day"] == str(DAY)]
 
 
 # --- the window -------------------------------------------------------------------------------------------------
