@@ -18,6 +18,9 @@ from chalicelib.domain.errors import InputError, NotAuthenticated, TooLarge, Too
 REPORT_CONTENT_TYPES = ["*/*"]
 """Chalice passes every content type on, so that our code refuses unknown ones in the shape of our errors."""
 
+ANSWER_BYTES = 2 * 1024 * 1024
+"""Most bytes of a list in an answer: Lambda gives back 6 MB, in which the answer's JSON is escaped once more."""
+
 MAX_JSON = 512 * 1024
 """Most bytes of an operator's request."""
 
@@ -44,6 +47,18 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
     return Response(
         body=dict(body), status_code=status, headers={"Content-Type": "application/json", **(headers or {})}
     )
+
+
+def within_bytes(items: Iterable[Any]) -> list[Any]:
+    """Take the first items, as many as fit into ``ANSWER_BYTES`` as an answer writes them; at least one."""
+    taken: list[Any] = []
+    size = 0
+    for item in items:
+        size += len(json.dumps(item)) + 2
+        if taken and size > ANSWER_BYTES:
+            break
+        taken.append(item)
+    return taken
 
 
 def refusal(error: InputError, request_id: str) -> Response:
@@ -99,9 +114,20 @@ def json_body(request: Request, known: Mapping[str, type]) -> dict[str, Any]:
     for name, value in document.items():
         if name not in known:
             raise InputError(f"unknown field {name[:40]!r}; known are {', '.join(sorted(known))}")
+        if not _is_text(value):
+            raise InputError(f"{name} holds half of a surrogate pair, which is no character: write it anew")
         if type(value) is not known[name]:
             raise InputError(f"{name} must be of type {known[name].__name__}")
     return document
+
+
+def _is_text(value: object) -> bool:
+    """Whether every text in a JSON value can be written down."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def text_field(document: Mapping[str, Any], name: str, *, longest: int = 500) -> str:
@@ -176,3 +202,11 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(_plain(each) for each in value.values())
     return str(value)
+
+
+def first_position(request: Request) -> int:
+    """Read the ``next_token`` of a page that begins at a position. Raises InputError."""
+    token = query(request, "next_token", needed=False, longest=6) or "0"
+    if not token.isascii() or not token.isdigit():
+        raise InputError("next_token must be the one of the page before")
+    return int(token)

@@ -10,11 +10,15 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, services
 from chalicelib.config.operators import Operator
-from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed
+from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed, NotFound
 from chalicelib.web import answer, authenticate, csv_answer, refusal, wants_csv
 
 F = TypeVar("F", bound=Callable[..., Response])
 T = TypeVar("T")
+
+
+LONGEST_ID = 200
+"""Most bytes of an id in a path. No id of ours is as long, and DynamoDB takes no key of any length."""
 
 
 def answered(view: F) -> F:
@@ -24,6 +28,10 @@ def answered(view: F) -> F:
     def wrapped(*args: Any, **kwargs: Any) -> Response:
         current = services()
         try:
+            if any(
+                len(value.encode("utf-8", "replace")) > LONGEST_ID for name, value in kwargs.items() if name != "source"
+            ):
+                raise NotFound("there is nothing by so long a name: check it")
             return view(*args, **kwargs)
         except InputError as error:
             current.emit("request_refused", code=error.code, problem=str(error)[:300])

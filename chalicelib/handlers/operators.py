@@ -11,7 +11,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import listed, only, operator, page
-from chalicelib.web import answer, json_body, page_size, query, text_field
+from chalicelib.web import answer, first_position, json_body, page_size, query, text_field, within_bytes
 
 if TYPE_CHECKING:
     from chalicelib.ledger.audit import Decision
@@ -45,8 +45,8 @@ def read_task(services: Services, task_id: str, request: Request) -> Response:
     from chalicelib.pipeline.lifecycle.splitting import urls_of
 
     operator(services, request, "reader")
-    only(request, "account")
-    account = query(request, "account", needed=False, longest=100)
+    only(request, "account", "next_token")
+    account, start = query(request, "account", needed=False, longest=100), first_position(request)
     ours = tasks.of_vendor_task(services.rows, account, task_id) if account else task_id
     task = tasks.read(services.rows, [ours]).get(ours) if ours else None
     if task is None:
@@ -54,7 +54,10 @@ def read_task(services: Services, task_id: str, request: Request) -> Response:
     chunks_by_id = chunks.read(services.rows, [part.chunk for part in task.slices])
     body = as_json.task(task)
     if chunks_by_id.keys() >= {part.chunk for part in task.slices}:
-        body["urls_carried"] = urls_of(task, chunks_by_id)
+        urls = urls_of(task, chunks_by_id)
+        body["urls_carried"] = within_bytes(urls[start:])
+        if start + len(body["urls_carried"]) < len(urls):
+            body["next_token"] = str(start + len(body["urls_carried"]))
     return answer(200, body)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
-from chalicelib.domain.errors import BadSignature, InputError, NotFound
+from chalicelib.domain.errors import BadSignature, NotFound
 from chalicelib.handlers.http import only, operator
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 from chalicelib.reports.signature import authenticate_question, of_nobody
-from chalicelib.web import answer, page_size, query, raw_body
+from chalicelib.web import answer, first_position, page_size, query, raw_body, within_bytes
 
 if TYPE_CHECKING:
     from chalicelib.ledger.reports import Report, Summary
@@ -32,10 +32,13 @@ def receive(services: Services, source: str, request: Request) -> Response:
     body: dict[str, Any] = {
         "report_id": receipt.report_id,
         "accepted": receipt.accepted,
-        "rejected": [
+        "rejected": within_bytes(
             {"url": refusal.url, "rule": refusal.rule, "reason": refusal.reason} for refusal in receipt.refusals
-        ],
+        ),
     }
+    left_out = len(receipt.refusals) - len(body["rejected"])
+    if left_out:  # the report's pages have them all
+        body["rejected_left_out"] = left_out
     if receipt.skipped:
         body["skipped"] = [{"where": where, "reason": reason} for where, reason in receipt.skipped]
     if receipt.correlation_id:
@@ -52,7 +55,7 @@ def read(services: Services, report_id: str, request: Request) -> Response:
 
     source = _asking_source(services, request, report_id)
     only(request, "source", "limit", "next_token")
-    start, limit = _first_position(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
+    start, limit = first_position(request), page_size(request, default=PAGE_URLS, most=PAGE_URLS)
     report = reports.read(services.rows, report_id) if REPORT_ID.fullmatch(report_id) else None
     if report is None or source not in ("", report.source):  # a source must not learn which reports others sent
         raise NotFound("there is no report with this report_id, or it is older than the ledger keeps")
@@ -113,14 +116,6 @@ def _asking_source(services: Services, request: Request, asked: str) -> str:
     if source is None:  # nobody signs with a secret that was drawn a moment ago
         raise BadSignature("the signature does not match: sign with the secret of this source")
     return name
-
-
-def _first_position(request: Request) -> int:
-    """Return the position of the first URL of the page. Raises InputError."""
-    token = query(request, "next_token", needed=False, longest=6) or "0"
-    if not token.isascii() or not token.isdigit():
-        raise InputError("next_token must be the one of the page before")
-    return int(token)
 
 
 def _brief(report: Report | Summary, *, accepted: int) -> dict[str, Any]:

@@ -120,13 +120,19 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
             }
             for index, part in enumerate(more)
         ]
+    if "parts" in row and rows.get([(f"report#{report.id}", "report")], consistent=True):
+        return _recorded(rows, report.id)  # what is sent again, with whatever body, leaves no rows
     if refusals:
         before.append(journal.outer_entry(report.id, now=report.received_at))
     if before:
         rows.write([Put(written) for written in before])
     if rows.apply(Insert(row)):
         return report
-    there = read(rows, report.id, at_once=True)
+    return _recorded(rows, report.id)
+
+
+def _recorded(rows: Rows, report: str) -> Report:
+    there = read(rows, report, at_once=True)
     assert there
     return there
 
@@ -171,7 +177,8 @@ def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
 def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refusal]], *, now: datetime) -> None:
     """Add to reports what intake refused or suppressed of them, since that leaves no claim to read it from.
 
-    The keys are report ids with the id of the queue message: redelivering a message writes the same rows again.
+    The keys are report ids with the digest of the queue message: a message that is delivered again, and a report that
+    is sent again, write the same rows again.
     """
     rows.write(
         [

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from chalice.test import HTTPResponse
@@ -173,6 +174,39 @@ def test_a_task_is_read_with_its_urls_by_our_id_or_the_vendors(desk: Desk) -> No
     assert desk.get("rita", f"tasks/{task['vendor_task_id']}", account=ACCOUNT).json_body == task
     refused(desk.get("rita", f"tasks/{task['vendor_task_id']}"), 404, "not_found", "name the account=")
     refused(desk.get("rita", "tasks/none"), 404, "not_found", "no such task")
+
+
+def test_the_urls_of_a_task_come_in_parts_that_an_answer_has_room_for(desk: Desk) -> None:
+    urls = [f"https://www.example.com/{number}/" + "x" * 8_000 for number in range(600)]
+    desk.api.post({"urls": urls[:300]})
+    desk.api.post({"urls": urls[300:]})
+    desk.api.settle()
+    today = datetime.now(UTC).date()
+    days = [(today + timedelta(days=after)).isoformat() for after in (0, 1)]  # the clock has moved on since
+    task = next(task for day in days for task in desk.get("rita", "tasks", day=day).json_body["tasks"])
+    seen: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        answer = desk.get("rita", f"tasks/{task['task_id']}", **token)
+        assert answer.status_code == 200
+        seen += answer.json_body["urls_carried"]
+        if "next_token" not in answer.json_body:
+            break
+        token = {"next_token": answer.json_body["next_token"]}
+    assert token, "more than one part"
+    assert len(set(seen)) == len(seen) == task["urls"] >= 300
+
+
+@pytest.mark.parametrize("path", ["tasks/{}", "holds/{}", "reports/{}", "audit?actor={}", "tasks?next_token={}"])
+@pytest.mark.parametrize("name", ["x" * 2_100, "é" * 1_100, "%ED%A0%80", "%00"])
+def test_a_name_that_no_row_can_have_is_refused_and_is_no_error_of_ours(desk: Desk, path: str, name: str) -> None:
+    assert desk.get("rita", path.format(quote(name, safe="%"))).status_code in {200, 400, 404}
+
+
+@pytest.mark.parametrize("field", ["reason", "account"])
+def test_half_a_character_in_a_field_is_refused_by_name(desk: Desk, field: str) -> None:
+    document = {"reason": "x", field: "half \ud800 a pair"}
+    refused(desk.post("olaf", "pause", json.dumps(document).encode()), 400, "bad_request", field)
 
 
 def test_a_task_shows_what_the_edge_said(desk: Desk) -> None:

@@ -237,6 +237,22 @@ def test_pages_of_long_urls_stay_below_what_lambda_gives_back(api: Api) -> None:
     assert len(first.json_body["urls"]) + len(rest) == 500
 
 
+def test_an_answer_with_thousands_of_refused_urls_stays_below_what_lambda_gives_back(api: Api) -> None:
+    urls = [f"https://www.example.org/{number}/{'é' * 180}" for number in range(9_700)]
+    answer = api.post(json.dumps({"urls": urls}, ensure_ascii=False).encode())
+    assert answer.status_code == 202
+    body = answer.json_body
+    assert len(body["rejected"]) + body["rejected_left_out"] == 9_700
+    seen, token = 0, {}
+    while True:
+        page = api.as_operator(f"reports/{body['report_id']}", **token).json_body
+        seen += len(page["urls"])
+        if "next_token" not in page:
+            break
+        token = {"next_token": page["next_token"]}
+    assert seen == 9_700
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [({"limit": "0"}, "limit"), ({"limit": "1001"}, "limit"), ({"limit": "x"}, "limit"), ({"next_token": "x"}, "next")],

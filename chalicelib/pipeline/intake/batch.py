@@ -268,7 +268,7 @@ def _record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> N
     by_message: dict[tuple[str, str], list[Refusal]] = {}
     for message, refusal in refusals:
         if message.recorded:
-            by_message.setdefault((message.report_id, message.message_id), []).append(refusal)
+            by_message.setdefault((message.report_id, message.digest), []).append(refusal)
     if by_message:
         reports.record_refusals(run.rows, by_message, now=now)
     if refusals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ class Message:
     urls: tuple[ReportedUrl, ...]
     test: bool = False
     recorded: bool = False
+    digest: str = ""
+    """The same for the same part of a report, however often it is queued."""
     skipped: int = 0
     """Parts that name nothing to ban."""
     names_nothing: bool = False
@@ -73,6 +76,7 @@ def read_record(
         urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
         test=any(each.test for each in parsed),
         recorded=bool(ours),
+        digest=hashlib.sha256(record["body"].encode("utf-8", "surrogatepass")).hexdigest()[:16] if ours else "",
         names_nothing=names_nothing(parsed) and not source.may_name_nothing,
         skipped=sum(report.parts_skipped for report in parsed),
         elsewhere=sum(report.elsewhere for report in parsed),
