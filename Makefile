@@ -63,6 +63,15 @@ tour: .venv/.ready .venv-aws/.ready ## Show caps, approvals, unban, pause, drift
 local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up, ready to use, until Ctrl-C; .local/access.json says how to reach it
 	@STAGE=$(STAGE) $(BIN)/python -m dev.local
 
+.PHONY: cli
+cli: .venv/.ready ## Put the command line edgeban into .venv/bin
+	@$(BIN)/python -m pip $(PIP) --no-deps --no-build-isolation --editable .
+	@echo "$(BIN)/edgeban --help"
+
+.PHONY: cli-docs
+cli-docs: .venv/.ready ## Write docs/cli.md from the commands
+	@$(BIN)/python -m dev.cli_document
+
 .PHONY: package
 package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print where
 	@$(BIN)/python -m dev.package $(STAGE)

@@ -28,6 +28,7 @@ BAN_COLUMNS = (
     Column("report_id", "report", "id"),
 )
 COUNT_COLUMNS = (Column("value", "value"), Column("bans", "bans", "number"))
+SHOWN = 10
 VERDICT_COLUMNS = (
     Column("url", "URL", "url"),
     Column("account", "account"),
@@ -213,16 +214,18 @@ def _end(session: Session, options: dict[str, Any]) -> dict[str, Any]:
     days, until = options.pop("days"), options.pop("until")
     if days and until:
         raise click.UsageError("choose one of --days and --until")
+    if until == "unbanned":
+        return {"until": until}
     if until:
         return {"until": times.parse(until, session.now(), ahead=True)}
-    return {"ban_days": days}
+    return {"ban_for_days": days}
 
 
 @click.command("ban", short_help="Ban URLs by hand.")
 @click.argument("urls", nargs=-1, required=True)
-@click.option("--category", required=True, help="Such as phishing or malware.")
+@click.option("--category", help="Such as phishing or malware; its length holds where no end is given.")
 @click.option("--days", type=click.IntRange(1), help="For how many days; the policy says, if left out.")
-@click.option("--until", metavar="TIME", help="Until when, in place of --days.")
+@click.option("--until", metavar="TIME", help="Until when, in place of --days; `unbanned`: without end.")
 @click.option("--preview", is_flag=True, help="Only show what would be banned.")
 @reason_option
 @yes_option
@@ -238,21 +241,22 @@ def ban_command(session: Session, urls: Sequence[str], form: output.Form, *, yes
     fields = {"category": options.pop("category"), **_end(session, options)}
     client = session.client()
     shown = client.ban(urls, **fields, preview=True)
-    _preview(session, form, shown)
-    if preview:
+    if preview or not shown["urls"]:
+        output.document(session, form, shown, _lines(shown))
+        _ended(shown)
         return
+    _show_preview(shown)
     fields["reason"] = session.reason(reason)
-    session.confirm(f"Ban {len(urls)} URLs?" if len(urls) > 1 else "Ban it?", yes=yes, number=len(urls))
+    session.confirm(f"Ban {len(urls)} URLs?" if len(urls) > 1 else "Ban it?", yes=yes, number=shown["urls"])
     done = client.ban(urls, **fields)
-    output.document(session, form, done, _done(done))
-    if done.get("rejected"):
-        raise Ended(Status.PARTLY)
+    output.document(session, form, done, _lines(done))
+    _ended(done)
 
 
 @click.command("extend", short_help="Change when bans end.")
 @click.argument("urls", nargs=-1, required=True)
 @click.option("--days", type=click.IntRange(1), help="For how many days from now.")
-@click.option("--until", metavar="TIME", help="Until when, in place of --days.")
+@click.option("--until", metavar="TIME", help="Until when, in place of --days; `unbanned`: without end.")
 @click.option("--preview", is_flag=True, help="Only show what would change.")
 @reason_option
 @yes_option
@@ -265,32 +269,44 @@ def extend_command(session: Session, urls: Sequence[str], form: output.Form, *, 
     if not any(fields.values()):
         raise click.UsageError("say when they end: --days or --until")
     client = session.client()
-    _preview(session, form, client.change_end(urls, **fields, preview=True))
-    if preview:
+    shown = client.change_end(urls, **fields, preview=True)
+    if preview or not shown["urls"]:
+        output.document(session, form, shown, _lines(shown))
+        _ended(shown)
         return
+    _show_preview(shown)
     fields["reason"] = session.reason(reason)
-    session.confirm("Change the end?", yes=yes, number=len(urls))
+    session.confirm("Change the end?", yes=yes, number=shown["urls"])
     done = client.change_end(urls, **fields)
-    output.document(session, form, done, _done(done))
+    output.document(session, form, done, _lines(done))
+    _ended(done)
 
 
-def _preview(session: Session, form: output.Form, shown: Mapping[str, Any]) -> None:
-    """Show a preview to a person: on stderr, so that the output holds the result alone."""
-    if form.machine and not session.can_ask:
-        return
-    for verdict in shown.get("verdicts") or shown.get("urls") or []:
-        if isinstance(verdict, Mapping):
-            state = verdict.get("verdict") or verdict.get("state") or ""
-            rule = f" ({verdict['rule']}: {verdict.get('reason', '')})" if verdict.get("rule") else ""
-            until = f" until {verdict['until']}" if verdict.get("until") else ""
-            click.echo(f"  {state}  {harmless(verdict.get('url', ''))}{until}{harmless(rule)}", err=True)
+EFFECTS = {"ban": "banned anew", "release": "leaves a hold, banned", "set_end": "end changed", "nothing": "stands so"}
 
 
-def _done(done: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("accepted", "changed", "urls"):
-        if isinstance(done.get(name), int):
-            yield f"{done[name]} URLs {'accepted' if name == 'accepted' else 'changed'}"
-    for refused in done.get("rejected") or []:
-        yield f"  refused {harmless(refused['url'])}: {harmless(refused['reason'])}"
-    if done.get("report_id"):
-        yield f"follow it: edgeban reports show {done['report_id']}"
+def _show_preview(shown: Mapping[str, Any]) -> None:
+    """Show a preview to the person: on stderr, so that the output holds the result alone."""
+    for line in _lines(shown):
+        click.echo(line, err=True)
+
+
+def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
+    end = f"until {shown['until']}" if shown["until"] else "until somebody unbans"
+    yield f"{shown['urls']:,} bans {end}" + (" (a preview: nothing is done)" if shown["preview"] else "")
+    for entry in shown["first"][:SHOWN]:
+        effect = EFFECTS.get(entry["effect"], entry["effect"])
+        yield f"  {harmless(entry['url'])}  at {harmless(entry['account'])}: {effect}"
+    if shown["urls"] > SHOWN:
+        yield f"  … and {shown['urls'] - SHOWN:,} others"
+    for entry in shown["rejected"][:SHOWN]:
+        yield f"  refused {harmless(entry['url'])}: {harmless(entry['reason'])} ({entry['rule']})"
+    if shown["rejected_urls"] > SHOWN:
+        yield f"  … and {shown['rejected_urls'] - SHOWN:,} others refused"
+    for hold in shown["holds"]:
+        yield f"  a second person must approve: edgeban approve {hold}"
+
+
+def _ended(shown: Mapping[str, Any]) -> None:
+    if shown["rejected_urls"]:
+        raise Ended(Status.PARTLY if shown["urls"] else Status.REFUSED)

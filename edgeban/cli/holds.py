@@ -75,11 +75,9 @@ def show_hold(session: Session, hold_id: str, form: output.Form) -> None:
 
 def _head(hold: Mapping[str, Any], session: Session) -> Iterator[str]:
     where = f"{harmless(hold['rule'])} at {harmless(hold['account'])}"
-    yield f"{where}: {len(hold['urls']):,} URLs, {hold.get('state', 'held')}"
-    for approval in hold.get("approvals") or []:
-        at = times.short(approval["at"], utc=False, now=session.now())
-        yield f"  {harmless(approval['by'])} approved {at}: {harmless(approval['reason'])}"
-    for decision in hold.get("decisions") or []:
+    needed = f", needs {hold['approvals_needed']}" if hold["state"] == "held" else ""
+    yield f"{where}: {hold['url_count']:,} URLs, {hold['state']}{needed}"
+    for decision in hold["decisions"]:
         at = times.short(decision["at"], utc=False, now=session.now())
         yield f"  {harmless(decision['actor'])} {harmless(decision['action'])} {at}: {harmless(decision['reason'])}"
 
@@ -99,7 +97,7 @@ def approve_command(
     """
     client = session.client()
     reason = session.reason(reason)
-    urls = sum(len(client.hold(hold_id)["urls"]) for hold_id in hold_ids)
+    urls = sum(client.get(f"/holds/{hold_id}", limit=1)["url_count"] for hold_id in hold_ids)
     if urls > MANY or len(hold_ids) > 1:
         session.confirm(f"Ban {urls - len(excepted):,} URLs of {len(hold_ids)} holds?", yes=yes, number=urls)
     _decide(session, hold_ids, lambda hold_id: client.approve(hold_id, reason=reason, excepted=excepted))

@@ -12,7 +12,7 @@ import pytest
 
 from dev.package import ROOT
 
-HOUSES = ("app.py", "chalicelib", "dev", "bench")
+HOUSES = ("app.py", "chalicelib", "dev", "bench", "edgeban")
 
 
 def python_files(*roots: str, under: Path = ROOT) -> dict[str, Path]:

@@ -1,0 +1,349 @@
+"""The command line against the app itself, over HTTP: what people type, what they read, what scripts get."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from chalicelib.config.operators import parse as parse_operators
+from dev.fakes.api import Api, fixed
+from dev.fakes.served import served
+from dev.fakes.world import SECRET
+from edgeban import cli
+from edgeban.cli.session import Session
+
+ROLES = {"rita": "reader", "olaf": "operator", "anna": "approver", "bert": "approver"}
+PAGE = "https://www.example.com/login"
+ROOT = "https://www.example.com/"
+
+
+@dataclass
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Shell:
+    """A shell in which ``edgeban`` is typed. ``terminal``: whether a person sits at it."""
+
+    api: Api
+    url: str
+    monkeypatch: pytest.MonkeyPatch
+    now: datetime
+
+    def __call__(self, *arguments: str, who: str = "anna", terminal: bool = False, typed: str = "") -> Result:
+        self.monkeypatch.setenv("EDGEBAN_TOKEN", f"hidden-token-{who}")
+        session = Session(terminal=terminal, now=lambda: datetime.now(UTC))
+        status: list[int] = []
+
+        @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+        @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+        def typed_command(words: tuple[str, ...]) -> None:
+            status.append(cli.run(list(words), session))
+
+        ran = click.testing.CliRunner().invoke(typed_command, list(arguments), input=typed, catch_exceptions=False)
+        result = Result(status[0], ran.stdout, ran.stderr)
+        for secret in (f"hidden-token-{who}", SECRET):
+            assert secret not in result.out + result.err, "a secret is never written"
+        return result
+
+    def json(self, *arguments: str, **options: Any) -> Any:
+        result = self(*arguments, "--json", **options)
+        assert result.status == 0, result
+        return json.loads(result.out)
+
+
+@pytest.fixture
+def shell(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Shell]:
+    named = {
+        who: {"token_sha256": hashlib.sha256(f"hidden-token-{who}".encode()).hexdigest(), "role": role}
+        for who, role in ROLES.items()
+    }
+    api.services._operators = fixed(parse_operators(named))
+    with served(api) as url:
+        for name, value in {
+            "EDGEBAN_CONFIG": str(tmp_path / "config.toml"),
+            "EDGEBAN_URL": url,
+            "EDGEBAN_SOURCE": "desk",
+            "EDGEBAN_SOURCE_SECRET": SECRET,
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield Shell(api, url, monkeypatch, datetime.now(UTC))
+
+
+# --- from a report to a ban and back --------------------------------------------------------------------------------
+
+
+def test_a_url_is_reported_banned_explained_and_unbanned(shell: Shell) -> None:
+    reported = shell("report", PAGE, "--category", "phishing")
+    assert reported.status == 0
+    assert "1 URLs accepted" in reported.out
+    shell.api.settle()
+    told = shell("why", PAGE, "--exit-status")
+    assert told.status == 0
+    assert "BANNED at huawei-main until" in told.out
+    assert "desk" in told.out
+    assert "phishing" in told.out
+    assert f"undo: edgeban unban '{PAGE}'" in told.out
+    undone = shell("unban", PAGE, "--reason", "false alarm", "--no-wait")
+    assert undone.status == 0, undone
+    shell.api.world.drain()
+    shell.api.settle()
+    assert shell("why", PAGE, "--exit-status").status == 9
+
+
+def test_the_same_file_again_is_the_same_report(shell: Shell, tmp_path: Path) -> None:
+    feed = tmp_path / "feed.json"
+    feed.write_text(json.dumps({"urls": [f"{PAGE}/{number}" for number in range(3)]}))
+    first, second = (shell.json("report", "--file", str(feed)) for _ in range(2))
+    assert first["reports"] == second["reports"]
+    assert first["accepted"] == 3
+
+
+def test_a_refused_url_is_named_with_its_reason_and_the_status_says_partly(shell: Shell) -> None:
+    result = shell("report", PAGE, "https://elsewhere.test/x")
+    assert result.status == 6
+    assert "refused https://elsewhere.test/x: " in result.out
+
+
+def test_a_report_is_followed_to_its_end(shell: Shell) -> None:
+    report = shell.json("report", PAGE)["reports"][0]
+    shell.api.settle()
+    states = shell.json("reports", "show", report)
+    assert [(state["url"], state["state"]) for state in states] == [(PAGE, "banned")]
+    assert shell("reports", "show", report, terminal=True).out.startswith("desk, ")
+
+
+def test_a_wait_that_runs_out_has_its_own_status(shell: Shell) -> None:
+    result = shell("report", PAGE, "--wait", "--wait-seconds", "1")
+    assert result.status == 8
+    assert "has not come to its end within 1 s" in result.err
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_url_that_nobody_reported_is_told_with_what_the_policy_would_do(shell: Shell) -> None:
+    result = shell("why", PAGE)
+    assert result.status == 3
+    assert "never reported" in result.out
+    assert "if it were reported: ban at huawei-main" in result.out
+
+
+def test_the_policy_is_tried_on_urls_and_writes_nothing(shell: Shell) -> None:
+    verdicts = shell.json("test", PAGE, ROOT, "https://elsewhere.test/x")
+    assert [verdict["verdict"] for verdict in verdicts] == ["ban", "hold", "rejected"]
+    rows: Any = shell.api.world.rows
+    assert not rows.rows
+
+
+def test_a_draft_that_is_not_valid_names_its_field(shell: Shell, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.json"
+    draft.write_text(
+        json.dumps(
+            {"version": 1, "accounts": {"huawei-main": {"managed_domains": ["example.com"]}}, "bare_hosts": "maybe"}
+        )
+    )
+    result = shell("test", PAGE, "--policy", str(draft))
+    assert result.status == 5
+    assert "bare_hosts" in result.err
+
+
+def test_whoami_names_the_operator(shell: Shell) -> None:
+    assert shell.json("whoami", who="rita")["role"] == "reader"
+
+
+def test_the_policy_is_printed_as_json(shell: Shell) -> None:
+    assert json.loads(shell("policy").out)["version"] == 1
+
+
+# --- forms of output -------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_gets_tab_separated_lines_and_a_terminal_a_table(shell: Shell) -> None:
+    shell("pause", "huawei-main", "--reason", "maintenance")
+    piped, seen = shell("audit"), shell("audit", terminal=True)
+    assert piped.out.count("\t") == 5
+    assert "maintenance" in piped.out
+    assert "who" in seen.out.splitlines()[0]
+    assert "ago" in seen.out or "0 s" in seen.out
+
+
+def test_csv_has_a_header_and_no_formula(shell: Shell) -> None:
+    shell("pause", "huawei-main", "--reason", '=HYPERLINK("https://evil.test")')
+    rows = list(csv.DictReader(io.StringIO(shell("audit", "--csv").out)))
+    assert rows[0]["reason"].startswith("'=")
+
+
+def test_chosen_fields_of_json(shell: Shell) -> None:
+    shell("pause", "huawei-main", "--reason", "maintenance")
+    result = shell("audit", "--json=actor,action")
+    assert json.loads(result.out) == [{"actor": "anna", "action": "pause"}]
+
+
+def test_hostile_text_is_shown_as_escapes(shell: Shell) -> None:
+    shell("pause", "huawei-main", "--reason", "\x1b]0;owned\x07 \u202egnp.exe")
+    for terminal in (False, True):
+        seen = shell("audit", terminal=terminal).out
+        assert "\x1b]" not in seen
+        assert "\u202e" not in seen
+        assert "\\x1b" in seen
+
+
+# --- deciding --------------------------------------------------------------------------------------------------------
+
+
+def hold_of(shell: Shell, *urls: str) -> str:
+    shell("report", *(urls or (ROOT,)))
+    shell.api.settle()
+    return str(shell.json("holds")[0]["hold_id"])
+
+
+def test_a_hold_is_listed_shown_and_approved(shell: Shell) -> None:
+    hold = hold_of(shell)
+    listed = shell("holds", terminal=True).out
+    assert "bare_host" in listed
+    assert hold in listed.replace("\n", "")
+    assert "1 URLs, held, needs 1" in shell("holds", "show", hold, terminal=True).out
+    approved = shell("approve", hold, "--reason", "ticket 1")
+    assert approved.status == 0
+    assert "approved" in approved.out
+    shell.api.settle()
+    assert shell("why", ROOT, "--exit-status").status == 0
+    assert "anna" in shell("why", ROOT).out
+
+
+def test_a_hold_is_refused_and_gone(shell: Shell) -> None:
+    hold = hold_of(shell)
+    assert shell("refuse", hold, "--reason", "a customer").status == 0
+    assert shell("holds", terminal=True).out == "nothing waits for a person\n"
+
+
+def test_a_url_is_excepted_from_an_approval(shell: Shell) -> None:
+    other = "https://shop.example.com/"
+    hold = hold_of(shell, ROOT, other)
+    if len(shell.json("holds")) == 1:
+        result = shell("approve", hold, "--except", other, "--reason", "not the shop")
+        assert result.status == 0, result
+        assert "1 approved, 1 refused" in result.out
+
+
+def test_a_review_asks_hold_by_hold(shell: Shell) -> None:
+    hold_of(shell)
+    result = shell("holds", "review", terminal=True, typed="a\nticket 7\n")
+    assert result.status == 0
+    assert ROOT in result.out
+    assert "approved" in result.out
+
+
+def test_of_several_holds_those_that_fail_are_named(shell: Shell) -> None:
+    hold = hold_of(shell)
+    result = shell("refuse", hold, "20260101T000000.000000Z-0000", "--reason", "r")
+    assert result.status == 6
+    assert "20260101T000000.000000Z-0000: " in result.err
+
+
+def test_a_ban_by_hand_is_previewed_confirmed_and_done(shell: Shell) -> None:
+    seen = shell("ban", PAGE, "--days", "7", "--preview")
+    assert "a preview: nothing is done" in seen.out
+    declined = shell("ban", PAGE, "--days", "7", "--reason", "r", terminal=True, typed="n\n")
+    assert declined.status == 130
+    shell.api.settle()
+    assert shell("why", PAGE).status == 3
+    assert shell("ban", PAGE, "--days", "7", "--reason", "r", "--yes").status == 0
+    shell.api.settle()
+    assert "BANNED" in shell("why", PAGE).out
+
+
+def test_a_ban_that_the_policy_forbids_is_refused_with_the_rule(shell: Shell) -> None:
+    result = shell("ban", "https://elsewhere.test/x", "--reason", "r", "--yes")
+    assert result.status == 5
+    assert "refused https://elsewhere.test/x" in result.out
+
+
+def test_the_end_of_a_ban_is_changed(shell: Shell) -> None:
+    shell("ban", PAGE, "--days", "7", "--reason", "r", "--yes")
+    shell.api.settle()
+    result = shell("extend", PAGE, "--days", "20", "--reason", "longer", "--yes")
+    assert result.status == 0, result
+    assert "end changed" in result.out
+
+
+def test_an_unban_of_a_source_is_previewed_and_confirmed_by_a_person(shell: Shell) -> None:
+    shell("report", *(f"{PAGE}/{number}" for number in range(3)))
+    shell.api.settle()
+    preview = shell("unban", "--source", "desk", "--preview")
+    assert preview.out.startswith("3 bans would be undone")
+    alone = shell("unban", "--source", "desk", "--reason", "r")
+    assert alone.status == 2
+    assert "--yes" in alone.err
+    assert shell("unban", "--source", "desk", "--reason", "r", terminal=True, typed="n\n").status == 130
+    done = shell("unban", "--source", "desk", "--reason", "r", "--yes", "--no-wait")
+    assert done.status == 0
+
+
+def test_pausing_everything_asks_and_an_account_does_not(shell: Shell) -> None:
+    assert shell("pause", "--reason", "r").status == 2
+    assert shell("pause", "huawei-main", "--reason", "r").out == "huawei-main: paused\n"
+    assert shell("resume", "huawei-main", "--reason", "r").out == "huawei-main: running\n"
+
+
+def test_a_reason_is_asked_for_on_a_terminal_and_demanded_elsewhere(shell: Shell) -> None:
+    assert "give --reason" in shell("pause", "huawei-main").err
+    assert shell("pause", "huawei-main", terminal=True, typed="maintenance\n").status == 0
+    assert shell.json("audit")[0]["reason"] == "maintenance"
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_role_that_does_not_suffice_is_told(shell: Shell) -> None:
+    result = shell("pause", "huawei-main", "--reason", "r", who="rita")
+    assert result.status == 4
+    assert "reader" in result.err
+    assert "(request " in result.err
+
+
+def test_a_token_that_nobody_has_is_told(shell: Shell) -> None:
+    assert shell("whoami", who="nobody").status == 4
+
+
+def test_an_error_as_json_is_the_apis_own(shell: Shell) -> None:
+    result = shell("holds", "show", "x", "--json")
+    assert result.status == 3
+    assert json.loads(result.err)["error"].keys() == {"code", "message", "request_id"}
+
+
+def test_an_api_that_does_not_answer_is_unreachable(shell: Shell) -> None:
+    result = shell("--url", "http://127.0.0.1:9/api", "pause", "x", "--reason", "r")
+    assert result.status == 7
+    assert "does not answer" in result.err
+
+
+def test_a_token_is_never_sent_in_clear_text(shell: Shell) -> None:
+    result = shell("--url", "http://edgeban.example.com/api", "whoami")
+    assert result.status == 2
+    assert "https://" in result.err
+
+
+def test_a_wrong_secret_is_refused_by_the_api(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEBAN_SOURCE_SECRET", "whsec_" + "b3RoZXIh" * 5)
+    assert shell("report", PAGE).status == 4
+
+
+def test_a_misspelled_command_names_the_right_one(shell: Shell) -> None:
+    result = shell("hold")
+    assert result.status == 2
+    assert "holds" in result.err
