@@ -243,7 +243,7 @@ def test_an_answer_with_thousands_of_refused_urls_stays_below_what_lambda_gives_
     assert answer.status_code == 202
     body = answer.json_body
     assert len(body["rejected"]) + body["rejected_left_out"] == 9_700
-    seen, token = 0, {}
+    seen, token = 0, dict[str, str]()
     while True:
         page = api.as_operator(f"reports/{body['report_id']}", **token).json_body
         seen += len(page["urls"])

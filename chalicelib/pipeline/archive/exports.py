@@ -55,8 +55,8 @@ def _begin(work: DayWork) -> None:
         first = min(begun)
         passed = [first + timedelta(days=number) for number in range((window[0] - first).days)]
         lost = [day for day in passed if day not in begun]
-        for day in lost:
-            work.emit_failed(day, OUT_OF_WINDOW)
+        for lost_day in lost:
+            work.emit_failed(lost_day, OUT_OF_WINDOW)
         export_days.want(run.rows, run.account, lost, now=now, lost=OUT_OF_WINDOW)
 
 
