@@ -31,6 +31,7 @@ from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, P
 
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
+    from chalicelib.pipeline.answers.ban_index import Reader as BanReader
     from chalicelib.pipeline.intake.messages import Fetch
 
 
@@ -189,6 +190,14 @@ class Services:
         from chalicelib.aws.s3 import Bucket
 
         return Bucket(client("s3"), self.settings.need("bucket"))
+
+    @cached_property
+    def bans(self) -> BanReader:
+        """The reader of the index of bans; it keeps what it has read for the next question."""
+        from chalicelib.aws.s3 import ViewBucket
+        from chalicelib.pipeline.answers.ban_index import Reader
+
+        return Reader(ViewBucket(client("s3"), self.settings.need("views_bucket")))
 
     @cached_property
     def post(self) -> Post:

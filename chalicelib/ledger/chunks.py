@@ -6,6 +6,7 @@ What of a chunk is not in a task yet changes, and stands in a row of its own: ``
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,9 @@ from chalicelib.domain.model import Action
 from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Key, Put, Row, Rows, Value
+
+BRIEF_SOURCES = 8
+"""Sources of a chunk that the journal names: its row stays below one write unit."""
 
 CHAIN = 50
 """How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
@@ -96,10 +100,22 @@ def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
 
 def record(rows: Rows, chunk: Chunk) -> None:
     """Write a new chunk, its event in the journal, and the row by which it is renewed."""
-    writes = [Put(_row(chunk)), Put(journal.entry("chunk", chunk.id, now=chunk.created_at))]
+    writes = [Put(_row(chunk)), Put(journal.entry("chunk", chunk.id, now=chunk.created_at, **_brief(chunk)))]
     if chunk.renew_at:
         writes.append(Put(renewal(chunk, chunk.renew_at)))
     rows.write(writes)
+
+
+def _brief(chunk: Chunk) -> dict[str, Value]:
+    """Return what the journal tells of a chunk: who reads it needs no other row to count."""
+    by_source = Counter(origin.source for origin in chunk.origins).most_common(BRIEF_SOURCES)
+    return {
+        "account": chunk.account,
+        "action": chunk.action.value,
+        "rule": chunk.rule,
+        "count": len(chunk.urls),
+        "sources": dict(by_source),
+    }
 
 
 def renewal(chunk: Chunk, at: datetime) -> Row:

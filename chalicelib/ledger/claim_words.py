@@ -50,3 +50,9 @@ def keys_of(entry: Entry, source: str) -> list[str]:
     """Return the keys of the URLs about which a source had a word when a batch changed them."""
     document: list[tuple[str, int, int, str]] = decompress(blob(entry.fields, "body"))
     return [key for key, _, _, words in document if end_of_word(bytes.fromhex(words), source)]
+
+
+def ends_of(entry: Entry) -> list[tuple[str, int]]:
+    """Return the keys of the URLs that a batch changed, with the planned end that each has by now, in epoch seconds."""
+    document: list[tuple[str, int, int, str]] = decompress(blob(entry.fields, "body"))
+    return [(key, until) for key, _, until, *_ in document]

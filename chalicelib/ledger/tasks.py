@@ -156,11 +156,22 @@ def finish(
     writes: list[Write] = [
         Update(_key(task.id), set=change, expect={"state": task.state.value}),
         Delete(_live_key(task.account, task.id)),
-        Insert(journal.entry("task", task.id, now=now)),
+        Insert(journal.entry("task", task.id, now=now, **_brief(task, state, now))),
     ]
     for child in children:
         writes += _inserts(child)
     return rows.transact(writes)
+
+
+def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
+    """Return what the journal tells of a task that ended. ``seconds`` are those since its oldest report arrived."""
+    return {
+        "account": task.account,
+        "action": task.action.value,
+        "state": state.value,
+        "urls": task.count,
+        "seconds": round((now - task.received_at).total_seconds()),
+    }
 
 
 def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
