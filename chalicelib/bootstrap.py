@@ -53,6 +53,12 @@ def _workerskv(account: VendorAccount) -> BanVendor:
     return connect(account, clock=now)
 
 
+def _cloudfrontkvs(account: VendorAccount) -> BanVendor:
+    from chalicelib.vendors.cloudfrontkvs.client import connect
+
+    return connect(account, clock=now)
+
+
 def _alibaba_esa(account: VendorAccount) -> BanVendor:
     from chalicelib.vendors.alibaba.esa import connect
 
@@ -71,6 +77,7 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {
     "byteplus": _volcengine,
     "workerskv": _workerskv,
     "alibaba-esa": _alibaba_esa,
+    "cloudfrontkvs": _cloudfrontkvs,
 }
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
@@ -87,7 +94,7 @@ UNREAD_FOR = 600
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
     """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
-    from chalicelib.vendors import alibaba, huawei, volcengine, workerskv
+    from chalicelib.vendors import alibaba, cloudfrontkvs, huawei, volcengine, workerskv
 
     return vendor_accounts.parse(
         document,
@@ -98,6 +105,7 @@ def parse_accounts(document: object) -> dict[str, VendorAccount]:
             "byteplus": volcengine.CREDENTIALS,
             "workerskv": workerskv.CREDENTIALS,
             "alibaba-esa": alibaba.ESA_CREDENTIALS,
+            "cloudfrontkvs": cloudfrontkvs.CREDENTIALS,
         },
     )
 
