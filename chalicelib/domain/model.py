@@ -221,6 +221,8 @@ class Rule(StrEnum):
     BARE_HOST = "bare_host"  # the URL is the root of its host
     COOL_DOWN = "cool_down"  # unbanned a short while ago
     REFUSED = "refused"  # a person decided not to ban it, and that stands
+    DECIDED_BEFORE = "decided_before"  # a person decided against it, and another source reports it
+    WITHDRAWN = "withdrawn"  # its source took its word back
     LIVE = "live"  # banned already, or on its way
     DRY_RUN = "dry_run"
     CORROBORATION = "corroboration"  # more independent reporters are needed
@@ -241,6 +243,7 @@ class Rule(StrEnum):
     DRIFT = "drift"  # bans again what the vendor's list has lost
     UNBAN = "unban"  # an operator's word
     ENDED = "ended"  # lifts bans at their planned end, where the vendor does not
+    UNDO = "undo"  # an operator took back what a source, a report or a task said
 
 
 @dataclass(frozen=True, slots=True)

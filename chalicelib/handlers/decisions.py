@@ -41,10 +41,13 @@ def unban(services: Services, request: Request) -> Response:
         "reason": str,
         "cool_down_days": int,
         "preview": bool,
+        "even_if_others_said_so": bool,
     }
     document = json_body(request, fields)
     if sum(name in document for name in ("urls", "task_id", "report_id", "source")) != 1:
         raise InputError("name exactly one of urls, task_id, report_id and source")
+    if "urls" in document and "even_if_others_said_so" in document:
+        raise InputError("even_if_others_said_so is for a task, a report or a source: URLs are unbanned whoever asked")
     cool_down_days = document.get("cool_down_days", services.policy.cool_down_days)
     if not 0 <= cool_down_days <= 365:
         raise InputError("cool_down_days must be from 0 to 365")
@@ -60,11 +63,12 @@ def unban(services: Services, request: Request) -> Response:
         task=document.get("task_id", ""),
         report=document.get("report_id", ""),
         source=document.get("source", ""),
+        even_if_others_said_so=document.get("even_if_others_said_so", False),
     )
     run = services.run().at("", deadline=moment + UNBAN_TIME)
     named = names_something(run, job, services.sources)
     if preview:
-        return answer(200, _preview(run, job, named=named))
+        return answer(200, _preview(services, run, job, named=named))
     if job.task and not named:
         raise _nothing_selected(job)
     unban_jobs.record(services.rows, job)
@@ -104,15 +108,23 @@ def _nothing_selected(job: Job) -> NotFound:
     return NotFound(f"there is no {kind} {name[:100]!r}, and no ban in force was made by one: check the name")
 
 
-def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
-    """Return how many URLs an unban selects, and the first of them."""
-    from chalicelib.pipeline.decisions.unban import stays_for_others
+def _preview(services: Services, run: Run, job: Job, *, named: bool) -> dict[str, Any]:
+    """Return how many URLs an unban selects, and the first of them; and those that stay banned, and for whom."""
+    from chalicelib.ledger.packed_words import unpack
+    from chalicelib.pipeline.decisions.unban import Undoing
     from chalicelib.pipeline.decisions.unban_selection import select
 
-    urls, counted_all = 0, True
+    urls, stay, counted_all = 0, 0, True
     first: list[dict[str, str]] = []
+    kept: list[dict[str, Any]] = []
+    undoing, names = Undoing.of(run, job), list(services.sources)
     for group in select(run, job):
-        claims = [claim for claim in group.claims if not stays_for_others(run, claim, job)]
+        staying = [claim for claim in group.claims if undoing.stays(claim)]
+        stay += len(staying)
+        for claim in staying[: PREVIEW_URLS - len(kept)]:
+            others = sorted({word.source for word in unpack(undoing.left(claim), names)})
+            kept.append({"url": claim.url, "account": claim.account, "sources": others})
+        claims = [claim for claim in group.claims if not undoing.stays(claim)]
         urls += len(claims)
         shown = claims[: PREVIEW_URLS - len(first)]
         first += [{"url": claim.url, "account": claim.account} for claim in shown]
@@ -121,4 +133,5 @@ def _preview(run: Run, job: Job, *, named: bool) -> dict[str, Any]:
             break
     if counted_all and not urls and not named:
         raise _nothing_selected(job)
-    return {"preview": True, "urls": urls, "counted_all": counted_all, "first": first}
+    answered = {"preview": True, "urls": urls, "counted_all": counted_all, "first": first}
+    return {**answered, "stay": stay, "stay_first": kept} if undoing.is_of_words else answered

@@ -1,58 +1,108 @@
 """Change what sources say of claimed URLs, and with it the planned end of a ban.
 
-One row of the journal, ``words``, tells what a batch changes: it is written before the claims.
+Rows of the journal of the kind ``words`` tell what a batch changes. They are written before the claims.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from chalicelib.domain.cutting import cut
 from chalicelib.ledger import KEEP, journal
 from chalicelib.ledger.claims import Claim, key_of
 from chalicelib.ledger.journal import Entry
-from chalicelib.ledger.packed_words import end_of_word
 from chalicelib.ledger.row import blob, compress, decompress, epoch
-from chalicelib.ports import Put, Rows, Update
+from chalicelib.ports import Put, Row, Rows, Update, Value
 
 Change = tuple[Claim, bytes, datetime]
 """A claim as it was read, what its sources say by now (``packed_words``), and the planned end."""
 
+ROW_BYTES = 300_000
+"""Bytes of a journal row's document before it is compressed: the row stays below 400 KB whatever it holds."""
 
-def change(rows: Rows, changes: Sequence[Change], *, now: datetime, lifted: bool = False) -> set[str]:
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One report of a URL in a batch: who said it in which report, and the end that it asks for."""
+
+    source: str
+    report: str
+    until: datetime
+    bans: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a batch says of one URL: the planned ends before and after, and all words that are on record then."""
+
+    key: str
+    account: str
+    before: int
+    until: int
+    words: bytes
+    mentions: tuple[Mention, ...] = ()
+
+
+def record(rows: Rows, said: Sequence[Said], *, now: datetime) -> None:
+    """Write the rows of the journal that tell what a batch says of URLs."""
+    for part in cut(said, count=10_000, size=ROW_BYTES, size_of=_size):
+        document = [
+            [
+                each.key,
+                each.account,
+                each.before,
+                each.until,
+                each.words.hex(),
+                [[mention.source, mention.report, epoch(mention.until), mention.bans] for mention in each.mentions],
+            ]
+            for each in part
+        ]
+        body = compress(document)
+        name = hashlib.sha256(body).hexdigest()[:12]
+        rows.apply(Put(journal.entry("words", name, now=now, body=body, count=len(part))))
+
+
+def _size(said: Said) -> int:
+    return 150 + 2 * len(said.words) + sum(60 + len(each.source) + len(each.report) for each in said.mentions)
+
+
+def change(
+    rows: Rows, changes: Sequence[Change], *, now: datetime, recorded: bool = False, lifted: bool = False
+) -> set[str]:
     """Write changes; return the keys whose claims changed meanwhile. Each claim is one conditional write.
 
-    ``lifted``: edgeban lifts the bans at their planned end, however long the vendor would ban them.
+    ``recorded``: the caller wrote what changes into the journal. ``lifted``: edgeban lifts the bans at their planned
+    end, however long the vendor would ban them.
     """
     if not changes:
         return set()
-    document = [[claim.key, claim.until, epoch(until), words.hex()] for claim, words, until in changes]
-    body = compress(document)
-    rows.apply(Put(journal.entry("words", hashlib.sha256(body).hexdigest()[:12], now=now, body=body)))
-    updates = [
-        Update(
-            key_of(claim.key),
-            set={
-                "words": words,
-                "until": epoch(until),
-                "expires_at": epoch(until + KEEP),
-                **({"lifted_at": epoch(until)} if lifted else {}),
-            },
-            expect={"chunk": claim.chunk, "outcome": claim.outcome or None, "words": claim.words or None},
-        )
-        for claim, words, until in changes
-    ]
-    return {changes[index][0].key for index in rows.write(updates)}
+    if not recorded:
+        said = [Said(claim.key, claim.account, claim.until, epoch(until), words) for claim, words, until in changes]
+        record(rows, said, now=now)
+    return {changes[index][0].key for index in rows.write([_update(each, lifted=lifted) for each in changes])}
 
 
-def keys_of(entry: Entry, source: str) -> list[str]:
-    """Return the keys of the URLs about which a source had a word when a batch changed them."""
-    document: list[tuple[str, int, int, str]] = decompress(blob(entry.fields, "body"))
-    return [key for key, _, _, words in document if end_of_word(bytes.fromhex(words), source)]
+def _update(new: Change, *, lifted: bool) -> Update:
+    """Make the write of one change. A held claim, or one that ended, lasts as long as it did."""
+    claim, words, until = new
+    change: dict[str, Value] = {"words": words}
+    if not claim.outcome:
+        change["until"] = epoch(until)
+        if not claim.held:
+            change["expires_at"] = epoch(until + KEEP)
+        if lifted:
+            change["lifted_at"] = epoch(until)
+    unchanged: Row = {"chunk": claim.chunk, "outcome": claim.outcome or None, "words": claim.words or None}
+    return Update(key_of(claim.key), set=change, expect=unchanged)
 
 
-def ends_of(entry: Entry) -> list[tuple[str, int]]:
-    """Return the keys of the URLs that a batch changed, with the planned end that each has by now, in epoch seconds."""
-    document: list[tuple[str, int, int, str]] = decompress(blob(entry.fields, "body"))
-    return [(key, until) for key, _, until, *_ in document]
+def mentioned(entry: Entry) -> Iterator[tuple[str, str, str]]:
+    """Yield key, source and report of each mention that a row of the journal holds."""
+    document: list[Any] = decompress(blob(entry.fields, "body"))
+    for key, _, _, _, _, mentions in document:
+        for source, report, _, _ in mentions:
+            yield key, source, report

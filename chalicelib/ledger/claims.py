@@ -11,7 +11,7 @@ from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.packed_words import pack
+from chalicelib.ledger.packed_words import all_words, held_only, marked, pack, report_id, undone_sources
 from chalicelib.ledger.row import blob, epoch, number, text
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
@@ -73,6 +73,10 @@ class Claim:
     def cooling(self, now: datetime) -> bool:
         """Whether a person's word stands against reports of the URL: it was unbanned, or its hold was refused."""
         return self.cool_until > epoch(now)
+
+    def waits(self, now: datetime) -> bool:
+        """Whether the URL waits for a person."""
+        return bool(self.held) and not self.ended(now)
 
     @property
     def refused(self) -> bool:
@@ -138,7 +142,11 @@ def claim(
     Safe to repeat: a URL that is the chunk's already counts as claimed. So a crash between any two of these writes is
     healed by claiming again for the same chunk.
     """
-    word_of = cache(lambda source: pack([SourceWord(source, chunk.received_at, chunk.until, bans=not held)]))
+    word_of = cache(
+        lambda source, report: pack(
+            [SourceWord(source, chunk.received_at, chunk.until, bans=not held, said_in=report_id(report))]
+        )
+    )
     claimed: set[str] = set()
     takings: list[_Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
@@ -148,12 +156,12 @@ def claim(
         elif old is None or old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
             row = _row(chunk, url, origin.report, held=held)
             carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
-            row["words"] = words.get(key) or carried_on or word_of(origin.source)
+            row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None
             if old is not None:
                 unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
                 removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
-                if held and chunk.rule == Rule.BY_HAND:  # what a person decided stands until a second one approves
+                if held and chunk.rule in STANDING:
                     removed = tuple(name for name in OVERRIDES if name != "cool_until")
                 update = Update(key_of(key), set=row, expect=unchanged, remove=removed)
             takings.append(_Taking(key, row, update))
@@ -166,6 +174,9 @@ def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[s
     From here on the operator's word stands, whatever the ledger knew of the URL: reports are suppressed until the
     cool-down ends, which is the chunk's ``until``. A URL that the ledger did not know gets a claim whose ``chunk`` is
     the unban chunk. Safe to repeat, as ``claim`` is.
+
+    An earlier cool-down that ends later stands. The cool-down of what was undone (``Rule.UNDO``) binds only the sources
+    that had asked for the ban: each leaves a marker until then.
     """
     marked: set[str] = set()
     takings: list[_Taking] = []
@@ -185,9 +196,36 @@ def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[s
         update = None
         if old is not None:
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
-            update = Update(key_of(key), set=change, expect=unchanged)
+            update = Update(key_of(key), set={**change, **_after_unban(chunk, old)}, expect=unchanged)
         takings.append(_Taking(key, row, update))
     return marked | _take(rows, takings, lambda claim: claim.unban == chunk.id)
+
+
+def _after_unban(chunk: Chunk, old: Claim) -> Row:
+    """Return how an unban changes a claim beside what it writes into every claim."""
+    until = epoch(chunk.until)
+    binds_some = undone_sources(old.words, chunk.created_at)
+    if old.cool_until > until and not binds_some:
+        return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
+    if chunk.rule == Rule.UNDO:
+        return {"words": marked(old.words, held_only(old.words), until=chunk.until)} if old.words else {}
+    return {"words": all_words(old.words)} if binds_some else {}
+
+
+def forget_cool_down(rows: Rows, keys: Sequence[str], *, unban: str) -> None:
+    """Take the cool-down off URLs whose undone ban no vendor ever had, where they are still the unban's."""
+    rows.write(
+        [
+            Update(
+                key_of(claim.key),
+                set={"words": all_words(claim.words)} if claim.words else {},
+                expect={"unban": unban, "words": claim.words or None},
+                remove=("cool_until",),
+            )
+            for claim in read(rows, keys, consistent=True).values()
+            if claim.unban == unban
+        ]
+    )
 
 
 def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> set[str]:
@@ -200,6 +238,9 @@ def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> se
 
 TAKE_TRIES = 3
 """How often a URL is taken whose claim is gone. Twice is enough, unless its row comes and goes."""
+
+STANDING = frozenset({Rule.DECIDED_BEFORE, Rule.BY_HAND})
+"""Rules of holds during which what a person decided before stands, until a person approves."""
 
 OVERRIDES = ("outcome", "reason", "cool_until", "unban", "unban_failed")
 """Attributes that a new claim of the URL begins without."""
@@ -260,14 +301,22 @@ def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reaso
 
 
 def refuse(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str, until: datetime) -> None:
-    """Record that a person refused to ban the URLs of a hold: reports of them are suppressed until a moment."""
-    change: Row = {
-        "outcome": UrlState.REJECTED.value,
-        "reason": reason[:300],
-        "cool_until": epoch(until),
-        "expires_at": epoch(until + KEEP),
-    }
-    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
+    """Record that a person refused to ban the URLs of a hold: reports of them are suppressed until a moment.
+
+    An earlier decision against the URL that ends later stands.
+    """
+    claims_by_key = read(rows, list(keys), consistent=True)
+    updates = []
+    for claim in claims_by_key.values():
+        cool_until = max(epoch(until), claim.cool_until)
+        change: Row = {
+            "outcome": UrlState.REJECTED.value,
+            "reason": reason[:300],
+            "cool_until": cool_until,
+            "expires_at": cool_until + int(KEEP.total_seconds()),
+        }
+        updates.append(Update(key_of(claim.key), set=change, expect={"chunk": chunk, "outcome": None}))
+    rows.write(updates)
 
 
 def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) -> None:
@@ -302,6 +351,6 @@ def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
 
 
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
-    """Move the planned end of the bans of a chunk that was held: they begin only now."""
+    """Move the planned end of the bans of a chunk that was held: they begin only now, whatever was decided before."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
-    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}) for key in keys])
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}, remove=("cool_until",)) for key in keys])

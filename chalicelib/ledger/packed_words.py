@@ -1,18 +1,30 @@
-"""How a claim keeps the words of its sources: 13 bytes each."""
+"""How a claim keeps the words of its sources: 17 bytes each.
+
+A word that was taken back leaves a *marker* in its place: the source, and the moment up to which what it says is taken
+back. A marker of a withdrawal is of the past. One in the future says that a person undid the source until then.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from chalicelib.domain.words.word import OTHERS, SourceWord
+from chalicelib.domain.words.word import OTHERS, SOURCES_KEPT, SourceWord
 
-_PACKED = struct.Struct(">4sII?")
-"""Source, when it spoke, its end, whether it bans: 13 bytes a source, times in whole minutes since 1970."""
+_PACKED = struct.Struct(">4sII?4s")
+"""Source, when it spoke in seconds since 1970, its end in minutes since 1970, whether it bans, and the report.
+
+The end of a marker is 0. Seconds last until 2106; the end of what lasts for ever takes minutes.
+"""
+
+KEEP_MARKERS = timedelta(days=14)
+"""How long a marker takes back what the source had said before and what arrives late: as long as a queue keeps it."""
+
+_NO_REPORT = bytes(4)
 
 
 _UNKNOWN = re.compile("#[0-9a-f]{8}")
@@ -26,38 +38,128 @@ def source_id(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()[:4]
 
 
+@lru_cache(maxsize=1024)
+def report_id(name: str) -> bytes:
+    """Return the four bytes that stand for a report in a claim."""
+    return hashlib.sha256(name.encode()).digest()[:4]
+
+
 def pack(words: Iterable[SourceWord]) -> bytes:
-    """Pack words for a claim's row: 13 bytes each, so that sixteen sources take 208."""
+    """Pack words for a claim's row: 17 bytes each, so that sixteen sources take 272."""
     return b"".join(
-        _PACKED.pack(source_id(word.source), _seconds(word.said_at) // 60, -(-_seconds(word.until) // 60), word.bans)
+        _PACKED.pack(
+            source_id(word.source),
+            _seconds(word.said_at),
+            -(-_seconds(word.until) // 60),
+            word.bans,
+            word.said_in or _NO_REPORT,
+        )
         for word in words
     )
 
 
 def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
-    """Undo ``pack``. ``names`` are the sources known by now; one that is not among them is named by its four bytes."""
+    """Undo ``pack``, without the markers.
+
+    ``names`` are the sources known by now; one that is not among them is named by its four bytes.
+    """
     by_id = {source_id(name): name for name in (*names, OTHERS)}
     return tuple(
-        SourceWord(by_id.get(source, f"#{source.hex()}"), _moment(said_at), _moment(until), bans)
-        for source, said_at, until, bans in _PACKED.iter_unpack(packed)
+        SourceWord(
+            by_id.get(source, f"#{source.hex()}"),
+            datetime.fromtimestamp(said_at, tz=UTC),
+            _moment(until),
+            bans,
+            b"" if report == _NO_REPORT else report,
+        )
+        for source, said_at, until, bans, report in _PACKED.iter_unpack(packed)
+        if until
     )
 
 
 def end_of_word(packed: bytes, name: str) -> int:
     """Return the end of a source's word in epoch seconds; 0 if it has none. Every duplicate asks this."""
     source = source_id(name)
-    return next((until * 60 for spoken, _, until, _ in _PACKED.iter_unpack(packed) if spoken == source), 0)
+    return next((until * 60 for spoken, _, until, _, _ in _PACKED.iter_unpack(packed) if spoken == source), 0)
+
+
+def marker_of(packed: bytes, name: str) -> int:
+    """Return the moment up to which what a source says is taken back, in epoch seconds; 0 if it has no marker."""
+    source = source_id(name)
+    return next((at for spoken, at, until, _, _ in _PACKED.iter_unpack(packed) if spoken == source and not until), 0)
+
+
+def has_spoken(packed: bytes, name: str) -> bool:
+    """Return whether a source has said anything of a URL, be it taken back. Of too many sources all count as one."""
+    source = source_id(name)
+    return len(packed) >= SOURCES_KEPT * _PACKED.size or any(each[0] == source for each in _PACKED.iter_unpack(packed))
+
+
+def undone_sources(packed: bytes, now: datetime) -> bool:
+    """Return whether a person undid some sources, and that binds them still."""
+    moment = _seconds(now)
+    return any(not until and at > moment for _, at, until, _, _ in _PACKED.iter_unpack(packed))
+
+
+def markers(packed: bytes, *, now: datetime, besides: Iterable[SourceWord] = ()) -> bytes:
+    """Return the markers that count still, but for those of sources that have a word ``besides``."""
+    oldest = _seconds(now - KEEP_MARKERS)
+    spoken = {source_id(word.source) for word in besides}
+    return _kept(packed, lambda source, at, until, *_: not until and at > oldest and source not in spoken)
+
+
+def all_words(packed: bytes) -> bytes:
+    """Return the words without the markers."""
+    return _kept(packed, lambda _source, _at, until, *_: bool(until))
 
 
 def without(packed: bytes, name: str) -> bytes:
     """Take a source's word out."""
-    source = source_id(name)
-    return b"".join(_PACKED.pack(*word) for word in _PACKED.iter_unpack(packed) if word[0] != source)
+    taken = source_id(name)
+    return _kept(packed, lambda source, _at, until, *_: source != taken or not until)
+
+
+def without_report(packed: bytes, name: str) -> bytes:
+    """Take out the words that stand as a report said them."""
+    taken = report_id(name)
+    return _kept(packed, lambda _source, _at, until, _bans, report: report != taken or not until)
+
+
+def said_after(packed: bytes, moment: datetime) -> bytes:
+    """Take out the words of sources that had spoken by a moment."""
+    seconds = _seconds(moment)
+    return _kept(packed, lambda _source, at, until, *_: at > seconds or not until)
+
+
+def held_only(packed: bytes) -> bytes:
+    """Return the words about which a person would decide."""
+    return _kept(packed, lambda _source, _at, until, bans, _report: until and not bans)
+
+
+def marked(packed: bytes, left: bytes, *, until: datetime) -> bytes:
+    """Return what is ``left`` of words, with a marker in the place of each that is gone: taken back up to ``until``."""
+    staying = {each[0] for each in _PACKED.iter_unpack(left) if each[2]}
+    gone = [each[0] for each in _PACKED.iter_unpack(packed) if each[2] and each[0] not in staying]
+    others = _kept(left, lambda source, *_: source not in gone)
+    return others + b"".join(mark(source, until) for source in gone)
+
+
+def mark(source: bytes, until: datetime) -> bytes:
+    """Return the marker of a source."""
+    return _PACKED.pack(source, _seconds(until), 0, 0, _NO_REPORT)
 
 
 def end_of_ban(packed: bytes) -> int:
     """Return the furthest end, in epoch seconds, that words which are banned by themselves ask for; 0 if none does."""
-    return max((until * 60 for _, _, until, bans in _PACKED.iter_unpack(packed) if bans), default=0)
+    return max((until * 60 for _, _, until, bans, _ in _PACKED.iter_unpack(packed) if bans), default=0)
+
+
+def _kept(packed: bytes, keep: Callable[..., bool]) -> bytes:
+    return b"".join(_PACKED.pack(*word) for word in _each(packed) if keep(*word))
+
+
+def _each(packed: bytes) -> Iterator[tuple[bytes, int, int, bool, bytes]]:
+    return _PACKED.iter_unpack(packed)
 
 
 def _seconds(moment: datetime) -> int:

@@ -36,6 +36,8 @@ class Job:
     source: str = ""
     ends: bool = False
     """Whether it lifts, at ``at``, bans that have come to the end which a person set."""
+    even_if_others_said_so: bool = False
+    """Whether bans that others asked for too are lifted as well."""
     place: str = ""
     """How far the journal has been walked, where the bans are found by it."""
 
@@ -94,6 +96,7 @@ def _row(job: Job) -> Row:
         "task": job.task,
         "report": job.report,
         "source": job.source,
+        **({"even_if_others_said_so": 1} if job.even_if_others_said_so else {}),
     }
 
 
@@ -125,6 +128,7 @@ def _jobs(rows_read: Iterable[Row]) -> list[Job]:
                 report=text(row, "report"),
                 source=text(row, "source"),
                 ends=text(row, "sk").startswith("e-"),
+                even_if_others_said_so=bool(number(row, "even_if_others_said_so")),
                 place=text(row, "place"),
             )
         )

@@ -425,6 +425,22 @@ def test_a_source_that_is_configured_no_more_is_undone_still(desk: Desk) -> None
     refused(desk.post("olaf", "unbans", {"source": "desk", "reason": "r"}), 404, "not_found", "no ban in force")
 
 
+def test_a_preview_names_what_stays_and_for_whom(desk: Desk) -> None:
+    urls = pages(3)
+    desk.ban(urls)
+    desk.api.world.queue({"urls": urls[:1]})
+    desk.api.settle()
+    preview = {"source": "desk", "preview": True}
+    said = desk.post("olaf", "unbans", preview).json_body
+    stay = [{"url": urls[0], "account": ACCOUNT, "sources": ["queue"]}]
+    assert (said["urls"], said["stay"], said["stay_first"]) == (2, 1, stay)
+    said = desk.post("olaf", "unbans", {**preview, "even_if_others_said_so": True}).json_body
+    assert (said["urls"], "stay" in said) == (3, False)
+    regardless = {"urls": urls, "reason": "r", "even_if_others_said_so": True}
+    refused(desk.post("olaf", "unbans", regardless), 400, "bad_request", "whoever asked")
+    assert desk.post("olaf", "unbans", {"source": "desk", "reason": "r"}).json_body["urls"] == 2
+
+
 # --- holds ------------------------------------------------------------------------------------------------------------
 
 

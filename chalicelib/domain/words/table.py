@@ -78,7 +78,7 @@ def _extend(record: Record, word: Word) -> Outcome:
 
 
 def _release(record: Record, word: Word) -> Outcome:
-    if word.source == record.cap_of:
+    if word.source == record.cap_of or record.rule == "decided_before":
         return _join_hold(record, word)
     words = added(record.words, word)
     return Outcome(Effect.RELEASE, words, end_of_ban(words))

@@ -80,6 +80,8 @@ class SourceWord:
     until: datetime
     bans: bool = True
     """Whether the report is banned by itself; otherwise a person decides about it, and its end binds nobody yet."""
+    said_in: bytes = b""
+    """Stands for the report that asked for this end (``packed_words.report_id``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Word:
     rule: str = ""
     may_ban: bool = True
     lifts: bool = False
+    said_in: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def added(words: Iterable[SourceWord], word: Word) -> tuple[SourceWord, ...]:
     source = word.source
     if source not in by_source and len(by_source.keys() - {OTHERS}) >= SOURCES_KEPT:
         source = OTHERS
-    said = SourceWord(source, word.said_at, word.until, bans=word.kind is Kind.BAN)
+    said = SourceWord(source, word.said_at, word.until, word.kind is Kind.BAN, word.said_in)
     if kept := by_source.get(source):
         strongest = max(kept, said, key=lambda each: (each.bans, each.until))
         said = replace(strongest, said_at=min(kept.said_at, said.said_at))

@@ -32,6 +32,9 @@ WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED})
 
 LIFTING = "the ban came to its planned end, and is being lifted"
 
+DECIDED = frozenset({Rule.REFUSED, Rule.COOL_DOWN})
+"""Rules by which a person's decision suppresses a report until it ends."""
+
 OF_TASK = {
     TaskState.SUBMITTING: UrlState.PENDING,
     TaskState.PROCESSING: UrlState.PROCESSING,
@@ -266,6 +269,11 @@ def of_report(run: Run, report: Report, urls: Sequence[str] | None = None) -> li
         if key in explained and (refused is None or _stands(claims_by_key[key], refused, report)):
             states[url].append(_of_claim(explained[key], report))
             refusals.pop((url, account), None)
+        elif key in explained and refused and refused.rule in DECIDED:
+            decided_until = claims_by_key[key].cool_until
+            until = datetime.fromtimestamp(decided_until, tz=UTC) if decided_until else None
+            states[url].append(_of_refusal(refused, until=until))
+            refusals.pop((url, account), None)
         elif refused is None and account in serving[url] and account in report.accounts:
             states[url].append(ReportedState(url, account, UrlState.PENDING))
     for (url, _), refusal in refusals.items():
@@ -303,10 +311,9 @@ def page(urls: Sequence[str], start: int, limit: int) -> list[str]:
     return taken
 
 
-def _of_refusal(refusal: Refusal) -> ReportedState:
-    return ReportedState(
-        refusal.url, refusal.account, UrlState(refusal.verdict), reason=refusal.reason, rule=refusal.rule
-    )
+def _of_refusal(refusal: Refusal, *, until: datetime | None = None) -> ReportedState:
+    state = UrlState(refusal.verdict)
+    return ReportedState(refusal.url, refusal.account, state, reason=refusal.reason, rule=refusal.rule, until=until)
 
 
 def _of_claim(status: UrlStatus, report: Report) -> ReportedState:

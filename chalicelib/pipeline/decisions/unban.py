@@ -4,13 +4,15 @@ A request is recorded as a job before anything is done, and carried out in steps
 the sweep goes on with a job whose request died.
 
 A URL that an operator names is sent to the vendor whatever the ledger knows of it, since the vendor may block a URL
-that nobody here asked for, or whose ban should have ended. By task, report and source only bans in force are undone.
+that nobody here asked for, or whose ban should have ended. By task, report and source only bans in force are undone,
+and of these only what nobody else asked for: words are taken back, and what is left of them stands.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.cutting import cut
@@ -109,28 +111,64 @@ def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counte
     return False
 
 
-def stays_for_others(run: Run, claim: Claim, job: Job) -> bool:
-    """Return whether a ban stays although its source is undone, because another source asks for it too."""
-    if not job.source:
-        return False
-    return packed_words.end_of_ban(packed_words.without(claim.words, job.source)) > epoch(run.clock())
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What a job takes back of the words of a URL, and what is left of them."""
+
+    job: Job
+    now: datetime
+    carried_until: datetime | None
+    """When the job's task was made: it carried what had been said by then."""
+
+    @classmethod
+    def of(cls, run: Run, job: Job) -> Undoing:
+        """Prepare to undo."""
+        task = tasks.read(run.rows, [job.task]).get(job.task) if job.task else None
+        return cls(job, run.clock(), task.created_at if task else None)
+
+    def left(self, claim: Claim) -> bytes:
+        """Return the words that others said, which stand."""
+        job = self.job
+        if job.even_if_others_said_so or job.urls:
+            return b""
+        if job.source:
+            return packed_words.without(claim.words, job.source)
+        if job.report:
+            return packed_words.without_report(claim.words, job.report)
+        return packed_words.said_after(claim.words, self.carried_until) if self.carried_until else b""
+
+    def stays(self, claim: Claim) -> bool:
+        """Return whether a URL stays banned, or held, because others asked for it too."""
+        left = packed_words.all_words(self.left(claim))
+        if claim.waits(self.now):
+            return bool(left)
+        return packed_words.end_of_ban(left) > epoch(self.now)
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether it takes back words, and not a URL whatever was said of it."""
+        return not (self.job.urls or self.job.even_if_others_said_so)
 
 
 def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
-    """Take a source's word back where others asked for the ban too: it stays in their name, to their furthest end.
+    """Take words back where others asked for the ban too: it stays in their name, to their furthest end.
 
-    Return the claims that are to be unbanned, and those that changed meanwhile.
+    A source that is undone leaves a marker until its cool-down ends. Return the claims that are to be unbanned, and
+    those that changed meanwhile.
     """
-    if not job.source:
+    undoing = Undoing.of(run, job)
+    if not undoing.is_of_words:
         return list(selected), []
     now, to_unban, changes = run.clock(), list[Claim](), list[Change]()
     for claim in selected:
-        words = packed_words.without(claim.words, job.source)
-        if not stays_for_others(run, claim, job):
+        if not undoing.stays(claim):
             to_unban.append(claim)
-        elif words != claim.words:
-            end = min(packed_words.end_of_ban(words), claim.until)
-            changes.append((claim, words, datetime.fromtimestamp(end, tz=UTC)))
+            continue
+        left = undoing.left(claim)
+        if left != claim.words:
+            furthest = packed_words.end_of_ban(left) or claim.until
+            words = packed_words.marked(claim.words, left, until=_cool_until(now, job))
+            changes.append((claim, words, datetime.fromtimestamp(min(furthest, claim.until), tz=UTC)))
     failed = claim_words.change(run.rows, changes, now=now)
     return to_unban, [claim for claim, _, _ in changes if claim.key in failed]
 
@@ -164,7 +202,7 @@ def _unban(run: Run, account: str, part: Sequence[Claim], job: Job) -> set[str]:
         account=account,
         action=Action.UNBAN,
         ban_days=UNBAN_DAYS,
-        rule=Rule.UNBAN,
+        rule=Rule.UNBAN if job.urls or job.even_if_others_said_so else Rule.UNDO,
         urls=tuple(claim.url for claim in part),
         keys=tuple(claim.key for claim in part),
         origins=(origin,) * len(part),

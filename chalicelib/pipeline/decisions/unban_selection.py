@@ -66,7 +66,8 @@ def select_again(run: Run, job: Job, changed: Sequence[Claim]) -> list[Claim]:
     if job.urls:
         return _to_unban_by_name(run, job, [(claim.account, claim.url) for claim in changed])
     reports_by_key = {claim.key: claim.report for claim in changed}
-    return [claim for claim in _in_force(run, list(reports_by_key)) if claim.report == reports_by_key[claim.key]]
+    again = _in_force(run, list(reports_by_key))
+    return [claim for claim in again if claim.report == reports_by_key[claim.key] or _has_word(claim, job)]
 
 
 # --- by URL -----------------------------------------------------------------------------------------------------------
@@ -161,7 +162,13 @@ def _of_report(run: Run, report: Report) -> Iterator[Group]:
     keys = [url_key(account, url) for url in urls for account in accounts]
     for some_keys in cut(keys, count=CHUNK_URLS):
         in_force = _in_force(run, some_keys)
-        yield Group([claim for claim in in_force if claim.report == report.id])
+        yield Group(
+            [
+                claim
+                for claim in in_force
+                if claim.report == report.id or packed_words.without_report(claim.words, report.id) != claim.words
+            ]
+        )
 
 
 # --- by source, or by a report that came by the queue: only the chunks know these -----------------------------------
@@ -202,7 +209,7 @@ def _of_journal(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
                 place = event.place
                 chunk_ids = chunk_ids_by_subject.get(event.subject, [])
                 selected = _of_chunks(run, job, seen, [read[name] for name in chunk_ids if name in read])
-                if event.kind == "words" and job.source:
+                if event.kind == "words":
                     selected = _of_words(run, job, event)
                 if selected:
                     yield Group(selected, place)
@@ -235,9 +242,20 @@ def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> lis
 
 
 def _of_words(run: Run, job: Job, event: journal.Entry) -> list[Claim]:
-    """Return the bans in force about which the job's source has a word, among those that a batch changed."""
-    keys = claim_words.keys_of(event, job.source)
-    return [claim for claim in _in_force(run, keys) if packed_words.end_of_word(claim.words, job.source)]
+    """Return the bans in force about which the job's source or report has a word, among those that a batch changed."""
+    keys = {
+        key: None
+        for key, source, report in claim_words.mentioned(event)
+        if (source == job.source if job.source else report == job.report)
+    }
+    return [claim for claim in _in_force(run, list(keys)) if _has_word(claim, job)]
+
+
+def _has_word(claim: Claim, job: Job) -> bool:
+    """Return whether a word of a claim is the job's source's, or stands as its report said it."""
+    if job.source:
+        return bool(packed_words.end_of_word(claim.words, job.source))
+    return bool(job.report) and packed_words.without_report(claim.words, job.report) != claim.words
 
 
 def _is_of(job: Job, origin: Origin) -> bool:

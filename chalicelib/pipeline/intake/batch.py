@@ -18,18 +18,21 @@ from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
-from chalicelib.ledger import claims, remaining, reports
+from chalicelib.ledger import chunks, claim_words, claims, remaining, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import pack
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
-from chalicelib.pipeline.intake.strengthen import strengthen, words_of
+from chalicelib.pipeline.intake.strengthen import changes_of, first_word, packed_words_of, said_of, strengthen
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
+
+CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
+"""Verdicts upon which a URL is claimed."""
 
 
 class ChunkKind(NamedTuple):
@@ -98,24 +101,35 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     taken, policy, sources = Taken(), run.policy, reading.sources
     messages = list(_read(run, records, reading, taken))
     urls_by_key, refusals = collect(messages, policy, taken.verdicts)
-    claims_by_key = _with_holds(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
+    claims_by_key = _of_version_1(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
     verdicts = decide(run, policy, urls_by_key, claims_by_key)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
     for key, url in urls_by_key.items():
         verdict = verdicts[key]
         taken.verdicts[verdict.kind.value] += 1
-        if verdict.kind in {VerdictKind.BAN, VerdictKind.HOLD}:
+        if verdict.kind in CLAIMING:
             rule = verdict.rule if verdict.kind is VerdictKind.HOLD else ""
-            release = verdict.kind is VerdictKind.BAN and _is_held(claims_by_key.get(key), run.clock())
+            release = verdict.kind is VerdictKind.BAN and _waits(claims_by_key.get(key), run.clock())
             kind = ChunkKind(url.account, rule, url.plan(policy), release)
             urls_by_kind.setdefault(kind, []).append(url)
             taken.verdicts[VerdictKind.DUPLICATE.value] += len(url.others)
         else:
             refusals += _refusals(url, taken.verdicts)
     _record_refusals(run, refusals)
-    changed_meanwhile = strengthen(run, sources, urls_by_key, claims_by_key)
+    claiming_now = [url for urls in urls_by_kind.values() for url in urls]
+    words_by_key = _words(run, claiming_now, claims_by_key, sources)
+    in_place = {key: url for key, url in urls_by_key.items() if verdicts[key].kind not in CLAIMING}
+    changes = changes_of(run, sources, in_place, claims_by_key)
+    said = [said_of(urls_by_key[claim.key], claim, words, until) for claim, words, until in changes]
+    said += [
+        said_of(url, claims_by_key.get(url.key), words_by_key[url.key], url.plan(policy).end(run.clock()))
+        for url in claiming_now
+        if url.key in words_by_key
+    ]
+    claim_words.record(run.rows, said, now=run.clock())
+    changed_meanwhile = strengthen(run, changes)
     for kind, urls in urls_by_kind.items():
-        if _claim(run, kind, urls, claims_by_key, sources, taken) and not kind.rule:
+        if _claim(run, kind, urls, claims_by_key, words_by_key, taken) and not kind.rule:
             wake_submitter(run, kind.account)
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
@@ -134,12 +148,32 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     return taken
 
 
-def _is_held(claim: Claim | None, now: datetime) -> bool:
-    return claim is not None and bool(claim.held) and not claim.ended(now)
+def _waits(claim: Claim | None, now: datetime) -> bool:
+    return claim is not None and claim.waits(now)
 
 
-def _with_holds(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
-    """Add to claims that version 1 wrote whether they are held: their rows do not say it, those of their chunks do."""
+def _words(
+    run: Run, urls: Iterable[BatchUrl], claims_by_key: Mapping[str, Claim], sources: Collection[str]
+) -> dict[str, bytes]:
+    """Return the words of the URLs that the batch claims, where they are more than the one of the chunk's origin."""
+    now, words_by_key = run.clock(), dict[str, bytes]()
+    for url in urls:
+        claim = claims_by_key.get(url.key)
+        if len(url.words) > 1 or (claim and claim.words):
+            words_by_key[url.key] = packed_words_of(url, claim, sources, now)
+    return words_by_key
+
+
+def _of_version_1(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
+    """Add to claims that version 1 wrote what their rows do not say: whether they are held, and who had reported them.
+
+    The second is asked only of what a person decided against.
+    """
+    decided = {key: claim for key, claim in claims_by_key.items() if not claim.words and claim.cooling(run.clock())}
+    if decided:
+        chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in decided.values()])
+        first_words = {key: first_word(claim, chunks_by_id.get(claim.chunk)) for key, claim in decided.items()}
+        claims_by_key |= {key: replace(claim, words=pack(first_words[key])) for key, claim in decided.items()}
     silent: dict[str, set[str]] = {}
     for claim in claims_by_key.values():
         if not claim.words and not claim.outcome:
@@ -207,7 +241,7 @@ def _claim(
     kind: ChunkKind,
     urls: Sequence[BatchUrl],
     claims_by_key: Mapping[str, Claim],
-    sources: Collection[str],
+    words_by_key: Mapping[str, bytes],
     taken: Taken,
 ) -> int:
     """Open chunks of one kind, claim their URLs and seal them; return how many URLs they claimed."""
@@ -234,12 +268,7 @@ def _claim(
             until=kind.plan.end(now),
         )
         then = ChunkState.HELD if kind.rule else ChunkState.WAITING
-        words = {
-            url.key: pack(words_of(url, claims_by_key.get(url.key) if kind.release else None, sources))
-            for url in part
-            if kind.release or len(url.words) > 1
-        }
-        keys = claiming.begin(run, chunk, claims_by_key, then=then, words=words)
+        keys = claiming.begin(run, chunk, claims_by_key, then=then, words=words_by_key)
         claimed += len(keys)
         if kind.release:  # a person decided meanwhile, or the hold is not sealed yet: the report comes again
             staying = _messages_of(url for url in part if url.key not in keys)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
 from chalicelib.domain.policy.rules import (
+    COOLING,
     LIVE,
     Policy,
     Situation,
@@ -24,8 +25,9 @@ from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.domain.words.word import Kind, Word
 from chalicelib.ledger import ban_counts, reporters
+from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import end_of_word
+from chalicelib.ledger.packed_words import end_of_word, has_spoken, marker_of, report_id, undone_sources
 from chalicelib.ledger.reports import Refusal
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.messages import Message
@@ -36,11 +38,17 @@ PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
 
 TEST = Verdict(VerdictKind.SUPPRESSED, Rule.TEST, "the report is a test: nothing is sent to a vendor")
 
-Mention = tuple[Message, ReportedUrl]
+ReportedHere = tuple[Message, ReportedUrl]
 """One report of a URL: the message that carries it, and what it says of the URL."""
 
 MentionKind = tuple[str, str, int | None]
 """Source, category and days that a mention asks for."""
+
+WITHDRAWN = Verdict(VerdictKind.SUPPRESSED, Rule.WITHDRAWN, "the source took its report of the URL back")
+
+DECIDED_BEFORE = Verdict(
+    VerdictKind.HOLD, Rule.DECIDED_BEFORE, "a person decided against a ban of the URL before: a person decides again"
+)
 
 WORD_OF = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
 """The word that a report says, by its own verdict; one of another verdict says nothing to the record."""
@@ -58,28 +66,30 @@ class BatchUrl:
     account: str
     reported: ReportedUrl
     message: Message
-    others: list[Mention] = field(default_factory=list)
+    others: list[ReportedHere] = field(default_factory=list)
     """The other mentions of the URL in the batch."""
     verdicts: dict[MentionKind, Verdict] = field(default_factory=dict)
     """The verdict upon each source, category and duration by itself, which is what its report is told."""
     words: list[Word] = field(default_factory=list)
     """What the batch says of the URL that the ledger may not have on record yet."""
+    mentioned: list[Mention] = field(default_factory=list)
+    """The same for the journal, with the reports that said it."""
 
     @property
     def category(self) -> str:
         """Return what the URL is reported for."""
         return self.reported.category or self.message.source.category
 
-    def mentions(self) -> Iterator[Mention]:
+    def mentions(self) -> Iterator[ReportedHere]:
         """Yield all mentions, the one that the URL is claimed for first."""
         yield self.message, self.reported
         yield from self.others
 
-    def candidates(self) -> dict[MentionKind, Mention]:
+    def candidates(self) -> dict[MentionKind, ReportedHere]:
         """Return the mentions upon which the verdict may differ: one a source, category and duration."""
         if not self.others:
             return {_kind(self.message, self.reported): (self.message, self.reported)}
-        by_kind: dict[MentionKind, Mention] = {}
+        by_kind: dict[MentionKind, ReportedHere] = {}
         for message, reported in self.mentions():
             by_kind.setdefault(_kind(message, reported), (message, reported))
         return by_kind
@@ -231,51 +241,86 @@ class Judge:
         claimed for the mention that decided.
         """
         claim = self.claims_by_key.get(url.key)
-        situation = Situation(
-            url.account,
-            live=claim is not None and not claim.ended(self.now) and not claim.held,
-            cooling=claim is not None and claim.cooling(self.now),
-            refused=claim is not None and claim.refused and claim.cooling(self.now),
-            reporters=self.reporters.get(url.key, 1),
-            now=self.now,
-        )
+        situation = self._situation(url, claim)
         best: tuple[Verdict, Message, ReportedUrl] | None = None
         highest = (-1, self.now)
-        url.words = []
+        url.words, url.mentioned = [], []
         for kind, (message, reported) in url.candidates().items():
             decided = verdict(url.url, reported, self.policy, message.source, situation, usage=usage)
-            if claim and claim.held and not claim.ended(self.now):
-                decided = _of_held(claim, message.source.name, decided)
+            own = decided
+            if claim:
+                decided = self._upon(claim, decided, message, reported)
+                if decided.rule in {Rule.REFUSED, Rule.COOL_DOWN} and not has_spoken(claim.words, message.source.name):
+                    alone = situation._replace(cooling=False, refused=False)
+                    own = verdict(url.url, reported, self.policy, message.source, alone, usage=usage)
+                    if own.kind is VerdictKind.BAN:
+                        decided = replace(DECIDED_BEFORE, ban_days=own.ban_days)
             url.verdicts[kind] = decided
             end = _plan(message, reported, self.policy).end(self.now)
             rank = (PRECEDENCE.get(decided.kind, 0), end)
             if best is None or (rank[0] and rank > highest):
                 best, highest = (decided, message, reported), rank
             if decided.kind is not VerdictKind.DUPLICATE:
-                self._say(url, message, decided, end)
-            elif claim and not claim.held and not _on_record(claim, message.source.name, end):
-                own = verdict(url.url, reported, self.policy, message.source, situation._replace(live=False))
+                self._say(url, message, own if decided.rule == Rule.DECIDED_BEFORE else decided, end)
+            elif claim and not _on_record(claim, message.source.name, end):
+                if own.rule == Rule.LIVE:
+                    own = verdict(url.url, reported, self.policy, message.source, situation._replace(live=False))
                 self._say(url, message, own, end)
         assert best
         url.claim_for(best[1], best[2])
         return best[0]
 
+    def _situation(self, url: BatchUrl, claim: Claim | None) -> Situation:
+        """Say what is true of a URL, whoever reports it."""
+        waits = claim is not None and claim.waits(self.now)  # then its hold stands for what a person decided before
+        cooling = claim is not None and not waits and claim.cooling(self.now)
+        if claim is not None and cooling and undone_sources(claim.words, self.now):
+            cooling = False  # it binds some sources alone
+        return Situation(
+            url.account,
+            live=claim is not None and not waits and not claim.ended(self.now),
+            cooling=cooling,
+            refused=cooling and claim is not None and claim.refused,
+            reporters=self.reporters.get(url.key, 1),
+            now=self.now,
+        )
+
+    def _upon(self, claim: Claim, own: Verdict, message: Message, reported: ReportedUrl) -> Verdict:
+        """Decide about a report by what is on record of its source: taken back, undone, or waiting for a person."""
+        if own.rule != Rule.LIVE and own.kind not in WORD_OF and own.rule != Rule.CORROBORATION:
+            return own
+        source = message.source.name
+        if up_to := marker_of(claim.words, source):
+            if up_to > epoch(self.now):
+                return COOLING
+            if said_at(message, reported) <= datetime.fromtimestamp(up_to, tz=UTC):
+                return WITHDRAWN
+        return _of_held(claim, source, own, self.now) if claim.waits(self.now) else own
+
     @staticmethod
     def _say(url: BatchUrl, message: Message, own: Verdict, end: datetime) -> None:
         """Note what a report says of a URL, by its own verdict."""
         if kind := WORD_OF.get(own.kind):
-            url.words.append(Word(kind, message.received_at, message.source.name, end, own.rule))
+            source, said_in = message.source.name, report_id(message.report_id)
+            url.words.append(Word(kind, message.received_at, source, end, own.rule, said_in=said_in))
+            url.mentioned.append(Mention(source, message.report_id, end, kind is Kind.BAN))
 
 
-def _of_held(claim: Claim, source: str, own: Verdict) -> Verdict:
+def said_at(message: Message, reported: ReportedUrl) -> datetime:
+    """Return when a report was said: as it states itself, and not later than edgeban received it."""
+    return min(reported.reported_at or message.received_at, message.received_at)
+
+
+def _of_held(claim: Claim, source: str, own: Verdict, now: datetime) -> Verdict:
     """Decide about a URL that waits for a person, by a report's own verdict: what is banned by itself is released.
 
-    A source whose cap holds the URL does not release it by saying it again.
+    A source whose cap holds the URL does not release it by saying it again. While what a person decided before stands,
+    no report releases it.
     """
     if own.kind is VerdictKind.HOLD or own.rule == Rule.CORROBORATION:
         return LIVE
     capped = claim.held == Rule.SOURCE_CAP and end_of_word(claim.words, source)
-    return LIVE if own.kind is VerdictKind.BAN and capped else own
+    return LIVE if own.kind is VerdictKind.BAN and (capped or claim.cooling(now)) else own
 
 
 def _on_record(claim: Claim, source: str, end: datetime) -> bool:

@@ -7,76 +7,99 @@ journal, or a renewal that finds nothing to renew; the messages come again.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from chalicelib.domain.model import Action, Rule
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Kind, Record, SourceWord, State, Word, added
 from chalicelib.ledger import chunks, claim_words, renewals
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.claim_words import Change
+from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import pack, unpack
+from chalicelib.ledger.packed_words import markers, pack, report_id, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.decide import SHORTEST_EXTENSION, BatchUrl
 from chalicelib.pipeline.run import Run
 
 
-def strengthen(
+def changes_of(
     run: Run, sources: Collection[str], urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
-) -> set[str]:
-    """Add the words of a batch to the claims of bans in force; return the keys whose claims changed meanwhile."""
+) -> list[Change]:
+    """Add the words of a batch to the claims of what is in force or held; return the claims that change."""
     now = run.clock()
-    in_force = {
+    standing = {
         key: claim
         for key, url in urls_by_key.items()
-        if url.words and (claim := claims_by_key.get(key)) and _is_in_force(claim, now)
+        if url.words and (claim := claims_by_key.get(key)) and not claim.ended(now)
     }
-    if not in_force:
-        return set()
-    chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in in_force.values() if not claim.words])
+    if not standing:
+        return []
+    chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in standing.values() if not claim.words])
     changes: list[Change] = []
-    for key, claim in in_force.items():
+    for key, claim in standing.items():
         words = unpack(claim.words, sources) or first_word(claim, chunks_by_id.get(claim.chunk))
-        record = Record(State.IN_FORCE, words, datetime.fromtimestamp(claim.until, tz=UTC))
+        record = _record(claim, words)
         for word in urls_by_key[key].words:
             record = _said(record, word)
         if record.words != words:
             assert record.until
-            changes.append((claim, pack(record.words), record.until))
+            packed = pack(record.words) + markers(claim.words, now=now, besides=record.words)
+            changes.append((claim, packed, record.until))
+    return changes
+
+
+def strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
+    """Write what ``changes_of`` found; return the keys whose claims changed meanwhile."""
     if not changes:
         return set()
-    plan_renewals(run, changes, now)
+    plan_renewals(run, [change for change in changes if not change[0].held], run.clock())
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
-    return claim_words.change(run.rows, changes, now=now)
+    return claim_words.change(run.rows, changes, now=run.clock(), recorded=True)
 
 
-def words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str]) -> tuple[SourceWord, ...]:
-    """Return what sources say of a URL that a batch claims; ``claim`` is that of the hold which it leaves."""
-    words = unpack(claim.words, sources) if claim else ()
+def said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) -> Said:
+    """Return what the journal keeps of the words of a batch about a URL."""
+    before = claim.until if claim else 0
+    return Said(url.key, url.account, before, epoch(until), words, tuple(url.mentioned))
+
+
+def packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str], now: datetime) -> bytes:
+    """Return what sources say of a URL that a batch claims.
+
+    ``claim`` is the one on record. Its words stand where the URL leaves a hold, or where a person decides again about
+    it; those of a ban that ended are gone. Markers stay.
+    """
+    stand = claim is not None and (claim.waits(now) or claim.cooling(now))
+    words = unpack(claim.words, sources) if claim and stand else ()
     for word in url.words:
         words = added(words, word)
-    return words
+    return pack(words) + (markers(claim.words, now=now, besides=words) if claim else b"")
 
 
-def _is_in_force(claim: Claim, now: datetime) -> bool:
-    return not (claim.held or claim.ended(now) or claim.cooling(now))
+def _record(claim: Claim, words: tuple[SourceWord, ...]) -> Record:
+    state = State.HELD if claim.held else State.IN_FORCE
+    # The verdict upon the report has told already that it releases nothing: whatever it says joins the hold.
+    rule = Rule.DECIDED_BEFORE if claim.held else ""
+    return Record(state, words, datetime.fromtimestamp(claim.until, tz=UTC), rule)
 
 
 def _said(record: Record, word: Word) -> Record:
-    """Let one word of a report stand beside those on record of a ban in force."""
+    """Let one word of a report stand beside those on record."""
     assert record.until
     if word.until < record.until + SHORTEST_EXTENSION:
-        word = Word(word.kind, word.said_at, word.source, min(word.until, record.until), word.rule)
+        word = replace(word, until=min(word.until, record.until))
     outcome = decide(record, word)
-    return Record(record.state, outcome.words, outcome.until)
+    return replace(record, words=outcome.words, until=outcome.until)
 
 
 def first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
     """Return the one word of a claim that version 1 wrote: that of its chunk's origin."""
-    if chunk is None or claim.key not in chunk.keys:
+    if chunk is None or chunk.action is not Action.BAN or claim.key not in chunk.keys:
         return ()
     origin = chunk.origins[chunk.keys.index(claim.key)]
-    word = Word(Kind.BAN, chunk.received_at, origin.source, datetime.fromtimestamp(claim.until, tz=UTC))
+    until, said_in = datetime.fromtimestamp(claim.until, tz=UTC), report_id(origin.report)
+    word = Word(Kind.BAN, chunk.received_at, origin.source, until, said_in=said_in)
     return added((), word)
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import carriers, chunks, remaining, tasks
+from chalicelib.ledger import carriers, chunks, claims, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Rows
 
@@ -114,6 +114,8 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
     ]
     if never_sent:  # after the bans: a crash between the two sends an unban that changes nothing
         remaining.withdraw(rows, work, never_sent)
+        if unban.rule == Rule.UNDO:  # to undo what never was banned leaves no cool-down
+            claims.forget_cool_down(rows, [unban.keys[position] for position in never_sent], unban=unban.id)
     return is_ready
 
 

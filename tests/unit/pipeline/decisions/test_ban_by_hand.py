@@ -272,7 +272,7 @@ def test_what_one_person_lifted_and_another_wants_banned_stays_open_until_a_seco
     world.policy = replace(world.policy, approvals=Approvals(two_above=0))
     (hold_id,) = ask(world).holds
     world.post({"urls": [PAGE]}, webhook_id="w2")
-    assert world.intake().verdicts == {"suppressed": 1}
+    assert world.intake().verdicts == {"duplicate": 1}
     assert world.state(PAGE) == "held"
     approve(world, hold_id, actor="ben", two_above=0)
     world.minutes(5)

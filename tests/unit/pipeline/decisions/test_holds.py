@@ -134,8 +134,10 @@ def test_a_refused_hold_ends_its_urls_with_the_operator_s_reason() -> None:
         approve(world, hold_id)
 
 
-def test_a_refusal_stands_against_every_source_until_its_end() -> None:
+def test_a_refusal_stands_until_its_end_against_every_source_that_had_spoken() -> None:
     world, hold_id = held()
+    world.queue({"urls": ROOTS[:1]})
+    world.intake()
     refuse(world, hold_id)
     world.policy = replace(world.policy, bare_hosts=BareHosts.BAN)
     for days in (1, 28):

@@ -616,15 +616,15 @@ def test_a_url_that_the_ledger_does_not_know_is_unbanned_at_the_vendor_with_a_co
     assert STRANGE not in world.vendor.bans
     receipt = world.post({"urls": [STRANGE]})
     world.minutes(3)
-    assert world.report_states(receipt.report_id) == {STRANGE: "suppressed"}
+    assert world.report_states(receipt.report_id) == {STRANGE: "held"}
     world.clock.advance(days=7, minutes=1)
     world.post({"urls": [STRANGE]}, webhook_id="w2")
     world.minutes(3)
     assert world.state(STRANGE) == "banned"
     assert order_of_calls(world, STRANGE) == ["unban", "ban"]
     (status,) = of_url(world.run(), STRANGE)
-    decisions = [each.action.value for each in history.of_status(world.rows, status)]
-    assert decisions == ["ban", "unban"]
+    decisions = [(each.action.value, each.rule) for each in history.of_status(world.rows, status)]
+    assert decisions == [("ban", "released"), ("ban", "decided_before"), ("unban", "unban")]
 
 
 @pytest.mark.parametrize("prepare", [blocked_by_others, lambda: banned([STRANGE])])
@@ -649,13 +649,14 @@ def test_an_unban_that_is_repeated_while_it_is_on_its_way_is_one_with_the_later_
     world.clock.advance(days=8)
     world.queue({"urls": [STRANGE]})
     world.minutes(3)
-    assert world.state(STRANGE) == "unbanned"
-    undo(world, urls=(STRANGE,), cool_down_days=0)
+    assert world.state(STRANGE) == "held"
+    undo(world, urls=(STRANGE,), cool_down_days=0)  # it never shortens the earlier one
     world.minutes(20)
-    world.clock.advance(hours=1)
-    world.queue({"urls": [STRANGE]})
-    world.minutes(20)
-    assert world.state(STRANGE) == "banned"
+    for hours, state in ((1, "unbanned"), (24, "banned")):
+        world.clock.advance(hours=hours)
+        world.queue({"urls": [STRANGE]})
+        world.minutes(20)
+        assert world.state(STRANGE) == state
 
 
 def test_a_ban_that_has_expired_and_that_the_vendor_still_blocks_is_unbanned() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
+from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import unpack
+from chalicelib.ledger.row import text
 from dev.fakes.operations import carry_on_all, undo
-from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 SHARED, ALONE = pages(2)
 
@@ -52,5 +58,135 @@ def test_once_the_others_are_undone_too_the_url_is_unbanned(first: str) -> None:
     world.minutes(3)
     assert world.state(SHARED) == "banned"
     undo(world, source="queue" if first == "desk" else "desk")
+    world.minutes(3)
+    assert world.state(SHARED) == "unbanned"
+
+
+def _claim(world: World, url: str = SHARED) -> Claim:
+    key = url_key(ACCOUNT, url)
+    return claims.read(world.rows, [key], whole=True)[key]
+
+
+def _report(world: World, days: int, *, source: str = "desk") -> str:
+    document = {"urls": [{"url": SHARED, "ban_duration": days}]}
+    if source == "queue":
+        world.queue(document)
+        return ""
+    return world.post(document, webhook_id=f"{days} {world.clock()}").report_id
+
+
+def _task_of(world: World) -> str:
+    assert isinstance(world.rows, MemoryRows)
+    return min(text(row, "pk")[5:] for row in world.rows.rows.values() if row["sk"] == "task" and "slices" in row)
+
+
+def test_in_one_batch_each_source_s_word_is_found_and_taken_back() -> None:
+    for gone, stays in (("desk", "queue"), ("queue", "desk")):
+        world = World(rows=MemoryRows())
+        _report(world, 20)
+        _report(world, 5, source="queue")
+        world.minutes(3)
+        undo(world, source=gone)
+        world.minutes(3)
+        assert world.state(SHARED) == "banned"
+        assert [word.source for word in unpack(_claim(world).words, world.sources)] == [stays]
+        undo(world, source=stays)
+        world.minutes(3)
+        assert world.state(SHARED) == "unbanned"
+
+
+@pytest.mark.parametrize("by", ["report", "task"])
+@pytest.mark.parametrize("after", [False, True])
+def test_undoing_a_report_or_a_task_leaves_what_others_said(by: str, after: bool) -> None:
+    for at in (0, *range(1, 16)):
+        world = World(rows=MemoryRows())
+        report = _report(world, 20)
+        world.minutes(3)
+        _report(world, 5, source="queue")
+        world.minutes(3)
+        with world.crash(at, after=after):
+            undo(world, report=report) if by == "report" else undo(world, task=_task_of(world))
+        world.minutes(2)
+        carry_on_all(world)
+        world.minutes(3)
+        words = [word.source for word in unpack(_claim(world).words, world.sources)]
+        assert world.state(SHARED) == "banned"
+        unrecorded = at == 1 or (at == 2 and not after)  # killed before the request was on record
+        assert words == (["desk", "queue"] if unrecorded else ["queue"])
+
+
+def test_undoing_a_later_report_takes_back_what_it_said() -> None:
+    world = World()
+    _report(world, 5, source="queue")
+    world.minutes(3)
+    later = _report(world, 20)
+    world.minutes(3)
+    undo(world, report=later)
+    world.minutes(3)
+    assert world.state(SHARED) == "banned"
+    assert [word.source for word in unpack(_claim(world).words, world.sources)] == ["queue"]
+    assert 4.9 < (_claim(world).until - world.clock().timestamp()) / 86_400 <= 5
+
+
+@pytest.mark.parametrize("selection", [{"source": "desk"}, {"report": ""}, {"task": ""}])
+def test_even_if_others_said_so_lifts_regardless_and_binds_everybody(selection: dict[str, str]) -> None:
+    world = World(rows=MemoryRows())
+    report = _report(world, 20)
+    _report(world, 5, source="queue")
+    world.minutes(3)
+    chosen: dict[str, Any] = {name: value or (report if name == "report" else "") for name, value in selection.items()}
+    if "task" in chosen:
+        chosen["task"] = _task_of(world)
+    undo(world, even_if_others_said_so=True, **chosen)
+    world.minutes(3)
+    assert world.state(SHARED) == "unbanned"
+    for source in ("desk", "queue"):
+        _report(world, 5, source=source)
+        world.minutes(3)
+        assert world.state(SHARED) == "unbanned"
+
+
+def test_the_cool_down_binds_only_the_source_that_was_undone() -> None:
+    world = _both("desk")
+    undo(world, source="desk")
+    world.minutes(3)
+    _report(world, 30)  # its words count no more until the cool-down ends
+    world.queue({"urls": [ALONE]}, source="desk")
+    world.minutes(3)
+    assert [word.source for word in unpack(_claim(world).words, world.sources)] == ["queue"]
+    assert world.state(ALONE) == "unbanned"
+    world.queue({"urls": [ALONE]})
+    world.minutes(3)
+    assert world.state(ALONE) == "banned"
+    world.clock.advance(days=7, minutes=1)
+    _report(world, 30)
+    world.minutes(3)
+    assert [word.source for word in unpack(_claim(world).words, world.sources)][:1] == ["desk"]
+
+
+def test_undoing_what_was_never_banned_leaves_no_cool_down() -> None:
+    world = World(policy=parse_policy({**POLICY, "sources": {"queue": {"trust": "review"}}}))
+    world.queue({"urls": [SHARED]})
+    world.minutes(2)
+    assert world.state(SHARED) == "held"
+    undo(world, source="queue")
+    world.minutes(3)
+    assert world.state(SHARED) == "unbanned"
+    assert not _claim(world).cool_until
+    world.queue({"urls": [SHARED]})
+    world.minutes(3)
+    assert world.state(SHARED) == "held"
+
+
+def test_a_held_url_stays_held_for_the_other_source_that_asked_for_it() -> None:
+    world = World(policy=parse_policy({**POLICY, "sources": {name: {"trust": "review"} for name in ("desk", "queue")}}))
+    _report(world, 20)
+    world.minutes(2)
+    _report(world, 5, source="queue")
+    world.minutes(2)
+    undo(world, source="desk")
+    world.minutes(3)
+    assert world.state(SHARED) == "held"
+    undo(world, source="queue")
     world.minutes(3)
     assert world.state(SHARED) == "unbanned"
