@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.bootstrap import services
-from chalicelib.handlers import bans, decisions, exports, functions, holds, operators, reports, service, trials, urls
+from chalicelib.handlers import (
+    bans,
+    console,
+    decisions,
+    exports,
+    functions,
+    holds,
+    operators,
+    reports,
+    service,
+    trials,
+    urls,
+)
 from chalicelib.handlers.http import answered
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
@@ -207,6 +220,26 @@ def read_health() -> Response:
 def read_openapi() -> Response:
     """Describe every route, as an OpenAPI 3.1 document."""
     return service.openapi()
+
+
+# --- the console in the browser: left out of a package that is made with SERVE_CONSOLE=no -------------------------
+
+if os.environ.get("SERVE_CONSOLE", "yes") != "no":
+
+    @app.route("/console", methods=["GET"])
+    def enter_console() -> Response:
+        """Send the browser to the console's page."""
+        return console.enter()
+
+    @app.route("/console/index.html", methods=["GET"])
+    def show_console() -> Response:
+        """Show the console's page."""
+        return console.page(request())
+
+    @app.route("/console/{version}/{name}", methods=["GET"])
+    def send_console_file(version: str, name: str) -> Response:
+        """Send one of the console's files."""
+        return console.file(version, name)
 
 
 # --- the pipeline --------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ class Target:
     stage: str
     runtime: str
     architecture: str
+    console: bool = True
+    """Whether the package serves the console: SERVE_CONSOLE=no leaves its routes out of the template."""
 
     @classmethod
     def of(cls, stage: str) -> Target:
@@ -61,7 +63,7 @@ class Target:
             raise PackagingError(f"RUNTIME is {runtime!r}; it can be {', '.join(RUNTIMES)}")
         if architecture not in ARCHITECTURES:
             raise PackagingError(f"ARCH is {architecture!r}; it can be {', '.join(ARCHITECTURES)}")
-        return cls(stage, runtime, architecture)
+        return cls(stage, runtime, architecture, console=os.environ.get("SERVE_CONSOLE", "yes") != "no")
 
 
 def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-east-1") -> Path:

@@ -259,6 +259,18 @@ def test_the_api_is_throttled_and_logged(resources: dict[str, Resource]) -> None
     assert not [each for each in logged.values() if "querystring" in each or "header" in each]
 
 
+def test_the_api_compresses_what_is_worth_it(resources: dict[str, Resource]) -> None:
+    assert resources["RestAPI"]["Properties"]["MinimumCompressionSize"] == 1024
+
+
+def test_the_console_is_served_by_the_function_of_the_api(resources: dict[str, Resource]) -> None:
+    paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    served = [path for path in paths if path.startswith("/console")]
+    assert served == ["/console", "/console/index.html", "/console/{version}/{name}"]
+    for path in served:
+        assert "${APIHandler.Arn}" in paths[path]["get"]["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+
+
 def test_all_that_rests_is_encrypted(resources: dict[str, Resource]) -> None:
     for queue in of_type(resources, "AWS::SQS::Queue").values():
         assert queue["SqsManagedSseEnabled"] is True

@@ -1,0 +1,62 @@
+/** The dialogs that undo and do by hand: always with a preview, always with a reason. */
+import { useEffect, useState } from "./hooks.mjs";
+import { call } from "./api.mjs";
+import { Dialog, html, keepReason, Problem, Reason, reasons, State, Url, useSession } from "./ui.mjs";
+import { count, day, number, rule, visible } from "./text.mjs";
+
+/** Undo a selection: `{urls}`, `{source, since}`, `{report_id}`, `{task_id}` or `{host}`. */
+export function Unban({ selection, title, close, done = () => {} }) {
+  const { toast } = useSession();
+  const [preview, setPreview] = useState(null), [error, setError] = useState(null);
+  const [reason, set] = useState(reasons()[0] ?? ""), [typed, setTyped] = useState(""), [busy, setBusy] = useState(false);
+  useEffect(() => { call("POST", "unbans", { body: { ...selection, preview: true } }).then(setPreview, setError); }, []);
+  const large = (preview?.urls ?? 0) > 100;
+  const ready = preview && reason.trim() && (!large || typed === String(preview.urls)) && !busy;
+  const send = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      const answer = await call("POST", "unbans", { body: { ...selection, reason } });
+      keepReason(reason);
+      toast(answer.complete ? `${count(answer.urls ?? preview.urls, "URL")} unbanned: the vendors are told first of all.` : "The unban is under way and completes by itself.");
+      done();
+      close();
+    } catch (problem) { setError(problem); setBusy(false); }
+  };
+  return html`<${Dialog} title=${title} close=${close} wide><form class="body" onSubmit=${send}>${error && html`<${Problem} error=${error}/>`}
+    ${!preview && !error && html`<p class="muted" aria-busy="true">Looking up what this undoes.</p>`}
+    ${preview && html`<p aria-live="polite"><b>${preview.urls || !preview.not_found?.length ? `${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}` : "No known ban"}</b> ${preview.urls === 1 ? "ends" : "end"}. What other sources said of them stays.</p>
+      ${preview.not_found?.length > 0 && html`<p class="muted">${count(preview.not_found.length, "URL")} unknown to the ledger: the unban is sent all the same.</p>`}
+      <ul class="list">${preview.first.slice(0, 10).map((each) => html`<li><${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account)}</span></li>`)}${preview.urls > 10 && html`<li class="muted">and ${number(preview.urls - 10)} more</li>`}</ul>
+      <${Reason} value=${reason} set=${set} id="unban-reason"/>
+      ${large && html`<label class="field"><span>Type ${preview.urls} to go on</span><input value=${typed} onInput=${(e) => setTyped(e.currentTarget.value)} inputmode="numeric"/></label>`}
+      <div class="buttons"><button type="button" onClick=${close}>Leave as it is</button><button class="danger" disabled=${!ready}>Unban ${preview.urls ? number(preview.urls) : ""}</button></div>`}</form></${Dialog}>`;
+}
+
+/** Ban URLs by hand. */
+export function Ban({ urls = [], close, done = () => {} }) {
+  const { toast } = useSession();
+  const [text, setText] = useState(urls.join("\n")), [category, setCategory] = useState("phishing"), [days, setDays] = useState("30");
+  const [reason, set] = useState(reasons()[0] ?? ""), [preview, setPreview] = useState(null), [error, setError] = useState(null);
+  const body = { urls: text.split(/\s+/).filter(Boolean), category, ban_for_days: Number(days), reason };
+  const send = async (event) => {
+    event.preventDefault();
+    setError(null);
+    try {
+      const answer = await call("POST", "bans", { body: preview ? body : { ...body, preview: true } });
+      if (!preview) { setPreview(answer); return; }
+      keepReason(reason);
+      toast(`${count(answer.accepted ?? body.urls.length, "URL")} on the way to a ban.`);
+      done();
+      close();
+    } catch (problem) { setError(problem); }
+  };
+  const changed = (act) => (event) => { act(event.currentTarget.value); setPreview(null); };
+  const verdicts = preview?.verdicts ?? preview?.urls ?? [];
+  return html`<${Dialog} title="Ban by hand" close=${close} wide><form class="body" onSubmit=${send}>
+    <label class="field"><span>URLs, one a line</span><textarea rows="4" required spellcheck=${false} value=${text} onInput=${changed(setText)}></textarea></label>
+    <div class="fields"><label class="field"><span>Category</span><input value=${category} required onInput=${changed(setCategory)}/></label><label class="field"><span>Days</span><input type="number" min="1" max="3650" required value=${days} onInput=${changed(setDays)}/></label></div>
+    <${Reason} value=${reason} set=${(value) => { set(value); setPreview(null); }} id="ban-reason"/>${error && html`<${Problem} error=${error}/>`}
+    ${preview && html`<ul class="list">${(Array.isArray(verdicts) ? verdicts : []).slice(0, 20).map((each) => html`<li><${State} of=${each.verdict}/> <${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account ?? "")} ${rule(each.rule)} ${each.until ? `until ${day(each.until)}` : ""}</span></li>`)}</ul>`}
+    <div class="buttons"><button type="button" onClick=${close}>Leave it</button><button class=${preview ? "danger" : "primary"} disabled=${!body.urls.length || !reason.trim()}>${preview ? `Ban ${count(body.urls.length, "URL")}` : "Preview"}</button></div></form></${Dialog}>`;
+}
