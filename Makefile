@@ -99,8 +99,8 @@ audit: .venv/.ready .venv-audit/.ready ## Hold the packaged template of STAGE ag
 # --- checks --------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint types unit contract app e2e fault-test ## Run everything that CI runs
-	@echo "make test: all passed"
+test: lint types unit contract app console-test e2e fault-test ## Run everything that CI runs
+	@echo "make test: all passed"; cat .local/console-test-skipped 2>/dev/null || true
 
 .PHONY: lint
 lint: .venv/.ready ## Style, formatting and the direction of imports
@@ -129,6 +129,11 @@ contract: .venv/.ready .venv-aws/.ready $(SDK) ## Tests of what we say to others
 .PHONY: app
 app: .venv/.ready .venv-aws/.ready ## Tests of the app's routes, functions and packaged template
 	$(call pytest,app)
+
+.PHONY: console-test
+console-test: .venv/.ready .venv-console/.ready ## Tests of the console in a real Chromium; skipped where there is none
+	@echo "== console"
+	@$(BIN)/python -m dev.console_test $(T)
 
 .PHONY: e2e
 e2e: .venv/.ready .venv-aws/.ready ## Tests of the deployed stack on the local AWS
@@ -180,10 +185,13 @@ lock: .venv-lock/.ready ## Lock requirements.txt, with hashes, to what requireme
 .venv-fault/.ready: requirements-fault.txt
 	$(call environment,.venv-fault,requirements-fault.txt)
 
+.venv-console/.ready: requirements-console.txt
+	$(call environment,.venv-console,requirements-console.txt)
+
 .venv-audit/.ready: requirements-audit.txt
 	$(call environment,.venv-audit,requirements-audit.txt)
 
 .PHONY: clean
 clean: ## Remove the environments, packages and caches
-	rm -rf .venv .venv-aws .venv-sdk .venv-sdk-volcengine .venv-audit .venv-fault .venv-lock .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-console .venv-sdk .venv-sdk-volcengine .venv-audit .venv-fault .venv-lock .local .chalice/deployments .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

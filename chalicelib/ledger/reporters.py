@@ -10,9 +10,6 @@ from chalicelib.ledger import KEEP
 from chalicelib.ledger.row import epoch, texts
 from chalicelib.ports import Insert, Key, Rows, Update, Value
 
-MOST_NAMES = 100
-"""Names kept of a URL's reporters: no category asks for more."""
-
 TRIES = 5
 """How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
 
@@ -31,7 +28,7 @@ def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> di
         for key, names in pending.items():
             row = found.get(_key_of(key), {})
             before = texts(row, "names")
-            after = list(dict.fromkeys((*before, *map(_hash, names))))[:MOST_NAMES]
+            after = list(dict.fromkeys((*before, *map(_hash, names))))
             counts[key] = len(after)
             if len(after) == len(before):
                 continue
