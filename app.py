@@ -10,6 +10,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEv
 
 from chalicelib.bootstrap import services
 from chalicelib.handlers import (
+    ban_list,
     bans,
     console,
     decisions,
@@ -80,6 +81,20 @@ def read_report(source: str) -> Response:
 def read_url() -> Response:
     """Explain what is decided about ``?url=``."""
     return urls.read(services(), request())
+
+
+@app.route("/v1/bans", methods=["GET"])
+@answered
+def list_bans() -> Response:
+    """List the bans in force, or search among them."""
+    return ban_list.list_bans(services(), request())
+
+
+@app.route("/v1/bans/counts", methods=["GET"])
+@answered
+def count_bans() -> Response:
+    """Count the bans in force by source, category, account, rule, host or day of their end."""
+    return ban_list.count_bans(services(), request())
 
 
 @app.route("/v1/tasks", methods=["GET"])
@@ -273,6 +288,12 @@ def sweep(event: CloudWatchEvent) -> dict[str, Any]:
 def deliver_outcomes(event: CloudWatchEvent) -> dict[str, Any]:
     """Call sources back with the outcomes of their reports."""
     return functions.deliver_due_outcomes(services(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="index_bans")
+def index_bans(event: CloudWatchEvent) -> dict[str, Any]:
+    """Bring the index of bans up to date."""
+    return functions.index_every_ban(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")

@@ -31,6 +31,7 @@ from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, P
 
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
+    from chalicelib.pipeline.answers.ban_index import Reader as BanReader
     from chalicelib.pipeline.intake.messages import Fetch
 
 
@@ -48,6 +49,12 @@ def _volcengine(account: VendorAccount) -> BanVendor:
 
 def _workerskv(account: VendorAccount) -> BanVendor:
     from chalicelib.vendors.workerskv.client import connect
+
+    return connect(account, clock=now)
+
+
+def _cloudfrontkvs(account: VendorAccount) -> BanVendor:
+    from chalicelib.vendors.cloudfrontkvs.client import connect
 
     return connect(account, clock=now)
 
@@ -70,6 +77,7 @@ VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {
     "byteplus": _volcengine,
     "workerskv": _workerskv,
     "alibaba-esa": _alibaba_esa,
+    "cloudfrontkvs": _cloudfrontkvs,
 }
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
@@ -86,7 +94,7 @@ UNREAD_FOR = 600
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
     """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
-    from chalicelib.vendors import alibaba, huawei, volcengine, workerskv
+    from chalicelib.vendors import alibaba, cloudfrontkvs, huawei, volcengine, workerskv
 
     return vendor_accounts.parse(
         document,
@@ -97,6 +105,7 @@ def parse_accounts(document: object) -> dict[str, VendorAccount]:
             "byteplus": volcengine.CREDENTIALS,
             "workerskv": workerskv.CREDENTIALS,
             "alibaba-esa": alibaba.ESA_CREDENTIALS,
+            "cloudfrontkvs": cloudfrontkvs.CREDENTIALS,
         },
     )
 
@@ -189,6 +198,14 @@ class Services:
         from chalicelib.aws.s3 import Bucket
 
         return Bucket(client("s3"), self.settings.need("bucket"))
+
+    @cached_property
+    def bans(self) -> BanReader:
+        """The reader of the index of bans; it keeps what it has read for the next question."""
+        from chalicelib.aws.s3 import ViewBucket
+        from chalicelib.pipeline.answers.ban_index import Reader
+
+        return Reader(ViewBucket(client("s3"), self.settings.need("views_bucket")))
 
     @cached_property
     def post(self) -> Post:

@@ -180,6 +180,16 @@ class Objects(Protocol):
         """Return all keys that begin with ``prefix``, sorted."""
 
 
+class Views(Protocol):
+    """Objects that are made again whenever they are gone: nothing in here is the record of anything."""
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """Read an object and its version; ``None`` if there is none."""
+
+    def put(self, key: str, body: bytes, *, version: str | None = None) -> bool:
+        """Write an object. With ``version`` only if the object has it still (empty: there is none); else ``False``."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportLimits:
     """How often a vendor lets its exports be called, in calls a second; each with its source in the vendor's file."""

@@ -18,6 +18,7 @@ class Settings:
     submit_queue_url: str = ""
     bucket: str = ""
     intake_bucket: str = ""
+    views_bucket: str = ""
     sources_secret: str = ""
     operators_secret: str = ""
     vendors_secret: str = ""

@@ -97,6 +97,35 @@ class Bucket:
         return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
 
 
+class ViewBucket:
+    """Implements ``ports.Views``: an object's version is its ETag."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """See ``Views.get``."""
+        try:
+            answer = self._client.get_object(Bucket=self._name, Key=key)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return bytes(answer["Body"].read()), str(answer["ETag"])
+
+    def put(self, key: str, body: bytes, *, version: str | None = None) -> bool:
+        """See ``Views.put``."""
+        condition: dict[str, str] = {}
+        if version is not None:
+            condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        try:
+            self._client.put_object(Bucket=self._name, Key=key, Body=body, **condition)
+        except self._client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}:
+                return False
+            raise
+        return True
+
+
 class IntakeBodies:
     """Reads the bodies that one batch of queue messages names: implements ``pipeline.intake.Fetch``.
 

@@ -29,6 +29,9 @@ OUTCOMES_MARGIN = timedelta(seconds=30)
 DRIFT_MARGIN = timedelta(seconds=120)
 ARCHIVE_MARGIN = timedelta(seconds=30)
 SWEEP_MARGIN = timedelta(seconds=15)
+INDEX_MARGIN = timedelta(seconds=30)
+"""Writing half a million bans, and slack."""
+
 VERIFY_MARGIN = timedelta(seconds=30)
 """One URL that uses up its whole timeout, reading a task, and slack."""
 
@@ -131,6 +134,13 @@ def deliver_due_outcomes(services: Services, context: Any) -> dict[str, Any]:
     from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 
     return deliver_outcomes(services.run(context, OUTCOMES_MARGIN), services.sources, services.post)
+
+
+def index_every_ban(services: Services, context: Any) -> dict[str, Any]:
+    """Bring the index of bans up to date."""
+    from chalicelib.pipeline.answers.ban_index import index_bans
+
+    return {"bans": index_bans(services.run(context, INDEX_MARGIN), services.bans)}
 
 
 def archive_every_export(services: Services, context: Any) -> dict[str, Any]:

@@ -17,12 +17,11 @@ from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Key, Put, Row, Rows, Value
 
+BRIEF_SOURCES = 8
+"""Sources of a chunk that the journal names: its row stays below one write unit."""
+
 CHAIN = 50
 """How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
-
-
-SOURCES_JOURNALED = 8
-"""Sources of a chunk that its event in the journal names with their counts: the row stays within one write unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +100,22 @@ def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
 
 def record(rows: Rows, chunk: Chunk) -> None:
     """Write a new chunk, its event in the journal, and the row by which it is renewed."""
-    sources = Counter(origin.source for origin in chunk.origins).most_common(SOURCES_JOURNALED)
-    event = journal.entry(
-        "chunk",
-        chunk.id,
-        now=chunk.created_at,
-        account=chunk.account,
-        action=chunk.action.value,
-        rule=chunk.rule,
-        count=len(chunk.urls),
-        sources=[name for name, _ in sources],
-        counts=[count for _, count in sources],
-    )
-    writes = [Put(_row(chunk)), Put(event)]
+    writes = [Put(_row(chunk)), Put(journal.entry("chunk", chunk.id, now=chunk.created_at, **_brief(chunk)))]
     if chunk.renew_at:
         writes.append(Put(renewal(chunk, chunk.renew_at)))
     rows.write(writes)
+
+
+def _brief(chunk: Chunk) -> dict[str, Value]:
+    """Return what the journal tells of a chunk: who reads it needs no other row to count."""
+    by_source = Counter(origin.source for origin in chunk.origins).most_common(BRIEF_SOURCES)
+    return {
+        "account": chunk.account,
+        "action": chunk.action.value,
+        "rule": chunk.rule,
+        "count": len(chunk.urls),
+        "sources": dict(by_source),
+    }
 
 
 def renewal(chunk: Chunk, at: datetime) -> Row:

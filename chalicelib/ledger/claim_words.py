@@ -106,3 +106,9 @@ def mentioned(entry: Entry) -> Iterator[tuple[str, str, str]]:
     for key, _, _, _, _, mentions in document:
         for source, report, _, _ in mentions:
             yield key, source, report
+
+
+def ends_of(entry: Entry) -> list[tuple[str, int]]:
+    """Return the keys of the URLs that a batch changed, with the planned end that each has by now, in epoch seconds."""
+    document: list[Any] = decompress(blob(entry.fields, "body"))
+    return [(key, until) for key, _, _, until, *_ in document]

@@ -156,16 +156,16 @@ def finish(
     writes: list[Write] = [
         Update(_key(task.id), set=change, expect={"state": task.state.value}),
         Delete(_live_key(task.account, task.id)),
-        Insert(journal.entry("task", task.id, now=now, **_event(task, state, now))),
+        Insert(journal.entry("task", task.id, now=now, **_brief(task, state, now))),
     ]
     for child in children:
         writes += _inserts(child)
     return rows.transact(writes)
 
 
-def _event(task: Task, state: TaskState, now: datetime) -> Row:
-    """Return what the journal says of a task that ended; ``seconds`` are those from its report to its end."""
-    event: dict[str, Value] = {
+def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
+    """Return what the journal tells of a task that ended. ``seconds`` are those since its oldest report arrived."""
+    brief: dict[str, Value] = {
         "account": task.account,
         "action": task.action.value,
         "state": state.value,
@@ -173,8 +173,8 @@ def _event(task: Task, state: TaskState, now: datetime) -> Row:
         "seconds": round((now - task.received_at).total_seconds()),
     }
     if task.submitted_at:
-        event["submitted_at"] = millis(task.submitted_at)
-    return event
+        brief["submitted_at"] = millis(task.submitted_at)
+    return brief
 
 
 def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:

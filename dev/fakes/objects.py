@@ -91,3 +91,26 @@ class MemoryObjects:
                 content = gzip.decompress(body)
                 assert entry["content_sha256"] == hashlib.sha256(content).hexdigest()
                 assert entry["content_bytes"] == len(content)
+
+
+class MemoryViews:
+    """Implements ``ports.Views`` over a dict, with a version for each write."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, str]] = {}
+        self.writes = 0
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        """See ``Views.get``."""
+        rights.note("s3:GetObject", f"Views/{key}")
+        rights.note("s3:ListBucket", "Views")
+        return self.objects.get(key)
+
+    def put(self, key: str, body: bytes, *, version: str | None = None) -> bool:
+        """See ``Views.put``."""
+        rights.note("s3:PutObject", f"Views/{key}")
+        if version is not None and self.objects.get(key, (b"", ""))[1] != version:
+            return False
+        self.writes += 1
+        self.objects[key] = (body, f"v{self.writes}")
+        return True

@@ -42,10 +42,12 @@ ENTRIES: dict[str, dict[str, str]] = {
     "handlers/urls.py": {"*": "api_handler"},
     "handlers/operators.py": {"*": "api_handler"},
     "handlers/decisions.py": {"*": "api_handler"},
+    "handlers/ban_list.py": {"*": "api_handler"},
     "handlers/bans.py": {"*": "api_handler"},
     "handlers/exports.py": {"*": "api_handler"},
     "handlers/holds.py": {"*": "api_handler"},
     "handlers/trials.py": {"*": "api_handler"},
+    "pipeline/answers/ban_index.py": {"index_bans": "index_bans"},
 }
 """File of ``chalicelib`` → function in it (``*``: any) → the function of ``app.py`` whose role it works with."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any, Final
 
+from chalicelib.domain.ban_index import covers
 from chalicelib.domain.errors import NotFound
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.urls import host_of
@@ -104,12 +105,6 @@ def _is_wanted(hold: Hold, wanted: Wanted) -> bool:
     if wanted.source and all(chunk.origins[position].source != wanted.source for position in hold.positions):
         return False
     return not wanted.host or any(covers(wanted.host, host_of(chunk.urls[position])) for position in hold.positions)
-
-
-def covers(wanted: str, host: str) -> bool:
-    """Tell whether a host is asked for: exactly, or with a dot in front the host itself and all below it."""
-    wanted = wanted.lower()
-    return host == wanted or (wanted.startswith(".") and (host == wanted[1:] or host.endswith(wanted)))
 
 
 def _approvals(rows: Rows, hold: Hold) -> tuple[Decision, ...]:

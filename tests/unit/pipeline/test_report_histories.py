@@ -16,6 +16,7 @@ import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.ban_index import Wanted
 from chalicelib.domain.model import ChunkState, UrlState
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import claims, remaining, reports, tasks, unban_jobs
@@ -23,11 +24,13 @@ from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import text
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.answers.ban_index import Reader, index_bans, up_to_now
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from dev.fakes.archive import LedgerWorld
 from dev.fakes.histories import Drawn, Step, judge_each
+from dev.fakes.objects import MemoryViews
 from dev.fakes.operations import CALLBACK, Receiver, carry_on, carry_on_all, deliver
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
@@ -89,6 +92,7 @@ class History(Drawn):
             }
         )
         self.receiver = Receiver(world)
+        self.reader = Reader(MemoryViews())
         self.steady = dice.random() < 0.5
         self.scheme_variants = "together" if dice.random() < 0.3 else "apart"
         world.policy = self.policy()
@@ -198,6 +202,7 @@ class History(Drawn):
 
     def minutes_passed(self) -> None:
         self.world.minutes(self.dice.randint(1, 7))
+        index_bans(self.world.run(), Reader(self.world.crasher.wrap(self.reader.views)))
         carry_on_all(self.world)
         deliver(self.world, self.receiver)
 
@@ -220,6 +225,7 @@ class History(Drawn):
         for account, vendor in world.vendors.items():
             self.judge_account(account, vendor)
         assert not world.rows.query("jobs")
+        self.judge_index()
         for report_id in sorted(self.reports):
             report = reports.read(world.rows, report_id)
             assert report
@@ -239,6 +245,15 @@ class History(Drawn):
         assert not {*states.values()} - {each.value for each in url_status.TERMINAL}
         assert not tasks.live(world.rows, account)
         assert not [each for each in remaining.of_account(world.rows, account) if each.state is not ChunkState.HELD]
+
+    def judge_index(self) -> None:
+        """Hold the index of bans, folded at once and as it was kept, against what is banned at the vendors."""
+        world = self.world
+        banned = {(account, url) for account, vendor in world.vendors.items() for url in vendor.bans}
+        for reader in (self.reader, Reader(MemoryViews())):
+            index, as_of = up_to_now(world.run(), reader)
+            listed = {(ban.account, ban.url) for ban in Wanted().select(index.bans.values(), now=as_of)}
+            assert listed == banned, f"{len(listed - banned)} too many, {len(banned - listed)} missing"
 
     def judge_report(self, report: Report) -> None:
         world = self.world

@@ -1,0 +1,156 @@
+"""Routes for the bans in force: list them, search among them, count them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from chalice.app import Request, Response
+
+from chalicelib.bootstrap import Services, now
+from chalicelib.domain.errors import InputError
+from chalicelib.handlers.http import listed, only, operator
+from chalicelib.web import page_size, query
+
+if TYPE_CHECKING:
+    from chalicelib.domain.ban_index import Ban, Wanted
+
+QUESTION_TIME = timedelta(seconds=15)
+"""How long one question reads what happened since the index was written."""
+
+MOST = 5_000
+"""The most bans in one answer; an answer has fewer if their URLs are long."""
+
+PAGE_BYTES = 2 * 1024 * 1024
+"""Most bytes of URLs in one answer: Lambda answers 6 MB at the most."""
+
+COLUMNS = (
+    "url",
+    "account",
+    "source",
+    "reporter",
+    "category",
+    "rule",
+    "report_id",
+    "chunk_id",
+    "task_id",
+    "banned_at",
+    "until",
+    "planned_until",
+)
+FILTERS = ("account", "source", "category", "rule", "host", "q", "since", "ends_before")
+
+
+def list_bans(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/bans``: the bans in force, newest first."""
+    from chalicelib.domain.ban_index import ORDERS
+
+    operator(services, request, "reader")
+    only(request, *FILTERS, "sort", "limit", "next_token")
+    sort = query(request, "sort", needed=False, longest=10) or "-at"
+    if sort not in ORDERS:
+        raise InputError(f"sort must be one of {', '.join(ORDERS)}")
+    limit = page_size(request, most=MOST)
+    after = _after(query(request, "next_token", needed=False, longest=200))
+    found, as_of = _select(services, request)
+    order = ORDERS[sort]
+    ordered = sorted(found, key=order)
+    shown: list[Ban] = []
+    following = [ban for ban in ordered if order(ban) > after] if after else ordered
+    size = 0
+    for ban in following[:limit]:
+        size += len(ban.url)
+        if shown and size > PAGE_BYTES:
+            break
+        shown.append(ban)
+    body: dict[str, Any] = {
+        "bans": [_show(ban) for ban in shown],
+        "total": len(found),
+        "as_of": as_of.isoformat(),
+    }
+    if len(shown) < len(following):
+        value, key = order(shown[-1])
+        body["next_token"] = f"{value}.{key}"
+    return listed(request, "bans", body, COLUMNS)
+
+
+def count_bans(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/bans/counts?by=``: how many of the bans in force have which value."""
+    from chalicelib.domain.ban_index import DIMENSIONS, counted
+
+    operator(services, request, "reader")
+    only(request, *FILTERS, "by", "limit")
+    by = query(request, "by", longest=20)
+    if by not in DIMENSIONS:
+        raise InputError(f"by must be one of {', '.join(DIMENSIONS)}")
+    limit = page_size(request, default=MOST, most=MOST)
+    found, as_of = _select(services, request)
+    counts = [{"value": value, "bans": count} for value, count in counted(found, by)[:limit]]
+    body = {"counts": counts, "total": len(found), "as_of": as_of.isoformat()}
+    return listed(request, "counts", body, ("value", "bans"))
+
+
+def _select(services: Services, request: Request) -> tuple[list[Ban], datetime]:
+    """Return the bans in force that the request asks for, and the moment of which that is true."""
+    from chalicelib.pipeline.answers.ban_index import up_to_now
+
+    wanted = _wanted(request)
+    index, as_of = up_to_now(services.run().at("", deadline=now() + QUESTION_TIME), services.bans)
+    return wanted.select(index.bans.values(), now=as_of), as_of
+
+
+def _wanted(request: Request) -> Wanted:
+    from chalicelib.domain.ban_index import Wanted
+
+    return Wanted(
+        account=query(request, "account", needed=False, longest=100),
+        source=query(request, "source", needed=False, longest=200),
+        category=query(request, "category", needed=False, longest=200),
+        rule=query(request, "rule", needed=False, longest=100),
+        host=query(request, "host", needed=False, longest=300),
+        q=query(request, "q", needed=False, longest=2_000),
+        since=_moment("since", query(request, "since", needed=False, longest=40)),
+        ends_before=_moment("ends_before", query(request, "ends_before", needed=False, longest=40)),
+    )
+
+
+def _moment(name: str, text: str) -> datetime | None:
+    """Read a time or a UTC day; a time without a zone is in UTC. Raises InputError."""
+    if not text:
+        return None
+    try:
+        if len(text) == len("2026-01-15"):
+            return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{name} must be a time such as 2026-01-15T08:30:00Z, or a UTC day") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _after(token: str) -> tuple[int, str] | None:
+    value, _, key = token.partition(".")
+    try:
+        return (int(value), key) if token else None
+    except ValueError:
+        raise InputError("next_token must be the one of the page before") from None
+
+
+def _show(ban: Ban) -> dict[str, Any]:
+    return {
+        "url": ban.url,
+        "account": ban.account,
+        "source": ban.source,
+        "reporter": ban.reporter,
+        "category": ban.category,
+        "rule": ban.rule,
+        "report_id": ban.report,
+        "chunk_id": ban.chunk,
+        "task_id": ban.task,
+        "banned_at": _time(ban.banned_at),
+        "until": _time(ban.until),
+        "planned_until": None if ban.planned_until is None else _time(ban.planned_until),
+    }
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat()

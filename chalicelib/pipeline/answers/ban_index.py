@@ -1,0 +1,200 @@
+"""The index of bans: a view in S3, folded from the journal. It costs no write a URL, and may be deleted at any time.
+
+``index_bans`` runs every minute and keeps ``bans/current.json``, which names a place in the journal and an object with
+all bans in force at that place. Whoever asks folds what happened since then: an answer is as new as the journal.
+
+The place stays ``LAG`` behind the clock, because an event is stamped before it is committed. Crash order: the object,
+then ``current.json``, only if nobody else has written it since. A crash leaves an object that nothing names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from chalicelib.domain.ban_index import Ban, Index, dump, load
+from chalicelib.domain.model import Action, Rule, TaskState
+from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.ledger import KEEP, chunks, claim_words, journal, tasks
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.journal import Entry
+from chalicelib.ledger.row import epoch, stamp
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.lifecycle import expiry
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Rows, Views
+
+CURRENT: Final = "bans/current.json"
+LAG: Final = timedelta(minutes=10)
+"""How far the place stays behind: longer than any function runs between the stamp of an event and its commit."""
+
+REST: Final = timedelta(hours=1)
+"""How long the view rests where nothing happens. The bucket deletes what is older than three days."""
+
+PAGE: Final = 500
+CARRY_ON: Final = frozenset({Rule.RENEWAL, Rule.DRIFT})
+"""Rules of chunks that carry bans on: the ban keeps the rule for which it was made."""
+
+NOT_HELD: Final = frozenset({"", Rule.RENEWAL, Rule.DRIFT, Rule.RELEASED})
+"""Rules of chunks whose planned end does not move when they are sent. Of all others a person approved a hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The index by the journal up to a place. ``version`` is that of ``current.json``; empty: there is none."""
+
+    index: Index
+    place: str
+    body: str = ""
+    """The key of the object that holds the index."""
+    version: str = ""
+    written_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the view, and keeps it: an object with an index never changes."""
+
+    views: Views
+    last: View | None = None
+
+    def read(self, now: datetime) -> View:
+        """Return the view as it was written last; an empty one that begins when the journal does, if there is none."""
+        found = self.views.get(CURRENT)
+        if found is None:
+            return View(Index(), stamp(now - KEEP))
+        current = json.loads(found[0])
+        if self.last is None or self.last.body != current["body"]:
+            body = self.views.get(current["body"])
+            if body is None:
+                return View(Index(), stamp(now - KEEP), version=found[1])
+            self.last = View(load(body[0]), current["place"], current["body"])
+        return replace(
+            self.last,
+            place=current["place"],
+            version=found[1],
+            written_at=datetime.fromisoformat(current["as_of"]),
+        )
+
+
+def index_bans(run: Run, reader: Reader) -> int:
+    """Bring the view up to date; return how many bans it holds.
+
+    Where nothing happened it is written all the same every ``REST``, so that the place follows the clock.
+    """
+    now = run.clock()
+    view = reader.read(now)
+    index = view.index.copy()
+    place, events = fold(run, index, view.place, until=now - LAG)
+    if not events and view.written_at and now - view.written_at < REST:
+        return len(index.bans)
+    index.trim(now)
+    body = f"bans/{place}.json.gz"
+    reader.views.put(body, dump(index))
+    current = {"place": place, "body": body, "bans": len(index.bans), "as_of": now.isoformat()}
+    if not reader.views.put(CURRENT, json.dumps(current).encode(), version=view.version):
+        run.emit("index_written_elsewhere", place=place)
+        return len(index.bans)
+    run.emit("bans_indexed", bans=len(index.bans), events=events, place=place)
+    return len(index.bans)
+
+
+def up_to_now(run: Run, reader: Reader) -> tuple[Index, datetime]:
+    """Return the index, and the moment of which it is true: now, unless time ran out on the way."""
+    now = run.clock()
+    view = reader.read(now)
+    index = view.index.copy()
+    place, _ = fold(run, index, view.place, until=now)
+    return index, datetime.strptime(place.partition("#")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
+def fold(run: Run, index: Index, place: str, *, until: datetime) -> tuple[str, int]:
+    """Change an index by what happened after a place, in order; return the place that it reached, and how many events.
+
+    The place is ``until``, or that of the last event if time ran out.
+    """
+    count = 0
+    while events := journal.following(run.rows, place, until=until, limit=PAGE):
+        _fold_page(run.rows, index, events)
+        place = events[-1].place
+        count += len(events)
+        if run.time_is_up:
+            return place, count
+    return max(place, stamp(until)), count
+
+
+def _fold_page(rows: Rows, index: Index, events: Sequence[Entry]) -> None:
+    tasks_by_id = tasks.read(rows, [event.subject for event in events if event.kind == "task"])
+    carried = [part.chunk for task in tasks_by_id.values() for part in task.slices]
+    missing = [event.subject for event in events if event.kind == "chunk" and event.fields.get("rule") == Rule.DRIFT]
+    chunks_by_id = chunks.read(rows, [*carried, *missing])
+    for event in events:
+        if event.kind == "words":
+            _fold_words(index, event)
+        elif event.kind == "task" and event.subject in tasks_by_id:
+            _fold_task(index, tasks_by_id[event.subject], chunks_by_id)
+        elif event.subject in missing and event.subject in chunks_by_id:  # the vendor's list has lost these
+            for key in chunks_by_id[event.subject].keys:
+                index.bans.pop(key, None)
+
+
+def _fold_words(index: Index, event: Entry) -> None:
+    for key, end in claim_words.ends_of(event):
+        if key in index.bans:
+            index.bans[key] = index.bans[key]._replace(planned_until=_planned(end))
+        else:
+            index.ends[key] = end
+
+
+def _fold_task(index: Index, task: Task, chunks_by_id: Mapping[str, Chunk]) -> None:
+    for part in task.slices:
+        chunk = chunks_by_id.get(part.chunk)
+        if chunk is None:
+            continue
+        for position in part.positions():
+            key = chunk.keys[position]
+            before = index.bans.get(key)
+            if task.action is Action.UNBAN:
+                if task.state is TaskState.SUCCEEDED:
+                    index.bans.pop(key, None)
+                    index.ends.pop(key, None)
+            elif task.state is TaskState.SUCCEEDED:
+                index.bans[key] = _ban(task, chunk, position, index)
+            elif before and not task.children and chunk.rule == Rule.RENEWAL:  # the ban ends when the vendor's does
+                index.bans[key] = before._replace(planned_until=before.until)
+
+
+def _planned(end: int) -> int | None:
+    return None if end >= epoch(FOREVER) else end
+
+
+def _ban(task: Task, chunk: Chunk, position: int, index: Index) -> Ban:
+    key = chunk.keys[position]
+    before, moved = index.bans.get(key), index.ends.pop(key, 0)
+    origin, ends = chunk.origins[position], expiry.of_task(task)
+    assert task.submitted_at
+    assert ends
+    planned = chunk.until
+    if chunk.until < FOREVER and chunk.rule not in NOT_HELD:
+        planned = task.created_at + (chunk.until - chunk.created_at)
+    ban = Ban(
+        key=key,
+        url=chunk.urls[position],
+        account=task.account,
+        source=origin.source,
+        reporter=origin.reporter,
+        category=origin.category,
+        rule=chunk.rule or Rule.DEFAULT.value,
+        report=origin.report,
+        chunk=chunk.id,
+        task=task.id,
+        banned_at=epoch(task.finished_at or task.submitted_at),
+        until=epoch(ends),
+        planned_until=_planned(max(epoch(planned), moved)),
+    )
+    if before is not None and chunk.rule in CARRY_ON:
+        return ban._replace(banned_at=before.banned_at, rule=before.rule)
+    return ban

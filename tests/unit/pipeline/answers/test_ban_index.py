@@ -1,0 +1,181 @@
+"""The index of bans: equal to the claims, whatever happened, wherever it was cut, and whenever it was deleted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.domain.ban_index import Index, Wanted, counted, dump, load
+from chalicelib.pipeline.answers import ban_index
+from chalicelib.pipeline.answers.ban_index import CURRENT, Reader, index_bans, up_to_now
+from dev.fakes.objects import MemoryViews
+from dev.fakes.operations import ROOTS, banned, carry_on_all, held, lasting, renew, undo
+from dev.fakes.world import ACCOUNT, World, pages
+
+
+def urls(world: World, reader: Reader) -> set[str]:
+    index, as_of = up_to_now(world.run(), reader)
+    return {ban.url for ban in Wanted().select(index.bans.values(), now=as_of)}
+
+
+def test_an_answer_is_as_new_as_the_journal_also_before_anything_was_indexed() -> None:
+    world, reader = banned(), Reader(MemoryViews())
+    assert urls(world, reader) == set(pages(5))
+    undo(world, urls=tuple(pages(2)))
+    world.minutes(3)
+    assert urls(world, reader) == set(pages(5)[2:])
+
+
+def test_a_ban_shows_who_reported_it_which_task_carried_it_and_when_it_ends() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": pages(1), "reporter": "carl"})
+    world.minutes(3)
+    (ban,) = up_to_now(world.run(), Reader(MemoryViews()))[0].bans.values()
+    assert (ban.account, ban.source, ban.reporter, ban.category, ban.rule) == (
+        ACCOUNT,
+        "desk",
+        "carl",
+        "phishing",
+        "default",
+    )
+    assert ban.planned_until
+    assert ban.planned_until - ban.until > 59 * 86_400
+
+
+def test_a_renewal_moves_the_end_and_is_no_new_ban() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": pages(1)})
+    world.minutes(3)
+    reader = Reader(MemoryViews())
+    (before,) = up_to_now(world.run(), reader)[0].bans.values()
+    world.clock.advance(days=29, hours=12)
+    renew(world)
+    world.minutes(3)
+    (after,) = up_to_now(world.run(), reader)[0].bans.values()
+    assert after.until > before.until
+    assert (after.banned_at, after.rule) == (before.banned_at, before.rule)
+
+
+def test_what_has_ended_is_not_listed() -> None:
+    world, reader = banned(), Reader(MemoryViews())
+    world.clock.advance(days=8)
+    assert urls(world, reader) == set()
+
+
+def test_the_place_stays_behind_what_may_still_be_committed() -> None:
+    world, reader = banned(), Reader(MemoryViews())
+    index_bans(world.run(), reader)
+    assert not reader.read(world.clock()).index.bans
+    world.clock.advance(minutes=11)
+    assert index_bans(world.run(), reader) == 5
+
+
+def test_nothing_is_written_where_nothing_happens_until_the_view_has_rested() -> None:
+    world, views = banned(), MemoryViews()
+    world.clock.advance(minutes=11)
+    for _ in range(50):
+        index_bans(world.run(), Reader(views))
+        world.clock.advance(minutes=1)
+    assert views.writes == 2
+    world.clock.advance(minutes=20)
+    index_bans(world.run(), Reader(views))
+    assert views.writes == 4
+
+
+def test_the_view_may_be_deleted_at_any_time() -> None:
+    world, views = banned(), MemoryViews()
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), Reader(views))
+    for key in list(views.objects):
+        gone = views.objects.pop(key)
+        assert urls(world, Reader(views)) == set(pages(5))
+        assert index_bans(world.run(), Reader(views)) == 5
+        assert gone
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_run_that_dies_between_two_writes_leaves_a_view_that_is_right(after: bool) -> None:
+    for at in range(1, 8):
+        world, views = banned(), MemoryViews()
+        world.clock.advance(minutes=11)
+        with world.crash(at, after=after):
+            index_bans(world.run(), Reader(world.crasher.wrap(views)))
+        assert urls(world, Reader(views)) == set(pages(5))
+        assert index_bans(world.run(), Reader(views)) == 5
+
+
+def test_of_two_runs_at_one_moment_one_writes() -> None:
+    world, views = banned(), MemoryViews()
+    world.clock.advance(minutes=11)
+
+    class Overtaken(MemoryViews):
+        """Another run writes the view between this run's reading and its writing."""
+
+        def get(self, key: str) -> tuple[bytes, str] | None:
+            found = views.get(key)
+            index_bans(world.run(), Reader(views))
+            return found
+
+        def put(self, key: str, body: bytes, *, version: str | None = None) -> bool:
+            return views.put(key, body, version=version)
+
+    index_bans(world.run(), Reader(Overtaken()))
+    assert world.events("index_written_elsewhere")
+    assert urls(world, Reader(views)) == set(pages(5))
+
+
+def test_the_fold_is_the_same_wherever_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = banned()
+    undo(world, urls=tuple(pages(2)))
+    world.minutes(3)
+    world.post({"urls": ROOTS}, webhook_id="w9")
+    world.minutes(1)
+    world.approve()
+    carry_on_all(world)
+    world.minutes(15)
+    whole = up_to_now(world.run(), Reader(MemoryViews()))[0]
+    monkeypatch.setattr(ban_index, "PAGE", 1)
+    index = Index()
+    place = "20260101T000000.000000Z"
+    moment = world.clock() - timedelta(minutes=30)
+    while moment < world.clock():
+        place, _ = ban_index.fold(world.run(), index, place, until=moment)
+        index = load(dump(index))
+        moment += timedelta(seconds=20)
+    ban_index.fold(world.run(), index, place, until=world.clock())
+    assert index == whole
+    assert {ban.url for ban in whole.bans.values()} == {*pages(5)[2:], *ROOTS}
+
+
+def test_an_approved_hold_is_listed_and_a_refused_one_is_not() -> None:
+    world, _ = held()
+    reader = Reader(MemoryViews())
+    assert urls(world, reader) == set()
+    world.approve()
+    world.minutes(3)
+    assert urls(world, reader) == set(ROOTS)
+
+
+def test_bans_are_found_by_host_text_and_time_and_counted() -> None:
+    world = banned([*pages(2), *pages(3, "a.shop.example.net")])
+    index, now = up_to_now(world.run(), Reader(MemoryViews()))
+    bans = list(index.bans.values())
+
+    def found(**wanted: object) -> int:
+        return len(Wanted(**wanted).select(bans, now=now))  # type: ignore[arg-type]
+
+    assert (found(host="www.example.com"), found(host="example.com"), found(host=".example.com")) == (2, 0, 2)
+    assert (found(host=".example.net"), found(q="PAGE/1"), found(q="page/7")) == (3, 2, 0)
+    assert (found(source="desk"), found(source="other"), found(category="Phishing")) == (5, 0, 5)
+    assert (found(ends_before=now + timedelta(days=8)), found(ends_before=now + timedelta(days=6))) == (5, 0)
+    assert (found(since=now - timedelta(hours=1)), found(since=now + timedelta(hours=1))) == (5, 0)
+    assert counted(bans, "host") == [("a.shop.example.net", 3), ("www.example.com", 2)]
+    assert sum(count for _, count in counted(bans, "ends")) == 5
+
+
+def test_current_names_what_it_holds() -> None:
+    world, views = banned(), MemoryViews()
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), Reader(views))
+    assert b'"bans": 5' in views.objects[CURRENT][0]
