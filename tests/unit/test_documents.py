@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 from chalicelib.aws.sqs import BEAT_SECONDS, HOLD_SECONDS
+from chalicelib.domain.model import ChunkState, TaskState, UrlState
 from chalicelib.ledger import KEEP, KEEP_DECISIONS, remaining
+from chalicelib.ledger.control import AccountState
+from chalicelib.ledger.export_days import DayState
 from chalicelib.observe import TROUBLES, Severity
 from chalicelib.pipeline.submission import submit, track
 
@@ -43,6 +47,31 @@ def test_every_trouble_has_a_heading_and_every_such_heading_a_trouble() -> None:
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
     assert f"the first {words[now]} below" in page
     assert {causes[name] for name in told[:now]} == {Severity.NOW}
+
+
+STATES: dict[str, type[StrEnum]] = {
+    "url": UrlState,
+    "task": TaskState,
+    "chunk": ChunkState,
+    "account": AccountState,
+    "export day": DayState,
+}
+
+
+def test_every_state_says_how_long_it_may_last_what_tells_of_it_and_the_remedy() -> None:
+    section = OPERATING.partition("\n## How long each state may last\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    tells = {state: told for state, _, told, _ in rows[2:]}
+    expected = {f"{kind} {state.value}" for kind, states in STATES.items() for state in states}
+    stated = {state for state in tells if state.partition(" ")[0] in STATES or state.startswith("export day")}
+    assert stated == expected
+    assert all(how_long for _, how_long, _, _ in rows)
+    resources = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]
+    known = {trouble.cause for troubles in TROUBLES.values() for trouble in troubles} | set(resources)
+    for state, told in tells.items():
+        named = set(re.findall(r"`(\w+)`", told))
+        assert named or told.startswith("nothing: "), f"{state}: nobody is told"
+        assert named <= known, f"{state}: there is no {named - known}"
 
 
 @pytest.mark.parametrize(("page", "at_least"), [("threat-model.md", 40), ("design.md", 12)])

@@ -32,6 +32,9 @@ from chalicelib.pipeline.waking import wake_submitter
 TRIES = 5
 """How often, in one run, URLs are unbanned again that something else changed between read and write."""
 
+OVERDUE_AFTER = timedelta(hours=1)
+"""How long a request to unban may be carried out before a person is told."""
+
 UNBAN_DAYS = 7
 """The vendor's duration field of an unban: sent where the vendor's API demands one, without meaning there."""
 
@@ -55,6 +58,10 @@ def carry_on(run: Run) -> None:
     """
     jobs = [*unban_jobs.unfinished(run.rows), *unban_jobs.ends_due(run.rows, now=run.clock())]
     for index, job in enumerate(jobs):
+        age = run.clock() - job.at
+        if age > OVERDUE_AFTER:
+            hours = round(age / timedelta(hours=1), 1)
+            run.emit("unban_overdue", job_id=job.id, actor=job.actor, subject=job.subject, hours=hours)
         share = (run.deadline - run.clock()) / (len(jobs) - index)
         try:
             carry_out(run.at("", deadline=run.clock() + share), job)

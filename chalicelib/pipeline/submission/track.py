@@ -11,7 +11,7 @@ A tracker that dies loses nothing: each task ends in one transaction, and what h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -35,6 +35,9 @@ RETRY_AFTER = timedelta(seconds=30)
 """How long after its failure a task is repeated."""
 
 FAILED = "the vendor reports the task as failed"
+
+OVERDUE_AFTER = timedelta(hours=2)
+"""How long a vendor may work on a task before a person is told."""
 
 LOST_AFTER = timedelta(hours=1)
 """A task that the vendor accepted, and has not shown for so long, counts as failed."""
@@ -76,6 +79,7 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
     if repeats:
         wake_submitter(run, run.account)
     tracked.open = len(open_tasks)
+    _tell_overdue(run, open_tasks.values())
     run.emit(
         "tasks_tracked",
         account=run.account,
@@ -96,6 +100,8 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
     begun_at = run.clock()
     for page in run.paced(vendor.follow([sent(task) for task in open_tasks.values()]), pace):
         for theirs in page:
+            if theirs.id in open_tasks and theirs.state is None:
+                run.emit("vendor_word_unknown", account=run.account, task_id=open_tasks[theirs.id].id)
             if theirs.id in open_tasks and theirs.state in {TaskState.SUCCEEDED, TaskState.FAILED}:
                 failed = theirs.state is TaskState.FAILED
                 task = _begun(open_tasks.pop(theirs.id), theirs)
@@ -109,6 +115,22 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
         if overdue and not _shown(run, vendor, task, pace):
             del open_tasks[task.vendor_task_id]
             yield task, "the vendor's list does not show the task any more", ()
+
+
+def _tell_overdue(run: Run, open_tasks: Iterable[Task]) -> None:
+    """Tell of the tasks that the vendor shows, and neither finishes nor fails."""
+    now = run.clock()
+    for task in open_tasks:
+        if task.submitted_at and now - task.submitted_at > OVERDUE_AFTER:
+            run.emit(
+                "task_overdue",
+                account=run.account,
+                task_id=task.id,
+                vendor_task_id=task.vendor_task_id,
+                action=task.action.value,
+                urls=task.count,
+                hours=round((now - task.submitted_at) / timedelta(hours=1), 1),
+            )
 
 
 def _begun(task: Task, theirs: VendorTask) -> Task:

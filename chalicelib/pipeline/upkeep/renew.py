@@ -45,7 +45,8 @@ def renew_bans(run: Run) -> int:
             renewals.drop(run.rows, renewal)
     if renewed:
         wake_submitter(run, run.account)
-    run.emit("bans_renewed", account=run.account, urls=renewed)
+    left = run.time_is_up and renewals.due(run.rows, run.account, now=run.clock(), limit=1)
+    run.emit("bans_renewed", account=run.account, urls=renewed, left=int(bool(left)))
     return renewed
 
 

@@ -19,6 +19,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import history
 from chalicelib.pipeline.answers.url_status import of_url
+from chalicelib.pipeline.decisions import unban
 from chalicelib.ports import Delete, Insert, Update
 from dev.fakes.operations import approve, banned, carry_on, carry_on_all, held, renew, undo
 from dev.fakes.vendor import FakeBan
@@ -796,3 +797,14 @@ def test_a_submitter_killed_over_an_unban_of_an_unknown_url_sends_it_once(after:
             world.drain()
         world.minutes(15)
         assert (world.state(STRANGE), unbans_sent(world, STRANGE)) == ("unbanned", 1), at
+
+
+def test_a_request_that_is_not_carried_out_after_an_hour_is_told_of() -> None:
+    world = banned()
+    job = undo(world, seconds=-1, source="desk")
+    world.clock.advance(minutes=50)
+    unban.carry_on(world.run(seconds=-1))
+    assert not world.events("unban_overdue")
+    world.clock.advance(minutes=20)
+    unban.carry_on(world.run(seconds=-1))
+    assert [event["job_id"] for event in world.events("unban_overdue")] == [job.id]

@@ -351,3 +351,33 @@ def test_a_failure_of_one_task_leaves_the_others_alone() -> None:
     assert world.states(pages(30)[10:]) == {"banned": 20}
     world.minutes(5)
     assert sizes(vendor) == [10, 10, 10, 10]
+
+
+def test_a_task_that_the_vendor_never_finishes_is_told_of_after_two_hours() -> None:
+    world = World()
+    world.vendor.task_time = None
+    world.post({"urls": pages(2)})
+    world.minutes(60)
+    assert not world.events("task_overdue")
+    world.clock.advance(minutes=70)
+    world.minutes(1)
+    (event,) = world.events("task_overdue")
+    assert (event["urls"], event["action"]) == (2, "ban")
+    assert world.states(pages(2)) == {"processing": 2}
+
+
+class Puzzling(FakeVendor):
+    """A vendor with a word for the state of a task that nobody knows."""
+
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        for page in super().follow(tasks):
+            yield [replace(task, state=None) for task in page]
+
+
+def test_a_word_of_the_vendor_that_is_not_known_is_told_of() -> None:
+    world = World()
+    world.vendor = Puzzling(clock=world.clock)
+    world.post({"urls": pages(2)})
+    world.minutes(2)
+    assert world.events("vendor_word_unknown")
+    assert world.states(pages(2)) == {"processing": 2}

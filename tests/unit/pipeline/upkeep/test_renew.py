@@ -9,8 +9,9 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import ContentRefused
 from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.upkeep.renew import renew_bans
 from dev.fakes.operations import lasting, renew, undo
-from dev.fakes.world import POLICY, START, World, pages
+from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
 
 URLS = pages(40)
 
@@ -202,3 +203,14 @@ def test_a_renewal_that_fails_on_the_way_leaves_the_ban_that_is_in_force(forbidd
     world.post({"urls": URLS[1:2]}, webhook_id="again")
     world.minutes(3)
     assert world.state(URLS[1]) == "banned"
+
+
+def test_renewals_for_which_there_was_no_time_are_told_of() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    renew_bans(world.run(seconds=-1).at(ACCOUNT))
+    assert [event["left"] for event in world.events("bans_renewed")] == [1]
+    renew(world)
+    assert [event["left"] for event in world.events("bans_renewed")] == [1, 0]
