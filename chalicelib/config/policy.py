@@ -76,11 +76,12 @@ def parse(document: object) -> Policy:
     if not accounts:
         fields.refuse("accounts", "is empty", "name at least one vendor account and its managed_domains")
     for account in accounts.values():
-        account.only({"managed_domains", "own_suffixes", "dry_run"})
+        account.only({"managed_domains", "own_suffixes", "dry_run", "ignores_queries"})
     default, categories = _categories(fields)
     return Policy(
         accounts={name: _managed_domains(account) for name, account in accounts.items()},
         dry_accounts=frozenset(name for name, account in accounts.items() if account.flag("dry_run")),
+        ignoring_queries=frozenset(name for name, account in accounts.items() if account.flag("ignores_queries")),
         dry_run=fields.flag("dry_run"),
         protected=_protected(fields),
         categories=categories,
@@ -165,12 +166,13 @@ def _plan(fields: Fields) -> Plan | None:
 
 
 def _source(fields: Fields) -> SourceRules:
-    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts"})
+    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts", "relay"})
     return SourceRules(
         review=fields.choice("trust", TRUST, "auto") == "review",
         dry_run=fields.flag("dry_run"),
         max_per_hour=fields.whole("max_per_hour", COUNT) if "max_per_hour" in fields else None,
         bare_hosts=BareHosts(fields.choice("bare_hosts", BareHosts)) if "bare_hosts" in fields else None,
+        relay=fields.flag("relay"),
     )
 
 

@@ -13,6 +13,9 @@ from chalicelib.reports import PARSERS
 from chalicelib.reports.reading import MAX_CATEGORY_LENGTH
 from chalicelib.reports.signature import Scheme, check_secrets
 
+REPLAY_DAYS = 40
+"""Days for which a report is kept at the least, and so recognised."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -34,6 +37,8 @@ class Source:
     category: str = ""
     ban_days: int | None = None
     reports_per_minute: int = 0
+    replay_days: int = REPLAY_DAYS
+    """Days for which a ``hub-sha256`` body without a delivery id is the same report when it comes again."""
     hosts: HostPatterns | None = None
     callback_url: str = ""
     callback_secret: str = field(default="", repr=False)
@@ -58,6 +63,7 @@ FIELDS = {
     "category",
     "ban_days",
     "reports_per_minute",
+    "replay_days",
     "hosts",
     "callback_url",
     "callback_secret",
@@ -87,6 +93,7 @@ def _source(name: str, fields: Fields) -> Source:
         category=fields.text("category", "", longest=MAX_CATEGORY_LENGTH),
         ban_days=fields.whole("ban_days", BAN_DAYS) if "ban_days" in fields else None,
         reports_per_minute=fields.whole("reports_per_minute", range(MAX_REPORTS_PER_MINUTE + 1), 0),
+        replay_days=fields.whole("replay_days", range(REPLAY_DAYS, 401), REPLAY_DAYS),
         hosts=fields.hosts("hosts") if "hosts" in fields else None,
         callback_url=callback_url,
         callback_secret=callback_secret,

@@ -10,6 +10,9 @@ from chalicelib.ledger import KEEP
 from chalicelib.ledger.row import epoch, texts
 from chalicelib.ports import Insert, Key, Rows, Update, Value
 
+MOST_NAMES = 100
+"""Names kept of a URL's reporters: no category asks for more."""
+
 TRIES = 5
 """How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
 
@@ -28,7 +31,7 @@ def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> di
         for key, names in pending.items():
             row = found.get(_key_of(key), {})
             before = texts(row, "names")
-            after = list(dict.fromkeys((*before, *map(_hash, names))))
+            after = list(dict.fromkeys((*before, *map(_hash, names))))[:MOST_NAMES]
             counts[key] = len(after)
             if len(after) == len(before):
                 continue

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.cutting import cut
@@ -76,7 +76,29 @@ def split(urls: Iterable[str]) -> list[list[str]]:
     return list(cut(urls, count=PART_URLS, size=PART_BYTES, size_of=len))
 
 
-def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
+def received_at(rows: Rows, report: str) -> datetime | None:
+    """Return when a report was received; ``None`` if there is none of this id."""
+    key = (f"report#{report}", "report")
+    return moment(rows.get([key], consistent=True, attributes=("received_at",)).get(key, {}), "received_at")
+
+
+def note_queued(rows: Rows, report: Report, *, keep: timedelta) -> None:
+    """Record that all of a report is in the queue: when its body comes again, nothing is queued."""
+    rows.apply(Put({**_queued(report.id), "expires_at": epoch(report.received_at + keep)}))
+
+
+def was_queued(rows: Rows, report: str) -> bool:
+    """Return whether all of a report is known to have been in the queue."""
+    marker = _queued(report)
+    key = (str(marker["pk"]), str(marker["sk"]))
+    return key in rows.get([key], consistent=True)
+
+
+def _queued(report: str) -> dict[str, Value]:
+    return {"pk": f"report#{report}", "sk": "queued"}
+
+
+def record(rows: Rows, report: Report, *, beside: Sequence[Row] = (), keep: timedelta = KEEP) -> Report:
     """Record a report unless it is there already; return what the ledger holds for its id.
 
     Repeating it is harmless: the parts' keys hold their content's hash, so that neither another body under the same id
@@ -96,7 +118,7 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = ()) -> Report:
         "accepted": len(report.urls),
         "content": content,
         "accounts": list(report.accounts),
-        "expires_at": epoch(report.received_at + KEEP),
+        "expires_at": epoch(report.received_at + keep),
     }
     if report.correlation_id:
         row["correlation_id"] = report.correlation_id

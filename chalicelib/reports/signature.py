@@ -33,6 +33,12 @@ MAX_SIGNATURES = 20
 """Signatures in one header at the most; a rotation needs two."""
 
 WEBHOOK_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+DELIVERY_HEADERS = ("webhook-id", "x-github-delivery", "x-gitea-delivery", "x-gogs-delivery")
+"""Headers that name a delivery where the scheme signs no id. The first that is there counts."""
+
+DIGEST = "sha256:"
+"""How the id of a delivery begins that has none of its own: the SHA-256 of its body follows."""
+
 SVIX_HEADERS = ("svix-id", "svix-timestamp", "svix-signature")
 
 _ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
@@ -153,8 +159,8 @@ def verify(
 def verify_hub(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> str:
     """Check ``X-Hub-Signature-256: sha256=<hex>``, the HMAC-SHA256 of the raw body.
 
-    Returns the ``webhook-id`` if there is one, else the body's SHA-256. The scheme signs neither id nor time, so a
-    captured request can be sent again under another id: its URLs are then known already, and nothing happens.
+    Returns the delivery's id (``DELIVERY_HEADERS``) if there is one, else the body's SHA-256. The scheme signs neither
+    id nor time, so a captured request can be sent again under another id, and is then a new report.
 
     Raises BadSignature, and ConfigurationError if a secret is unusable.
     """
@@ -171,7 +177,7 @@ def verify_hub(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) 
 def verify_bearer(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> str:
     """Check ``Authorization: Bearer <token>`` against tokens or their hashes (``sha256:<64 hexadecimal digits>``).
 
-    Returns the ``webhook-id`` if there is one, else the body's SHA-256.
+    Returns the delivery's id (``DELIVERY_HEADERS``) if there is one, else the body's SHA-256.
     Raises BadSignature, and ConfigurationError if a secret is unusable.
     """
     check_secrets(Scheme.BEARER, secrets)
@@ -227,17 +233,18 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
     return next(iter(values), None)
 
 
-def _check_id(webhook_id: str) -> None:
+def _check_id(webhook_id: str, name: str = "webhook-id") -> None:
     if not _ID.fullmatch(webhook_id):
-        raise BadSignature("the header webhook-id must be 1 to 256 printable ASCII characters")
+        raise BadSignature(f"the header {name} must be 1 to 256 printable ASCII characters")
 
 
 def _id_or_hash(headers: Mapping[str, str], body: bytes) -> str:
-    webhook_id = _header(headers, "webhook-id")
-    if webhook_id is None:
-        return "sha256:" + sha256(body).hexdigest()
-    _check_id(webhook_id)
-    return webhook_id
+    for name in DELIVERY_HEADERS:
+        delivery_id = _header(headers, name)
+        if delivery_id is not None:
+            _check_id(delivery_id, name)
+            return delivery_id
+    return DIGEST + sha256(body).hexdigest()
 
 
 def _webhook_key(secret: str) -> bytes:

@@ -101,7 +101,7 @@ def visits(base: str, chromium: Any) -> Iterator[Visits]:
         new = Visit(base, page)
         page.on("console", lambda m: new.problems.append(m.text) if m.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: new.problems.append(str(error)))
-        page.on("dialog", lambda dialog: new.problems.append(f"a dialog: {dialog.message}") or dialog.dismiss())
+        page.on("dialog", lambda dialog: new.problems.append(f"a dialog: {dialog.message}"))
         made.append(new)
         return new
 

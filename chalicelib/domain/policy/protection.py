@@ -7,7 +7,7 @@ protected too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,8 +43,11 @@ class Protected:
     ignore_case: bool = True
     """Whether paths and queries that differ by case alone are one page."""
 
-    def find(self, url: str, host: str, now: datetime | None) -> Protection | None:
-        """Return an entry that protects a canonical URL at a moment."""
+    def find(self, url: str, host: str, now: datetime | None, *, ignores_queries: bool = False) -> Protection | None:
+        """Return an entry that protects a canonical URL at a moment.
+
+        A CDN that ``ignores_queries`` bans the page whatever the URL's query: an entry of any query protects it.
+        """
         host = host.rstrip(".")
         found = self.hosts.get(host)
         if found and found.holds(now):
@@ -58,17 +61,21 @@ class Protected:
         if host not in self.url_hosts and host not in self.prefixes:
             return None
         form = wide(url, ignore_case=self.ignore_case)
+        return next((each for each in self._of_page(form, ignores_queries=ignores_queries) if each.holds(now)), None)
+
+    def _of_page(self, form: WideForm, *, ignores_queries: bool) -> Iterator[Protection]:
+        """Yield the entries that cover a page, whether they have expired or not."""
+        if ignores_queries:
+            yield from (entry for key, entry in self.urls.items() if key[:2] == (form.host, form.page))
         for query in ("", form.query):
-            found = self.urls.get((form.host, form.page, query))
-            if found and found.holds(now):
-                return found
-        for prefix, protection in self.prefixes.get(host, ()):
-            if protection.holds(now) and _begins(form, prefix):
-                return protection
-        return None
+            if found := self.urls.get((form.host, form.page, query)):
+                yield found
+        for prefix, protection in self.prefixes.get(form.host, ()):
+            if _begins(form, prefix, ignores_queries=ignores_queries):
+                yield protection
 
 
-def _begins(form: WideForm, prefix: WideForm) -> bool:
+def _begins(form: WideForm, prefix: WideForm, *, ignores_queries: bool) -> bool:
     if prefix.query:
-        return form.page == prefix.page and form.query.startswith(prefix.query)
+        return form.page == prefix.page and (ignores_queries or form.query.startswith(prefix.query))
     return form.path.startswith(prefix.path)

@@ -35,6 +35,8 @@ class SourceRules(NamedTuple):
     dry_run: bool = False
     max_per_hour: int | None = None
     bare_hosts: BareHosts | None = None
+    relay: bool = False
+    """Whether it passes on what others report, and names them truly: then each of them counts, and not the source."""
 
 
 class Caps(NamedTuple):
@@ -85,6 +87,8 @@ class Policy:
 
     accounts: Mapping[str, HostPatterns]
     dry_accounts: frozenset[str] = frozenset()
+    ignoring_queries: frozenset[str] = frozenset()
+    """Accounts whose CDN bans a page with every query, whatever the query of the banned URL."""
     dry_run: bool = False
     protected: Protected = field(default_factory=Protected)
     categories: Mapping[str, Category] = field(default_factory=dict)
@@ -150,17 +154,23 @@ def category_of(name: str, policy: Policy) -> Category:
     return policy.categories.get(name.lower(), policy.default) if policy.categories else policy.default
 
 
-def reporter_of(reported: ReportedUrl, source: str) -> str:
-    """Name who counts as one reporter: the one whom the report names, whichever source relays it, else the source."""
-    return " ".join(reported.reporter.casefold().split()) or f"source {source}"
+def reporter_of(reported: ReportedUrl, source: str, *, relay: bool) -> str:
+    """Name who counts as one reporter: the source, or the one whom the report of a relay names.
+
+    Whoever may write names into a report could make up as many as are needed.
+    """
+    named = " ".join(reported.reporter.casefold().split()) if relay else ""
+    return named or f"source {source}"
 
 
-def standing(url: str, policy: Policy, now: datetime | None = None, *, source: str = "") -> Verdict | None:
+def standing(
+    url: str, policy: Policy, now: datetime | None = None, *, source: str = "", account: str = ""
+) -> Verdict | None:
     """Decide what needs nothing but the URL and the policy; ``None`` if the URL may be banned.
 
-    Without ``now``, entries of ``protected`` that have expired protect as well.
+    ``account`` empty: at any. Without ``now``, entries of ``protected`` that have expired protect as well.
     """
-    return _standing(url, host_of(url), policy, policy.sources.get(source, NO_RULES), now)
+    return _standing(url, host_of(url), policy, policy.sources.get(source, NO_RULES), Situation(account, now=now))
 
 
 def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
@@ -168,7 +178,8 @@ def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict 
     host = host_of(url)
     if not _managed(host, account, policy):
         return NOT_MANAGED
-    return PROTECTED if policy.protected.find(url, host, now) else None
+    ignores_queries = account in policy.ignoring_queries
+    return PROTECTED if policy.protected.find(url, host, now, ignores_queries=ignores_queries) else None
 
 
 def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
@@ -239,7 +250,7 @@ def verdict(
     if not _managed(host, account, policy):
         return NOT_MANAGED
     rules = policy.sources.get(source.name, NO_RULES)
-    decided = _standing(url, host, policy, rules, situation.now)
+    decided = _standing(url, host, policy, rules, situation)
     if decided:
         return decided
     if situation.refused:
@@ -253,7 +264,7 @@ def verdict(
         days = planned(reported.ban_days, source.ban_days, category.plan).ban_days
         decided = (
             _corroboration(category, situation.reporters)
-            or _hold(url, host, days, policy, rules)
+            or _hold(url, days, policy, rules, account)
             or (usage and _capped(usage, days, policy.caps, rules, source=source.name, host=host))
             or _BAN[days]
         )
@@ -273,16 +284,19 @@ def _managed(host: str, account: str, policy: Policy) -> bool:
     return False
 
 
-def _standing(url: str, host: str, policy: Policy, rules: SourceRules, now: datetime | None) -> Verdict | None:
-    if policy.protected.find(url, host, now):
+def _standing(url: str, host: str, policy: Policy, rules: SourceRules, situation: Situation) -> Verdict | None:
+    ignores_queries = situation.account in policy.ignoring_queries
+    if policy.protected.find(url, host, situation.now, ignores_queries=ignores_queries):
         return PROTECTED
-    return ROOT_REJECTED if _root(BareHosts.REJECT, url, host, policy, rules) else None
+    return ROOT_REJECTED if _root(BareHosts.REJECT, url, policy, rules, situation.account) else None
 
 
-def _root(rule: BareHosts, url: str, host: str, policy: Policy, rules: SourceRules) -> bool:
+def _root(rule: BareHosts, url: str, policy: Policy, rules: SourceRules, account: str) -> bool:
     """Tell whether ``rule`` holds for a URL because it is the root of its host."""
-    holds = (rules.bare_hosts or policy.bare_hosts) == rule
-    return holds and is_root(url) and not policy.forced_hosts.covers(host)
+    if (rules.bare_hosts or policy.bare_hosts) != rule:
+        return False
+    root = is_root(url, ignores_queries=account in policy.ignoring_queries)
+    return root and not policy.forced_hosts.covers(host_of(url))
 
 
 def _corroboration(category: Category, reporters: int) -> Verdict | None:
@@ -292,10 +306,10 @@ def _corroboration(category: Category, reporters: int) -> Verdict | None:
     return Verdict(VerdictKind.SUPPRESSED, Rule.CORROBORATION, reason)
 
 
-def _hold(url: str, host: str, days: int, policy: Policy, rules: SourceRules) -> Verdict | None:
+def _hold(url: str, days: int, policy: Policy, rules: SourceRules, account: str) -> Verdict | None:
     if rules.review:
         return Verdict(VerdictKind.HOLD, Rule.REVIEW, "a person decides about what this source reports", days)
-    if _root(BareHosts.HOLD, url, host, policy, rules):
+    if _root(BareHosts.HOLD, url, policy, rules, account):
         return Verdict(VerdictKind.HOLD, Rule.BARE_HOST, "the URL is the root of its host: a person decides", days)
     return None
 

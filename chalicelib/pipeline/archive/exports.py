@@ -47,9 +47,9 @@ def _begin(work: DayWork) -> None:
     window = calendar.finished_days(now)
     days = export_days.read(run.rows, run.account)
     begun = {day.day for day in days}
-    for day in days:
-        if _may_have_grown(day, calendar.end_of(day.day), now) and day.day in window[1:]:
-            export_days.ask_to_confirm(run.rows, day)
+    for known_day in days:
+        if _may_have_grown(known_day, calendar.end_of(known_day.day), now) and known_day.day in window[1:]:
+            export_days.ask_to_confirm(run.rows, known_day)
     export_days.want(run.rows, run.account, [day for day in window if day not in begun], now=now)
     if begun:  # No run for longer than the window: emit first, so that a crash in between loses no alarm.
         first = min(begun)

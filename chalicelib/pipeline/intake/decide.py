@@ -17,6 +17,7 @@ from chalicelib.domain.policy.rules import (
     Situation,
     accounts_for,
     category_of,
+    forbidden,
     not_managed,
     reporter_of,
     verdict,
@@ -110,7 +111,7 @@ class BatchUrl:
         for message, reported in self.mentions():
             rules = policy.sources.get(message.source.name)
             if not (rules and rules.dry_run):
-                yield reporter_of(reported, message.source.name)
+                yield reporter_of(reported, message.source.name, relay=bool(rules and rules.relay))
 
     def plan(self, policy: Policy) -> Plan:
         """Plan how long the URL is banned."""
@@ -185,7 +186,12 @@ def decide(
     """
     now = run.clock()
     live = {key for key, claim in claims_by_key.items() if not claim.ended(now) and not claim.held}
-    reporter_counts = _corroborate(run, policy, [url for key, url in urls_by_key.items() if key not in live])
+    countable = [
+        url
+        for key, url in urls_by_key.items()
+        if key not in live and _may_be_banned(url, claims_by_key.get(key), policy, now)
+    ]
+    reporter_counts = _corroborate(run, policy, countable)
     judge = Judge(policy, claims_by_key, reporter_counts, now)
     if not policy.capped():
         return {key: judge.verdict(url, None) for key, url in urls_by_key.items()}
@@ -330,6 +336,13 @@ def _on_record(claim: Claim, source: str, end: datetime) -> bool:
     """
     on_record = end_of_word(claim.words, source) if claim.words else claim.until
     return epoch(end) < on_record + SHORTEST_EXTENSION.total_seconds()
+
+
+def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: datetime) -> bool:
+    """Return whether reporters of a URL count: not where it is protected, cooling or in a dry run."""
+    cooling = claim is not None and claim.cooling(now)
+    dry = policy.dry_run or url.account in policy.dry_accounts
+    return not (cooling or dry or forbidden(url.url, url.account, policy, now))
 
 
 def _corroborate(run: Run, policy: Policy, urls: Iterable[BatchUrl]) -> dict[str, int]:

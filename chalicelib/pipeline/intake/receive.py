@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
@@ -22,13 +22,17 @@ from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue, Rows
 from chalicelib.reports import ParserOptions, format_for, native, parse
-from chalicelib.reports.signature import authenticate, of_nobody, seal
+from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody, seal
 
 MAX_BODY = 4 * 1024 * 1024
 """Largest body, in bytes: a Lambda function gets 6 MB an invocation, and escaping may take a third of it."""
 
 MESSAGE_BYTES = 200 * 1024
 """Largest queue message, in bytes, with room for its attributes below the 256 KB that every SQS queue takes."""
+
+
+SAME_DELIVERY = timedelta(minutes=10)
+"""How long a body with a bearer token and without an id is one delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,17 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         auth, secrets = of_nobody()
         source = Source(call.source, auth, secrets)
     call_id = authenticate(auth, secrets=source.secrets, headers=call.headers, body=body, now=now)
+    report_id = _report_id(run.rows, source, call_id, now)
+    if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
+        known = reports.read(run.rows, report_id, at_once=True)
+        if known:
+            return _replayed(run, known)
     _limit_rate(run.rows, source, now)
     options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
     parsed = parse(body, format_for(call.header("content-type"), source.format), options)
     reported_urls, refusals = screen(parsed, source, policy, now)
     report = Report(
-        id=reports.report_id(source.name, call_id),
+        id=report_id,
         source=source.name,
         body_sha256=hashlib.sha256(body).hexdigest(),
         received_at=now,
@@ -84,12 +93,15 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         accounts=tuple(policy.accounts),
     )
     beside = [callbacks.first(report.id, now)] if source.callback_url else []
-    recorded = reports.record(run.rows, report, beside=beside)
+    keep = timedelta(days=source.replay_days)
+    recorded = reports.record(run.rows, report, beside=beside, keep=keep)
     if recorded.body_sha256 != report.body_sha256:
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
     report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
     queue.send(sealed_messages(report, accepted, secret=source.secrets[0]))
+    if auth is Scheme.HUB and call_id.startswith(DIGEST):
+        reports.note_queued(run.rows, report, keep=keep)
     run.emit(
         "report_received",
         report_id=report.id,
@@ -110,6 +122,32 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         correlation_id=parsed.correlation_id,
         skipped=tuple((part.where, part.reason) for part in parsed.skipped),
         test=parsed.test,
+    )
+
+
+def _report_id(rows: Rows, source: Source, call_id: str, now: datetime) -> str:
+    """Name the report of a delivery.
+
+    A body with a bearer token and without an id is one delivery for ``SAME_DELIVERY``, and a new word later.
+    """
+    if source.auth is not Scheme.BEARER or not call_id.startswith(DIGEST):
+        return reports.report_id(source.name, call_id)
+    seconds = SAME_DELIVERY.total_seconds()
+    span = int(now.timestamp() // seconds)
+    before, current = (reports.report_id(source.name, f"{call_id} {number}") for number in (span - 1, span))
+    earlier = reports.received_at(rows, before)
+    return before if earlier and now - earlier < SAME_DELIVERY else current
+
+
+def _replayed(run: Run, report: Report) -> Receipt:
+    """Answer a body that was taken before with what was said then: it is no new word, and costs no rate."""
+    run.emit("report_replayed", source=report.source, report_id=report.id)
+    return Receipt(
+        report_id=report.id,
+        accepted=len(report.urls),
+        refusals=report.refusals,
+        correlation_id=report.correlation_id,
+        test=report.test,
     )
 
 

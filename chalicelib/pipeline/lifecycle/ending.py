@@ -73,7 +73,7 @@ def _ends(run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], now: datet
     """Return when edgeban is to end the ban of each position that is the chunk's still.
 
     That is the planned end, or later if the ban began late. Where the vendor ends bans, edgeban ends those alone whose
-    end a later word moved in.
+    end a later word moved in, and those that drift restored shortly before their end.
     """
     kept = [position for position in range(len(chunk.keys)) if claims.belongs(claims_by_key, chunk, position)]
     if not kept:
@@ -89,7 +89,9 @@ def _ends(run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], now: datet
     for position in kept:
         planned = datetime.fromtimestamp(claims_by_key[chunk.keys[position]].until, tz=UTC)
         begun = ends_by_position[position] != now + UNSENT
-        if begun and planned < chunk.until - timedelta(seconds=1):  # moved in; claims know whole seconds
+        restored = chunk.rule == Rule.DRIFT  # for whole days, which outlast what was left of the ban
+        moved_in = planned < chunk.until - timedelta(seconds=1)  # claims know whole seconds
+        if begun and (moved_in or (restored and planned < ends_by_position[position])):
             ends_by_position[position] = planned
         elif begun and position not in lasting:
             del ends_by_position[position]

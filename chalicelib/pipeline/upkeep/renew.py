@@ -84,7 +84,7 @@ def _sort_out(
         if not claims.belongs(claims_by_key, chunk, position):
             continue
         served = chunk.account in accounts_for(chunk.urls[position], policy)
-        verdict = standing(chunk.urls[position], policy, now) if served else NOT_MANAGED
+        verdict = standing(chunk.urls[position], policy, now, account=chunk.account) if served else NOT_MANAGED
         if claims_by_key[key].unban_failed:
             verdict = UNBAN_FAILED
         if verdict:

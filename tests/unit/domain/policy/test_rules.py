@@ -21,6 +21,7 @@ from chalicelib.domain.policy.rules import (
     Situation,
     accounts_for,
     category_of,
+    forbidden,
     reporter_of,
     standing,
     verdict,
@@ -281,10 +282,46 @@ def test_a_vendor_is_asked_for_1_to_30_days_whatever_is_planned(days: int | None
 
 
 def test_a_reporter_counts_once_whatever_source_relays_it() -> None:
-    assert reporter_of(replace(REPORTED, reporter=" Jo  Doe "), "a") == reporter_of(
-        replace(REPORTED, reporter="jo doe"), "b"
+    jo, again = replace(REPORTED, reporter=" Jo  Doe "), replace(REPORTED, reporter="jo doe")
+    assert reporter_of(jo, "a", relay=True) == reporter_of(again, "b", relay=True)
+    assert reporter_of(REPORTED, "a", relay=True) != reporter_of(REPORTED, "b", relay=True)
+
+
+def test_a_source_that_is_no_relay_counts_once_whomever_it_names() -> None:
+    jo, max_ = replace(REPORTED, reporter="jo"), replace(REPORTED, reporter="max")
+    assert reporter_of(jo, "a", relay=False) == reporter_of(max_, "a", relay=False)
+
+
+# --- a CDN that ignores queries -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "ignored", "rule"),
+    [
+        ("https://www.example.com/?x=1", False, "default"),
+        ("https://www.example.com/?x=1", True, "bare_host"),
+        ("https://www.example.com/pay?step=2", False, "default"),
+        ("https://www.example.com/pay?step=2", True, "protected"),
+        ("https://www.example.com/pay?step=1", False, "protected"),
+        ("https://www.example.com/start?a=2", False, "default"),
+        ("https://www.example.com/start?a=2", True, "protected"),
+        ("https://www.example.com/other?step=1", True, "default"),
+    ],
+)
+def test_what_a_cdn_bans_with_every_query_is_compared_without(url: str, ignored: bool, rule: str) -> None:
+    policy = parse(
+        {
+            "version": 1,
+            "accounts": {"main": {"managed_domains": ["*.example.com"], "ignores_queries": ignored}},
+            "protected": [
+                {"url": "https://www.example.com/pay?step=1", "comment": "clean"},
+                {"prefix": "https://www.example.com/start?a=1", "comment": "clean"},
+            ],
+        }
     )
-    assert reporter_of(REPORTED, "a") != reporter_of(REPORTED, "b")
+    decided = verdict(url, ReportedUrl(url), policy, Source("s"), Situation("main", now=NOW))
+    assert decided.rule == rule
+    assert bool(forbidden(url, "main", policy, NOW)) == (rule == "protected")
 
 
 # --- what must hold for every policy ---------------------------------------------------------------------------------

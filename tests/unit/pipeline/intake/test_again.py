@@ -115,7 +115,7 @@ def test_a_report_tells_of_accounts_that_came_or_went_since() -> None:
 
 def test_a_report_is_told_its_own_verdict_and_not_that_of_a_source_on_trial_beside_it() -> None:
     two = {"phishing": {"min_reporters": 2}}
-    world = world_with(sources={"queue": {"dry_run": True}}, categories=two)
+    world = world_with(sources={"queue": {"dry_run": True}, "desk": {"relay": True}}, categories=two)
     world.queue({"urls": [A], "category": "phishing", "reporter": "a"})
     report = world.post({"urls": [A], "category": "phishing", "reporter": "a"}).report_id
     world.intake()
@@ -141,7 +141,8 @@ def test_a_live_ban_is_told_as_such_beside_a_source_on_trial(redelivered: bool) 
 
 
 def test_the_word_of_a_source_on_trial_corroborates_nothing() -> None:
-    world = world_with(sources={"queue": {"dry_run": True}}, categories={"default": {"min_reporters": 2}})
+    sources = {"queue": {"dry_run": True}, "desk": {"relay": True}}
+    world = world_with(sources=sources, categories={"default": {"min_reporters": 2}})
     world.queue({"urls": [A], "reporter": "made up"})
     world.minutes(1)
     world.post({"urls": [A], "reporter": "b"})
@@ -153,7 +154,7 @@ def test_the_word_of_a_source_on_trial_corroborates_nothing() -> None:
 
 
 def test_two_reporters_at_the_same_moment_count_both() -> None:
-    world = world_with(categories={"default": {"min_reporters": 2}})
+    world = world_with(sources={"queue": {"relay": True}}, categories={"default": {"min_reporters": 2}})
     world.queue({"urls": [A], "reporter": "a"})
     world.queue({"urls": [A], "reporter": "b"})
     first, second = world.queued
@@ -167,7 +168,8 @@ def test_two_reporters_at_the_same_moment_count_both() -> None:
 
 @pytest.mark.parametrize("second", [A, TWIN])
 def test_whoever_reports_one_of_two_twins_in_a_batch_reports_both(second: str) -> None:
-    world = world_with(scheme_variants="together", categories={"default": {"min_reporters": 2}})
+    sources, categories = {"queue": {"relay": True}}, {"default": {"min_reporters": 2}}
+    world = world_with(scheme_variants="together", sources=sources, categories=categories)
     world.queue({"urls": [A], "reporter": "a"})
     world.queue({"urls": [second], "reporter": "b"})
     world.minutes(3)

@@ -12,7 +12,7 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.ledger import ban_counts, control
 from chalicelib.pipeline.decisions import holds
-from dev.fakes.operations import NO_CAPS, world_with
+from dev.fakes.operations import NO_CAPS, undo, world_with
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
@@ -152,7 +152,7 @@ def test_duplicates_cost_no_write_with_every_cap_on() -> None:
 
 
 def test_a_category_that_needs_two_reporters_waits_for_the_second() -> None:
-    world = world_with(categories={"phishing": {"min_reporters": 2}})
+    world = world_with(sources={"desk": {"relay": True}}, categories={"phishing": {"min_reporters": 2}})
     first = world.post({"urls": pages(3), "reporter": "ana@example.org"})
     world.minutes(2)
     assert set(world.report_states(first.report_id).values()) == {"suppressed"}
@@ -165,8 +165,51 @@ def test_a_category_that_needs_two_reporters_waits_for_the_second() -> None:
     assert set(world.report_states(first.report_id).values()) == {"banned"}
 
 
+def test_one_source_counts_once_however_many_reporters_it_names() -> None:
+    world = world_with(categories={"phishing": {"min_reporters": 3}})
+    world.post({"urls": [{"url": pages(1)[0], "reporter": f"reporter {number}"} for number in range(3)]})
+    world.minutes(2)
+    assert not world.vendor.calls
+    world.queue({"urls": pages(1), "category": "phishing"})
+    world.minutes(2)
+    assert not world.vendor.calls
+
+
+def test_a_url_reported_under_thousands_of_names_keeps_a_small_row() -> None:
+    world = world_with(sources={"queue": {"relay": True}}, categories={"default": {"min_reporters": 100}})
+    urls = [{"url": pages(1)[0], "reporter": f"reporter {number}"} for number in range(2_000)]
+    for start in range(0, 2_000, 1_000):
+        world.queue({"urls": urls[start : start + 1_000]})
+    world.intake()
+    rows: Any = world.rows
+    (names,) = [row["names"] for (_, sk), row in rows.rows.items() if sk == "reporters"]
+    assert len(names) == 100
+    world.minutes(3)
+    assert world.states(pages(1)) == {"banned": 1}
+
+
+@pytest.mark.parametrize("why", ["protected", "cooling", "a dry account", "a dry run"])
+def test_no_reporter_is_noted_of_what_is_not_banned_anyhow(why: str) -> None:
+    (page,) = pages(1)
+    by_reason: dict[str, dict[str, Any]] = {
+        "protected": {"protected": [{"url": page, "comment": "clean"}]},
+        "a dry run": {"dry_run": True},
+        "a dry account": {"accounts": {ACCOUNT: {"managed_domains": ["*.example.com"], "dry_run": True}}},
+    }
+    world = World()
+    if why == "cooling":
+        world.queue({"urls": [page]})
+        world.minutes(3)
+        undo(world, urls=(page,))
+    world.policy = parse({**POLICY, "categories": {"default": {"min_reporters": 2}}, **by_reason.get(why, {})})
+    world.queue({"urls": [page]})
+    world.minutes(1)
+    rows: Any = world.rows
+    assert not [key for key in rows.rows if key[1] == "reporters"]
+
+
 def test_two_reporters_in_one_batch_corroborate_each_other() -> None:
-    world = world_with(categories={"phishing": {"min_reporters": 2}})
+    world = world_with(sources={"desk": {"relay": True}}, categories={"phishing": {"min_reporters": 2}})
     world.post({"urls": pages(3), "reporter": "ana@example.org"})
     world.post({"urls": pages(3), "reporter": "ben@example.net"}, webhook_id="w2")
     world.minutes(3)
