@@ -30,7 +30,7 @@ RUNTIME ?=
 ARCH ?=
 UPGRADE ?=
 export SEED SEEDS BOUNDED WITHOUT INPUTS QUEUE DRY ALL STAGE RUNTIME ARCH
-export FEED LIMIT ONCE LONG HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
+export FEED LIMIT ONCE VENDORS LONG HUAWEI_ENDPOINT HUAWEI_ACCESS_KEY HUAWEI_SECRET_KEY
 export ALIBABA_ENDPOINT ALIBABA_ACCESS_KEY ALIBABA_SECRET_KEY
 
 BIN := .venv/bin
@@ -41,7 +41,7 @@ SDK := $(if $(wildcard requirements-sdk.txt),.venv-sdk/.ready) .venv-sdk-volceng
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
-	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
+	@echo "  make run takes FEED=path.csv[.gz] LIMIT=n ONCE=1, VENDORS=all (one report at every CDN), and HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY"
 	@echo "  or the same with ALIBABA_ (for the exports that are archived)"
 	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault-test."
 	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"

@@ -1,5 +1,6 @@
 """The demonstration behind ``make run``: reports in, bans out, on a local AWS with the packaged app in it.
 
+``VENDORS=all`` shows one report at every CDN instead (``run_vendors``).
 Options come from the environment: FEED, LIMIT, ONCE, HUAWEI_ENDPOINT, HUAWEI_ACCESS_KEY, HUAWEI_SECRET_KEY, and
 the same three with ALIBABA_ for the export that is archived.
 """
@@ -38,6 +39,7 @@ from dev.local_aws import LocalAws
 from dev.ministack import LocalAwsError
 from dev.package import PackagingError
 from dev.progress import Progress, Ticker
+from dev.run_vendors import show_every_vendor
 from dev.senders import Senders, Sent
 from dev.showing import ACCOUNT, UNCAPPED, say, until_interrupted
 from dev.simulators.huawei import HuaweiSimulator
@@ -268,6 +270,9 @@ def _hosts(rows: Sequence[FeedRow]) -> set[str]:
 def main() -> int:
     interrupted = until_interrupted()
     try:
+        if os.environ.get("VENDORS", "").strip() == "all":
+            once = os.environ.get("ONCE", "").strip() not in {"", "0"}
+            return 0 if show_every_vendor(interrupted, once=once) or not once else 1
         options, exports = Options.from_environment(), ExportAccount.from_environment()
         with contextlib.ExitStack() as stack:
             simulator = None if options.endpoint else stack.enter_context(HuaweiSimulator(task_seconds=2))

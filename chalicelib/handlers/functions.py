@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.bootstrap import Services
-from chalicelib.pipeline.run import Run, each_account
+from chalicelib.pipeline.run import Run, all_accounts_at_once, each_account
 
 INTAKE_MARGIN = timedelta(seconds=25)
 """The time of one message that takes too long to read, and writing down what was read."""
@@ -74,7 +74,8 @@ def track_every_account(services: Services, context: Any) -> dict[str, Any]:
     def track(run: Run) -> Tracked:
         return track_tasks(run, services.vendor(run.account))
 
-    tracked_accounts = each_account(services.run(context, TRACK_MARGIN), list(services.policy.accounts), track)
+    run = services.run(context, TRACK_MARGIN)
+    tracked_accounts = all_accounts_at_once(run, list(services.policy.accounts), track)
     return {account: {"open": tracked.open, "why": tracked.why} for account, tracked in tracked_accounts.items()}
 
 

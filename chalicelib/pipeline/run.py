@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -81,6 +82,24 @@ class Run:
     def at(self, account: str, *, deadline: datetime | None = None) -> Run:
         """Return the same run at one account, with a deadline of its own if one is given."""
         return replace(self, account=account, deadline=deadline or self.deadline)
+
+
+AT_ONCE = 16
+"""Accounts at which one run works at the same time."""
+
+
+def all_accounts_at_once(run: Run, accounts: Sequence[str], work: Callable[[Run], T]) -> dict[str, T]:
+    """Do the work at all accounts at the same time, so that a slow or failing vendor delays no other.
+
+    For work that waits for vendors. Failures are as in ``each_account``.
+    """
+    with ThreadPoolExecutor(min(AT_ONCE, len(accounts)) or 1) as pool:
+        started = {account: pool.submit(work, run.at(account)) for account in accounts}
+
+    def finished(at_account: Run) -> T:
+        return started[at_account.account].result()
+
+    return each_account(run, accounts, finished)
 
 
 def each_account(run: Run, accounts: Sequence[str], work: Callable[[Run], T]) -> dict[str, T]:

@@ -1,0 +1,128 @@
+"""Every vendor where URLs can be banned, simulated: one table for the demonstration and for the tests that all share.
+
+Whoever adds a vendor adds a line to the table: the shared tests and ``make run VENDORS=all`` then have it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dev.simulators.alibaba_esa import AlibabaEsaSimulator
+from dev.simulators.cloudfrontkvs import KvsSimulator
+from dev.simulators.huawei import HuaweiSimulator
+from dev.simulators.volcengine import VolcengineSimulator
+from dev.simulators.volcengine_gate import Identity
+from dev.simulators.workerskv import WorkersKvSimulator
+
+
+class Simulator(Protocol):
+    """What the simulators have in common."""
+
+    url: str
+
+    @property
+    def credentials(self) -> Mapping[str, str]: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def add_faults(self, *faults: Mapping[str, Any]) -> None: ...
+
+    def calls(self) -> list[dict[str, Any]]: ...
+
+    def edge_status(self, url: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedAccount:
+    """One account at a simulated vendor."""
+
+    name: str
+    vendor: str
+    simulator: Simulator
+    lost_answer: Mapping[str, Any]
+    """The fault that does the work of a create and loses its answer."""
+    secret: str
+    """The name of the credential that nobody may see."""
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """The account's entry in the vendors secret."""
+        return {"vendor": self.vendor, "endpoint": self.simulator.url, **self.simulator.credentials}
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How a simulator behaves. ``seconds`` is how long the vendors with tasks work on one.
+
+    ``settles`` lets the edges of the others see a change as late as they may.
+    """
+
+    seconds: float = 0.0
+    clock: Callable[[], float] = time.time
+    settles: bool = False
+
+    def late(self, seconds: float) -> float:
+        """Return how late an edge sees a change that may see it that late."""
+        return seconds if self.settles else 0.0
+
+
+Make = Callable[[Behaviour], Simulator]
+_WRITE, _CREATE = ({"match": match, "kind": "reset_after"} for match in ("write", "create"))
+_BYTEPLUS = Identity(region="ap-singapore-1")
+
+_TABLE: Mapping[str, tuple[str, Make, Mapping[str, Any], str]] = {
+    "huawei-main": (
+        "huawei",
+        lambda wanted: HuaweiSimulator(task_seconds=wanted.seconds, clock=wanted.clock),
+        _CREATE,
+        "secret_key",
+    ),
+    "volcengine-main": (
+        "volcengine",
+        lambda wanted: VolcengineSimulator(task_seconds=wanted.seconds, clock=wanted.clock),
+        _CREATE,
+        "secret_key",
+    ),
+    "byteplus-main": (
+        "byteplus",
+        lambda wanted: VolcengineSimulator(identity=_BYTEPLUS, task_seconds=wanted.seconds, clock=wanted.clock),
+        _CREATE,
+        "secret_key",
+    ),
+    "cloudflare-main": (
+        "workerskv",
+        lambda wanted: WorkersKvSimulator(clock=wanted.clock, settle_seconds=wanted.late(60)),
+        _WRITE,
+        "api_token",
+    ),
+    "cloudfront-main": (
+        "cloudfrontkvs",
+        lambda wanted: KvsSimulator(clock=wanted.clock, settle_seconds=wanted.late(30)),
+        _WRITE,
+        "secret_key",
+    ),
+    "esa-main": (
+        "alibaba-esa",
+        lambda wanted: AlibabaEsaSimulator(clock=wanted.clock, settle_seconds=wanted.late(300)),
+        {"kind": "reset_after"},
+        "secret_key",
+    ),
+}
+"""Account → vendor, simulator, the fault that loses an answer, the secret credential."""
+
+NAMES = tuple(_TABLE)
+VENDORS = frozenset(vendor for vendor, _, _, _ in _TABLE.values())
+
+
+def simulated(names: Sequence[str] = NAMES, behaviour: Behaviour = Behaviour()) -> list[SimulatedAccount]:
+    """Return accounts at simulated vendors. Each simulator has a port already: start it, and stop it."""
+    accounts = []
+    for name in names:
+        vendor, make, lost_answer, secret = _TABLE[name]
+        accounts.append(SimulatedAccount(name, vendor, make(behaviour), lost_answer, secret))
+    return accounts

@@ -1,0 +1,278 @@
+"""What every vendor has to do, asked of each client at its simulator, and of the pipeline with all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib.bootstrap import VENDORS, parse_accounts
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, ConfigurationError
+from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
+from chalicelib.ledger import reports
+from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.submission.submit import submit_tasks
+from chalicelib.pipeline.submission.track import track_tasks
+from chalicelib.pipeline.upkeep.renew import renew_bans
+from chalicelib.ports import BanVendor
+from chalicelib.vendors.http import VendorHttp
+from dev import vendors
+from dev.fakes.operations import undo
+from dev.fakes.world import POLICY, World
+from dev.vendors import NAMES, Behaviour, SimulatedAccount, simulated
+
+ONE, TWO = "https://www.example.com/login?id=1&x=%2F", "http://www.example.com/2"
+LONG = "https://www.example.com/" + "a" * 700
+NEIGHBOURS = [
+    ONE + "2",
+    "http://www.example.com/login?id=1&x=%2F",
+    "https://www.example.com/login",
+    TWO + "/",
+    LONG + "a",
+]
+DAY = timedelta(days=1)
+
+
+class Clock:
+    """One clock for the client and the simulators."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+
+def connected(account: SimulatedAccount, clock: Clock, http: VendorHttp, **credentials: str) -> BanVendor:
+    """Build the client as the registry does, with another clock."""
+    configuration = {**account.configuration, **credentials}
+    configured: VendorAccount = parse_accounts({account.name: configuration})[account.name]
+    module = __import__(VENDORS[account.vendor](configured).__class__.__module__, fromlist=["connect"])
+    vendor: BanVendor = module.connect(configured, clock=clock, http=http)
+    return vendor
+
+
+@dataclass
+class Place:
+    """One vendor: the simulated account, our client, and their clock."""
+
+    account: SimulatedAccount
+    vendor: BanVendor
+    clock: Clock
+    http: VendorHttp
+
+    def create(self, action: Action, *urls: str, days: int = 7) -> str:
+        self.clock.now += timedelta(seconds=2)  # no rate is what a test here is about
+        return self.vendor.create_task(action, urls, days)
+
+    def settled(self, task_id: str) -> TaskState | None:
+        """Wait until the vendor is done with a task; return its state then."""
+        since = self.clock()
+        self.clock.now += max(self.vendor.limits.settles, timedelta(seconds=60))
+        sent = Sent(task_id, since - timedelta(minutes=1), since + timedelta(minutes=1))
+        return next(task.state for page in self.vendor.follow([sent]) for task in page if task.id == task_id)
+
+    def edge(self, *urls: str) -> list[int]:
+        return [self.account.simulator.edge_status(url) for url in urls]
+
+
+@pytest.fixture(params=NAMES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    clock, http = Clock(), VendorHttp()
+    (account,) = simulated([request.param], Behaviour(5, clock.seconds, settles=True))
+    account.simulator.start()
+    yield Place(account, connected(account, clock, http), clock, http)
+    account.simulator.stop()
+    http.close()
+
+
+def test_a_ban_blocks_exactly_its_urls_when_its_task_has_succeeded_and_an_unban_opens_them(place: Place) -> None:
+    task_id = place.create(Action.BAN, ONE, TWO, LONG)
+    assert place.edge(ONE, TWO, LONG) == [200] * 3
+    assert place.settled(task_id) is TaskState.SUCCEEDED
+    assert place.edge(ONE, TWO, LONG) == [403] * 3
+    assert set(place.edge(*NEIGHBOURS)) == {200}
+
+    assert place.settled(place.create(Action.UNBAN, ONE, LONG)) is TaskState.SUCCEEDED
+    assert place.edge(ONE, TWO, LONG) == [200, 403, 200]
+
+
+def test_a_ban_ends_by_itself_just_where_the_limits_say_so(place: Place) -> None:
+    place.settled(place.create(Action.BAN, ONE, days=1))
+    place.clock.now += timedelta(days=1, minutes=10)
+    assert place.edge(ONE) == ([403] if place.vendor.limits.longest_ban is None else [200])
+
+
+def test_the_limits_are_kept_without_a_call(place: Place) -> None:
+    limits = place.vendor.limits
+    too_many = [f"https://www.example.com/{number}" for number in range(limits.urls_per_task + 1)]
+    for urls in ([], too_many):
+        with pytest.raises(ValueError, match=r"1 to"):
+            place.create(Action.BAN, *urls)
+    if limits.longest_ban:
+        with pytest.raises(ValueError, match="a ban lasts"):
+            place.create(Action.BAN, ONE, days=limits.longest_ban.days + 1)
+    assert place.account.simulator.calls() == []
+
+    urls = too_many[1:]
+    place.settled(place.create(Action.BAN, *urls))
+    assert set(place.edge(*urls)) == {403}
+
+
+def test_there_is_a_way_out_of_a_lost_answer(place: Place) -> None:
+    since = place.clock()
+    place.account.simulator.add_faults(place.account.lost_answer)
+    with pytest.raises(AnswerUnknown):
+        place.create(Action.BAN, ONE)
+    if place.vendor.limits.declarative:
+        place.settled(place.create(Action.BAN, ONE))
+    else:
+        found = place.vendor.find_task(Action.BAN, [ONE], since - DAY, place.clock() + timedelta(minutes=1))
+        (task_id,) = [name for name in found if name]
+        assert place.settled(task_id) is TaskState.SUCCEEDED
+    assert place.edge(ONE) == [403]
+    assert sum(call.get("status") == 200 for call in place.account.simulator.calls()) >= 1
+
+
+def test_an_unban_of_what_is_not_banned_harms_nothing(place: Place) -> None:
+    try:
+        place.settled(place.create(Action.UNBAN, ONE))
+    except Exception as error:  # noqa: BLE001, a vendor may say that there is no ban
+        assert type(error).__name__ in {"NotBanned", "ContentRefused"}  # noqa: PT017, it may also not raise
+    assert place.edge(ONE) == [200]
+
+
+def test_the_list_of_bans_shows_them_if_there_is_one(place: Place) -> None:
+    place.settled(place.create(Action.BAN, ONE, TWO, LONG))
+    pages = place.vendor.banned()
+    if pages is not None:
+        assert {url for page in pages for url in page} == {ONE, TWO, LONG}
+        assert [url for page in place.vendor.banned(ONE) or () for url in page] == [ONE]
+
+
+def test_wrong_credentials_are_refused_access_and_never_shown(place: Place) -> None:
+    true = place.account.configuration[place.account.secret]
+    wrong = connected(place.account, place.clock, place.http, **{place.account.secret: "x" + true[1:]})
+    with pytest.raises(AccessRefused) as caught:
+        wrong.create_task(Action.BAN, [ONE], 7)
+    assert true not in f"{caught.value!r} {caught.value}"
+    assert place.edge(ONE) == [200]
+
+
+def test_an_account_that_lacks_a_credential_is_told_which(place: Place) -> None:
+    configuration = {name: value for name, value in place.account.configuration.items() if name != place.account.secret}
+    configured = VendorAccount("x", place.account.vendor, configuration.pop("endpoint"), configuration)
+    with pytest.raises(ConfigurationError, match=place.account.secret):
+        VENDORS[place.account.vendor](configured)
+
+
+def test_every_vendor_that_is_registered_is_in_the_table() -> None:
+    assert set(VENDORS) == vendors.VENDORS
+
+
+# --- one report, every CDN -------------------------------------------------------------------------------------------
+
+
+class EveryCdn:
+    """A world whose one host all vendors serve."""
+
+    def __init__(self) -> None:
+        self.world, self.http = World(), VendorHttp()
+        clock = self.world.clock
+        self.accounts = simulated(behaviour=Behaviour(20, lambda: clock().timestamp(), settles=True))
+        self.vendors: dict[str, BanVendor] = {}
+        for account in self.accounts:
+            account.simulator.start()
+            self.vendors[account.name] = connected(account, clock, self.http)  # type: ignore[arg-type]
+        domains = {"managed_domains": ["example.com", "*.example.com"]}
+        self.world.policy = parse_policy({**POLICY, "accounts": dict.fromkeys(self.vendors, domains)})
+
+    def minutes(self, count: int) -> None:
+        """Let that many minutes pass, with everything that runs every minute."""
+        for _ in range(count):
+            self.world.clock.advance(minutes=1)
+            if self.world.queued:
+                self.world.intake()
+            self.world.sweep()
+            woken, self.world.wakes = dict.fromkeys(self.world.wakes), []
+            for name in woken:
+                submit_tasks(self.world.run(seconds=140).at(name), self.vendors[name], workers=0)
+            for name, vendor in self.vendors.items():
+                track_tasks(self.world.run(seconds=40).at(name), vendor)
+
+    def edges(self, url: str) -> dict[str, int]:
+        return {account.name: account.simulator.edge_status(url) for account in self.accounts}
+
+    def states(self, url: str) -> dict[str, str]:
+        return {status.account: status.state.value for status in url_status.of_url(self.world.run(), url)}
+
+
+@pytest.fixture
+def every() -> Iterator[EveryCdn]:
+    every = EveryCdn()
+    yield every
+    for account in every.accounts:
+        account.simulator.stop()
+    every.http.close()
+
+
+def test_one_report_is_banned_at_every_cdn_and_its_answer_says_what_each_did(every: EveryCdn) -> None:
+    receipt = every.world.post({"urls": [ONE, LONG], "ban_duration": 1})
+    every.minutes(8)
+    assert every.edges(ONE) == every.edges(LONG) == dict.fromkeys(NAMES, 403)
+    assert every.states(ONE) == dict.fromkeys(NAMES, "banned")
+    report = reports.read(every.world.rows, receipt.report_id)
+    assert report
+    told = url_status.of_report(every.world.run(), report)
+    assert sorted((state.url, state.account) for state in told) == sorted((u, n) for u in (ONE, LONG) for n in NAMES)
+
+    every.world.clock.advance(days=1)
+    every.minutes(10)
+
+    assert every.edges(ONE) == every.edges(LONG) == dict.fromkeys(NAMES, 200)
+    assert every.states(ONE) == dict.fromkeys(NAMES, "expired")
+
+
+def test_a_longer_ban_outlasts_what_each_vendor_grants_and_ends_everywhere(every: EveryCdn) -> None:
+    world = every.world
+    policy = {**POLICY, "accounts": {name: {"managed_domains": ["*.example.com"]} for name in NAMES}}
+    world.policy = parse_policy({**policy, "categories": {"phishing": {"ban_for_days": 35}}})
+    world.post({"urls": [ONE], "category": "phishing"})
+    every.minutes(8)
+    began = world.clock()
+    while world.clock() < began + timedelta(days=34):
+        world.clock.advance(hours=11, minutes=50)
+        for name in NAMES:
+            renew_bans(replace(world.run(), account=name))
+        every.minutes(10)
+        assert every.edges(ONE) == dict.fromkeys(NAMES, 403), world.clock()
+
+    world.clock.now = began + timedelta(days=36)
+    every.minutes(10)
+    assert every.edges(ONE) == dict.fromkeys(NAMES, 200)
+
+
+def test_vendors_that_are_down_delay_no_other_and_ban_when_they_are_back(every: EveryCdn) -> None:
+    for account in every.accounts[1::2]:
+        account.simulator.stop()
+    every.world.post({"urls": [ONE]})
+    every.minutes(8)
+    up, down = NAMES[::2], NAMES[1::2]
+    assert {name: every.states(ONE)[name] for name in up} == dict.fromkeys(up, "banned")
+    assert {every.states(ONE)[name] for name in down} == {"pending"}
+
+
+def test_an_unban_lifts_the_ban_everywhere(every: EveryCdn) -> None:
+    every.world.post({"urls": [ONE, TWO]})
+    every.minutes(8)
+    undo(every.world, urls=(ONE,))
+    every.minutes(8)
+    assert every.edges(ONE) == dict.fromkeys(NAMES, 200)
+    assert every.edges(TWO) == dict.fromkeys(NAMES, 403)
+    assert every.states(ONE) == dict.fromkeys(NAMES, "unbanned")

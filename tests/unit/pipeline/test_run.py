@@ -1,0 +1,44 @@
+"""How a run shares its time among vendor accounts."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.pipeline.run import Run, all_accounts_at_once
+from dev.fakes.world import World
+
+
+def test_an_account_that_hangs_delays_no_other() -> None:
+    others = threading.Barrier(3)
+    world, order = World(), list[str]()
+
+    def work(run: Run) -> str:
+        if run.account == "slow":
+            others.wait(10)  # as long as the others take
+        order.append(run.account)
+        if run.account != "slow":
+            others.wait(10)
+        return run.account
+
+    done = all_accounts_at_once(world.run(), ["slow", "a", "b"], work)
+
+    assert done == {name: name for name in ("slow", "a", "b")}
+    assert order[-1] == "slow"
+
+
+def test_an_account_that_fails_is_told_and_the_others_are_done() -> None:
+    world, done = World(), set[str]()
+
+    def work(run: Run) -> None:
+        if run.account == "bad":
+            raise ConfigurationError("no such account")
+        done.add(run.account)
+
+    with pytest.raises(ConfigurationError):
+        all_accounts_at_once(world.run(), ["bad", "a", "b"], work)
+
+    assert done == {"a", "b"}
+    assert [event["account"] for event in world.events("account_failed")] == ["bad"]
