@@ -101,7 +101,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     taken, policy, sources = Taken(), run.policy, reading.sources
     messages = list(_read(run, records, reading, taken))
     urls_by_key, refusals = collect(messages, policy, taken.verdicts)
-    claims_by_key = _of_version_1(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
+    claims_by_key = of_version_1(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
     verdicts = decide(run, policy, urls_by_key, claims_by_key)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
     for key, url in urls_by_key.items():
@@ -164,7 +164,7 @@ def _words(
     return words_by_key
 
 
-def _of_version_1(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
+def of_version_1(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
     """Add to claims that version 1 wrote what their rows do not say: whether they are held, and who had reported them.
 
     The second is asked only of what a person decided against.
