@@ -65,7 +65,7 @@ local: .venv/.ready .venv-aws/.ready ## Keep a local AWS up, ready to use, until
 
 .PHONY: cli
 cli: .venv/.ready ## Put the command line edgeban into .venv/bin
-	@$(BIN)/python -m pip $(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip $(PIP) --no-deps --editable .
 	@echo "$(BIN)/edgeban --help"
 
 .PHONY: cli-docs

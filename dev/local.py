@@ -133,6 +133,9 @@ def show(aws: LocalAws, access: Access, vendors: Mapping[str, str]) -> None:
         say(f"# {what}")
         say(command)
     say("")
+    say("# the same by the command line, once `make cli` has put it into .venv/bin")
+    say(".venv/bin/edgeban status")
+    say("")
     say("Ctrl-C ends it all")
 
 

@@ -250,9 +250,12 @@ class Demonstration:
         url = checked.banned[0] if checked.banned else next(iter(sent.first), "https://www.example.com/")
         asked = f"{self.aws.stack.api_url}/v1/urls?url={quote(url, safe='')}"
         say("")
-        say("ask for a URL, or for a report by its id:")
-        say(f"  curl -H 'Authorization: Bearer {self.token}' '{asked}'")
-        say(f"  curl -H 'Authorization: Bearer {self.token}' '{self.aws.stack.api_url}/v1/reports/{sent.report_id}'")
+        say(f"the console: {self.aws.stack.api_url}/console, with the token {self.token}")
+        say("the command line, once `make cli` has put it into .venv/bin:")
+        say(f"  export EDGEBAN_URL={self.aws.stack.api_url} EDGEBAN_TOKEN={self.token}")
+        say(f"  .venv/bin/edgeban why '{url}'")
+        say(f"  .venv/bin/edgeban reports show {sent.report_id}")
+        say("  .venv/bin/edgeban holds")
         if self.options.once:
             with contextlib.suppress(requests.RequestException):
                 answer = requests.get(asked, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
