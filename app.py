@@ -298,8 +298,8 @@ def index_bans(event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
 def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
-    """Compare the ledger with the vendors' lists of bans."""
-    return functions.compare_every_account(services(), event.context)
+    """Compare the ledger with the vendors' lists of bans, or take bans over where a person asks for that."""
+    return functions.compare_or_take_over(services(), event.detail, event.context)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES), name="verify_bans")

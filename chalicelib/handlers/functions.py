@@ -6,6 +6,7 @@ The names of the Lambda functions stand in ``app.py``; the work itself at one ac
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -112,6 +113,18 @@ def verify_every_account(services: Services, context: Any) -> dict[str, Any]:
         return verify_bans(run, services.probe)
 
     return each_account(services.run(context, VERIFY_MARGIN), list(services.policy.accounts), verify)
+
+
+def compare_or_take_over(services: Services, detail: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Compare every account with its vendor; where a person asks to take bans over (``make take-over``), do that."""
+    if "take_over" not in detail:
+        return compare_every_account(services, context)
+    from chalicelib.pipeline.upkeep.take_over import Request, take_over
+
+    asked = detail["take_over"]
+    request = Request(str(asked["actor"]), str(asked["reason"]), int(asked["days"]))
+    run = services.run(context, DRIFT_MARGIN).at(str(asked["account"]))
+    return dataclasses.asdict(take_over(run, services.vendor(run.account), request))
 
 
 def compare_every_account(services: Services, context: Any) -> dict[str, Any]:

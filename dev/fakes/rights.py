@@ -35,6 +35,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "pipeline/answers/outcomes.py": {"deliver_outcomes": "deliver_outcomes"},
     "pipeline/upkeep/renew.py": {"renew_bans": "renew_bans"},
     "pipeline/upkeep/drift.py": {"detect_drift": "detect_drift"},
+    "pipeline/upkeep/take_over.py": {"take_over": "detect_drift"},
     "pipeline/upkeep/verify.py": {"verify_bans": "verify_bans"},
     "pipeline/archive/exports.py": {"archive_exports": "archive_exports"},
     "pipeline/archive/ledger.py": {"archive_ledger": "archive_ledger"},

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from chalice.app import CloudWatchEvent
 
 from chalicelib.aws.sqs import WakeQueue
 from chalicelib.bootstrap import now
@@ -15,8 +16,10 @@ from chalicelib.handlers import functions
 from chalicelib.handlers.functions import SUBMIT_MARGIN
 from chalicelib.ledger import control, remaining
 from chalicelib.pipeline.run import Run, each_account
+from dev import take_over
 from dev.fakes.api import Api, fixed
 from dev.fakes.objects import MemoryObjects
+from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, pages
 from dev.fakes.wrappers import Meanwhile
 
@@ -155,3 +158,12 @@ def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(th
     assert [each["account"] for each in three.world.events("account_swept")] == [ACCOUNT, "zzz"]
     assert three.world.wakes == [ACCOUNT]
     assert len(remaining.of_account(rows, ACCOUNT)) == 1
+
+
+def test_a_person_takes_bans_over_by_invoking_the_function_that_compares(three: Api) -> None:
+    now = three.world.clock()
+    three.world.vendor.bans = {url: FakeBan(now, now, now + timedelta(days=3)) for url in pages(60)}
+    invoked = CloudWatchEvent(take_over.event(ACCOUNT, days=30, actor="ana", reason="we begin"), None)
+    answer = functions.compare_or_take_over(three.services, invoked.detail, Context(600))
+    assert (answer["taken"], answer["complete"]) == (60, True)
+    assert three.world.states(pages(60)) == {"banned": 60}

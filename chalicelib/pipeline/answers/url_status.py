@@ -155,7 +155,7 @@ class Explainer:
             reporter=origin.reporter,
             category=origin.category,
             chunk=chunk.id,
-            until=_end(claim, carried, planned=chunk.until),
+            until=None if _end_is_unknown(chunk, carried) else _end(claim, carried, planned=chunk.until),
             tasks=tuple(carried),
             key=claim.key,
             unban=claim.unban,
@@ -197,6 +197,8 @@ class Explainer:
         if claim.outcome:
             return UrlState(claim.outcome), claim.reason
         work = self._work.get(claim.chunk)
+        if not carried and self._chunks[claim.chunk].rule == Rule.TAKEN_OVER:
+            return UrlState.BANNED, self._chunks[claim.chunk].reason
         if not carried:
             return self._not_carried(claim, work)
         last = carried[-1]
@@ -218,6 +220,11 @@ class Explainer:
         # The ban is in force already: an unban took its renewal back and was then refused by the vendor, or an earlier
         # version of edgeban took over a ban that others had made.
         return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
+
+
+def _end_is_unknown(chunk: chunks.Chunk, carried: Sequence[Task]) -> bool:
+    """Return whether the ban is one that the vendor had before edgeban, and that edgeban has not renewed yet."""
+    return chunk.rule == Rule.TAKEN_OVER and not carried
 
 
 def _end(claim: Claim, carried: Sequence[Task], *, planned: datetime | None) -> datetime | None:

@@ -74,7 +74,7 @@ def perhaps_banned(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
 
     def is_perhaps_banned(key: str) -> bool:
         ban = chunks_by_id.get(bans_by_key.get(key, ""))
-        if ban is None or ban.renews:
+        if ban is None or ban.renews or ban.rule == Rule.TAKEN_OVER:
             return True
         return (ban.id, ban.keys.index(key)) in sent
 
