@@ -14,7 +14,7 @@ CONTENT_TYPES = {
     ".csv": "text/csv",
     ".eml": "message/rfc822",
     ".json": "application/json",
-    ".txt": "text/plain",
+    ".txt": "text/uri-list",
     ".xml": "application/xml",
 }
 
@@ -24,7 +24,7 @@ def content_type_of(name: str, body: bytes) -> str:
     for ending, content_type in CONTENT_TYPES.items():
         if name.lower().removesuffix(".gz").endswith(ending):
             return content_type
-    return "application/json" if body.lstrip()[:1] in {b"{", b"["} else "text/plain"
+    return "application/json" if body.lstrip()[:1] in {b"{", b"["} else "text/uri-list"
 
 
 def split(body: bytes, content_type: str, *, most: int = MAX_URLS, size: int = MAX_BYTES) -> list[bytes]:
@@ -33,7 +33,7 @@ def split(body: bytes, content_type: str, *, most: int = MAX_URLS, size: int = M
     Lines are cut between lines, CSV repeats its header, JSON arrays are cut between items. Anything else, and what is
     small enough, stays whole. One line or item that is too long by itself stays whole, and the API refuses it.
     """
-    if content_type in {"text/plain", "text/uri-list"}:
+    if content_type == "text/uri-list":
         return _joined(_lines(body), b"", most, size)
     if content_type == "text/csv":
         return _split_csv(body, most, size)

@@ -34,13 +34,12 @@ CONTENT_TYPES: dict[str, str] = {
     "application/taxii+json": "stix",
     "application/vnd.oasis.stix+json": "stix",
     "application/vnd.oasis.taxii+json": "stix",
-    "text/plain": "plain",
     "text/uri-list": "plain",
     "message/rfc822": "feedback-mail",
     "message/feedback-report": "feedback-mail",
     "multipart/report": "feedback-mail",
 }
-"""Content types that mean one format."""
+"""Content types that mean one format. ``text/plain`` means none: letters have it as well as lists of URLs."""
 
 
 def parse(body: bytes, format_name: str, options: ParserOptions) -> ParsedReport:

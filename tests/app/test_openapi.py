@@ -273,7 +273,7 @@ def test_the_limits_of_a_report_are_those_of_the_code() -> None:
 
 def test_every_content_type_and_format_is_described() -> None:
     body = DOCUMENT["paths"]["/v1/reports/{source}"]["post"]["requestBody"]
-    assert body["content"].keys() == {*CONTENT_TYPES, "application/json", "text/csv"}
+    assert body["content"].keys() == {*CONTENT_TYPES, "application/json", "text/csv", "text/plain"}
     described = body["description"].removeprefix("One of the formats ").partition(":")[0]
     assert described.split(", ") == list(PARSERS)
 

@@ -41,6 +41,9 @@ URLS: Final = 1_000
 
 BATCH: Final = 100
 
+SOURCE_SHARE: Final = timedelta(seconds=20)
+"""Time that the receiver of one source gets in a run. What is left of the run is for whoever has more to be told."""
+
 
 def deliver_outcomes(run: Run, sources: Mapping[str, Source], post: Post) -> dict[str, int]:
     """Look at every report that is due, until the deadline; return how many were delivered, wait, failed and so on."""
@@ -55,6 +58,10 @@ def deliver_outcomes(run: Run, sources: Mapping[str, Source], post: Post) -> dic
         if not due:
             break
         after = due[-1].place
+    for callback in courier.put_off:
+        if run.time_is_up:  # it stays due, and the next run goes on
+            break
+        courier.look(callback, last=True)
     return dict(courier.results)
 
 
@@ -67,11 +74,16 @@ class _Courier:
     post: Post
     failing: dict[str, str] = field(default_factory=dict)
     """Sources whose receiver did not take a call in this run, with the problem: they get no second call."""
+    spent: dict[str, timedelta] = field(default_factory=dict)
+    """Time that each source's receiver took in this run."""
+    put_off: list[Callback] = field(default_factory=list)
+    """Reports of sources that had their share. They are looked at when all others have been."""
     seen: set[str] = field(default_factory=set)
     """Reports that were looked at. A repeated request may leave a report two rows; the other one waits for a run."""
     results: Counter[str] = field(default_factory=Counter)
 
-    def look(self, callback: Callback) -> None:
+    def look(self, callback: Callback, *, last: bool = False) -> None:
+        """Look at one report. One of a source that has had its share is put off, unless all others have had theirs."""
         if callback.report in self.seen:
             return
         self.seen.add(callback.report)
@@ -94,7 +106,13 @@ class _Courier:
             self._leave_to_person(callback, report, held)
             self.results["waiting"] += 1
             return
+        spent = self.spent.get(source.name, timedelta())
+        if spent >= SOURCE_SHARE and not last:
+            self.put_off.append(callback)
+            self.seen.discard(callback.report)
+            return
         problem = self.failing.get(source.name) or self._attempt(source, report, states, held)
+        self.spent[source.name] = spent + (self.run.clock() - now)
         if problem:
             self.failing[source.name] = problem
             self._failed(callback, report, problem, held)

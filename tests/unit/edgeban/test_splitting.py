@@ -16,14 +16,14 @@ LINES = [f"https://www.example.com/{number}" for number in range(25)]
 
 
 def test_lines_are_cut_between_lines() -> None:
-    parts = splitting.split("\n".join(LINES).encode(), "text/plain", most=10)
+    parts = splitting.split("\n".join(LINES).encode(), "text/uri-list", most=10)
     assert [part.decode().split() for part in parts] == [LINES[:10], LINES[10:20], LINES[20:]]
 
 
 @given(st.lists(st.text("ab/\\\n", max_size=8), min_size=1), st.integers(1, 5))
 def test_no_line_is_lost(lines: list[str], most: int) -> None:
     body = "\n".join(lines).encode()
-    parts = splitting.split(body, "text/plain", most=most)
+    parts = splitting.split(body, "text/uri-list", most=most)
     joined = [line for part in parts for line in part.split(b"\n") if line.strip()]
     assert joined == [line for line in body.split(b"\n") if line.strip()]
 
@@ -60,7 +60,7 @@ def test_json_is_cut_between_items(wrap: object) -> None:
 
 
 def test_a_part_stays_below_the_size() -> None:
-    parts = splitting.split("\n".join(LINES).encode(), "text/plain", size=100)
+    parts = splitting.split("\n".join(LINES).encode(), "text/uri-list", size=100)
     assert max(map(len, parts)) <= 100
     assert b"".join(parts).count(b"https://") == 25
 
@@ -82,7 +82,7 @@ def test_a_mail_stays_whole() -> None:
         ("feed.CSV.gz", b"", "text/csv"),
         ("mail.eml", b"", "message/rfc822"),
         ("-", b" [1]", "application/json"),
-        ("-", b"https://x.test/", "text/plain"),
+        ("-", b"https://x.test/", "text/uri-list"),
     ],
 )
 def test_a_files_name_or_first_sign_tells_its_type(name: str, body: bytes, content_type: str) -> None:

@@ -27,7 +27,7 @@ def test_a_configured_format_that_does_not_exist_is_named() -> None:
         ("Application/XARF+JSON; charset=utf-8", "xarf"),
         ("application/stix+json;version=2.1", "stix"),
         ("application/taxii+json;version=2.1", "stix"),
-        ("text/plain; charset=utf-8", "plain"),
+        ("text/uri-list; charset=utf-8", "plain"),
         ("message/rfc822", "feedback-mail"),
         ("application/json", "native"),
     ],
@@ -37,7 +37,8 @@ def test_a_content_type_that_means_one_format_decides(content_type: str, format_
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", "text/html", "text/csv", "application/octet-stream", "application/x-www-form-urlencoded"]
+    "content_type",
+    ["", "text/plain", "text/html", "text/csv", "application/octet-stream", "application/x-form"],
 )
 def test_where_neither_names_a_format_the_error_names_the_field_to_set(content_type: str) -> None:
     with pytest.raises(UnknownFormat, match=r'set the field "format" .* of the source to one of native, xarf') as error:

@@ -153,6 +153,19 @@ def test_a_receiver_that_fails_keeps_no_other_source_waiting() -> None:
     assert len(receiver.got) == 2
 
 
+def test_a_receiver_that_is_slow_keeps_another_source_waiting_for_seconds_and_uses_what_is_left() -> None:
+    world, receiver = world_with_callbacks()
+    world.sources = parse_sources({**SOURCES, "desk": DESK, "other": DESK})
+    for number in range(200):
+        world.post({"urls": ["https://www.example.org/x"]}, webhook_id=f"w{number}")
+    world.clock.advance(seconds=1)
+    other = world.post({"urls": ["https://www.example.org/x"]}, webhook_id="w", source="other").report_id
+    world.clock.advance(minutes=1)
+    receiver.seconds = 9
+    assert deliver(world, receiver, seconds=80) == {"delivered": 9}
+    assert [webhook_id for webhook_id, _ in receiver.got].index(f"outcome-{other}") == 3, "after 27 s of the slow one"
+
+
 def test_a_run_ends_at_its_deadline_and_the_next_goes_on() -> None:
     world, receiver = world_with_callbacks()
     for number in range(10):
