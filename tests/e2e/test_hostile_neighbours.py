@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dev.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 HONEST = [f"https://h{number % 10}.example.com/neighbour/{number}" for number in range(1_000)]
 """On ten hosts, since the policy holds what is above 200 bans of a host in an hour."""
@@ -41,7 +44,7 @@ HOSTILE = {
 }
 
 
-def message(number: int, body: str, attributes: dict[str, str]) -> dict[str, Any]:
+def message(number: int, body: str, attributes: dict[str, str]) -> SendMessageBatchRequestEntryTypeDef:
     given = {"source": "queue-demo", **attributes}
     return {
         "Id": str(number),
