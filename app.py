@@ -10,8 +10,10 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEv
 
 from chalicelib.bootstrap import services
 from chalicelib.handlers import (
+    activity,
     ban_list,
     bans,
+    callbacks,
     console,
     decisions,
     exports,
@@ -109,6 +111,62 @@ def list_tasks() -> Response:
 def read_task(task_id: str) -> Response:
     """Show a task with its URLs."""
     return operators.read_task(services(), task_id, request())
+
+
+@app.route("/v1/overview", methods=["GET"])
+@answered
+def read_overview() -> Response:
+    """Show what goes on now, on one page."""
+    return activity.overview(services(), request())
+
+
+@app.route("/v1/stats", methods=["GET"])
+@answered
+def read_stats() -> Response:
+    """Count what was reported, banned and unbanned over time."""
+    return activity.stats(services(), request())
+
+
+@app.route("/v1/events", methods=["GET"])
+@answered
+def list_events() -> Response:
+    """List what happened after a place."""
+    return activity.list_events(services(), request())
+
+
+@app.route("/v1/sources", methods=["GET"])
+@answered
+def list_sources() -> Response:
+    """Show how each source is configured, and what it reported today."""
+    return activity.list_sources(services(), request())
+
+
+@app.route("/v1/callbacks", methods=["GET"])
+@answered
+def list_callbacks() -> Response:
+    """Show how far the calls about a source's reports of a day are."""
+    return callbacks.list_callbacks(services(), request())
+
+
+@app.route("/v1/callbacks/{report_id}/resend", methods=["POST"])
+@answered
+def resend_callback(report_id: str) -> Response:
+    """Have the source of a report called again."""
+    return callbacks.resend(services(), report_id, request())
+
+
+@app.route("/v1/unbans", methods=["GET"])
+@answered
+def list_unbans() -> Response:
+    """List the unbans that were asked for."""
+    return activity.list_unbans(services(), request())
+
+
+@app.route("/v1/unbans/{unban_id}", methods=["GET"])
+@answered
+def read_unban(unban_id: str) -> Response:
+    """Show one unban, and whether it is carried out."""
+    return activity.read_unban(services(), unban_id, request())
 
 
 @app.route("/v1/unbans", methods=["POST"])

@@ -207,6 +207,14 @@ class Services:
 
         return Reader(ViewBucket(client("s3"), self.settings.need("views_bucket")))
 
+    @property
+    def dead_letters(self) -> dict[str, int]:
+        """How many messages lie in each dead-letter queue, about."""
+        from chalicelib.aws.sqs import length
+
+        queues = {"reports": "reports_dead_letters_url", "submit": "submit_dead_letters_url"}
+        return {name: length(client("sqs"), self.settings.need(setting)) for name, setting in queues.items()}
+
     @cached_property
     def post(self) -> Post:
         """The sender of callbacks, which report outcomes to sources."""

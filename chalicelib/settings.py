@@ -19,6 +19,8 @@ class Settings:
     bucket: str = ""
     intake_bucket: str = ""
     views_bucket: str = ""
+    reports_dead_letters_url: str = ""
+    submit_dead_letters_url: str = ""
     sources_secret: str = ""
     operators_secret: str = ""
     vendors_secret: str = ""

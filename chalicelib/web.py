@@ -8,6 +8,7 @@ import hmac
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from chalice.app import Request, Response
@@ -161,6 +162,19 @@ def texts_field(document: Mapping[str, Any], name: str, *, most: int) -> tuple[s
         if not isinstance(value, str):
             raise InputError(f"{name}[{index}] must be a string")
     return tuple(values)
+
+
+def moment(name: str, text: str) -> datetime | None:
+    """Read a time or a UTC day; a time without a zone is in UTC. Raises InputError."""
+    if not text:
+        return None
+    try:
+        if len(text) == len("2026-01-15"):
+            return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{name} must be a time such as 2026-01-15T08:30:00Z, or a UTC day") from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------

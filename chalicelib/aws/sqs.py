@@ -120,3 +120,10 @@ class HeldMessage:
             )
         except (BotoCoreError, ClientError) as error:
             self._emit("wake_up_not_held", kind=type(error).__name__, problem=str(error)[:300])
+
+
+def length(client: Any, url: str) -> int:
+    """Return about how many messages lie in a queue, also those that are being read."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)

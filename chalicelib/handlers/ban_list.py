@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
 from chalicelib.handlers.http import listed, only, operator
-from chalicelib.web import page_size, query
+from chalicelib.web import moment, page_size, query
 
 if TYPE_CHECKING:
     from chalicelib.domain.ban_index import Ban, Wanted
@@ -109,22 +109,9 @@ def _wanted(request: Request) -> Wanted:
         rule=query(request, "rule", needed=False, longest=100),
         host=query(request, "host", needed=False, longest=300),
         q=query(request, "q", needed=False, longest=2_000),
-        since=_moment("since", query(request, "since", needed=False, longest=40)),
-        ends_before=_moment("ends_before", query(request, "ends_before", needed=False, longest=40)),
+        since=moment("since", query(request, "since", needed=False, longest=40)),
+        ends_before=moment("ends_before", query(request, "ends_before", needed=False, longest=40)),
     )
-
-
-def _moment(name: str, text: str) -> datetime | None:
-    """Read a time or a UTC day; a time without a zone is in UTC. Raises InputError."""
-    if not text:
-        return None
-    try:
-        if len(text) == len("2026-01-15"):
-            return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{name} must be a time such as 2026-01-15T08:30:00Z, or a UTC day") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _after(token: str) -> tuple[int, str] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
-from chalicelib.domain.errors import BadSignature, NotFound
+from chalicelib.domain.errors import BadSignature, InputError, NotFound
 from chalicelib.handlers.http import only, operator
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 from chalicelib.reports.signature import authenticate_question, of_nobody
@@ -76,6 +76,12 @@ def find(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/reports?correlation_id=``: a source finds its own reports, an operator those of all sources."""
     from chalicelib.ledger import reports
 
+    of = query(request, "of", needed=False, longest=200)
+    day = query(request, "day", needed=False, longest=10)
+    if of:
+        return _of_source(services, request, of)
+    if day:
+        raise InputError("day goes with of: name the source of which reports are asked for")
     correlation_id = query(request, "correlation_id", longest=MAX_CORRELATION_ID_LENGTH)
     source = _asking_source(services, request, correlation_id)
     only(request, "correlation_id", "source", "limit", "next_token")
@@ -97,6 +103,21 @@ def find(services: Services, request: Request) -> Response:
         if more:
             body["next_token"] = f"{name}/{more}"
             break
+    return answer(200, body)
+
+
+def _of_source(services: Services, request: Request, name: str) -> Response:
+    """Answer an operator with the webhook reports of a source on one UTC day."""
+    from chalicelib.handlers.callbacks import day_of
+    from chalicelib.ledger import reports
+
+    operator(services, request, "reader")
+    only(request, "of", "day", "limit", "next_token")
+    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    found, more = reports.of_source(services.rows, name, day_of(request), after=after, limit=limit)
+    body: dict[str, Any] = {"reports": [_brief(summary, accepted=summary.accepted) for summary in found]}
+    if more:
+        body["next_token"] = more
     return answer(200, body)
 
 

@@ -28,6 +28,7 @@ pk                          sk                      what it is
 \                           ``callback``            that its source is to be told of its outcome
 ``correlation#<source>#…``  ``<report id>``         a report by the id that its source gave it
 ``report#callbacks``        ``<time>#<report id>``  an outcome that is to be told then
+``report#source#<source>…`` ``<report id>``         a webhook report by its source and day
 ``rate#<source>#<minute>``  ``rate``                reports of a source with a rate limit
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``actor#<operator>``        ``<time>#…``            what an operator decided

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from chalicelib.ledger import KEEP
@@ -120,3 +120,48 @@ def _settle(
     if callback.on_record:
         own = Update(key, set=change, expect={"place": callback.place}, remove=tuple(remove))
     rows.transact([own, Delete((WAITING, callback.place)), *more])
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far the call of a source is: ``outcome`` is empty while it is still to be made, at ``due``."""
+
+    outcome: str
+    attempts: int
+    due: datetime | None
+    finished_at: datetime | None
+
+
+def deliveries(rows: Rows, reports: Sequence[str]) -> dict[str, Delivery]:
+    """Return how far the calls about reports are; one that was not looked at yet is absent from the answer."""
+    found = rows.get([_own(report) for report in reports], consistent=True)
+    return {
+        pk.removeprefix("report#"): Delivery(
+            text(row, "outcome"),
+            number(row, "attempts"),
+            _due_at(text(row, "place")),
+            moment(row, "finished_at"),
+        )
+        for (pk, _), row in found.items()
+    }
+
+
+def _due_at(place: str) -> datetime | None:
+    return datetime.strptime(place.partition("#")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC) if place else None
+
+
+def resend(rows: Rows, report: str, *, now: datetime) -> bool:
+    """Have a source called again about a report; ``False`` if a call of it was under way at this moment."""
+    own = rows.get([_own(report)], consistent=True).get(_own(report), {})
+    again = _waiting(report, now, until=now + KEEP)
+    if not own:
+        return rows.apply(Put(again))
+    change: Row = {"place": again["sk"], "attempts": 0, "held": "", "expires_at": again["expires_at"]}
+    remove = ("outcome", "finished_at", "first_attempt_at")
+    steps: list[Put | Update | Delete] = [
+        Update(_own(report), set=change, expect={"place": text(own, "place")}, remove=remove),
+        Put(again),
+    ]
+    if text(own, "place") not in {"", again["sk"]}:
+        steps.append(Delete((WAITING, text(own, "place"))))
+    return rows.transact(steps)

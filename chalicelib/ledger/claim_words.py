@@ -110,5 +110,6 @@ def mentioned(entry: Entry) -> Iterator[tuple[str, str, str]]:
 
 def ends_of(entry: Entry) -> list[tuple[str, int]]:
     """Return the keys of the URLs that a batch changed, with the planned end that each has by now, in epoch seconds."""
-    document: list[Any] = decompress(blob(entry.fields, "body"))
-    return [(key, until) for key, _, _, until, *_ in document]
+    document: list[list[Any]] = decompress(blob(entry.fields, "body"))
+    # An earlier version wrote no account behind the key.
+    return [(change[0], change[3] if isinstance(change[1], str) else change[2]) for change in document]

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from chalicelib.domain.cutting import cut
@@ -124,7 +124,8 @@ def record(rows: Rows, report: Report, *, beside: Sequence[Row] = (), keep: time
         row["correlation_id"] = report.correlation_id
     if report.test:
         row["test"] = 1
-    before = [dict(lead) for lead in beside]
+    of_day: dict[str, Value] = {"pk": _of_source(report.source, report.received_at.date()), "sk": report.id}
+    before = [*(dict(lead) for lead in beside), {**of_day, "expires_at": row["expires_at"]}]
     if report.correlation_id:
         found_by: dict[str, Value] = {"pk": _correlation(report.source, report.correlation_id), "sk": report.id}
         before.append({**found_by, "expires_at": row["expires_at"]})
@@ -159,6 +160,34 @@ def _recorded(rows: Rows, report: str) -> Report:
     return there
 
 
+def _of_source(source: str, day: date) -> str:
+    return f"report#source#{source}#{day:%Y-%m-%d}"
+
+
+def of_source(rows: Rows, source: str, day: date, *, after: str = "", limit: int) -> tuple[list[Summary], str]:
+    """Read the webhook reports of a source on a UTC day; return some, and after which the next begin (or nothing)."""
+    found = rows.query(_of_source(source, day), after=after, limit=limit + 1)
+    ids = [text(row, "sk") for row in found[:limit]]
+    return _summaries(rows, ids), ids[-1] if len(found) > limit else ""
+
+
+def _summaries(rows: Rows, ids: Sequence[str]) -> list[Summary]:
+    """Read what a list shows of reports. A request that was refused later leaves an id that leads nowhere."""
+    heads = rows.get([(f"report#{each}", "report") for each in ids], consistent=True, attributes=SUMMARY)
+    return [
+        Summary(
+            each,
+            text(head, "source"),
+            received_at,
+            text(head, "correlation_id"),
+            number(head, "accepted"),
+            test=bool(number(head, "test")),
+        )
+        for each in ids
+        if (head := heads.get((f"report#{each}", "report"))) and (received_at := moment(head, "received_at"))
+    ]
+
+
 def _correlation(source: str, correlation_id: str) -> str:
     return f"correlation#{source}#{correlation_id}"
 
@@ -170,13 +199,10 @@ def find(rows: Rows, source: str, correlation_id: str, *, after: str = "", limit
     """
     found = rows.query(_correlation(source, correlation_id), after=after, limit=limit + 1)
     ids = [text(row, "sk") for row in found[:limit]]
-    heads = rows.get([(f"report#{each}", "report") for each in ids], consistent=True, attributes=SUMMARY)
     summaries = [
-        Summary(each, source, received_at, correlation_id, number(head, "accepted"), test=bool(number(head, "test")))
-        for each in ids
-        if (head := heads.get((f"report#{each}", "report")))
-        and (text(head, "source"), text(head, "correlation_id")) == (source, correlation_id)
-        and (received_at := moment(head, "received_at"))
+        summary
+        for summary in _summaries(rows, ids)
+        if (summary.source, summary.correlation_id) == (source, correlation_id)
     ]
     return summaries, ids[-1] if len(found) > limit else ""
 

@@ -170,7 +170,7 @@ def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
         "action": task.action.value,
         "state": state.value,
         "urls": task.count,
-        "seconds": round((now - task.received_at).total_seconds()),
+        "seconds": max(round((now - task.received_at).total_seconds()), 0),
     }
     if task.submitted_at:
         brief["submitted_at"] = millis(task.submitted_at)

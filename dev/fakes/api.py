@@ -109,6 +109,15 @@ def refused(answer: HTTPResponse, status: int, code: str, words: str) -> None:
     assert words in error["message"]
 
 
+class NoDeadLetters(Services):
+    """Services whose dead-letter queues are empty."""
+
+    @property
+    def dead_letters(self) -> dict[str, int]:
+        """See ``Services.dead_letters``."""
+        return {"reports": 0, "submit": 0}
+
+
 class DescribedAPI(TestHTTPClient):
     """Chalice's client. Each answer is held against the description of the API and Lambda's limit."""
 
@@ -130,6 +139,7 @@ def api_over_a_world() -> Iterator[Api]:
     """Wire the app to a new world, and take the wiring away at the end."""
     services.cache_clear()
     made = services()
+    made.__class__ = NoDeadLetters
     sources = parse_sources(SOURCES)
     world = World(sources=sources)
     world.clock.now = datetime.now(UTC)

@@ -79,6 +79,12 @@ class Reader:
             written_at=datetime.fromisoformat(current["as_of"]),
         )
 
+    def count(self) -> tuple[int, str] | None:
+        """Return how many bans the view holds and when it was written; ``None`` if there is none."""
+        found = self.views.get(CURRENT)
+        current = json.loads(found[0]) if found else None
+        return (current["bans"], current["as_of"]) if current else None
+
 
 def index_bans(run: Run, reader: Reader) -> int:
     """Bring the view up to date; return how many bans it holds.

@@ -23,6 +23,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import pack
 from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.intake.counts import journal_taken
 from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.intake.strengthen import changes_of, first_word, packed_words_of, said_of, strengthen
@@ -134,6 +135,8 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again
+    if messages:
+        journal_taken(run, messages, urls_by_key, verdicts, refusals)
     oldest = min((message.received_at for message in messages), default=run.clock())
     run.emit(
         "reports_taken",

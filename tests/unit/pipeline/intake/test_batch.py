@@ -94,12 +94,12 @@ def test_a_message_delivered_again_changes_nothing() -> None:
     world.queue({"urls": pages(3)})
     message = world.queued[0]
     world.intake()
-    before = dict(memory(world).rows)
+    before = without_counts(world)
     world.queued = [message]
     outcome = world.intake()
 
     assert +outcome.verdicts == {"duplicate": 3}
-    assert memory(world).rows == before
+    assert without_counts(world) == before
 
 
 @pytest.mark.parametrize("method", ["get", "write"])
@@ -572,8 +572,24 @@ def test_what_is_refused_of_a_report_from_the_queue_alone_stands_in_the_days_jou
     world.queue({"urls": [FOREIGN]})
     world.intake()
 
-    ((pk, _),) = memory(world).rows
+    ((pk, _),) = without_counts(world)
     assert pk == "day#2026-01-15"
+
+
+def without_counts(world: World) -> dict[Any, Any]:
+    """Return the rows but for what a batch counts by source."""
+    return {key: row for key, row in memory(world).rows.items() if row.get("kind") != "taken"}
+
+
+def test_a_batch_counts_its_urls_by_source_and_verdict() -> None:
+    world = World()
+    world.queue({"urls": [*pages(3), FOREIGN, "https://www.example.com/"]})
+    world.queue({"urls": pages(2)})
+    world.intake()
+    (taken,) = [row for row in memory(world).rows.values() if row.get("kind") == "taken"]
+    assert taken["sources"] == {
+        "queue": {"messages": 2, "ban": 3, "rejected": 1, "hold": 1, "duplicate": 2},
+    }
 
 
 # --- the price -------------------------------------------------------------------------------------------------------

@@ -463,8 +463,8 @@ def test_a_source_without_a_limit_is_not_counted() -> None:
     assert {pk.split("#")[0] for pk, _ in memory(world).rows} == {"report"}
 
 
-def test_a_small_report_is_one_write_of_one_unit() -> None:
+def test_a_small_report_is_two_writes_of_one_unit_its_row_and_the_one_of_its_sources_day() -> None:
     world = World()
     world.post({"urls": pages(20)})
 
-    assert memory(world).units["written"] == 1
+    assert memory(world).units["written"] == 2

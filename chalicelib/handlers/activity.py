@@ -1,0 +1,201 @@
+"""Routes that show what goes on: the overview, counts over time, events, sources, unbans."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from chalice.app import Request, Response
+
+from chalicelib.bootstrap import Services, now
+from chalicelib.domain.errors import InputError, NotFound
+from chalicelib.handlers.http import listed, only, operator, page
+from chalicelib.web import answer, moment, page_size, query
+
+if TYPE_CHECKING:
+    from chalicelib.ledger.audit import Decision
+    from chalicelib.ledger.journal import Entry
+    from chalicelib.pipeline.run import Run
+
+QUESTION_TIME = timedelta(seconds=15)
+"""How long one question reads the journal. API Gateway ends a request after 29 s."""
+
+LONGEST_SPAN = timedelta(days=31)
+EVENTS = 500
+UNBANS = 1_000
+"""The most decisions that are looked through for unbans."""
+
+
+def _run(services: Services) -> Run:
+    return services.run().at("", deadline=now() + QUESTION_TIME)
+
+
+# --- overview and counts ----------------------------------------------------------------------------------------------
+
+
+def overview(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/overview``: everything that a person on duty looks at first."""
+    from chalicelib.ledger import unban_jobs
+    from chalicelib.pipeline.answers import overview as answers
+
+    operator(services, request, "reader")
+    only(request)
+    run = _run(services)
+    indexed = services.bans.count()
+    body = {
+        "accounts": answers.accounts(run),
+        "bans_in_force": indexed[0] if indexed else None,
+        "bans_as_of": indexed[1] if indexed else None,
+        "exports": answers.exports(run),
+        "unbans_under_way": len(unban_jobs.unfinished(run.rows)),
+        "dead_letters": services.dead_letters,
+        "last_hour": answers.last_hour(run),
+        "as_of": now().isoformat(),
+    }
+    return answer(200, body)
+
+
+def stats(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/stats``: how many URLs were reported, banned and unbanned in each bucket of a span."""
+    from chalicelib.pipeline.answers import stats as answers
+
+    operator(services, request, "reader")
+    only(request, "from", "to", "by", "bucket")
+    until = moment("to", query(request, "to", needed=False, longest=40)) or now()
+    since = moment("from", query(request, "from", needed=False, longest=40)) or until - timedelta(days=1)
+    by = query(request, "by", needed=False, longest=20)
+    bucket = query(request, "bucket", needed=False, longest=20) or "hour"
+    if by and by not in answers.DIMENSIONS:
+        raise InputError(f"by must be one of {', '.join(answers.DIMENSIONS)}, or left out")
+    if bucket not in answers.BUCKETS:
+        raise InputError(f"bucket must be one of {', '.join(answers.BUCKETS)}")
+    if not timedelta() < until - since <= LONGEST_SPAN:
+        raise InputError(f"from and to must be a span of at most {LONGEST_SPAN.days} days; older days are archived")
+    series = answers.Series(by, bucket)
+    complete = answers.read(_run(services), series, since=since, until=until)
+    body = {
+        "series": series.rows(),
+        "from": since.isoformat(),
+        "to": until.isoformat(),
+        "complete": complete,
+    }
+    return listed(request, "series", body, answers.COLUMNS)
+
+
+def list_events(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/events``: what happened after a place, oldest first; ``next`` is the place to go on from."""
+    from chalicelib.ledger import journal
+    from chalicelib.ledger.row import stamp
+
+    operator(services, request, "reader")
+    only(request, "after", "kinds", "limit")
+    limit = page_size(request, most=EVENTS)
+    after = query(request, "after", needed=False, longest=300) or stamp(now() - timedelta(minutes=10))
+    kinds = set(filter(None, query(request, "kinds", needed=False, longest=200).split(",")))
+    try:
+        began = datetime.strptime(after[:8], "%Y%m%d")  # noqa: DTZ007, only whether it can be read
+    except ValueError:
+        raise InputError("after must be a place: the next of the answer before") from None
+    if (now().date() - began.date()).days > LONGEST_SPAN.days:
+        raise InputError(f"after is older than {LONGEST_SPAN.days} days: those days are archived")
+    events = journal.following(services.rows, after, until=now(), limit=limit)
+    shown = [_show_event(event) for event in events if not kinds or event.kind in kinds]
+    return answer(200, {"events": shown, "next": events[-1].place if events else after})
+
+
+def _show_event(event: Entry) -> dict[str, Any]:
+    details = {name: value for name, value in event.fields.items() if not isinstance(value, bytes)}
+    at = event.at.isoformat() if event.at else None
+    return {"place": event.place, "at": at, "kind": event.kind, "subject": event.subject, "details": details}
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def list_sources(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/sources``: how each source is configured, and what it reported today. Never a secret."""
+    from chalicelib.domain.policy.rules import NO_RULES
+    from chalicelib.pipeline.answers import stats as answers
+
+    operator(services, request, "reader")
+    only(request)
+    series = answers.Series("source", "day")
+    midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    answers.read(_run(services), series, since=midnight, until=now())
+    today = {row["value"]: row for row in series.rows()}
+    shown = []
+    for name, source in sorted(services.sources.items()):
+        rules = services.policy.sources.get(name, NO_RULES)
+        counts = today.get(name, {})
+        shown.append(
+            {
+                "name": name,
+                "auth": source.auth.value if source.auth else "none",
+                "format": source.format or None,
+                "category": source.category or None,
+                "trust": "review" if rules.review else "auto",
+                "dry_run": rules.dry_run,
+                "max_per_hour": rules.max_per_hour,
+                "reports_per_minute": source.reports_per_minute,
+                "callback_host": urlsplit(source.callback_url).hostname if source.callback_url else None,
+                "today": {column: counts.get(column, 0) for column in ("messages", "reported", *answers.VERDICTS)},
+            }
+        )
+    columns = ("name", "auth", "format", "category", "trust", "dry_run", "max_per_hour", "callback_host", "today")
+    return listed(request, "sources", {"sources": shown}, columns)
+
+
+# --- unbans that were asked for ---------------------------------------------------------------------------------------
+
+
+def list_unbans(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/unbans``: the unbans that were asked for, newest first."""
+    from chalicelib.ledger import audit, unban_jobs
+
+    operator(services, request, "reader")
+    only(request, "limit", "next_token")
+    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    if after and not after[:8].isdigit():
+        raise InputError("next_token must be the one of the page before")
+    decisions = audit.recent(services.rows, now=now(), limit=UNBANS, after=after)
+    unbans = [named for named in decisions if named[1].action == "unban"]
+    unfinished = {job.id for job in unban_jobs.unfinished(services.rows)}
+
+    def show(named: tuple[str, Decision]) -> dict[str, Any]:
+        return _show_unban(named[1], unfinished)
+
+    body = page("unbans", unbans, limit, show=show, token=lambda named: named[0])
+    if "next_token" not in body and len(decisions) == UNBANS:
+        body["next_token"] = decisions[-1][0]
+    return answer(200, body)
+
+
+def read_unban(services: Services, unban_id: str, request: Request) -> Response:
+    """Answer ``GET /v1/unbans/{id}``: who asked for what, and whether it is carried out."""
+    from chalicelib.ledger import audit, unban_jobs
+
+    operator(services, request, "reader")
+    only(request)
+    day = unban_id.removeprefix("u-")[:8]
+    try:
+        iso = datetime.strptime(day, "%Y%m%d").date().isoformat()  # noqa: DTZ007, a UTC day
+    except ValueError:
+        raise NotFound("there is no such unban: take the unban_id of the answer to POST /v1/unbans") from None
+    of_day = audit.recent(services.rows, now=now(), day=iso, limit=UNBANS)
+    found = next((decision for _, decision in of_day if decision.after == unban_id), None)
+    if found is None:
+        raise NotFound("there is no such unban: take the unban_id of the answer to POST /v1/unbans")
+    return answer(200, _show_unban(found, {job.id for job in unban_jobs.unfinished(services.rows)}))
+
+
+def _show_unban(decision: Decision, unfinished: set[str]) -> dict[str, Any]:
+    return {
+        "unban_id": decision.after,
+        "by": decision.actor,
+        "reason": decision.reason,
+        "selection": decision.subject,
+        "at": decision.at.isoformat(),
+        "complete": decision.after not in unfinished,
+        "urls": decision.targets or None,
+    }

@@ -1,0 +1,55 @@
+"""Count what a batch took by source, in one row of the journal: who reports how much, and what becomes of it.
+
+The row is written last and is no record of any decision. A crash before it leaves it out; the batch that comes again
+counts its URLs as duplicates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from chalicelib.domain.model import Verdict, VerdictKind
+from chalicelib.ledger import journal
+from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.intake.decide import BatchUrl
+from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Put, Value
+
+MOST_SOURCES = 40
+"""Sources that a batch's row names: it stays below a few write units. The rest counts as ``THE_REST``."""
+
+THE_REST = "(others)"
+
+
+def journal_taken(
+    run: Run,
+    messages: Sequence[Message],
+    urls_by_key: Mapping[str, BatchUrl],
+    verdicts: Mapping[str, Verdict],
+    refusals: Sequence[tuple[Message, Refusal]],
+) -> None:
+    """Write how many URLs of each source had which verdict."""
+    counts: dict[str, Counter[str]] = {}
+    for message in messages:
+        counts.setdefault(message.source.name, Counter())["messages"] += 1
+    for message, refusal in refusals:
+        counts[message.source.name][refusal.verdict] += 1
+    for key, url in urls_by_key.items():
+        kind = verdicts[key].kind
+        claimed = kind in {VerdictKind.BAN, VerdictKind.HOLD}
+        for position, (message, reported) in enumerate(url.mentions()):
+            own = kind if position == 0 else url.verdict_for(message, reported).kind
+            if claimed and position > 0:
+                own = VerdictKind.DUPLICATE
+            if own not in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:  # these are among the refusals
+                counts[message.source.name][own.value] += 1
+    kept: dict[str, Value] = {}
+    for index, (source, by_verdict) in enumerate(sorted(counts.items())):
+        name = source if index < MOST_SOURCES else THE_REST
+        before = kept.get(name)
+        kept[name] = dict(by_verdict + Counter(before if isinstance(before, dict) else {}))
+    name = hashlib.sha256(",".join(message.message_id for message in messages).encode()).hexdigest()[:12]
+    run.rows.apply(Put(journal.entry("taken", name, now=run.clock(), sources=kept)))

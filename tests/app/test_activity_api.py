@@ -1,0 +1,149 @@
+"""What goes on: the overview, counts, events, sources, callbacks and the unbans that were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from chalice.test import HTTPResponse
+
+from chalicelib.config.operators import parse as parse_operators
+from chalicelib.config.sources import parse as parse_sources
+from dev.fakes.api import SOURCES, Api, fixed, refused
+from dev.fakes.operations import CALLBACK
+from dev.fakes.world import ACCOUNT, pages
+
+ROOT = "https://www.example.com/"
+
+
+@pytest.fixture
+def desk(api: Api) -> Api:
+    """An API whose clock stood ten minutes ago: what settles now is not stamped later than the question."""
+    api.world.clock.advance(minutes=-10)
+    return api
+
+
+def ask(api: Api, method: str, path: str, document: Any = None, **query: str) -> HTTPResponse:
+    """Ask as an operator who may undo."""
+    named = {"olaf": {"token_sha256": hashlib.sha256(b"olaf's").hexdigest(), "role": "operator"}}
+    api.services._operators = fixed(parse_operators(named))
+    headers = {"Authorization": "Bearer olaf's", "Content-Type": "application/json"}
+    if method == "get":
+        return api.get(path, headers, **query)
+    return api.client.http.post(f"/v1/{path}", headers=headers, body=json.dumps(document).encode())
+
+
+def test_the_overview_shows_accounts_holds_caps_and_the_last_hour(desk: Api) -> None:
+    desk.post({"urls": [*pages(3), ROOT]})
+    desk.settle()
+    shown = desk.as_operator("overview").json_body
+    (account,) = shown["accounts"]
+    assert (account["account"], account["state"], account["tasks_under_way"]) == (ACCOUNT, "running", 0)
+    assert (account["holds"]["count"], account["holds"]["urls"], account["waiting"]["urls"]) == (1, 1, 0)
+    hour = shown["last_hour"]
+    assert (hour["reported"], hour["to_ban"], hour["held"], hour["banned"]) == (4, 3, 1, 3)
+    assert hour["p50"] is not None
+    assert shown["dead_letters"] == {"reports": 0, "submit": 0}
+
+
+def test_the_overview_says_who_paused_and_why(desk: Api) -> None:
+    ask(desk, "post", "pause", {"reason": "the vendor asked"})
+    (account,) = desk_overview(desk)
+    assert (account["state"], account["by"], account["reason"]) == ("paused", "olaf", "the vendor asked")
+
+
+def desk_overview(api: Api) -> list[dict[str, Any]]:
+    accounts: list[dict[str, Any]] = ask(api, "get", "overview").json_body["accounts"]
+    return accounts
+
+
+def test_what_a_source_reported_is_counted_by_verdict(desk: Api) -> None:
+    desk.post({"urls": [*pages(3), ROOT, "https://elsewhere.org/x"]})
+    desk.settle()
+    desk.world.queue({"urls": pages(3)})
+    desk.world.intake()
+    (queue,) = [row for row in series(desk, by="source") if row["value"] == "queue"]
+    (webhook,) = [row for row in series(desk, by="source") if row["value"] == "desk"]
+    assert (webhook["reported"], webhook["ban"], webhook["hold"], webhook["messages"]) == (4, 3, 1, 1)
+    assert (queue["reported"], queue["duplicate"]) == (3, 3)
+    (account,) = series(desk, by="account")
+    assert (account["value"], account["banned"]) == (ACCOUNT, 3)
+    today = {each["name"]: each["today"] for each in desk.as_operator("sources").json_body["sources"]}
+    assert sum(counts["reported"] for counts in today.values()) in {0, 7}, "0 in the first ten minutes of a day"
+
+
+def series(api: Api, **asked: str) -> list[dict[str, Any]]:
+    answer = api.as_operator("stats", bucket="day", **asked).json_body
+    assert answer["complete"] is True
+    rows: list[dict[str, Any]] = answer["series"]
+    return rows
+
+
+def test_a_span_that_is_too_long_and_a_word_that_is_unknown_are_refused(desk: Api) -> None:
+    refused(desk.as_operator("stats", **{"from": "2020-01-01"}), 400, "bad_request", "at most 31 days")
+    refused(desk.as_operator("stats", by="colour"), 400, "bad_request", "by must be one of")
+    refused(desk.as_operator("stats", bucket="year"), 400, "bad_request", "bucket must be one of")
+    refused(desk.as_operator("events", after="20200101T"), 400, "bad_request", "older than 31 days")
+
+
+def test_events_are_followed_from_place_to_place(desk: Api) -> None:
+    desk.post({"urls": pages(2)})
+    desk.settle()
+    place, kinds = "", []
+    while True:
+        page = desk.as_operator("events", limit="1", after=place or f"{desk.world.clock():%Y%m%d}T").json_body
+        if not page["events"]:
+            break
+        place = page["next"]
+        kinds += [event["kind"] for event in page["events"]]
+    assert {"chunk", "taken", "task"} <= set(kinds)
+    chosen = desk.as_operator("events", kinds="task", after=f"{desk.world.clock():%Y%m%d}T").json_body["events"]
+    assert [(event["kind"], event["details"]["urls"]) for event in chosen] == [("task", 2)]
+
+
+def test_sources_are_shown_without_their_secrets(desk: Api) -> None:
+    answer = desk.as_operator("sources")
+    named = {each["name"]: each for each in answer.json_body["sources"]}
+    assert (named["desk"]["auth"], named["queue"]["auth"], named["slow"]["reports_per_minute"]) == (
+        "standard-webhooks",
+        "none",
+        2,
+    )
+    for source in SOURCES.values():
+        for secret in source.get("secrets", ()):
+            assert secret not in answer.body.decode()
+
+
+def test_the_reports_of_a_source_are_listed_by_day(desk: Api) -> None:
+    made = [desk.post({"urls": pages(1)}).json_body["report_id"] for _ in range(3)]
+    listed = ask(desk, "get", "reports", of="desk", limit="2").json_body
+    rest = ask(desk, "get", "reports", of="desk", next_token=listed["next_token"]).json_body
+    assert sorted(each["report_id"] for each in listed["reports"] + rest["reports"]) == sorted(made)
+    assert ask(desk, "get", "reports", of="other").json_body == {"reports": []}
+    refused(desk.get("reports", of="desk"), 401, "not_authenticated", "no token was sent")
+
+
+def test_a_callback_is_shown_and_made_again(desk: Api) -> None:
+    desk.services._sources = fixed(parse_sources({**SOURCES, "desk": {**SOURCES["desk"], **CALLBACK}}))
+    report = desk.post({"urls": pages(1)}).json_body["report_id"]
+    (waiting,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
+    assert (waiting["report_id"], waiting["state"]) == (report, "waiting")
+    answer = ask(desk, "post", f"callbacks/{report}/resend", {"reason": "their receiver was down"})
+    assert (answer.status_code, answer.json_body["source"]) == (202, "desk")
+    unknown = ask(desk, "post", "callbacks/r-none/resend", {"reason": "r"})
+    refused(unknown, 404, "not_found", "no report with this report_id")
+    refused(ask(desk, "get", "callbacks", of="nobody"), 404, "not_found", "no source")
+
+
+def test_an_unban_is_listed_and_read(desk: Api) -> None:
+    desk.post({"urls": pages(2)})
+    desk.settle()
+    done = ask(desk, "post", "unbans", {"urls": pages(2), "reason": "an appeal"}).json_body
+    (listed,) = ask(desk, "get", "unbans").json_body["unbans"]
+    read = ask(desk, "get", f"unbans/{done['unban_id']}").json_body
+    assert read == listed
+    assert (read["by"], read["reason"], read["urls"], read["complete"]) == ("olaf", "an appeal", 2, True)
+    refused(ask(desk, "get", "unbans/u-none"), 404, "not_found", "no such unban")
+    refused(ask(desk, "get", "unbans/u-20260115T0-x"), 404, "not_found", "no such unban")
