@@ -147,8 +147,11 @@ class Post(Protocol):
 class Probe(Protocol):
     """Ask the edge for a URL as a visitor would. No redirects, public addresses alone; the answer is not read."""
 
-    def __call__(self, url: str) -> int:
-        """Return the status of the answer. Raises as ``Post`` does."""
+    def __call__(self, url: str, *, edge: str = "") -> int:
+        """Return the status of the answer. Raises as ``Post`` does.
+
+        ``edge`` is the host whose address is asked for the URL; empty: that of the URL's own host.
+        """
 
 
 class ReportQueue(Protocol):

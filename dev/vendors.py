@@ -108,7 +108,7 @@ _TABLE: Mapping[str, tuple[str, Make, Mapping[str, Any], str]] = {
     ),
     "esa-main": (
         "alibaba-esa",
-        lambda wanted: AlibabaEsaSimulator(clock=wanted.clock, settle_seconds=wanted.late(300)),
+        lambda wanted: AlibabaEsaSimulator(clock=wanted.clock, settle_seconds=wanted.late(60)),
         {"kind": "reset_after"},
         "secret_key",
     ),

@@ -15,6 +15,7 @@ from chalicelib.domain.policy.rules import (
     Approvals,
     Caps,
     Category,
+    EdgeOfAccount,
     Policy,
     SourceRules,
     Verification,
@@ -76,7 +77,7 @@ def parse(document: object) -> Policy:
     if not accounts:
         fields.refuse("accounts", "is empty", "name at least one vendor account and its managed_domains")
     for account in accounts.values():
-        account.only({"managed_domains", "own_suffixes", "dry_run", "ignores_queries"})
+        account.only({"managed_domains", "own_suffixes", "dry_run", "ignores_queries", "edge_host", "edge_expect"})
     default, categories = _categories(fields)
     return Policy(
         accounts={name: _managed_domains(account) for name, account in accounts.items()},
@@ -96,6 +97,7 @@ def parse(document: object) -> Policy:
         refusal_days=fields.whole("refusal_days", range(366), 30),
         renew_before_hours=fields.whole("renew_before_hours", range(1, 7 * 24 + 1), 24),
         verification=_verification(fields.nested("verification")),
+        edges={name: _edge(account) for name, account in accounts.items()},
     )
 
 
@@ -200,18 +202,31 @@ def _approvals(fields: Fields) -> Approvals:
 def _verification(fields: Fields) -> Verification:
     default = Verification()
     fields.only(Verification._fields)
-    expect = fields.values.get("expect", sorted(default.expect))
-    if (
-        not isinstance(expect, list)
-        or not expect
-        or not all(type(status) is int and status in STATUS for status in expect)
-    ):
-        fields.refuse("expect", f"is {fields.shown(expect)}", "list the statuses of a banned URL, such as [403]")
     return Verification(
         fields.whole("sample", range(MAX_SAMPLE + 1), default.sample),
-        frozenset(expect),
+        _statuses(fields, "expect", default.expect),
         fields.whole("after_minutes", range(1, 1441), default.after_minutes),
     )
+
+
+def _edge(account: Fields) -> EdgeOfAccount:
+    host = account.host("edge_host") if "edge_host" in account else ""
+    if host.startswith("*"):
+        account.refuse("edge_host", "is a wildcard", "name the one host at which the account's edge is asked")
+    return EdgeOfAccount(host, _statuses(account, "edge_expect", frozenset()))
+
+
+def _statuses(fields: Fields, name: str, default: frozenset[int]) -> frozenset[int]:
+    if name not in fields:
+        return default
+    statuses = fields.values[name]
+    if (
+        not isinstance(statuses, list)
+        or not statuses
+        or not all(type(status) is int and status in STATUS for status in statuses)
+    ):
+        fields.refuse(name, f"is {fields.shown(statuses)}", "list the statuses of a banned URL, such as [403]")
+    return frozenset(statuses)
 
 
 # --- what is protected --------------------------------------------------------------------------------------------

@@ -44,18 +44,18 @@ class EdgeProbe:
         self._resolve = resolve
         self._cafile = cafile
 
-    def __call__(self, url: str) -> int:
-        """See ``Probe``. ``url`` is canonical."""
+    def __call__(self, url: str, *, edge: str = "") -> int:
+        """See ``Probe``. ``url`` is canonical. TLS and ``Host`` name the URL's host, whatever address is asked."""
         deadline = time.monotonic() + self._policy.total_timeout
         target = _target(url, self._policy.loopback)
-        status = self._ask("HEAD", target, deadline)
-        return self._ask("GET", target, deadline) if status in NO_HEAD else status
+        status = self._ask("HEAD", target, edge, deadline)
+        return self._ask("GET", target, edge, deadline) if status in NO_HEAD else status
 
-    def _ask(self, method: str, target: Target, deadline: float) -> int:
+    def _ask(self, method: str, target: Target, edge: str, deadline: float) -> int:
         try:
             connection = connect(
                 target,
-                resolve=self._resolve,
+                resolve=(lambda _host, port: self._resolve(edge, port)) if edge else self._resolve,
                 cafile=self._cafile,
                 deadline=deadline,
                 connect_timeout=self._policy.connect_timeout,

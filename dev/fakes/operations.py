@@ -137,10 +137,13 @@ class Edge:
     world: World
     says: Callable[[str], int | Exception] | None = None
     asked: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    """The edges that were asked; an empty name is the URL's own host."""
     seconds: float = 0.2
 
-    def __call__(self, url: str) -> int:
+    def __call__(self, url: str, *, edge: str = "") -> int:
         self.asked.append(url)
+        self.hosts.add(edge)
         self.world.clock.sleep(self.seconds)
         self.world.vendor.settle()
         answer = self.says(url) if self.says else 403 if url in self.world.vendor.bans else 200

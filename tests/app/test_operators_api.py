@@ -214,7 +214,7 @@ def test_a_task_shows_what_the_edge_said(desk: Desk) -> None:
     world = desk.api.world
     world.clock.advance(minutes=10)
     policy = parse_policy({**POLICY, "verification": {"sample": 2}})
-    verify_bans(replace(world.run(seconds=60), account=ACCOUNT, read_policy=lambda: policy), lambda _: 200)
+    verify_bans(replace(world.run(seconds=60), account=ACCOUNT, read_policy=lambda: policy), lambda _, *, edge="": 200)
     said = desk.get("rita", f"tasks/{made}").json_body["verification"]
     assert (said["sampled"], said["blocked"], said["open"]) == (2, 0, 2)
     assert set(said["open_urls"]) <= set(pages(3))

@@ -208,3 +208,21 @@ def test_an_edge_that_does_not_come_to_an_end_is_cut(said: bytes) -> None:
         finally:
             stop.set()
             thread.join(5)
+
+
+def test_an_accounts_own_edge_is_asked_in_the_name_of_the_urls_host_and_its_address_is_checked_too() -> None:
+    with edge() as (port, handler):
+        asked: list[str] = []
+
+        def resolve(host: str, _port: int) -> list[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
+
+        name = f"www.example.com:{port}"
+        probe = EdgeProbe(EdgePolicy(loopback=(name,)), resolve=resolve)
+        assert probe(f"http://{name}/head=403", edge="edge.cdn.example.net") == 403
+        assert asked == ["edge.cdn.example.net"]
+        with pytest.raises(ConfigurationError, match="not asked"):
+            EdgeProbe(resolve=standing_for("10.0.0.1"))("http://www.example.com/x", edge="edge.cdn.example.net")
+    ((_, _, headers),) = handler.got
+    assert headers["host"] == name

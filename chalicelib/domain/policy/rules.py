@@ -81,6 +81,13 @@ class Verification(NamedTuple):
     """Minutes after the task's end: the edge takes a while to learn of a ban."""
 
 
+class EdgeOfAccount(NamedTuple):
+    """Where an account's own edge is asked, and what it answers for a banned URL; empty: as for every account."""
+
+    host: str = ""
+    expect: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The validated document. ``accounts`` maps a vendor account to the hosts that it serves."""
@@ -107,6 +114,8 @@ class Policy:
     """Days for which a person's refusal of a hold stands against reports."""
     renew_before_hours: int = 24
     verification: Verification = field(default_factory=Verification)
+    edges: Mapping[str, EdgeOfAccount] = field(default_factory=dict)
+    """By account, for those whose edge is not where DNS points or answers in its own way."""
 
     def capped(self) -> bool:
         """Whether anything is capped, so that bans must be counted: also if by nothing but one source's own cap."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import Action, TaskState
-from chalicelib.domain.policy.rules import Policy, Verification, accounts_for
+from chalicelib.domain.policy.rules import EdgeOfAccount, Policy, accounts_for
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.row import stamp
 from chalicelib.ledger.tasks import Task, Verified
@@ -45,7 +45,7 @@ def verify_bans(run: Run, probe: Probe) -> int:
             break
         if task and task.account == run.account and _is_due(task):
             urls = _sample(run, task, policy)
-            answers, problem = _ask(run, urls, verification, probe)
+            answers, problem = _ask(run, urls, policy, probe)
             if tasks.record_verified(run.rows, task, answers):
                 run.emit(
                     "bans_verified",
@@ -106,11 +106,13 @@ def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
     return chosen[:size]
 
 
-def _ask(run: Run, urls: list[str], verification: Verification, probe: Probe) -> tuple[Verified, str]:
+def _ask(run: Run, urls: list[str], policy: Policy, probe: Probe) -> tuple[Verified, str]:
     """Ask for each URL, one after another; return the answers, and the last thing that went wrong.
 
     When time is up the answers so far count: a task with slow URLs must not keep the others waiting for good.
     """
+    edge = policy.edges.get(run.account, EdgeOfAccount())
+    expect = edge.expect or policy.verification.expect
     sampled = blocked = 0
     open_urls: list[str] = []
     problem = ""
@@ -119,7 +121,7 @@ def _ask(run: Run, urls: list[str], verification: Verification, probe: Probe) ->
             break
         sampled += 1
         try:
-            if probe(url) in verification.expect:
+            if probe(url, edge=edge.host) in expect:
                 blocked += 1
             else:
                 open_urls.append(url)

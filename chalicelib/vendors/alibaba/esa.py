@@ -37,7 +37,7 @@ LIMITS: Final = VendorLimits(
     longest_ban=LONGEST_BAN,
     parallel=2,
     declarative=True,
-    settles=timedelta(minutes=5),  # not documented: the vendor's pages on purging speak of 5 to 6 minutes
+    settles=timedelta(minutes=1),  # not documented
 )
 MAX_QUERY: Final = 8_000  # bytes of the query, not documented: what servers take everywhere
 

@@ -214,3 +214,16 @@ def test_a_run_with_nothing_to_do_costs_two_reads_and_no_write() -> None:
     rows.calls.clear()
     verify(world, edge)
     assert rows.calls == {"get": 1, "query": 1}
+
+
+def test_an_account_is_asked_at_its_own_edge_which_answers_in_its_own_way() -> None:
+    world, edge = banned()
+    account = {**POLICY["accounts"][ACCOUNT], "edge_host": "edge.cdn.example.net", "edge_expect": [451]}
+    world.policy = parse({**POLICY, "accounts": {ACCOUNT: account}, "verification": {"sample": 4}})
+    edge.says = lambda url: 451 if url.endswith("0") else 403
+    verify(world, edge)
+    (task,) = all_tasks(world)
+    assert edge.hosts == {"edge.cdn.example.net"}
+    assert task.verified
+    assert task.verified.blocked == sum(url.endswith("0") for url in edge.asked)
+    assert task.verified.open == 4 - task.verified.blocked
