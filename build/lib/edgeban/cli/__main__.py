@@ -1,0 +1,5 @@
+"""``python -m edgeban.cli`` is ``edgeban``."""
+
+from edgeban.cli import main
+
+main()

@@ -1,0 +1,312 @@
+"""Bans: which are in force, why, what the policy would do; a ban by hand and a changed end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeban.cli import output, times
+from edgeban.cli.failures import Ended, Status
+from edgeban.cli.output import Column, harmless
+from edgeban.cli.session import Session, pass_session, reason_option, yes_option
+from edgeban.client import Client
+from edgeban.errors import EdgebanError
+
+BAN_COLUMNS = (
+    Column("url", "URL", "url"),
+    Column("account", "account"),
+    Column("source", "source"),
+    Column("category", "category"),
+    Column("banned_at", "banned", "time"),
+    Column("until", "ends", "time"),
+    Column("rule", "rule"),
+    Column("report_id", "report", "id"),
+)
+COUNT_COLUMNS = (Column("value", "value"), Column("bans", "bans", "number"))
+SHOWN = 10
+VERDICT_COLUMNS = (
+    Column("url", "URL", "url"),
+    Column("account", "account"),
+    Column("verdict", "would be", "state"),
+    Column("rule", "rule"),
+    Column("reason", "reason"),
+    Column("until", "until", "time"),
+    Column("state_now", "is now", "state"),
+)
+
+
+@click.command("bans", short_help="List the bans in force, or count them.")
+@click.option("--host", help="A host; with a dot before it, the host and all below it: .example.com.")
+@click.option("--q", metavar="TEXT", help="Text that the URL holds.")
+@click.option("--source", help="The source that reported it.")
+@click.option("--category", help="Its category, such as phishing.")
+@click.option("--rule", help="The rule that decided it.")
+@click.option("--account", help="The vendor account.")
+@click.option("--since", metavar="TIME", help="Banned since: 2h, 12:00, yesterday, 2026-11-27.")
+@click.option("--ends-before", metavar="TIME", help="Ends before: 3d, tomorrow, 2026-12-01.")
+@click.option("--sort", type=click.Choice(["-at", "until", "url"]), help="Newest first, next to end first, or by URL.")
+@click.option("--limit", type=click.IntRange(1), help="Show so many at the most; 100 on a terminal.")
+@click.option(
+    "--by",
+    type=click.Choice(["source", "category", "account", "rule", "host", "ends"]),
+    help="Count instead of list; ends counts by the last day.",
+)
+@output.output_options
+@pass_session
+def bans_command(session: Session, form: output.Form, **options: Any) -> None:
+    """List the bans in force, or count them with --by. `edgeban bans --csv > bans.csv` writes all of them."""
+    by, limit = options.pop("by"), options.pop("limit")
+    if options["since"]:
+        options["since"] = times.parse(options["since"], session.now())
+    if options["ends_before"]:
+        options["ends_before"] = times.parse(options["ends_before"], session.now(), ahead=True)
+    client = session.client()
+    if by:
+        options.pop("sort")
+        counts = client.ban_counts(by, **options)
+        output.show(session, form, counts["counts"], COUNT_COLUMNS, empty="no ban matches")
+        if session.on_terminal and not form.machine:
+            click.echo(f"{counts['total']:,} bans, as of {counts['as_of']}")
+        return
+    most = limit or (100 if session.on_terminal and not form.machine else None)
+    page = client.get("/bans", **{**options, "limit": min(most or 1000, 1000)})
+    total = page["total"]
+    rows = _all_bans(client, page, options)
+    rows = rows if most is None else itertools.islice(rows, most)
+    shown = output.show(session, form, rows, BAN_COLUMNS, empty="no ban matches")
+    if session.on_terminal and not form.machine:
+        more = f"; --limit {total} shows all" if total > shown else ""
+        click.echo(f"{shown:,} of {total:,} bans, as of {page['as_of']}{more}")
+
+
+def _all_bans(client: Client, page: dict[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    while True:
+        yield from page["bans"]
+        if not page.get("next_token"):
+            return
+        page = client.get("/bans", **{**options, "limit": 1000, "next_token": page["next_token"]})
+
+
+# --- why ---
+
+
+@click.command("why", short_help="Tell why a URL is banned, or why it is not.")
+@click.argument("url")
+@click.option("--exit-status", is_flag=True, help="Exit with 0 if it is banned anywhere, with 9 if not.")
+@output.output_options
+@pass_session
+def why_command(session: Session, url: str, form: output.Form, *, exit_status: bool) -> None:
+    """Tell why URL is banned, or why it is not: who reported it, who decided, which task carried it, and its end.
+
+    If nobody reported it, it says what the policy would do.
+    """
+    client = session.client()
+    try:
+        explained = client.url(url)
+    except EdgebanError as error:
+        if error.status != 404:
+            raise
+        _never_reported(session, form, url, error, client)
+        raise Ended(Status.NOT_BANNED if exit_status else Status.NOT_FOUND) from None
+    output.document(session, form, explained, _explained(session, explained))
+    if exit_status and not any(account["state"] == "banned" for account in explained["accounts"]):
+        raise Ended(Status.NOT_BANNED)
+
+
+def _never_reported(session: Session, form: output.Form, url: str, error: EdgebanError, client: Client) -> None:
+    verdicts = client.test_policy([url])
+    answer = {"url": url, "accounts": [], "message": error.message, "policy": verdicts["verdicts"]}
+    lines = [f"{harmless(url)}   never reported"]
+    lines += [f"  if it were reported: {_verdict(verdict)}" for verdict in verdicts["verdicts"]]
+    output.document(session, form, answer, lines)
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    where = f" at {verdict['account']}" if verdict.get("account") else ""
+    rule = f" ({verdict['rule']}: {verdict.get('reason') or ''})" if verdict.get("rule") else ""
+    return f"{verdict['verdict']}{harmless(where)}{harmless(rule)}"
+
+
+def _explained(session: Session, explained: Mapping[str, Any]) -> Iterator[str]:
+    now, url = session.now(), harmless(explained["url"])
+    protected = explained.get("protected")
+    if protected:
+        yield f"{url}   PROTECTED by {harmless(protected['entry'])}: {harmless(protected['comment'])}"
+    for account in explained["accounts"]:
+        until = account.get("until")
+        end = f" until {until} ({times.relative(until, now)})" if until else ""
+        yield f"{url}   {output.state(account['state'])} at {harmless(account['account'])}{end}"
+        for at, text in sorted(_timeline(account), key=lambda entry: entry[0]):
+            yield f"  {times.short(at, utc=True, now=now) if at else '                    '}  {harmless(text)}"
+        if account["state"] == "banned":
+            yield f"  undo: edgeban unban '{url}' --reason …"
+        if account["state"] == "held":
+            yield f"  decide: edgeban holds show {harmless(account['chunk_id'])}"
+
+
+def _timeline(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield times and what happened then. What has no time of its own stands first."""
+    for past in account.get("history", []):
+        who = past.get("actor") or past.get("reporter") or past.get("source") or "edgeban"
+        rule = f" ({past['rule']})" if past.get("rule") else ""
+        reason = f": {past['reason']}" if past.get("reason") else ""
+        of = f" as {past['category']}" if past.get("category") else ""
+        report = f" [report {past['report_id']}]" if past.get("report_id") else ""
+        yield past["at"], f"{who} · {past['action']}{of}{rule}{reason}{report}"
+        for approval in past.get("approvals", []):
+            yield approval["at"], f"{approval['actor']} · {approval['decision']}: {approval['reason']}"
+    for task in account.get("tasks", []):
+        count = f" with {task['urls'] - 1} others" if task["urls"] > 1 else ""
+        yield task["submitted_at"] or task["created_at"], f"{task['action']} sent{count} [task {task['task_id']}]"
+        if task.get("finished_at"):
+            reason = f": {task['reason']}" if task.get("reason") else ""
+            yield task["finished_at"], f"{task['action']} {task['state']}{reason}"
+    if not account.get("history"):
+        who = account.get("reporter") or account.get("source") or "somebody"
+        yield "", f"{who} reported it as {account.get('category') or 'abuse'} [report {account.get('report_id')}]"
+    if account.get("reason"):
+        yield "9999", f"now: {account['reason']}"
+
+
+# --- what the policy would do ---
+
+
+@click.command("test", short_help="Try the policy, or a draft of it, on URLs.")
+@click.argument("urls", nargs=-1, required=True)
+@click.option("--source", help="As if this source reported them.")
+@click.option("--category", help="As if they were reported in this category.")
+@click.option("--reporter", help="As if this reporter was named.")
+@click.option("--days", type=click.IntRange(1), help="As if a ban of so many days was asked for.")
+@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A draft in place of it.")
+@output.output_options
+@pass_session
+def test_command(session: Session, urls: Sequence[str], form: output.Form, **options: Any) -> None:
+    """Try the policy on URLS, or the draft of a policy: what would be banned, held or refused, and why.
+
+    Nothing is written. A draft that is not valid exits with 5 and names the field.
+    """
+    draft = options.pop("policy")
+    fields = {**options, "ban_days": options["days"]}
+    fields.pop("days")
+    if draft:
+        try:
+            fields["policy"] = json.loads(draft.read_text("utf-8"))
+        except ValueError as error:
+            raise click.BadParameter(f"{draft} is not JSON: {error}") from None
+    client = session.client()
+    verdicts: list[dict[str, Any]] = []
+    parts = [urls[start : start + 100] for start in range(0, len(urls), 100)]
+    for part in output.progress(session, parts, "testing"):
+        verdicts += client.test_policy(part, **fields)["verdicts"]
+    output.show(session, form, verdicts, VERDICT_COLUMNS, empty="no verdict")
+
+
+# --- a ban by hand ---
+
+
+def _end(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the end that the person chose, by days or by time."""
+    days, until = options.pop("days"), options.pop("until")
+    if days and until:
+        raise click.UsageError("choose one of --days and --until")
+    if until == "unbanned":
+        return {"until": until}
+    if until:
+        return {"until": times.parse(until, session.now(), ahead=True)}
+    return {"ban_for_days": days}
+
+
+@click.command("ban", short_help="Ban URLs by hand.")
+@click.argument("urls", nargs=-1, required=True)
+@click.option("--category", help="Such as phishing or malware; its length holds where no end is given.")
+@click.option("--days", type=click.IntRange(1), help="For how many days; the policy says, if left out.")
+@click.option("--until", metavar="TIME", help="Until when, in place of --days; `unbanned`: without end.")
+@click.option("--preview", is_flag=True, help="Only show what would be banned.")
+@reason_option
+@yes_option
+@output.output_options
+@pass_session
+def ban_command(session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, **options: Any) -> None:
+    """Ban URLS by hand. It shows what will happen, and asks before it does it.
+
+    Your word is an operator's, not a report's: managed hosts and protection bind it, caps do not.
+    Exits with 6 if some of the URLs cannot be banned.
+    """
+    preview, reason = options.pop("preview"), options.pop("reason")
+    fields = {"category": options.pop("category"), **_end(session, options)}
+    client = session.client()
+    shown = client.ban(urls, **fields, preview=True)
+    if preview or not shown["urls"]:
+        output.document(session, form, shown, _lines(shown))
+        _ended(shown)
+        return
+    _show_preview(shown)
+    fields["reason"] = session.reason(reason)
+    session.confirm(f"Ban {len(urls)} URLs?" if len(urls) > 1 else "Ban it?", yes=yes, number=shown["urls"])
+    done = client.ban(urls, **fields)
+    output.document(session, form, done, _lines(done))
+    _ended(done)
+
+
+@click.command("extend", short_help="Change when bans end.")
+@click.argument("urls", nargs=-1, required=True)
+@click.option("--days", type=click.IntRange(1), help="For how many days from now.")
+@click.option("--until", metavar="TIME", help="Until when, in place of --days; `unbanned`: without end.")
+@click.option("--preview", is_flag=True, help="Only show what would change.")
+@reason_option
+@yes_option
+@output.output_options
+@pass_session
+def extend_command(session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, **options: Any) -> None:
+    """Change when the bans of URLS end, to a later or an earlier time."""
+    preview, reason = options.pop("preview"), options.pop("reason")
+    fields = _end(session, options)
+    if not any(fields.values()):
+        raise click.UsageError("say when they end: --days or --until")
+    client = session.client()
+    shown = client.change_end(urls, **fields, preview=True)
+    if preview or not shown["urls"]:
+        output.document(session, form, shown, _lines(shown))
+        _ended(shown)
+        return
+    _show_preview(shown)
+    fields["reason"] = session.reason(reason)
+    session.confirm("Change the end?", yes=yes, number=shown["urls"])
+    done = client.change_end(urls, **fields)
+    output.document(session, form, done, _lines(done))
+    _ended(done)
+
+
+EFFECTS = {"ban": "banned anew", "release": "leaves a hold, banned", "set_end": "end changed", "nothing": "stands so"}
+
+
+def _show_preview(shown: Mapping[str, Any]) -> None:
+    """Show a preview to the person: on stderr, so that the output holds the result alone."""
+    for line in _lines(shown):
+        click.echo(line, err=True)
+
+
+def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
+    end = f"until {shown['until']}" if shown["until"] else "until somebody unbans"
+    yield f"{shown['urls']:,} bans {end}" + (" (a preview: nothing is done)" if shown["preview"] else "")
+    for entry in shown["first"][:SHOWN]:
+        effect = EFFECTS.get(entry["effect"], entry["effect"])
+        yield f"  {harmless(entry['url'])}  at {harmless(entry['account'])}: {effect}"
+    if shown["urls"] > SHOWN:
+        yield f"  … and {shown['urls'] - SHOWN:,} others"
+    for entry in shown["rejected"][:SHOWN]:
+        yield f"  refused {harmless(entry['url'])}: {harmless(entry['reason'])} ({entry['rule']})"
+    if shown["rejected_urls"] > SHOWN:
+        yield f"  … and {shown['rejected_urls'] - SHOWN:,} others refused"
+    for hold in shown["holds"]:
+        yield f"  a second person must approve: edgeban approve {hold}"
+
+
+def _ended(shown: Mapping[str, Any]) -> None:
+    if shown["rejected_urls"]:
+        raise Ended(Status.PARTLY if shown["urls"] else Status.REFUSED)

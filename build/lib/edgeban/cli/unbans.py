@@ -1,0 +1,127 @@
+"""Undoing bans: preview, confirm, follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from edgeban.cli import output, times
+from edgeban.cli.failures import Ended, Status
+from edgeban.cli.output import Column, harmless
+from edgeban.cli.session import Session, pass_session, reason_option, yes_option
+from edgeban.reporter import wait_until
+
+UNBAN_COLUMNS = (
+    Column("at", "at", "time"),
+    Column("by", "by"),
+    Column("reason", "reason"),
+    Column("urls", "URLs", "number"),
+    Column("complete", "complete"),
+    Column("unban_id", "unban", "id"),
+)
+SHOWN = 10
+
+
+@click.command("unban", short_help="Undo bans: by URL, host, source, report or task.")
+@click.argument("urls", nargs=-1)
+@click.option("--source", help="All bans of a source; with --since and --until, those of a time.")
+@click.option("--host", help="All bans of a host; with a dot before it, of all below it too.")
+@click.option("--report", "report_id", metavar="ID", help="All bans of a report.")
+@click.option("--task", "task_id", metavar="ID", help="All bans of a vendor task.")
+@click.option("--category", help="Only bans of this category; with --source or --host.")
+@click.option("--since", metavar="TIME", help="Only bans since: 2h, 12:00, yesterday.")
+@click.option("--until", "until_time", metavar="TIME", help="Only bans before.")
+@click.option("--cool-down-days", type=click.IntRange(0, 365), help="For how long no report bans them again.")
+@click.option("--even-if-others-said-so", is_flag=True, help="Also what other sources reported, or a person banned.")
+@click.option("--preview", is_flag=True, help="Only show what would be undone.")
+@click.option("--expect", type=click.IntRange(0), help="Refuse if it is not about so many URLs; for scripts.")
+@click.option("--wait/--no-wait", default=True, help="Follow it to its end (on by default).")
+@reason_option
+@yes_option
+@output.output_options
+@pass_session
+def unban_command(
+    session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, wait: bool, **options: Any
+) -> None:
+    """Undo bans: of URLS, or of a host, source, report or task.
+
+    It always shows how many first: the count, the first ten, the accounts. Above 100 URLs you type the number.
+    `edgeban unban --source desk --since 12:00 --reason "false alarms"` undoes what a source did since noon.
+    """
+    preview, reason = options.pop("preview"), options.pop("reason")
+    extra = {"expect": options.pop("expect"), "cool_down_days": options.pop("cool_down_days")}
+    scope = {"even_if_others_said_so": True} if options.pop("even_if_others_said_so") else {}
+    selection = _selection(session, urls, options)
+    client = session.client()
+    shown = client.unban(selection, preview=True, **scope)
+    if preview:
+        output.document(session, form, shown, _preview(shown))
+        return
+    for line in _preview(shown):
+        click.echo(line, err=True)
+    if not shown["urls"] and not urls:
+        raise Ended(Status.NOT_FOUND)
+    reason = session.reason(reason)
+    if not (urls and len(urls) == 1):
+        session.confirm(f"Undo {shown['urls']:,} bans?", yes=yes, number=shown["urls"])
+    done = client.unban(selection, reason=reason, **scope, **extra)
+    if wait and not done["complete"]:
+        unban_id = done["unban_id"]
+        done = wait_until(
+            lambda: client.unban_job(unban_id),
+            lambda job: bool(job["complete"]),
+            f"unban {unban_id} is recorded and goes on; it has not come to its end",
+            seconds=120,
+        )
+    output.document(session, form, done, _done(done))
+
+
+def _selection(session: Session, urls: Sequence[str], options: Mapping[str, Any]) -> dict[str, object]:
+    """Return what is to be undone, as the API names it. Raises ``click.UsageError`` unless it is one thing."""
+    selection: dict[str, object] = {name: value for name, value in options.items() if value}
+    for name in ("since", "until_time"):
+        if name in selection:
+            selection[name] = times.parse(options[name], session.now())
+    if urls:
+        selection["urls"] = list(urls)
+    if sum(name in selection for name in ("urls", "source", "host", "report_id", "task_id")) != 1:
+        raise click.UsageError("choose what to undo: URLs, or one of --source, --host, --report and --task")
+    return selection
+
+
+def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
+    more = "" if shown.get("counted_all", True) else " or more"
+    yield f"{shown['urls']:,}{more} bans would be undone"
+    for ban in shown["first"][:SHOWN]:
+        yield f"  {harmless(ban['url'])}  at {harmless(ban['account'])}"
+    if shown["urls"] > SHOWN:
+        yield f"  … and {shown['urls'] - min(SHOWN, len(shown['first'])):,} others"
+    kept = shown.get("kept") or []
+    count = kept if isinstance(kept, int) else len(kept)
+    if count:
+        yield f"{count:,} stay, because others said so too: --even-if-others-said-so undoes them"
+        for ban in kept[:SHOWN] if isinstance(kept, list) else []:
+            yield f"  {harmless(ban['url'])}  {harmless(output.plain(ban.get('because') or ban.get('sources') or ''))}"
+    for url in shown.get("not_found") or []:
+        yield f"  {harmless(url)}: no ban in force by the ledger; the vendor is asked to lift it all the same"
+
+
+def _done(done: Mapping[str, Any]) -> Iterator[str]:
+    count = f"{done['urls']:,} URLs" if done.get("urls") is not None else "the URLs"
+    how_far = "unbanned" if done["complete"] else "are being unbanned"
+    yield f"{count} {how_far}; follow it: edgeban unbans {done['unban_id']}"
+    for url in done.get("not_found") or []:
+        yield f"  {harmless(url)}: no ban in force by the ledger"
+
+
+@click.command("unbans", short_help="List unbans, or show how far one is.")
+@click.argument("unban_id", required=False)
+@output.output_options
+@pass_session
+def unbans_command(session: Session, unban_id: str | None, form: output.Form) -> None:
+    """List the unbans, newest first, or show how far UNBAN_ID is."""
+    client = session.client()
+    items = [client.unban_job(unban_id)] if unban_id else client.unbans()
+    output.show(session, form, items, UNBAN_COLUMNS, empty="nobody undid anything")
