@@ -119,12 +119,12 @@ types: .venv/.ready ## Types, strictly
 # A directory without tests yet (pytest's exit status 5) is not a failure.
 define pytest
 	@echo "== $(1)"
-	@$(BIN)/python -m pytest $(or $(T),tests/$(1)) || { status=$$?; [ $$status -eq 5 ] && [ -z "$(T)" ] || exit $$status; }
+	@$(BIN)/python -m pytest $(2) $(or $(T),tests/$(1)) || { status=$$?; [ $$status -eq 5 ] && [ -z "$(T)" ] || exit $$status; }
 endef
 
 .PHONY: unit
 unit: .venv/.ready ## Tests of one module at a time
-	$(call pytest,unit)
+	$(call pytest,unit,-n 2)
 
 .PHONY: contract
 contract: .venv/.ready .venv-aws/.ready $(SDK) ## Tests of what we say to others: vendors against their simulators, by their own SDK too
