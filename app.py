@@ -326,8 +326,8 @@ def intake_reports(event: SQSEvent) -> dict[str, Any]:
 
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)
 def submit_tasks(event: SQSEvent) -> dict[str, Any]:
-    """Pack waiting chunks into ban tasks and submit them to the vendor."""
-    return functions.drain_woken_account(services(), event.to_dict(), event.context)
+    """Pack waiting chunks into ban tasks and submit them to the vendor; follow young tasks to their end."""
+    return functions.follow_wake_up(services(), event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")

@@ -131,11 +131,13 @@ class Services:
         self.logger = Logger(service="edgeban")
         self.emit: Emit = Observer(self.logger, stage=self.settings.stage)
         self.request_id = "-"
+        self.hops = 0
+        """How many wake-ups led to the invocation at work."""
         self._vendors: dict[str, tuple[VendorAccount, BanVendor]] = {}
 
     def begin(self, context: Any) -> None:
         """Note the invocation that begins: its id stands in every log line and every error."""
-        self.request_id = str(getattr(context, "aws_request_id", "-"))
+        self.request_id, self.hops = str(getattr(context, "aws_request_id", "-")), 0
         self.logger.append_keys(
             request_id=self.request_id, function=str(getattr(context, "function_name", "-")).rpartition("/")[2]
         )
@@ -184,13 +186,15 @@ class Services:
         """The queue that wakes submitters."""
         from chalicelib.aws.sqs import WakeQueue
 
-        return WakeQueue(self.sqs, self.settings.need("submit_queue_url"))
+        return WakeQueue(self.sqs, self.settings.need("submit_queue_url"), hops=lambda: self.hops)
 
     def held_message(self, queue: str, record: Mapping[str, Any]) -> HeldMessage:
         """Return the message that an invocation works on; ``queue`` is the setting that names its queue."""
         from chalicelib.aws.sqs import HeldMessage
 
-        return HeldMessage(self.sqs, self.settings.need(queue), record, emit=self.emit)
+        message = HeldMessage(self.sqs, self.settings.need(queue), record, emit=self.emit)
+        self.hops = message.hops
+        return message
 
     @cached_property
     def objects(self) -> Objects:

@@ -14,6 +14,10 @@ from chalicelib.ports import Emit
 HOLD_SECONDS = 10
 """Seconds after its last beat in which a dead invocation's message is delivered again."""
 
+MOST_HOPS = 10
+"""Wake-ups in a row, each sent while the one before was followed. Lambda stops such a chain at 16, so the next one is
+left to the schedules, which begin a new chain."""
+
 BEAT_SECONDS = 3
 """Seconds between two beats: two may be missed."""
 
@@ -62,19 +66,21 @@ def _size_of(message: tuple[str, Mapping[str, str]]) -> int:
 class WakeQueue:
     """A FIFO queue of wake-ups, one group for each account or source: implements ``ports.Wake``."""
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, *, hops: Callable[[], int] = int) -> None:
+        """``hops`` is how many wake-ups led to the invocation at work, each sent by the one before."""
         self._client = client
         self._url = url
+        self._hops = hops
         self._sent: dict[str, str] = {}
         """The mark that this process sent last to each group: SQS would drop it again."""
 
     def __call__(self, group: str, *, mark: str) -> None:
         """See ``Wake``."""
-        if self._sent.get(group) == mark:
+        if self._sent.get(group) == mark or self._hops() >= MOST_HOPS:
             return
         self._client.send_message(
             QueueUrl=self._url,
-            MessageBody=json.dumps({"account": group}),
+            MessageBody=json.dumps({"account": group, "hops": self._hops() + 1}),
             MessageGroupId=group,
             MessageDeduplicationId=f"{group}-{mark}",
         )
@@ -95,7 +101,11 @@ class HeldMessage:
         """``record`` is the message as Lambda hands it over."""
         self._client, self._url, self._clock, self._emit = client, url, clock, emit
         self._receipt = str(record["receiptHandle"])
-        self._id = str(record["messageId"])
+        body = json.loads(record["body"])
+        self.id = str(record["messageId"])
+        self.account = str(body["account"])
+        self.hops = int(body.get("hops", 1))
+        self.receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
         self._beat_at = float("-inf")
 
     def beat(self) -> None:
@@ -108,7 +118,7 @@ class HeldMessage:
     def give_back(self, seconds: int = 0) -> dict[str, Any]:
         """Have SQS deliver the message again after some seconds; return what the invocation is to answer Lambda."""
         self._show_after(seconds)
-        return {"batchItemFailures": [{"itemIdentifier": self._id}]}
+        return {"batchItemFailures": [{"itemIdentifier": self.id}]}
 
     def _show_after(self, seconds: int) -> None:
         """Change the visibility. What fails is only told: the message is another invocation's, or SQS is away."""

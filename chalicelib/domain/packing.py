@@ -143,3 +143,12 @@ def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]
         tail = Slice(part.chunk, head.end, part.end, tuple(p for p in part.excluded if p >= head.end))
         return (*first, head), (tail, *parts[index + 1 :])
     return tuple(first), ()
+
+
+def divide(slices: Iterable[Slice], *, halvings: int) -> list[tuple[Slice, ...]]:
+    """Halve slices so many times over; a part that holds one URL stays whole."""
+    parts = [tuple(slices)]
+    for _ in range(halvings):
+        halves = [halve(part) if sum(piece.count for piece in part) > 1 else (part,) for part in parts]
+        parts = [half for pair in halves for half in pair]
+    return parts

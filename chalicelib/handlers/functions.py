@@ -7,17 +7,23 @@ The names of the Lambda functions stand in ``app.py``; the work itself at one ac
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.bootstrap import Services
 from chalicelib.pipeline.run import Run, all_accounts_at_once, each_account
+from chalicelib.pipeline.waking import TRACKER, begin_tracking, wake_tracker
 
 INTAKE_MARGIN = timedelta(seconds=25)
 """The time of one message that takes too long to read, and writing down what was read."""
+
+if TYPE_CHECKING:
+    from chalicelib.aws.sqs import HeldMessage
+
+MOST_RECEIVES = 500
+"""Deliveries of one wake-up after which it is replaced: the queue takes 1,000 for a sign that something is wrong."""
 
 SUBMIT_MARGIN = timedelta(seconds=40)
 """One vendor call that times out, writing down its result, and slack."""
@@ -49,20 +55,38 @@ def take_queued_reports(services: Services, event: Mapping[str, Any], context: A
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in taken.failed]}
 
 
-def drain_woken_account(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Submit what waits at the account that a wake-up names; answer whether SQS must deliver the wake-up again."""
-    from chalicelib.pipeline.submission.submit import Drained, submit_tasks
+def follow_wake_up(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Submit what waits at the account that a wake-up names, or follow its young tasks.
 
+    Answers whether SQS must deliver the wake-up again.
+    """
     (record,) = event["Records"]
     message = services.held_message("submit_queue_url", record)
     message.beat()
-
-    def drain(run: Run) -> Drained:
-        return submit_tasks(run, services.vendor(run.account))
-
+    account, work = message.account.removesuffix(TRACKER), _drain
+    if account != message.account:
+        work = _track_young
     run = replace(services.run(context, SUBMIT_MARGIN), beat=message.beat)
-    (drained,) = each_account(run, [json.loads(record["body"])["account"]], drain).values()
-    return message.give_back() if drained.unfinished else {"batchItemFailures": []}
+    (again_after,) = each_account(run, [account], lambda run: work(services, run, message)).values()
+    return {"batchItemFailures": []} if again_after is None else message.give_back(again_after)
+
+
+def _drain(services: Services, run: Run, message: HeldMessage) -> int | None:  # noqa: ARG001, as _track_young
+    from chalicelib.pipeline.submission.submit import submit_tasks
+
+    return 0 if submit_tasks(run, services.vendor(run.account)).unfinished else None
+
+
+def _track_young(services: Services, run: Run, message: HeldMessage) -> int | None:
+    """Follow young tasks. A wake-up that has come back often is replaced by a new one, before it counts as poison."""
+    from chalicelib.pipeline.submission.track import track_young
+
+    begin_tracking(run, message.id)
+    tracked = track_young(run, services.vendor(run.account))
+    if tracked.again_after is not None and message.receives >= MOST_RECEIVES:
+        wake_tracker(run, run.account)
+        return None
+    return tracked.again_after
 
 
 # --- started by a schedule: submission -------------------------------------------------------------------------------

@@ -55,6 +55,10 @@ class Control:
     blocks: Mapping[str, Block] = field(default_factory=dict)
     """What the vendor refuses for now, by one of ``SUBJECTS``: calls for anything else are made."""
     last_call_at: datetime | None = None
+    answered_at: datetime | None = None
+    """When a drain last called a vendor that answered well; absent after a drain that met errors."""
+    tracker: int = 0
+    tracked_by: str = ""
 
 
 SUBJECTS = (Action.BAN.value, Action.UNBAN.value, "exports", "creates", "lists")
@@ -83,6 +87,9 @@ def of_row(row: Mapping[str, Value]) -> Control:
         block=block,
         blocks=blocks,
         last_call_at=moment(row, "last_call_at"),
+        answered_at=moment(row, "answered_at"),
+        tracker=number(row, "tracker"),
+        tracked_by=text(row, "tracked_by"),
     )
 
 
@@ -105,6 +112,21 @@ def begin_drain(rows: Rows, account: str, *, now: datetime) -> Control:
 def last_drain(rows: Rows, account: str) -> int:
     """Return the number of the account's last drain; 0 if it never had one."""
     return read(rows, [account])[account].epoch
+
+
+def last_tracker(rows: Rows, account: str) -> int:
+    """Return the number of the account's last tracker of young tasks; 0 if it never had one."""
+    return read(rows, [account])[account].tracker
+
+
+def tracked_by(rows: Rows, account: str) -> str:
+    """Return the wake-up by which the last tracker of young tasks began."""
+    return read(rows, [account])[account].tracked_by
+
+
+def begin_tracking(rows: Rows, account: str, wake_up: str) -> None:
+    """Begin to follow young tasks for a wake-up."""
+    rows.add(_key(account), {"tracker": 1}, beside={"tracked_by": wake_up})
 
 
 def still_drains(account: str, drain: int) -> Check:
@@ -147,9 +169,15 @@ def block(rows: Rows, account: str, *, until: datetime, error: VendorError, subj
     rows.add(_key(account), {"blocks": 1}, beside=beside)
 
 
-def record_last_call(rows: Rows, account: str, *, now: datetime) -> None:
-    """Write when a drain last called the vendor, so that the next one keeps the rate across the change."""
-    _change(rows, account, Update(_key(account), set={"last_call_at": millis(now)}))
+def record_last_call(rows: Rows, account: str, *, now: datetime, well: bool) -> None:
+    """Write when a drain last called the vendor, so that the next one keeps the rate across the change.
+
+    ``well`` says whether the vendor answered its calls: then the next drain lets calls overlap from its first one on.
+    """
+    change: dict[str, Value] = {"last_call_at": millis(now)}
+    if well:
+        change["answered_at"] = millis(now)
+    _change(rows, account, Update(_key(account), set=change, remove=() if well else ("answered_at",)))
 
 
 def _change(rows: Rows, account: str, update: Update) -> None:

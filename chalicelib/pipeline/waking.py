@@ -18,10 +18,27 @@ from __future__ import annotations
 from chalicelib.ledger import control
 from chalicelib.pipeline.run import Run
 
+TRACKER = "#track"
+"""What follows the account's name in the group of wake-ups for whoever follows its young tasks."""
+
 
 def wake_submitter(run: Run, account: str) -> None:
     """Wake the submitter for work that is on record already. Raises if the wake-up may not have been accepted."""
     run.wake(account, mark=str(control.last_drain(run.rows, account)))
+
+
+def wake_tracker(run: Run, account: str) -> None:
+    """Wake whoever follows the account's young tasks; one that is at work has another wake-up behind its own, at most.
+
+    The same rules hold, with the number of the last tracker for the epoch: ``begin_tracking`` raises it.
+    """
+    run.wake(f"{account}{TRACKER}", mark=str(control.last_tracker(run.rows, account)))
+
+
+def begin_tracking(run: Run, message_id: str) -> None:
+    """Raise the tracker's number at the first delivery of a wake-up. Each delivery after that goes on with its work."""
+    if control.tracked_by(run.rows, run.account) != message_id:
+        control.begin_tracking(run.rows, run.account, message_id)
 
 
 def wake_submitter_anew(run: Run, account: str) -> None:

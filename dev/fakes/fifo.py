@@ -67,7 +67,12 @@ class FifoQueue:
                 message.receives += 1
                 message.receipt = f"{message.id}-{message.receives}"
                 message.visible_at = now + timedelta(seconds=self.visibility)
-                return {"messageId": message.id, "receiptHandle": message.receipt, "body": message.body}
+                return {
+                    "messageId": message.id,
+                    "receiptHandle": message.receipt,
+                    "body": message.body,
+                    "attributes": {"ApproximateReceiveCount": str(message.receives)},
+                }
             busy.add(message.group)
         return None
 

@@ -24,7 +24,8 @@ from chalicelib.pipeline.intake.receive import Receipt, WebhookCall, receive_rep
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
-from chalicelib.pipeline.submission.track import Tracked, track_tasks
+from chalicelib.pipeline.submission.track import Tracked, track_tasks, track_young
+from chalicelib.pipeline.waking import TRACKER
 from chalicelib.ports import Rows
 from chalicelib.reports.signature import sign
 from dev.fakes import limits, rights
@@ -74,6 +75,7 @@ class World:
     sources: dict[str, Source] = field(default_factory=lambda: parse_sources(SOURCES))
     queued: list[dict[str, Any]] = field(default_factory=list)
     wakes: list[str] = field(default_factory=list)
+    tracker_wakes: list[str] = field(default_factory=list)
     emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     crasher: Crasher = field(default_factory=Crasher)
     sent: int = 0
@@ -94,7 +96,8 @@ class World:
         limits.check_fifo_id(group)
         limits.check_fifo_id(f"{group}-{mark}")
         rights.note("sqs:SendMessage", "SubmitQueue")
-        self.wakes.append(group)
+        account = group.removesuffix(TRACKER)
+        (self.wakes if account == group else self.tracker_wakes).append(account)
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""
@@ -171,6 +174,25 @@ class World:
     def track(self) -> Tracked:
         """Run the function that tracks tasks."""
         return track_tasks(self.run(seconds=40).at(ACCOUNT), self.crasher.wrap(self.vendor))
+
+    def track_young(self) -> Tracked:
+        """Track young tasks, as the function that submits does for a wake-up of the tracker."""
+        return track_young(self.run(seconds=40).at(ACCOUNT), self.crasher.wrap(self.vendor))
+
+    def seconds(self, count: int) -> None:
+        """Let that many seconds pass, with everything that is woken within seconds."""
+        look_at = self.clock()
+        for _ in range(count):
+            self.clock.advance(seconds=1)
+            if self.wakes:
+                self.wakes.clear()
+                self.drain()
+            if self.tracker_wakes and self.clock() >= look_at:
+                again_after = self.track_young().again_after
+                if again_after is None:
+                    self.tracker_wakes.clear()
+                else:
+                    look_at = self.clock() + timedelta(seconds=again_after)
 
     def sweep(self) -> dict[str, int]:
         """Run the function that sweeps, without its unbans."""

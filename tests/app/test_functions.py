@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -73,7 +74,7 @@ def wake_up(api: Api, account: str = ACCOUNT) -> dict[str, Any]:
 def test_a_drain_that_fails_is_told_and_its_wake_up_comes_again_within_seconds(three: Api) -> None:
     record = wake_up(three, "aaa")
     with pytest.raises(ConfigurationError):
-        functions.drain_woken_account(three.services, {"Records": [record]}, Context(180))
+        functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     assert failed(three) == [("aaa", "ConfigurationError")]
     (message,) = three.services.sqs.messages
     assert (message.visible_at - now()).total_seconds() <= 10
@@ -83,7 +84,7 @@ def test_a_drain_that_is_done_acknowledges_its_wake_up(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
     record = wake_up(three)
-    answer = functions.drain_woken_account(three.services, {"Records": [record]}, Context(180))
+    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     three.services.sqs.answered(record, answer)
     assert not three.services.sqs.messages
     assert three.world.states(pages(3)) == {"processing": 3}
@@ -93,7 +94,7 @@ def test_a_drain_whose_time_is_up_gives_its_wake_up_back(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
     record = wake_up(three)
-    answer = functions.drain_woken_account(three.services, {"Records": [record]}, Context(SUBMIT_MARGIN.seconds))
+    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(SUBMIT_MARGIN.seconds))
     three.services.sqs.answered(record, answer)
     assert three.services.sqs.receive()
 
@@ -108,10 +109,31 @@ def test_a_drain_that_another_one_has_overtaken_gives_its_wake_up_back(three: Ap
         control.begin_drain(three.world.rows, ACCOUNT, now=now())
 
     three.services.rows = Meanwhile(three.world.rows, "query", another_begins)
-    answer = functions.drain_woken_account(three.services, {"Records": [record]}, Context(180))
+    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     three.services.sqs.answered(record, answer)
     assert three.services.sqs.receive()
     assert not three.world.vendor.calls
+
+
+def test_a_drain_wakes_the_tracker_whose_wake_up_comes_again_until_the_task_has_ended(three: Api) -> None:
+    three.post({"urls": pages(3)})
+    three.world.intake()
+    three.services.wake = WakeQueue(three.services.sqs, "url", hops=lambda: three.services.hops)
+    functions.follow_wake_up(three.services, {"Records": [wake_up(three)]}, Context(180))
+    record = three.services.sqs.receive()
+    assert json.loads(record["body"]) == {"account": f"{ACCOUNT}#track", "hops": 2}
+    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
+    three.services.sqs.answered(record, answer)
+    (message,) = [each for each in three.services.sqs.messages if each.group.endswith("#track")]
+    assert 1 < (message.visible_at - now()).total_seconds() <= 2
+    assert control.last_tracker(three.world.rows, ACCOUNT) == 1
+
+
+def test_wake_ups_that_lead_to_each_other_leave_the_rest_to_the_schedules(three: Api) -> None:
+    """Lambda stops a chain of 16."""
+    queue = WakeQueue(three.services.sqs, "url", hops=lambda: 10)
+    queue(ACCOUNT, mark="1")
+    assert not three.services.sqs.messages
 
 
 def test_the_time_that_is_left_is_shared_among_the_accounts_to_come(three: Api) -> None:

@@ -128,7 +128,7 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
         "timeout of submit_tasks": functions["submit_tasks"]["lambda_timeout"],
         "visibility of the submit queue": submits["VisibilityTimeout"],
         "time before an unknown answer is repeated": seconds_of(submit.LIST_LAG),
-        "time until a failed task is called again": seconds_of(track.RETRY_AFTER),
+        "time until what failed alone is called again": seconds_of(track.RETRY_AFTER),
         "time until an unlisted task counts as lost": seconds_of(track.LOST_AFTER),
         "days that claims outlive their ban": float(KEEP.days),
         "days that chunks and tasks outlive their ban": float(KEEP_DECISIONS.days),

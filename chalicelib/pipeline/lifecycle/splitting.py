@@ -44,15 +44,21 @@ def urls_of(task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[str]:
     return [chunks_by_id[part.chunk].urls[position] for part in task.slices for position in part.positions()]
 
 
-def split(run: Run, task: Task, *, reason: str, whole: bool = False, not_before: datetime | None = None) -> list[Task]:
-    """End a task as failed and carry its URLs on in two halves, or once more as a ``whole``; return the new tasks.
+def split(
+    run: Run,
+    task: Task,
+    *,
+    reason: str,
+    parts: Sequence[tuple[Slice, ...]] = (),
+    not_before: datetime | None = None,
+) -> list[Task]:
+    """End a task as failed and carry its URLs on in ``parts``, or in two halves; return the new tasks.
 
     One transaction does it: a URL is always in exactly one unfinished task. The answer is empty if somebody else ended
     the task first.
     """
     now = run.clock()
-    parts = (task.slices,) if whole else halve(task.slices)
-    children = [_part_of(task, part, now=now, not_before=not_before) for part in parts]
+    children = [_part_of(task, part, now=now, not_before=not_before) for part in parts or halve(task.slices)]
     done = tasks.finish(run.rows, task, TaskState.FAILED, reason=reason, children=children, now=now)
     return children if done else []
 

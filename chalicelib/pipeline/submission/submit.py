@@ -59,6 +59,7 @@ from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.day_quota import DayQuota
 from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
 from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, adopt
+from chalicelib.pipeline.waking import wake_tracker
 from chalicelib.ports import BanVendor
 
 LIST_LAG = timedelta(seconds=60)
@@ -69,6 +70,9 @@ LOOK_AGAIN = timedelta(seconds=3)
 
 LOOK_AGAIN_WHILE_CALLING = timedelta(seconds=1)
 """How long after the last call a drain looks at what has come since, while it waits for answers."""
+
+PROOF_LASTS = timedelta(minutes=5)
+"""How long a drain believes of a vendor that it answers well, because an earlier drain has seen it."""
 
 PATIENCE = timedelta(seconds=10)
 """How long a drain with nothing else to do waits for a postponed task, instead of leaving it to the sweep."""
@@ -127,7 +131,8 @@ def submit_tasks(run: Run, vendor: BanVendor, *, workers: int | None = None) -> 
         drained = Drained("stale", drain.tasks, drain.urls)
     else:
         if drain.pace.last and drain.pace.last != state.last_call_at:
-            control.record_last_call(run.rows, run.account, now=drain.pace.last)
+            well = drain.proven and not drain.failures and not drain.stop
+            control.record_last_call(run.rows, run.account, now=drain.pace.last, well=well or drain.stop == "deadline")
     run.emit("drained", account=run.account, why=drained.why, tasks=drained.tasks, urls=drained.urls)
     return drained
 
@@ -154,8 +159,8 @@ class _Drain:
         self.failures = self.throttles = 0
         self.stop = ""
         """Why the drain is to end before its work is done; empty while it goes on."""
-        self.proven = False
-        """Whether the vendor has answered well in this drain: until then calls go one at a time."""
+        self.proven = bool(state.answered_at and run.clock() - state.answered_at < PROOF_LASTS)
+        """Whether the vendor has answered well, now or a while ago: until it has, calls go one at a time."""
         self.pause_checked_at = run.clock()
 
     # --- the loop ------------------------------------------------------------------------------------------
@@ -326,6 +331,8 @@ class _Drain:
 
     def _submitted(self, task: Task) -> None:
         self.quota.count(task)
+        if not self.tasks:
+            wake_tracker(self.run, self.run.account)
         self.tasks += 1
         self.urls += task.count
         self.run.emit(

@@ -1,24 +1,29 @@
-"""Follow the tasks that a vendor works on to their end: ``succeeded`` or ``failed``. Runs every minute.
+"""Follow the tasks that a vendor works on to their end: ``succeeded`` or ``failed``.
+
+``track_tasks`` follows all tasks, every minute. ``track_young`` follows those of the last minutes, within seconds: a
+drain that has submitted something wakes it, and it comes again as long as there are any (``Tracked.again_after``).
 
 Where the vendor names the URLs of a task that failed, those alone go on (``named_failures``). Elsewhere a task has one
-state and no detail of a URL. A failed task is repeated once as a whole, since most failures pass; then it is halved, so
-that one URL that the vendor cannot ban does not keep the others unbanned. A URL that comes to stand alone is repeated
-once, too. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``. The submitter
-makes the repeated calls: ``track`` records the new tasks and wakes it.
+state and no detail of a URL. A failed task is taken apart into many parts at once, so that one URL that the vendor
+cannot ban keeps the others unbanned for two more rounds and no longer. Where many parts fail together it is hardly
+about their URLs, and most such failures pass: those that fail from then on are repeated whole, later. So is a URL that
+comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``. The
+submitter makes the repeated calls: ``track`` records the new tasks and wakes it.
 
 A tracker that dies loses nothing: each task ends in one transaction, and what has not ended is followed by the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import Action, TaskState, UrlState, VendorTask
 from chalicelib.domain.pacing import Pace
-from chalicelib.ledger import chunks, tasks
+from chalicelib.domain.packing import Slice, divide
+from chalicelib.ledger import chunks, remaining, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
@@ -28,8 +33,17 @@ from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, is_banned, 
 from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import BanVendor
 
-RETRY_CALLS = 100
-"""Calls that repeat the parts of one failed task: enough to isolate four URLs among 1,000."""
+RETRY_CALLS = 300
+"""Calls that repeat the parts of one failed task: enough to isolate eight URLs among 1,000."""
+
+HALVINGS = 5
+"""A failed task becomes 32 parts: a URL among 1,000 stands alone after two rounds of the vendor's work."""
+
+MANY_PARTS = 4
+"""Failed parts of one task from which on the failure counts as one of the vendor's."""
+
+PASSES_AFTER = timedelta(minutes=5)
+"""How long after such a failure the other parts are repeated."""
 
 RETRY_AFTER = timedelta(seconds=30)
 """How long after its failure a task is repeated."""
@@ -39,28 +53,65 @@ FAILED = "the vendor reports the task as failed"
 OVERDUE_AFTER = timedelta(hours=2)
 """How long a vendor may work on a task before a person is told."""
 
+YOUNG = timedelta(minutes=3)
+"""Age up to which tasks are followed within seconds. The minute's run follows the older ones."""
+
+SHOWN_AFTER = timedelta(seconds=2)
+"""How long after its submission a task is looked for at the earliest."""
+
+SOONEST, LATEST = 2, 10
+"""Seconds until young tasks are looked at again: an eighth of the youngest one's age, within these bounds."""
+
 LOST_AFTER = timedelta(hours=1)
 """A task that the vendor accepted, and has not shown for so long, counts as failed."""
 
 
+OLDEST = 50
+"""Waiting chunks that are looked at for one that waits for a task's end."""
+
+
 @dataclass(slots=True)
 class Tracked:
-    """What a run came to, in tasks. ``why`` it ended: ``done``, ``blocked``, or the kind of the vendor's error."""
+    """What a run came to, in tasks. ``why`` it ended: ``done``, ``blocked``, or the kind of the vendor's error.
+
+    ``again_after`` is the seconds after which the young tasks are to be looked at again; ``None`` if there are none.
+    """
 
     succeeded: int = 0
     failed: int = 0
     open: int = 0
     why: str = "done"
+    again_after: int | None = None
 
 
 def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
     """Move every finished task of the run's account to its end."""
+    return _track(run, vendor, _processing(run))
+
+
+def track_young(run: Run, vendor: BanVendor) -> Tracked:
+    """Move every finished task to its end that was submitted in the last minutes; say when to come again."""
+    now = run.clock()
+    young = [task for task in _processing(run) if task.submitted_at and now - task.submitted_at < YOUNG]
+    shown = [task for task in young if task.submitted_at and now - task.submitted_at >= SHOWN_AFTER]
+    tracked = _track(run, vendor, shown) if shown else Tracked()
+    if tracked.why == "blocked" or len(young) == tracked.succeeded + tracked.failed:
+        return tracked
+    youngest = min((now - task.submitted_at).total_seconds() for task in young if task.submitted_at)
+    tracked.again_after = min(max(int(youngest / 8), SOONEST), LATEST)
+    return tracked
+
+
+def _processing(run: Run) -> list[Task]:
+    return [task for task in tasks.live(run.rows, run.account) if task.state is TaskState.PROCESSING]
+
+
+def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
     tracked = Tracked()
     if vendor_refusals.blocked(run, "tracking"):
         tracked.why = "blocked"
         return tracked
-    live = tasks.live(run.rows, run.account)
-    open_tasks = {task.vendor_task_id: task for task in live if task.state is TaskState.PROCESSING}
+    open_tasks = {task.vendor_task_id: task for task in processing}
     repeats = False
     try:
         for task, problem, named in _finished(run, vendor, open_tasks):
@@ -76,7 +127,7 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
     except VendorError as error:  # the next minute asks again
         tracked.why = error.kind
         vendor_refusals.note(run, error)
-    if repeats:
+    if repeats or (tracked.succeeded + tracked.failed and _turn_has_come(run)):
         wake_submitter(run, run.account)
     tracked.open = len(open_tasks)
     _tell_overdue(run, open_tasks.values())
@@ -89,6 +140,12 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
         why=tracked.why,
     )
     return tracked
+
+
+def _turn_has_come(run: Run) -> bool:
+    """Whether something waits that may have waited for a task to end. More than the oldest is the sweep's to find."""
+    oldest = remaining.of_account(run.rows, run.account, limit=OLDEST)
+    return any(work.after for work in (*oldest, *remaining.unbans(run.rows, run.account, now=run.clock())))
 
 
 def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Iterator[tuple[Task, str, tuple[str, ...]]]:
@@ -175,14 +232,24 @@ def _succeed(run: Run, task: Task) -> None:
 
 
 def _fail(run: Run, task: Task, reason: str) -> bool:
-    """Repeat or halve a failed task within the budget, or end its URLs; return whether something is to be submitted."""
+    """Repeat a failed task or take it apart within the budget, or end its URLs; return whether parts are to be sent."""
     now = run.clock()
-    whole = task.id == task.root or (task.count == 1 and not _repeats_whole(run, task))
-    spent = tasks.count_retry(run.rows, task.root, 1 if whole else 2)
+    parent = _parent(run, task)
+    alone, lost = task.count == 1, reason != FAILED
+    vendors_fault = _many_failed(run, parent, task) or (
+        parent is not None and _many_failed(run, _parent(run, parent), parent)
+    )
+    repeated = parent is not None and parent.count == task.count
+    parts: list[tuple[Slice, ...]] = []
+    not_before = None
+    if (alone or lost or vendors_fault) and not repeated:
+        parts, not_before = [task.slices], now + (PASSES_AFTER if vendors_fault else RETRY_AFTER)
+    elif not alone:
+        parts = divide(task.slices, halvings=HALVINGS)
     children: list[Task] = []
     given_up = False
-    if spent <= RETRY_CALLS and (whole or task.count > 1):
-        children = split(run, task, reason=reason, whole=whole, not_before=now + RETRY_AFTER)
+    if parts and tasks.count_retry(run.rows, task.root, len(parts)) <= RETRY_CALLS:
+        children = split(run, task, reason=reason, parts=parts, not_before=not_before)
     else:
         chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
         given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id)
@@ -220,7 +287,13 @@ def _fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
     return repeated > 0
 
 
-def _repeats_whole(run: Run, task: Task) -> bool:
-    """Return whether the task already repeats the whole of its parent."""
-    parent = tasks.read(run.rows, [task.parent]).get(task.parent)
-    return parent is not None and parent.count == task.count
+def _parent(run: Run, task: Task) -> Task | None:
+    return tasks.read(run.rows, [task.parent]).get(task.parent) if task.parent else None
+
+
+def _many_failed(run: Run, parent: Task | None, failed: Task) -> bool:
+    """Whether many parts of a task have failed, ``failed`` among them: then it is hardly about the URLs of each."""
+    if parent is None or len(parent.children) < MANY_PARTS:
+        return False
+    siblings = tasks.read(run.rows, parent.children).values()
+    return sum(sibling.state is TaskState.FAILED or sibling.id == failed.id for sibling in siblings) >= MANY_PARTS

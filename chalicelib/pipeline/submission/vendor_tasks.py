@@ -20,8 +20,9 @@ SKEW = timedelta(minutes=5)
 LOOK_UP_SHARE = 1 / 3
 """The submitter's share of the vendor's list rate."""
 
-TRACK_SHARE = 3 / 5
-"""The tracker's share of it. Both may run at once, and together stay below the vendor's rate."""
+TRACK_SHARE = 3 / 10
+"""A tracker's share of it. One follows young tasks and one follows all, each minute. All three may run at once, and
+together stay below the vendor's rate."""
 
 
 def sent(task: Task) -> Sent:

@@ -13,6 +13,7 @@ from chalicelib.domain.model import Action, Sent, TaskState, VendorTask
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.submission.track import RETRY_CALLS
+from dev.fakes.operations import undo
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, Clock, World, pages
 
@@ -265,28 +266,86 @@ def sizes(vendor: FakeVendor) -> list[int]:
     return [len(urls) for _, urls, _ in vendor.calls]
 
 
-def test_a_failed_task_is_repeated_whole_once_since_most_failures_pass() -> None:
+def test_a_failed_task_is_taken_apart_at_once() -> None:
     world, vendor = world_of(8)
     next(iter(vendor.tasks.values())).state = TaskState.FAILED
-    world.track()
+    world.minutes(1)
     assert world.states(pages(8)) == {"pending": 8}
-    assert len(vendor.calls) == 1  # not at once
-
-    world.minutes(5)
-    assert sizes(vendor) == [8, 8]
+    world.minutes(1)
+    assert sizes(vendor) == [8, *[1] * 8]
     assert world.states(pages(8)) == {"banned": 8}
 
 
 @pytest.mark.parametrize("bad", [[0], [7], [3, 4], [0, 2, 5, 7]], ids=str)
-def test_then_it_is_split_until_the_urls_that_the_vendor_cannot_ban_stand_alone(bad: list[int]) -> None:
+def test_the_urls_that_the_vendor_cannot_ban_stand_alone_and_are_repeated_once(bad: list[int]) -> None:
     world = World()
     world.vendor.fail = {pages(8)[number] for number in bad}
     world.queue({"urls": pages(8)})
     world.minutes(40)
 
-    assert sizes(world.vendor)[:3] == [8, 8, 4]
+    assert sizes(world.vendor) == [8, *[1] * 8, *[1] * len(bad)]
     assert world.states(pages(8)) == {"banned": 8 - len(bad), "failed": len(bad)}
     assert {world.state(pages(8)[number]) for number in bad} == {"failed"}
+
+
+def test_the_neighbours_of_one_url_that_always_fails_are_banned_within_four_minutes() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(seconds=30)
+    world.vendor.fail = {pages(1_000)[123]}
+    world.queue({"urls": pages(1_000)})
+    world.intake()
+    world.seconds(240)
+
+    assert world.states(pages(1_000))["banned"] == 999
+
+
+def test_a_task_is_followed_within_seconds_of_its_end() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(seconds=30)
+    world.queue({"urls": pages(3)})
+    world.intake()
+    world.seconds(35)
+    assert world.states(pages(3)) == {"banned": 3}
+    assert len(world.vendor.lists) <= 15
+
+
+def test_a_young_task_is_not_looked_for_before_the_vendor_can_show_it_and_an_old_one_is_left_to_the_minute() -> None:
+    world = World()
+    world.vendor.task_time = None
+    world.queue({"urls": pages(3)})
+    world.intake()
+    world.drain()
+    assert world.track_young().again_after == 2
+    assert not world.vendor.lists
+    world.clock.advance(minutes=1)
+    assert world.track_young().again_after == 7
+    world.clock.advance(minutes=3)
+    assert world.track_young().again_after is None
+    assert len(world.vendor.lists) == 1
+
+
+def test_what_waits_for_a_task_is_woken_when_that_has_ended() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(seconds=30)
+    world.queue({"urls": pages(3)})
+    world.intake()
+    world.drain()
+    undo(world, urls=pages(1))
+    world.wakes.clear()
+    world.clock.advance(seconds=31)
+    world.track()
+    assert world.wakes
+
+
+def test_where_the_vendor_fails_every_task_for_some_minutes_every_url_is_banned_afterwards() -> None:
+    world = World()
+    world.vendor.fail = set(pages(1_000))
+    world.queue({"urls": pages(1_000)})
+    world.minutes(4)
+    world.vendor.fail = set()
+    world.minutes(15)
+
+    assert world.states(pages(1_000)) == {"banned": 1_000}
 
 
 def test_four_urls_among_a_thousand_are_isolated_within_the_budget() -> None:
@@ -350,7 +409,7 @@ def test_a_failure_of_one_task_leaves_the_others_alone() -> None:
     assert (tracked.succeeded, tracked.failed) == (2, 1)
     assert world.states(pages(30)[10:]) == {"banned": 20}
     world.minutes(5)
-    assert sizes(vendor) == [10, 10, 10, 10]
+    assert sizes(vendor) == [10, 10, 10, *[1] * 10]
 
 
 def test_a_task_that_the_vendor_never_finishes_is_told_of_after_two_hours() -> None:
