@@ -111,7 +111,10 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "task_finished": [Trouble("urls_given_up", Severity.NOW, "given_up")],
     "urls_withheld": [Trouble("urls_withheld", Severity.NOW)],
     "bans_verified": [Trouble("bans_open", Severity.TODAY, "open")],
-    "drift_detected": [Trouble("bans_missing", Severity.TODAY, "missing")],
+    "drift_detected": [
+        Trouble("bans_missing", Severity.TODAY, "missing"),
+        Trouble("store_nearly_full", Severity.TODAY, "nearly_full"),
+    ],
     "bans_renewed": [Trouble("renewals_left", Severity.TODAY, "left")],
     "vendor_word_unknown": [Trouble("vendor_word_unknown", Severity.TODAY)],
     "chunk_without_urls": [Trouble("chunk_without_urls", Severity.TODAY)],

@@ -33,6 +33,9 @@ from chalicelib.ports import BanVendor, Objects
 LIST_SHARE = 2 / 3
 """The share of the vendor's list rate that a comparison uses."""
 
+NEARLY_FULL = 0.9
+"""The share of what a vendor's store holds at which a person is told: a full store takes no more bans."""
+
 SETTLED = timedelta(hours=1)
 """Younger bans are left out: the vendor's list may not show them yet."""
 
@@ -101,6 +104,7 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
         rebanned=drift.rebanned,
         held=drift.held,
         complete=drift.complete,
+        nearly_full=int(0 < vendor.limits.capacity * NEARLY_FULL <= drift.banned_there),
         key=drift.key,
     )
     return drift

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from chalicelib.domain.model import Action, VendorLimits
+from chalicelib.domain.errors import QuotaExceeded, Throttled
+from chalicelib.domain.model import Action, TaskState, VendorLimits
 from chalicelib.ledger import control
 from dev.fakes.operations import compare, undo
-from dev.fakes.vendor import LIMITS
+from dev.fakes.vendor import LIMITS, FakeVendor
 from dev.fakes.world import ACCOUNT, World, pages
 
 URLS = pages(100)
@@ -167,3 +169,61 @@ def test_an_account_without_a_list_of_bans_is_compared_with_nothing_and_repeats_
 
     assert (found.missing, found.rebanned, found.complete) == ([], 0, False)
     assert len(world.vendor.calls) == 1
+
+
+# --- a store that fills ----------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_holds_nine_tenths_of_what_it_takes_is_told() -> None:
+    for capacity, nearly_full in ((0, 0), (1_000, 0), (112, 0), (111, 1), (90, 1)):
+        world = world_at(replace(LIMITS, capacity=capacity))
+        world.post({"urls": URLS})
+        world.minutes(3)
+        compare(world)
+        assert world.events("drift_detected")[0]["nearly_full"] == nearly_full, capacity
+
+
+def test_a_full_store_keeps_bans_waiting_and_lets_unbans_through() -> None:
+    world = world_at(replace(LIMITS, urls_per_task=10))
+    world.vendor.errors = [None] * 5 + [QuotaExceeded("full")] * 50
+    world.post({"urls": URLS})
+    world.minutes(3)
+    assert world.states(URLS) == {"banned": 50, "pending": 50}
+    world.vendor.errors = []
+    undo(world, urls=tuple(URLS[:10]))
+    world.minutes(2)
+    assert called(world, Action.UNBAN) == [10]
+
+    world.minutes(20)
+    assert world.states(URLS) == {"banned": 90, "unbanned": 10}
+
+
+# --- an asynchronous operation, one at a time ------------------------------------------------------------------------
+
+
+class OneOperationAtATime(FakeVendor):
+    """An account where a call begins an operation, and a further call is refused until that has ended.
+
+    Cloudflare's lists are so: the call answers with the operation's id, and one operation may be pending an account.
+    """
+
+    def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        self.settle()
+        if any(task.state is TaskState.PROCESSING for task in self.tasks.values()):
+            self.refused += 1
+            raise Throttled("an operation is pending", retry_after=1)
+        return super().create_task(action, urls, ban_days)
+
+    refused: int = 0
+
+
+def test_operations_one_at_a_time_are_all_done_and_a_refused_call_is_made_again() -> None:
+    world = World()
+    world.vendor = vendor = OneOperationAtATime(clock=world.clock, task_time=timedelta(seconds=20))
+    vendor.limits = replace(LIMITS, urls_per_task=10, parallel=1)
+    world.post({"urls": URLS})
+    world.minutes(15)
+
+    assert world.states(URLS) == {"banned": 100}
+    assert called(world) == [10] * 10
+    assert vendor.refused < 120
