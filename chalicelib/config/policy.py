@@ -24,6 +24,7 @@ from chalicelib.domain.policy.wide import WideForm, wide
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 
 TRUST = {"auto", "review"}
+WITHDRAWALS = {"hold", "lift"}
 COUNT = range(1_000_000_001)
 STATUS = range(200, 600)
 MAX_SAMPLE = 20
@@ -168,9 +169,10 @@ def _plan(fields: Fields) -> Plan | None:
 
 
 def _source(fields: Fields) -> SourceRules:
-    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts", "relay"})
+    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts", "relay", "withdrawals"})
     return SourceRules(
         review=fields.choice("trust", TRUST, "auto") == "review",
+        withdrawals_lift=fields.choice("withdrawals", WITHDRAWALS, "hold") == "lift",
         dry_run=fields.flag("dry_run"),
         max_per_hour=fields.whole("max_per_hour", COUNT) if "max_per_hour" in fields else None,
         bare_hosts=BareHosts(fields.choice("bare_hosts", BareHosts)) if "bare_hosts" in fields else None,

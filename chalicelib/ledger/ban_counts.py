@@ -55,6 +55,12 @@ def exchange(rows: Rows, account: str, reserved: Usage, instead: Usage, *, now: 
             _add(rows, account, bans, now=now, sign=sign)
 
 
+def count_lifts(rows: Rows, account: str, source: str, lifts: int, *, now: datetime) -> int:
+    """Count bans that a source's withdrawals lift in this hour; return how many they are by now, with these."""
+    name = f"w:{source}"
+    return number(rows.add(_hour(account, now), {name: lifts}, beside={"expires_at": epoch(now + KEEP_HOURS)}), name)
+
+
 def _add(rows: Rows, account: str, bans: Usage, *, now: datetime, sign: int) -> Usage:
     amounts = {
         "total": sign * bans.total,

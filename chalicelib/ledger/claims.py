@@ -207,9 +207,42 @@ def _after_unban(chunk: Chunk, old: Claim) -> Row:
     binds_some = undone_sources(old.words, chunk.created_at)
     if old.cool_until > until and not binds_some:
         return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
-    if chunk.rule == Rule.UNDO:
+    if chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}:
         return {"words": marked(old.words, held_only(old.words), until=chunk.until)} if old.words else {}
     return {"words": all_words(old.words)} if binds_some else {}
+
+
+NO_CHUNK = "0"
+"""Stands in the claim of a URL that a source withdrew before anybody reported it: it sorts before every chunk."""
+
+
+def mark(rows: Rows, key: str, *, url: str, account: str, words: bytes, until: datetime) -> bool:
+    """Leave a marker for a URL that the ledger does not know; ``False`` if it knows the URL by now."""
+    pk, sk = key_of(key)
+    row: Row = {
+        "pk": pk,
+        "sk": sk,
+        "url": url,
+        "account": account,
+        "chunk": NO_CHUNK,
+        "until": 0,
+        "outcome": UrlState.SUPPRESSED.value,
+        "reason": "its source took the report back",
+        "words": words,
+        "expires_at": epoch(until),
+    }
+    return rows.apply(Insert(row))
+
+
+def leave_hold(rows: Rows, claim: Claim, words: bytes) -> bool:
+    """End the claim of a URL that left its hold, since nobody asks for its ban any more."""
+    change: Row = {
+        "outcome": UrlState.SUPPRESSED.value,
+        "reason": "its sources took their reports back",
+        "words": words,
+    }
+    unchanged: Row = {"chunk": claim.chunk, "outcome": None, "words": claim.words or None}
+    return rows.apply(Update(key_of(claim.key), set=change, expect=unchanged, remove=("cool_until",)))
 
 
 def forget_cool_down(rows: Rows, keys: Sequence[str], *, unban: str) -> None:

@@ -119,6 +119,12 @@ def without(packed: bytes, name: str) -> bytes:
     return _kept(packed, lambda source, _at, until, *_: source != taken or not until)
 
 
+def without_marker(packed: bytes, name: str) -> bytes:
+    """Take a source's marker out."""
+    taken = source_id(name)
+    return _kept(packed, lambda source, _at, until, *_: source != taken or bool(until))
+
+
 def without_report(packed: bytes, name: str) -> bytes:
     """Take out the words that stand as a report said them."""
     taken = report_id(name)

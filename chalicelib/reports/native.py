@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chalicelib.domain.errors import UnreadableReport
-from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.reports import reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, as_text
 
 _SHARED = ("category", "reporter", "ban_duration", "reported_at", "note")
-REPORT_FIELDS = frozenset(("urls", "correlation_id", "test", *_SHARED))
+REPORT_FIELDS = frozenset(("urls", "withdrawn", "correlation_id", "test", *_SHARED))
+WITHDRAWN_FIELDS = frozenset(("url", "id", "reporter", "said_at", "reason"))
 URL_FIELDS = frozenset(("url", *_SHARED))
 
 _Shared = tuple[str, str, int | None, datetime | None, str]
@@ -31,14 +32,15 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     Raises UnreadableReport and TooLarge.
     """
     report = reading.as_object(reading.read_json(body, options), "the report")
-    if "urls" not in report:
+    withdrawn = reading.as_list(report.get("withdrawn", []), "withdrawn")
+    if "urls" not in report and not withdrawn:
         raise UnreadableReport(
             'the report has no "urls": name at least one URL to ban, '
             'or set the field "format" of the source where it sends another format than edgeban\'s own'
         )
     _check_fields(report, REPORT_FIELDS, "the report")
-    urls = reading.as_list(report["urls"], "urls")
-    if not urls:
+    urls = reading.as_list(report.get("urls", []), "urls")
+    if not urls and not withdrawn:
         raise UnreadableReport("urls is empty: name at least one URL to ban")
     test = report.get("test", False)
     if not isinstance(test, bool):
@@ -55,7 +57,28 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
             entries.flaw(f"urls[{index}]", str(error))
         else:
             entries.add(reported)
+    for index, entry in enumerate(withdrawn):
+        where = f"withdrawn[{index}]"
+        try:
+            entries.withdraw(_withdrawal(entry, where), where)
+        except UnreadableReport as error:
+            entries.flaw(where, str(error))
     return entries.report(correlation_id=correlation_id, test=test)
+
+
+def render_withdrawals(withdrawals: Sequence[Withdrawal]) -> bytes:
+    """Write a report that takes words back and names nothing to ban; ``parse`` reads it back as the same."""
+    withdrawn = [
+        {
+            "url": each.url,
+            **({"id": each.id} if each.id else {}),
+            **({"reporter": each.reporter} if each.reporter else {}),
+            **({"said_at": each.said_at.isoformat()} if each.said_at else {}),
+            **({"reason": each.reason} if each.reason else {}),
+        }
+        for each in withdrawals
+    ]
+    return json.dumps({"withdrawn": withdrawn}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool = False) -> bytes:
@@ -73,6 +96,26 @@ def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool 
         {"url": url.url, **fields} if fields else url.url for url, fields in zip(urls, beside, strict=True)
     ]
     return json.dumps(report, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _withdrawal(entry: Json, where: str) -> Withdrawal:
+    """Read a URL about which the source takes back what it said: a string, or an object."""
+    fields: Json = {"url": entry} if isinstance(entry, str) else entry
+    if not isinstance(fields, dict):
+        raise UnreadableReport(f"{where} must be a string or an object, not {reading.kind_of(entry)}")
+    _check_fields(fields, WITHDRAWN_FIELDS, where)
+    url = fields.get("url")
+    if not isinstance(url, str):
+        raise UnreadableReport(f"{where}.url must be a string, not {reading.kind_of(url)}")
+    longest = reading.MAX_NOTE_LENGTH
+    said_at = reading.as_time(fields["said_at"], f"{where}.said_at") if "said_at" in fields else None
+    return Withdrawal(
+        url,
+        as_text(fields.get("id", ""), f"{where}.id", longest),
+        as_text(fields.get("reporter", ""), f"{where}.reporter", reading.MAX_REPORTER_LENGTH),
+        said_at,
+        as_text(fields.get("reason", "the source took it back"), f"{where}.reason", longest),
+    )
 
 
 def _url(entry: Json, index: int, shared: _Shared) -> ReportedUrl:

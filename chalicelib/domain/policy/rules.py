@@ -37,6 +37,9 @@ class SourceRules(NamedTuple):
     bare_hosts: BareHosts | None = None
     relay: bool = False
     """Whether it passes on what others report, and names them truly: then each of them counts, and not the source."""
+    withdrawals_lift: bool = False
+    """Whether a ban is lifted that nobody asks for any more because the source took its word back. Else a person
+    decides."""
 
 
 class Caps(NamedTuple):
@@ -50,6 +53,8 @@ class Caps(NamedTuple):
     per_host_per_hour: int = 200
     per_account_per_hour: int = 5_000
     share_of_live: float = 0.25
+    lifts_per_source_per_hour: int = 100
+    """Bans that withdrawals of one source lift by themselves; above it a person decides."""
     share_floor: int = 3_000
     """Bans an hour that the share never forbids: a young ledger has few live bans."""
 

@@ -12,13 +12,14 @@ from enum import StrEnum
 
 from chalicelib.config.operators import person_of
 from chalicelib.domain.errors import Conflict, InputError, NotFound
-from chalicelib.domain.model import ChunkState, Rule, UrlState, Verdict
+from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
 from chalicelib.ledger import audit, chunks, claims, let_through, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import Rows
@@ -106,6 +107,8 @@ def approve(
     now, policy = run.clock(), run.policy
     person = person or person_of(actor)
     hold = read_hold(run.rows, hold_id)
+    if hold.chunk.rule == Rule.WITHDRAWN:
+        return _lift_withdrawn(run, hold, Decision(actor, "approve", f"hold:{hold_id}", reason, now), excepted)
     first, first_person = _first_approval(hold)
     if first and first_person == person:
         raise Conflict("you have approved this hold already: it takes two different people")
@@ -136,6 +139,42 @@ def approve(
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
     wake_submitter(run, hold.work.account)
     return Approval(needed, needed, approved=len(allowed), refused=len(left_out))
+
+
+def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collection[str]) -> Approval:
+    """Lift bans whose sources took their words back: the hold asks whether to. Lifting takes no second person.
+
+    Crash order: the decision, the unban, the hold. A crash before the last asks again, and lifts nothing twice.
+    """
+    now, policy = run.clock(), run.policy
+    left_out = _positions_of(hold, excepted)
+    lifting = [position for position in hold.positions if position not in left_out]
+    audit.record(run.rows, replace(decision, before="held", after="approved", targets=len(lifting)))
+    claims_by_key = claims.read(run.rows, [hold.chunk.keys[position] for position in lifting], consistent=True)
+    banned = [
+        position
+        for position in lifting
+        if (claim := claims_by_key.get(hold.chunk.keys[position])) and not (claim.outcome or claim.held)
+    ]
+    if banned:
+        part = chunks.part_of(hold.chunk, banned)
+        unban = replace(
+            part,
+            id="",
+            action=Action.UNBAN,
+            rule=Rule.UNBAN,
+            created_at=now,
+            received_at=now,
+            until=now + timedelta(days=policy.cool_down_days),
+            actor=decision.actor,
+            reason=decision.reason,
+        )
+        claiming.begin(run, unban, {key: claims_by_key[key] for key in part.keys})
+    if not steps.release(run.rows, hold.work, ()):
+        raise HoldChanged
+    run.emit("hold_approved", hold_id=hold.chunk.id, actor=decision.actor, urls=len(banned), complete=True)
+    wake_submitter(run, hold.work.account)
+    return Approval(1, 1, approved=len(banned), refused=len(left_out))
 
 
 def _positions_of(hold: Hold, urls: Collection[str]) -> set[int]:

@@ -15,19 +15,21 @@ from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
+from chalicelib.domain.errors import InputError, UnusableUrl
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, ReportedUrl, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
+from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import chunks, claim_words, claims, remaining, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import pack
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.counts import journal_taken
-from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide
+from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide, said_at
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.intake.strengthen import changes_of, first_word, packed_words_of, said_of, strengthen
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
+from chalicelib.pipeline.intake.withdraw import taken_back_in_batch, withdraw
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
@@ -101,7 +103,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     """Take messages together."""
     taken, policy, sources = Taken(), run.policy, reading.sources
     messages = list(_read(run, records, reading, taken))
-    urls_by_key, refusals = collect(messages, policy, taken.verdicts)
+    urls_by_key, refusals = collect(_without_withdrawn(messages), policy, taken.verdicts)
     claims_by_key = of_version_1(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
     verdicts = decide(run, policy, urls_by_key, claims_by_key)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
@@ -132,6 +134,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     for kind, urls in urls_by_kind.items():
         if _claim(run, kind, urls, claims_by_key, words_by_key, taken) and not kind.rule:
             wake_submitter(run, kind.account)
+    taken.failed += sorted(withdraw(run, messages) - set(taken.failed))
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again
@@ -149,6 +152,26 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
         **taken.verdicts,
     )
     return taken
+
+
+def _without_withdrawn(messages: Sequence[Message]) -> list[Message]:
+    """Leave out what a source reports and takes back in the same batch: it says nothing."""
+    up_to = taken_back_in_batch(messages)
+    if not up_to:
+        return list(messages)
+    left = []
+    for message in messages:
+        urls = [each for each in message.urls if not _taken_back(message, each, up_to)]
+        left.append(message if len(urls) == len(message.urls) else replace(message, urls=tuple(urls)))
+    return left
+
+
+def _taken_back(message: Message, reported: ReportedUrl, up_to: Mapping[tuple[str, str], datetime]) -> bool:
+    try:
+        moment = up_to.get((message.source.name, canonical_url(reported.url)))
+    except UnusableUrl:
+        return False
+    return moment is not None and said_at(message, reported) <= moment
 
 
 def _waits(claim: Claim | None, now: datetime) -> bool:

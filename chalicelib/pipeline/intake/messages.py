@@ -10,7 +10,7 @@ from typing import Any
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.ledger import reports
 from chalicelib.pipeline.intake.receive import names_nothing, options_of
@@ -31,6 +31,8 @@ class Message:
     source: Source
     received_at: datetime
     urls: tuple[ReportedUrl, ...]
+    withdrawals: tuple[Withdrawal, ...] = ()
+    """What the source takes back."""
     test: bool = False
     recorded: bool = False
     digest: str = ""
@@ -74,6 +76,7 @@ def read_record(
         source=source,
         received_at=_received_at(given) if ours else received_at,
         urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
+        withdrawals=tuple(each for report in parsed for each in report.withdrawals),
         test=any(each.test for each in parsed),
         recorded=bool(ours),
         digest=hashlib.sha256(record["body"].encode("utf-8", "surrogatepass")).hexdigest()[:16] if ours else "",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
-from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Withdrawal
 from chalicelib.domain.policy.rules import Policy, accounts_for, not_managed, standing
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import callbacks, report_rate, reports
@@ -99,7 +100,8 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
     report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
-    queue.send(sealed_messages(report, accepted, secret=source.secrets[0]))
+    withdrawals = [] if report.test else _withdrawals(parsed, source, policy)
+    queue.send(sealed_messages(report, accepted, withdrawals, secret=source.secrets[0]))
     if auth is Scheme.HUB and call_id.startswith(DIGEST):
         reports.note_queued(run.rows, report, keep=keep)
     run.emit(
@@ -207,7 +209,7 @@ def screen(
 
 
 def sealed_messages(
-    report: Report, accepted: Sequence[ReportedUrl], *, secret: str
+    report: Report, accepted: Sequence[ReportedUrl], withdrawals: Sequence[Withdrawal], *, secret: str
 ) -> list[tuple[str, dict[str, str]]]:
     """Split what was accepted over queue messages, each sealed with the source's secret.
 
@@ -229,10 +231,29 @@ def sealed_messages(
         )
     )
     bodies = [native.render(part, correlation_id=report.correlation_id, test=report.test) for part in parts]
+    # In messages of their own: a version of edgeban that does not know them refuses no ban beside them.
+    parts_withdrawn = cut(
+        withdrawals,
+        count=reports.PART_URLS,
+        size=MESSAGE_BYTES,
+        size_of=lambda withdrawal: len(native.render_withdrawals([withdrawal])),
+    )
+    bodies += [native.render_withdrawals(part) for part in parts_withdrawn]
     return [
         (body.decode(), {**attributes, "seal": seal(secret, report.id, attributes["received_at"], body)})
         for body in bodies
     ]
+
+
+def _withdrawals(parsed: ParsedReport, source: Source, policy: Policy) -> list[Withdrawal]:
+    """Return what a report takes back of URLs that the source may report; what cannot be one of ours says nothing."""
+    withdrawals = []
+    for withdrawal in parsed.withdrawals:
+        with suppress(UnusableUrl):
+            url = canonical_url(withdrawal.url)
+            if _is_ours(url, source, policy):
+                withdrawals.append(replace(withdrawal, url=url))
+    return withdrawals
 
 
 def _limit_rate(rows: Rows, source: Source, now: datetime) -> None:

@@ -124,6 +124,8 @@ def _claim(
     now: datetime,
     words: Mapping[str, bytes] = claims.NO_WORDS,
 ) -> set[str]:
+    if chunk.rule == Rule.WITHDRAWN and chunk.action is Action.BAN:  # a question, while the ban stays in force
+        return set(chunk.keys)
     if chunk.rule == Rule.ENDED:
         return claim_ends.mark(rows, chunk, claims_by_key)
     if chunk.action is Action.UNBAN:

@@ -123,7 +123,7 @@ def test_a_document_of_the_wrong_shape_is_refused(document: object, said: str) -
         ({"scheme_variants": "both"}, 'scheme_variants is "both": write "apart" or "together"'),
         ({"twins": "both"}, 'twins is not a field any more: write "scheme_variants"'),
         ({"caps": 5}, "caps is 5: write an object"),
-        ({"caps": {"per_hour": 5}}, "caps.per_hour is not a field: known are per_account_per_hour,"),
+        ({"caps": {"per_hour": 5}}, "caps.per_hour is not a field: known are lifts_per_source_per_hour,"),
         ({"caps": {"per_host_per_hour": -1}}, "caps.per_host_per_hour is -1: give a whole number from 0 to"),
         ({"caps": {"share_of_live": 1.5}}, "caps.share_of_live is 1.5: give a number from 0"),
         ({"caps": {"share_of_live": float("nan")}}, "caps.share_of_live is NaN: give a number"),

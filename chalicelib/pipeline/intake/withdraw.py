@@ -1,0 +1,262 @@
+"""Take a source's word back, because the source withdrew it.
+
+A word that is taken back leaves a marker in the claim: what the source said before, and arrives late, is taken back as
+well. What is left of the words stands. If nothing is left, the ban is lifted or a person is asked, as the source's
+``withdrawals`` say; the ban stays in force meanwhile.
+
+Crash order, for each URL: what asks the person, or has the ban lifted at its earlier end, is on record before the word
+is taken back; a lift is one chunk, which the sweep finishes. The message comes again until all of it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.model import Action, ChunkState, Rule, SchemeVariants, Withdrawal
+from chalicelib.domain.policy.rules import NO_RULES, accounts_for
+from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
+from chalicelib.ledger import ban_counts, chunks, claim_words, claims, holds, packed_words, remaining, unban_jobs
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.packed_words import KEEP_MARKERS
+from chalicelib.ledger.row import epoch
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.intake.strengthen import first_word
+from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
+
+OF_A_PERSON = frozenset(
+    {
+        Rule.BARE_HOST,
+        Rule.REVIEW,
+        Rule.SOURCE_CAP,
+        Rule.HOST_CAP,
+        Rule.ACCOUNT_CAP,
+        Rule.SHARE_CAP,
+        Rule.CONTENTION,
+        Rule.DECIDED_BEFORE,
+        Rule.BY_HAND,
+    }
+)
+"""Rules of chunks that a person approved: no withdrawal lifts their bans by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One URL at one account that a message withdraws, and the moment up to which it is taken back."""
+
+    key: str
+    url: str
+    account: str
+    up_to: datetime
+
+
+def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
+    """Take back what messages withdraw; return the ids of those that must come again."""
+    again: set[str] = set()
+    for message in sorted(messages, key=lambda message: message.received_at):
+        if message.withdrawals and not message.test:
+            places = {place.key: place for place in _places(run, message)}
+            if not _Withdrawing(run, message).take_back(places):
+                again.add(message.message_id)
+    return again
+
+
+def taken_back_in_batch(messages: Sequence[Message]) -> dict[tuple[str, str], datetime]:
+    """Map source and canonical URL to the moment up to which the messages of a batch take back what it says."""
+    up_to: dict[tuple[str, str], datetime] = {}
+    for message in messages:
+        reported = _reported(message) if message.withdrawals else set()
+        for withdrawal in message.withdrawals if not message.test else ():
+            with suppress(UnusableUrl):
+                url = canonical_url(withdrawal.url)
+                if url not in reported:
+                    key = (message.source.name, url)
+                    up_to[key] = max(_up_to(message, withdrawal), up_to.get(key, _up_to(message, withdrawal)))
+    return up_to
+
+
+def _up_to(message: Message, withdrawal: Withdrawal) -> datetime:
+    return min(withdrawal.said_at or message.received_at, message.received_at)
+
+
+def _reported(message: Message) -> set[str]:
+    """Return the URLs that a message reports: it does not withdraw these, but another report of them."""
+    urls = set()
+    for reported in message.urls:
+        with suppress(UnusableUrl):
+            urls.add(canonical_url(reported.url))
+    return urls
+
+
+def _places(run: Run, message: Message) -> Iterator[_Place]:
+    policy, reported, hosts = run.policy, _reported(message), message.source.hosts
+    for withdrawal in message.withdrawals:
+        try:
+            url = canonical_url(withdrawal.url)
+        except UnusableUrl:
+            continue
+        if url in reported or not (hosts is None or hosts.covers(host_of(url))):
+            continue
+        variant = scheme_twin(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
+        for account in accounts_for(url, policy):
+            for spelling in (url, variant) if variant else (url,):
+                yield _Place(url_key(account, spelling), spelling, account, _up_to(message, withdrawal))
+
+
+class _Withdrawing:
+    """Takes back what one message withdraws."""
+
+    def __init__(self, run: Run, message: Message) -> None:
+        self._run = run
+        self._message = message
+        self._source = message.source.name
+        self._now = run.clock()
+        self._failed = False
+
+    def take_back(self, places: Mapping[str, _Place]) -> bool:
+        """Take back the source's words; ``False`` if a claim changed meanwhile."""
+        run = self._run
+        found = claims.read(run.rows, list(places), consistent=True, whole=True)
+        claims_by_key = expiry.corrected(run, found)
+        silent = chunks.read(run.rows, [claim.chunk for claim in claims_by_key.values() if not claim.words])
+        alone: dict[str, list[tuple[Claim, _Place]]] = {}
+        for key, place in places.items():
+            claim = claims_by_key.get(key)
+            if claim is None:
+                self._mark_unknown(place)
+                continue
+            words = claim.words or packed_words.pack(first_word(claim, silent.get(claim.chunk)))
+            if packed_words.marker_of(words, self._source) >= epoch(place.up_to):
+                continue
+            spoke = bool(packed_words.end_of_word(words, self._source))
+            if claim.ended(self._now) or claim.cooling(self._now):
+                self._change(claim, self._left(words, place), claim.until)
+            elif spoke and claim.waits(self._now):
+                self._leave(claim, words, place)
+            elif spoke:
+                left = packed_words.end_of_ban(packed_words.without(words, self._source))
+                if left > epoch(self._now):
+                    self._shorten(claim, self._left(words, place), min(left, claim.until))
+                else:
+                    alone.setdefault(place.account, []).append((claim, place))
+        for account, withdrawn in alone.items():
+            self._ask_or_lift(account, withdrawn)
+        return not self._failed
+
+    def _left(self, words: bytes, place: _Place) -> bytes:
+        """Return the words without the source's, with its marker."""
+        kept = packed_words.without(packed_words.without_marker(words, self._source), self._source)
+        return kept + packed_words.mark(packed_words.source_id(self._source), place.up_to)
+
+    def _mark_unknown(self, place: _Place) -> None:
+        words = packed_words.mark(packed_words.source_id(self._source), place.up_to)
+        until = self._now + KEEP_MARKERS
+        if not claims.mark(self._run.rows, place.key, url=place.url, account=place.account, words=words, until=until):
+            self._failed = True
+
+    def _change(self, claim: Claim, words: bytes, until: int, *, lifted: bool = False) -> None:
+        change = (claim, words, datetime.fromtimestamp(until, tz=UTC))
+        if claim_words.change(self._run.rows, [change], now=self._now, lifted=lifted):
+            self._failed = True
+
+    def _leave(self, claim: Claim, words: bytes, place: _Place) -> None:
+        """Take the word from a URL that waits for a person; without any word it leaves its hold."""
+        left = self._left(words, place)
+        if packed_words.all_words(left):
+            self._change(claim, left, claim.until)
+            return
+        rows = self._run.rows
+        hold = chunks.read(rows, [claim.chunk]).get(claim.chunk)
+        work = remaining.of_chunk(rows, claim.account, claim.chunk)
+        if hold and work and work.state is ChunkState.HELD:
+            position = hold.keys.index(claim.key)
+            if position not in work.excluded and not holds.leave(rows, work, [position]):
+                self._failed = True
+                return
+        elif work:  # a person decides at this moment
+            self._failed = True
+            return
+        if not claims.leave_hold(rows, claim, left):
+            self._failed = True
+
+    def _shorten(self, claim: Claim, words: bytes, until: int) -> None:
+        """Let the ban stand to the furthest end that is left, and have it lifted then."""
+        if until < claim.until:
+            end = datetime.fromtimestamp(until, tz=UTC)
+            name = unban_jobs.end_id(end, [claim.url])
+            reason = f"the ban came to the end that is left of it since {self._source} took its word back"
+            unban_jobs.lift_at(self._run.rows, Job(name, f"source:{self._source}", reason, 0, end, (claim.url,)))
+        self._change(claim, words, until, lifted=until < claim.until)
+
+    def _ask_or_lift(self, account: str, withdrawn: Sequence[tuple[Claim, _Place]]) -> None:
+        """Lift the bans that nobody asks for any more, as far as the source may; ask a person about the others."""
+        run, policy = self._run, self._run.policy
+        chunks_by_id = chunks.read(run.rows, [claim.chunk for claim, _ in withdrawn])
+        lifting: list[tuple[Claim, _Place]] = []
+        asking: list[tuple[Claim, _Place]] = []
+        may_lift = policy.sources.get(self._source, NO_RULES).withdrawals_lift
+        for claim, place in withdrawn:
+            chunk = chunks_by_id.get(claim.chunk)
+            free = may_lift and chunk is not None and not _approved(run, chunk)
+            (lifting if free else asking).append((claim, place))
+        cap = policy.caps.lifts_per_source_per_hour
+        if lifting and cap:
+            used = ban_counts.count_lifts(run.rows, account, self._source, len(lifting), now=self._now)
+            allowed = max(0, cap - (used - len(lifting)))
+            asking += lifting[allowed:]
+            lifting = lifting[:allowed]
+        if lifting:
+            self._lift(account, [claim for claim, _ in lifting])
+        if asking:
+            self._ask(account, asking)
+
+    def _chunk(self, account: str, selected: Collection[Claim], action: Action) -> Chunk:
+        origin = Origin(self._message.report_id, self._source, "", "", "the source took its report back")
+        return Chunk(
+            account=account,
+            action=action,
+            ban_days=1,
+            rule=Rule.WITHDRAWN,
+            urls=tuple(claim.url for claim in selected),
+            keys=tuple(claim.key for claim in selected),
+            origins=(origin,) * len(selected),
+            created_at=self._now,
+            received_at=self._message.received_at,
+            until=self._now,
+            actor=f"source:{self._source}",
+            reason="the source took its report back",
+        )
+
+    def _lift(self, account: str, selected: Sequence[Claim]) -> None:
+        chunk = self._chunk(account, selected, Action.UNBAN)
+        lifted = claiming.begin(self._run, chunk, {claim.key: claim for claim in selected})
+        self._failed |= len(lifted) < len(selected)
+        wake_submitter(self._run, account)
+        self._run.emit("withdrawal_lifted", account=account, source=self._source, urls=len(lifted))
+
+    def _ask(self, account: str, withdrawn: Sequence[tuple[Claim, _Place]]) -> None:
+        """Ask a person whether the bans are to be lifted, then take the words back."""
+        chunk = self._chunk(account, [claim for claim, _ in withdrawn], Action.BAN)
+        claiming.begin(self._run, chunk, {}, then=ChunkState.HELD)
+        for claim, place in withdrawn:
+            self._change(claim, self._left(claim.words, place), claim.until)
+        self._run.emit("withdrawal_held", account=account, source=self._source, urls=len(withdrawn))
+
+
+def _approved(run: Run, chunk: Chunk) -> bool:
+    """Return whether a person approved the bans of a chunk, or of one that it carries on."""
+    for _ in range(chunks.CHAIN):
+        if chunk.rule in OF_A_PERSON:
+            return True
+        earlier = chunks.read(run.rows, chunk.renews[:1]).get(chunk.renews[0]) if chunk.renews else None
+        if earlier is None or chunk.rule == Rule.RELEASED:
+            return False
+        chunk = earlier
+    return True
