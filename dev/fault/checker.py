@@ -6,6 +6,7 @@ I1  every URL that was accepted has an end, and the end that the ledger tells is
 I2  no URL was asked for in two ban tasks that did not fail, unless the vendor itself lost sight of the first
 I3  in no second more calls than the vendor allows, by its own log; see ``JITTER``
 I4  what was sent is the WHATWG form of a reported URL without fragment and userinfo, to the letter
+I11 what a person unbanned stays unbanned, whatever was under way
 I5  nothing was sent whose host is not ours, and nothing that only a forged report named
 """
 
@@ -57,6 +58,8 @@ class Demand:
     offered: Sequence[str]
     hosts: Sequence[str]
     account: str
+    unbanned: Sequence[str] = ()
+    """What a person unbanned, at whatever moment."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Judgement:
     inexact: list[str] = field(default_factory=list)
     untrue: list[str] = field(default_factory=list)
     """Where the ledger says something else than the vendor."""
+    reversed: list[str] = field(default_factory=list)
+    """What a person unbanned, and is banned all the same, or is not said to be unbanned."""
     left: list[str] = field(default_factory=list)
     """Work that nobody has finished."""
     tasks: int = 0
@@ -85,6 +90,7 @@ class Judgement:
             "limit crossings": self.crossings,
             "inexact or foreign": self.inexact,
             "untrue": self.untrue,
+            "reversed unbans": self.reversed,
             "unfinished": self.left,
         }
         return [f"{len(found)} {kind}: {'; '.join(found[:SHOWN])}" for kind, found in kinds.items() if found]
@@ -123,6 +129,11 @@ def exact(raw: str) -> str:
     return str(url.href).removesuffix("#")
 
 
+def marks(url: str) -> list[str]:
+    """Return the marks in a URL by which one knows how it must end."""
+    return [mark for mark in (REFUSED, FAILING, FORGED) if mark in url]
+
+
 def is_ours(url: str, hosts: Iterable[str]) -> bool:
     """Whether a canonical URL's host is one of ``hosts``; a wildcard covers what is below it, not itself."""
     name = URL(url).hostname
@@ -136,7 +147,14 @@ def judge(evidence: Evidence, demand: Demand) -> Judgement:
     wanted = {url for url in map(exact, demand.accepted) if url and is_ours(url, demand.hosts)}
     _judge_vendor(evidence, offered, judgement)
     ledger = _Ledger(evidence.rows, demand.account)
-    for url in sorted(wanted):
+    unbanned = {exact(url) for url in demand.unbanned}
+    for url in sorted(unbanned):
+        state = ledger.state(url)
+        # Held: another source reported it later, and a person is asked once more.
+        if state not in {"unbanned", "held"} or url in evidence.banned:
+            judgement.reversed.append(f"{url} is {state or 'unknown'} in the ledger, {_at_vendor(url, evidence)}")
+        judgement.states[state] += url in wanted
+    for url in sorted(wanted - unbanned):
         state = ledger.state(url)
         judgement.states[state or "lost"] += 1
         if state not in ENDS:

@@ -60,11 +60,13 @@ class Scale:
     deliveries: int
     seconds: float
     outage: float
+    unbans: int = 12
+    """URLs that a person unbans meanwhile, wherever they are on their way."""
     outage_kinds: tuple[str, ...] = ("503", "reset")
 
 
 BOUNDED = Scale("bounded", reports=3_000, deliveries=80, seconds=30, outage=8)
-LONG = Scale("long", reports=24_000, deliveries=600, seconds=210, outage=120)
+LONG = Scale("long", reports=24_000, deliveries=600, seconds=210, outage=120, unbans=80)
 
 
 @dataclass(frozen=True, slots=True)

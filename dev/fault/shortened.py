@@ -44,6 +44,11 @@ TIMES: tuple[Replacement, ...] = (
         "\nSUBMIT_MARGIN = timedelta(seconds=40)\n",
         "\nSUBMIT_MARGIN = timedelta(seconds=8)\n",
     ),
+    (
+        "chalicelib/pipeline/submission/refused_content.py",
+        "\nHOST_SOONEST, HOST_LATEST = timedelta(minutes=1), timedelta(minutes=15)\n",
+        "\nHOST_SOONEST, HOST_LATEST = timedelta(seconds=3), timedelta(seconds=8)\n",
+    ),
     ("chalicelib/aws/documents.py", "\nMAX_AGE = 30.0\n", "\nMAX_AGE = 3.0\n"),
 )
 

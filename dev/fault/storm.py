@@ -31,7 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.reports.signature import sign
 from dev.fault import workers
-from dev.fault.checker import Demand, Evidence, Judgement, judge, plain
+from dev.fault.checker import Demand, Evidence, Judgement, exact, is_ours, judge, marks, plain
 from dev.fault.plan import BOUNDED, FAILING, LONG, POISON, REFUSED, Delivery, Plan, Scale, Way, make_plan
 from dev.fault.proxy import FaultProxy, draw_rules
 from dev.fault.shortened import BREAKS, INTAKE_VISIBILITY, SUBMIT_TIMEOUT, SUBMIT_VISIBILITY, shortened
@@ -61,6 +61,20 @@ VENDOR_FAULTS = (
     "html",
     "error_200",
 )
+REFUSALS = (
+    "CDN.0000",
+    "CDN.0005",  # the quota is used up
+    "APIGW.0308",
+    "APIGW.0301",  # the keys are refused
+    "CDN.0020",  # the keys lack the permission for some host
+    "CDN.0106",  # the state of a host, which passes
+    "CDN.0116",
+)
+"""What the vendor answers with HTTP 200, and takes back after a few calls."""
+
+LIST_LAGS = 6.0
+"""Seconds after which the vendor's list shows a task: below the shortened time after which an attempt is repeated."""
+
 SETTLE_SECONDS = 240
 UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
 
@@ -107,6 +121,7 @@ class Outcome:
             f"  tasks       {found.tasks:,} at the vendor, {found.refused:,} calls refused for their rate",
             f"  dead letters {self.redriven:,} redriven",
             f"  losses {len(found.losses)}, doubles {len(found.doubles)}, limit crossings {len(found.crossings)}",
+            f"  unbanned URLs that are banned again, or not said to be unbanned: {len(found.reversed)}",
             f"  inexact {len(found.inexact)}, untrue {len(found.untrue)}, unfinished {len(found.left)}",
         ]
         return "\n".join([*lines, *(f"  NOT SO: {problem}" for problem in self.problems)])
@@ -119,6 +134,7 @@ class Storm:
         self.plan, self.aws, self.proxy, self.vendor = plan, aws, proxy, vendor
         self.faults: Counter[str] = Counter()
         self.accepted: list[str] = []
+        self.unbanned: list[str] = []
         self.offered: list[str] = []
         self.report_ids: list[str] = []
         self.problems: list[str] = []
@@ -139,6 +155,7 @@ class Storm:
             threading.Thread(target=self._tick, args=("track_tasks", 1.5)),
             threading.Thread(target=self._tick, args=("sweep", 1.5)),
             threading.Thread(target=self._break_things),
+            threading.Thread(target=self._unban_some),
         ]
         try:
             for thread in threads[:2]:
@@ -146,6 +163,7 @@ class Storm:
             self._warm_up()
             self._began = time.monotonic()
             threads[2].start()
+            threads[3].start()
             with ThreadPoolExecutor(SENDERS) as pool:
                 list(pool.map(self._deliver_in_time, range(len(self.plan.deliveries))))
             self._calm.wait(timeout=600)
@@ -156,7 +174,7 @@ class Storm:
             for thread in threads:
                 if thread.ident:
                     thread.join()
-        judgement = judge(self._evidence(), Demand(self.accepted, self.offered, MANAGED, ACCOUNT))
+        judgement = judge(self._evidence(), Demand(self.accepted, self.offered, MANAGED, ACCOUNT, self.unbanned))
         self._ask_for_reports()
         self.faults += self.proxy.fired()
         self.faults.update(f"vendor {call['fault']}" for call in self._calls() if call["fault"])
@@ -196,6 +214,7 @@ class Storm:
         )
         self.vendor.poison(REFUSED, "refuse")
         self.vendor.poison(FAILING, "fail_task")
+        self.vendor.list_lags = LIST_LAGS
 
     def _warm_up(self) -> None:
         """Wait until the first task is at the vendor: from then on every function has run."""
@@ -272,6 +291,37 @@ class Storm:
                 self.accepted += delivery.urls
                 self.report_ids.append(answer.json()["report_id"])
 
+    def _unban_some(self) -> None:
+        """Let a person unban URLs that were reported: waiting, under way or banned, as it happens."""
+        dice, scale = random.Random(f"unban {self.plan.seed}"), self.plan.scale
+        while len(self.unbanned) < scale.unbans and not self._over.wait(0.7 * scale.seconds / scale.unbans):
+            with self._lock:
+                known = [url for url in dict.fromkeys(self.accepted) if exact(url) and is_ours(exact(url), MANAGED)]
+            fit = [url for url in known if url not in self.unbanned and not {REFUSED, FAILING} & set(marks(url))]
+            if fit:
+                self._unban(dice.choice(fit))
+
+    def _unban(self, url: str) -> None:
+        while not self._over.is_set():
+            with suppress(requests.RequestException):
+                answer = requests.post(
+                    f"{self.aws.stack.api_url}/v1/unbans",
+                    json={"urls": [url], "reason": "it is clean"},
+                    headers={"Authorization": f"Bearer {TOKEN}"},
+                    timeout=60,
+                )
+                if answer.status_code < 500 and answer.status_code != 429:
+                    break
+            time.sleep(0.5)
+        else:
+            return
+        with self._lock:
+            if answer.status_code in {200, 202}:
+                self.unbanned.append(url)
+                self.faults["URLs unbanned"] += 1
+            else:
+                self.problems.append(f"unban of {url}: {answer.status_code} {answer.text[:200]}")
+
     def _tick(self, function: str, seconds: float) -> None:
         while not self._over.wait(seconds):
             with suppress(FunctionBusy, FunctionFailed, BotoCoreError, ClientError):
@@ -343,7 +393,7 @@ class Storm:
         if kind.startswith("slow"):
             fault["seconds"] = dice.uniform(0.5, 3)
         if kind == "error_200":
-            fault["code"] = dice.choice(("CDN.0000", "CDN.0005", "APIGW.0308", "CDN.0004"))
+            fault["code"] = dice.choice(REFUSALS)
         return fault
 
     def _forget(self, dice: random.Random) -> None:
@@ -391,7 +441,7 @@ class Storm:
             ).moved
 
     def _under_way(self) -> bool:
-        """Whether the account has chunks or tasks that are neither over nor held."""
+        """Whether the account has chunks or tasks that are neither over nor held, or an unban is not carried out."""
         pages = self.aws.dynamodb.get_paginator("query").paginate(
             TableName=self.aws.stack.table,
             ConsistentRead=True,
@@ -399,7 +449,13 @@ class Storm:
             ExpressionAttributeValues={":pk": {"S": f"account#{ACCOUNT}"}},
         )
         rows = [plain(item) for page in pages for item in page["Items"]]
-        return any(
+        jobs = self.aws.dynamodb.query(
+            TableName=self.aws.stack.table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": "jobs"}},
+        )["Items"]
+        return bool(jobs) or any(
             row["sk"].startswith("live#") or (row["sk"].startswith("chunk#") and row["state"] != "held") for row in rows
         )
 

@@ -75,6 +75,8 @@ class HuaweiSimulator:
         self.identity = identity or Identity()
         self._domains = frozenset(domain.lower() for domain in domains)
         self._task_seconds = task_seconds
+        self.list_lags = 0.0
+        """Seconds after which the list of tasks shows a task."""
         self._rate_limits = RATES if rates else {}
         self._clock = clock
         self._lock = threading.RLock()
@@ -327,7 +329,7 @@ class HuaweiSimulator:
             raise refusal("list_tasks", 400, "CDN.0001", "limit is not between 1 and 100")
         with self._lock:
             self.account.settle(now)
-            tasks = self.account.find_tasks(start, end, status)
+            tasks = self.account.find_tasks(start, min(end, (now - self.list_lags) * 1000), status)
             shown = ", ".join(task.to_json() for task in tasks[offset : offset + limit])
         return Reply(200, f'{{"total": {len(tasks)}, "access_control_tasks": [{shown}]}}'.encode())
 
