@@ -119,7 +119,10 @@ class NoDeadLetters(Services):
 
 
 class DescribedAPI(TestHTTPClient):
-    """Chalice's client. Each answer is held against the description of the API and Lambda's limit."""
+    """Chalice's client. Answers are held against the API's description and Lambda's limit.
+
+    Their headers are those that a client gets from API Gateway, which renames some.
+    """
 
     def request(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> HTTPResponse:
         """Send a request, as the base class does."""
@@ -131,6 +134,7 @@ class DescribedAPI(TestHTTPClient):
             check_csv(path, method, answer.status_code)
         else:
             check_answer(path, method, answer.status_code, answer.json_body)
+        answer.headers = limits.through_gateway(answer.headers)
         return answer
 
 

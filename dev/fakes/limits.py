@@ -250,6 +250,20 @@ def check_function_answer(answer: Mapping[str, Any]) -> None:
     assert size <= FUNCTION_PAYLOAD, f"Lambda passes on {FUNCTION_PAYLOAD:,} bytes, and this answer has {size:,}"
 
 
+REMAPPED = frozenset(
+    "authorization connection content-length content-md5 date expect host max-forwards proxy-authenticate server te "
+    "trailer transfer-encoding upgrade user-agent www-authenticate".split()
+)
+"""Headers of a function's answer that API Gateway keeps for itself.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html"""
+
+
+def through_gateway(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headers of an answer as API Gateway hands them on: some come out under another name."""
+    return {f"x-amzn-Remapped-{name}" if name.lower() in REMAPPED else name: value for name, value in headers.items()}
+
+
 # --- requests of boto3 ----------------------------------------------------------------------------------------------
 
 

@@ -250,9 +250,11 @@ def test_every_function_has_a_log_group_that_ends(resources: dict[str, Resource]
 
 def test_the_api_is_throttled_and_logged(resources: dict[str, Resource]) -> None:
     api = resources["RestAPI"]["Properties"]
-    (settings,) = api["MethodSettings"]
-    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
-    assert settings["ThrottlingRateLimit"] <= settings["ThrottlingBurstLimit"] <= 1_000
+    everything, reports = api["MethodSettings"]
+    assert (everything["ResourcePath"], everything["HttpMethod"]) == ("/*", "*")
+    assert (reports["ResourcePath"], reports["HttpMethod"]) == ("/~1v1~1reports~1{source}", "POST")
+    for settings in (everything, reports):
+        assert settings["ThrottlingRateLimit"] <= settings["ThrottlingBurstLimit"] <= 1_000
     assert api["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiAccessLog", "Arn"]}
     logged = json.loads(api["AccessLogSetting"]["Format"])
     assert {"request_id", "at", "ip", "method", "path", "status"} <= logged.keys()

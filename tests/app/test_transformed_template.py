@@ -37,9 +37,11 @@ def test_there_is_one_stage_with_throttle_and_access_log(resources: dict[str, Re
     (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
     assert stage["Properties"]["StageName"] == "api"
     assert stage["Properties"]["AccessLogSetting"]["DestinationArn"]
-    (settings,) = stage["Properties"]["MethodSettings"]
-    assert settings["ThrottlingRateLimit"] == 200
-    assert settings["MetricsEnabled"] is False, "metrics by method are billed one by one, and nothing reads them"
+    operators, reports = stage["Properties"]["MethodSettings"]
+    assert (operators["ResourcePath"], operators["ThrottlingRateLimit"]) == ("/*", 100)
+    assert (reports["ResourcePath"], reports["ThrottlingRateLimit"]) == ("/~1v1~1reports~1{source}", 200)
+    assert not operators["MetricsEnabled"]
+    assert not reports["MetricsEnabled"], "metrics by method are billed one by one, and nothing reads them"
     for deployment in of_type(resources, "AWS::ApiGateway::Deployment").values():
         assert "StageName" not in deployment["Properties"]
 
