@@ -251,8 +251,24 @@ def check_function_answer(answer: Mapping[str, Any]) -> None:
 
 
 REMAPPED = frozenset(
-    "authorization connection content-length content-md5 date expect host max-forwards proxy-authenticate server te "
-    "trailer transfer-encoding upgrade user-agent www-authenticate".split()
+    [
+        "authorization",
+        "connection",
+        "content-length",
+        "content-md5",
+        "date",
+        "expect",
+        "host",
+        "max-forwards",
+        "proxy-authenticate",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "www-authenticate",
+    ]
 )
 """Headers of a function's answer that API Gateway keeps for itself.
 
