@@ -93,7 +93,7 @@ class Client:
         return self._api.get(f"/tasks/{quote(task_id, safe='')}", account=account)
 
     def reports(self, **filters: Any) -> Iterator[Answer]:
-        """Yield reports: those of a source and day, or of a correlation id."""
+        """Yield reports: those of a source (``of``) and ``day``, or of a ``correlation_id``."""
         return self.pages("/reports", "reports", **filters)
 
     def report(self, report_id: str, **query: Any) -> Answer:
@@ -113,7 +113,7 @@ class Client:
         return self._api.get("/events", after=after, **filters)
 
     def stats(self, **query: Any) -> Answer:
-        """Return counts of reports and bans by source, category, rule, state or account, an hour or a day each."""
+        """Return counts of reports and bans by source or account, a minute, an hour or a day each."""
         return self._api.get("/stats", **query)
 
     def sources(self) -> list[Answer]:
@@ -121,7 +121,7 @@ class Client:
         return list(self._api.get("/sources")["sources"])
 
     def callbacks(self, **filters: Any) -> Iterator[Answer]:
-        """Yield the deliveries of outcome callbacks. Filter: source."""
+        """Yield the deliveries of outcome callbacks to a source (``of``), on a ``day``."""
         return self.pages("/callbacks", "callbacks", **filters)
 
     def statements(self, **filters: Any) -> Iterator[Answer]:

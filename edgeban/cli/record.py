@@ -112,18 +112,17 @@ def _until(decisions: Iterator[dict[str, Any]], oldest: Any) -> Iterator[dict[st
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--kind", "kinds", multiple=True, help="Only events of this kind; may be given again.")
 @click.option("--source", help="Only events that name this source.")
-@click.option("--since", metavar="TIME", default="10m", show_default=True, help="Begin there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_session
 def tail_command(session: Session, *, follow: bool, as_json: bool, **options: Any) -> None:
-    """Follow what happens, an event a line: batches of reports, tasks, decisions, words."""
+    """Follow what happens, an event a line, from ten minutes ago: batches of reports, tasks, decisions, words."""
     client = session.client()
-    place = times.parse(options["since"], session.now())
+    place = ""
     pause = TAIL_PAUSES[0]
     while True:
         page = client.events(place, kinds=",".join(options["kinds"]), limit=500)
         for event in page["events"]:
-            if not options["source"] or options["source"] in json.dumps(event.get("sources") or event):
+            if not options["source"] or json.dumps(options["source"]) in json.dumps(event["details"]):
                 click.echo(json.dumps(event) if as_json else _event(event))
         place = page["next"]
         if not page["events"]:
@@ -136,25 +135,30 @@ def tail_command(session: Session, *, follow: bool, as_json: bool, **options: An
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    rest = ", ".join(
-        f"{name} {output.plain(value)}"
-        for name, value in event.items()
-        if name not in {"place", "at", "kind", "subject"} and value not in (None, "", [], {})
+    details = ", ".join(
+        f"{name} {output.plain(value)}" for name, value in event["details"].items() if value not in (None, "", [], {})
     )
-    return harmless(f"{event['at']}  {event['kind']}  {event.get('subject', '')}  {rest}".rstrip())
+    return harmless(f"{event['at']}  {event['kind']}  {event['subject']}  {details}".rstrip())
 
 
 @click.command("stats", short_help="Count reports and bans over days or hours.")
-@click.option("--by", type=click.Choice(["source", "category", "rule", "state", "account"]), default="source")
-@click.option("--from", "first", metavar="DAY", help="The first day; today, if left out.")
-@click.option("--to", "last", metavar="DAY", help="The last day; today, if left out.")
+@click.option(
+    "--by",
+    type=click.Choice(["source", "account"]),
+    default="source",
+    show_default=True,
+    help="source counts what was reported, account what was banned.",
+)
+@click.option("--from", "first", metavar="TIME", default="today", show_default=True, help="At most 31 days back.")
+@click.option("--to", "last", metavar="TIME", help="Now, if left out.")
 @click.option("--bucket", type=click.Choice(["minute", "hour", "day"]), default="day", show_default=True)
 @output.output_options
 @pass_session
 def stats_command(session: Session, form: output.Form, **options: Any) -> None:
     """Count what was reported and what became of it."""
-    today = session.now().date().isoformat()
-    query = {"from": options["first"] or today, "to": options["last"] or today}
+    query = {"from": times.parse(options["first"], session.now())}
+    if options["last"]:
+        query["to"] = times.parse(options["last"], session.now())
     series = session.client().stats(**query, by=options["by"], bucket=options["bucket"])["series"]
     output.show(session, form, series, STAT_COLUMNS, empty="nothing was reported")
 
@@ -164,18 +168,21 @@ def stats_command(session: Session, form: output.Form, **options: Any) -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="CSV in place of Markdown.")
 @pass_session
 def report_month_command(session: Session, month: str, *, as_csv: bool) -> None:
-    """Write a month's numbers, by source and category, as Markdown or CSV."""
+    """Write a month's numbers, by source and by account, as Markdown or CSV. The API counts the last 31 days."""
     try:
         first = date.fromisoformat(f"{month}-01")
     except ValueError:
         raise click.BadParameter(f"{month!r} is no month: write 2026-11") from None
-    last = min(first.replace(day=calendar.monthrange(first.year, first.month)[1]), session.now().date())
-    if last < first:
+    end = first.replace(day=calendar.monthrange(first.year, first.month)[1]) + timedelta(days=1)
+    if first > session.now().date():
         raise click.BadParameter(f"{month} has not begun")
+    span = {"from": first.isoformat()}
+    if end <= session.now().date():
+        span["to"] = end.isoformat()
     client = session.client()
     tables = {
-        by: _summed(client.stats(**{"from": first.isoformat(), "to": last.isoformat()}, by=by, bucket="day")["series"])
-        for by in output.progress(session, ["source", "category"], "reading")
+        by: _summed(client.stats(**span, by=by, bucket="day")["series"])
+        for by in output.progress(session, ["source", "account"], "reading")
     }
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -184,7 +191,7 @@ def report_month_command(session: Session, month: str, *, as_csv: bool) -> None:
             for value, counts in table.items():
                 writer.writerow([month, by, output.cell(value), *(counts[name] for name in COUNTS)])
         return
-    click.echo(f"# Bans in {month}, {first} to {last} (UTC)")
+    click.echo(f"# Bans in {month}" + ("" if "to" in span else f", up to {session.now():%Y-%m-%d %H:%M} UTC"))
     for by, table in tables.items():
         click.echo(f"\n## By {by}\n\n| {by} | {' | '.join(COUNTS)} |\n|{' --- |' * (len(COUNTS) + 1)}")
         for value, counts in table.items():

@@ -128,7 +128,7 @@ def reports_command(ctx: click.Context, /, form: output.Form, **options: Any) ->
     if options["correlation_id"]:
         filters = {"correlation_id": options["correlation_id"]}
     elif options["source"]:
-        filters = {"source": options["source"], "day": options["day"] or session.now().date().isoformat()}
+        filters = {"of": options["source"], "day": options["day"] or session.now().date().isoformat()}
     else:
         raise click.UsageError("say which source: --source, or give --correlation-id")
     output.show(session, form, session.client().reports(**filters), REPORT_COLUMNS, empty="no report")

@@ -24,8 +24,8 @@ WATCH_SECONDS = 5.0
 def status_command(session: Session, form: output.Form, *, watch: bool) -> None:
     """Show what runs, what waits and what is late.
 
-    Exits with 10 if an account is paused or blocked, an export is late, a hold is overdue or dead letters wait: for
-    cron.
+    Exits with 10 if an account is paused or blocked, a day of an export failed, a hold is overdue or dead letters wait:
+    for cron.
     """
     client = session.client()
     while True:
@@ -50,8 +50,6 @@ def troubles_of(overview: Mapping[str, Any]) -> Iterator[str]:
         if account.get("holds", {}).get("overdue"):
             yield f"{account['account']}: {account['holds']['overdue']} holds wait longer than they may"
     exports = overview.get("exports") or {}
-    if exports.get("late"):
-        yield f"{exports['late']} days of the export are late"
     if exports.get("failed"):
         yield f"{exports['failed']} days of the export failed"
     for queue, count in (overview.get("dead_letters") or {}).items():
@@ -60,13 +58,13 @@ def troubles_of(overview: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _overview_lines(overview: Mapping[str, Any], troubles: list[str]) -> Iterator[str]:
+    if overview["bans_in_force"] is not None:
+        yield f"{overview['bans_in_force']:,} bans in force, as of {overview['bans_as_of']}"
     for account in overview["accounts"]:
-        holds, waiting = account.get("holds") or {}, account.get("waiting") or {}
-        in_force = account.get("bans_in_force")
+        holds, waiting = account["holds"], account["waiting"]
         yield (
             f"{output.harmless(account['account'])}  {output.state(account['state'])}"
-            + ("" if in_force is None else f"   {in_force:,} bans in force")
-            + f"   {waiting.get('urls', 0):,} URLs wait"
+            f"   {waiting['urls']:,} URLs wait"
             + (f", the oldest {times.span(waiting['oldest_seconds'])}" if waiting.get("oldest_seconds") else "")
             + f"   {account.get('tasks_under_way', 0)} tasks under way"
         )

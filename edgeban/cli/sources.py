@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edgeban import config
 from edgeban.cli import output
 from edgeban.cli.output import Column, harmless
 from edgeban.cli.session import Session, pass_session
@@ -25,13 +26,11 @@ SOURCE_COLUMNS = (
     Column("today.duplicate", "again", "number"),
     Column("today.hold", "held", "number"),
     Column("today.rejected", "refused", "number"),
-    Column("last_report_at", "last report", "time"),
     Column("callback_host", "callback to"),
 )
 CALLBACK_COLUMNS = (
-    Column("source", "source"),
+    Column("received_at", "reported", "time"),
     Column("state", "state", "state"),
-    Column("status", "answer", "number"),
     Column("attempts", "tries", "number"),
     Column("next_at", "next", "time"),
     Column("finished_at", "finished", "time"),
@@ -93,16 +92,19 @@ def new_operator(name: str, role: str, person: str | None) -> None:
 
 
 @click.group("callbacks", invoke_without_command=True, short_help="List the deliveries of callbacks, or resend one.")
-@click.option("--source", help="Only those to this source.")
+@click.option("--source", default=config.default_source, help="The source; EDGEBAN_SOURCE.")
+@click.option("--day", metavar="YYYY-MM-DD", help="The day the reports came (UTC); today, if left out.")
 @output.output_options
 @click.pass_context
-def callbacks_command(ctx: click.Context, /, form: output.Form, *, source: str | None) -> None:
-    """List the deliveries of outcome callbacks, or send one again with `edgeban callbacks resend REPORT`."""
+def callbacks_command(ctx: click.Context, /, form: output.Form, *, source: str, day: str | None) -> None:
+    """List the deliveries of outcome callbacks to a source; send one again with `edgeban callbacks resend REPORT`."""
     if ctx.invoked_subcommand:
         return
+    if not source:
+        raise click.UsageError("say which source: --source or EDGEBAN_SOURCE")
     session: Session = ctx.obj
     output.show(
-        session, form, session.client().callbacks(source=source), CALLBACK_COLUMNS, empty="no callback is known"
+        session, form, session.client().callbacks(of=source, day=day), CALLBACK_COLUMNS, empty="no callback is known"
     )
 
 

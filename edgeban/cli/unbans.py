@@ -98,12 +98,10 @@ def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {harmless(ban['url'])}  at {harmless(ban['account'])}"
     if shown["urls"] > SHOWN:
         yield f"  … and {shown['urls'] - min(SHOWN, len(shown['first'])):,} others"
-    kept = shown.get("kept") or []
-    count = kept if isinstance(kept, int) else len(kept)
-    if count:
-        yield f"{count:,} stay, because others said so too: --even-if-others-said-so undoes them"
-        for ban in kept[:SHOWN] if isinstance(kept, list) else []:
-            yield f"  {harmless(ban['url'])}  {harmless(output.plain(ban.get('because') or ban.get('sources') or ''))}"
+    if shown.get("stay"):
+        yield f"{shown['stay']:,} stay, because others asked for them too: --even-if-others-said-so undoes them"
+        for ban in shown.get("stay_first", [])[:SHOWN]:
+            yield f"  {harmless(ban['url'])}  for {harmless(', '.join(ban['sources']))}"
     for url in shown.get("not_found") or []:
         yield f"  {harmless(url)}: no ban in force by the ledger; the vendor is asked to lift it all the same"
 

@@ -38,7 +38,7 @@ def listen_command(session: Session, *, source: str, forward_to: str, once: bool
     client = session.client()
     sent: set[str] = set()
     while True:
-        for listed in client.reports(source=source, day=session.now().date().isoformat()):
+        for listed in client.reports(of=source, day=session.now().date().isoformat()):
             report_id = listed["report_id"]
             if report_id in sent:
                 continue

@@ -6,14 +6,18 @@ import csv
 import hashlib
 import io
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import click.testing
 import pytest
+from standardwebhooks import Webhook
 
 from chalicelib.config.operators import parse as parse_operators
 from dev.fakes.api import Api, fixed
@@ -72,6 +76,7 @@ def shell(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
         for who, role in ROLES.items()
     }
     api.services._operators = fixed(parse_operators(named))
+    api.world.clock.now -= timedelta(minutes=9)  # To settle takes some minutes of the world's time.
     with served(api) as url:
         for name, value in {
             "EDGEBAN_CONFIG": str(tmp_path / "config.toml"),
@@ -347,3 +352,139 @@ def test_a_misspelled_command_names_the_right_one(shell: Shell) -> None:
     result = shell("hold")
     assert result.status == 2
     assert "holds" in result.err
+
+
+# --- lists and numbers -----------------------------------------------------------------------------------------------
+
+
+def banned(shell: Shell, count: int = 3) -> list[str]:
+    urls = [f"{PAGE}/{number}" for number in range(count)]
+    shell("report", *urls, "--category", "phishing")
+    shell.api.settle()
+    return urls
+
+
+def test_the_bans_in_force_are_listed_filtered_and_counted(shell: Shell) -> None:
+    urls = banned(shell)
+    assert sorted(ban["url"] for ban in shell.json("bans")) == urls
+    assert [ban["url"] for ban in shell.json("bans", "--q", "login/1")] == [urls[1]]
+    assert shell.json("bans", "--host", "other.example.com") == []
+    assert shell.json("bans", "--by", "source") == [{"value": "desk", "bans": 3}]
+    seen = shell("bans", "--limit", "2", terminal=True).out
+    assert "2 of 3 bans" in seen
+    rows = list(csv.DictReader(io.StringIO(shell("bans", "--csv").out)))
+    assert sorted(row["url"] for row in rows) == urls
+
+
+def test_the_status_says_what_needs_a_person_and_exits_with_ten(shell: Shell) -> None:
+    well = shell("status")
+    assert (well.status, "nothing needs you" in well.out) == (0, True)
+    shell("pause", "huawei-main", "--reason", "maintenance")
+    result = shell("status")
+    assert result.status == 10
+    assert "huawei-main is paused by anna: maintenance" in result.out
+
+
+def test_what_happens_is_followed_an_event_a_line(shell: Shell) -> None:
+    banned(shell)
+    lines = [json.loads(line) for line in shell("tail", "--json").out.splitlines()]
+    assert "task" in {line["kind"] for line in lines}
+    assert shell("tail").out.count("\n") == len(lines)
+
+
+def test_the_numbers_of_a_day_and_of_a_month(shell: Shell) -> None:
+    banned(shell)
+    counts = {entry["value"]: entry for entry in shell.json("stats", "--by", "source")}
+    assert counts["desk"]["reported"] == 3
+    month = datetime.now(UTC).strftime("%Y-%m")
+    assert "| desk | 3 |" in shell("report-month", month).out
+    rows = list(csv.DictReader(io.StringIO(shell("report-month", month, "--csv").out)))
+    assert {row["value"]: row["reported"] for row in rows if row["by"] == "source"}["desk"] == "3"
+
+
+def test_the_sources_are_listed_without_their_secrets(shell: Shell) -> None:
+    names = [source["name"] for source in shell.json("sources")]
+    assert "desk" in names
+    assert "desk" in shell("sources", terminal=True).out
+
+
+def test_an_unban_is_listed_and_followed(shell: Shell) -> None:
+    urls = banned(shell)
+    done = shell.json("unban", *urls, "--reason", "r", "--yes", "--no-wait")
+    followed = shell.json("unbans", done["unban_id"])
+    assert followed[0]["by"] == "anna"
+    assert shell.json("unbans")[0]["unban_id"] == done["unban_id"]
+
+
+def test_callbacks_are_listed(shell: Shell) -> None:
+    assert shell.json("callbacks") == []
+
+
+def test_a_source_and_an_operator_are_made_with_a_secret_that_fits(shell: Shell) -> None:
+    made = shell("source", "new", "partner", "--format", "xarf")
+    entry = json.loads(made.out)["partner"]
+    assert entry["format"] == "xarf"
+    assert entry["secrets"][0] in made.err
+    operator = shell("operator", "new", "carla", "--role", "approver")
+    token = operator.err.split()[-1]
+    assert json.loads(operator.out)["carla"]["token_sha256"] == hashlib.sha256(token.encode()).hexdigest()
+
+
+def test_a_signed_request_is_verified_on_this_machine(shell: Shell, tmp_path: Path) -> None:
+    from edgeban import signing
+
+    body = b'{"urls": []}'
+    signed = signing.headers("standard-webhooks", SECRET, body, message_id="i", now=datetime.now(UTC))
+    (tmp_path / "headers").write_text("".join(f"{name}: {value}\n" for name, value in signed.items()))
+    (tmp_path / "body").write_bytes(body)
+    files = ("--headers", str(tmp_path / "headers"), "--body", str(tmp_path / "body"))
+    assert shell("verify", *files).out == "signature, time and body are right\n"
+    (tmp_path / "body").write_bytes(body + b"\n")
+    wrong = shell("verify", *files)
+    assert (wrong.status, wrong.out.split(":")[0]) == (5, "body")
+
+
+def test_a_sample_callback_is_signed_as_a_receiver_checks_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEBAN_CALLBACK_SECRET", SECRET)
+    with received() as (url, requests):
+        assert shell("trigger", "report.complete", "--to", url).status == 0
+    ((headers, body),) = requests
+    Webhook(SECRET).verify(body, headers)
+    assert json.loads(body)["type"] == "report.complete"
+
+
+def test_the_outcome_of_a_report_is_forwarded_to_a_receiver_on_this_machine(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBAN_CALLBACK_SECRET", SECRET)
+    banned(shell)
+    with received() as (url, requests):
+        assert shell("listen", "--forward-to", url, "--once").status == 0
+    ((headers, body),) = requests
+    Webhook(SECRET).verify(body, headers)
+    assert json.loads(body)["data"]["counts"] == {"banned": 3}
+
+
+@contextmanager
+def received() -> Iterator[tuple[str, list[tuple[dict[str, str], str]]]]:
+    """Receive callbacks on a port of this machine."""
+    requests: list[tuple[dict[str, str], str]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", requests
+        finally:
+            server.shutdown()
+            thread.join()
