@@ -80,6 +80,10 @@ package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print wher
 redrive: .venv/.ready ## Move dead letters of STAGE back to the queue they came from; DRY=1 shows them
 	@$(BIN)/python -m dev.redrive
 
+.PHONY: erase
+erase: .venv/.ready ## Erase the personal data of SUBJECT, a reporter, from STAGE; DRY=1 counts the rows
+	@$(BIN)/python -m dev.erase
+
 .PHONY: take-over
 take-over: .venv/.ready ## Take over the bans that are at a vendor already; takes STAGE, ACCOUNT, DAYS, REASON
 	@$(BIN)/python -m dev.take_over

@@ -30,6 +30,7 @@ pk                          sk                      what it is
 ``report#callbacks``        ``<time>#<report id>``  an outcome that is to be told then
 ``report#source#<source>…`` ``<report id>``         a webhook report by its source and day
 ``rate#<source>#<minute>``  ``rate``                reports of a source with a rate limit
+``subject#<hash>``          ``key``                 the key of a reporter's pseudonym in the archive
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …

@@ -31,7 +31,7 @@ def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> di
         for key, names in pending.items():
             row = found.get(_key_of(key), {})
             before = texts(row, "names")
-            after = list(dict.fromkeys((*before, *map(_hash, names))))[:MOST_NAMES]
+            after = list(dict.fromkeys((*before, *map(hash_of, names))))[:MOST_NAMES]
             counts[key] = len(after)
             if len(after) == len(before):
                 continue
@@ -50,11 +50,12 @@ def count(rows: Rows, asked: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Return how many reporters URLs would have if these reported them too. Nothing is noted."""
     found = rows.get([_key_of(key) for key in asked], consistent=True) if asked else {}
     return {
-        key: len({*texts(found.get(_key_of(key), {}), "names"), *map(_hash, names)}) for key, names in asked.items()
+        key: len({*texts(found.get(_key_of(key), {}), "names"), *map(hash_of, names)}) for key, names in asked.items()
     }
 
 
-def _hash(name: str) -> str:
+def hash_of(name: str) -> str:
+    """Return what stands for a reporter's name in a row."""
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 

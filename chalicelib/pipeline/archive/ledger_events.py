@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from chalicelib.domain.model import Action, TaskState, UrlState
-from chalicelib.ledger import chunks, claims, journal, reports, tasks
+from chalicelib.ledger import chunks, claims, journal, reports, subjects, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.journal import Entry
@@ -23,6 +23,9 @@ from chalicelib.ports import Rows, Value
 
 OF_TASK: Final = {TaskState.SUCCEEDED: UrlState.UNBANNED, TaskState.FAILED: UrlState.FAILED}
 """The state of a URL by that of the last task that unbanned it."""
+
+OPERATOR: Final = "operator:"
+"""How the source of a person's word begins: operators stand in the archive by the names of their tokens."""
 
 SUPERSEDED: Final = "it ended before a vendor had it, and was reported again"
 
@@ -85,6 +88,8 @@ class LedgerEvents:
         as_claimed = [self._as_of(chunk, position, owner) for position, owner in enumerate(owners)]
         explainer = Explainer(self.rows, now=self.now)
         later_chunks: dict[str, Chunk] = {}
+        reporters = {origin.reporter for origin in chunk.origins if not origin.source.startswith(OPERATOR)}
+        pseudonyms = subjects.pseudonyms(self.rows, reporters, now=self.now)
         for position, (owner, status) in enumerate(zip(owners, explainer.explain(as_claimed), strict=True)):
             if chunk.action is Action.UNBAN:
                 owned = owner is not None and owner.unban == chunk.id
@@ -98,7 +103,8 @@ class LedgerEvents:
                 outcome = _Outcome(status, ended, chunk.reason or SUPERSEDED)
             elif chunk.action is Action.UNBAN:
                 outcome = _Outcome(status, self._of_unban(status, owner if owned else None, explainer), chunk.reason)
-            yield self._of_url(chunk, position, outcome, at)
+            event = self._of_url(chunk, position, outcome, at)
+            yield {**event, "reporter": pseudonyms.get(event["reporter"], event["reporter"])}
 
     @staticmethod
     def _of_unban(status: UrlStatus, owner: Claim | None, explainer: Explainer) -> UrlState:
@@ -151,7 +157,6 @@ class LedgerEvents:
             "category": origin.category,
             "source": origin.source,
             "reporter": origin.reporter,
-            "note": origin.note,
             "report_id": origin.report,
             "chunk_id": chunk.id,
             "actor": chunk.actor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.ledger import journal
+from chalicelib.ledger import journal, subjects
 from chalicelib.ledger.row import compress
 from chalicelib.pipeline.archive.keys import ledger_keys
 from chalicelib.pipeline.archive.summary import MOST_VALUES, Summary, quantiles
@@ -256,6 +257,19 @@ def test_a_large_day_is_read_some_rows_at_a_time() -> None:
     assert [each["subject"] for each in world.of_day()] == [f"{number:05}" for number in range(1_203)]
 
 
+def test_the_archive_holds_a_pseudonym_of_the_reporter_and_no_note() -> None:
+    world = LedgerWorld()
+    world.queue({"urls": [{"url": url, "reporter": "Ana Example", "note": "call Ana"} for url in pages(2)]})
+    world.minutes(3)
+    world.midnight()
+    world.archive()
+    bans = [event for event in world.of_day() if event["event"] == "ban"]
+    (pseudonym,) = {event["reporter"] for event in bans}
+    assert pseudonym.startswith("p-")
+    assert "ana" not in json.dumps(world.of_day()).lower()
+    assert subjects.pseudonyms(world.rows, ["ana example"], now=world.clock()) == {"ana example": pseudonym}
+
+
 class ManyChunks:
     """A ledger that makes its rows up as it is asked, so that none of them count: chunks of 500 URLs, all banned."""
 
@@ -263,8 +277,11 @@ class ManyChunks:
         self.count = count
 
     def get(self, keys: Sequence[Key], **_: object) -> dict[Key, dict[str, Any]]:
-        made = {"chunk": self._chunk, "url": self._claim}
+        made = {"chunk": self._chunk, "url": self._claim, "subject": self._subject}
         return {key: made[kind](key[0]) for key in keys if (kind := key[0].partition("#")[0]) in made}
+
+    def write(self, writes: Sequence[object]) -> set[int]:
+        return set()
 
     def query(self, pk: str, *, after: str = "", limit: int = 0, **_: object) -> list[dict[str, Any]]:
         if pk != f"day#{DAY}":
@@ -280,6 +297,10 @@ class ManyChunks:
         body = {"urls": urls, "keys": keys, "origins": [["r", "desk", "me", "phishing", ""]], "origin": []}
         row: dict[str, Any] = dict.fromkeys(("created_at", "received_at", "until"), round(START.timestamp() * 1000))
         return {"pk": pk, "sk": "chunk", "account": ACCOUNT, "action": "ban", "rule": "", "body": compress(body), **row}
+
+    @staticmethod
+    def _subject(pk: str) -> dict[str, Any]:
+        return {"pk": pk, "sk": "key", "key": b"k" * 32}
 
     @staticmethod
     def _claim(pk: str) -> dict[str, Any]:
