@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import only, operator
-from chalicelib.web import answer, json_body, text_field
+from chalicelib.web import answer, json_body, moment, text_field
 
 if TYPE_CHECKING:
     from chalicelib.ledger.unban_jobs import Job
@@ -42,6 +42,7 @@ def unban(services: Services, request: Request) -> Response:
         "cool_down_days": int,
         "preview": bool,
         "even_if_others_said_so": bool,
+        "since": str,
     }
     document = json_body(request, fields)
     if sum(name in document for name in ("urls", "task_id", "report_id", "source")) != 1:
@@ -52,20 +53,22 @@ def unban(services: Services, request: Request) -> Response:
     if not 0 <= cool_down_days <= 365:
         raise InputError("cool_down_days must be from 0 to 365")
     preview = document.get("preview", False)
-    moment = now()
+    at = now()
+    since = _since(document, at)
     job = unban_jobs.Job(
-        id=unban_jobs.new_id(moment),
+        id=unban_jobs.new_id(at),
         actor=actor,
         reason="preview" if preview else text_field(document, "reason"),
         cool_down_days=cool_down_days,
-        at=moment,
+        at=at,
         urls=canonical_urls(document.get("urls", [])),
         task=document.get("task_id", ""),
         report=document.get("report_id", ""),
         source=document.get("source", ""),
         even_if_others_said_so=document.get("even_if_others_said_so", False),
+        place=since,
     )
-    run = services.run().at("", deadline=moment + UNBAN_TIME)
+    run = services.run().at("", deadline=at + UNBAN_TIME)
     named = names_something(run, job, services.sources)
     if preview:
         return answer(200, _preview(services, run, job, named=named))
@@ -78,6 +81,21 @@ def unban(services: Services, request: Request) -> Response:
     if not urls and not named:
         raise _nothing_selected(job)
     return answer(202, {"unban_id": job.id, "complete": True, "urls": urls})
+
+
+def _since(document: dict[str, Any], at: datetime) -> str:
+    """Return the place in the journal from which a source's bans are undone; empty: from 40 days ago."""
+    from chalicelib.ledger.row import stamp
+    from chalicelib.pipeline.decisions.unban_selection import LOOK_BACK
+
+    since = moment("since", document.get("since", ""))
+    if since is None:
+        return ""
+    if "source" not in document:
+        raise InputError("since goes with source: it says from when on the source is undone")
+    if not at - LOOK_BACK <= since <= at:
+        raise InputError(f"since must be a time of the last {LOOK_BACK.days} days")
+    return stamp(since)
 
 
 def canonical_urls(named: list[Any]) -> tuple[str, ...]:

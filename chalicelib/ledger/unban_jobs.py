@@ -97,6 +97,7 @@ def _row(job: Job) -> Row:
         "report": job.report,
         "source": job.source,
         **({"even_if_others_said_so": 1} if job.even_if_others_said_so else {}),
+        **({"place": job.place} if job.place else {}),
     }
 
 

@@ -441,6 +441,27 @@ def test_a_preview_names_what_stays_and_for_whom(desk: Desk) -> None:
     assert desk.post("olaf", "unbans", {"source": "desk", "reason": "r"}).json_body["urls"] == 2
 
 
+def test_a_source_is_undone_from_a_moment_on(desk: Desk) -> None:
+    world = desk.api.world
+    world.clock.advance(hours=-3)
+    early, late = pages(2), pages(4)[2:]
+    desk.ban(early)
+    world.clock.advance(minutes=30)
+    noon = world.clock()
+    world.clock.advance(minutes=30)
+    desk.ban(late)
+    asked = {"source": "desk", "since": noon.isoformat(), "reason": "gone wrong at noon"}
+    assert desk.post("olaf", "unbans", {**asked, "preview": True}).json_body["urls"] == 2
+    assert desk.post("olaf", "unbans", asked).json_body["urls"] == 2
+    desk.api.settle()
+    assert desk.states(*early, *late) == ["banned"] * 2 + ["unbanned"] * 2
+    refused(
+        desk.post("olaf", "unbans", {"urls": early, "since": "2026-01-15", "reason": "r"}), 400, "bad_request", "goes"
+    )
+    future = {**asked, "since": "2100-01-01"}
+    refused(desk.post("olaf", "unbans", future), 400, "bad_request", "of the last 40 days")
+
+
 # --- holds ------------------------------------------------------------------------------------------------------------
 
 
