@@ -116,6 +116,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
         Trouble("store_nearly_full", Severity.TODAY, "nearly_full"),
     ],
     "bans_renewed": [Trouble("renewals_left", Severity.TODAY, "left")],
+    "bans_not_renewed": [Trouble("bans_not_renewed", Severity.TODAY)],
     "vendor_word_unknown": [Trouble("vendor_word_unknown", Severity.TODAY)],
     "chunk_without_urls": [Trouble("chunk_without_urls", Severity.TODAY)],
     "report_names_nothing": [Trouble("report_names_nothing", Severity.TODAY)],

@@ -68,6 +68,15 @@ def _renew(run: Run, chunk: Chunk) -> int:
     for verdict, keys in stopped.items():
         reason, until = f"not renewed: {verdict.reason}", at_vendor.until or now
         claims.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
+        run.emit(
+            "bans_not_renewed",
+            account=run.account,
+            rule=verdict.rule.value,
+            urls=len(keys),
+            chunk_id=chunk.id,
+            ends_at=until.isoformat(),
+            problem=reason,
+        )
     if at_vendor.until:  # a later report may have extended some of the chunk's bans, and not their neighbours
         kept = [position for position in kept if claims_by_key[chunk.keys[position]].until > epoch(at_vendor.until)]
     following = claiming.successors(chunk, kept, claims_by_key, rule=Rule.RENEWAL, now=now)

@@ -62,6 +62,8 @@ def test_a_ban_whose_unban_failed_is_not_renewed_and_says_when_it_ends() -> None
     assert URLS[0] not in world.vendor.bans
     assert URLS[1] in world.vendor.bans
     assert world.state(URLS[0]) == "expired"
+    (event,) = world.events("bans_not_renewed")
+    assert (event["urls"], event["rule"]) == (1, "unban")
 
 
 def test_renewals_of_many_chunks_are_packed_into_full_tasks() -> None:
