@@ -19,13 +19,11 @@ from dataclasses import dataclass, field
 
 from bench.cost import Bill, Load, bill
 from bench.virtual import SUBMIT_SECONDS, Waits, arrivals, poisson
+from chalicelib.domain.pacing import PREPARES
 
 DAY = 86_400
 CALL = 1_000
 """URLs of a vendor call."""
-
-PREPARES = 0.25
-"""Seconds before its first call in which a drain reads what waits: see ``Pace.approach``."""
 
 
 @dataclass(frozen=True, slots=True)

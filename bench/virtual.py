@@ -22,11 +22,13 @@ from typing import Any
 from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
+from chalicelib.ledger import tasks
 from chalicelib.pipeline.intake.batch import Reading, intake_reports
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
-from chalicelib.pipeline.submission.track import track_tasks
+from chalicelib.pipeline.submission.track import track_tasks, track_young
+from chalicelib.pipeline.waking import begin_tracking
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
 
@@ -46,6 +48,8 @@ class Waits:
     """From a webhook's arrival until its message is in the queue."""
     intake_call: float = 0.15
     intake_url: float = 0.0003
+    task: float = 2.0
+    """That the vendor works on a task."""
     wake_hop: float = 0.06
     """From sending a wake-up until its function begins."""
     drain_begin: float = 0.05
@@ -60,11 +64,15 @@ class Measured:
 
     latencies: list[float] = field(default_factory=list)
     """Seconds from a report's arrival to the vendor task with its URL, one for each URL."""
+    until_banned: list[float] = field(default_factory=list)
+    """Seconds from the end of a vendor task to its end on record."""
     creates: list[int] = field(default_factory=list)
     """URLs of each vendor task."""
     intakes: int = 0
     drains: int = 0
     drain_seconds: float = 0.0
+    looks: int = 0
+    """Runs of the tracker of young tasks."""
     units: Counter[str] = field(default_factory=Counter)
     most_waiting: int = 0
 
@@ -89,6 +97,7 @@ class VirtualPipeline:
         self._order = itertools.count()
         self._queue: deque[dict[str, Any]] = deque()
         self._window_open = self._draining = False
+        self._tracking = self._track_again = False
         self._wake_ups = 0
         self._marks: set[str] = set()
         self._arrived: dict[str, float] = {}
@@ -162,11 +171,32 @@ class VirtualPipeline:
 
     def wake(self, group: str, *, mark: str) -> None:
         """Do what the FIFO queue does: wake-ups of one mark are one, and wait while the group has one under way."""
-        assert group == ACCOUNT
-        if mark not in self._marks:
-            self._marks.add(mark)
+        if f"{group}-{mark}" in self._marks:
+            return
+        self._marks.add(f"{group}-{mark}")
+        if group == ACCOUNT:
             self._wake_ups += 1
             self._at(self._now + self.waits.wake_hop, self._drain)
+        elif self._tracking:
+            self._track_again = True
+        else:
+            self._tracking = True
+            self._at(self._now + self.waits.wake_hop, self._begin_tracking)
+
+    def _begin_tracking(self) -> None:
+        begin_tracking(self._run(SUBMIT_SECONDS), f"message-{len(self._marks)}")
+        self._track()
+
+    def _track(self) -> None:
+        self.measured.looks += 1
+        again_after = track_young(self._run(SUBMIT_SECONDS), self.vendor).again_after
+        if again_after is not None:
+            self._at(self._now + again_after, self._track)
+            return
+        self._tracking, next_one = self._track_again, self._track_again
+        self._track_again = False
+        if next_one:
+            self._at(self._now + self.waits.wake_hop, self._begin_tracking)
 
     def _drain(self) -> None:
         if self._draining or not self._wake_ups:
@@ -187,7 +217,7 @@ class VirtualPipeline:
     def _run(self, seconds: float) -> Run:
         return Run(
             rows=self.rows,
-            emit=_nothing,
+            emit=self._emit,
             wake=self.wake,
             clock=self.clock,
             read_policy=lambda: self.policy,
@@ -195,6 +225,12 @@ class VirtualPipeline:
             deadline=self.clock() + timedelta(seconds=seconds),
             account=ACCOUNT,
         )
+
+    def _emit(self, event: str, /, **fields: object) -> None:
+        if event == "task_finished":
+            task = tasks.read(self.rows, [str(fields["task_id"])])[str(fields["task_id"])]
+            ended_at = self.vendor.tasks[task.vendor_task_id].finishes_at
+            self.measured.until_banned.append((self.clock() - ended_at).total_seconds())
 
     def noted(self, urls: list[str]) -> None:
         """Note a vendor task that was created."""
@@ -240,14 +276,10 @@ class _Noting(FakeVendor):
     """A vendor that tells its pipeline of every task."""
 
     def __init__(self, pipeline: VirtualPipeline) -> None:
-        super().__init__(clock=pipeline.clock, task_time=timedelta(seconds=2))
+        super().__init__(clock=pipeline.clock, task_time=timedelta(seconds=pipeline.waits.task))
         self._pipeline = pipeline
 
     def create_task(self, action: Any, urls: Any, ban_days: int) -> str:
         task_id = super().create_task(action, urls, ban_days)
         self._pipeline.noted(list(urls))
         return task_id
-
-
-def _nothing(*_: object, **__: object) -> None:
-    pass

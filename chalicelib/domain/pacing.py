@@ -10,6 +10,9 @@ SHARE = 0.96
 """The share of a vendor's rate that we use. Calls are on their way for unequal times: the rest is room, so that eleven
 calls never arrive within one second where ten may. 9.6 calls/s of 10 is above the 95 % that a backlog must get."""
 
+PREPARES = 0.1
+"""Seconds in which a caller prepares a call: reading what waits, and recording a task."""
+
 SLACK = timedelta(milliseconds=40)
 """Added to the one-second window, so that jitter in flight cannot put an eleventh call into it."""
 
@@ -49,8 +52,8 @@ class Pace:
         return max(self._next, self._calls[0] + self._span) if full else self._next
 
     def approach(self) -> None:
-        """Sleep through a long wait, all but its last quarter of a second: the caller prepares its call then."""
-        seconds = (self.due - self._clock()).total_seconds() - 0.25
+        """Sleep through a long wait, all but its last tenth of a second: the caller prepares its call then."""
+        seconds = (self.due - self._clock()).total_seconds() - PREPARES
         if seconds > 0:
             self._sleep(seconds)
 
