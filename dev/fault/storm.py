@@ -266,17 +266,22 @@ class Storm:
         while not self._over.is_set():
             now = int(time.time())
             signature = sign(OTHER_SECRET if forged else SECRET, webhook_id, now, body)
-            answer = self._local.http.post(
-                f"{self.aws.stack.api_url}/v1/reports/desk",
-                data=body,
-                headers={
-                    "content-type": "application/json",
-                    "webhook-id": webhook_id,
-                    "webhook-timestamp": str(now),
-                    "webhook-signature": signature,
-                },
-                timeout=60,
-            )
+            try:
+                answer = self._local.http.post(
+                    f"{self.aws.stack.api_url}/v1/reports/desk",
+                    data=body,
+                    headers={
+                        "content-type": "application/json",
+                        "webhook-id": webhook_id,
+                        "webhook-timestamp": str(now),
+                        "webhook-signature": signature,
+                    },
+                    timeout=60,
+                )
+            except requests.Timeout:  # the sender knows no more than that it has no answer
+                with self._lock:
+                    self.faults["webhooks without an answer"] += 1
+                continue
             if answer.status_code < 500 and answer.status_code != 429:
                 break
             with self._lock:
