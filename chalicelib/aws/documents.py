@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -10,6 +11,10 @@ T = TypeVar("T")
 
 MAX_AGE = 30.0
 """Seconds for which a document is used without reading it again. A change is in force everywhere within a minute."""
+
+
+SPREAD = 0.3
+"""The part of a document's age by which processes differ."""
 
 
 class Cached(Generic[T]):
@@ -22,16 +27,19 @@ class Cached(Generic[T]):
         on_error: Callable[[Exception, float], None],
         clock: Callable[[], float] = time.time,
         max_age: float = MAX_AGE,
+        spread: Callable[[], float] = random.random,
     ) -> None:
         """``read`` returns the document's text and a function that makes its value, called only if the text is new.
 
         ``on_error`` is given the error and the seconds since the first one in a row. ``clock`` is the wall's:
         a monotonic one stands still while Lambda freezes the process, and a revoked token would live on.
+        ``spread`` draws a number from 0 to 1: by it each process reads again somewhat before its document is too old,
+        so that processes that began together do not ask together (Parameter Store answers 40 reads a second).
         """
         self._read = read
         self._on_error = on_error
         self._clock = clock
-        self._max_age = max_age
+        self._max_age = max_age * (1 - SPREAD * spread())
         self._text: str | None = None
         self._value: T | None = None
         self._read_at = float("-inf")

@@ -49,6 +49,7 @@ def secret(api: Api) -> Secret:
         made.read,
         on_error=partial(api.services._emit_configuration_error, "sources_secret"),
         clock=lambda: made.seconds,
+        spread=lambda: 0.0,
     )
     return made
 
@@ -181,6 +182,7 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
         lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
         on_error=partial(api.services._emit_configuration_error, "policy"),
         clock=lambda: seconds[0],
+        spread=lambda: 0.0,
     )
     first = policy.get()
     assert not first.dry_run
@@ -216,3 +218,29 @@ def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
             parse_sources({"desk": {**good, "callback_url": url}})
     with pytest.raises(Exception, match=r"sources: desk\.callback_secret: "):
         parse_sources({"desk": {**good, "callback_secret": "short"}})
+
+
+def test_processes_that_began_together_do_not_read_together() -> None:
+    """Parameter Store answers 40 reads a second, whatever starts a thousand processes."""
+    seconds = [1_000.0]
+    reads: list[int] = []
+
+    def cached(process: int) -> Cached[int]:
+        def read() -> tuple[str, Any]:
+            reads.append(process)
+            return "text", lambda: process
+
+        return Cached(read, on_error=print, clock=lambda: seconds[0], spread=lambda: process / 10)
+
+    processes = [cached(process) for process in range(10)]
+    for each in processes:
+        each.get()
+    read_again: list[int] = []
+    for _ in range(int(MAX_AGE)):
+        seconds[0] += 1
+        reads.clear()
+        for each in processes:
+            each.get()
+        read_again.append(len(reads))
+    assert max(read_again) <= 2
+    assert sum(read_again) == 10, "each once within the age"
