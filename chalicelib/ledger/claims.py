@@ -11,7 +11,15 @@ from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.packed_words import all_words, held_only, marked, pack, report_id, undone_sources
+from chalicelib.ledger.packed_words import (
+    all_words,
+    held_only,
+    marked,
+    no_longer_undone,
+    pack,
+    report_id,
+    undone_sources,
+)
 from chalicelib.ledger.row import blob, epoch, number, text
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
@@ -209,7 +217,7 @@ def _after_unban(chunk: Chunk, old: Claim) -> Row:
         return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
     if chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}:
         return {"words": marked(old.words, held_only(old.words), until=chunk.until)} if old.words else {}
-    return {"words": all_words(old.words)} if binds_some else {}
+    return {"words": no_longer_undone(old.words, chunk.created_at)} if binds_some else {}
 
 
 NO_CHUNK = "0"

@@ -119,6 +119,15 @@ def without(packed: bytes, name: str) -> bytes:
     return _kept(packed, lambda source, _at, until, *_: source != taken or not until)
 
 
+def no_longer_undone(packed: bytes, now: datetime) -> bytes:
+    """Let markers of the future end now: that the source had spoken stays known."""
+    moment = _seconds(now)
+    ended = (
+        (source, at if until else min(at, moment), until, bans, id_) for source, at, until, bans, id_ in _each(packed)
+    )
+    return b"".join(_PACKED.pack(*word) for word in ended)
+
+
 def without_marker(packed: bytes, name: str) -> bytes:
     """Take a source's marker out."""
     taken = source_id(name)

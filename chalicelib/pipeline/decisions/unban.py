@@ -176,7 +176,14 @@ def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[lis
             furthest = packed_words.end_of_ban(left) or claim.until
             words = packed_words.marked(claim.words, left, until=_cool_until(now, job))
             changes.append((claim, words, datetime.fromtimestamp(min(furthest, claim.until), tz=UTC)))
-    failed = claim_words.change(run.rows, changes, now=now)
+    for claim, _, end in changes:  # the vendor bans for longer than what is left
+        if epoch(end) < claim.until:
+            reason = f"the ban came to the end that is left of it since {job.actor} undid {job.subject}"
+            name = unban_jobs.end_id(end, [claim.url])
+            unban_jobs.lift_at(run.rows, Job(name, job.actor, reason[:500], 0, end, (claim.url,)))
+    shorter = [change for change in changes if epoch(change[2]) < change[0].until]
+    failed = claim_words.change(run.rows, shorter, now=now, lifted=True)
+    failed |= claim_words.change(run.rows, [change for change in changes if change not in shorter], now=now)
     return to_unban, [claim for claim, _, _ in changes if claim.key in failed]
 
 
