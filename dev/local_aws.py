@@ -48,6 +48,7 @@ class Stack:
     table: str
     bucket: str
     intake_bucket: str
+    views_bucket: str
     reports_queue_url: str
     submit_queue_url: str
     reports_dead_letters_url: str
@@ -130,6 +131,7 @@ class LocalAws(MiniStack):
             table=outputs["TableName"],
             bucket=outputs["BucketName"],
             intake_bucket=outputs["IntakeBucketName"],
+            views_bucket=outputs["ViewsBucketName"],
             reports_queue_url=outputs["ReportsQueueUrl"],
             submit_queue_url=outputs["SubmitQueueUrl"],
             reports_dead_letters_url=outputs["ReportsDeadLettersUrl"],

@@ -71,7 +71,7 @@ def covers(wanted: str, host: str) -> bool:
 
 def dump(index: Index) -> bytes:
     """Write an index as compressed JSON, in the order of its URLs: neighbours compress each other."""
-    ordered = sorted(index.bans.values(), key=lambda ban: (host_of(ban.url).split(".")[::-1], ban.url, ban.account))
+    ordered = sorted(index.bans.values(), key=lambda ban: (ban.url, ban.account))
     document = {"bans": ordered, "ends": index.ends}
     return gzip.compress(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(), 6, mtime=0)
 

@@ -148,6 +148,9 @@ def resolved(resource: Mapping[str, Any], aws: LocalAws) -> str:
         "Ledger": stack.table,
         "Archive": stack.bucket,
         "Intake": stack.intake_bucket,
+        "Views": stack.views_bucket,
+        "ReportsDeadLetters": stack.reports_dead_letters_url.rpartition("/")[2],
+        "SubmitDeadLetters": stack.submit_dead_letters_url.rpartition("/")[2],
         "ReportsQueue": stack.reports_queue_url.rpartition("/")[2],
         "SubmitQueue": stack.submit_queue_url.rpartition("/")[2],
     }
@@ -193,7 +196,9 @@ def go_through_everything(stack: Stack) -> None:
     decisions_of_operators(stack)
     drift(stack)
     age_tasks(stack)
-    invoke(stack, "sweep", "renew_bans", "verify_bans", "archive_ledger")
+    invoke(stack, "sweep", "renew_bans", "verify_bans", "index_bans", "archive_ledger")
+    for path in ("bans", "overview", "stats", "sources", "events", "unbans", "policy"):
+        assert stack.get(path).status_code == 200, path
     outcomes(stack)
     day_of_exports(stack)
     stack.until(lambda: not stack.get("tasks").json()["tasks"], what="every task has ended")
