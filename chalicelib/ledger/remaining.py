@@ -68,15 +68,16 @@ def of_account(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> 
     return [_work(row) for row in rows.query(pk, prefix="chunk#", limit=limit, after=behind if after else "")]
 
 
-def unbans(rows: Rows, account: str, *, now: datetime) -> list[Work]:
+def unbans(rows: Rows, account: str, *, now: datetime | None) -> list[Work]:
     """Read the unbans of an account that are not wholly in tasks, oldest first, however many bans wait beside them.
 
     The second row of an unban that has gone is removed on the way. A young one is kept: its first row may be under way.
+    Without ``now`` nothing is removed.
     """
     pk, _ = _unban_key(account, "")
     ids = [text(row, "sk").removeprefix("unban#") for row in rows.query(pk, prefix="unban#")]
     work_by_chunk = among(rows, account, ids) if ids else {}
-    young = stamp(now - LEASE)
+    young = stamp(now - LEASE) if now else ""
     gone = [chunk for chunk in ids if chunk not in work_by_chunk and made_at(chunk) < young]
     if gone:
         rows.write([Delete(_unban_key(account, chunk)) for chunk in gone])
