@@ -12,7 +12,8 @@ from chalicelib.domain.model import UrlState
 from chalicelib.domain.policy.rules import Policy, accounts_for, standing
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline.answers.url_status import TERMINAL, Explainer
+from chalicelib.pipeline.answers.url_status import TERMINAL
+from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.ports import Rows
 
 

@@ -21,6 +21,7 @@ from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.intake.batch import Reading, Taken, intake_reports
 from chalicelib.pipeline.intake.receive import Receipt, WebhookCall, receive_report
+from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
@@ -228,7 +229,7 @@ class World:
         """Count the states of URLs at the one account."""
         keys = [url_key(ACCOUNT, canonical_url(url)) for url in urls]
         found = claims.read(self.rows, keys, consistent=True, whole=True)
-        explained = url_status.Explainer(self.rows, now=self.clock()).explain(found.values())
+        explained = Explainer(self.rows, now=self.clock()).explain(found.values())
         states = {key: each.state.value for key, each in zip(found, explained, strict=True)}
         return Counter(states.get(key, "unknown") for key in keys)
 

@@ -20,7 +20,7 @@ ROOT = "https://www.example.com/"
 
 @pytest.fixture
 def desk(api: Api) -> Api:
-    """An API whose clock stood ten minutes ago: what settles now is not stamped later than the question."""
+    """Make an API whose clock stood ten minutes ago: what settles now is not stamped later than the question."""
     api.world.clock.advance(minutes=-10)
     return api
 

@@ -11,7 +11,7 @@ from dev.local_aws import LocalAws
 
 @pytest.fixture(scope="session")
 def bare_aws() -> Iterator[LocalAws]:
-    """A local AWS with nothing deployed in it."""
+    """Start a local AWS with nothing deployed in it."""
     aws = LocalAws()
     aws.start()
     try:

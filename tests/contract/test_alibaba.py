@@ -107,7 +107,7 @@ def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
 
 @pytest.fixture(params=["ours-acs3", "ours-rpc", "sdk-acs3", "sdk-rpc"])
 def who(request: pytest.FixtureRequest) -> Any:
-    """A function that makes the client of a simulator: ours and the SDK's, in both signatures."""
+    """Return what makes the client of a simulator: ours and the SDK's, in both signatures."""
     name, signature = request.param.split("-")
     process = request.getfixturevalue("sdk_process") if name == "sdk" else None
 

@@ -180,7 +180,7 @@ def test_a_receiver_that_does_not_come_to_an_end_is_cut(drip: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate for the name hooks.test alone, and its key."""
+    """Make a certificate for the name hooks.test alone, and its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not here to make a certificate")
     folder = tmp_path_factory.mktemp("tls")

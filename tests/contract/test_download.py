@@ -390,7 +390,7 @@ def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate for the name exports.test alone, and its key."""
+    """Make a certificate for the name exports.test alone, and its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not here to make a certificate")
     folder = tmp_path_factory.mktemp("tls")

@@ -39,7 +39,7 @@ def empty() -> Iterator[LocalAws]:
 
 @pytest.fixture
 def environment(empty: LocalAws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What the AWS CLI and boto3 read, and nothing of the developer's own."""
+    """Return what the AWS CLI and boto3 read, and nothing of the developer's own."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     given = {

@@ -205,7 +205,7 @@ def go_through_everything(stack: Stack) -> None:
 
 
 def seed_the_past(stack: Stack) -> None:
-    """What only time brings: bans about to lapse, a day to archive, a chunk and an unban that somebody left open."""
+    """Make what only time brings: bans about to lapse, a day to archive, a chunk and an unban that were left open."""
     now = datetime.now(UTC)
     for name, category, past in (
         ("renewed", "phishing", now - timedelta(days=29, hours=20)),
@@ -333,7 +333,7 @@ def age_tasks(stack: Stack) -> None:
 
 
 def outcomes(stack: Stack) -> None:
-    """A source that cannot be reached is tried, and tried again; a row that leads nowhere goes."""
+    """Have a source that cannot be reached tried again, and a row that leads nowhere removed."""
     report_id = stack.report([f"{SITE}/webhook"]).json()["report_id"]
     past = datetime.now(UTC) - timedelta(minutes=5)
     stack.table.write([Put(callbacks.first("r-of-nobody", past)), Put(callbacks.first(report_id, past))])

@@ -26,7 +26,7 @@ OLD, NEW = ("whsec_" + base64.b64encode(bytes([each]) * 32).decode() for each in
 
 
 def commands(heading: str) -> list[str]:
-    """The bash blocks of a section, up to the next heading."""
+    """Return the bash blocks of a section, up to the next heading."""
     section = re.split(r"^#+ ", PAGE, flags=re.MULTILINE)
     (found,) = [each for each in section if each.startswith(heading + "\n")]
     return [
@@ -76,7 +76,7 @@ class Shell:
 
 @pytest.fixture
 def shell(stack: Stack, tmp_path: Path) -> Iterator[Shell]:
-    """A shell, and after it the stack configured as before."""
+    """Give a shell, and configure the stack as before after it."""
     names = [f"edgeban/{stack.aws.stage}/{each}" for each in ("sources", "operators", "vendors")]
     before = {name: stack.aws.secrets.get_secret_value(SecretId=name)["SecretString"] for name in names}
     yield Shell(stack, tmp_path)
@@ -173,7 +173,7 @@ class VendorKey:
         self._put({ACCOUNT: {**self._good[ACCOUNT], "access_key": "DEADKEY"}})
 
     def is_refused(self) -> None:
-        """The ban waits, and submission is blocked: the key is not tried again and again."""
+        """Check that the ban waits and submission is blocked: the key is not tried again and again."""
         self._in_force()
         assert self._stack.report([self._url]).status_code == 202
         self._stack.until(lambda: said(self._stack, "submit_tasks", "access_refused"), what="the key is refused")

@@ -90,7 +90,7 @@ def submitted_to_fail(world: World) -> None:
 
 
 def left_unsure(world: World) -> None:
-    """A drain died just after its call: the task may be at the vendor."""
+    """Let a drain die just after its call: the task may be at the vendor."""
     taken(world)
     world.vendor.lose_answer = True
     world.vendor.list_errors = [Unavailable("down")] * 9
@@ -99,7 +99,7 @@ def left_unsure(world: World) -> None:
 
 
 def left_open(world: World) -> None:
-    """An intake died between opening its chunk and its claims, and its messages are gone."""
+    """Let an intake die between its chunk and its claims, and lose its messages."""
     queued(world)
     failer = world.crasher
     assert isinstance(failer, Failer)

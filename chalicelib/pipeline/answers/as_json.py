@@ -12,7 +12,8 @@ from typing import Any
 from chalicelib.domain.model import Rule
 from chalicelib.ledger.tasks import Task, Verified
 from chalicelib.pipeline.answers.history import PastDecision
-from chalicelib.pipeline.answers.url_status import ReportedState, UrlStatus
+from chalicelib.pipeline.answers.url_status import ReportedState
+from chalicelib.pipeline.lifecycle.explaining import UrlStatus
 
 
 def time(moment: datetime | None) -> str | None:

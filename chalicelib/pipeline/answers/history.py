@@ -9,7 +9,7 @@ from chalicelib.domain.model import Action, Rule
 from chalicelib.ledger import audit, carriers, chunks
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.pipeline.answers.url_status import UrlStatus
+from chalicelib.pipeline.lifecycle.explaining import UrlStatus
 from chalicelib.ports import Rows
 
 LONGEST = 50

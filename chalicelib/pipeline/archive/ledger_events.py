@@ -18,7 +18,7 @@ from chalicelib.ledger.journal import Entry
 from chalicelib.ledger.reports import Refusal
 from chalicelib.ledger.row import decompress, epoch
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.answers.url_status import Explainer, UrlStatus
+from chalicelib.pipeline.lifecycle.explaining import Explainer, UrlStatus
 from chalicelib.ports import Rows, Value
 
 OF_TASK: Final = {TaskState.SUCCEEDED: UrlState.UNBANNED, TaskState.FAILED: UrlState.FAILED}

@@ -19,7 +19,7 @@ from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled, U
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.policy.rules import Policy, forbidden
 from chalicelib.ledger import claims, remaining, tasks
-from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.upkeep.drift import SETTLED
 from dev.fakes.histories import Drawn, Step, judge_each
 from dev.fakes.operations import carry_on_all, compare, renew, undo
@@ -173,9 +173,7 @@ class History(Drawn):
     def judge(self) -> None:
         world = self.world
         found = claims.read(world.rows, [claims_key(url) for url in URLS], consistent=True, whole=True)
-        states = {
-            each.url: each for each in url_status.Explainer(world.rows, now=world.clock()).explain(found.values())
-        }
+        states = {each.url: each for each in Explainer(world.rows, now=world.clock()).explain(found.values())}
         for url in URLS:
             said = states.get(url)
             state = said.state.value if said else "unknown"

@@ -25,6 +25,7 @@ from chalicelib.ledger.row import text
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.answers.ban_index import Reader, index_bans, up_to_now
+from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks
 from chalicelib.pipeline.submission.track import Tracked, track_tasks
 from chalicelib.pipeline.upkeep.renew import renew_bans
@@ -238,9 +239,7 @@ class History(Drawn):
         vendor.settle()
         keys = [text(row, "pk")[4:] for row in world.rows.rows.values() if row["sk"] == "claim"]
         found = [each for each in claims.read(world.rows, keys, whole=True).values() if each.account == account]
-        states = {
-            each.url: each.state.value for each in url_status.Explainer(world.rows, now=world.clock()).explain(found)
-        }
+        states = {each.url: each.state.value for each in Explainer(world.rows, now=world.clock()).explain(found)}
         assert {url for url, state in states.items() if state == "banned"} == set(vendor.bans)
         assert not {*states.values()} - {each.value for each in url_status.TERMINAL}
         assert not tasks.live(world.rows, account)

@@ -45,7 +45,7 @@ def urls(mail: bytes | MIMEBase | EmailMessage) -> list[str]:
 
 
 def feedback(fields: str, encoding: str = "", charset: str = "") -> MIMEBase:
-    """A feedback-report part, its content encoded as its header says."""
+    """Make a feedback-report part, its content encoded as its header says."""
     part = MIMEBase("message", "feedback-report")
     if charset:
         part.set_param("charset", charset)

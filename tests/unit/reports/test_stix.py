@@ -49,7 +49,7 @@ def indicator(**fields: Any) -> dict[str, Any]:
 
 
 def made(**fields: Any) -> Any:
-    """An indicator as the library writes it."""
+    """Make an indicator as the library writes it."""
     given = {"pattern": f"[url:value = '{PAGE}']", "pattern_type": "stix", "valid_from": NOW - timedelta(days=1)}
     return stix2.v21.Indicator(**{**given, **fields})
 

@@ -20,7 +20,7 @@ ROOT = "https://www.example.com/"
 
 
 def finished(world: World, *, webhook_id: str = "w1", **fields: Any) -> str:
-    """A report whose URLs have all come to an end."""
+    """Make a report whose URLs have all come to an end."""
     report = world.post({"urls": pages(2), **fields}, webhook_id=webhook_id).report_id
     world.minutes(4)
     return report

@@ -15,8 +15,8 @@ from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.pipeline.answers import as_json, history, url_status
-from chalicelib.pipeline.answers.url_status import UrlStatus
 from chalicelib.pipeline.lifecycle import claiming
+from chalicelib.pipeline.lifecycle.explaining import UrlStatus
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 URL = pages(1)[0]
@@ -83,7 +83,7 @@ def failed() -> World:
 
 
 def unbanned() -> World:
-    """An unban, as an operator's request makes it in the ledger."""
+    """Unban, as an operator's request does in the ledger."""
     world = banned()
     now, keys = world.clock(), (url_key(ACCOUNT, URL),)
     chunk = Chunk(

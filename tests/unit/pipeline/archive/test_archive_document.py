@@ -27,7 +27,7 @@ def parsed(statement: str) -> exp.Expr:
 
 
 def tables() -> dict[str, exp.Expr]:
-    """The documented tables by name."""
+    """Return the documented tables by name."""
     made = [parsed(each) for each in STATEMENTS if each.startswith("CREATE EXTERNAL TABLE")]
     return {each.this.this.name: each for each in made}
 
@@ -37,7 +37,7 @@ def columns(table: str) -> list[str]:
 
 
 def fields(table: str, column: str) -> set[str]:
-    """The names inside a structured column."""
+    """Return the names inside a structured column."""
     (definition,) = [each for each in tables()[table].this.expressions if each.name == column]
     names = {each.name for each in definition.kind.find_all(exp.ColumnDef)}
     assert names, "it has a structure"

@@ -32,14 +32,14 @@ DAY = date(2026, 1, 14)
 
 
 def one_day(day: date = DAY) -> ExportWorld:
-    """A world in which only one day is not archived yet."""
+    """Make a world in which only one day is not archived yet."""
     world = ExportWorld()
     world.only(day)
     return world
 
 
 def archived(world: ExportWorld, day: date = DAY, attempt: int = 1) -> dict[str, Any]:
-    """The manifest of a day, held against its objects and what the vendor served."""
+    """Return the manifest of a day, held against its objects and what the vendor served."""
     keys = world.keys(day, attempt)
     world.objects.sound(keys.manifest)
     assert gzip.decompress(world.objects.objects[keys.raw]) == file_of(day)

@@ -239,7 +239,7 @@ def test_a_day_whose_events_are_stored_is_not_read_again() -> None:
 
 @contextmanager
 def changed_since(world: LedgerWorld) -> Iterator[None]:
-    """The ledger says something else by the time of the next run."""
+    """Change what the ledger says before the next run."""
     entry = journal.entry("late", "l-1", now=START)
     world.rows.write([Put(entry)])
     try:

@@ -27,7 +27,7 @@ def world(**source: Any) -> World:
 
 
 def banned(ours: World) -> list[str]:
-    """What the vendor was sent, once everything had its time."""
+    """Return what the vendor was sent, once everything had its time."""
     ours.minutes(4)
     return sorted(url for _, urls, _ in ours.vendor.calls for url in urls)
 

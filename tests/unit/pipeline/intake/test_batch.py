@@ -53,7 +53,7 @@ def all_chunks(world: World) -> list[Chunk]:
 
 
 def to_send(world: World) -> list[str]:
-    """The URLs that a submitter would find."""
+    """Return the URLs that a submitter would find."""
     found = chunks.read(world.rows, [work.chunk for work in waiting(world)])
     return sorted(
         url

@@ -35,7 +35,7 @@ class FakeS3:
 
 
 def lists() -> World:
-    """A world whose source ``queue`` puts lists of URLs into the bucket."""
+    """Make a world whose source ``queue`` puts lists of URLs into the bucket."""
     return World(sources=parse_sources({**SOURCES, "queue": {"auth": "none", "format": "plain"}}))
 
 

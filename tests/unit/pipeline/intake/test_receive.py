@@ -59,7 +59,7 @@ def recorded(world: World, receipt: Receipt) -> reports.Report:
 
 
 def queued_urls(world: World) -> list[str]:
-    """The URLs in the queue, read as intake reads them."""
+    """Return the URLs in the queue, read as intake reads them."""
     return [
         each if isinstance(each, str) else each["url"]
         for message in world.queued

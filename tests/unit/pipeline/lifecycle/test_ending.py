@@ -14,6 +14,7 @@ from chalicelib.domain.model import Action, VendorLimits
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claim_words, claims, control, ends
 from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.lifecycle import explaining
 from chalicelib.ports import Update, Write
 from dev.fakes.operations import lasting, renew, undo
 from dev.fakes.rows import MemoryRows
@@ -62,7 +63,7 @@ def test_a_ban_is_called_banned_until_the_vendor_has_lifted_it() -> None:
     assert calls(world) == [40]
     assert world.states(URLS) == {"banned": 40}
     (status,) = url_status.of_url(world.run(), URLS[0])
-    assert status.public_reason == url_status.LIFTING
+    assert status.public_reason == explaining.LIFTING
 
     world.minutes(15)
     assert world.states(URLS) == {"expired": 40}

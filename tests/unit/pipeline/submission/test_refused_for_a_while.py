@@ -23,7 +23,7 @@ LOCKED = "locked.example.com"
 
 
 def lifted_by_hand() -> World:
-    """These URLs are banned, and somebody lifts the first in the vendor's console."""
+    """Ban these URLs, and lift the first in the vendor's console."""
     world = banned(URLS)
     del world.vendor.bans[URLS[0]]
     return world
@@ -77,7 +77,7 @@ def test_drift_never_bans_again_what_a_person_asked_to_lift() -> None:
 
 
 def locking(world: World) -> None:
-    """The vendor refuses every call that names a URL of the locked host, from now on."""
+    """Have the vendor refuse every call that names a URL of the locked host, from now on."""
     create = world.vendor.create_task
 
     def create_task(action: Action, urls: list[str], ban_days: int) -> str:

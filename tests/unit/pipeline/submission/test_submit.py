@@ -72,7 +72,7 @@ def queued(urls: Sequence[str], **world: Any) -> World:
 
 
 def backlog(count: int, **world: Any) -> World:
-    """That many URLs, claimed 2,300 at a time: their chunks do not fit tasks evenly."""
+    """Claim that many URLs, 2,300 at a time: their chunks do not fit tasks evenly."""
     busy_world = World(**world)
     urls = pages(count)
     for start in range(0, count, 2_300):
@@ -83,12 +83,12 @@ def backlog(count: int, **world: Any) -> World:
 
 
 def sent(world: World) -> list[str]:
-    """The URLs of every task that the vendor made, as often as it got them."""
+    """Return the URLs of every task that the vendor made, as often as it got them."""
     return sorted(url for task in world.vendor.tasks.values() for url in task.urls)
 
 
 def bans(world: World) -> list[str]:
-    """The URLs of every ban task that did not fail, as often as they were asked for."""
+    """Return the URLs of every ban task that did not fail, as often as they were asked for."""
     tasks_there = world.vendor.tasks.values()
     standing = [task for task in tasks_there if task.action is Action.BAN and task.state.value != "failed"]
     return [url for task in standing for url in task.urls]
@@ -642,7 +642,7 @@ class _Counting:
 
 
 def _locked(vendor: Any) -> Any:
-    """The fake is no place for two threads at once."""
+    """Answer one thread after the other: the fake is no place for two at once."""
     lock = threading.Lock()
     create = vendor.create_task
 

@@ -41,7 +41,7 @@ class Listed(FakeVendor):
 
 
 def world_of(count: int, *, tasks_of: int = 1_000) -> tuple[World, Listed]:
-    """A world in which that many URLs were submitted, in tasks of so many, and not yet followed."""
+    """Make a world in which that many URLs were submitted, in tasks of so many, and not yet followed."""
     world = World()
     vendor = Listed(world.clock)
     world.vendor = vendor

@@ -30,7 +30,7 @@ def a_ban_and_a_backlog(count: int, *, each: int = 2_000) -> World:
 
 
 def actions(world: World) -> list[Action]:
-    """The action of each create after the first ban."""
+    """Return the action of each create after the first ban."""
     return [action for action, _, _ in world.vendor.calls][1:]
 
 
@@ -193,7 +193,7 @@ def test_the_end_of_a_block_is_written_though_transactions_are_on_the_row() -> N
 
 
 def a_recorded_ban(error: VendorError) -> World:
-    """Some bans are recorded as a task, and the vendor refuses the call."""
+    """Record some bans as a task, and have the vendor refuse the call."""
     world = World()
     world.post({"urls": [URL, *pages(4)]})
     world.intake()

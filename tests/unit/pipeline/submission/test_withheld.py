@@ -12,8 +12,9 @@ from chalicelib.domain.errors import AnswerUnknown, Unavailable
 from chalicelib.domain.policy.rules import Policy
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
-from chalicelib.pipeline.answers import as_json, history, url_status
+from chalicelib.pipeline.answers import as_json, history
 from chalicelib.pipeline.archive.ledger_events import LedgerEvents
+from chalicelib.pipeline.lifecycle.explaining import Explainer, UrlStatus
 from dev.fakes.operations import undo
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 from dev.fakes.wrappers import Meanwhile
@@ -41,9 +42,9 @@ def sent(world: World) -> set[str]:
     return {url for _, urls, _ in world.vendor.calls for url in urls}
 
 
-def status_of(world: World, url: str) -> url_status.UrlStatus:
+def status_of(world: World, url: str) -> UrlStatus:
     claims_by_key = claims.read(world.rows, [url_key(ACCOUNT, canonical_url(url))], consistent=True, whole=True)
-    (one,) = url_status.Explainer(world.rows, now=world.clock()).explain(claims_by_key.values())
+    (one,) = Explainer(world.rows, now=world.clock()).explain(claims_by_key.values())
     return one
 
 

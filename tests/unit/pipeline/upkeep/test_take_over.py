@@ -9,7 +9,8 @@ import pytest
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import audit, claims
-from chalicelib.pipeline.answers.url_status import UrlStatus, of_url
+from chalicelib.pipeline.answers.url_status import of_url
+from chalicelib.pipeline.lifecycle.explaining import UrlStatus
 from chalicelib.pipeline.upkeep.take_over import UNKNOWN_END, Request, TakenOver, take_over
 from dev.fakes.operations import compare, renew, undo, world_with
 from dev.fakes.vendor import FakeBan

@@ -24,7 +24,7 @@ def verifying(**verification: object) -> Policy:
 
 
 def banned(*reports: list[str], **verification: object) -> tuple[World, Edge]:
-    """A world in which each list is banned by a task of its own, and all of them are due."""
+    """Make a world in which each list is banned by a task of its own, and all of them are due."""
     world = World(policy=verifying(**verification))
     for number, urls in enumerate(reports or [URLS]):
         world.post({"urls": urls}, webhook_id=f"w{number}")
