@@ -143,6 +143,10 @@ console-test: .venv/.ready .venv-console/.ready ## Tests of the console in a rea
 	@echo "== console"
 	@$(BIN)/python -m dev.console_test $(T)
 
+.PHONY: console-shots
+console-shots: .venv/.ready .venv-console/.ready ## Take the pictures of docs/console.md anew
+	@SCREENSHOTS=1 $(BIN)/python -m dev.console_test tests/console/test_screenshots.py
+
 .PHONY: e2e
 e2e: .venv/.ready .venv-aws/.ready ## Tests of the deployed stack on the local AWS
 	$(call pytest,e2e)

@@ -95,7 +95,7 @@ function Frame({ me, leave }) {
       if (event.key === "/") { event.preventDefault(); search.current.focus(); }
       if (event.key === "?") setHelp(true);
       if (event.key === "g") { jump.current = event.timeStamp; return; }
-      if (JUMPS[event.key] && event.timeStamp - jump.current < 1500) { event.stopImmediatePropagation(); go(JUMPS[event.key]); }
+      if (JUMPS[event.key] && event.timeStamp - jump.current < 3000) { event.stopImmediatePropagation(); go(JUMPS[event.key]); }
       jump.current = 0;
     };
     addEventListener("keydown", pressed, true);

@@ -1,7 +1,7 @@
 /** Audit: what people decided, newest first. */
-import { saveCsv, usePages } from "./api.mjs";
-import { Answer, Empty, Filters, Head, html, link, More, Panel, Table, Url, useSession, When } from "./ui.mjs";
-import { count, visible } from "./text.mjs";
+import { saveCsv, useApi, usePages } from "./api.mjs";
+import { Answer, Empty, State, Filters, Head, html, link, More, Panel, Table, Url, useSession, When } from "./ui.mjs";
+import { count, number, visible } from "./text.mjs";
 
 const DONE = { approve: "approved", refuse: "refused", unban: "unbanned", ban: "banned", pause: "paused", resume: "resumed", export: "asked for exports of", release: "released", erase: "erased" };
 
@@ -22,6 +22,16 @@ export function About({ about }) {
 /** One decision as a sentence. */
 export const Doing = ({ decision }) => html`<b><a class="quiet" href=${link("audit", { actor: decision.actor })}>${visible(decision.actor)}</a></b> ${DONE[decision.action] ?? visible(decision.action)} <${About} about=${decision.about}/>${decision.target_count > 1 ? ` (${count(decision.target_count, "URL")})` : ""} <span class="muted">${visible(decision.reason)}</span>`;
 
+/** How far the unbans are: of those that are under way, and the last that are done. */
+function Unbans() {
+  const unbans = useApi("unbans", { limit: 10 });
+  const columns = [
+    ["When, UTC", (u) => html`<${When} at=${u.at}/>`], ["Who", (u) => html`<b>${visible(u.by)}</b>`], ["Of", (u) => html`<span class="muted">${typeof u.selection === "string" ? visible(u.selection) : visible(JSON.stringify(u.selection))}</span>`, "wide"],
+    ["Bans ended", (u) => number(u.urls), "num"], ["State", (u) => html`<${State} of=${u.complete ? "done" : "processing"}>${u.complete ? "done" : "under way"}</${State}>`],
+  ];
+  return html`<${Panel} title="Unbans"><${Answer} of=${unbans} lines=${2}>${(data) => (data.unbans.length ? html`<${Table} caption="Unbans" columns=${columns} rows=${data.unbans} keyOf=${(u) => u.unban_id}/>` : html`<${Empty} title="No unban is under way.">One that takes longer than a request is followed here to its end.</${Empty}>`)}</${Answer}></${Panel}>`;
+}
+
 export default function Audit({ query }) {
   const { toast } = useSession();
   const list = usePages("audit", { ...query, limit: 100 }, "decisions");
@@ -34,5 +44,6 @@ export default function Audit({ query }) {
     <${Filters} view="audit" query=${query} fields=${[["actor", "Who"], ["action", "Did", [["", "anything"], ...Object.entries(DONE)]], ["about", "About"], ["day", "Day, UTC", "date"]]}/>
     <${Panel}><${Answer} of=${list}>${() => (list.items.length
       ? html`<${Table} caption="Decisions" columns=${columns} rows=${list.items}/><${More} list=${list} shown=${`${list.items.length} shown`}/>`
-      : html`<${Empty} title="Nobody decided anything that matches.">Every approval, refusal, unban, ban by hand, pause and resume is kept here with its reason.</${Empty}>`)}</${Answer}></${Panel}>`;
+      : html`<${Empty} title="Nobody decided anything that matches.">Every approval, refusal, unban, ban by hand, pause and resume is kept here with its reason.</${Empty}>`)}</${Answer}></${Panel}>
+    <${Unbans}/>`;
 }

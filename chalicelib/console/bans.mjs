@@ -34,7 +34,7 @@ export default function Bans({ query }) {
     ["URL", (b) => html`<${Url} url=${b.url}/>`, "wide"],
     ["At", (b) => html`<span class="cdns">${b.bans.map((each) => html`<span>${visible(each.account)}</span>`)}</span>`],
     ["Source", (b) => html`<a class="quiet" href=${link(`sources/${encodeURIComponent(b.source)}`)}>${visible(b.source)}</a>`, "hide"], ["As", (b) => visible(b.category), "hide"],
-    ["Banned", (b) => html`<${When} at=${b.banned_at} relative/>`, "hide"], ["Ends", (b) => html`<time title=${b.planned_until ?? b.until ?? ""}>${day(b.planned_until ?? b.until)}</time>`, "num"],
+    ["Banned", (b) => html`<${When} at=${b.banned_at} relative/>`, "hide"], ["Ends", (b) => html`<time title=${b.planned_until ?? ""}>${day(b.planned_until)}</time>`, "num"],
   ];
   if (may(me, "operator")) columns.unshift(["", (b) => html`<input type="checkbox" aria-label=${`Choose ${visible(b.url)}`} checked=${chosen.includes(b.url)} onChange=${() => toggle(b.url)}/>`, "choice"]);
   const says = list.data ? `${count(list.data.total, "ban")} in force${Object.values(query).some(Boolean) ? " that match" : ""}, as of ${clock(list.data.as_of)} UTC.` : "";

@@ -36,7 +36,8 @@ function Found({ query }) {
   const today = new Date().toISOString().slice(0, 10);
   const asked = query.correlation_id ? { correlation_id: query.correlation_id } : { source: query.source || known[0] || "", day: query.day || today };
   const ready = query.correlation_id || asked.source;
-  const list = usePages(ready ? "reports" : null, { ...asked, limit: 100 }, "reports");
+  const { source: of, ...rest } = asked;
+  const list = usePages(ready ? "reports" : null, { ...rest, ...(of ? { of } : {}), limit: 100 }, "reports");
   const columns = [
     ["Received, UTC", (r) => html`<${When} at=${r.received_at}/>`], ["Report", (r) => html`<a href=${link(`reports/${encodeURIComponent(r.report_id)}`)}><code>${visible(r.report_id)}</code></a>`, "wide"],
     ["Source", (r) => visible(r.source), "hide"], ["Case", (r) => visible(r.correlation_id ?? ""), "hide"], ["URLs", (r) => number(r.accepted), "num"], ["", (r) => (r.test ? html`<span class="muted">rehearsal</span>` : "")],

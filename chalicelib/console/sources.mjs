@@ -2,7 +2,7 @@
 import { useEffect, useState } from "./hooks.mjs";
 import { call, useApi, usePages } from "./api.mjs";
 import { Answer, Empty, Head, html, link, may, More, Panel, State, Table, useSession, When } from "./ui.mjs";
-import { ago, count, number, visible } from "./text.mjs";
+import { count, number, visible } from "./text.mjs";
 import { Unban } from "./unban.mjs";
 import { byBucket } from "./overview.mjs";
 
@@ -30,7 +30,7 @@ function List() {
   const today = (name) => (s) => number(s.today?.[name]);
   const columns = [
     ["Source", (s) => html`<a class="quiet" href=${link(`sources/${encodeURIComponent(s.name)}`)}><b>${visible(s.name)}</b></a><div class="small muted">${visible(s.auth)}, ${visible(s.format ?? "any format")}${trust(s) ? `, ${trust(s)}` : ""}</div>`],
-    ["Last report", (s) => html`<span class="muted">${s.last_report_at ? ago(s.last_report_at) : "–"}</span>`],
+    ["Messages", (s) => number(s.today?.messages), "num hide"],
     ["Today", (s) => html`<a class="quiet" href=${link("reports", { source: s.name })}>${number(s.today?.reported)}</a>`, "num"], ["to ban", today("ban"), "num"], ["held", (s) => html`<a class="quiet" href=${link("queue", { source: s.name })}>${number(s.today?.hold)}</a>`, "num"], ["repeats", today("duplicate"), "num hide"], ["rejected", today("rejected"), "num hide"],
     ["30 days", (s) => stats.data && html`<${Spark} values=${spark(s.name)}/>`, "hide"], ["Undone", (s) => html`<span class="muted">${undone(s.name)}</span>`, "num hide"],
   ];
@@ -42,20 +42,20 @@ function Source({ name }) {
   const { me, toast } = useSession();
   const sources = useApi("sources");
   const stats = useApi("stats", { from: isoDay(DAYS - 1), to: isoDay(), by: "source", bucket: "day" }, { poll: false });
-  const callbacks = usePages("callbacks", { source: name, limit: 50 }, "callbacks");
+  const callbacks = usePages("callbacks", { of: name, limit: 50 }, "callbacks");
   const [undo, setUndo] = useState(null), [since, setSince] = useState(""), [Chart, setChart] = useState(null);
   useEffect(() => { import("./chart.mjs").then((module) => setChart(() => module.Chart)); }, []);
   const start = (event) => { event.preventDefault(); setUndo({ source: name, ...(since ? { since: new Date(`${since}:00Z`).toISOString() } : {}) }); };
   const resend = (id) => call("POST", `callbacks/${encodeURIComponent(id)}/resend`, { body: {} }).then(() => { toast("The outcome is sent again."); callbacks.reload(); }, (error) => toast(visible(error.message)));
   const columns = [
-    ["Report", (c) => html`<a href=${link(`reports/${encodeURIComponent(c.report_id)}`)}><code>${visible(c.report_id)}</code></a>`, "wide"], ["State", (c) => html`<${State} of=${c.state}/>`], ["Tries", (c) => number(c.attempts), "num hide"], ["Answer", (c) => visible(c.status ?? "–"), "hide"],
-    ["When, UTC", (c) => html`<${When} at=${c.finished_at ?? c.next_at}/>`, "hide"],
+    ["Report", (c) => html`<a href=${link(`reports/${encodeURIComponent(c.report_id)}`)}><code>${visible(c.report_id)}</code></a>`, "wide"], ["State", (c) => html`<${State} of=${c.state}/>`], ["Tries", (c) => number(c.attempts), "num hide"],
+    ["Received, UTC", (c) => html`<${When} at=${c.received_at}/>`, "hide"], ["Done or next", (c) => html`<${When} at=${c.finished_at ?? c.next_at}/>`, "hide"],
   ];
   if (may(me, "operator")) columns.push(["", (c) => html`<button class="plain" onClick=${() => resend(c.report_id)}>Send again</button>`, "num"]);
   return html`<${Head} title=${visible(name)}><a class="chip" href=${link("sources")}>all sources</a><a class="chip" href=${link("reports", { source: name })}>its reports</a><a class="chip" href=${link("bans", { source: name })}>its bans</a></${Head}>
     <${Answer} of=${sources}>${(data) => {
       const own = data.sources.find((each) => each.name === name);
-      return own ? html`<dl class="panel facts"><div><dt>Signs with</dt><dd>${visible(own.auth)}</dd></div><div><dt>Format</dt><dd>${visible(own.format ?? "by Content-Type")}</dd></div><div><dt>Trust</dt><dd>${trust(own) || "as all"}</dd></div><div><dt>Hosts</dt><dd>${own.hosts ? own.hosts.map(visible).join(", ") : "all managed"}</dd></div><div><dt>Cap an hour</dt><dd>${own.max_per_hour == null ? "as all" : number(own.max_per_hour)}</dd></div><div><dt>Outcomes go to</dt><dd>${visible(own.callback_host ?? "nobody")}</dd></div></dl>` : html`<${Panel}><${Empty} title="There is no such source.">It may have been removed; what it said stays on record.</${Empty}></${Panel}>`;
+      return own ? html`<dl class="panel facts"><div><dt>Signs with</dt><dd>${visible(own.auth)}</dd></div><div><dt>Format</dt><dd>${visible(own.format ?? "by Content-Type")}</dd></div><div><dt>Trust</dt><dd>${trust(own) || "as all"}</dd></div><div><dt>Category</dt><dd>${visible(own.category ?? "as reported")}</dd></div><div><dt>Cap an hour</dt><dd>${own.max_per_hour == null ? "as all" : number(own.max_per_hour)}</dd></div><div><dt>Outcomes go to</dt><dd>${visible(own.callback_host ?? "nobody")}</dd></div></dl>` : html`<${Panel}><${Empty} title="There is no such source.">It may have been removed; what it said stays on record.</${Empty}></${Panel}>`;
     }}</${Answer}>
     <${Panel}><${Answer} of=${stats}>${(data) => {
       const { times, columns: values } = byBucket(data.series.filter((each) => each.value === name), ["reported", "banned", "unbanned"]);

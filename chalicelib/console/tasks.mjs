@@ -1,6 +1,6 @@
 /** Tasks: under way, or by day; one task with its parts and the vendor's words. */
 import { useState } from "./hooks.mjs";
-import { useApi, usePages } from "./api.mjs";
+import { usePages } from "./api.mjs";
 import { Answer, Chip, Empty, Filters, Head, html, link, may, More, Panel, State, Table, Url, useSession, When } from "./ui.mjs";
 import { count, number, span, visible } from "./text.mjs";
 import { Unban } from "./unban.mjs";
@@ -14,14 +14,14 @@ const COLUMNS = [
 
 function Task({ id }) {
   const { me } = useSession();
-  const task = useApi(`tasks/${encodeURIComponent(id)}`);
+  const task = usePages(`tasks/${encodeURIComponent(id)}`, {}, "urls_carried");
   const [undo, setUndo] = useState(false), [shown, setShown] = useState(200);
   return html`<${Head} title="Task"><a class="chip" href=${link("tasks")}>all tasks</a>${may(me, "operator") && task.data?.action === "ban" && html`<button class="danger" onClick=${() => setUndo(true)}>Undo the task</button>`}</${Head}>
     <${Answer} of=${task}>${(data) => html`<div class="panel verdict"><code>${visible(data.task_id)}</code><div class="says"><${State} of=${data.state}/> ${data.action === "ban" ? "Ban" : "Unban"} of ${count(data.urls, "URL")} at ${visible(data.account)}${data.ban_days ? ` for ${count(data.ban_days, "day")}` : ""}.</div>
         <div class="muted">${data.vendor_task_id ? html`The vendor calls it <code>${visible(data.vendor_task_id)}</code>. ` : "The vendor has given it no id. "}${data.reason ? `It says: ${visible(data.reason)}. ` : ""}${data.withheld ? `Never sent: ${visible(data.withheld)}. ` : ""}Took ${took(data)}.</div>
         ${data.verification && html`<div class="muted">The edge blocked ${number(data.verification.blocked)} of ${count(data.verification.sampled, "sampled URL")}.</div>`}</div>
       ${(data.parent || data.children.length > 0) && html`<${Panel} title="Parts"><ul class="list tree">${data.parent && html`<li>split from <a href=${link(`tasks/${encodeURIComponent(data.parent)}`)}><code>${visible(data.parent)}</code></a></li>`}${data.children.map((child) => html`<li>carried on by <a href=${link(`tasks/${encodeURIComponent(child)}`)}><code>${visible(child)}</code></a></li>`)}</ul></${Panel}>`}
-      <${Panel} title="URLs"><ul class="list">${(data.urls_carried ?? []).slice(0, shown).map((url) => html`<li><${Url} url=${url}/></li>`)}</ul>${(data.urls_carried ?? []).length > shown && html`<div class="foot"><button onClick=${() => setShown(Infinity)}>Show all ${number(data.urls_carried.length)}</button></div>`}</${Panel}>`}</${Answer}>
+      <${Panel} title="URLs"><ul class="list">${task.items.slice(0, shown).map((url) => html`<li><${Url} url=${url}/></li>`)}</ul>${task.items.length > shown ? html`<div class="foot"><button onClick=${() => setShown(Infinity)}>Show all ${number(task.items.length)}</button></div>` : html`<${More} list=${task} shown=${`${number(task.items.length)} of ${number(data.urls)}`}/>`}</${Panel}>`}</${Answer}>
     ${undo && html`<${Unban} title="Undo the task" selection=${{ task_id: id }} close=${() => setUndo(false)} done=${task.reload}/>`}`;
 }
 

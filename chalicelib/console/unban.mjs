@@ -25,7 +25,7 @@ export function Unban({ selection, title, close, done = () => {} }) {
   };
   return html`<${Dialog} title=${title} close=${close} wide><form class="body" onSubmit=${send}>${error && html`<${Problem} error=${error}/>`}
     ${!preview && !error && html`<p class="muted" aria-busy="true">Looking up what this undoes.</p>`}
-    ${preview && html`<p aria-live="polite"><b>${preview.urls || !preview.not_found?.length ? `${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}` : "No known ban"}</b> ${preview.urls === 1 ? "ends" : "end"}. What other sources said of them stays.</p>
+    ${preview && html`<p aria-live="polite"><b>${preview.urls || !preview.not_found?.length ? `${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}` : "No known ban"}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, for others said so too.` : "What other sources said of them stays."}</p>
       ${preview.not_found?.length > 0 && html`<p class="muted">${count(preview.not_found.length, "URL")} unknown to the ledger: the unban is sent all the same.</p>`}
       <ul class="list">${preview.first.slice(0, 10).map((each) => html`<li><${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account)}</span></li>`)}${preview.urls > 10 && html`<li class="muted">and ${number(preview.urls - 10)} more</li>`}</ul>
       <${Reason} value=${reason} set=${set} id="unban-reason"/>
@@ -46,17 +46,17 @@ export function Ban({ urls = [], close, done = () => {} }) {
       const answer = await call("POST", "bans", { body: preview ? body : { ...body, preview: true } });
       if (!preview) { setPreview(answer); return; }
       keepReason(reason);
-      toast(`${count(answer.accepted ?? body.urls.length, "URL")} on the way to a ban.`);
+      toast(answer.holds.length ? "A second approver must agree: the URLs wait in the queue." : `${count(answer.urls, "URL")} on the way to a ban.`);
       done();
       close();
     } catch (problem) { setError(problem); }
   };
   const changed = (act) => (event) => { act(event.currentTarget.value); setPreview(null); };
-  const verdicts = preview?.verdicts ?? preview?.urls ?? [];
   return html`<${Dialog} title="Ban by hand" close=${close} wide><form class="body" onSubmit=${send}>
     <label class="field"><span>URLs, one a line</span><textarea rows="4" required spellcheck=${false} value=${text} onInput=${changed(setText)}></textarea></label>
     <div class="fields"><label class="field"><span>Category</span><input value=${category} required onInput=${changed(setCategory)}/></label><label class="field"><span>Days</span><input type="number" min="1" max="3650" required value=${days} onInput=${changed(setDays)}/></label></div>
     <${Reason} value=${reason} set=${(value) => { set(value); setPreview(null); }} id="ban-reason"/>${error && html`<${Problem} error=${error}/>`}
-    ${preview && html`<ul class="list">${(Array.isArray(verdicts) ? verdicts : []).slice(0, 20).map((each) => html`<li><${State} of=${each.verdict}/> <${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account ?? "")} ${rule(each.rule)} ${each.until ? `until ${day(each.until)}` : ""}</span></li>`)}</ul>`}
-    <div class="buttons"><button type="button" onClick=${close}>Leave it</button><button class=${preview ? "danger" : "primary"} disabled=${!body.urls.length || !reason.trim()}>${preview ? `Ban ${count(body.urls.length, "URL")}` : "Preview"}</button></div></form></${Dialog}>`;
+    ${preview && html`<p aria-live="polite"><b>${count(preview.urls, "URL")}</b> until ${day(preview.until)}${preview.approvals_needed > 1 ? "; a second approver must agree" : ""}.</p><ul class="list">${preview.first.slice(0, 10).map((each) => html`<li><${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account)}: ${visible(each.effect)}</span></li>`)}
+      ${preview.rejected.slice(0, 10).map((each) => html`<li><${State} of="rejected">not banned</${State}> <${Url} url=${each.url} to=${false}/> <span class="muted">${rule(each.rule)}: ${visible(each.reason)}</span></li>`)}</ul>`}
+    <div class="buttons"><button type="button" onClick=${close}>Leave it</button><button class=${preview ? "danger" : "primary"} disabled=${!body.urls.length || !reason.trim() || preview?.urls === 0}>${preview ? `Ban ${count(preview.urls, "URL")}` : "Preview"}</button></div></form></${Dialog}>`;
 }

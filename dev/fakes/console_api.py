@@ -193,7 +193,6 @@ def account(name: str, **more: Any) -> Json:
         "until": None,
         "waiting": {"urls": 0, "oldest_seconds": None},
         "tasks_under_way": 2,
-        "bans_in_force": 3475,
         "holds": {"count": 0, "urls": 0, "oldest_seconds": None, "overdue": 0},
         "caps": [{"cap": "per_account_per_hour", "used": 812, "limit": 5000}],
         **more,
@@ -238,10 +237,21 @@ class FakeApi:
         ]
 
     def get_overview(self, *_: Any) -> Json:
-        hour = {"reported": 1204, "to_ban": 820, "banned": 812, "p50": 4.2, "p95": 11.0}
+        hour = {
+            "held": 82,
+            "duplicates": 290,
+            "unbanned": 1,
+            "reported": 1204,
+            "to_ban": 820,
+            "banned": 812,
+            "p50": 4,
+            "p95": 11,
+        }
         return {
             "accounts": self._accounts(),
-            "exports": {"late": 0, "failed": 1},
+            "bans_in_force": len(bans()),
+            "bans_as_of": before(seconds=20),
+            "exports": {"open": 1, "failed": 1},
             "unbans_under_way": 1,
             "dead_letters": {"reports": 0, "submit": 0},
             "last_hour": hour,
@@ -339,9 +349,9 @@ class FakeApi:
                 counts = {"reported": reported, "ban": round(reported * 0.6), "banned": round(reported * 0.6)}
                 more = {"duplicate": reported // 5, "hold": reported // (4 if step == 6 else 12), "unbanned": step % 4}
                 bucket = at.date().isoformat() if daily else at.replace(minute=0, second=0, microsecond=0).isoformat()
-                rest = {"rejected": 9, "suppressed": 3, "p50": 4.2, "p95": 11.0}
+                rest = {"messages": 40, "rejected": 9, "suppressed": 3, "p50": 4, "p95": 11}
                 series.append({"bucket": bucket, "value": source, **counts, **more, **rest})
-        return {"series": series}
+        return {"series": series, "from": query.get("from", ""), "to": query.get("to", ""), "complete": True}
 
     def get_bans(self, rest: str, query: Json, *_: Any) -> Json:
         fields = ("source", "account", "category", "rule")
@@ -360,7 +370,17 @@ class FakeApi:
         return page | ({"next_token": str(start + limit)} if len(found) > start + limit else {})
 
     def post_bans(self, _rest: str, _query: Json, body: Json, _name: str) -> Json:
-        return {"accepted": len(body["urls"]), "preview": body.get("preview", False), "verdicts": self._verdicts(body)}
+        first = [{"url": url, "account": "huawei-main", "effect": "is banned"} for url in body["urls"]]
+        return {
+            "preview": body.get("preview", False),
+            "urls": len(body["urls"]),
+            "until": before(days=-30),
+            "first": first,
+            "rejected": [],
+            "rejected_urls": 0,
+            "holds": [],
+            "approvals_needed": 1,
+        }
 
     def get_urls(self, _rest: str, query: Json, *_: Any) -> Json:
         if "never" in query["url"]:
@@ -395,6 +415,26 @@ class FakeApi:
             return {"preview": True, "urls": len(urls), "counted_all": True, "first": first}
         return {"unban_id": "u-1", "complete": True, "urls": len(urls)}
 
+    def get_unbans(self, *_: Any) -> Json:
+        done = {
+            "unban_id": "u-1",
+            "by": "anna",
+            "reason": "clean",
+            "selection": "source:public-form",
+            "at": before(hours=5),
+        }
+        under_way = {**done, "unban_id": "u-2", "at": before(minutes=1), "complete": False, "urls": 120}
+        return {
+            "unbans": [
+                under_way,
+                {**done, "complete": True, "urls": 388},
+            ]
+        }
+
+    def get_statements(self, _rest: str, query: Json, *_: Any) -> Json:
+        facts = {"decision_visibility": "DECISION_VISIBILITY_CONTENT_DISABLED", "automated_detection": "Yes"}
+        return {"statements": [{"url": query.get("url", MALWARE), **facts}]}
+
     def get_reports(self, rest: str, query: Json, *_: Any) -> Json:
         if rest:
             states = ["banned"] * 6 + ["held"] * 2 + ["rejected"]
@@ -410,7 +450,7 @@ class FakeApi:
             ]
             at = {"report_id": unquote(rest), "source": "new-desk", "received_at": before(minutes=75), "accepted": 9}
             return {**at, "urls": urls, "complete": True, "counts": dict(Counter(states)), "correlation_id": "case-17"}
-        source = query.get("source", "desk")
+        source = query.get("of", "desk")
         ids = ["r-pu6f7ity", "r-k2h6q8aa", "r-zz81mmq4"]
         found = [
             {"report_id": each, "source": source, "received_at": before(minutes=9 * n), "accepted": 40 * n + 1}
@@ -437,52 +477,51 @@ class FakeApi:
         return {"tasks": list(ended) if query.get("day") else live}
 
     def get_sources(self, *_: Any) -> Json:
-        today = {"reported": 1204, "ban": 820, "duplicate": 290, "hold": 82, "rejected": 9, "suppressed": 3}
-        rest = {
-            "format": "native",
-            "dry_run": False,
-            "hosts": None,
-            "max_per_hour": None,
-            "callback_host": "desk.example.org",
-        }
-        names = {"desk": "default", "new-desk": "capped", "public-form": "review"}
-        return {
-            "sources": [
+        sources = []
+        for place, (name, trust) in enumerate(
+            {"desk": "default", "new-desk": "capped", "public-form": "review"}.items()
+        ):
+            reported = (1204, 388, 60)[place]
+            today = {
+                "messages": reported // 9,
+                "reported": reported,
+                "ban": reported * 2 // 3,
+                "duplicate": reported // 5,
+            }
+            sources.append(
                 {
                     "name": name,
                     "auth": "standard-webhooks",
+                    "format": "native",
+                    "category": None,
                     "trust": trust,
-                    "last_report_at": before(minutes=2),
-                    "today": today,
-                    **rest,
+                    "dry_run": False,
+                    "max_per_hour": 60 if trust == "capped" else None,
+                    "reports_per_minute": 600,
+                    "callback_host": "desk.example.org",
+                    "today": {**today, "hold": reported // 12, "rejected": 9, "suppressed": 3},
                 }
-                for name, trust in names.items()
-            ]
-        }
+            )
+        return {"sources": sources}
 
-    def get_callbacks(self, _rest: str, query: Json, *_: Any) -> Json:
-        sent = [
-            ("r-pu6f7ity", "delivered", 1, 200),
-            ("r-k2h6q8aa", "waiting", 3, 503),
-            ("r-zz81mmq4", "failed", 9, 500),
-        ]
+    def get_callbacks(self, *_: Any) -> Json:
+        sent = [("r-pu6f7ity", "delivered", 1), ("r-k2h6q8aa", "waiting", 3), ("r-zz81mmq4", "failed", 9)]
         return {
             "callbacks": [
                 {
                     "report_id": report,
-                    "source": query.get("source", ""),
+                    "received_at": before(minutes=9 * tries),
                     "state": state,
                     "attempts": tries,
-                    "status": status,
-                    "next_at": before(minutes=-5),
-                    "finished_at": before(minutes=4) if state == "delivered" else None,
+                    "next_at": before(minutes=-5) if state == "waiting" else None,
+                    "finished_at": None if state == "waiting" else before(minutes=4),
                 }
-                for report, state, tries, status in sent
+                for report, state, tries in sent
             ]
         }
 
     def post_callbacks(self, rest: str, *_: Any) -> Json:
-        return {"report_id": rest.split("/", maxsplit=1)[0], "due_at": before()}
+        return {"report_id": rest.split("/", maxsplit=1)[0], "source": "desk"}
 
     def get_exports(self, *_: Any) -> Json:
         days = []

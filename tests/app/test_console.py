@@ -129,6 +129,18 @@ def test_a_stage_may_leave_the_console_out() -> None:
         assert done.stdout.count("/console") == routes
 
 
+# --- what people ask --------------------------------------------------------------------------------------------------
+
+
+def test_every_question_has_a_command_and_a_view() -> None:
+    page, commands = (ROOT / "docs" / "questions.md").read_text(), (ROOT / "docs" / "cli.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| .+ \| `(edgeban [\w -]+)` \| `#/(\w+)` \|$", page, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 18))
+    for _, command, view in rows:
+        assert f"### {command}\n" in commands
+        assert f"{view}.mjs" in console().texts
+
+
 # --- the fake API of the browser tests ----------------------------------------------------------------------------
 
 ASKED = [
@@ -144,12 +156,14 @@ ASKED = [
     ("GET", "policy", {}, {}),
     ("POST", "policy/test", {}, {"urls": [MALWARE]}),
     ("POST", "unbans", {}, {"urls": [MALWARE], "preview": True}),
-    ("GET", "reports", {"source": "desk"}, {}),
+    ("GET", "reports", {"of": "desk"}, {}),
     ("GET", "reports/r-1", {}, {}),
     ("GET", "tasks", {}, {}),
     ("GET", "tasks/t-1", {}, {}),
     ("GET", "sources", {}, {}),
-    ("GET", "callbacks", {"source": "desk"}, {}),
+    ("GET", "callbacks", {"of": "desk"}, {}),
+    ("GET", "unbans", {}, {}),
+    ("POST", "bans", {}, {"urls": [MALWARE], "preview": True}),
     ("GET", "exports", {}, {}),
     ("POST", "holds/decisions", {}, {"reason": "r", "decisions": [{"hold_id": "h-drift", "decision": "refuse"}]}),
 ]

@@ -97,7 +97,7 @@ def visits(base: str, chromium: Any) -> Iterator[Visits]:
 
     def visit(**options: Any) -> Visit:
         page = chromium.new_context(**{"viewport": WIDE, "color_scheme": "light", **options}).new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(15000)
         new = Visit(base, page)
         page.on("console", lambda m: new.problems.append(m.text) if m.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: new.problems.append(str(error)))
