@@ -124,10 +124,6 @@ class Client:
         """Yield the deliveries of outcome callbacks to a source (``of``), on a ``day``."""
         return self.pages("/callbacks", "callbacks", **filters)
 
-    def statements(self, **filters: Any) -> Iterator[Answer]:
-        """Yield statements of reasons (Article 17 DSA). Filters: url, report_id, from, to."""
-        return self.pages("/statements", "statements", **filters)
-
     def exports(self, account: str = "") -> Answer:
         """Return how far each day of a vendor's export is archived, newest first."""
         answer = self._api.get("/exports", account=account)
@@ -149,7 +145,7 @@ class Client:
         return self._api.send("PATCH", "/bans", {"urls": list(urls), **_given(fields)})
 
     def unban(self, selection: Mapping[str, object], **fields: object) -> Answer:
-        """Undo bans. ``selection`` names urls, task_id, report_id, source or host; fields: reason, preview, expect."""
+        """Undo bans. ``selection`` names urls, task_id, report_id, or source (with since); fields: reason, preview."""
         return self._api.post("/unbans", {**_given(selection), **_given(fields)})
 
     def unbans(self) -> Iterator[Answer]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.bootstrap import Services
 from chalicelib.pipeline.run import Run, all_accounts_at_once, each_account
-from chalicelib.pipeline.waking import TRACKER, begin_tracking, wake_tracker
 
 INTAKE_MARGIN = timedelta(seconds=25)
 """The time of one message that takes too long to read, and writing down what was read."""
@@ -63,6 +62,8 @@ def follow_wake_up(services: Services, event: Mapping[str, Any], context: Any) -
     (record,) = event["Records"]
     message = services.held_message("submit_queue_url", record)
     message.beat()
+    from chalicelib.pipeline.waking import TRACKER
+
     account, work = message.account.removesuffix(TRACKER), _drain
     if account != message.account:
         work = _track_young
@@ -80,6 +81,7 @@ def _drain(services: Services, run: Run, message: HeldMessage) -> int | None:  #
 def _track_young(services: Services, run: Run, message: HeldMessage) -> int | None:
     """Follow young tasks. A wake-up that has come back often is replaced by a new one, before it counts as poison."""
     from chalicelib.pipeline.submission.track import track_young
+    from chalicelib.pipeline.waking import begin_tracking, wake_tracker
 
     begin_tracking(run, message.id)
     tracked = track_young(run, services.vendor(run.account))

@@ -46,6 +46,11 @@ def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[st
     }
 
 
+def add_taken(rows: Rows, name: str, sources: dict[str, Value], *, now: datetime) -> None:
+    """Write how many URLs of each source a batch had, by verdict. ``name`` stands for the batch's messages."""
+    rows.apply(Put(entry("taken", name, now=now, sources=sources)))
+
+
 def outer_entry(report: str, *, now: datetime) -> dict[str, Value]:
     """Make the row that points to the refusals of a report. There is one per report and day."""
     return {

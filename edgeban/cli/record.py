@@ -1,4 +1,4 @@
-"""What was done: tasks, decisions, events, numbers, statements and exports."""
+"""What was done: tasks, decisions, events, numbers and exports."""
 
 from __future__ import annotations
 
@@ -205,20 +205,6 @@ def _summed(series: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
         for name in COUNTS:
             sums[str(entry["value"])][name] += int(entry.get(name) or 0)
     return dict(sorted(sums.items()))
-
-
-@click.command("statements", short_help="Write statements of reasons (Article 17 DSA).")
-@click.option("--url", help="The statement for one URL.")
-@click.option("--report", "report_id", metavar="ID", help="The statements for a report.")
-@click.option("--from", "first", metavar="DAY", help="The statements of bans since this day.")
-@click.option("--to", "last", metavar="DAY", help="The statements of bans up to this day.")
-@pass_session
-def statements_command(session: Session, **options: Any) -> None:
-    """Write statements of reasons, as a JSON array in the fields of the Commission's API."""
-    query = {"url": options["url"], "report_id": options["report_id"], "from": options["first"], "to": options["last"]}
-    if not any(query.values()):
-        raise click.UsageError("say of what: --url, --report, or --from and --to")
-    output.show(session, output.Form(()), session.client().statements(**query), (), empty="")
 
 
 @click.command("exports", short_help="Show the archived days of a vendor's export as a calendar.")

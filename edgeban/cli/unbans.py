@@ -11,6 +11,7 @@ from edgeban.cli import output, times
 from edgeban.cli.failures import Ended, Status
 from edgeban.cli.output import Column, harmless
 from edgeban.cli.session import Session, pass_session, reason_option, yes_option
+from edgeban.errors import EdgebanError
 from edgeban.reporter import wait_until
 
 UNBAN_COLUMNS = (
@@ -24,15 +25,12 @@ UNBAN_COLUMNS = (
 SHOWN = 10
 
 
-@click.command("unban", short_help="Undo bans: by URL, host, source, report or task.")
+@click.command("unban", short_help="Undo bans: by URL, source, report or task.")
 @click.argument("urls", nargs=-1)
-@click.option("--source", help="All bans of a source; with --since and --until, those of a time.")
-@click.option("--host", help="All bans of a host; with a dot before it, of all below it too.")
+@click.option("--source", help="All bans of a source; with --since, those since then.")
 @click.option("--report", "report_id", metavar="ID", help="All bans of a report.")
 @click.option("--task", "task_id", metavar="ID", help="All bans of a vendor task.")
-@click.option("--category", help="Only bans of this category; with --source or --host.")
-@click.option("--since", metavar="TIME", help="Only bans since: 2h, 12:00, yesterday.")
-@click.option("--until", "until_time", metavar="TIME", help="Only bans before.")
+@click.option("--since", metavar="TIME", help="Only bans since: 2h, 12:00, yesterday; with --source.")
 @click.option("--cool-down-days", type=click.IntRange(0, 365), help="For how long no report bans them again.")
 @click.option("--even-if-others-said-so", is_flag=True, help="Also what other sources reported, or a person banned.")
 @click.option("--preview", is_flag=True, help="Only show what would be undone.")
@@ -45,13 +43,13 @@ SHOWN = 10
 def unban_command(
     session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, wait: bool, **options: Any
 ) -> None:
-    """Undo bans: of URLS, or of a host, source, report or task.
+    """Undo bans: of URLS, or of a source, report or task.
 
     It always shows how many first: the count, the first ten, the accounts. Above 100 URLs you type the number.
     `edgeban unban --source desk --since 12:00 --reason "false alarms"` undoes what a source did since noon.
     """
     preview, reason = options.pop("preview"), options.pop("reason")
-    extra = {"expect": options.pop("expect"), "cool_down_days": options.pop("cool_down_days")}
+    expect, extra = options.pop("expect"), {"cool_down_days": options.pop("cool_down_days")}
     scope = {"even_if_others_said_so": True} if options.pop("even_if_others_said_so") else {}
     selection = _selection(session, urls, options)
     client = session.client()
@@ -63,6 +61,8 @@ def unban_command(
         click.echo(line, err=True)
     if not shown["urls"] and not urls:
         raise Ended(Status.NOT_FOUND)
+    if expect is not None and shown["urls"] != expect:
+        raise EdgebanError(f"{shown['urls']:,} bans would be undone, and not the {expect:,} that --expect names")
     reason = session.reason(reason)
     if not (urls and len(urls) == 1):
         session.confirm(f"Undo {shown['urls']:,} bans?", yes=yes, number=shown["urls"])
@@ -81,13 +81,12 @@ def unban_command(
 def _selection(session: Session, urls: Sequence[str], options: Mapping[str, Any]) -> dict[str, object]:
     """Return what is to be undone, as the API names it. Raises ``click.UsageError`` unless it is one thing."""
     selection: dict[str, object] = {name: value for name, value in options.items() if value}
-    for name in ("since", "until_time"):
-        if name in selection:
-            selection[name] = times.parse(options[name], session.now())
+    if "since" in selection:
+        selection["since"] = times.parse(options["since"], session.now())
     if urls:
         selection["urls"] = list(urls)
-    if sum(name in selection for name in ("urls", "source", "host", "report_id", "task_id")) != 1:
-        raise click.UsageError("choose what to undo: URLs, or one of --source, --host, --report and --task")
+    if sum(name in selection for name in ("urls", "source", "report_id", "task_id")) != 1:
+        raise click.UsageError("choose what to undo: URLs, or one of --source, --report and --task")
     return selection
 
 
@@ -102,16 +101,12 @@ def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"{shown['stay']:,} stay, because others asked for them too: --even-if-others-said-so undoes them"
         for ban in shown.get("stay_first", [])[:SHOWN]:
             yield f"  {harmless(ban['url'])}  for {harmless(', '.join(ban['sources']))}"
-    for url in shown.get("not_found") or []:
-        yield f"  {harmless(url)}: no ban in force by the ledger; the vendor is asked to lift it all the same"
 
 
 def _done(done: Mapping[str, Any]) -> Iterator[str]:
     count = f"{done['urls']:,} URLs" if done.get("urls") is not None else "the URLs"
     how_far = "unbanned" if done["complete"] else "are being unbanned"
     yield f"{count} {how_far}; follow it: edgeban unbans {done['unban_id']}"
-    for url in done.get("not_found") or []:
-        yield f"  {harmless(url)}: no ban in force by the ledger"
 
 
 @click.command("unbans", short_help="List unbans, or show how far one is.")

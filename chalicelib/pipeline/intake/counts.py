@@ -16,7 +16,7 @@ from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.decide import BatchUrl
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
-from chalicelib.ports import Put, Value
+from chalicelib.ports import Value
 
 MOST_SOURCES = 40
 """Sources that a batch's row names: it stays below a few write units. The rest counts as ``THE_REST``."""
@@ -52,4 +52,4 @@ def journal_taken(
         before = kept.get(name)
         kept[name] = dict(by_verdict + Counter(before if isinstance(before, dict) else {}))
     name = hashlib.sha256(",".join(message.message_id for message in messages).encode()).hexdigest()[:12]
-    run.rows.apply(Put(journal.entry("taken", name, now=run.clock(), sources=kept)))
+    journal.add_taken(run.rows, name, kept, now=run.clock())
