@@ -68,7 +68,7 @@ function Frame({ me, leave }) {
   const [loaded, setLoaded] = useState({ View: null, name: "", problem: "" });
   const [help, setHelp] = useState(false);
   const [said, setSaid] = useState(null);
-  const search = useRef(null), jump = useRef(0), timer = useRef(0);
+  const search = useRef(null), jump = useRef(-Infinity), timer = useRef(0);
   const holds = useApi("holds", { limit: 1 });
   const health = useApi("health");
   const toast = useCallback((text, after) => { clearTimeout(timer.current); setSaid({ text, after }); timer.current = setTimeout(() => setSaid(null), 12000); }, []);
@@ -96,7 +96,7 @@ function Frame({ me, leave }) {
       if (event.key === "?") setHelp(true);
       if (event.key === "g") { jump.current = event.timeStamp; return; }
       if (JUMPS[event.key] && event.timeStamp - jump.current < 3000) { event.stopImmediatePropagation(); go(JUMPS[event.key]); }
-      jump.current = 0;
+      jump.current = -Infinity;
     };
     addEventListener("keydown", pressed, true);
     return () => removeEventListener("keydown", pressed, true);

@@ -100,6 +100,18 @@ def test_the_first_approver_cannot_be_the_second(visit: Visit) -> None:
     assert visit.page.get_by_role("button", name="Approve").is_disabled()
 
 
+def test_whoever_is_slower_is_told_who_was_quicker(visit: Visit) -> None:
+    error = {"code": "conflict", "message": "the hold is decided already, by anna"}
+    result = {"hold_id": "h-drift", "status": "failed", "state": None, "error": error}
+    visit.page.route("**/v1/holds/decisions", lambda route: route.fulfill(json={"results": [result]}))
+    ready(visit)
+    move_to(visit, "Missing at the vendor")
+    visit.press("i")
+    visit.page.keyboard.type("seen")
+    visit.press("Enter", "r")
+    visit.page.wait_for_selector(".toast >> text=the hold is decided already, by anna")
+
+
 def test_an_empty_queue_says_what_it_means(visit: Visit) -> None:
     visit.page.route("**/v1/holds?*", lambda route: route.fulfill(json={"holds": [], "groups": []}))
     visit.sign_in("ben", "queue")
