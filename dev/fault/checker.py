@@ -25,6 +25,10 @@ from ada_url import URL
 from dev.fault.plan import FAILING, FORGED, REFUSED
 
 ENDS = {"banned", "rejected", "held", "suppressed", "failed"}
+ASKED_AGAIN = "decided_before"
+"""The one rule that may hold what a person unbanned. A source that is not on record when the person decides reports the
+URL, or its report waits in the queue until then: a person is asked once more, and nothing is banned."""
+
 LIMITS = {"create": 10, "list_tasks": 30, "list_banned": 30}
 URLS_A_CALL = 1_000
 JITTER = 0.25
@@ -150,9 +154,13 @@ def judge(evidence: Evidence, demand: Demand) -> Judgement:
     unbanned = {exact(url) for url in demand.unbanned}
     for url in sorted(unbanned):
         state = ledger.state(url)
-        # Held: another source reported it later, and a person is asked once more.
-        if state not in {"unbanned", "held"} or url in evidence.banned:
-            judgement.reversed.append(f"{url} is {state or 'unknown'} in the ledger, {_at_vendor(url, evidence)}")
+        if state == "held":
+            rule = ledger.rule_of_hold(url)
+            stays, state_in_words = rule == ASKED_AGAIN, f"held by {rule or 'no rule'}"
+        else:
+            stays, state_in_words = state == "unbanned", state or "unknown"
+        if not stays or url in evidence.banned:
+            judgement.reversed.append(f"{url} is {state_in_words} in the ledger, {_at_vendor(url, evidence)}")
         judgement.states[state] += url in wanted
     for url in sorted(wanted - unbanned):
         state = ledger.state(url)
@@ -221,6 +229,11 @@ class _Ledger:
             held = work and "held" in (work["state"], work.get("then"))
             return "held" if held else f"in a chunk that is {work['state'] if work else 'gone'}, and in no task"
         return {"succeeded": "banned", "failed": "failed by its task"}.get(last["state"], f"{last['state']} still")
+
+    def rule_of_hold(self, url: str) -> str:
+        """Return the rule by which the chunk of a URL is held; empty if no chunk of it is on record."""
+        work = self._rows.get((f"account#{self._account}", f"chunk#{self._claims[url]['chunk']}"))
+        return str(work.get("rule", "")) if work else ""
 
     def unfinished(self) -> list[str]:
         """Chunks and tasks that are neither over nor held for a person."""

@@ -19,7 +19,6 @@ def claim(outcome: str) -> dict[str, object]:
     [
         ("unbanned", frozenset(), 0),
         ("unbanned", frozenset({URL}), 1),
-        ("held", frozenset(), 0),
         ("rejected", frozenset(), 1),
     ],
 )
@@ -30,3 +29,22 @@ def test_an_unban_must_last_at_the_vendor_and_in_the_ledger(
     judgement = judge(evidence, Demand([URL], [URL], HOSTS, "main", [URL]))
     assert len(judgement.reversed) == reversed_unbans
     assert judgement.losses == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "banned", "reversed_unbans"),
+    [
+        ("decided_before", frozenset(), 0),
+        ("decided_before", frozenset({URL}), 1),
+        ("bare_host", frozenset(), 1),
+        ("", frozenset(), 1),
+    ],
+)
+def test_an_unbanned_url_is_held_only_where_a_person_is_asked_again(
+    rule: str, banned: frozenset[str], reversed_unbans: int
+) -> None:
+    work = {"pk": "account#main", "sk": "chunk#c", "state": "held", "action": "ban", "rule": rule}
+    evidence = Evidence(rows=[claim(""), work], tasks=[], calls=[], banned=banned)
+    judgement = judge(evidence, Demand([URL], [URL], HOSTS, "main", [URL]))
+    assert len(judgement.reversed) == reversed_unbans
+    assert judgement.left == []
