@@ -38,12 +38,12 @@ export default function Bans({ query }) {
   ];
   if (may(me, "operator")) columns.unshift(["", (b) => html`<input type="checkbox" aria-label=${`Choose ${visible(b.url)}`} checked=${chosen.includes(b.url)} onChange=${() => toggle(b.url)}/>`, "choice"]);
   const says = list.data ? `${count(list.data.total, "ban")} in force${Object.values(query).some(Boolean) ? " that match" : ""}, as of ${clock(list.data.as_of)} UTC.` : "";
-  return html`<${Head} title="Bans" says=${says}><button onClick=${save}>Save as CSV</button>${may(me, "operator") && html`<button onClick=${() => setDialog("ban")}>Ban by hand</button><button class="danger" disabled=${!chosen.length && !query.host} onClick=${() => setDialog("unban")}>${chosen.length ? `Unban ${chosen.length}` : query.host ? "Unban the host" : "Unban"}</button>`}</${Head}>
+  return html`<${Head} title="Bans" says=${says}><button onClick=${save}>Save as CSV</button>${may(me, "operator") && html`<button onClick=${() => setDialog("ban")}>Ban by hand</button><button class="danger" disabled=${!chosen.length} onClick=${() => setDialog("unban")}>${chosen.length ? `Unban ${chosen.length}` : "Unban"}</button>`}</${Head}>
     <${Filters} view="bans" query=${query} fields=${[["q", "Part of the URL"], ["host", "Host, or .host and all below"], ["since", "Banned since", "date"], ["ends_before", "Ends before", "date"], ["sort", "Order", [["", "newest first"], ["until", "what ends first"], ["url", "by URL"]]]]}/>
     <div class="facets"><aside aria-label="Counts">${FACETS.map(([by, title]) => html`<${Facet} key=${by} by=${by} title=${title} query=${query}/>`)}</aside>
     <${Panel}><${Answer} of=${list}>${() => (rows.length
       ? html`<${Table} caption="Bans in force" columns=${columns} rows=${rows} keyOf=${(b) => b.url} mark=${(b) => (chosen.includes(b.url) ? "chosen" : "")}/><${More} list=${list} shown=${`${number(list.items.length)} of ${number(list.data.total)}`}/>`
       : html`<${Empty} title="No ban in force matches.">${query.q || query.host ? html`Look the URL up to see what the policy would do: <a href=${link("policy", { urls: query.q || query.host })}>try the policy</a>.` : "Bans appear here seconds after a vendor confirms them."}</${Empty}>`)}</${Answer}></${Panel}></div>
     ${dialog === "ban" && html`<${Ban} close=${() => setDialog("")} done=${list.reload}/>`}
-    ${dialog === "unban" && html`<${Unban} title=${chosen.length ? `Unban ${count(chosen.length, "URL")}` : `Unban ${visible(query.host)}`} selection=${chosen.length ? { urls: chosen } : { host: query.host }} close=${() => setDialog("")} done=${() => { setChosen([]); list.reload(); }}/>`}`;
+    ${dialog === "unban" && html`<${Unban} title=${`Unban ${count(chosen.length, "URL")}`} selection=${{ urls: chosen }} close=${() => setDialog("")} done=${() => { setChosen([]); list.reload(); }}/>`}`;
 }

@@ -4,7 +4,7 @@ import { call } from "./api.mjs";
 import { Dialog, html, keepReason, Problem, Reason, reasons, State, Url, useSession } from "./ui.mjs";
 import { count, day, number, rule, visible } from "./text.mjs";
 
-/** Undo a selection: `{urls}`, `{source, since}`, `{report_id}`, `{task_id}` or `{host}`. */
+/** Undo a selection: `{urls}`, `{source, since}`, `{report_id}` or `{task_id}`. */
 export function Unban({ selection, title, close, done = () => {} }) {
   const { toast } = useSession();
   const [preview, setPreview] = useState(null), [error, setError] = useState(null);
@@ -25,8 +25,7 @@ export function Unban({ selection, title, close, done = () => {} }) {
   };
   return html`<${Dialog} title=${title} close=${close} wide><form class="body" onSubmit=${send}>${error && html`<${Problem} error=${error}/>`}
     ${!preview && !error && html`<p class="muted" aria-busy="true">Looking up what this undoes.</p>`}
-    ${preview && html`<p aria-live="polite"><b>${preview.urls || !preview.not_found?.length ? `${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}` : "No known ban"}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, for others said so too.` : "What other sources said of them stays."}</p>
-      ${preview.not_found?.length > 0 && html`<p class="muted">${count(preview.not_found.length, "URL")} unknown to the ledger: the unban is sent all the same.</p>`}
+    ${preview && html`<p aria-live="polite"><b>${`${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}`}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, for others said so too.` : "What other sources said of them stays."}</p>
       <ul class="list">${preview.first.slice(0, 10).map((each) => html`<li><${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account)}</span></li>`)}${preview.urls > 10 && html`<li class="muted">and ${number(preview.urls - 10)} more</li>`}</ul>
       <${Reason} value=${reason} set=${set} id="unban-reason"/>
       ${large && html`<label class="field"><span>Type ${preview.urls} to go on</span><input value=${typed} onInput=${(e) => setTyped(e.currentTarget.value)} inputmode="numeric"/></label>`}

@@ -70,12 +70,6 @@ function Known({ url, data, act }) {
     ${!data.accounts.length && html`<${Panel} title="What the policy would do"><div class="body"><${Tried} urls=${[url]}/></div></${Panel}>`}${act}`;
 }
 
-/** What Article 17 of the Digital Services Act asks to be told of the ban. */
-function Statement({ url, close }) {
-  const answer = useApi("statements", { url }, { poll: false });
-  return html`<${Dialog} title="Statement of reasons" close=${close} wide><${Answer} of=${answer}>${(data) => html`<pre tabindex="0">${visible(JSON.stringify(data.statements ?? data, null, 2)).replaceAll("\\u{a}", "\n")}</pre>`}</${Answer}></${Dialog}>`;
-}
-
 export default function UrlView({ query }) {
   const { me } = useSession();
   const url = query.url ?? "";
@@ -83,9 +77,8 @@ export default function UrlView({ query }) {
   const [dialog, setDialog] = useState("");
   const unknown = answer.error?.kind === "gone", operator = may(me, "operator");
   const close = () => setDialog("");
-  return html`<${Head} title="URL"><${Copy} url=${url}/><button onClick=${() => setDialog("statement")}>Statement</button><button onClick=${() => setDialog("protect")}>Protect</button>${operator && html`<button onClick=${() => setDialog("ban")}>Ban</button><button class="danger" onClick=${() => setDialog("unban")}>Unban</button>`}</${Head}>
+  return html`<${Head} title="URL"><${Copy} url=${url}/><button onClick=${() => setDialog("protect")}>Protect</button>${operator && html`<button onClick=${() => setDialog("ban")}>Ban</button><button class="danger" onClick=${() => setDialog("unban")}>Unban</button>`}</${Head}>
     ${unknown ? html`<${Known} url=${url} data=${{ url, accounts: [], protected: null }}/>` : !url ? html`<${Problem} error=${{ kind: "refused", message: "Name a URL: press / and paste it." }}/>` : html`<${Answer} of=${answer}>${(data) => html`<${Known} url=${url} data=${data}/>`}</${Answer}>`}
-    ${dialog === "statement" && html`<${Statement} url=${url} close=${close}/>`}
     ${dialog === "protect" && html`<${Dialog} title="Protect this URL" close=${close}><div class="body"><p>Add this entry to <code>protected</code> in the policy. No report can ban the page then, however the URL is spelled.</p><pre tabindex="0">${JSON.stringify({ url: visible(url), comment: "why, and who asked" }, null, 2)}</pre></div></${Dialog}>`}
     ${dialog === "ban" && html`<${Ban} urls=${[url]} close=${close} done=${answer.reload}/>`}${dialog === "unban" && html`<${Unban} title="Unban this URL" selection=${{ urls: [url] }} close=${close} done=${answer.reload}/>`}`;
 }

@@ -431,10 +431,6 @@ class FakeApi:
             ]
         }
 
-    def get_statements(self, _rest: str, query: Json, *_: Any) -> Json:
-        facts = {"decision_visibility": "DECISION_VISIBILITY_CONTENT_DISABLED", "automated_detection": "Yes"}
-        return {"statements": [{"url": query.get("url", MALWARE), **facts}]}
-
     def get_reports(self, rest: str, query: Json, *_: Any) -> Json:
         if rest:
             states = ["banned"] * 6 + ["held"] * 2 + ["rejected"]
