@@ -225,7 +225,8 @@ class History(Drawn):
         assert isinstance(world.rows, MemoryRows)
         for account, vendor in world.vendors.items():
             self.judge_account(account, vendor)
-        assert not world.rows.query("jobs")
+        assert not unban_jobs.unfinished(world.rows)
+        assert not unban_jobs.ends_due(world.rows, now=world.clock())  # what is lifted later may wait
         self.judge_index()
         for report_id in sorted(self.reports):
             report = reports.read(world.rows, report_id)
