@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from chalicelib.domain.model import Action
 from chalicelib.ledger import KEEP_DECISIONS, journal
@@ -24,6 +24,10 @@ CHAIN = 50
 """How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
 
 
+OPERATOR: Final = "operator:"
+"""What the name under which a person's word stands begins with; the name of a source has no colon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a URL of a chunk came from."""
@@ -33,6 +37,11 @@ class Origin:
     reporter: str
     category: str
     note: str = ""
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person decided, and not a source."""
+        return self.source.startswith(OPERATOR)
 
     @property
     def text(self) -> str:

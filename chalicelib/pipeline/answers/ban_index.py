@@ -148,9 +148,12 @@ def _fold_page(rows: Rows, index: Index, events: Sequence[Entry]) -> None:
 
 
 def _fold_words(index: Index, event: Entry) -> None:
+    """Move planned ends. What is said after a ban has ended is about the next one, which may be held."""
+    assert event.at
     for key, end in claim_words.ends_of(event):
-        if key in index.bans:
-            index.bans[key] = index.bans[key]._replace(planned_until=_planned(end))
+        ban = index.bans.get(key)
+        if ban and ban.in_force(event.at):
+            index.bans[key] = ban._replace(planned_until=_planned(end))
         else:
             index.ends[key] = end
 

@@ -24,9 +24,6 @@ from chalicelib.ports import Rows, Value
 OF_TASK: Final = {TaskState.SUCCEEDED: UrlState.UNBANNED, TaskState.FAILED: UrlState.FAILED}
 """The state of a URL by that of the last task that unbanned it."""
 
-OPERATOR: Final = "operator:"
-"""How the source of a person's word begins: operators stand in the archive by the names of their tokens."""
-
 SUPERSEDED: Final = "it ended before a vendor had it, and was reported again"
 
 
@@ -88,7 +85,8 @@ class LedgerEvents:
         as_claimed = [self._as_of(chunk, position, owner) for position, owner in enumerate(owners)]
         explainer = Explainer(self.rows, now=self.now)
         later_chunks: dict[str, Chunk] = {}
-        reporters = {origin.reporter for origin in chunk.origins if not origin.source.startswith(OPERATOR)}
+        # Operators stand in the archive by the names of their tokens.
+        reporters = {origin.reporter for origin in chunk.origins if not origin.is_person}
         pseudonyms = subjects.pseudonyms(self.rows, reporters, now=self.now)
         for position, (owner, status) in enumerate(zip(owners, explainer.explain(as_claimed), strict=True)):
             if chunk.action is Action.UNBAN:

@@ -8,12 +8,14 @@ unban at the same moment exactly one wins.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
-from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, standing
-from chalicelib.ledger import claims, renewals
+from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, forbidden, standing
+from chalicelib.ledger import claim_words, claims, renewals
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claim_words import Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.lifecycle import claiming, expiry
@@ -67,6 +69,7 @@ def _renew(run: Run, chunk: Chunk) -> int:
     kept, stopped = _sort_out(chunk, claims_by_key, policy, now)
     for verdict, keys in stopped.items():
         reason, until = f"not renewed: {verdict.reason}", at_vendor.until or now
+        _tell_that_they_end(run, keys, claims_by_key, until, now)
         claims.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
         run.emit(
             "bans_not_renewed",
@@ -92,8 +95,7 @@ def _sort_out(
     for position, key in enumerate(chunk.keys):
         if not claims.belongs(claims_by_key, chunk, position):
             continue
-        served = chunk.account in accounts_for(chunk.urls[position], policy)
-        verdict = standing(chunk.urls[position], policy, now, account=chunk.account) if served else NOT_MANAGED
+        verdict = _forbidden(chunk, position, policy, now)
         if claims_by_key[key].unban_failed:
             verdict = UNBAN_FAILED
         if verdict:
@@ -101,3 +103,22 @@ def _sort_out(
         else:
             kept.append(position)
     return kept, stopped
+
+
+def _forbidden(chunk: Chunk, position: int, policy: Policy, now: datetime) -> Verdict | None:
+    """Say why the policy lets a ban end. The rule for roots does not bind what a person banned."""
+    url = chunk.urls[position]
+    if chunk.account not in accounts_for(url, policy):
+        return NOT_MANAGED
+    if chunk.origins[position].is_person:
+        return forbidden(url, chunk.account, policy, now)
+    return standing(url, policy, now, account=chunk.account)
+
+
+def _tell_that_they_end(
+    run: Run, keys: Sequence[str], claims_by_key: Mapping[str, Claim], until: datetime, now: datetime
+) -> None:
+    """Write into the journal, of which the index of bans is folded, that bans end before their planned end."""
+    ending = (claims_by_key[key] for key in keys)
+    said = [Said(claim.key, claim.account, claim.until, epoch(until), claim.words) for claim in ending]
+    claim_words.record(run.rows, said, now=now)

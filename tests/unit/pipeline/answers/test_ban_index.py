@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.domain.ban_index import Index, Wanted, counted, dump, load
+from chalicelib.ledger import journal
 from chalicelib.pipeline.answers import ban_index
 from chalicelib.pipeline.answers.ban_index import CURRENT, Reader, index_bans, up_to_now
 from dev.fakes.objects import MemoryViews
-from dev.fakes.operations import ROOTS, banned, carry_on_all, held, lasting, renew, undo
+from dev.fakes.operations import ROOTS, banned, carry_on_all, held, lasting, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, World, pages
 
 
@@ -155,6 +156,35 @@ def test_an_approved_hold_is_listed_and_a_refused_one_is_not() -> None:
     world.approve()
     world.minutes(3)
     assert urls(world, reader) == set(ROOTS)
+
+
+def test_what_is_said_of_a_held_url_does_not_revive_its_ban_that_has_ended() -> None:
+    world, page = banned(pages(1)), pages(1)
+    world.clock.advance(days=8)
+    world.policy = world_with(sources={"desk": {"trust": "review"}, "queue": {"trust": "review"}}).policy
+    world.post({"urls": page}, webhook_id="held")
+    world.intake()
+    world.clock.advance(hours=2)
+    world.queue({"urls": page, "category": "phishing", "reporter": "zoe"})
+    world.intake()
+    assert world.state(page[0]) == "held"
+    assert "words" in {entry.kind for entry in journal.read(world.rows, world.clock().date())}
+    assert urls(world, Reader(MemoryViews())) == set()
+
+
+def test_a_ban_that_the_policy_does_not_let_go_on_ends_with_the_vendors() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": pages(2)})
+    world.minutes(3)
+    protected = [{"url": pages(1)[0], "comment": "a customer"}]
+    world.policy = world_with(categories={"phishing": {"ban_for_days": 90}}, protected=protected).policy
+    world.clock.advance(days=29, hours=1)
+    renew(world)
+    world.minutes(3)
+    assert urls(world, Reader(MemoryViews())) == set(pages(2))
+    world.clock.advance(days=1)
+    world.vendor.settle()
+    assert urls(world, Reader(MemoryViews())) == {*world.vendor.bans} == {pages(2)[1]}
 
 
 def test_bans_are_found_by_host_text_and_time_and_counted() -> None:

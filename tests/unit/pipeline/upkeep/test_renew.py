@@ -8,9 +8,12 @@ import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import ContentRefused
+from chalicelib.domain.policy.duration import plan_for
 from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.decisions import ban_by_hand
+from chalicelib.pipeline.decisions.ban_by_hand import Request
 from chalicelib.pipeline.upkeep.renew import renew_bans
-from dev.fakes.operations import lasting, renew, undo
+from dev.fakes.operations import ROOTS, lasting, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
 
 URLS = pages(40)
@@ -179,6 +182,31 @@ def test_a_ban_that_the_policy_forbids_to_renew_ends_with_the_vendors_days() -> 
     assert _until(world, URLS[2]) > timedelta(days=50)
     live_on(world, 2)
     assert world.states(URLS) == {"banned": 38, "expired": 2}
+
+
+def test_a_root_that_a_person_banned_is_renewed_where_reports_of_roots_are_rejected() -> None:
+    root, reported = ROOTS[:2]
+    categories = {"phishing": {"ban_for_days": 90}}
+    world = world_with(categories=categories, bare_hosts="ban")
+    world.post({"urls": [reported]})
+    ban_by_hand.ban(world.run(), Request("ana", "ana", "ticket 4711", (root,), plan=plan_for(90)))
+    world.minutes(3)
+    world.policy = world_with(categories=categories, bare_hosts="reject").policy
+    world.clock.advance(days=29, hours=1)
+    assert renew(world) == 1
+    world.minutes(3)
+    assert _until(world, root) > timedelta(days=50)
+    assert _until(world, reported) < timedelta(days=1)
+
+
+def test_a_root_that_a_person_banned_is_not_renewed_once_it_is_protected() -> None:
+    world = world_with(categories={"phishing": {"ban_for_days": 90}}, bare_hosts="reject")
+    ban_by_hand.ban(world.run(), Request("ana", "ana", "ticket 4711", (ROOTS[0],), plan=plan_for(90)))
+    world.minutes(3)
+    _protect(world, ROOTS[:1])
+    world.clock.advance(days=29, hours=1)
+    assert renew(world) == 0
+    assert _until(world, ROOTS[0]) < timedelta(days=1)
 
 
 @pytest.mark.parametrize("forbidden_by", ["policy", "vendor"])
