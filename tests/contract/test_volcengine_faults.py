@@ -18,6 +18,7 @@ from chalicelib.domain.errors import (
     AnswerUnknown,
     ConfigurationError,
     ContentRefused,
+    PermissionRefused,
     Throttled,
     Unavailable,
     VendorError,
@@ -88,6 +89,8 @@ FAULTS: list[tuple[dict[str, Any], type[VendorError], int]] = [
     ({"kind": "error_200", "code": "NotFound.Domain"}, ContentRefused, 0),
     ({"kind": "error_200", "code": "FlowLimitExceeded"}, Throttled, 0),
     ({"kind": "error", "status": 403, "code": "AccessDenied.IAMUnauthorized"}, AccessRefused, 0),
+    ({"kind": "error", "status": 403, "code": "LackProjectPolicy"}, PermissionRefused, 0),
+    ({"kind": "error", "status": 403, "code": "CDN.PermissionDenied"}, PermissionRefused, 0),
     ({"kind": "error", "status": 504, "code": "InternalServiceTimeout"}, AnswerUnknown, 0),
 ]
 
