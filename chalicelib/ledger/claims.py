@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -20,7 +20,7 @@ from chalicelib.ledger.packed_words import (
     report_id,
     undone_sources,
 )
-from chalicelib.ledger.row import blob, epoch, number, text
+from chalicelib.ledger.row import blob, epoch, number, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
@@ -37,6 +37,7 @@ READ = (
     "words",
     "held",
     "lifted_at",
+    "unbans",
 )
 """What deciding about a reported URL needs of its claim."""
 
@@ -69,6 +70,14 @@ class Claim:
     """The rule for which the URL waits for a person."""
     lifted_at: int = 0
     """When edgeban lifts the ban, however long the vendor would ban: it counts where it is the planned end."""
+    unbans: tuple[str, ...] = ()
+    """Chunks that unbanned the URL before, and had not ended when another chunk took it: later chunks wait for them,
+    since the chunk that has the URL may end before it is sent."""
+
+    @property
+    def all_unbans(self) -> tuple[str, ...]:
+        """The chunks that unban the URL, or did: any of them may still be on its way."""
+        return (self.unban, *self.unbans) if self.unban else self.unbans
 
     def belongs_to(self, chunk: str) -> bool:
         """Whether the URL is the chunk's still: no other chunk took it over, and it did not end by itself."""
@@ -116,6 +125,7 @@ def _claim(row: Mapping[str, Value]) -> Claim:
         words=blob(row, "words"),
         held=text(row, "held"),
         lifted_at=number(row, "lifted_at"),
+        unbans=texts(row, "unbans"),
     )
 
 
@@ -145,7 +155,7 @@ def claim(
     ``claims_by_key`` is what a read showed. A claim whose ban has ended is taken over, and so is one of a chunk that
     this one renews. Claims of a chunk that is ``held`` are kept for as long as the chunk, whenever a person decides.
     ``words`` are what sources say of a URL, where that is more than the one word of the chunk's origin; of a URL whose
-    ban is carried on they stay as they are.
+    ban is carried on they stay as they are. A claim remembers those unbans of its URL for which the chunk waits.
 
     Safe to repeat: a URL that is the chunk's already counts as claimed. So a crash between any two of these writes is
     healed by claiming again for the same chunk.
@@ -167,16 +177,26 @@ def claim(
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None
             if old is not None:
-                unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None}
+                unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
                 removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
                 if held and chunk.rule in STANDING:
                     removed = tuple(name for name in OVERRIDES if name != "cool_until")
-                update = Update(key_of(key), set=row, expect=unchanged, remove=removed)
+                remembered = _remembered(old, chunk.after)
+                forgotten = ("unbans",) if old.unbans and not remembered else ()
+                update = Update(key_of(key), set={**row, **remembered}, expect=unchanged, remove=(*removed, *forgotten))
             takings.append(_Taking(key, row, update))
     return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)
 
 
-def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
+def _remembered(old: Claim, unended: Collection[str]) -> Row:
+    """Return the earlier unbans of a URL that a later chunk waits for, as an attribute of its claim."""
+    earlier: list[Value] = [unban for unban in old.all_unbans if unban in unended]
+    return {"unbans": earlier} if earlier else {}
+
+
+def unban(
+    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, unended: Collection[str] = frozenset()
+) -> set[str]:
     """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
 
     From here on the operator's word stands, whatever the ledger knew of the URL: reports are suppressed until the
@@ -185,6 +205,8 @@ def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[s
 
     An earlier cool-down that ends later stands. The cool-down of what was undone (``Rule.UNDO``) binds only the sources
     that had asked for the ban: each leaves a marker until then.
+
+    ``unended`` are earlier unbans that are still on their way: the claim remembers those of its URL.
     """
     marked: set[str] = set()
     takings: list[_Taking] = []
@@ -204,7 +226,8 @@ def unban(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[s
         update = None
         if old is not None:
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
-            update = Update(key_of(key), set={**change, **_after_unban(chunk, old)}, expect=unchanged)
+            set_to = {**change, **_after_unban(chunk, old), **_remembered(old, unended)}
+            update = Update(key_of(key), set=set_to, expect=unchanged)
         takings.append(_Taking(key, row, update))
     return marked | _take(rows, takings, lambda claim: claim.unban == chunk.id)
 

@@ -7,7 +7,7 @@ sweep calls ``finish`` on an open chunk whose lease has passed.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -42,7 +42,7 @@ def begin(
     chunk = replace(
         chunk,
         before=before,
-        after=_waits_for(run.rows, chunk, before),
+        after=_waits_for(run.rows, chunk, claims_by_key),
         renew_at=_renew_at(chunk, run.policy.renew_before_hours),
     )
     remaining.open_chunk(run.rows, chunk, then=then)
@@ -74,6 +74,7 @@ def finish(run: Run, work: Work) -> bool:
         later = [key for position, key in enumerate(chunk.keys) if position not in undecided]
         taken_over = _taken_over(run.rows, chunk, {key: claims_by_key[key] for key in later})
     then = work.then or ChunkState.WAITING
+    chunk = replace(chunk, after=work.after)
     claimed = _claim(run.rows, chunks.part_of(chunk, undecided), claims_by_key, then=then, now=run.clock())
     claimed |= taken_over
     remaining.seal(run.rows, chunk, claimed, then=then)
@@ -129,7 +130,8 @@ def _claim(
     if chunk.rule == Rule.ENDED:
         return claim_ends.mark(rows, chunk, claims_by_key)
     if chunk.action is Action.UNBAN:
-        return claims.unban(rows, chunk, claims_by_key)
+        unended = ordering.unended(rows, chunk.account, _unbans(_known(chunk, claims_by_key)))
+        return claims.unban(rows, chunk, claims_by_key, unended=unended)
     if chunk.rule in {Rule.RELEASED, Rule.BY_HAND}:
         staying = leave_holds(rows, chunk, claims_by_key)
         chunk = chunks.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])
@@ -145,16 +147,35 @@ def _earlier(keys: Sequence[str], claims_by_key: Mapping[str, Claim]) -> tuple[t
     )
 
 
-def _waits_for(rows: Rows, chunk: Chunk, before: Sequence[tuple[int, str, str]]) -> tuple[str, ...]:
+def _waits_for(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> tuple[str, ...]:
     """List the chunks of the opposite action that must have ended before this one is sent.
 
-    A ban waits for every unban of its URLs: to ask which have ended would cost each report of such a URL a read.
+    A ban waits for every unban of its URLs: to ask which have ended would cost each report of such a URL a read. The
+    chunk that has a URL may leave it before it is sent, as a hold does: then an older unban may still be on its way.
+    The ban waits for that one too, and an unban for the bans that it waits for.
     """
+    known = _known(chunk, claims_by_key)
+    earlier = _unbans(known)
     if chunk.action is Action.BAN:
-        return tuple(dict.fromkeys(unban for _, _, unban in before if unban))
-    bans = dict.fromkeys(ban for _, ban, _ in before)
+        asked = {unban for claim in known for unban in claim.unbans}
+        ended = asked - ordering.unended(rows, chunk.account, asked) if asked else set()
+        return tuple(unban for unban in earlier if unban not in ended)
+    bans = dict.fromkeys(claim.chunk for claim in known)
+    if earlier:
+        waiting = remaining.among(rows, chunk.account, earlier).values()
+        bans |= dict.fromkeys(ban for work in waiting for ban in work.after)
     unended = ordering.unended(rows, chunk.account, bans)
     return tuple(ban for ban in bans if ban in unended)
+
+
+def _known(chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> list[Claim]:
+    """Return the earlier claims of a chunk's URLs, in its order."""
+    return [claims_by_key[key] for key in chunk.keys if key in claims_by_key]
+
+
+def _unbans(known: Iterable[Claim]) -> dict[str, None]:
+    """List the unbans of URLs, each once."""
+    return dict.fromkeys(unban for claim in known for unban in claim.all_unbans)
 
 
 def _renew_at(chunk: Chunk, hours_before: int) -> datetime | None:
