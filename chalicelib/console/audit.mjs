@@ -29,7 +29,7 @@ function Unbans() {
     ["When, UTC", (u) => html`<${When} at=${u.at}/>`], ["Who", (u) => html`<b>${visible(u.by)}</b>`], ["Of", (u) => html`<span class="muted">${typeof u.selection === "string" ? visible(u.selection) : visible(JSON.stringify(u.selection))}</span>`, "wide"],
     ["Bans ended", (u) => number(u.urls), "num"], ["State", (u) => html`<${State} of=${u.complete ? "done" : "processing"}>${u.complete ? "done" : "under way"}</${State}>`],
   ];
-  return html`<${Panel} title="Unbans"><${Answer} of=${unbans} lines=${2}>${(data) => (data.unbans.length ? html`<${Table} caption="Unbans" columns=${columns} rows=${data.unbans} keyOf=${(u) => u.unban_id}/>` : html`<${Empty} title="No unban is under way.">One that takes longer than a request is followed here to its end.</${Empty}>`)}</${Answer}></${Panel}>`;
+  return html`<${Panel} title="Unbans under way"><${Answer} of=${unbans} lines=${2}>${(data) => (data.unbans.length ? html`<${Table} caption="Unbans" columns=${columns} rows=${data.unbans} keyOf=${(u) => u.unban_id}/>` : html`<${Empty} title="No unban is under way.">One that takes longer than a request is followed here to its end.</${Empty}>`)}</${Answer}></${Panel}>`;
 }
 
 export default function Audit({ query }) {
