@@ -1,5 +1,0 @@
-"""``python -m edgeban.cli`` is ``edgeban``."""
-
-from edgeban.cli import main
-
-main()
