@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import listed, only, operator, page
+from chalicelib.handlers.http import decision_token, listed, only, operator, page
 from chalicelib.web import answer, moment, page_size, query
 
 if TYPE_CHECKING:
@@ -155,9 +155,7 @@ def list_unbans(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request, "limit", "next_token")
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
-    if after and not after[:8].isdigit():
-        raise InputError("next_token must be the one of the page before")
+    limit, after = page_size(request), decision_token(request)
     decisions = audit.recent(services.rows, now=now(), limit=UNBANS, after=after)
     unbans = [named for named in decisions if named[1].action == "unban"]
     unfinished = {job.id for job in unban_jobs.unfinished(services.rows)}

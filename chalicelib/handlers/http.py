@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from chalice.app import Request, Response
@@ -11,7 +12,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, services
 from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed, NotFound
-from chalicelib.web import answer, authenticate, csv_answer, refusal, wants_csv
+from chalicelib.web import answer, authenticate, csv_answer, query, refusal, wants_csv
 
 F = TypeVar("F", bound=Callable[..., Response])
 T = TypeVar("T")
@@ -51,6 +52,23 @@ def operator(current: Services, request: Request, role: str) -> Operator:
     if not asking.may(role):
         raise NotAllowed(f"the token of {asking.name} has the role {asking.role}; this needs {role}")
     return asking
+
+
+def decision_token(request: Request) -> str:
+    """Return the ``next_token`` of a list of decisions, which begins with a day; nothing if there is none.
+
+    Raises InputError if it is no such place.
+    """
+    token = query(request, "next_token", needed=False, longest=200)
+    if not token:
+        return ""
+    try:
+        datetime.strptime(token[:8], "%Y%m%d")  # noqa: DTZ007, a UTC day
+    except ValueError:
+        raise InputError("next_token must be the one of the page before") from None
+    if not token.isascii() or token[8:9] != "T" or not token.isprintable():
+        raise InputError("next_token must be the one of the page before")
+    return token
 
 
 def page(

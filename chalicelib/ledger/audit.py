@@ -79,6 +79,10 @@ def about(rows: Rows, subject: str, *, limit: int = 100, after: str = "") -> lis
     return _read(rows, f"about#{subject}", limit, after)
 
 
+BEGUN = 2000
+"""No decision is older. A place that names an earlier year ends the walk."""
+
+
 def recent(rows: Rows, *, now: datetime, day: str = "", limit: int, after: str = "") -> list[tuple[str, Decision]]:
     """Read what people decided, newest first, or of a UTC day (``2026-01-15``). Names page as those of ``of_actor``."""
     prefix = day.replace("-", "")
@@ -89,7 +93,7 @@ def recent(rows: Rows, *, now: datetime, day: str = "", limit: int, after: str =
         behind = after if after.startswith(f"{month:%Y%m}") else ""
         page = rows.query(_month(month), prefix=prefix, after=behind, limit=limit - len(found), newest_first=True)
         found += [(text(row, "sk"), _decision(row)) for row in page]
-        if len(found) >= limit:
+        if len(found) >= limit or month.year < BEGUN:
             break
         month = month.replace(day=1) - timedelta(days=1)
     return found

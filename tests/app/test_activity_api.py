@@ -147,3 +147,26 @@ def test_an_unban_is_listed_and_read(desk: Api) -> None:
     assert (read["by"], read["reason"], read["urls"], read["complete"]) == ("olaf", "an appeal", 2, True)
     refused(ask(desk, "get", "unbans/u-none"), 404, "not_found", "no such unban")
     refused(ask(desk, "get", "unbans/u-20260115T0-x"), 404, "not_found", "no such unban")
+
+
+@pytest.mark.parametrize("path", ["unbans", "audit"])
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("20260115T103000.000000Z-1", 200),
+        ("00010101T000000.000000Z-1", 200),
+        ("99999999T000000.000000Z-1", 400),
+        ("20260230T000000.000000Z-1", 400),
+        ("٢٠٢٦٠١١٥T0", 400),
+        ("20260115", 400),
+        ("x", 400),
+    ],
+)
+def test_a_next_token_of_nowhere_is_refused_and_one_of_long_ago_finds_nothing(
+    desk: Api, path: str, token: str, status: int
+) -> None:
+    assert ask(desk, "get", path, next_token=token).status_code == status
+
+
+def test_an_unban_of_the_first_year_is_not_found(desk: Api) -> None:
+    assert ask(desk, "get", "unbans/u-00010101T000000.000000Z-1").status_code == 404
