@@ -42,6 +42,10 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+SEEN_MS = 120
+"""Milliseconds between two keys: a page draws what a key did within a few frames, on a busy machine too."""
+
+
 @dataclass
 class Visit:
     """One person's tab. ``problems`` are what the browser complained about; ``tolerates`` names what a test expects."""
@@ -77,9 +81,10 @@ class Visit:
         return str(self.page.locator("h1").inner_text())
 
     def press(self, *keys: str) -> None:
-        """Press keys, one after the other."""
+        """Press keys, one after the other, as fast as a person who sees what each did."""
         for key in keys:
             self.page.keyboard.press(key)
+            self.page.wait_for_timeout(SEEN_MS)
 
     def serious(self) -> list[str]:
         """Return what the browser complained about and no test expects."""
