@@ -19,10 +19,6 @@ MARK = ROOT / ".local" / "console-test-skipped"
 """It is there while the last run was skipped: ``make test`` says so in its last line."""
 
 
-TESTS_FAILED = 1
-"""The exit status of pytest if tests failed, and nothing else went wrong."""
-
-
 def browser() -> str:
     """Return the path of a Chromium or Chrome; nothing if there is none. ``CHROMIUM`` names another one."""
     named = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else BROWSERS
@@ -47,12 +43,7 @@ def main() -> int:
     tests = sys.argv[1:] or ["tests/console"]
     # The other suites' conftest needs all that the app needs; this environment has a browser's driver alone.
     command = [str(python), "-m", "pytest", "--confcutdir=tests/console", *tests]
-    environment = {**os.environ, "CHROMIUM": browser()}
-    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    if status == TESTS_FAILED:
-        sys.stdout.write("console-test: what failed is tried once more, for a busy machine delays a browser\n")
-        status = subprocess.run([*command, "--last-failed"], cwd=ROOT, env=environment, check=False).returncode
-    return status
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "CHROMIUM": browser()}, check=False).returncode
 
 
 if __name__ == "__main__":

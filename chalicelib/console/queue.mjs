@@ -32,9 +32,9 @@ function Groups({ groups, chosen, choose }) {
     <small>${count(group.urls, "URL")}${group.holds.length > 1 ? `, ${count(group.holds.length, "hold")}` : ""}</small><small>${visible(group.account)}</small></div>`)}</div>`;
 }
 
-/** The URLs of a group: of each hold the first page, until more is asked for. */
+/** The URLs of a group, hold by hold. `reading`: further ones come, so its last row is not the end of the group. */
 function useUrls(group) {
-  const [state, setState] = useState({ key: "", rows: [], error: null, shown: SHOWN });
+  const [state, setState] = useState({ key: "", rows: [], error: null, shown: SHOWN, reading: true });
   const key = group.holds.map((hold) => hold.hold_id).join();
   useEffect(() => {
     let current = true;
@@ -48,15 +48,16 @@ function useUrls(group) {
             rows.push(...body.urls.map((each) => ({ ...each, hold: hold.hold_id })));
             next = body.next_token;
           } while (next && rows.length < READ);
-        } catch (error) { if (error.kind !== "gone") { if (current) setState({ key, rows, error, shown: SHOWN }); return; } }
-        if (current && rows.length) setState((old) => ({ key, rows: [...rows], error: null, shown: old.key === key ? old.shown : SHOWN }));
+        } catch (error) { if (error.kind !== "gone") { if (current) setState({ key, rows, error, shown: SHOWN, reading: false }); return; } }
+        if (current && rows.length) setState((old) => ({ key, rows: [...rows], error: null, shown: old.key === key ? old.shown : SHOWN, reading: true }));
         if (rows.length >= READ) break;
       }
+      if (current) setState((old) => ({ ...old, reading: false }));
     };
     read();
     return () => { current = false; };
   }, [key]);
-  const mine = state.key === key ? state : { rows: [], error: null, shown: SHOWN };
+  const mine = state.key === key ? state : { rows: [], error: null, shown: SHOWN, reading: true };
   return { ...mine, all: () => setState((old) => ({ ...old, shown: Infinity })) };
 }
 
@@ -103,7 +104,7 @@ function Group({ group, next, reload, move }) {
 
   const acts = useRef({});
   acts.current = {
-    j: () => (cursor + 1 < rows.length ? setCursor(cursor + 1) : move(1)), k: () => (cursor > 0 ? setCursor(cursor - 1) : move(-1)),
+    j: () => (cursor + 1 < rows.length ? setCursor(cursor + 1) : !urls.reading && move(1)), k: () => (cursor > 0 ? setCursor(cursor - 1) : move(-1)),
     n: () => move(1), p: () => move(-1), x: () => allowed && toggle(rows[cursor]), i: () => document.getElementById("reason")?.focus(),
     a: () => allowed && !busy && decide("approve"), r: () => allowed && !busy && decide("refuse"),
   };
@@ -126,7 +127,7 @@ function Group({ group, next, reload, move }) {
   return html`<div class="panel" aria-label="The chosen group"><div class="why"><div><b>${count(group.urls, "URL")} of ${names(group.sources) || "edgeban itself"} ${group.urls === 1 ? "waits" : "wait"}: ${rule(group.rule)}.</b></div>
       <div class="muted">${why(group.rule)} ${hosts ? `${count(hosts, "host")}.` : ""} Banned for ${count(group.holds[0].ban_days, "day")} at ${visible(group.account)} if you approve.</div>
       ${needs(group) > 1 && html`<div><${State} of="held">${Math.min(approvers.length, 1)} of 2 approvals</${State}> <span class="muted">${approvers.slice(0, 1).map((each) => `${visible(each.by)} at ${clock(each.at).slice(0, 5)}: ${visible(each.reason)}. `)}${mine ? "It needs another person than you." : approvers.length ? "You are the second." : "Two people must agree."}</span></div>`}</div>
-    ${urls.error ? html`<${Problem} error=${urls.error}/>` : !rows.length ? html`<div class="skeleton" aria-busy="true"><i></i><i></i><i></i></div>` : html`<div class="scroll" tabindex="0" role="region" aria-label="URLs of the group"><table><caption class="unseen">URLs of the group</caption><thead><tr><th scope="col"><span class="unseen">Ban</span></th><th scope="col">URL</th><th scope="col" class="hide">Reported as</th><th scope="col">What is known</th></tr></thead>
+    ${urls.error ? html`<${Problem} error=${urls.error}/>` : !rows.length ? html`<div class="skeleton" aria-busy="true"><i></i><i></i><i></i></div>` : html`<div class="scroll" tabindex="0" role="region" aria-label="URLs of the group" aria-busy=${urls.reading ? "true" : "false"}><table><caption class="unseen">URLs of the group</caption><thead><tr><th scope="col"><span class="unseen">Ban</span></th><th scope="col">URL</th><th scope="col" class="hide">Reported as</th><th scope="col">What is known</th></tr></thead>
       <tbody>${rows.map((row, i) => html`<tr key=${row.hold + row.url} class=${`${is(row) ? "except" : ""} ${i === cursor ? "cursor" : ""}`} aria-current=${i === cursor ? "true" : undefined} onClick=${() => setCursor(i)}>
         <td class="choice"><input type="checkbox" aria-label=${`Ban ${visible(row.url)}`} checked=${!is(row)} disabled=${!allowed} onChange=${() => toggle(row)}/></td><td><${Url} url=${row.url}/></td><td class="hide">${visible(row.category) || html`<span class="muted">–</span>`}</td><td class="muted">${known(row)}</td></tr>`)}
       ${group.urls > rows.length && html`<tr><td></td><td class="muted" colspan="3">${count(group.urls - rows.length, "more URL")} ${urls.rows.length > rows.length && html`<button class="more" onClick=${urls.all}>show ${number(urls.rows.length - rows.length)}</button>`}</td></tr>`}</tbody></table></div>`}

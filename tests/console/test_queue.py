@@ -9,7 +9,7 @@ Visit = Any
 
 def ready(visit: Visit, name: str = "ben") -> None:
     visit.sign_in(name, "queue")
-    visit.page.wait_for_selector("tr.cursor")
+    visit.page.wait_for_selector(".scroll[aria-busy=false] tr.cursor")
 
 
 def group(visit: Visit) -> str:
@@ -116,3 +116,21 @@ def test_an_empty_queue_says_what_it_means(visit: Visit) -> None:
     visit.page.route("**/v1/holds?*", lambda route: route.fulfill(json={"holds": [], "groups": []}))
     visit.sign_in("ben", "queue")
     visit.page.wait_for_selector("text=Nothing waits for a person.")
+
+
+def test_a_key_does_not_leave_a_group_of_which_urls_are_still_read(visit: Visit) -> None:
+    held: list[Any] = []
+    seen: list[str] = []
+
+    def keep_all_but_the_first(route: Any) -> None:
+        seen.append(route.request.url)
+        (held.append if len(seen) > 1 else lambda one: one.continue_())(route)
+
+    visit.page.route("**/v1/holds/*", keep_all_but_the_first)
+    visit.sign_in("ben", "queue")
+    visit.page.wait_for_selector(".scroll[aria-busy=true] tr.cursor")
+    chosen = group(visit)
+    visit.press("j", "j")
+    assert group(visit) == chosen
+    for route in held:
+        route.continue_()
