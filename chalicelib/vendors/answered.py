@@ -7,11 +7,12 @@ Such a vendor is declarative (``VendorLimits.declarative``). Its client makes up
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from chalicelib.domain.model import Sent, TaskState, VendorTask
+from chalicelib.domain.model import Action, Sent, TaskState, VendorLimits, VendorTask
 
 _FAILED: Final = "-failed"
 _TASK_ID: Final = re.compile(r"([0-9]{1,12})-[0-9a-f]{32}(-failed)?")
@@ -33,3 +34,26 @@ def shown(task: Sent, *, now: datetime, settles: timedelta) -> VendorTask:
     else:
         state = TaskState.SUCCEEDED if now >= answered_at + settles else TaskState.PROCESSING
     return VendorTask(task.id, None, state, (), answered_at)
+
+
+class AnsweredCalls:
+    """The part of a ``BanVendor`` that every such client shares. The client sets ``limits`` and ``_clock``."""
+
+    limits: VendorLimits
+    _clock: Callable[[], datetime]
+
+    def find_task(  # the port names what it takes; nothing of it is of use here
+        self,
+        action: Action,  # noqa: ARG002
+        urls: Sequence[str],  # noqa: ARG002
+        since: datetime,  # noqa: ARG002
+        until: datetime,  # noqa: ARG002
+    ) -> Iterator[str]:
+        """Find nothing: no call lists tasks, and a call whose answer was lost is repeated."""
+        return iter(())
+
+    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
+        """Yield the tasks as their ids tell, without a call: they end when every place of the edge has settled."""
+        now = self._clock()
+        if tasks:
+            yield [shown(task, now=now, settles=self.limits.settles) for task in tasks]

@@ -10,7 +10,7 @@ the parameters in the query of a POST without a body.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from requests.auth import AuthBase
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
-from chalicelib.domain.model import Action, Sent, VendorAccount, VendorLimits, VendorTask
+from chalicelib.domain.model import Action, VendorAccount, VendorLimits
 from chalicelib.vendors import answered
 from chalicelib.vendors.alibaba.answers import MAX_ANSWER, Remedies, read_answer
 from chalicelib.vendors.alibaba.auth import random_nonce, request_auth
@@ -50,7 +50,7 @@ _REMEDIES: Final = Remedies(
 )
 
 
-class AlibabaEsa:
+class AlibabaEsa(answered.AnsweredCalls):
     """One site of one account: a ``BanVendor``. Each call is one request."""
 
     limits = LIMITS
@@ -87,22 +87,6 @@ class AlibabaEsa:
         if not answer.fields.get("TaskId"):  # a text in the SDK, a number on one page
             raise AnswerUnknown("Alibaba Cloud ESA: an answer without a TaskId: is the endpoint the vendor's?")
         return answered.task_id(self._clock())
-
-    def find_task(  # the port names what it takes; nothing of it is of use here
-        self,
-        action: Action,  # noqa: ARG002
-        urls: Sequence[str],  # noqa: ARG002
-        since: datetime,  # noqa: ARG002
-        until: datetime,  # noqa: ARG002
-    ) -> Iterator[str]:
-        """Find nothing: no call lists tasks, and a call whose answer was lost is repeated."""
-        return iter(())
-
-    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
-        """Yield the tasks as their ids tell, without a call."""
-        now = self._clock()
-        if tasks:
-            yield [answered.shown(task, now=now, settles=LIMITS.settles) for task in tasks]
 
     def banned(self, url: str = "") -> None:
         """Return ``None``: no call lists what is blocked."""

@@ -6,7 +6,6 @@ The errors are those of the service's model in botocore (2022-07-26): the name o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.vendors.http import VendorResponse, retry_after
+from chalicelib.vendors.json_body import object_in
 
 CONFLICT_WAIT: Final = 0.2  # seconds: the store has another version by now, and the next call reads it first
 THROTTLE_WAIT: Final = 2.0  # seconds, where the answer names no Retry-After
@@ -45,7 +45,7 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     """Return the document of a success. Raises every class of ``VendorError`` but ``Unavailable``."""
-    document = _document(response.body)
+    document = object_in(response.body)
     if response.status == 200 and document is not None:
         return document
     fields = document or {}
@@ -75,11 +75,3 @@ def _by_status(status: int) -> type[VendorError]:
     if 401 <= status < 500 and status != 408:
         return AccessRefused
     return AnswerUnknown
-
-
-def _document(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None

@@ -13,16 +13,16 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, ConfigurationError, NotBanned
-from chalicelib.domain.model import Action, Sent, VendorAccount, VendorLimits, VendorTask
+from chalicelib.domain.model import Action, VendorAccount, VendorLimits
 from chalicelib.vendors import answered
 from chalicelib.vendors.cloudfrontkvs.answers import read_answer
 from chalicelib.vendors.cloudfrontkvs.auth import SigV4AAuth
 from chalicelib.vendors.http import VendorHttp, require_endpoint
+from chalicelib.vendors.store_keys import HASHED, key_within
 
 LONGEST_KEY: Final = 512  # bytes: the developer guide's quotas; the SDK's model says 1,024
 LONGEST_VALUE: Final = 1_000  # bytes: a value has 1 KB
@@ -41,7 +41,6 @@ LIMITS: Final = VendorLimits(
 KEYS_PER_PAGE: Final = 50  # ListKeys: MaxResults, 1 to 50
 
 PRESENT: Final = "1"
-_HASHED: Final = "sha256:"
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:cloudfront::[0-9]{12}:key-value-store/[A-Za-z0-9-]+")
 
 
@@ -50,11 +49,10 @@ def key_of(url: str) -> str:
 
     ``keyOf`` in ``edge/cloudfront-function/function.js`` makes the same key from a request.
     """
-    octets = url.encode()
-    return url if len(octets) <= LONGEST_KEY else _HASHED + sha256(octets).hexdigest()
+    return key_within(url, LONGEST_KEY)
 
 
-class CloudFrontKvs:
+class CloudFrontKvs(answered.AnsweredCalls):
     """One KeyValueStore: a ``BanVendor``. A task is one request, or two where the version is unknown."""
 
     limits = LIMITS
@@ -89,22 +87,6 @@ class CloudFrontKvs:
                 raise NotBanned(str(error), code=error.code, request_id=error.request_id) from None
             raise
         return answered.task_id(self._clock())
-
-    def find_task(  # the port names what it takes; nothing of it is of use here
-        self,
-        action: Action,  # noqa: ARG002
-        urls: Sequence[str],  # noqa: ARG002
-        since: datetime,  # noqa: ARG002
-        until: datetime,  # noqa: ARG002
-    ) -> Iterator[str]:
-        """Find nothing: there are no tasks, and a call whose answer was lost is repeated."""
-        return iter(())
-
-    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
-        """Yield the tasks as their ids tell, without a call: they end when every place of the edge has settled."""
-        now = self._clock()
-        if tasks:
-            yield [answered.shown(task, now=now, settles=LIMITS.settles) for task in tasks]
 
     def banned(self, url: str = "") -> Iterator[Sequence[str]]:
         """Yield the URLs whose keys are in the store, 50 a call. Hashed URLs too long for a value are left out."""
@@ -180,6 +162,6 @@ def _url(item: object) -> str:
     key, value = (item.get("Key"), item.get("Value")) if isinstance(item, dict) else (None, None)
     if not isinstance(key, str) or not isinstance(value, str):
         raise AnswerUnknown("CloudFront KeyValueStore: a list of keys that is not as documented")
-    if key.startswith(_HASHED):
+    if key.startswith(HASHED):
         return value if value != PRESENT else ""
     return key if key.startswith(("http://", "https://")) else ""

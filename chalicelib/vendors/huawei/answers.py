@@ -6,7 +6,6 @@ https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-errorcode.html 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,6 +22,7 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.vendors.http import VendorResponse, retry_after
+from chalicelib.vendors.json_body import object_in
 
 THROTTLE_WAIT: Final = 2.0  # seconds: the vendor advises to try again 2 to 5 seconds after APIGW.0308
 MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this
@@ -63,7 +63,7 @@ def read_answer(response: VendorResponse) -> Mapping[str, Any]:
 
     Raises every class of ``VendorError`` but ``Unavailable``.
     """
-    document = _document(response.body)
+    document = object_in(response.body)
     code, text = _error_in(document)
     if response.status == 200 and document is not None and not code:
         return document
@@ -98,14 +98,6 @@ def _kind(status: int, code: str) -> type[VendorError]:
         # Halving would reject every URL for something that a person has to correct, so the URLs wait.
         return AccessRefused
     return AnswerUnknown
-
-
-def _document(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _error_in(document: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -7,7 +7,6 @@ Cloudflare's own command line tool (wrangler, ``kv_help``) and from messages tha
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,6 +20,7 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.vendors.http import VendorResponse
+from chalicelib.vendors.json_body import object_in
 
 THROTTLE_WAIT: Final = 5.0  # seconds, where the answer names no Retry-After
 MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this; the vendor blocks for 5 minutes
@@ -50,7 +50,7 @@ _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     """Return the envelope of a success. Raises every class of ``VendorError`` but ``Unavailable``."""
-    document = _document(response.body)
+    document = object_in(response.body)
     if response.status == 200 and document is not None and document.get("success") is True:
         return document
     code, text = _first_error(document)
@@ -78,14 +78,6 @@ def _kind(status: int, code: int) -> type[VendorError]:
     if 400 <= status < 500 and status != 408:
         return AccessRefused  # a wrong endpoint, account, namespace or token: no URL is to blame, a person must act
     return AnswerUnknown
-
-
-def _document(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _first_error(document: Mapping[str, Any] | None) -> tuple[int, str]:

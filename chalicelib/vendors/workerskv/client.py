@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
-from chalicelib.domain.model import Action, Sent, VendorAccount, VendorLimits, VendorTask
+from chalicelib.domain.model import Action, VendorAccount, VendorLimits
 from chalicelib.vendors import answered
 from chalicelib.vendors.http import VendorHttp, require_endpoint
+from chalicelib.vendors.store_keys import HASHED, key_within
 from chalicelib.vendors.workerskv.answers import read_answer
 
 LONGEST_KEY: Final = 512  # bytes, https://developers.cloudflare.com/kv/platform/limits/
@@ -41,7 +41,6 @@ KEYS_PER_PAGE: Final = 1_000  # GET …/keys: limit, 10 to 1,000
 KEYS_PER_READ: Final = 100  # POST …/bulk/get: keys
 MAX_BODY: Final = 100_000_000  # bytes of a bulk write
 
-_HASHED: Final = "sha256:"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -50,11 +49,10 @@ def key_of(url: str) -> str:
 
     ``keyOf`` in ``edge/cloudflare-worker/worker.js`` makes the same key from a request.
     """
-    octets = url.encode()
-    return url if len(octets) <= LONGEST_KEY else _HASHED + sha256(octets).hexdigest()
+    return key_within(url, LONGEST_KEY)
 
 
-class WorkersKv:
+class WorkersKv(answered.AnsweredCalls):
     """One namespace of Workers KV: a ``BanVendor``. Each call is one request."""
 
     limits = LIMITS
@@ -87,22 +85,6 @@ class WorkersKv:
         failed = _failed_keys(answer)
         return answered.task_id(self._clock(), failed=bool(failed))
 
-    def find_task(  # the port names what it takes; nothing of it is of use here
-        self,
-        action: Action,  # noqa: ARG002
-        urls: Sequence[str],  # noqa: ARG002
-        since: datetime,  # noqa: ARG002
-        until: datetime,  # noqa: ARG002
-    ) -> Iterator[str]:
-        """Find nothing: there are no tasks, and a call whose answer was lost is repeated."""
-        return iter(())
-
-    def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
-        """Yield the tasks as their ids tell, without a call: they end when every place of the edge has settled."""
-        now = self._clock()
-        if tasks:
-            yield [answered.shown(task, now=now, settles=LIMITS.settles) for task in tasks]
-
     def banned(self, url: str = "") -> Iterator[Sequence[str]]:
         """Yield the URLs whose keys are in the namespace, a page of keys or some 100 hashed keys a call."""
         if url:
@@ -114,7 +96,7 @@ class WorkersKv:
             answer = self._call("GET", "/keys?" + urlencode(query, quote_via=quote))
             names = _names(answer)
             yield [name for name in names if name.startswith(("http://", "https://"))]
-            hashed = [name for name in names if name.startswith(_HASHED)]
+            hashed = [name for name in names if name.startswith(HASHED)]
             for start in range(0, len(hashed), KEYS_PER_READ):
                 yield self._values(hashed[start : start + KEYS_PER_READ])
             cursor = _cursor(answer)
