@@ -17,7 +17,7 @@ from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import give_up, host_of, split, split_by_host, urls_of
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
-from chalicelib.pipeline.submission.vendor_tasks import is_banned
+from chalicelib.pipeline.submission.vendor_tasks import emit_finished, is_banned
 from chalicelib.ports import BanVendor
 
 HOST_WAITS = timedelta(hours=6)
@@ -97,16 +97,7 @@ def _wait_for_host(run: Run, backlog: Backlog, task: Task, reason: str) -> None:
     if now - task.created_at < HOST_WAITS:
         _postpone(run, backlog, task)
     elif give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=backlog.chunks_of(task.slices)):
-        run.emit(
-            "task_finished",
-            task_id=task.id,
-            account=task.account,
-            action=task.action.value,
-            state="failed",
-            urls=task.count,
-            given_up=task.count,
-            seconds=(now - task.received_at).total_seconds(),
-        )
+        emit_finished(run, task, TaskState.FAILED, given_up=task.count)
 
 
 def _postpone(run: Run, backlog: Backlog, task: Task) -> None:

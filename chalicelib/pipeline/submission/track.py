@@ -29,7 +29,7 @@ from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.named_failures import end_with_named
-from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, is_banned, sent
+from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, emit_finished, is_banned, sent
 from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import BanVendor
 
@@ -220,15 +220,7 @@ def _nothing_to_lift(run: Run, vendor: BanVendor, task: Task) -> bool:
 def _succeed(run: Run, task: Task) -> None:
     now = run.clock()
     if tasks.finish(run.rows, task, TaskState.SUCCEEDED, now=now):
-        run.emit(
-            "task_finished",
-            task_id=task.id,
-            account=task.account,
-            action=task.action.value,
-            state="succeeded",
-            urls=task.count,
-            seconds=(now - task.received_at).total_seconds(),
-        )
+        emit_finished(run, task, TaskState.SUCCEEDED)
 
 
 def _fail(run: Run, task: Task, reason: str) -> bool:
@@ -253,17 +245,7 @@ def _fail(run: Run, task: Task, reason: str) -> bool:
     else:
         chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
         given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id)
-    run.emit(
-        "task_finished",
-        task_id=task.id,
-        account=task.account,
-        action=task.action.value,
-        state="failed",
-        urls=task.count,
-        parts=len(children),
-        given_up=task.count if given_up else 0,
-        seconds=(now - task.received_at).total_seconds(),
-    )
+    emit_finished(run, task, TaskState.FAILED, parts=len(children), given_up=task.count if given_up else 0)
     return bool(children)
 
 
@@ -273,17 +255,7 @@ def _fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
     repeated = end_with_named(run, task, named, reason=FAILED, not_before=now + RETRY_AFTER)
     if repeated is None:
         return None
-    run.emit(
-        "task_finished",
-        task_id=task.id,
-        account=task.account,
-        action=task.action.value,
-        state="failed",
-        urls=task.count,
-        parts=int(repeated > 0),
-        given_up=0 if repeated else len(named),
-        seconds=(now - task.received_at).total_seconds(),
-    )
+    emit_finished(run, task, TaskState.FAILED, parts=int(repeated > 0), given_up=0 if repeated else len(named))
     return repeated > 0
 
 

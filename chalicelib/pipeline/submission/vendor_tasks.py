@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import Sent
+from chalicelib.domain.model import Sent, TaskState
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
@@ -28,6 +28,21 @@ together stay below the vendor's rate."""
 def sent(task: Task) -> Sent:
     """Return what the vendor needs to find a task of ours that it has accepted."""
     return Sent(task.vendor_task_id, task.created_at - SKEW, (task.submitted_at or task.created_at) + SKEW)
+
+
+def emit_finished(run: Run, task: Task, state: TaskState, *, parts: int = 0, given_up: int = 0) -> None:
+    """Emit that a task ended, into how many ``parts`` it was taken, and how many URLs were ``given_up``."""
+    run.emit(
+        "task_finished",
+        task_id=task.id,
+        account=task.account,
+        action=task.action.value,
+        state=state.value,
+        urls=task.count,
+        parts=parts,
+        given_up=given_up,
+        seconds=(run.clock() - task.received_at).total_seconds(),
+    )
 
 
 def is_banned(run: Run, vendor: BanVendor, url: str, *, pace: Pace) -> bool:
