@@ -19,11 +19,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from dev.simulators.alibaba_signature import Refused, SignedRequest, Verifier
-from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply
+from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply
 
 SITE_ID = "123456789"
 PARAMETERS = {"SiteId", "Content", "Type", "Maxage"}
@@ -71,7 +71,7 @@ class Call:
     code: str = ""
 
 
-class AlibabaEsaSimulator:
+class AlibabaEsaSimulator(Simulated):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``records`` are the hosts of the site, exact or ``*.``. ``clock`` returns seconds since 1970.
@@ -98,22 +98,6 @@ class AlibabaEsaSimulator:
         self.log: list[Call] = []
         self._server = SimulatorServer(self.handle, port=port)
         self.url = self._server.url
-
-    def start(self) -> None:
-        self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def now(self) -> float:
-        return self._clock() + self._advanced
 
     # --- control -------------------------------------------------------------------------------------------
 

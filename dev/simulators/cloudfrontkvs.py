@@ -19,11 +19,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, quote, unquote
 
 from dev.simulators.cloudfrontkvs_signature import canonical, public_key, verifies
-from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply
+from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply
 
 ARN = "arn:aws:cloudfront::111122223333:key-value-store/8562e61f-caba-2845-9d99-b97d1ae5d3c0"
 MAX_KEYS, MAX_BODY = 50, 3 * 1024 * 1024
@@ -81,7 +81,7 @@ class Refused(Exception):
         self.code = code
 
 
-class KvsSimulator:
+class KvsSimulator(Simulated):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``strict_deletes`` refuses to delete a key that is not there: the service's
@@ -108,22 +108,6 @@ class KvsSimulator:
         self.log: list[Call] = []
         self._server = SimulatorServer(self.handle, port=port)
         self.url = self._server.url
-
-    def start(self) -> None:
-        self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def now(self) -> float:
-        return self._clock() + self._advanced
 
     # --- control -------------------------------------------------------------------------------------------
 

@@ -166,6 +166,31 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing: the simulator has its own log of calls."""
 
 
+class Simulated:
+    """A simulator's server and its clock, which tests may set forward. A context manager from start to stop."""
+
+    _server: SimulatorServer
+    _clock: Callable[[], float]
+    _advanced: float
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def now(self) -> float:
+        """Return the time of the vendor, in Unix seconds."""
+        return self._clock() + self._advanced
+
+
 class Startable(Protocol):
     """A simulator."""
 

@@ -35,10 +35,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
-from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply, serve_until_interrupted
 from dev.simulators.huawei_faults import Fault, Faults
 from dev.simulators.huawei_gate import Gate, Identity, Rates, Refused, gateway_refusal
 from dev.simulators.huawei_state import DAY, Account, Call, CallLog
@@ -55,7 +55,7 @@ HOST = re.compile(r"https?://([^/?#@\s:]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:[/?#]|$
 HTML = b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
 
 
-class HuaweiSimulator:
+class HuaweiSimulator(Simulated):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``domains`` are the tenant's acceleration domains, exact or ``*.suffix``; none
@@ -102,22 +102,9 @@ class HuaweiSimulator:
         user = {"user": self.identity.user, "password": self.identity.password, "domain": self.identity.domain}
         return {**user, "iam_endpoint": self.url}
 
-    def start(self) -> None:
-        self._server.start()
-
     def stop(self) -> None:
         self._stopping.set()
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def now(self) -> float:
-        return self._clock() + self._advanced
+        super().stop()
 
     # --- control: the same names as under /_sim/ -----------------------------------------------------------
 

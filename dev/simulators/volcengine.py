@@ -28,10 +28,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
-from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply, serve_until_interrupted
 from dev.simulators.huawei_faults import Fault, Faults
 from dev.simulators.huawei_state import Call
 from dev.simulators.volcengine_gate import Identity, Rates, Refused, check, envelope, refusal
@@ -57,7 +57,7 @@ HTML = b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></
 CONTROLS = ("poison", "outage", "lose_ban", "invent_ban", "forget_task", "advance", "reset")
 
 
-class VolcengineSimulator:
+class VolcengineSimulator(Simulated):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``domains`` are the account's domains, exact or ``*.suffix``; none means that
@@ -90,22 +90,9 @@ class VolcengineSimulator:
         """Return the access key, under the names that edgeban's vendor accounts use."""
         return {name: value for name, value in asdict(self.identity).items() if value}
 
-    def start(self) -> None:
-        self._server.start()
-
     def stop(self) -> None:
         self._stopping.set()
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def now(self) -> float:
-        return self._clock() + self._advanced
+        super().stop()
 
     # --- control: the same names as under /_sim/ -----------------------------------------------------------
 

@@ -25,10 +25,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
-from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply, serve_until_interrupted
 from dev.simulators.workerskv_state import Namespace, Pair, UserRate, edge_key
 
 BASE = "/client/v4"
@@ -94,7 +94,7 @@ class Refused(Exception):
         self.code = code
 
 
-class WorkersKvSimulator:
+class WorkersKvSimulator(Simulated):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``rates=False`` throttles nothing. ``free_plan`` allows 1,000 writes a day.
@@ -126,22 +126,6 @@ class WorkersKvSimulator:
         self.log: list[Call] = []
         self._server = SimulatorServer(self.handle, port=port)
         self.url = self._server.url + BASE
-
-    def start(self) -> None:
-        self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def now(self) -> float:
-        return self._clock() + self._advanced
 
     # --- control -------------------------------------------------------------------------------------------
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.urls import canonical_url
 from chalicelib.vendors.cloudfrontkvs.client import LIMITS, key_of
+from dev.fakes.node import NodeProgram, node_program
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "edge" / "cloudfront-function"
@@ -26,35 +25,15 @@ PIECES = (
 )
 
 
-class Function:
-    """The function in a process of node."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def visit(self, url: str, **settings: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"url": url, **settings}) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-
 @pytest.fixture(scope="module")
-def function() -> Iterator[Function]:
-    node = shutil.which("node")
-    if node is None:
+def function() -> Iterator[NodeProgram]:
+    if shutil.which("node") is None:
         pytest.skip("no node: the function of edge/cloudfront-function is not run; install Node.js 20 or later")
-    command = [node, str(DRIVER), str(FOLDER / "function.js")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Function(process)
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(10)
+    with node_program(DRIVER, FOLDER / "function.js") as running:
+        yield running
 
 
-def test_a_banned_url_is_answered_with_403_that_nobody_stores(function: Function) -> None:
+def test_a_banned_url_is_answered_with_403_that_nobody_stores(function: NodeProgram) -> None:
     answer = function.visit(URL, keys=[key_of(URL)])
     assert (answer["status"], answer["passed"]) == (403, False)
     assert answer["headers"]["cache-control"] == {"value": "no-store"}
@@ -76,25 +55,25 @@ def test_a_banned_url_is_answered_with_403_that_nobody_stores(function: Function
         "https://www.example.com/",
     ],
 )
-def test_every_other_url_passes_unchanged(function: Function, other: str) -> None:
+def test_every_other_url_passes_unchanged(function: NodeProgram, other: str) -> None:
     answer = function.visit(other, keys=[key_of(URL)])
     assert (answer["status"], answer["passed"]) == (200, True)
 
 
-def test_other_spellings_of_the_same_url_are_refused(function: Function) -> None:
+def test_other_spellings_of_the_same_url_are_refused(function: NodeProgram) -> None:
     for same in ("https://WWW.EXAMPLE.com:443/login?id=1", "https://www.example.com/x/../login?id=1"):
         assert function.visit(same, keys=[key_of(URL)])["status"] == 403
 
 
-def test_a_request_whose_scheme_is_not_told_counts_as_https(function: Function) -> None:
+def test_a_request_whose_scheme_is_not_told_counts_as_https(function: NodeProgram) -> None:
     assert function.visit("http://www.example.com/login?id=1", keys=[key_of(URL)], proto=False)["status"] == 403
 
 
-def test_the_site_stays_up_while_the_store_cannot_be_read(function: Function) -> None:
+def test_the_site_stays_up_while_the_store_cannot_be_read(function: NodeProgram) -> None:
     assert function.visit(URL, keys=[key_of(URL)], fails=True)["passed"] is True
 
 
-def test_the_function_asks_for_the_keys_that_the_client_writes(function: Function) -> None:
+def test_the_function_asks_for_the_keys_that_the_client_writes(function: NodeProgram) -> None:
     made_up = random.Random(17)
     compared = hashed = 0
     for _ in range(3_000):
@@ -111,7 +90,7 @@ def test_the_function_asks_for_the_keys_that_the_client_writes(function: Functio
     assert hashed > 50
 
 
-def test_a_long_url_is_banned_by_its_hash_and_its_neighbour_is_not(function: Function) -> None:
+def test_a_long_url_is_banned_by_its_hash_and_its_neighbour_is_not(function: NodeProgram) -> None:
     long, neighbour = (f"https://www.example.com/{'a' * 600}{end}" for end in "12")
     assert function.visit(long, keys=[key_of(long)])["status"] == 403
     assert function.visit(neighbour, keys=[key_of(long)])["status"] == 200

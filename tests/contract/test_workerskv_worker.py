@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.urls import canonical_url
 from chalicelib.vendors.workerskv.client import key_of
+from dev.fakes.node import NodeProgram, node_program
 from dev.simulators.workerskv_state import edge_key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,36 +50,16 @@ PIECES = (
 )
 
 
-class Worker:
-    """The Worker in a process of node."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def visit(self, url: str, **settings: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"url": url, **settings}) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    node = shutil.which("node")
-    if node is None:
+def worker() -> Iterator[NodeProgram]:
+    if shutil.which("node") is None:
         pytest.skip("no node: the Worker of edge/cloudflare-worker is not run; install Node.js 20 or later")
-    command = [node, str(DRIVER), str(WORKER)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Worker(process)
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(10)
+    with node_program(DRIVER, WORKER) as running:
+        yield running
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_a_banned_url_is_answered_with_403_that_nobody_stores(worker: Worker, method: str) -> None:
+def test_a_banned_url_is_answered_with_403_that_nobody_stores(worker: NodeProgram, method: str) -> None:
     answer = worker.visit(URL, method=method, keys=[key_of(URL)])
 
     assert (answer["status"], answer["passed"]) == (403, False)
@@ -104,33 +82,33 @@ def test_a_banned_url_is_answered_with_403_that_nobody_stores(worker: Worker, me
         "https://www.example.com/",
     ],
 )
-def test_every_other_url_passes_unchanged(worker: Worker, other: str) -> None:
+def test_every_other_url_passes_unchanged(worker: NodeProgram, other: str) -> None:
     answer = worker.visit(other, keys=[key_of(URL)])
 
     assert (answer["status"], answer["passed"]) == (200, True)
 
 
-def test_a_visitor_with_another_spelling_of_the_same_url_is_refused(worker: Worker) -> None:
+def test_a_visitor_with_another_spelling_of_the_same_url_is_refused(worker: NodeProgram) -> None:
     for same in ("https://WWW.EXAMPLE.com:443/login?id=1", "https://www.example.com/x/../login?id=1#top"):
         assert worker.visit(same, keys=[key_of(URL)])["status"] == 403
 
 
 @pytest.mark.parametrize("fails", [True, "binding"])
-def test_the_site_stays_up_while_the_namespace_cannot_be_read(worker: Worker, fails: object) -> None:
+def test_the_site_stays_up_while_the_namespace_cannot_be_read(worker: NodeProgram, fails: object) -> None:
     answer = worker.visit(URL, keys=[key_of(URL)], fails=fails)
 
     assert (answer["status"], answer["passed"]) == (200, True)
 
 
 @pytest.mark.parametrize("reported", REPORTED)
-def test_the_worker_asks_for_the_key_that_the_client_writes(worker: Worker, reported: str) -> None:
+def test_the_worker_asks_for_the_key_that_the_client_writes(worker: NodeProgram, reported: str) -> None:
     banned = canonical_url(reported)
 
     assert worker.visit(banned)["key"] == worker.visit(reported)["key"] == key_of(banned) == edge_key(banned)
     assert worker.visit(banned, keys=[key_of(banned)])["status"] == 403
 
 
-def test_the_keys_are_the_same_for_many_made_up_urls(worker: Worker) -> None:
+def test_the_keys_are_the_same_for_many_made_up_urls(worker: NodeProgram) -> None:
     made_up = random.Random(16)
     compared = hashed = 0
     for _ in range(2_000):
@@ -148,7 +126,7 @@ def test_the_keys_are_the_same_for_many_made_up_urls(worker: Worker) -> None:
     assert hashed > 10
 
 
-def test_a_long_url_is_banned_by_its_hash_and_its_neighbour_is_not(worker: Worker) -> None:
+def test_a_long_url_is_banned_by_its_hash_and_its_neighbour_is_not(worker: NodeProgram) -> None:
     long, neighbour = (f"https://www.example.com/{'a' * 600}{end}" for end in "12")
     assert key_of(long) == worker.visit(long)["key"] != key_of(neighbour)
     assert len(key_of(long)) == 71
