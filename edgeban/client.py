@@ -27,13 +27,21 @@ class Client:
 
     def pages(self, path: str, items: str, **query: Any) -> Iterator[Answer]:
         """Yield the items of all pages of a list."""
-        token = ""
-        while True:
-            page = self._api.get(path, next_token=token, **query)
+        yield from self.further(self._api.get(path, **query), path, items, **query)
+
+    def further(self, page: Answer, path: str, items: str, **query: Any) -> Iterator[Answer]:
+        """Yield the items of a page and of all pages behind it."""
+        yield from page[items]
+        while page.get("next_token"):
+            page = self._api.get(path, **{**query, "next_token": page["next_token"]})
             yield from page[items]
-            token = page.get("next_token") or ""
-            if not token:
-                return
+
+    def _whole(self, path: str, items: str, **query: Any) -> Answer:
+        """Return the first page of an answer with the items of all its pages."""
+        first = self._api.get(path, **query)
+        whole = {**first, items: list(self.further(first, path, items, **query))}
+        whole.pop("next_token", None)
+        return whole
 
     # --- asking ---
 
@@ -75,14 +83,7 @@ class Client:
 
     def hold(self, hold_id: str) -> Answer:
         """Return a hold with its URLs, of all its pages."""
-        path = f"/holds/{quote(hold_id, safe='')}"
-        answer = self._api.get(path)
-        page = answer
-        while page.get("next_token"):
-            page = self._api.get(path, next_token=page["next_token"])
-            answer["urls"] += page["urls"]
-        answer.pop("next_token", None)
-        return answer
+        return self._whole(f"/holds/{quote(hold_id, safe='')}", "urls")
 
     def tasks(self, day: str = "") -> Iterator[Answer]:
         """Yield the tasks under way, or those that ended on a day (UTC)."""
@@ -126,13 +127,7 @@ class Client:
 
     def exports(self, account: str = "") -> Answer:
         """Return how far each day of a vendor's export is archived, newest first."""
-        answer = self._api.get("/exports", account=account)
-        page = answer
-        while page.get("next_token"):
-            page = self._api.get("/exports", account=account, next_token=page["next_token"])
-            answer["days"] += page["days"]
-        answer.pop("next_token", None)
-        return answer
+        return self._whole("/exports", "days", account=account)
 
     # --- deciding ---
 

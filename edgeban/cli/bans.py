@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,12 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
     most = limit or (100 if session.on_terminal and not form.machine else None)
     page = client.get("/bans", **{**options, "limit": min(most or 1000, 1000)})
     total = page["total"]
-    rows = _all_bans(client, page, options)
+    rows = client.further(page, "/bans", "bans", **options, limit=1000)
     rows = rows if most is None else itertools.islice(rows, most)
     shown = output.show(session, form, rows, BAN_COLUMNS, empty="no ban matches")
     if session.on_terminal and not form.machine:
         more = f"; --limit {total} shows all" if total > shown else ""
         click.echo(f"{shown:,} of {total:,} bans, as of {page['as_of']}{more}")
-
-
-def _all_bans(client: Client, page: dict[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    while True:
-        yield from page["bans"]
-        if not page.get("next_token"):
-            return
-        page = client.get("/bans", **{**options, "limit": 1000, "next_token": page["next_token"]})
 
 
 # --- why ---
@@ -237,20 +230,10 @@ def ban_command(session: Session, urls: Sequence[str], form: output.Form, *, yes
     Your word is an operator's, not a report's: managed hosts and protection bind it, caps do not.
     Exits with 6 if some of the URLs cannot be banned.
     """
-    preview, reason = options.pop("preview"), options.pop("reason")
     fields = {"category": options.pop("category"), **_end(session, options)}
-    client = session.client()
-    shown = client.ban(urls, **fields, preview=True)
-    if preview or not shown["urls"]:
-        output.document(session, form, shown, _lines(shown))
-        _ended(shown)
-        return
-    _show_preview(shown)
-    fields["reason"] = session.reason(reason)
-    session.confirm(f"Ban {len(urls)} URLs?" if len(urls) > 1 else "Ban it?", yes=yes, number=shown["urls"])
-    done = client.ban(urls, **fields)
-    output.document(session, form, done, _lines(done))
-    _ended(done)
+    ban = functools.partial(session.client().ban, urls, **fields)
+    question = f"Ban {len(urls)} URLs?" if len(urls) > 1 else "Ban it?"
+    _preview_and_do(session, form, ban, question, {**options, "yes": yes})
 
 
 @click.command("extend", short_help="Change when bans end.")
@@ -264,31 +247,30 @@ def ban_command(session: Session, urls: Sequence[str], form: output.Form, *, yes
 @pass_session
 def extend_command(session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, **options: Any) -> None:
     """Change when the bans of URLS end, to a later or an earlier time."""
-    preview, reason = options.pop("preview"), options.pop("reason")
     fields = _end(session, options)
     if not any(fields.values()):
         raise click.UsageError("say when they end: --days or --until")
-    client = session.client()
-    shown = client.change_end(urls, **fields, preview=True)
-    if preview or not shown["urls"]:
-        output.document(session, form, shown, _lines(shown))
-        _ended(shown)
-        return
-    _show_preview(shown)
-    fields["reason"] = session.reason(reason)
-    session.confirm("Change the end?", yes=yes, number=shown["urls"])
-    done = client.change_end(urls, **fields)
-    output.document(session, form, done, _lines(done))
-    _ended(done)
+    change_end = functools.partial(session.client().change_end, urls, **fields)
+    _preview_and_do(session, form, change_end, "Change the end?", {**options, "yes": yes})
 
 
 EFFECTS = {"ban": "banned anew", "release": "leaves a hold, banned", "set_end": "end changed", "nothing": "stands so"}
 
 
-def _show_preview(shown: Mapping[str, Any]) -> None:
-    """Show a preview to the person: on stderr, so that the output holds the result alone."""
-    for line in _lines(shown):
-        click.echo(line, err=True)
+def _preview_and_do(
+    session: Session, form: output.Form, do: Callable[..., dict[str, Any]], question: str, options: Mapping[str, Any]
+) -> None:
+    """Show what would be done, ask, and do it. Only show it for ``--preview``, or if it is about nothing."""
+    shown = do(preview=True)
+    if not options["preview"] and shown["urls"]:
+        for line in _lines(shown):
+            click.echo(line, err=True)  # so that the output holds the result alone
+        reason = session.reason(options["reason"])
+        session.confirm(question, yes=options["yes"], number=shown["urls"])
+        shown = do(reason=reason)
+    output.document(session, form, shown, _lines(shown))
+    if shown["rejected_urls"]:
+        raise Ended(Status.PARTLY if shown["urls"] else Status.REFUSED)
 
 
 def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
@@ -305,8 +287,3 @@ def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"  … and {shown['rejected_urls'] - SHOWN:,} others refused"
     for hold in shown["holds"]:
         yield f"  a second person must approve: edgeban approve {hold}"
-
-
-def _ended(shown: Mapping[str, Any]) -> None:
-    if shown["rejected_urls"]:
-        raise Ended(Status.PARTLY if shown["urls"] else Status.REFUSED)
