@@ -64,7 +64,7 @@ class Visit:
         self.open(place)
         self.page.get_by_label("Your operator's token").fill(f"token-of-{name}")
         self.page.keyboard.press("Enter")
-        self.page.wait_for_selector("main h1")
+        self.page.wait_for_selector("main:not(.signin) h1")  # The page to sign in at has a heading too.
 
     def see(self, place: str) -> None:
         """Go to a place of the console, and wait until nothing loads."""
