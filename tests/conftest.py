@@ -25,6 +25,14 @@ def pytest_configure() -> None:
     rights.switch_on()
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a parameter of bytes by its kind: packed bytes hold the second in which they were packed.
+
+    A name that changes from one collection to the next ends a run on several cores.
+    """
+    return "bytes" if isinstance(val, bytes) else None
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """After all unit tests: no policy allows what no test made its function do."""
     ran = {item.path for item in session.items}
