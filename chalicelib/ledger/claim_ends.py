@@ -1,10 +1,12 @@
-"""Mark claims whose bans edgeban ends itself, since the vendor ends none."""
+"""End claims otherwise than by a task: edgeban lifts the ban, the URL drops out, or another chunk gets it back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from chalicelib.domain.model import UrlState
+from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim, key_of, read
 from chalicelib.ledger.row import epoch
@@ -35,3 +37,15 @@ def mark(rows: Rows, lift: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str
     unclear = [due[index].key for index in failed]  # changed since the read, or marked before a crash
     seen = read(rows, unclear, consistent=True) if unclear else {}
     return marked | {key for key, claim in seen.items() if claim.unban == lift.id}
+
+
+def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str) -> None:
+    """Record that URLs ended otherwise than by their task, where they are still the chunk's."""
+    change: Row = {"outcome": outcome.value, "reason": reason[:300]}
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
+
+
+def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
+    """Give claims that a chunk took over back to the one that had them, whose bans end as said."""
+    change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
+    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])

@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.domain.cutting import cut
+from chalicelib.domain.model import UrlState
 from chalicelib.ledger import KEEP, journal
 from chalicelib.ledger.claims import Claim, key_of
 from chalicelib.ledger.journal import Entry
 from chalicelib.ledger.row import blob, compress, decompress, epoch
-from chalicelib.ports import Put, Row, Rows, Update, Value
+from chalicelib.ports import Insert, Put, Row, Rows, Update, Value
 
 Change = tuple[Claim, bytes, datetime]
 """A claim as it was read, what its sources say by now (``packed_words``), and the planned end."""
@@ -113,3 +114,25 @@ def ends_of(entry: Entry) -> list[tuple[str, int]]:
     document: list[list[Any]] = decompress(blob(entry.fields, "body"))
     # An earlier version wrote no account behind the key.
     return [(change[0], change[3] if isinstance(change[1], str) else change[2]) for change in document]
+
+
+NO_CHUNK = "0"
+"""Stands in the claim of a URL that a source withdrew before anybody reported it: it sorts before every chunk."""
+
+
+def mark(rows: Rows, key: str, *, url: str, account: str, words: bytes, until: datetime) -> bool:
+    """Leave a marker for a URL that the ledger does not know; ``False`` if it knows the URL by now."""
+    pk, sk = key_of(key)
+    row: Row = {
+        "pk": pk,
+        "sk": sk,
+        "url": url,
+        "account": account,
+        "chunk": NO_CHUNK,
+        "until": 0,
+        "outcome": UrlState.SUPPRESSED.value,
+        "reason": "its source took the report back",
+        "words": words,
+        "expires_at": epoch(until),
+    }
+    return rows.apply(Insert(row))

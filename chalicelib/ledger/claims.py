@@ -1,8 +1,12 @@
-"""Claims: who owns a URL at a vendor account. The claim is what makes a ban single (I2)."""
+"""Claims: who owns a URL at a vendor account. The claim is what makes a ban single (I2).
+
+What people decide about a claimed URL stands in ``claim_decisions``, what sources say of it in ``claim_words``, how its
+claim ends otherwise than by a task in ``claim_ends``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -12,13 +16,8 @@ from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.packed_words import (
-    all_words,
-    held_only,
-    marked,
-    no_longer_undone,
     pack,
     report_id,
-    undone_sources,
 )
 from chalicelib.ledger.row import blob, epoch, number, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
@@ -166,13 +165,13 @@ def claim(
         )
     )
     claimed: set[str] = set()
-    takings: list[_Taking] = []
+    takings: list[Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
         old = claims_by_key.get(key)
         if old is not None and old.chunk == chunk.id:
             claimed.add(key)
         elif old is None or old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
-            row = _row(chunk, url, origin.report, held=held)
+            row = row_of(chunk, url, origin.report, held=held)
             carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None
@@ -181,123 +180,17 @@ def claim(
                 removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
                 if held and chunk.rule in STANDING:
                     removed = tuple(name for name in OVERRIDES if name != "cool_until")
-                remembered = _remembered(old, chunk.after)
-                forgotten = ("unbans",) if old.unbans and not remembered else ()
-                update = Update(key_of(key), set={**row, **remembered}, expect=unchanged, remove=(*removed, *forgotten))
-            takings.append(_Taking(key, row, update))
-    return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)
+                unended = remembered(old, chunk.after)
+                forgotten = ("unbans",) if old.unbans and not unended else ()
+                update = Update(key_of(key), set={**row, **unended}, expect=unchanged, remove=(*removed, *forgotten))
+            takings.append(Taking(key, row, update))
+    return claimed | take(rows, takings, lambda claim: claim.chunk == chunk.id)
 
 
-def _remembered(old: Claim, unended: Collection[str]) -> Row:
+def remembered(old: Claim, unended: Collection[str]) -> Row:
     """Return the earlier unbans of a URL that a later chunk waits for, as an attribute of its claim."""
     earlier: list[Value] = [unban for unban in old.all_unbans if unban in unended]
     return {"unbans": earlier} if earlier else {}
-
-
-def unban(
-    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, unended: Collection[str] = frozenset()
-) -> set[str]:
-    """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
-
-    From here on the operator's word stands, whatever the ledger knew of the URL: reports are suppressed until the
-    cool-down ends, which is the chunk's ``until``. A URL that the ledger did not know gets a claim whose ``chunk`` is
-    the unban chunk. Safe to repeat, as ``claim`` is.
-
-    An earlier cool-down that ends later stands. The cool-down of what was undone (``Rule.UNDO``) binds only the sources
-    that had asked for the ban: each leaves a marker until then.
-
-    ``unended`` are earlier unbans that are still on their way: the claim remembers those of its URL.
-    """
-    marked: set[str] = set()
-    takings: list[_Taking] = []
-    change: Row = {
-        "outcome": UrlState.UNBANNED.value,
-        "unban": chunk.id,
-        "reason": chunk.reason[:300],
-        "cool_until": epoch(chunk.until),
-        "expires_at": epoch(chunk.until + KEEP),
-    }
-    for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
-        old = claims_by_key.get(key)
-        if old is not None and old.unban == chunk.id:
-            marked.add(key)
-            continue
-        row = {**_row(chunk, url, origin.report, held=False), "until": epoch(chunk.created_at), **change}
-        update = None
-        if old is not None:
-            unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
-            set_to = {**change, **_after_unban(chunk, old), **_remembered(old, unended)}
-            update = Update(key_of(key), set=set_to, expect=unchanged)
-        takings.append(_Taking(key, row, update))
-    return marked | _take(rows, takings, lambda claim: claim.unban == chunk.id)
-
-
-def _after_unban(chunk: Chunk, old: Claim) -> Row:
-    """Return how an unban changes a claim beside what it writes into every claim."""
-    until = epoch(chunk.until)
-    binds_some = undone_sources(old.words, chunk.created_at)
-    if old.cool_until > until and not binds_some:
-        return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
-    if chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}:
-        return {"words": marked(old.words, held_only(old.words), until=chunk.until)} if old.words else {}
-    return {"words": no_longer_undone(old.words, chunk.created_at)} if binds_some else {}
-
-
-NO_CHUNK = "0"
-"""Stands in the claim of a URL that a source withdrew before anybody reported it: it sorts before every chunk."""
-
-
-def mark(rows: Rows, key: str, *, url: str, account: str, words: bytes, until: datetime) -> bool:
-    """Leave a marker for a URL that the ledger does not know; ``False`` if it knows the URL by now."""
-    pk, sk = key_of(key)
-    row: Row = {
-        "pk": pk,
-        "sk": sk,
-        "url": url,
-        "account": account,
-        "chunk": NO_CHUNK,
-        "until": 0,
-        "outcome": UrlState.SUPPRESSED.value,
-        "reason": "its source took the report back",
-        "words": words,
-        "expires_at": epoch(until),
-    }
-    return rows.apply(Insert(row))
-
-
-def leave_hold(rows: Rows, claim: Claim, words: bytes) -> bool:
-    """End the claim of a URL that left its hold, since nobody asks for its ban any more."""
-    change: Row = {
-        "outcome": UrlState.SUPPRESSED.value,
-        "reason": "its sources took their reports back",
-        "words": words,
-    }
-    unchanged: Row = {"chunk": claim.chunk, "outcome": None, "words": claim.words or None}
-    return rows.apply(Update(key_of(claim.key), set=change, expect=unchanged, remove=("cool_until",)))
-
-
-def forget_cool_down(rows: Rows, keys: Sequence[str], *, unban: str) -> None:
-    """Take the cool-down off URLs whose undone ban no vendor ever had, where they are still the unban's."""
-    rows.write(
-        [
-            Update(
-                key_of(claim.key),
-                set={"words": all_words(claim.words)} if claim.words else {},
-                expect={"unban": unban, "words": claim.words or None},
-                remove=("cool_until",),
-            )
-            for claim in read(rows, keys, consistent=True).values()
-            if claim.unban == unban
-        ]
-    )
-
-
-def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> set[str]:
-    """Move the end of cool-downs out to a moment, where it is later; return the keys that are still unbanned so."""
-    shorter = [claim for claim in unbanned if claim.cool_until < epoch(until)]
-    change: Row = {"cool_until": epoch(until), "expires_at": epoch(until + KEEP)}
-    failed = rows.write([Update(key_of(claim.key), set=change, expect={"unban": claim.unban}) for claim in shorter])
-    return {claim.key for claim in unbanned} - {shorter[index].key for index in failed}
 
 
 TAKE_TRIES = 3
@@ -311,7 +204,7 @@ OVERRIDES = ("outcome", "reason", "cool_until", "unban", "unban_failed")
 
 
 @dataclass(frozen=True, slots=True)
-class _Taking:
+class Taking:
     """One URL that a chunk takes: ``row`` as a new claim, or ``update`` of the claim that a read showed."""
 
     key: str
@@ -324,7 +217,7 @@ class _Taking:
         return self.update or Insert({"pk": f"url#{self.key}", "sk": "claim", **self.row})
 
 
-def _take(rows: Rows, takings: Sequence[_Taking], ours: Callable[[Claim], bool]) -> set[str]:
+def take(rows: Rows, takings: Sequence[Taking], ours: Callable[[Claim], bool]) -> set[str]:
     """Take URLs, each by one conditional write; return the keys that are taken now.
 
     A condition fails because somebody else was quicker, because we did it before a crash, or because DynamoDB's TTL
@@ -344,7 +237,8 @@ def _take(rows: Rows, takings: Sequence[_Taking], ours: Callable[[Claim], bool])
     return taken
 
 
-def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
+def row_of(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
+    """Return the attributes of a new claim, without its key."""
     row: dict[str, Value] = {
         "url": url,
         "account": chunk.account,
@@ -356,65 +250,3 @@ def _row(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]
     if held:
         row["held"] = chunk.rule
     return row
-
-
-def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str) -> None:
-    """Record that URLs ended otherwise than by their task, where they are still the chunk's."""
-    change: Row = {"outcome": outcome.value, "reason": reason[:300]}
-    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
-
-
-def refuse(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str, until: datetime) -> None:
-    """Record that a person refused to ban the URLs of a hold: reports of them are suppressed until a moment.
-
-    An earlier decision against the URL that ends later stands.
-    """
-    claims_by_key = read(rows, list(keys), consistent=True)
-    updates = []
-    for claim in claims_by_key.values():
-        cool_until = max(epoch(until), claim.cool_until)
-        change: Row = {
-            "outcome": UrlState.REJECTED.value,
-            "reason": reason[:300],
-            "cool_until": cool_until,
-            "expires_at": cool_until + int(KEEP.total_seconds()),
-        }
-        updates.append(Update(key_of(claim.key), set=change, expect={"chunk": chunk, "outcome": None}))
-    rows.write(updates)
-
-
-def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) -> None:
-    """Record that these URLs of an unban chunk could not be unbanned.
-
-    A ban that was in force is in force still. A URL that was unbanned before stays unbanned. Of a URL that the ledger
-    did not know, it knows no more than that the unban failed.
-    """
-    unbans_by_position = {position: unban for position, _, unban in chunk.before}
-    unbans_by_key = {chunk.keys[position]: unban for position, unban in unbans_by_position.items()}
-    updates = []
-    for key in keys:
-        change: dict[str, Value] = {"reason": reason[:300]}
-        remove: tuple[str, ...] = ()
-        if key not in unbans_by_key:
-            change["outcome"], remove = UrlState.FAILED.value, ("cool_until", "unban")
-        elif not unbans_by_key[key]:
-            change["unban_failed"], remove = chunk.id, ("outcome", "cool_until", "unban")
-        updates.append(Update(key_of(key), set=change, expect={"unban": chunk.id}, remove=remove))
-    rows.write(updates)
-
-
-def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
-    """Give claims that a chunk took over back to the one that had them, whose bans end as said."""
-    change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
-    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
-
-
-def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
-    """Record that URLs of a chunk wait for a person no more, because one approved them."""
-    rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held", "cool_until")) for key in keys])
-
-
-def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
-    """Move the planned end of the bans of a chunk that was held: they begin only now, whatever was decided before."""
-    change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
-    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}, remove=("cool_until",)) for key in keys])

@@ -15,7 +15,7 @@ from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.rules import Policy, forbidden
-from chalicelib.ledger import audit, chunks, claims, let_through, remaining
+from chalicelib.ledger import audit, chunks, claim_decisions, claim_ends, claims, let_through, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
@@ -128,14 +128,16 @@ def approve(
         hold = _leave_out(run, hold, left_out, why=f"refused by {actor}: {reason}")
     allowed = _still_ours(run.rows, hold, policy, now) - left_out
     for verdict, keys in _forbidden(hold, policy, now).items():
-        claims.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
+        claim_ends.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
     if hold.chunk.rule != Rule.DRIFT:
         # The bans begin only now, so their planned end moves, before the chunk can be packed: it is never short.
         until = now + (hold.chunk.until - hold.chunk.created_at)
-        claims.extend(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id, until=until)
+        claim_decisions.extend(
+            run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id, until=until
+        )
     if not steps.release(run.rows, hold.work, allowed):
         raise HoldChanged
-    claims.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
+    claim_decisions.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
     wake_submitter(run, hold.work.account)
     return Approval(needed, needed, approved=len(allowed), refused=len(left_out))
@@ -203,7 +205,7 @@ def _leave_out(run: Run, hold: Hold, positions: Collection[int], *, why: str) ->
         raise HoldChanged
     keys = [hold.chunk.keys[position] for position in sorted(positions)]
     until = run.clock() + timedelta(days=run.policy.refusal_days)
-    claims.refuse(run.rows, keys, chunk=hold.chunk.id, reason=why, until=until)
+    claim_decisions.refuse(run.rows, keys, chunk=hold.chunk.id, reason=why, until=until)
     return Hold(work, hold.chunk)
 
 
@@ -288,7 +290,7 @@ def finish_refusal(run: Run, work: Work) -> None:
         until = run.clock() + timedelta(days=run.policy.refusal_days)
         left = set(work.excluded)
         keys = [key for position, key in enumerate(chunk.keys) if position not in left]
-        claims.refuse(run.rows, keys, chunk=chunk.id, reason=work.refused, until=until)
+        claim_decisions.refuse(run.rows, keys, chunk=chunk.id, reason=work.refused, until=until)
     steps.remove(run.rows, work)
 
 

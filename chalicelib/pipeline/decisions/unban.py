@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlState
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.ledger import claim_words, claims, packed_words, reports, tasks, unban_jobs
+from chalicelib.ledger import claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
@@ -201,7 +201,7 @@ def _join(run: Run, account: str, selected: Sequence[Claim], job: Job) -> set[st
         return set()
     under_way = ordering.unended(run.rows, account, dict.fromkeys(claim.unban for claim in unbanned))
     joined = [claim for claim in unbanned if claim.unban in under_way]
-    return claims.cool_longer(run.rows, joined, until=_cool_until(run.clock(), job))
+    return claim_decisions.cool_longer(run.rows, joined, until=_cool_until(run.clock(), job))
 
 
 def _cool_until(now: datetime, job: Job) -> datetime:

@@ -19,7 +19,17 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, ChunkState, Rule, SchemeVariants, Withdrawal
 from chalicelib.domain.policy.rules import NO_RULES, accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
-from chalicelib.ledger import ban_counts, chunks, claim_words, claims, holds, packed_words, remaining, unban_jobs
+from chalicelib.ledger import (
+    ban_counts,
+    chunks,
+    claim_decisions,
+    claim_words,
+    claims,
+    holds,
+    packed_words,
+    remaining,
+    unban_jobs,
+)
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import KEEP_MARKERS
@@ -158,7 +168,9 @@ class _Withdrawing:
     def _mark_unknown(self, place: _Place) -> None:
         words = packed_words.mark(packed_words.source_id(self._source), place.up_to)
         until = self._now + KEEP_MARKERS
-        if not claims.mark(self._run.rows, place.key, url=place.url, account=place.account, words=words, until=until):
+        if not claim_words.mark(
+            self._run.rows, place.key, url=place.url, account=place.account, words=words, until=until
+        ):
             self._failed = True
 
     def _change(self, claim: Claim, words: bytes, until: int, *, lifted: bool = False) -> None:
@@ -183,7 +195,7 @@ class _Withdrawing:
         elif work:  # a person decides at this moment
             self._failed = True
             return
-        if not claims.leave_hold(rows, claim, left):
+        if not claim_decisions.leave_hold(rows, claim, left):
             self._failed = True
 
     def _shorten(self, claim: Claim, words: bytes, until: int) -> None:

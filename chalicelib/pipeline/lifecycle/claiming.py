@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.duration import plan_for
-from chalicelib.ledger import chunks, claim_ends, claims, remaining
+from chalicelib.ledger import chunks, claim_decisions, claim_ends, claims, remaining
 from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
@@ -131,7 +131,7 @@ def _claim(
         return claim_ends.mark(rows, chunk, claims_by_key)
     if chunk.action is Action.UNBAN:
         unended = ordering.unended(rows, chunk.account, _unbans(_known(chunk, claims_by_key)))
-        return claims.unban(rows, chunk, claims_by_key, unended=unended)
+        return claim_decisions.unban(rows, chunk, claims_by_key, unended=unended)
     if chunk.rule in {Rule.RELEASED, Rule.BY_HAND}:
         staying = leave_holds(rows, chunk, claims_by_key)
         chunk = chunks.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])

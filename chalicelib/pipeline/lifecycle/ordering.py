@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import carriers, chunks, claims, remaining, tasks
+from chalicelib.ledger import carriers, chunks, claim_decisions, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Rows
 
@@ -115,7 +115,7 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
     if never_sent:  # after the bans: a crash between the two sends an unban that changes nothing
         remaining.withdraw(rows, work, never_sent)
         if unban.rule == Rule.UNDO:  # to undo what never was banned leaves no cool-down
-            claims.forget_cool_down(rows, [unban.keys[position] for position in never_sent], unban=unban.id)
+            claim_decisions.forget_cool_down(rows, [unban.keys[position] for position in never_sent], unban=unban.id)
     return is_ready
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chalicelib.domain.model import ChunkState
-from chalicelib.ledger import carriers, chunks, claims, holds, remaining
+from chalicelib.ledger import carriers, chunks, claim_decisions, holds, remaining
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
@@ -42,14 +42,14 @@ def _stay(rows: Rows, hold: Chunk, positions_by_key: Mapping[str, int]) -> set[s
         if work is None:  # all URLs left, or it was approved and tasks have it
             if not carriers.links(rows, hold.id):
                 return set()
-            claims.unhold(rows, positions_by_key, chunk=hold.id)
+            claim_decisions.unhold(rows, positions_by_key, chunk=hold.id)
             return set(positions_by_key)
         staying = {key for key, position in positions_by_key.items() if position not in work.excluded}
         if not staying:
             return staying
         if work.state is not ChunkState.HELD:
             if work.state is ChunkState.WAITING:
-                claims.unhold(rows, staying, chunk=hold.id)
+                claim_decisions.unhold(rows, staying, chunk=hold.id)
             return staying
         if holds.leave(rows, work, [positions_by_key[key] for key in staying]):
             return set()

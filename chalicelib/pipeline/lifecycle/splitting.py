@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out, trimmed
 from chalicelib.domain.policy.rules import forbidden
-from chalicelib.ledger import claims, ends, tasks
+from chalicelib.ledger import claim_decisions, claim_ends, ends, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
@@ -166,13 +166,13 @@ def give_up(
         keys = [chunk.keys[position] for position in part.positions()]
         if task.action is Action.UNBAN:
             banned = ordering.perhaps_banned(run.rows, chunk, keys)
-            claims.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
+            claim_decisions.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
             if chunk.rule == Rule.ENDED:  # the bans outlast their end: the lift is tried again
                 for ban in chunk.renews:
                     ends.plan(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
-            claims.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
+            claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
     ended = tasks.finish(run.rows, task, state, reason=reason, now=now)
     if ended and task.action is Action.UNBAN:
         run.emit("unban_failed", task_id=task.id, account=task.account, urls=urls, problem=reason[:300])
@@ -194,7 +194,7 @@ def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) ->
     for owner, owned in keys_by_owner.items():
         until = expiry.of_chunk(run.rows, chunk.account, owner).until
         if until and until > run.clock():
-            claims.give_back(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)
+            claim_ends.give_back(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)
 
 
 def _part_of(

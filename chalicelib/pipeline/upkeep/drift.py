@@ -20,7 +20,7 @@ from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, UrlStat
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
-from chalicelib.ledger import chunks, claims, ends, journal, tasks
+from chalicelib.ledger import chunks, claim_ends, claims, ends, journal, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp
@@ -218,7 +218,7 @@ def _ban_again(run: Run, missing: Missing, *, then: ChunkState) -> int:
     claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
     lifted = [position for position in positions if _lift_was_asked(claims_by_key.get(chunk.keys[position]))]
     keys = [chunk.keys[position] for position in lifted]
-    claims.end(run.rows, keys, chunk=chunk.id, outcome=UrlState.UNBANNED, reason=LIFTED)
+    claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=UrlState.UNBANNED, reason=LIFTED)
     positions = [position for position in positions if position not in lifted]
     again = claiming.successors(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
     rebanned = 0

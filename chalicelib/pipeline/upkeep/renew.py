@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, forbidden, standing
-from chalicelib.ledger import claim_words, claims, renewals
+from chalicelib.ledger import claim_ends, claim_words, claims, renewals
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Said
 from chalicelib.ledger.claims import Claim
@@ -70,7 +70,7 @@ def _renew(run: Run, chunk: Chunk) -> int:
     for verdict, keys in stopped.items():
         reason, until = f"not renewed: {verdict.reason}", at_vendor.until or now
         _tell_that_they_end(run, keys, claims_by_key, until, now)
-        claims.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
+        claim_ends.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
         run.emit(
             "bans_not_renewed",
             account=run.account,

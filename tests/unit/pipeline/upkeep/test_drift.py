@@ -12,7 +12,7 @@ from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Unavailable
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import claims
+from chalicelib.ledger import claim_ends, claims
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.upkeep.drift import REBAN_AT_MOST
 from dev.fakes.objects import MemoryObjects
@@ -202,7 +202,7 @@ def test_a_ban_in_force_of_what_ended_without_one_is_unknown(outcome: UrlState) 
     world = drifted()
     key = url_key(ACCOUNT, URLS[0])
     claim = claims.read(world.rows, [key])[key]
-    claims.end(world.rows, [key], chunk=claim.chunk, outcome=outcome, reason="said so")
+    claim_ends.end(world.rows, [key], chunk=claim.chunk, outcome=outcome, reason="said so")
     world.vendor.settle()
     assert URLS[0] in world.vendor.bans
     assert URLS[0] in compare(world).unknown
