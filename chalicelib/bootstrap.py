@@ -24,7 +24,7 @@ from chalicelib.config.sources import Source
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import VendorAccount
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.observe import Observer
 from chalicelib.pipeline.run import NEVER, Run
 from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import UrlState
-from chalicelib.domain.policy.rules import Policy, accounts_for, standing
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import accounts_for, standing
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
 from chalicelib.pipeline.answers.url_status import TERMINAL

@@ -10,16 +10,8 @@ from chalicelib.config.public_suffixes import company_suffix, registry_suffix
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.duration import BAN_DAYS, DEFAULT_DAYS, PLANNED_DAYS, Plan, plan_for
+from chalicelib.domain.policy.model import Approvals, Caps, Category, EdgeOfAccount, Policy, SourceRules, Verification
 from chalicelib.domain.policy.protection import Protected, Protection
-from chalicelib.domain.policy.rules import (
-    Approvals,
-    Caps,
-    Category,
-    EdgeOfAccount,
-    Policy,
-    SourceRules,
-    Verification,
-)
 from chalicelib.domain.policy.wide import WideForm, wide
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 

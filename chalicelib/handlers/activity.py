@@ -115,7 +115,7 @@ def _show_event(event: Entry) -> dict[str, Any]:
 
 def list_sources(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/sources``: how each source is configured, and what it reported today. Never a secret."""
-    from chalicelib.domain.policy.rules import NO_RULES
+    from chalicelib.domain.policy.model import NO_RULES
     from chalicelib.pipeline.answers import stats as answers
 
     operator(services, request, "reader")

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from chalicelib.domain.errors import EdgebanError
 from chalicelib.domain.pacing import Pace
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.ports import Emit, Rows, Wake
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib.domain.errors import ContentRefused
 from chalicelib.domain.export_calendar import ExportCalendar
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import ExportDay
 from chalicelib.pipeline.archive.export_day import Archiving

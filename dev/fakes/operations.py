@@ -9,7 +9,7 @@ from typing import Any
 
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.policy.rules import Approvals
+from chalicelib.domain.policy.model import Approvals
 from chalicelib.ledger import unban_jobs
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers.outcomes import deliver_outcomes

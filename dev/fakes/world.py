@@ -14,7 +14,7 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import Source
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import Action
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.pipeline.answers import url_status

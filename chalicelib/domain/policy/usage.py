@@ -6,6 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from zlib import crc32
 
+from chalicelib.domain.model import Rule, Verdict, VerdictKind
+from chalicelib.domain.policy.model import Caps, SourceRules
+
 HOST_COUNTERS = 256
 """Counters that the hosts of an account share."""
 
@@ -47,3 +50,23 @@ class Usage:
 def counter_of(host: str) -> int:
     """Return which counter a host shares."""
     return crc32(host.encode()) % HOST_COUNTERS
+
+
+def capped(usage: Usage, days: int, caps: Caps, rules: SourceRules, *, source: str, host: str) -> Verdict | None:
+    """Say which cap leaves one more ban of this hour to a person; ``None`` if none does."""
+    cap = caps.per_source_per_hour if rules.max_per_hour is None else rules.max_per_hour
+    if cap and usage.sources.get(source, 0) >= cap:
+        return _above(Rule.SOURCE_CAP, cap, "from this source", days)
+    cap = caps.per_host_per_hour
+    if cap and usage.of_host(host) >= cap:
+        return _above(Rule.HOST_CAP, cap, "of this host", days)
+    used, cap = usage.total, caps.per_account_per_hour
+    if cap and used >= cap:
+        return _above(Rule.ACCOUNT_CAP, cap, "at this account", days)
+    if caps.share_of_live and used >= caps.share_floor and used >= caps.share_of_live * usage.live:
+        return _above(Rule.SHARE_CAP, used, f"at this account, which has {usage.live:,} live ones", days)
+    return None
+
+
+def _above(rule: Rule, cap: int, what: str, days: int) -> Verdict:
+    return Verdict(VerdictKind.HOLD, rule, f"this hour saw {cap:,} bans {what}: a person decides about more", days)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.ledger import ban_counts, control, export_days, journal, remaining, tasks
 from chalicelib.ledger.control import AccountState, Control

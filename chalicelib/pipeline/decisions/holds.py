@@ -14,7 +14,8 @@ from chalicelib.config.operators import person_of
 from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.rules import Policy, forbidden
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import forbidden
 from chalicelib.ledger import audit, chunks, claim_decisions, claim_ends, claims, let_through, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision

@@ -11,7 +11,7 @@ from chalicelib.config.sources import Source
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, UrlState, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import FOREVER
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import ban_counts, claims, reporters

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import (
     COOLING,
     LIVE,
-    Policy,
     Situation,
     accounts_for,
     category_of,

@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import reports
 from chalicelib.pipeline.intake.receive import names_nothing, options_of
 from chalicelib.reports import ParserOptions, format_for, parse

@@ -16,7 +16,8 @@ from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Withdrawal
-from chalicelib.domain.policy.rules import Policy, accounts_for, not_managed, standing
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import accounts_for, not_managed, standing
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import callbacks, report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report

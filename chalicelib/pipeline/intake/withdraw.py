@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, ChunkState, Rule, SchemeVariants, Withdrawal
-from chalicelib.domain.policy.rules import NO_RULES, accounts_for
+from chalicelib.domain.policy.model import NO_RULES
+from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.ledger import (
     ban_counts,

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
-from chalicelib.domain.policy.rules import NOT_MANAGED, Policy, accounts_for, forbidden, standing
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import NOT_MANAGED, accounts_for, forbidden, standing
 from chalicelib.ledger import claim_ends, claim_words, claims, renewals
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Said

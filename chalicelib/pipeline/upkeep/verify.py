@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import Action, TaskState
-from chalicelib.domain.policy.rules import EdgeOfAccount, Policy, accounts_for
+from chalicelib.domain.policy.model import EdgeOfAccount, Policy
+from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.row import stamp
 from chalicelib.ledger.tasks import Task, Verified

@@ -14,7 +14,7 @@ from chalicelib.config.policy import FIELDS, parse
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.duration import plan_for
-from chalicelib.domain.policy.rules import Approvals, Caps, Category, Policy, SourceRules, Verification
+from chalicelib.domain.policy.model import Approvals, Caps, Category, Policy, SourceRules, Verification
 
 PAGE = Path(__file__).parents[3] / "docs" / "policy.md"
 SMALLEST: dict[str, Any] = {"version": 1, "accounts": {"main": {"managed_domains": ["*.example.com"]}}}

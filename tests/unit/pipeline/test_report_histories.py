@@ -18,7 +18,7 @@ from chalicelib.config.policy import parse
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.ban_index import Wanted
 from chalicelib.domain.model import ChunkState, UrlState
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import claims, remaining, reports, tasks, unban_jobs
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import text

@@ -16,8 +16,8 @@ from chalicelib.config.sources import Source
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import plan_for, planned
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import (
-    Policy,
     Situation,
     accounts_for,
     category_of,

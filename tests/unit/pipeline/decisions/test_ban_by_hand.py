@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.domain.errors import Conflict
 from chalicelib.domain.policy.duration import plan_for
-from chalicelib.domain.policy.rules import Approvals
+from chalicelib.domain.policy.model import Approvals
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import audit, claims
 from chalicelib.ledger.packed_words import unpack

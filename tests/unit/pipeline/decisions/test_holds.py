@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import BareHosts
-from chalicelib.domain.policy.rules import Approvals
+from chalicelib.domain.policy.model import Approvals
 from chalicelib.ledger import audit, reports
 from chalicelib.ledger import holds as steps
 from chalicelib.pipeline.answers import as_json, url_status

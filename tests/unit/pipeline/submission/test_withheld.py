@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, Unavailable
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims
 from chalicelib.pipeline.answers import as_json, history

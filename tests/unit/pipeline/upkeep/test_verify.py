@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
-from chalicelib.domain.policy.rules import Policy
+from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.answers import as_json

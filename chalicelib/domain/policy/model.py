@@ -1,0 +1,125 @@
+"""The policy document, validated: what config.policy reads, and rules decides by. See docs/policy.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from chalicelib.domain.model import BareHosts, SchemeVariants
+from chalicelib.domain.policy.duration import DEFAULT_DAYS, Plan, plan_for
+from chalicelib.domain.policy.protection import Protected
+from chalicelib.domain.urls import HostPatterns
+
+
+class Category(NamedTuple):
+    """What a category of reports asks for: how long, and how many independent reporters at the least."""
+
+    plan: Plan = plan_for(DEFAULT_DAYS)
+    min_reporters: int = 1
+
+
+class SourceRules(NamedTuple):
+    """How far a source is trusted. ``None`` means that the rule for all sources holds."""
+
+    review: bool = False
+    dry_run: bool = False
+    max_per_hour: int | None = None
+    bare_hosts: BareHosts | None = None
+    relay: bool = False
+    """Whether it passes on what others report, and names them truly: then each of them counts, and not the source."""
+    withdrawals_lift: bool = False
+    """Whether a ban is lifted that nobody asks for any more because the source took its word back. Else a person
+    decides."""
+
+
+class Caps(NamedTuple):
+    """Bans of one clock hour above which a person decides; 0 means no cap.
+
+    The defaults stand between real feeds, the largest of which names 1,263 new URLs on its worst day and all of which
+    together name some 2,000 a day, and a source that lists what is not abuse.
+    """
+
+    per_source_per_hour: int = 2_000
+    per_host_per_hour: int = 200
+    per_account_per_hour: int = 5_000
+    share_of_live: float = 0.25
+    lifts_per_source_per_hour: int = 100
+    """Bans that withdrawals of one source lift by themselves; above it a person decides."""
+    share_floor: int = 3_000
+    """Bans an hour that the share never forbids: a young ledger has few live bans."""
+
+    def any(self) -> bool:
+        """Whether anything is capped."""
+        return bool(
+            self.per_source_per_hour or self.per_host_per_hour or self.per_account_per_hour or self.share_of_live
+        )
+
+
+class Approvals(NamedTuple):
+    """Who approves a hold, and when its age is an alarm."""
+
+    two_above: int = 100
+    alarm_after_hours: int = 24
+    per_person_per_day: int = 1_000
+    """URLs that one person may let through alone in 24 hours at an account, by approving or by banning by hand."""
+    longest_days: int = 0
+    """The longest ban, in days, that a person may give by hand; 0: any, also until somebody unbans."""
+
+
+class Verification(NamedTuple):
+    """Whether the edge is asked if bans are in force: ``sample`` URLs of a task, 0 for none."""
+
+    sample: int = 0
+    expect: frozenset[int] = frozenset({403})
+    """Statuses with which the edge answers for a banned URL."""
+    after_minutes: int = 5
+    """Minutes after the task's end: the edge takes a while to learn of a ban."""
+
+
+class EdgeOfAccount(NamedTuple):
+    """Where an account's own edge is asked, and what it answers for a banned URL; empty: as for every account."""
+
+    host: str = ""
+    expect: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The validated document. ``accounts`` maps a vendor account to the hosts that it serves."""
+
+    accounts: Mapping[str, HostPatterns]
+    dry_accounts: frozenset[str] = frozenset()
+    ignoring_queries: frozenset[str] = frozenset()
+    """Accounts whose CDN bans a page with every query, whatever the query of the banned URL."""
+    dry_run: bool = False
+    protected: Protected = field(default_factory=Protected)
+    categories: Mapping[str, Category] = field(default_factory=dict)
+    """By name in lower case."""
+    default: Category = field(default_factory=Category)
+    """What holds for every category that is not listed."""
+    sources: Mapping[str, SourceRules] = field(default_factory=dict)
+    bare_hosts: BareHosts = BareHosts.HOLD
+    forced_hosts: HostPatterns = field(default_factory=lambda: HostPatterns([]))
+    """Hosts whose root is a page like any other."""
+    scheme_variants: SchemeVariants = SchemeVariants.APART
+    caps: Caps = field(default_factory=Caps)
+    approvals: Approvals = field(default_factory=Approvals)
+    cool_down_days: int = 7
+    refusal_days: int = 30
+    """Days for which a person's refusal of a hold stands against reports."""
+    renew_before_hours: int = 24
+    verification: Verification = field(default_factory=Verification)
+    edges: Mapping[str, EdgeOfAccount] = field(default_factory=dict)
+    """By account, for those whose edge is not where DNS points or answers in its own way."""
+
+    def capped(self) -> bool:
+        """Whether anything is capped, so that bans must be counted: also if by nothing but one source's own cap."""
+        return self.caps.any() or any(each.max_per_hour for each in self.sources.values())
+
+    def needs_corroboration(self) -> bool:
+        """Whether any category asks for more than one reporter."""
+        return any(each.min_reporters > 1 for each in (self.default, *self.categories.values()))
+
+
+NO_RULES = SourceRules()
