@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -195,6 +195,13 @@ class Services:
         message = HeldMessage(self.sqs, self.settings.need(queue), record, emit=self.emit)
         self.hops = message.hops
         return message
+
+    def deliver_soon(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Have messages of the reports queue delivered again within seconds, those that came back often later."""
+        from chalicelib.aws.sqs import deliver_soon
+
+        if records:
+            deliver_soon(self.sqs, self.settings.need("reports_queue_url"), records, emit=self.emit)
 
     @cached_property
     def objects(self) -> Objects:

@@ -71,6 +71,8 @@ def uses(method: str, target: str, path: str, body: bytes) -> Iterator[Use]:
             yield Use(f"dynamodb:{operation}", asked["TableName"], key)
         case "AmazonSQS", "SendMessage" | "SendMessageBatch":
             yield Use("sqs:SendMessage", asked["QueueUrl"].rpartition("/")[2])
+        case "AmazonSQS", "ChangeMessageVisibilityBatch":
+            yield Use("sqs:ChangeMessageVisibility", asked["QueueUrl"].rpartition("/")[2])
         case "AmazonSQS", "ChangeMessageVisibility" | "GetQueueAttributes":
             yield Use(f"sqs:{operation}", asked["QueueUrl"].rpartition("/")[2])
         case "secretsmanager", "GetSecretValue":

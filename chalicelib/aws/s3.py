@@ -173,7 +173,7 @@ class IntakeBodies:
         urls = min(URLS_PER_REPORT, size // URL_BYTES)
         if urls > self._urls_left:
             raise TooManyRequests(
-                "the batch names more objects than it can hold: this one is delivered again", retry_after=361
+                "the batch names more objects than it can hold: this one is delivered again", retry_after=2
             )
         return urls
 

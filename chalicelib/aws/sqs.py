@@ -63,6 +63,31 @@ def _size_of(message: tuple[str, Mapping[str, str]]) -> int:
     return len(message[0].encode()) + 1_024
 
 
+SOON = (2, 10, 60)
+"""Seconds until a message is delivered again that was received once, twice, three times. After that the visibility of
+the queue stands: what does not pass within a minute or two is an outage, and must not use up the receives."""
+
+
+def deliver_soon(client: Any, url: str, records: Sequence[Mapping[str, Any]], *, emit: Emit) -> None:
+    """Have SQS deliver messages again soon that Lambda handed over. What fails here comes at the queue's visibility."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    entries = []
+    for index, record in enumerate(records):
+        receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        if receives <= len(SOON):
+            receipt, seconds = record["receiptHandle"], SOON[receives - 1]
+            entries.append({"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds})
+    for part in cut(entries, count=BATCH, size=BATCH_BYTES, size_of=lambda _: 1):
+        try:
+            failed = client.change_message_visibility_batch(QueueUrl=url, Entries=part).get("Failed", [])
+        except (BotoCoreError, ClientError) as error:
+            emit("messages_not_given_back", messages=len(part), kind=type(error).__name__, problem=str(error)[:300])
+            return
+        if failed:
+            emit("messages_not_given_back", messages=len(failed), kind=failed[0].get("Code"), problem="refused by SQS")
+
+
 class WakeQueue:
     """A FIFO queue of wake-ups, one group for each account or source: implements ``ports.Wake``."""
 

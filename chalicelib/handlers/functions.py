@@ -46,11 +46,22 @@ VERIFY_MARGIN = timedelta(seconds=30)
 
 
 def take_queued_reports(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Take a batch of messages with reports; answer which of them SQS must deliver again."""
+    """Take a batch of messages with reports; answer which of them SQS must deliver again.
+
+    What fails by itself, such as a call that AWS throttled or a claim that another intake changed, passes: it comes
+    again within seconds. A message that cannot be read waits for a person, at the queue's own pace.
+    """
     from chalicelib.pipeline.intake.batch import Reading, intake_reports
 
+    records = event["Records"]
     reading = Reading(services.sources, services.intake_bodies())
-    taken = intake_reports(services.run(context, INTAKE_MARGIN), event["Records"], reading)
+    try:
+        taken = intake_reports(services.run(context, INTAKE_MARGIN), records, reading)
+    except Exception:
+        services.deliver_soon(records)
+        raise
+    passing = set(taken.failed) - taken.unreadable
+    services.deliver_soon([record for record in records if record["messageId"] in passing])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in taken.failed]}
 
 

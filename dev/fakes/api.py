@@ -148,7 +148,11 @@ def api_over_a_world() -> Iterator[Api]:
     world = World(sources=sources)
     world.clock.now = datetime.now(UTC)
     made.rows, made.reports_queue, made.wake, made.emit = world.rows, world, world.wake, world.emit
-    made.settings = replace(made.settings, submit_queue_url="https://sqs.example.invalid/submit.fifo")
+    made.settings = replace(
+        made.settings,
+        reports_queue_url="https://sqs.example.invalid/reports",
+        submit_queue_url="https://sqs.example.invalid/submit.fifo",
+    )
     made.sqs = FifoQueue(now)
     made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
     made._policy = Cached(lambda: (json.dumps(POLICY), lambda: parse_policy(POLICY)), on_error=print)

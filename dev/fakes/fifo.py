@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from dev.fakes import rights
 from dev.fakes.limits import refusal
+
+RESOURCES = {"reports": "ReportsQueue", "submit.fifo": "SubmitQueue", "outcomes.fifo": "OutcomesQueue"}
+"""The queue's resource in the template, by the end of its URL."""
 
 DUPLICATES = timedelta(minutes=5)
 """How long SQS drops messages with the id of an accepted one."""
@@ -53,9 +59,20 @@ class FifoQueue:
 
     def change_message_visibility(self, **request: Any) -> dict[str, Any]:
         """Change how long a received message stays invisible. Raises ClientError if it is not invisible any more."""
+        rights.note("sqs:ChangeMessageVisibility", RESOURCES[request["QueueUrl"].rpartition("/")[2]])
         message = self._held("ChangeMessageVisibility", request["ReceiptHandle"])
         message.visible_at = self.clock() + timedelta(seconds=request["VisibilityTimeout"])
         return {}
+
+    def change_message_visibility_batch(self, **request: Any) -> dict[str, Any]:
+        """Change it for up to ten messages; those that are not invisible any more stand in the answer."""
+        failed = []
+        for entry in request["Entries"]:
+            try:
+                self.change_message_visibility(QueueUrl=request["QueueUrl"], **entry)
+            except ClientError as error:
+                failed.append({"Id": entry["Id"], "Code": error.response["Error"]["Code"]})
+        return {"Failed": failed}
 
     # --- for Lambda -----------------------------------------------------------------------------------------
 
@@ -78,7 +95,7 @@ class FifoQueue:
 
     def answered(self, record: dict[str, Any], answer: dict[str, Any]) -> None:
         """Do what Lambda does with a function's answer: delete the message, unless it is reported as failed."""
-        if answer == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}:
+        if {"itemIdentifier": record["messageId"]} in answer["batchItemFailures"]:
             return
         self.messages.remove(self._held("DeleteMessage", record["receiptHandle"]))
 

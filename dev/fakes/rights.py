@@ -23,6 +23,7 @@ from dev.package import ROOT
 from dev.policies import Allowed, Use, allowed_to, functions
 
 ENTRIES: dict[str, dict[str, str]] = {
+    "handlers/functions.py": {"take_queued_reports": "intake_reports", "follow_wake_up": "submit_tasks"},
     "pipeline/intake/receive.py": {"receive_report": "receive_report"},
     "pipeline/intake/batch.py": {"intake_reports": "intake_reports"},
     "pipeline/submission/submit.py": {"submit_tasks": "submit_tasks"},
@@ -57,7 +58,7 @@ ENTRIES: dict[str, dict[str, str]] = {
 USES: defaultdict[str, set[Use]] = defaultdict(set)
 """Function of ``app.py`` → what it did. A row's key is cut after its kind: ``report#`` for ``report#r-1``."""
 
-PASSED = {"rows.py", "objects.py", "wrappers.py", "rights.py"}
+PASSED = {"rows.py", "objects.py", "wrappers.py", "rights.py", "fifo.py"}
 """Files of this directory that stand between a function and what it calls: the search goes on behind them."""
 
 _on = False

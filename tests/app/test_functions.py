@@ -21,7 +21,7 @@ from dev import take_over
 from dev.fakes.api import Api, fixed
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.vendor import FakeBan
-from dev.fakes.world import ACCOUNT, POLICY, pages
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
 from dev.fakes.wrappers import Meanwhile
 
 OTHERS = {name: {"managed_domains": [f"{name}.example.org"]} for name in ("aaa", "zzz")}
@@ -65,7 +65,7 @@ def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_func
 
 def wake_up(api: Api, account: str = ACCOUNT) -> dict[str, Any]:
     """Wake an account; return the message that SQS delivers."""
-    WakeQueue(api.services.sqs, "url")(account, mark="1")
+    WakeQueue(api.services.sqs, "submit.fifo")(account, mark="1")
     record = api.services.sqs.receive()
     assert record
     return dict(record)
@@ -118,7 +118,7 @@ def test_a_drain_that_another_one_has_overtaken_gives_its_wake_up_back(three: Ap
 def test_a_drain_wakes_the_tracker_whose_wake_up_comes_again_until_the_task_has_ended(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
-    three.services.wake = WakeQueue(three.services.sqs, "url", hops=lambda: three.services.hops)
+    three.services.wake = WakeQueue(three.services.sqs, "submit.fifo", hops=lambda: three.services.hops)
     functions.follow_wake_up(three.services, {"Records": [wake_up(three)]}, Context(180))
     record = three.services.sqs.receive()
     assert json.loads(record["body"]) == {"account": f"{ACCOUNT}#track", "hops": 2}
@@ -131,7 +131,7 @@ def test_a_drain_wakes_the_tracker_whose_wake_up_comes_again_until_the_task_has_
 
 def test_wake_ups_that_lead_to_each_other_leave_the_rest_to_the_schedules(three: Api) -> None:
     """Lambda stops a chain of 16."""
-    queue = WakeQueue(three.services.sqs, "url", hops=lambda: 10)
+    queue = WakeQueue(three.services.sqs, "submit.fifo", hops=lambda: 10)
     queue(ACCOUNT, mark="1")
     assert not three.services.sqs.messages
 
@@ -189,3 +189,84 @@ def test_a_person_takes_bans_over_by_invoking_the_function_that_compares(three: 
     answer = functions.compare_or_take_over(three.services, invoked.detail, Context(600))
     assert (answer["taken"], answer["complete"]) == (60, True)
     assert three.world.states(pages(60)) == {"banned": 60}
+
+
+def reports_message(api: Api, document: Any, number: int = 0) -> dict[str, Any]:
+    """Put a report into the reports queue; return the message that SQS delivers."""
+    body = document if isinstance(document, str) else json.dumps(document)
+    group = f"message-{number}"
+    api.services.sqs.send_message(MessageGroupId=group, MessageDeduplicationId=group, MessageBody=body)
+    return delivered(api)
+
+
+def delivered(api: Api) -> dict[str, Any]:
+    record = api.services.sqs.receive()
+    assert record
+    return {**record, "messageAttributes": {"source": {"stringValue": "queue", "dataType": "String"}}}
+
+
+def take(api: Api, *records: dict[str, Any]) -> None:
+    answer = functions.take_queued_reports(api.services, {"Records": list(records)}, Context(60))
+    for record in records:
+        api.services.sqs.answered(record, answer)
+
+
+def hidden_for(api: Api) -> list[int]:
+    return [round((message.visible_at - now()).total_seconds()) for message in api.services.sqs.messages]
+
+
+def test_a_report_whose_claim_another_intake_changed_comes_again_within_seconds(three: Api) -> None:
+    three.services.sqs.visibility = 361
+    take(three, reports_message(three, {"urls": pages(1)}))
+    record = reports_message(three, {"urls": pages(1), "ban_duration": 30}, 1)
+    rows = three.world.rows
+
+    def another_intake() -> None:
+        beside = World(rows=rows, clock=three.world.clock, policy=three.world.policy, sources=three.world.sources)
+        beside.queue({"urls": pages(1), "ban_duration": 20})
+        beside.intake()
+
+    three.services.rows = Meanwhile(rows, "get", another_intake)
+    take(three, record)
+    assert hidden_for(three) == [2]
+    three.services.rows = rows
+    three.services.sqs.messages[0].visible_at = now()
+    take(three, delivered(three))
+    assert hidden_for(three) == []
+
+
+def test_a_batch_that_fails_as_a_whole_comes_again_within_seconds_and_then_less_often(three: Api) -> None:
+    three.services.sqs.visibility = 361
+
+    class Away:
+        def __getattr__(self, _: str) -> Any:
+            raise LedgerUnavailable("DynamoDB is away")
+
+    record = reports_message(three, {"urls": pages(1)})
+    rows, three.services.rows = three.services.rows, Away()
+    waits = []
+    for _ in range(5):
+        with pytest.raises(LedgerUnavailable):
+            take(three, record)
+        waits += hidden_for(three)
+        three.services.sqs.messages[0].visible_at = now()
+        record = delivered(three)
+    assert waits == [2, 10, 60, 361, 361]
+    three.services.rows = rows
+    take(three, record)
+    assert hidden_for(three) == []
+
+
+def test_a_message_that_a_person_must_mend_comes_again_at_the_pace_of_the_queue(three: Api) -> None:
+    three.services.sqs.visibility = 361
+    take(three, reports_message(three, "{not a report"), reports_message(three, {"urls": pages(1)}, 1))
+    assert hidden_for(three) == [361]
+
+
+def test_messages_that_sqs_does_not_give_back_come_again_at_the_pace_of_the_queue(three: Api) -> None:
+    record = reports_message(three, {"urls": pages(1)})
+    three.services.sqs.messages[0].receipt = "of another delivery"
+    three.services.deliver_soon([record])
+    assert three.world.events("messages_not_given_back") == [
+        {"messages": 1, "kind": "InvalidParameterValue", "problem": "refused by SQS"}
+    ]

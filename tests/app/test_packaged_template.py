@@ -215,7 +215,7 @@ def test_every_function_is_told_where_things_are(resources: dict[str, Resource])
 @pytest.mark.parametrize(
     ("variable", "actions"),
     [
-        ("EDGEBAN_REPORTS_QUEUE_URL", {"sqs:SendMessage"}),
+        ("EDGEBAN_REPORTS_QUEUE_URL", {"sqs:SendMessage", "sqs:ChangeMessageVisibility"}),
         ("EDGEBAN_SUBMIT_QUEUE_URL", {"sqs:SendMessage", "sqs:ChangeMessageVisibility"}),
         ("EDGEBAN_SOURCES_SECRET", {"secretsmanager:GetSecretValue"}),
         ("EDGEBAN_OPERATORS_SECRET", {"secretsmanager:GetSecretValue"}),

@@ -67,6 +67,7 @@ POLICY: dict[str, Any] = {
 EXCUSED: dict[tuple[str, str], str] = {
     ("api_handler", "dynamodb:PartiQLDelete"): "an unban whose URLs were all claimed meanwhile by another request",
     ("intake_reports", "dynamodb:PartiQLDelete"): "a chunk whose URLs were all claimed meanwhile by another batch",
+    ("intake_reports", "sqs:ChangeMessageVisibility"): "a batch that failed, or met another one at the same claim",
     ("renew_bans", "dynamodb:PartiQLDelete"): "a renewal whose URLs were all unbanned meanwhile",
     ("detect_drift", "dynamodb:PartiQLDelete"): "a chunk of lost bans whose URLs were all claimed meanwhile",
     ("detect_drift", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",

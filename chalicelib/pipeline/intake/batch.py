@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.errors import InputError, UnusableUrl
+from chalicelib.domain.errors import InputError, TooManyRequests, UnusableUrl
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, ReportedUrl, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
 from chalicelib.domain.urls import canonical_url
@@ -53,6 +53,8 @@ class Taken:
     """What became of a batch: how many verdicts of each kind, and the ids of the messages to be redelivered."""
 
     failed: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    """Those of ``failed`` that a person must mend. The others pass: they are taken when they come again."""
     verdicts: Counter[str] = field(default_factory=Counter)
 
 
@@ -89,6 +91,7 @@ def intake_reports(run: Run, records: Sequence[Mapping[str, Any]], reading: Read
                 failure = failure or error
                 run.emit("message_failed", message_id=record["messageId"], error=type(error).__name__)
         taken.failed += alone.failed
+        taken.unreadable |= alone.unreadable
         taken.verdicts += alone.verdicts
     if failure and len(taken.failed) == len(records):  # it is not the message: let the function's errors be counted
         raise failure
@@ -234,10 +237,13 @@ def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, take
                 message = read_record(record, reading.sources, run.policy, fetch=reading.fetch, now=now)
         except InputError as error:
             taken.failed.append(message_id)
+            if not isinstance(error, TooManyRequests):
+                taken.unreadable.add(message_id)
             run.emit("message_unreadable", message_id=message_id, code=error.code, problem=str(error))
             continue
         except (Exception, TookTooLong) as error:  # noqa: BLE001, no message fails those beside it
             taken.failed.append(message_id)
+            taken.unreadable.add(message_id)
             run.emit("message_unreadable", message_id=message_id, code="internal", problem=type(error).__name__)
             continue
         if message and message.names_nothing:
