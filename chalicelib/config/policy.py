@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from chalicelib.config import statements
 from chalicelib.config.fields import Fields
 from chalicelib.config.public_suffixes import company_suffix, registry_suffix
 from chalicelib.domain.errors import UnusableUrl
@@ -40,6 +41,7 @@ FIELDS = {
     "refusal_days",
     "renew_before_hours",
     "verification",
+    "statement",
 }
 REPLACED = {
     "protected_hosts": 'list the hosts in protected, as {"host": …, "comment": …}',
@@ -91,6 +93,7 @@ def parse(document: object) -> Policy:
         renew_before_hours=fields.whole("renew_before_hours", range(1, 7 * 24 + 1), 24),
         verification=_verification(fields.nested("verification")),
         edges={name: _edge(account) for name, account in accounts.items()},
+        statement=statements.of_policy(fields),
     )
 
 
@@ -132,7 +135,7 @@ def _categories(fields: Fields) -> tuple[Category, dict[str, Category]]:
     for name, category in given.named().items():
         if name.lower() in categories:
             given.refuse(name, "is there twice", "upper and lower case do not count: keep one of them")
-        categories[name.lower()] = category.only({*DURATIONS, "min_reporters"})
+        categories[name.lower()] = category.only({*DURATIONS, "min_reporters", "statement"})
     default = Category(plan_for(fields.whole("ban_days", BAN_DAYS, DEFAULT_DAYS)))
     if "default" in categories:
         category = categories.pop("default")
@@ -144,7 +147,7 @@ def _categories(fields: Fields) -> tuple[Category, dict[str, Category]]:
 
 def _category(fields: Fields, default: Category) -> Category:
     reporters = fields.whole("min_reporters", range(1, 101), default.min_reporters)
-    return Category(_plan(fields) or default.plan, reporters)
+    return Category(_plan(fields) or default.plan, reporters, statements.of_category(fields, default.statement))
 
 
 def _plan(fields: Fields) -> Plan | None:
@@ -161,7 +164,7 @@ def _plan(fields: Fields) -> Plan | None:
 
 
 def _source(fields: Fields) -> SourceRules:
-    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts", "relay", "withdrawals"})
+    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts", "relay", "withdrawals", "statement"})
     return SourceRules(
         review=fields.choice("trust", TRUST, "auto") == "review",
         withdrawals_lift=fields.choice("withdrawals", WITHDRAWALS, "hold") == "lift",
@@ -169,6 +172,7 @@ def _source(fields: Fields) -> SourceRules:
         max_per_hour=fields.whole("max_per_hour", COUNT) if "max_per_hour" in fields else None,
         bare_hosts=BareHosts(fields.choice("bare_hosts", BareHosts)) if "bare_hosts" in fields else None,
         relay=fields.flag("relay"),
+        statement=statements.of_source(fields),
     )
 
 

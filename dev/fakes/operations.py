@@ -29,6 +29,21 @@ ROOTS = [f"https://h{number}.example.com/" for number in range(4)]
 NO_CAPS: Mapping[str, int] = POLICY["caps"]
 """Caps that are all off; merge the one that a test is about."""
 
+STATEMENT: Mapping[str, Any] = {"territorial_scope": ["EEA"], "redress": "Object at https://www.example.com/appeals."}
+CATEGORY_STATEMENT: Mapping[str, Any] = {
+    "ground": "incompatible_content",
+    "basis": "Terms of service, section 4.2",
+    "explanation": "The page imitates another site to obtain passwords.",
+    "dsa_category": "STATEMENT_CATEGORY_SCAMS_AND_FRAUD",
+}
+SOURCE_STATEMENT: Mapping[str, Any] = {"notice": "article_16", "automated_detection": False}
+STATING: Mapping[str, Any] = {
+    "statement": STATEMENT,
+    "categories": {"default": {"statement": CATEGORY_STATEMENT}},
+    "sources": {name: {"statement": SOURCE_STATEMENT} for name in SOURCES},
+}
+"""Fields of a policy under which every statement of reasons is complete."""
+
 CALLBACK_SECRET = "whsec_" + "Y2FsbGJhY2sh" * 3
 CALLBACK = {"callback_url": "https://desk.example.org/outcomes", "callback_secret": CALLBACK_SECRET}
 DESK = {**SOURCES["desk"], **CALLBACK}

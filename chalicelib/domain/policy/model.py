@@ -9,6 +9,7 @@ from typing import NamedTuple
 from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.duration import DEFAULT_DAYS, Plan, plan_for
 from chalicelib.domain.policy.protection import Protected
+from chalicelib.domain.policy.statement import CategoryStatement, SourceStatement, StatementRules
 from chalicelib.domain.urls import HostPatterns
 
 
@@ -17,6 +18,7 @@ class Category(NamedTuple):
 
     plan: Plan = plan_for(DEFAULT_DAYS)
     min_reporters: int = 1
+    statement: CategoryStatement | None = None
 
 
 class SourceRules(NamedTuple):
@@ -31,6 +33,7 @@ class SourceRules(NamedTuple):
     withdrawals_lift: bool = False
     """Whether a ban is lifted that nobody asks for any more because the source took its word back. Else a person
     decides."""
+    statement: SourceStatement | None = None
 
 
 class Caps(NamedTuple):
@@ -112,6 +115,7 @@ class Policy:
     verification: Verification = field(default_factory=Verification)
     edges: Mapping[str, EdgeOfAccount] = field(default_factory=dict)
     """By account, for those whose edge is not where DNS points or answers in its own way."""
+    statement: StatementRules | None = None
 
     def capped(self) -> bool:
         """Whether anything is capped, so that bans must be counted: also if by nothing but one source's own cap."""

@@ -15,6 +15,7 @@ from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.duration import plan_for
 from chalicelib.domain.policy.model import Approvals, Caps, Category, Policy, SourceRules, Verification
+from chalicelib.domain.policy.statement import EEA, Notice, SourceStatement
 
 PAGE = Path(__file__).parents[3] / "docs" / "policy.md"
 SMALLEST: dict[str, Any] = {"version": 1, "accounts": {"main": {"managed_domains": ["*.example.com"]}}}
@@ -50,7 +51,12 @@ def test_the_documents_of_the_documentation_are_valid() -> None:
     assert policy.categories["phishing"].plan == (30, timedelta(days=90))
     assert policy.categories["malware"].plan == (30, None)
     assert policy.categories["spam"] == Category(plan_for(3), 2)
-    assert policy.sources["desk"] == SourceRules(max_per_hour=500, bare_hosts=BareHosts.BAN)
+    of_desk = SourceStatement(Notice.ARTICLE_16, automated_detection=False)
+    assert policy.sources["desk"] == SourceRules(max_per_hour=500, bare_hosts=BareHosts.BAN, statement=of_desk)
+    assert policy.statement
+    assert policy.statement.territorial_scope == EEA
+    assert policy.categories["phishing"].statement
+    assert policy.categories["malware"].statement is None
     assert policy.sources["public-form"].review
     assert policy.sources["new-feed"].dry_run
     assert policy.forced_hosts.covers("a.pages.example.net")
