@@ -22,6 +22,7 @@ from chalicelib.handlers import (
     operators,
     reports,
     service,
+    statements,
     trials,
     urls,
 )
@@ -272,6 +273,13 @@ def request_exports() -> Response:
 def read_audit() -> Response:
     """List what people decided, newest first."""
     return operators.read_audit(services(), request())
+
+
+@app.route("/v1/statements", methods=["GET"])
+@answered
+def list_statements() -> Response:
+    """State the reasons of bans, also in the shape of the Commission's transparency database."""
+    return statements.list_statements(services(), request())
 
 
 @app.route("/v1/me", methods=["GET"])

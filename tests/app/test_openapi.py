@@ -25,6 +25,7 @@ from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.policy.duration import BAN_DAYS
+from chalicelib.domain.policy.statement import Ground, Notice
 from chalicelib.handlers.decisions import UNBAN_URLS
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
@@ -288,6 +289,8 @@ ENUMS: dict[str, tuple[dict[str, Any], type[StrEnum]]] = {
     "state of an approved hold": (SCHEMAS["HoldApproval"]["properties"]["state"], ApprovalState),
     "fate of a decision": (SCHEMAS["HoldDecided"]["properties"]["status"], DecidedStatus),
     "state of a day": (SCHEMAS["ExportDay"]["properties"]["state"], DayState),
+    "ground of a statement": (SCHEMAS["Statement"]["properties"]["ground"]["anyOf"][0], Ground),
+    "notice of a statement": (SCHEMAS["Statement"]["properties"]["notice"]["anyOf"][0], Notice),
 }
 
 

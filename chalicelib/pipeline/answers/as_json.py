@@ -12,6 +12,7 @@ from typing import Any
 from chalicelib.domain.model import Rule
 from chalicelib.ledger.tasks import Task, Verified
 from chalicelib.pipeline.answers.history import PastDecision
+from chalicelib.pipeline.answers.statements import Statement
 from chalicelib.pipeline.answers.url_status import ReportedState
 from chalicelib.pipeline.lifecycle.explaining import UrlStatus
 
@@ -102,4 +103,32 @@ def _verification(verified: Verified) -> dict[str, Any]:
         "blocked": verified.blocked,
         "open": verified.open,
         "open_urls": list(verified.open_urls),
+    }
+
+
+def statement(statement: Statement) -> dict[str, Any]:
+    """Write a statement of reasons. What the policy does not say is ``null``, and ``missing`` names its field."""
+    ground, source, rules = statement.ground, statement.source, statement.rules
+    return {
+        "puid": statement.puid,
+        "url": statement.url,
+        "account": statement.account,
+        "report_id": statement.report or None,
+        "chunk_id": statement.chunk,
+        "decision": "access_disabled",
+        "applied_at": time(statement.applied_at),
+        "until": time(statement.until),
+        "territorial_scope": list(rules.territorial_scope) if rules else None,
+        "facts": statement.facts,
+        "notified_at": time(statement.notified_at),
+        "notice": source.notice.value if source else None,
+        "automated_detection": source.automated_detection if source else None,
+        "automated_decision": statement.automated_decision,
+        "category": statement.category,
+        "ground": ground.ground.value if ground else None,
+        "basis": ground.basis if ground else None,
+        "explanation": ground.explanation if ground else None,
+        "dsa_category": ground.dsa_category if ground else None,
+        "redress": rules.redress if rules else None,
+        "missing": list(statement.missing),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,15 +46,7 @@ def of_status(rows: Rows, status: UrlStatus) -> list[PastDecision]:
     Each chunk names the chunks that banned and unbanned its URLs before, so the past costs no write of its own.
     """
     decisions: list[PastDecision] = []
-    following = [status.unban, status.chunk]
-    seen: set[str] = set()
-    while following and len(decisions) < LONGEST:
-        chunk_id = following.pop(0)
-        chunk = chunks.read(rows, [chunk_id]).get(chunk_id) if chunk_id and chunk_id not in seen else None
-        seen.add(chunk_id)
-        if chunk is None or status.key not in chunk.keys:
-            continue
-        position = chunk.keys.index(status.key)
+    for chunk, position in chunks_of(rows, status.key, (status.unban, status.chunk)):
         origin = chunk.origins[position]
         decisions.append(
             PastDecision(
@@ -71,8 +64,27 @@ def of_status(rows: Rows, status: UrlStatus) -> list[PastDecision]:
                 approvals=_approvals(rows, chunk),
             )
         )
-        following += [earlier for at, ban, unban in chunk.before if at == position for earlier in (unban, ban)]
     return decisions
+
+
+def chunks_of(rows: Rows, key: str, latest: Iterable[str]) -> Iterator[tuple[Chunk, int]]:
+    """Yield the chunks that had a URL, newest first, each with the URL's position: at most ``LONGEST``.
+
+    ``key`` is the URL's key; ``latest`` are the chunks that its claim names.
+    """
+    following = list(latest)
+    seen: set[str] = set()
+    while following and len(seen) < LONGEST:
+        chunk_id = following.pop(0)
+        if not chunk_id or chunk_id in seen:
+            continue
+        seen.add(chunk_id)
+        chunk = chunks.read(rows, [chunk_id]).get(chunk_id)
+        if chunk is None or key not in chunk.keys:
+            continue
+        position = chunk.keys.index(key)
+        yield chunk, position
+        following += [earlier for at, ban, unban in chunk.before if at == position for earlier in (unban, ban)]
 
 
 def _approvals(rows: Rows, chunk: Chunk) -> tuple[Decision, ...]:
