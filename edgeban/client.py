@@ -117,6 +117,17 @@ class Client:
         """Return counts of reports and bans by source or account, a minute, an hour or a day each."""
         return self._api.get("/stats", **query)
 
+    def statements(self, **query: Any) -> Iterator[Answer]:
+        """Yield statements of reasons: of a ``url``, of a ``report_id``, or of bans ``from`` a time ``to`` another."""
+        return self.pages("/statements", "statements", **query)
+
+    def statement_batches(self, **query: Any) -> Iterator[Answer]:
+        """Yield pages as the Commission's database takes them; ``left_out`` counts those that lack something."""
+        page: Answer = {"next_token": ""}
+        while "next_token" in page:
+            page = self._api.get("/statements", **{**query, "shape": "dsa", "next_token": page["next_token"]})
+            yield page
+
     def sources(self) -> list[Answer]:
         """Return the sources with today's numbers, without their secrets."""
         return list(self._api.get("/sources")["sources"])

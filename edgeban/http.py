@@ -22,19 +22,24 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def base_of(url: str) -> str:
-    """Return the API's base URL, without a slash at its end and without ``/v1``.
+    """Return the API's base URL, without a slash at its end and without ``/v1``. Raises as ``safe_url`` does."""
+    return safe_url(url.strip().rstrip("/").removesuffix("/v1"), "the API's URL")
+
+
+def safe_url(url: str, what: str) -> str:
+    """Return a URL to which a token may be sent. ``what`` names it in errors.
 
     Raises ``ValueError`` unless the URL is https, or http to this machine: a token is never sent in clear text.
     """
-    base = url.strip().rstrip("/").removesuffix("/v1")
-    parts = urlsplit(base)
+    url = url.strip()
+    parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"the API's URL must begin with https://, not {url!r}")
+        raise ValueError(f"{what} must begin with https://, not {url!r}")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("the API's URL must begin with https://: over http anybody on the way reads the token")
+        raise ValueError(f"{what} must begin with https://: over http anybody on the way reads the token")
     if parts.username or parts.query or parts.fragment:
-        raise ValueError("the API's URL holds neither a user, a query nor a fragment")
-    return base
+        raise ValueError(f"{what} holds neither a user, a query nor a fragment")
+    return url
 
 
 class Api:
@@ -48,7 +53,7 @@ class Api:
         self._base = base_of(url)
         self._pause = pause
         self._session = requests.Session()
-        self._session.auth = _keep_headers  # Otherwise a ~/.netrc would replace the token.
+        self._session.auth = keep_headers  # Otherwise a ~/.netrc would replace the token.
         self._session.headers.update(headers or {})
         retry = Retry(
             total=RETRIES,
@@ -93,15 +98,17 @@ class Api:
         try:
             answer = self._session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **arguments())
         except requests.RequestException as error:
-            raise Unreachable(f"{self._base} does not answer: {_cause(error)}") from None
+            raise Unreachable(f"{self._base} does not answer: {cause_of(error)}") from None
         return _content(answer)
 
 
-def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Leave a request as it is: without this, requests would replace the token by a password of ``~/.netrc``."""
     return request
 
 
-def _cause(error: requests.RequestException) -> str:
+def cause_of(error: requests.RequestException) -> str:
+    """Say in a few words why there was no answer."""
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted"
     if isinstance(error, requests.Timeout):

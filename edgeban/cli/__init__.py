@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("record", "Follow what happens, an event a line."),
     "stats": ("record", "Count reports and bans over days or hours."),
     "report-month": ("record", "Write a month's numbers for a transparency report."),
+    "statements": ("statements", "State the reasons of bans, or send them to the EU's database."),
     "exports": ("record", "Show the archived days of a vendor's export as a calendar."),
     "policy": ("service", "Print the policy in force."),
     "sources": ("sources", "List the sources with today's numbers."),

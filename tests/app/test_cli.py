@@ -9,83 +9,26 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import click.testing
 import pytest
 from standardwebhooks import Webhook
 
-from chalicelib.config.operators import parse as parse_operators
-from dev.fakes.api import Api, fixed
-from dev.fakes.served import served
+from dev.fakes.api import Api
+from dev.fakes.shell import Shell, shell_of
 from dev.fakes.world import SECRET
-from edgeban import cli
-from edgeban.cli.session import Session
 
-ROLES = {"rita": "reader", "olaf": "operator", "anna": "approver", "bert": "approver"}
 PAGE = "https://www.example.com/login"
 ROOT = "https://www.example.com/"
 
 
-@dataclass
-class Result:
-    status: int
-    out: str
-    err: str
-
-
-@dataclass
-class Shell:
-    """A shell in which ``edgeban`` is typed. ``terminal``: whether a person sits at it."""
-
-    api: Api
-    url: str
-    monkeypatch: pytest.MonkeyPatch
-    now: datetime
-
-    def __call__(self, *arguments: str, who: str = "anna", terminal: bool = False, typed: str = "") -> Result:
-        self.monkeypatch.setenv("EDGEBAN_TOKEN", f"hidden-token-{who}")
-        session = Session(terminal=terminal, now=lambda: datetime.now(UTC))
-        status: list[int] = []
-
-        @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-        @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-        def typed_command(words: tuple[str, ...]) -> None:
-            status.append(cli.run(list(words), session))
-
-        ran = click.testing.CliRunner().invoke(typed_command, list(arguments), input=typed, catch_exceptions=False)
-        result = Result(status[0], ran.stdout, ran.stderr)
-        for secret in (f"hidden-token-{who}", SECRET):
-            assert secret not in result.out + result.err, "a secret is never written"
-        return result
-
-    def json(self, *arguments: str, **options: Any) -> Any:
-        result = self(*arguments, "--json", **options)
-        assert result.status == 0, result
-        return json.loads(result.out)
-
-
 @pytest.fixture
 def shell(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Shell]:
-    named = {
-        who: {"token_sha256": hashlib.sha256(f"hidden-token-{who}".encode()).hexdigest(), "role": role}
-        for who, role in ROLES.items()
-    }
-    api.services._operators = fixed(parse_operators(named))
-    api.world.clock.now -= timedelta(minutes=9)  # To settle takes some minutes of the world's time.
-    with served(api) as url:
-        for name, value in {
-            "EDGEBAN_CONFIG": str(tmp_path / "config.toml"),
-            "EDGEBAN_URL": url,
-            "EDGEBAN_SOURCE": "desk",
-            "EDGEBAN_SOURCE_SECRET": SECRET,
-        }.items():
-            monkeypatch.setenv(name, value)
-        yield Shell(api, url, monkeypatch, datetime.now(UTC))
+    with shell_of(api, monkeypatch, tmp_path) as shell:
+        yield shell
 
 
 # --- from a report to a ban and back --------------------------------------------------------------------------------
