@@ -52,15 +52,6 @@ def category_of(name: str, policy: Policy) -> Category:
     return policy.categories.get(name.lower(), policy.default) if policy.categories else policy.default
 
 
-def reporter_of(reported: ReportedUrl, source: str, *, relay: bool) -> str:
-    """Name who counts as one reporter: the source, or the one whom the report of a relay names.
-
-    Whoever may write names into a report could make up as many as are needed.
-    """
-    named = " ".join(reported.reporter.casefold().split()) if relay else ""
-    return named or f"source {source}"
-
-
 def standing(
     url: str, policy: Policy, now: datetime | None = None, *, source: str = "", account: str = ""
 ) -> Verdict | None:

@@ -16,7 +16,9 @@ from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import ban_counts, claims, reporters
 from chalicelib.ledger.claims import Claim
-from chalicelib.pipeline.intake.decide import BatchUrl, Judge, collect, needing_reporters
+from chalicelib.pipeline.intake.collect import BatchUrl, collect
+from chalicelib.pipeline.intake.corroboration import needing_reporters
+from chalicelib.pipeline.intake.decide import Judge
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.run import Run

@@ -24,9 +24,11 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import pack
 from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.intake.collect import BatchUrl, collect
 from chalicelib.pipeline.intake.counts import journal_taken
-from chalicelib.pipeline.intake.decide import BatchUrl, collect, decide, said_at
+from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
+from chalicelib.pipeline.intake.on_record import said_at
 from chalicelib.pipeline.intake.strengthen import changes_of, first_word, packed_words_of, said_of, strengthen
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
 from chalicelib.pipeline.intake.withdraw import taken_back_in_batch, withdraw

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from chalicelib.domain.model import Verdict, VerdictKind
 from chalicelib.ledger import journal
 from chalicelib.ledger.reports import Refusal
-from chalicelib.pipeline.intake.decide import BatchUrl
+from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Value

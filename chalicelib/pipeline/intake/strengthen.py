@@ -19,7 +19,8 @@ from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import markers, pack, report_id, unpack
 from chalicelib.ledger.row import epoch
-from chalicelib.pipeline.intake.decide import SHORTEST_EXTENSION, BatchUrl
+from chalicelib.pipeline.intake.collect import BatchUrl
+from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
 from chalicelib.pipeline.run import Run
 
 

@@ -17,18 +17,11 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import plan_for, planned
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import (
-    Situation,
-    accounts_for,
-    category_of,
-    forbidden,
-    reporter_of,
-    standing,
-    verdict,
-)
+from chalicelib.domain.policy.rules import Situation, accounts_for, category_of, forbidden, standing, verdict
 from chalicelib.domain.policy.usage import HOST_COUNTERS, Usage, counter_of
 from chalicelib.domain.policy.wide import is_root
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
+from chalicelib.pipeline.intake.corroboration import reporter_of
 
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 PAGE = "https://www.example.com/login"

@@ -1,0 +1,136 @@
+"""The URLs of a batch of messages: each once an account, with every report that names it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
+from chalicelib.domain.policy.duration import Plan, planned
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import UNUSABLE, accounts_for, category_of, not_managed
+from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
+from chalicelib.domain.words.word import Word
+from chalicelib.ledger.claim_words import Mention
+from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.intake.messages import Message
+
+TEST = Verdict(VerdictKind.SUPPRESSED, Rule.TEST, "the report is a test: nothing is sent to a vendor")
+
+ReportedHere = tuple[Message, ReportedUrl]
+"""One report of a URL: the message that carries it, and what it says of the URL."""
+
+MentionKind = tuple[str, str, int | None]
+"""Source, category and days that a mention asks for."""
+
+
+@dataclass(slots=True)
+class BatchUrl:
+    """A URL at an account that a batch reports, with the mention that it is claimed for: at first the first."""
+
+    key: str
+    url: str
+    account: str
+    reported: ReportedUrl
+    message: Message
+    others: list[ReportedHere] = field(default_factory=list)
+    """The other mentions of the URL in the batch."""
+    verdicts: dict[MentionKind, Verdict] = field(default_factory=dict)
+    """The verdict upon each source, category and duration by itself, which is what its report is told."""
+    words: list[Word] = field(default_factory=list)
+    """What the batch says of the URL that the ledger may not have on record yet."""
+    mentioned: list[Mention] = field(default_factory=list)
+    """The same for the journal, with the reports that said it."""
+
+    @property
+    def category(self) -> str:
+        """Return what the URL is reported for."""
+        return self.reported.category or self.message.source.category
+
+    def mentions(self) -> Iterator[ReportedHere]:
+        """Yield all mentions, the one that the URL is claimed for first."""
+        yield self.message, self.reported
+        yield from self.others
+
+    def candidates(self) -> dict[MentionKind, ReportedHere]:
+        """Return the mentions upon which the verdict may differ: one a source, category and duration."""
+        if not self.others:
+            return {_kind(self.message, self.reported): (self.message, self.reported)}
+        by_kind: dict[MentionKind, ReportedHere] = {}
+        for message, reported in self.mentions():
+            by_kind.setdefault(_kind(message, reported), (message, reported))
+        return by_kind
+
+    def verdict_for(self, message: Message, reported: ReportedUrl) -> Verdict:
+        """Return the verdict upon one mention by itself."""
+        return self.verdicts[_kind(message, reported)]
+
+    def claim_for(self, message: Message, reported: ReportedUrl) -> None:
+        """Make another mention of the batch the one that the URL is claimed for."""
+        if message is not self.message or reported is not self.reported:
+            self.others.remove((message, reported))
+            self.others.append((self.message, self.reported))
+            self.message, self.reported = message, reported
+
+    def plan(self, policy: Policy) -> Plan:
+        """Plan how long the URL is banned."""
+        return plan_of(self.message, self.reported, policy)
+
+
+def _kind(message: Message, reported: ReportedUrl) -> MentionKind:
+    return message.source.name, reported.category or message.source.category, reported.ban_days
+
+
+def plan_of(message: Message, reported: ReportedUrl, policy: Policy) -> Plan:
+    """Plan how long a URL would be banned for one report of it."""
+    category = category_of(reported.category or message.source.category, policy)
+    return planned(reported.ban_days, message.source.ban_days, category.plan)
+
+
+def collect(
+    messages: Iterable[Message], policy: Policy, verdicts: Counter[str]
+) -> tuple[dict[str, BatchUrl], list[tuple[Message, Refusal]]]:
+    """Canonicalise and dedupe a batch in memory: every URL once an account, by its key.
+
+    What is refused here is counted in ``verdicts`` and returned beside the URLs.
+    """
+    urls_by_key: dict[str, BatchUrl] = {}
+    seen: dict[str, list[BatchUrl]] = {}
+    refusals: list[tuple[Message, Refusal]] = []
+    together = policy.scheme_variants is SchemeVariants.TOGETHER
+
+    def refuse(message: Message, url: str, why: Verdict, account: str = "") -> None:
+        verdicts[why.kind.value] += 1
+        refusals.append((message, Refusal(url, why.kind.value, why.rule, why.reason, account)))
+
+    for message in messages:
+        hosts = message.source.hosts
+        for reported in message.urls:
+            try:
+                url = canonical_url(reported.url)
+            except UnusableUrl as error:
+                refuse(message, reported.url[:200], replace(UNUSABLE, reason=error.reason))
+                continue
+            earlier = None if message.test else seen.get(url)  # a test takes nothing from a real report
+            if earlier is not None:
+                for batch_url in earlier:
+                    batch_url.others.append((message, reported))
+                continue
+            accounts = accounts_for(url, policy) if hosts is None or hosts.covers(host_of(url)) else []
+            if not accounts:
+                refuse(message, url, not_managed(url))
+            if message.test:
+                for account in accounts:
+                    refuse(message, url, TEST, account)
+                continue
+            variant = scheme_twin(url) if together else ""
+            new = [
+                BatchUrl(url_key(account, spelling), spelling, account, reported, message)
+                for spelling in ((url, variant) if variant else (url,))
+                for account in accounts
+            ]
+            seen.update((batch_url.url, new) for batch_url in new)  # who names one scheme variant names both
+            urls_by_key.update((batch_url.key, batch_url) for batch_url in new)
+    return urls_by_key, refusals

@@ -1,0 +1,62 @@
+"""Count the independent reporters of a URL, where its category wants several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from chalicelib.domain.model import ReportedUrl
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import category_of, forbidden
+from chalicelib.ledger import reporters
+from chalicelib.ledger.claims import Claim
+from chalicelib.pipeline.intake.collect import BatchUrl
+from chalicelib.pipeline.run import Run
+
+
+def count_reporters(
+    run: Run, policy: Policy, urls: Iterable[BatchUrl], claims_by_key: Mapping[str, Claim]
+) -> dict[str, int]:
+    """Count the reporters of the URLs that need several: one write a report, until they are enough.
+
+    Nobody is counted for a URL that cannot be banned now.
+    """
+    if not policy.needs_corroboration():
+        return {}
+    now = run.clock()
+    countable = [url for url in urls if _may_be_banned(url, claims_by_key.get(url.key), policy, now)]
+    reporters_by_key = needing_reporters(policy, countable)
+    return reporters.note(run.rows, reporters_by_key, now=now) if reporters_by_key else {}
+
+
+def needing_reporters(policy: Policy, urls: Iterable[BatchUrl]) -> dict[str, list[str]]:
+    """Return who reported the URLs whose category wants several independent reporters, by their keys."""
+    return {
+        url.key: list(_reporters(url, policy))
+        for url in urls
+        if any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
+    }
+
+
+def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: datetime) -> bool:
+    """Return whether a URL may be banned now: not where it is protected, cooling or in a dry run."""
+    cooling = claim is not None and claim.cooling(now)
+    dry = policy.dry_run or url.account in policy.dry_accounts
+    return not (cooling or dry or forbidden(url.url, url.account, policy, now))
+
+
+def _reporters(url: BatchUrl, policy: Policy) -> Iterator[str]:
+    """Yield who reported a URL in its batch. A source on trial does not count."""
+    for message, reported in url.mentions():
+        rules = policy.sources.get(message.source.name)
+        if not (rules and rules.dry_run):
+            yield reporter_of(reported, message.source.name, relay=bool(rules and rules.relay))
+
+
+def reporter_of(reported: ReportedUrl, source: str, *, relay: bool) -> str:
+    """Name who counts as one reporter: the source, or the one whom the report of a relay names.
+
+    Whoever may write names into a report could make up as many as are needed.
+    """
+    named = " ".join(reported.reporter.casefold().split()) if relay else ""
+    return named or f"source {source}"
