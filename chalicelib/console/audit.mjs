@@ -26,18 +26,18 @@ export const Doing = ({ decision }) => html`<b><a class="quiet" href=${link("aud
 function Unbans() {
   const unbans = useApi("unbans", { limit: 10 });
   const columns = [
-    ["When, UTC", (u) => html`<${When} at=${u.at}/>`], ["Who", (u) => html`<b>${visible(u.by)}</b>`], ["Of", (u) => html`<span class="muted">${typeof u.selection === "string" ? visible(u.selection) : visible(JSON.stringify(u.selection))}</span>`, "wide"],
-    ["Bans ended", (u) => number(u.urls), "num"], ["State", (u) => html`<${State} of=${u.complete ? "done" : "processing"}>${u.complete ? "done" : "under way"}</${State}>`],
+    ["When, UTC", (u) => html`<${When} at=${u.at}/>`], ["Who", (u) => html`<b>${visible(u.by)}</b>`], ["Of", (u) => (typeof u.selection === "string" ? html`<${About} about=${u.selection}/>` : html`<span class="muted">${visible(JSON.stringify(u.selection))}</span>`), "wide"],
+    ["Bans ended", (u) => number(u.urls), "num hide"], ["State", (u) => html`<${State} of=${u.complete ? "done" : "processing"}>${u.complete ? "done" : "under way"}</${State}>`],
   ];
-  return html`<${Panel} title="Unbans under way"><${Answer} of=${unbans} lines=${2}>${(data) => (data.unbans.length ? html`<${Table} caption="Unbans" columns=${columns} rows=${data.unbans} keyOf=${(u) => u.unban_id}/>` : html`<${Empty} title="No unban is under way.">One that takes longer than a request is followed here to its end.</${Empty}>`)}</${Answer}></${Panel}>`;
+  return html`<${Panel} title="Unbans"><${Answer} of=${unbans} lines=${2}>${(data) => (data.unbans.length ? html`<${Table} caption="How far unbans are" columns=${columns} rows=${data.unbans} keyOf=${(u) => u.unban_id}/>` : html`<${Empty} title="No unban is under way.">One that takes longer than a request is followed here to its end.</${Empty}>`)}</${Answer}></${Panel}>`;
 }
 
 export default function Audit({ query }) {
   const { toast } = useSession();
   const list = usePages("audit", { ...query, limit: 100 }, "decisions");
   const columns = [
-    ["When, UTC", (d) => html`<${When} at=${d.at}/>`], ["Who", (d) => html`<b>${visible(d.actor)}</b>`], ["Did", (d) => DONE[d.action] ?? visible(d.action)], ["About", (d) => html`<${About} about=${d.about}/>`],
-    ["After", (d) => html`<span class="muted">${visible(d.after)}</span>`, "hide"], ["Reason", (d) => visible(d.reason), "wide"],
+    ["When, UTC", (d) => html`<${When} at=${d.at}/>`], ["Who", (d) => html`<b>${visible(d.actor)}</b>`], ["Did", (d) => DONE[d.action] ?? visible(d.action)], ["About", (d) => html`<${About} about=${d.about}/><div class="phone small muted">${visible(d.reason)}</div>`],
+    ["After", (d) => html`<span class="muted">${visible(d.after)}</span>`, "hide"], ["Reason", (d) => visible(d.reason), "wide hide"],
   ];
   const save = () => saveCsv("audit", query, "edgeban-audit.csv").catch((error) => toast(error.message));
   return html`<${Head} title="Audit"><button onClick=${save}>Save as CSV</button></${Head}>

@@ -23,6 +23,8 @@ export function sideBySide(bans) {
   return [...rows.values()];
 }
 
+const accounts = (row) => html`<span class="cdns">${row.bans.map((each) => html`<span>${visible(each.account)}</span>`)}</span>`;
+
 export default function Bans({ query }) {
   const { me, toast } = useSession();
   const list = usePages("bans", { ...query, limit: 100 }, "bans");
@@ -31,9 +33,9 @@ export default function Bans({ query }) {
   const toggle = (url) => setChosen(chosen.includes(url) ? chosen.filter((each) => each !== url) : [...chosen, url]);
   const save = () => saveCsv("bans", query, "edgeban-bans.csv").catch((error) => toast(error.message));
   const columns = [
-    ["URL", (b) => html`<${Url} url=${b.url}/>`, "wide"],
-    ["At", (b) => html`<span class="cdns">${b.bans.map((each) => html`<span>${visible(each.account)}</span>`)}</span>`],
-    ["Source", (b) => html`<a class="quiet" href=${link(`sources/${encodeURIComponent(b.source)}`)}>${visible(b.source)}</a>`, "hide"], ["As", (b) => visible(b.category), "hide"],
+    ["URL", (b) => html`<${Url} url=${b.url}/><div class="phone small muted">${accounts(b)}</div>`, "wide"],
+    ["At", accounts, "hide"],
+    ["Source", (b) => html`<a class="quiet name" href=${link(`sources/${encodeURIComponent(b.source)}`)}>${visible(b.source)}</a>`, "hide"], ["As", (b) => visible(b.category), "hide"],
     ["Banned", (b) => html`<${When} at=${b.banned_at} relative/>`, "hide"], ["Ends", (b) => html`<time title=${b.planned_until ?? ""}>${day(b.planned_until)}</time>`, "num"],
   ];
   if (may(me, "operator")) columns.unshift(["", (b) => html`<input type="checkbox" aria-label=${`Choose ${visible(b.url)}`} checked=${chosen.includes(b.url)} onChange=${() => toggle(b.url)}/>`, "choice"]);

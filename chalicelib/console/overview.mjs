@@ -27,11 +27,11 @@ function Tiles({ data }) {
   const overdue = sum(data.accounts, (each) => each.holds.overdue);
   const oldest = Math.max(0, ...data.accounts.map((each) => each.holds.oldest_seconds ?? 0));
   const hour = data.last_hour ?? {}, bad = troubles(data);
-  const tomorrow = new Date(Date.now() + 86400000).toISOString();
+  const tomorrow = new Date(Date.now() + 86400000).toISOString(), hourAgo = new Date(Date.now() - 3600000).toISOString();
   return html`<div class="tiles">
     <${Tile} kind=${holds ? "wait" : ""} title="Waits for a person" href=${link("queue")} value=${count(held, "URL")}>${holds ? html`in ${count(holds, "hold")}, oldest ${span(oldest)}${overdue ? `, ${number(overdue)} overdue` : ""}. <a href=${link("queue")}>Review</a>` : "Nothing waits for a person."}</${Tile}>
     <${Tile} title="In force" href=${link("bans")} value=${data.bans_in_force == null ? "–" : count(data.bans_in_force, "ban")}><a href=${link("bans", { ends_before: tomorrow.slice(0, 10), sort: "until" })}>Which end first</a>${data.unbans_under_way ? html`; <a href=${link("audit", { action: "unban" })}>${count(data.unbans_under_way, "unban")} under way</a>` : ""}</${Tile}>
-    <${Tile} title="From report to ban, last hour" href=${link("reports")} value=${hour.p50 == null ? "–" : span(hour.p50)}>${hour.p50 == null ? "No ban in the last hour." : `median; 95 % in ${span(hour.p95)}.`} ${number(hour.reported)} reported, ${number(hour.banned)} banned</${Tile}>
+    <${Tile} title="From report to ban, last hour" href=${link("reports")} value=${hour.p50 == null ? "–" : span(hour.p50)}>${hour.p50 == null ? "No ban in the last hour." : `median; 95 % in ${span(hour.p95)}.`} <a href=${link("sources")}>${number(hour.reported)} reported</a>, <a href=${link("bans", { since: hourAgo })}>${number(hour.banned)} banned</a></${Tile}>
     <${Tile} kind=${bad.length ? "bad" : ""} title="Trouble" href=${bad[0]?.href ?? link("overview")} value=${bad.length ? count(bad.length, "thing") : "none"}>${bad.length ? html`${bad.slice(0, 2).map((each, i) => html`${i ? html`<br/>` : ""}<a href=${each.href}>${each.text}</a>`)}${bad.length > 2 ? html`<br/>and ${bad.length - 2} more` : ""}` : "All accounts run, no day is late, no letter is dead."}</${Tile}></div>`;
 }
 
@@ -63,8 +63,8 @@ function Accounts({ data }) {
     ["State", (a) => html`<${State} of=${a.state}>${a.state}</${State}>${a.state !== "running" ? html`<div class="small muted">${a.by ? `by ${visible(a.by)}, ${ago(a.since)}: ` : ""}${visible(a.reason)}${a.until ? html`, tried again ${ago(a.until)}` : ""}</div>` : ""}`],
     ["Waiting", (a) => html`<a class="quiet" href=${link("tasks", { account: a.account })}>${number(a.waiting.urls)}</a>${a.waiting.oldest_seconds ? html`<div class="small muted">${span(a.waiting.oldest_seconds)}</div>` : ""}`, "num"],
     ["Under way", (a) => html`<a class="quiet" href=${link("tasks", { account: a.account })}>${number(a.tasks_under_way)}</a>`, "num hide"],
-    ["Held", (a) => html`<a class="quiet" href=${link("queue", { account: a.account })}>${number(a.holds.urls)}</a>`, "num"],
-    ["In force", (a) => html`<a class="quiet" href=${link("bans", { account: a.account })}>${inForce(a.account) == null ? "–" : number(inForce(a.account))}</a>`, "num"],
+    ["Held", (a) => html`<a class="quiet" href=${link("queue", { account: a.account })}>${number(a.holds.urls)}</a>`, "num hide"],
+    ["In force", (a) => html`<a class="quiet" href=${link("bans", { account: a.account })}>${inForce(a.account) == null ? "–" : number(inForce(a.account))}</a>`, "num hide"],
     ["Cap used", (a) => (cap(a) ? html`<span title=${`${visible(cap(a).cap)}: ${number(cap(a).used)} of ${number(cap(a).limit)}`}><${Bar} ...${cap(a)}/></span>` : html`<span class="muted">no cap</span>`), "hide"],
   ];
   if (may(me, "operator")) columns.push(["", (a) => html`<button class="plain" onClick=${() => setSwitched(a)}>${a.state === "running" ? "Pause" : "Resume"}</button>`, "num"]);

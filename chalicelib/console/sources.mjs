@@ -27,12 +27,14 @@ function List() {
     const total = (key) => own.reduce((sum, each) => sum + (each[key] ?? 0), 0);
     return total("banned") ? `${Math.round((1000 * total("unbanned")) / total("banned")) / 10} %` : "–";
   };
-  const today = (name) => (s) => number(s.today?.[name]);
+  const today = (name, to) => (s) => html`<a class="quiet" href=${to(s.name)}>${number(s.today?.[name])}</a>`;
+  const reports = (source) => link("reports", { source, day: isoDay() });
   const columns = [
     ["Source", (s) => html`<a class="quiet" href=${link(`sources/${encodeURIComponent(s.name)}`)}><b>${visible(s.name)}</b></a><div class="small muted">${visible(s.auth)}, ${visible(s.format ?? "any format")}${trust(s) ? `, ${trust(s)}` : ""}</div>`],
-    ["Messages", (s) => number(s.today?.messages), "num hide"],
-    ["Today", (s) => html`<a class="quiet" href=${link("reports", { source: s.name })}>${number(s.today?.reported)}</a>`, "num"], ["to ban", today("ban"), "num"], ["held", (s) => html`<a class="quiet" href=${link("queue", { source: s.name })}>${number(s.today?.hold)}</a>`, "num"], ["repeats", today("duplicate"), "num hide"], ["rejected", today("rejected"), "num hide"],
-    ["30 days", (s) => stats.data && html`<${Spark} values=${spark(s.name)}/>`, "hide"], ["Undone", (s) => html`<span class="muted">${undone(s.name)}</span>`, "num hide"],
+    ["Messages", today("messages", reports), "num hide"], ["Today", today("reported", reports), "num"],
+    ["to ban", today("ban", (source) => link("bans", { source, since: isoDay() })), "num"], ["held", today("hold", (source) => link("queue", { source })), "num"],
+    ["repeats", today("duplicate", reports), "num hide"], ["rejected", today("rejected", reports), "num hide"],
+    ["30 days", (s) => stats.data && html`<${Spark} values=${spark(s.name)}/>`, "hide"], ["Undone", (s) => html`<a class="quiet muted" href=${link("audit", { about: `source:${s.name}` })}>${undone(s.name)}</a>`, "num hide"],
   ];
   return html`<${Head} title="Sources" says=${sources.data ? `${count(sources.data.sources.length, "source")} ${sources.data.sources.length === 1 ? "is" : "are"} set up; ${number(sources.data.sources.reduce((sum, each) => sum + (each.today?.reported ?? 0), 0))} URLs reported today.` : ""}/>
     <${Panel}><${Answer} of=${sources}>${(data) => (data.sources.length ? html`<${Table} caption="Sources" columns=${columns} rows=${data.sources} keyOf=${(s) => s.name}/>` : html`<${Empty} title="No source is set up.">Make one with <code>edgeban source new NAME</code>: it prints the entry for the secret.</${Empty}>`)}</${Answer}></${Panel}>`;

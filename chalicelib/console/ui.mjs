@@ -103,7 +103,7 @@ export function Filters({ view, query, fields }) {
   return html`<form class="filters" role="search" onSubmit=${send} key=${JSON.stringify(query)}>
     ${fields.map(([name, label, kind = "text"]) => html`<label><span>${label}</span>${Array.isArray(kind)
       ? html`<select name=${name} onChange=${(e) => e.currentTarget.form.requestSubmit()}>${kind.map(([value, text]) => html`<option value=${value} selected=${value === (query[name] ?? "")}>${text}</option>`)}</select>`
-      : html`<input name=${name} type=${kind} value=${query[name] ?? ""} spellcheck=${false} autocomplete="off"/>`}</label>`)}
+      : html`<input name=${name} type=${kind} value=${kind === "date" ? (query[name] ?? "").slice(0, 10) : query[name] ?? ""} spellcheck=${false} autocomplete="off"/>`}</label>`)}
     <button>Show</button>${Object.values(query).some(Boolean) && html`<a class="clear" href=${link(view)}>Clear</a>`}</form>`;
 }
 
