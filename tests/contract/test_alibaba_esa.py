@@ -58,7 +58,7 @@ class Place:
 @pytest.fixture
 def place() -> Iterator[Place]:
     with AlibabaEsaSimulator(rates=False) as simulator:
-        http = VendorHttp(read_timeout=0.5)
+        http = VendorHttp(read_timeout=2)
         yield Place(simulator, http)
         http.close()
 
@@ -133,7 +133,7 @@ def test_each_refusal_is_what_it_means(place: Place, status: int, code: str, err
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "truncate", "error_after", "slow_after"])
 def test_a_lost_answer_is_unknown_and_repeating_the_call_does_no_harm(place: Place, kind: str) -> None:
-    place.simulator.add_faults({"kind": kind, "seconds": 1.0})
+    place.simulator.add_faults({"kind": kind, "seconds": 2.4})
     with pytest.raises(AnswerUnknown):
         place.vendor.create_task(Action.BAN, [ONE], 7)
     place.vendor.create_task(Action.BAN, [ONE], 7)

@@ -51,7 +51,7 @@ def simulator() -> Iterator[HuaweiSimulator]:
 
 @pytest.fixture
 def http() -> Iterator[VendorHttp]:
-    http = VendorHttp(connect_timeout=0.5, read_timeout=0.5)
+    http = VendorHttp(connect_timeout=2, read_timeout=2)
     yield http
     http.close()
 
@@ -83,8 +83,8 @@ TRANSPORT: list[tuple[dict[str, Any], type[VendorError], int]] = [
     ({"kind": "429"}, Throttled, 0),
     ({"kind": "500"}, AnswerUnknown, 0),
     ({"kind": "500_after_effect"}, AnswerUnknown, 1),
-    ({"kind": "slow", "seconds": 0.9}, AnswerUnknown, 1),
-    ({"kind": "slow_after", "seconds": 0.9}, AnswerUnknown, 1),
+    ({"kind": "slow", "seconds": 2.4}, AnswerUnknown, 1),
+    ({"kind": "slow_after", "seconds": 2.4}, AnswerUnknown, 1),
     ({"kind": "reset_before"}, AnswerUnknown, 0),
     ({"kind": "reset_after"}, AnswerUnknown, 1),
     ({"kind": "truncate"}, AnswerUnknown, 1),

@@ -33,7 +33,7 @@ def client(simulator: WorkersKvSimulator, http: VendorHttp, **changes: str) -> W
 
 @pytest.fixture
 def http() -> Iterator[VendorHttp]:
-    http = VendorHttp(connect_timeout=0.5, read_timeout=0.5)
+    http = VendorHttp(connect_timeout=2, read_timeout=2)
     yield http
     http.close()
 
@@ -60,7 +60,7 @@ TRANSPORT: list[tuple[dict[str, Any], type[VendorError], bool]] = [
     ({"kind": "error", "status": 500}, AnswerUnknown, False),
     ({"kind": "error", "status": 503, "code": 10013}, AnswerUnknown, False),
     ({"kind": "error_after"}, AnswerUnknown, True),
-    ({"kind": "slow_after", "seconds": 0.9}, AnswerUnknown, True),
+    ({"kind": "slow_after", "seconds": 2.4}, AnswerUnknown, True),
     ({"kind": "reset_before"}, AnswerUnknown, False),
     ({"kind": "reset_after"}, AnswerUnknown, True),
     ({"kind": "truncate"}, AnswerUnknown, True),
