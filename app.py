@@ -173,7 +173,7 @@ def read_unban(unban_id: str) -> Response:
 @app.route("/v1/unbans", methods=["POST"])
 @answered
 def unban() -> Response:
-    """Undo bans by URL, task, report or source."""
+    """Undo bans by URL, task, report, decision, source, host or category."""
     return decisions.unban(services(), request())
 
 

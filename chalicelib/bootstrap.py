@@ -27,7 +27,19 @@ from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy.model import Policy
 from chalicelib.observe import Observer
 from chalicelib.pipeline.run import NEVER, Run
-from chalicelib.ports import BanVendor, Download, Emit, ExportVendor, Objects, Post, Probe, ReportQueue, Rows, Wake
+from chalicelib.ports import (
+    BanVendor,
+    Download,
+    Emit,
+    ExportVendor,
+    Objects,
+    Post,
+    Probe,
+    ReportQueue,
+    Rows,
+    Views,
+    Wake,
+)
 
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
@@ -157,7 +169,13 @@ class Services:
             self.wake(group, mark=mark)
 
         return Run(
-            rows=self.rows, emit=self.emit, wake=wake, clock=now, read_policy=lambda: self.policy, deadline=deadline
+            rows=self.rows,
+            emit=self.emit,
+            wake=wake,
+            clock=now,
+            read_policy=lambda: self.policy,
+            deadline=deadline,
+            open_views=lambda: self.views,
         )
 
     # --- collaborators ------------------------------------------------------------------------------------------
@@ -211,12 +229,18 @@ class Services:
         return Bucket(client("s3"), self.settings.need("bucket"))
 
     @cached_property
+    def views(self) -> Views:
+        """The bucket of views."""
+        from chalicelib.aws.s3 import ViewBucket
+
+        return ViewBucket(client("s3"), self.settings.need("views_bucket"))
+
+    @cached_property
     def bans(self) -> BanReader:
         """The reader of the index of bans; it keeps what it has read for the next question."""
-        from chalicelib.aws.s3 import ViewBucket
         from chalicelib.pipeline.answers.ban_index import Reader
 
-        return Reader(ViewBucket(client("s3"), self.settings.need("views_bucket")))
+        return Reader(self.views)
 
     @property
     def dead_letters(self) -> dict[str, int]:

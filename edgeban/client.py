@@ -151,7 +151,11 @@ class Client:
         return self._api.send("PATCH", "/bans", {"urls": list(urls), **_given(fields)})
 
     def unban(self, selection: Mapping[str, object], **fields: object) -> Answer:
-        """Undo bans. ``selection`` names urls, task_id, report_id, or source (with since); fields: reason, preview."""
+        """Undo bans.
+
+        ``selection`` names urls, task_id, report_id or chunk_id; or any of source, host and category, with since and
+        until_time. Fields: reason, preview, expect, cool_down_days, even_if_others_said_so.
+        """
         return self._api.post("/unbans", {**_given(selection), **_given(fields)})
 
     def unbans(self) -> Iterator[Answer]:

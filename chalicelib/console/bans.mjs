@@ -13,6 +13,12 @@ function Facet({ by, title, query }) {
   return html`<div class="facet"><h2>${title}</h2><${Answer} of=${counts} lines=${3}>${(data) => html`<ul>${data.counts.slice(0, 8).map((each) => html`<li><a class=${chosen === each.value ? "on" : ""} aria-current=${chosen === each.value ? "true" : undefined} href=${link("bans", { ...rest, sort, [by]: chosen === each.value ? "" : each.value })}><span>${by === "rule" ? rule(each.value) : visible(each.value) || "none"}</span><span>${number(each.bans)}</span></a></li>`)}</ul>`}</${Answer}></div>`;
 }
 
+/** What of a search can be undone as a whole: with a host, source or category, and nothing that an unban cannot say. */
+export function undoable({ host, source, category, since, q, account, rule, ends_before: ends }) {
+  if (!(host || source || category) || q || account || rule || ends) return null;
+  return Object.fromEntries(Object.entries({ host, source, category, since }).filter(([, value]) => value));
+}
+
 /** The same URL at several CDNs is one row, with its accounts side by side. */
 export function sideBySide(bans) {
   const rows = new Map();
@@ -39,13 +45,15 @@ export default function Bans({ query }) {
     ["Banned", (b) => html`<${When} at=${b.banned_at} relative/>`, "hide"], ["Ends", (b) => html`<time title=${b.planned_until ?? ""}>${day(b.planned_until)}</time>`, "num"],
   ];
   if (may(me, "operator")) columns.unshift(["", (b) => html`<input type="checkbox" aria-label=${`Choose ${visible(b.url)}`} checked=${chosen.includes(b.url)} onChange=${() => toggle(b.url)}/>`, "choice"]);
+  const all = chosen.length ? null : undoable(query);
+  const selection = all ?? { urls: chosen };
   const says = list.data ? `${count(list.data.total, "ban")} in force${Object.values(query).some(Boolean) ? " that match" : ""}, as of ${clock(list.data.as_of)} UTC.` : "";
-  return html`<${Head} title="Bans" says=${says}><button onClick=${save}>Save as CSV</button>${may(me, "operator") && html`<button onClick=${() => setDialog("ban")}>Ban by hand</button><button class="danger" disabled=${!chosen.length} onClick=${() => setDialog("unban")}>${chosen.length ? `Unban ${chosen.length}` : "Unban"}</button>`}</${Head}>
+  return html`<${Head} title="Bans" says=${says}><button onClick=${save}>Save as CSV</button>${may(me, "operator") && html`<button onClick=${() => setDialog("ban")}>Ban by hand</button><button class="danger" disabled=${!chosen.length && !(all && list.data?.total)} onClick=${() => setDialog("unban")}>${chosen.length ? `Unban ${chosen.length}` : all ? "Unban all that match" : "Unban"}</button>`}</${Head}>
     <${Filters} view="bans" query=${query} fields=${[["q", "Part of the URL"], ["host", "Host, or .host and all below"], ["since", "Banned since", "date"], ["ends_before", "Ends before", "date"], ["sort", "Order", [["", "newest first"], ["until", "what ends first"], ["url", "by URL"]]]]}/>
     <div class="facets"><aside aria-label="Counts">${FACETS.map(([by, title]) => html`<${Facet} key=${by} by=${by} title=${title} query=${query}/>`)}</aside>
     <${Panel}><${Answer} of=${list}>${() => (rows.length
       ? html`<${Table} caption="Bans in force" columns=${columns} rows=${rows} keyOf=${(b) => b.url} mark=${(b) => (chosen.includes(b.url) ? "chosen" : "")}/><${More} list=${list} shown=${`${number(list.items.length)} of ${number(list.data.total)}`}/>`
       : html`<${Empty} title="No ban in force matches.">${query.q || query.host ? html`Look the URL up to see what the policy would do: <a href=${link("policy", { urls: query.q || query.host })}>try the policy</a>.` : "Bans appear here seconds after a vendor confirms them."}</${Empty}>`)}</${Answer}></${Panel}></div>
     ${dialog === "ban" && html`<${Ban} close=${() => setDialog("")} done=${list.reload}/>`}
-    ${dialog === "unban" && html`<${Unban} title=${`Unban ${count(chosen.length, "URL")}`} selection=${{ urls: chosen }} close=${() => setDialog("")} done=${() => { setChosen([]); list.reload(); }}/>`}`;
+    ${dialog === "unban" && html`<${Unban} title=${all ? "Unban all that match" : `Unban ${count(chosen.length, "URL")}`} selection=${selection} close=${() => setDialog("")} done=${() => { setChosen([]); list.reload(); }}/>`}`;
 }

@@ -7,6 +7,7 @@ import { Unban } from "./unban.mjs";
 import { byBucket } from "./overview.mjs";
 
 const DAYS = 30;
+const utc = (local) => new Date(`${local}:00Z`).toISOString();
 const isoDay = (before = 0) => new Date(Date.now() - before * 86400000).toISOString().slice(0, 10);
 
 /** Thirty days of one source as a line; the table beside it has the numbers of today. */
@@ -45,9 +46,9 @@ function Source({ name }) {
   const sources = useApi("sources");
   const stats = useApi("stats", { from: isoDay(DAYS - 1), to: isoDay(), by: "source", bucket: "day" }, { poll: false });
   const callbacks = usePages("callbacks", { of: name, limit: 50 }, "callbacks");
-  const [undo, setUndo] = useState(null), [since, setSince] = useState(""), [Chart, setChart] = useState(null);
+  const [undo, setUndo] = useState(null), [since, setSince] = useState(""), [until, setUntil] = useState(""), [host, setHost] = useState(""), [Chart, setChart] = useState(null);
   useEffect(() => { import("./chart.mjs").then((module) => setChart(() => module.Chart)); }, []);
-  const start = (event) => { event.preventDefault(); setUndo({ source: name, ...(since ? { since: new Date(`${since}:00Z`).toISOString() } : {}) }); };
+  const start = (event) => { event.preventDefault(); setUndo({ source: name, ...(host.trim() ? { host: host.trim() } : {}), ...(since ? { since: utc(since) } : {}), ...(until ? { until_time: utc(until) } : {}) }); };
   const resend = (id) => call("POST", `callbacks/${encodeURIComponent(id)}/resend`, { body: {} }).then(() => { toast("The outcome is sent again."); callbacks.reload(); }, (error) => toast(visible(error.message)));
   const columns = [
     ["Report", (c) => html`<a href=${link(`reports/${encodeURIComponent(c.report_id)}`)}><code>${visible(c.report_id)}</code></a>`, "wide"], ["State", (c) => html`<${State} of=${c.state}/>`], ["Tries", (c) => number(c.attempts), "num hide"],
@@ -63,7 +64,7 @@ function Source({ name }) {
       const { times, columns: values } = byBucket(data.series.filter((each) => each.value === name), ["reported", "banned", "unbanned"]);
       return times.length ? Chart && html`<${Chart} caption="Thirty days" times=${times} label=${(at) => new Date(at * 1000).toISOString().slice(5, 10)} series=${[{ name: "reported", colour: "--muted", values: values[0] }, { name: "banned", colour: "--accent", fill: "--accent-soft", values: values[1] }, { name: "unbanned", colour: "--bad", values: values[2] }]}/>` : html`<${Empty} title="It reported nothing in thirty days.">Its first report is drawn here.</${Empty}>`;
     }}</${Answer}></${Panel}>
-    ${may(me, "operator") && html`<${Panel} title="Undo what it said"><form class="filters" onSubmit=${start}><label><span>Since, UTC (empty: all)</span><input type="datetime-local" value=${since} onInput=${(e) => setSince(e.currentTarget.value)}/></label><button class="danger">Preview the unban</button></form></${Panel}>`}
+    ${may(me, "operator") && html`<${Panel} title="Undo what it said"><form class="filters" onSubmit=${start}><label><span>Since, UTC (empty: all)</span><input type="datetime-local" value=${since} onInput=${(e) => setSince(e.currentTarget.value)}/></label><label><span>Until, UTC (empty: now)</span><input type="datetime-local" value=${until} onInput=${(e) => setUntil(e.currentTarget.value)}/></label><label><span>Host, or .host and all below</span><input value=${host} onInput=${(e) => setHost(e.currentTarget.value)}/></label><button class="danger">Preview the unban</button></form></${Panel}>`}
     <${Panel} title="Outcomes sent to it"><${Answer} of=${callbacks}>${() => (callbacks.items.length ? html`<${Table} caption="Deliveries" columns=${columns} rows=${callbacks.items} keyOf=${(c) => c.report_id}/><${More} list=${callbacks} shown=""/>` : html`<${Empty} title="No outcome was sent.">A source with a callback hears of the end of each of its reports.</${Empty}>`)}</${Answer}></${Panel}>
     ${undo && html`<${Unban} title=${`Undo ${visible(name)}`} selection=${undo} close=${() => setUndo(null)}/>`}`;
 }

@@ -4,7 +4,7 @@ import { call } from "./api.mjs";
 import { Dialog, html, keepReason, Problem, Reason, reasons, State, Url, useSession } from "./ui.mjs";
 import { count, day, number, rule, visible } from "./text.mjs";
 
-/** Undo a selection: `{urls}`, `{source, since}`, `{report_id}` or `{task_id}`. */
+/** Undo a selection, in the words of `POST /v1/unbans`: `{urls}`, `{host, source, category, since, until_time}`, `{report_id}` … */
 export function Unban({ selection, title, close, done = () => {} }) {
   const { toast } = useSession();
   const [preview, setPreview] = useState(null), [error, setError] = useState(null);
@@ -16,7 +16,7 @@ export function Unban({ selection, title, close, done = () => {} }) {
     event.preventDefault();
     setBusy(true);
     try {
-      const answer = await call("POST", "unbans", { body: { ...selection, reason } });
+      const answer = await call("POST", "unbans", { body: { ...selection, reason, ...(preview.counted_all && !selection.urls ? { expect: preview.urls } : {}) } });
       keepReason(reason);
       toast(answer.complete ? `${count(answer.urls ?? preview.urls, "URL")} unbanned: the vendors are told first of all.` : "The unban is under way and completes by itself.");
       done();
@@ -25,7 +25,7 @@ export function Unban({ selection, title, close, done = () => {} }) {
   };
   return html`<${Dialog} title=${title} close=${close} wide><form class="body" onSubmit=${send}>${error && html`<${Problem} error=${error}/>`}
     ${!preview && !error && html`<p class="muted" aria-busy="true">Looking up what this undoes.</p>`}
-    ${preview && html`<p aria-live="polite"><b>${`${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}`}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, for others said so too.` : "What other sources said of them stays."}</p>
+    ${preview && html`<p aria-live="polite"><b>${`${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}`}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.not_found?.length ? `Of ${count(preview.not_found.length, "URL")} no ban is on record: the unban is sent all the same. ` : ""}${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, for others said so too.` : preview.stay === undefined ? "They end whoever asked for them." : "What other sources said of them stays."}</p>
       <ul class="list">${preview.first.slice(0, 10).map((each) => html`<li><${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account)}</span></li>`)}${preview.urls > 10 && html`<li class="muted">and ${number(preview.urls - 10)} more</li>`}</ul>
       <${Reason} value=${reason} set=${set} id="unban-reason"/>
       ${large && html`<label class="field"><span>Type ${preview.urls} to go on</span><input value=${typed} onInput=${(e) => setTyped(e.currentTarget.value)} inputmode="numeric"/></label>`}

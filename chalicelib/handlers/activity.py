@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -151,17 +152,17 @@ def list_sources(services: Services, request: Request) -> Response:
 
 def list_unbans(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/unbans``: the unbans that were asked for, newest first."""
-    from chalicelib.ledger import audit, unban_jobs
+    from chalicelib.ledger import audit
 
     operator(services, request, "reader")
     only(request, "limit", "next_token")
     limit, after = page_size(request), decision_token(request)
     decisions = audit.recent(services.rows, now=now(), limit=UNBANS, after=after)
     unbans = [named for named in decisions if named[1].action == "unban"]
-    unfinished = {job.id for job in unban_jobs.unfinished(services.rows)}
+    progress = _progress(services, [decision.after for _, decision in unbans[:limit]])
 
     def show(named: tuple[str, Decision]) -> dict[str, Any]:
-        return _show_unban(named[1], unfinished)
+        return _show_unban(named[1], progress)
 
     body = page("unbans", unbans, limit, show=show, token=lambda named: named[0])
     if "next_token" not in body and len(decisions) == UNBANS:
@@ -175,7 +176,7 @@ def read_unban(services: Services, unban_id: str, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request)
-    day = unban_id.removeprefix("u-")[:8]
+    day = unban_jobs.day_of(unban_id)
     try:
         iso = datetime.strptime(day, "%Y%m%d").date().isoformat()  # noqa: DTZ007, a UTC day
     except ValueError:
@@ -184,16 +185,28 @@ def read_unban(services: Services, unban_id: str, request: Request) -> Response:
     found = next((decision for _, decision in of_day if decision.after == unban_id), None)
     if found is None:
         raise NotFound("there is no such unban: take the unban_id of the answer to POST /v1/unbans")
-    return answer(200, _show_unban(found, {job.id for job in unban_jobs.unfinished(services.rows)}))
+    return answer(200, _show_unban(found, _progress(services, [unban_id])))
 
 
-def _show_unban(decision: Decision, unfinished: set[str]) -> dict[str, Any]:
+Progress = tuple[Mapping[str, int], Mapping[str, int]]
+"""How many URLs unbans undid, by their ids: those under way so far, and those carried out."""
+
+
+def _progress(services: Services, unban_ids: Sequence[str]) -> Progress:
+    from chalicelib.ledger import unban_jobs
+
+    under_way = {job.id: job.undone for job in unban_jobs.unfinished(services.rows)}
+    return under_way, unban_jobs.undone(services.rows, unban_ids)
+
+
+def _show_unban(decision: Decision, progress: Progress) -> dict[str, Any]:
+    under_way, carried_out = progress
     return {
         "unban_id": decision.after,
         "by": decision.actor,
         "reason": decision.reason,
         "selection": decision.subject,
         "at": decision.at.isoformat(),
-        "complete": decision.after not in unfinished,
-        "urls": decision.targets or None,
+        "complete": decision.after not in under_way,
+        "urls": {**under_way, **carried_out}.get(decision.after, decision.targets or None),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
-from chalicelib.domain.errors import InputError, NotFound
+from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.handlers.http import only, operator
 from chalicelib.web import answer, json_body, moment, text_field
 
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
     from chalicelib.ledger.unban_jobs import Job
     from chalicelib.pipeline.run import Run
 
+COUNT_TIME = timedelta(seconds=10)
+"""How long a request counts what it is about, for a preview or ``expect``."""
+
 UNBAN_TIME = timedelta(seconds=15)
 """How long a request works at an unban itself; the sweep does the rest. API Gateway ends a request after 29 s."""
+
+LONGEST_HOST = 254
+"""Characters of a host, with the dot in front."""
 
 UNBAN_URLS = 1_000
 """The most URLs that one request may name."""
@@ -26,76 +33,124 @@ PREVIEW_URLS = 100
 """The most URLs that a preview names. It counts all of them, until its time is up."""
 
 
+SELECTORS = ("urls", "task_id", "report_id", "chunk_id", "source", "host", "category")
+TOGETHER = frozenset({"source", "host", "category"})
+"""Selectors that may be named together: what all of them apply to is undone."""
+
+FIELDS: dict[str, type] = {
+    "urls": list,
+    **dict.fromkeys(SELECTORS[1:], str),
+    "since": str,
+    "until_time": str,
+    "reason": str,
+    "cool_down_days": int,
+    "preview": bool,
+    "expect": int,
+    "even_if_others_said_so": bool,
+}
+
+TOLERANCE = 10
+"""Percent by which an unban may select more or fewer URLs than its request expects."""
+
+
 def unban(services: Services, request: Request) -> Response:
     """Answer ``POST /v1/unbans``: unban the selected URLs, or with ``preview`` only show them."""
     from chalicelib.ledger import unban_jobs
     from chalicelib.pipeline.decisions.unban import carry_out, names_something
+    from chalicelib.pipeline.decisions.unban_selection import not_in_force
 
     actor = operator(services, request, "operator").name
     only(request)
-    fields = {
-        "urls": list,
-        "task_id": str,
-        "report_id": str,
-        "source": str,
-        "reason": str,
-        "cool_down_days": int,
-        "preview": bool,
-        "even_if_others_said_so": bool,
-        "since": str,
-    }
-    document = json_body(request, fields)
-    if sum(name in document for name in ("urls", "task_id", "report_id", "source")) != 1:
-        raise InputError("name exactly one of urls, task_id, report_id and source")
-    if "urls" in document and "even_if_others_said_so" in document:
+    document = json_body(request, FIELDS)
+    job = _job(services, document, actor=actor, at=now())
+    run = services.run().at("", deadline=job.at + COUNT_TIME)
+    named = names_something(run, job, services.sources)
+    not_found = {"not_found": not_in_force(run, job.urls)} if job.urls else {}
+    if document.get("preview", False) or "expect" in document:
+        selected = _look(services, run, job)
+        if selected.counted_all and not selected.urls and not named:
+            raise _nothing_selected(job)
+        if "expect" in document:
+            _hold_against(document["expect"], selected)
+        if document.get("preview", False):
+            return answer(200, {**selected.as_json(job), **not_found})
+    elif job.task and not named:
+        raise _nothing_selected(job)
+    unban_jobs.record(services.rows, job)
+    urls = carry_out(run.at("", deadline=now() + UNBAN_TIME), job)
+    if urls is None:
+        body = {"unban_id": job.id, "complete": False, "message": "a scheduled function completes it"}
+        return answer(202, {**body, **not_found})
+    if not urls and not named:
+        raise _nothing_selected(job)
+    return answer(202, {"unban_id": job.id, "complete": True, "urls": urls, **not_found})
+
+
+def _job(services: Services, document: dict[str, Any], *, actor: str, at: datetime) -> Job:
+    """Read what a request is about. Raises InputError."""
+    from chalicelib.ledger import unban_jobs
+    from chalicelib.ledger.row import stamp
+
+    named = {name for name in SELECTORS if name in document}
+    if len(named) != 1 and not (named and named <= TOGETHER):
+        one = f"name exactly one of {', '.join(SELECTORS[:-1])} and {SELECTORS[-1]}"
+        raise InputError(f"{one}; of source, host and category several may be named, and all of them apply")
+    if any(not document[name] for name in named):
+        raise InputError(f"{', '.join(sorted(named))} must not be empty")
+    if "urls" in named and "even_if_others_said_so" in document:
         raise InputError("even_if_others_said_so is for a task, a report or a source: URLs are unbanned whoever asked")
     cool_down_days = document.get("cool_down_days", services.policy.cool_down_days)
     if not 0 <= cool_down_days <= 365:
         raise InputError("cool_down_days must be from 0 to 365")
-    preview = document.get("preview", False)
-    at = now()
-    since = _since(document, at)
-    job = unban_jobs.Job(
-        id=unban_jobs.new_id(at),
+    if document.get("expect", 0) < 0:
+        raise InputError("expect must be how many URLs the preview counted")
+    since, until_time = _span(document, named, at)
+    walks_journal = named == {"source"}
+    selection: dict[str, Any] = {
+        "urls": canonical_urls(document.get("urls", [])),
+        "task": document.get("task_id", ""),
+        "report": document.get("report_id", ""),
+        "source": document.get("source", ""),
+        "chunk": document.get("chunk_id", ""),
+        "host": _host(document.get("host", "")),
+        "category": document.get("category", ""),
+        "since": since,
+        "until_time": until_time,
+        "place": stamp(since) if since and walks_journal else "",
+    }
+    selection = {name: value for name, value in selection.items() if value}
+    return unban_jobs.Job(
+        id=unban_jobs.new_id(at, beginning=unban_jobs.beginning_of(selection)),
         actor=actor,
-        reason="preview" if preview else text_field(document, "reason"),
+        reason="preview" if document.get("preview", False) else text_field(document, "reason"),
         cool_down_days=cool_down_days,
         at=at,
-        urls=canonical_urls(document.get("urls", [])),
-        task=document.get("task_id", ""),
-        report=document.get("report_id", ""),
-        source=document.get("source", ""),
         even_if_others_said_so=document.get("even_if_others_said_so", False),
-        place=since,
+        **selection,
     )
-    run = services.run().at("", deadline=at + UNBAN_TIME)
-    named = names_something(run, job, services.sources)
-    if preview:
-        return answer(200, _preview(services, run, job, named=named))
-    if job.task and not named:
-        raise _nothing_selected(job)
-    unban_jobs.record(services.rows, job)
-    urls = carry_out(run, job)
-    if urls is None:
-        return answer(202, {"unban_id": job.id, "complete": False, "message": "a scheduled function completes it"})
-    if not urls and not named:
-        raise _nothing_selected(job)
-    return answer(202, {"unban_id": job.id, "complete": True, "urls": urls})
 
 
-def _since(document: dict[str, Any], at: datetime) -> str:
-    """Return the place in the journal from which a source's bans are undone; empty: from 40 days ago."""
-    from chalicelib.ledger.row import stamp
-    from chalicelib.pipeline.decisions.unban_selection import LOOK_BACK
+def _host(text: str) -> str:
+    """Read a host, or with a dot in front a host and all below it. Raises InputError."""
+    if len(text) > LONGEST_HOST or any(char in text for char in "/:@*? "):
+        raise InputError("host must be a host such as shop.example.com, or .example.com for it and all below it")
+    return text.lower()
 
-    since = moment("since", document.get("since", ""))
-    if since is None:
-        return ""
-    if "source" not in document:
-        raise InputError("since goes with source: it says from when on the source is undone")
-    if not at - LOOK_BACK <= since <= at:
+
+def _span(document: dict[str, Any], named: set[str], at: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return from when on, and up to when, bans are undone; ``None``: without a bound. Raises InputError."""
+    from chalicelib.pipeline.decisions.unban_by_source import LOOK_BACK
+
+    since, until_time = (moment(name, document.get(name, "")) for name in ("since", "until_time"))
+    if (since or until_time) and not named <= TOGETHER:
+        raise InputError("since and until_time go with source, host and category: they say of which time bans are")
+    if since and named == {"source"} and not at - LOOK_BACK <= since <= at:
         raise InputError(f"since must be a time of the last {LOOK_BACK.days} days")
-    return stamp(since)
+    if since and since > at:
+        raise InputError("since lies ahead: name a time that has passed")
+    if until_time and until_time <= (since or at - LOOK_BACK):
+        raise InputError(f"until_time must lie behind since, and in the last {LOOK_BACK.days} days")
+    return since, until_time
 
 
 def canonical_urls(named: list[Any]) -> tuple[str, ...]:
@@ -122,34 +177,65 @@ def _nothing_selected(job: Job) -> NotFound:
     """Return the error of an unban that selects nothing."""
     if job.urls:
         return NotFound("none of these URLs is of a managed domain, and no ban of them is known: look at the hosts")
-    kind, _, name = job.subject.partition(":")
+    if job.by_index:
+        return NotFound(f"no ban in force is of {', '.join(job.subjects)[:300]}: look at GET /v1/bans with it")
+    kind, _, name = job.subjects[0].partition(":")
     return NotFound(f"there is no {kind} {name[:100]!r}, and no ban in force was made by one: check the name")
 
 
-def _preview(services: Services, run: Run, job: Job, *, named: bool) -> dict[str, Any]:
-    """Return how many URLs an unban selects, and the first of them; and those that stay banned, and for whom."""
+@dataclass(slots=True)
+class Selected:
+    """What an unban selects: how many URLs, the first of them; and those that stay banned, and for whom."""
+
+    urls: int = 0
+    counted_all: bool = True
+    first: list[dict[str, str]] = field(default_factory=list)
+    stay: int = 0
+    stay_first: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_json(self, job: Job) -> dict[str, Any]:
+        """Return the answer of a preview."""
+        body = {"preview": True, "urls": self.urls, "counted_all": self.counted_all, "first": self.first}
+        return {**body, "stay": self.stay, "stay_first": self.stay_first} if job.takes_back_words else body
+
+
+def _look(services: Services, run: Run, job: Job) -> Selected:
+    """Count what an unban selects, as far as the time reaches, and change nothing."""
     from chalicelib.ledger.packed_words import unpack
     from chalicelib.pipeline.decisions.unban import Undoing
     from chalicelib.pipeline.decisions.unban_selection import select
 
-    urls, stay, counted_all = 0, 0, True
-    first: list[dict[str, str]] = []
-    kept: list[dict[str, Any]] = []
-    undoing, names = Undoing.of(run, job), list(services.sources)
+    selected, undoing, names = Selected(), Undoing.of(run, job), list(services.sources)
+    seen: set[str] = set()
     for group in select(run, job):
-        staying = [claim for claim in group.claims if undoing.stays(claim)]
-        stay += len(staying)
-        for claim in staying[: PREVIEW_URLS - len(kept)]:
-            others = sorted({word.source for word in unpack(undoing.left(claim), names)})
-            kept.append({"url": claim.url, "account": claim.account, "sources": others})
-        claims = [claim for claim in group.claims if not undoing.stays(claim)]
-        urls += len(claims)
-        shown = claims[: PREVIEW_URLS - len(first)]
-        first += [{"url": claim.url, "account": claim.account} for claim in shown]
+        for claim in group.claims:
+            if claim.key in seen:  # it was on its way, and came into force while this counts
+                continue
+            seen.add(claim.key)
+            shown: dict[str, Any] = {"url": claim.url, "account": claim.account}
+            if undoing.stays(claim):
+                selected.stay += 1
+                if len(selected.stay_first) < PREVIEW_URLS:
+                    others = sorted({word.source for word in unpack(undoing.left(claim), names)})
+                    selected.stay_first.append({**shown, "sources": others})
+                continue
+            selected.urls += 1
+            if len(selected.first) < PREVIEW_URLS:
+                selected.first.append(shown)
         if run.time_is_up:
-            counted_all = False
+            selected.counted_all = False
             break
-    if counted_all and not urls and not named:
-        raise _nothing_selected(job)
-    answered = {"preview": True, "urls": urls, "counted_all": counted_all, "first": first}
-    return {**answered, "stay": stay, "stay_first": kept} if undoing.is_of_words else answered
+    return selected
+
+
+def _hold_against(expected: int, selected: Selected) -> None:
+    """Raise Conflict where an unban is about another number of URLs than the person expects."""
+    more = selected.urls * 100 > expected * (100 + TOLERANCE)
+    fewer = selected.counted_all and selected.urls * 100 < expected * (100 - TOLERANCE)
+    if more or fewer:
+        count = f"{selected.urls:,}" if selected.counted_all else f"{selected.urls:,} or more"
+        problem = f"it is about {count} URLs, and {expected:,} are expected"
+        raise Conflict(f"{problem}: look at the preview again; nothing was undone")
+    if not selected.counted_all:
+        problem = f"only {selected.urls:,} URLs could be counted in {COUNT_TIME.seconds} s"
+        raise Conflict(f"{problem}: leave expect out, or undo a part at a time; nothing was undone")

@@ -32,6 +32,7 @@ pk                          sk                      what it is
 ``rate#<source>#<minute>``  ``rate``                reports of a source with a rate limit
 ``subject#<hash>``          ``key``                 the key of a reporter's pseudonym in the archive
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
+``unban#<unban id>``        ``done``                how many URLs an unban undid that is carried out
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
 ``decisions#<year-month>``  ``<time>#…``            what people decided, whoever and about whatever

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.ledger import audit
+from chalicelib.ledger import KEEP_DECISIONS, audit
 from chalicelib.ledger.audit import Decision
-from chalicelib.ledger.row import millis, moment, number, stamp, text, texts
+from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text, texts
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update
 
 ENDS_READ = 100
@@ -22,7 +22,11 @@ LONGEST_SUBJECT = 1_500
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request to undo bans: exactly one of ``urls`` (canonical), ``task``, ``report`` and ``source`` is set."""
+    """One request to undo bans.
+
+    It names URLs (``urls``, canonical), a ``task``, a ``report`` or a ``chunk``; or any of a ``source``, a ``host``
+    and a ``category``, all of which apply then.
+    """
 
     id: str
     actor: str
@@ -34,28 +38,75 @@ class Job:
     task: str = ""
     report: str = ""
     source: str = ""
+    chunk: str = ""
+    host: str = ""
+    """With a dot in front it covers the host and all below it."""
+    category: str = ""
+    since: datetime | None = None
+    until_time: datetime | None = None
+    """Only what was banned by then; ``None``: by now."""
     ends: bool = False
     """Whether it lifts, at ``at``, bans that have come to the end which a person set."""
     even_if_others_said_so: bool = False
     """Whether bans that others asked for too are lifted as well."""
     place: str = ""
-    """How far the journal has been walked, where the bans are found by it."""
+    """How far the journal, or the index of bans, has been walked."""
+    undone: int = 0
+    """How many URLs earlier runs have undone."""
+
+    @property
+    def subjects(self) -> list[str]:
+        """What the unban is about, one thing each."""
+        parts = {
+            "task": self.task,
+            "report": self.report,
+            "chunk": self.chunk,
+            "source": self.source,
+            "host": self.host,
+            "category": self.category,
+        }
+        named = [f"{kind}:{name}" for kind, name in parts.items() if name]
+        return named or [f"urls:{len(self.urls)}"]
 
     @property
     def subject(self) -> str:
         """What the audit says the unban is about."""
-        if self.task:
-            return f"task:{self.task}"
-        if self.report:
-            return f"report:{self.report}"
-        if self.source:
-            return f"source:{self.source}"
-        return f"urls:{len(self.urls)}"
+        spans = {"since": self.since, "until": self.until_time}
+        return " ".join([*self.subjects, *(f"{word} {at.isoformat()}" for word, at in spans.items() if at)])
+
+    @property
+    def by_index(self) -> bool:
+        """Whether its bans are found in the index of bans."""
+        return bool(self.host or self.category)
+
+    @property
+    def takes_back_words(self) -> bool:
+        """Whether it takes back what was said of a URL, and not the URL's ban whoever asked for it."""
+        by_place = self.host and not (self.source or self.category)
+        return not (self.urls or by_place or self.even_if_others_said_so)
 
 
-def new_id(now: datetime) -> str:
+U_JOBS, S_JOBS = "u-", "s-"
+"""How ids of jobs begin: those that version 1 can carry out, and those with selections that it does not know."""
+
+
+UNKNOWN_TO_VERSION_1 = frozenset({"chunk", "host", "category", "until_time"})
+"""Fields of a job that version 1 does not read: it would take the job for one of everything that has no report."""
+
+
+def beginning_of(selection: Collection[str]) -> str:
+    """Return how the id of a job begins, by the fields of ``Job`` that select what it is about."""
+    return U_JOBS if UNKNOWN_TO_VERSION_1.isdisjoint(selection) else S_JOBS
+
+
+def new_id(now: datetime, *, beginning: str = U_JOBS) -> str:
     """Name a job. Ids sort by time."""
-    return f"u-{stamp(now)}-{secrets.token_hex(4)}"
+    return f"{beginning}{stamp(now)}-{secrets.token_hex(4)}"
+
+
+def day_of(job_id: str) -> str:
+    """Return the UTC day on which a job was asked for, as ``20260115``; anything else if it is no id of a job."""
+    return job_id[2:10] if job_id.startswith((U_JOBS, S_JOBS)) else ""
 
 
 def lift_at(rows: Rows, job: Job) -> None:
@@ -79,7 +130,7 @@ def subjects(urls: Iterable[str]) -> list[str]:
 def record(rows: Rows, job: Job) -> None:
     """Put the request on record. From here on it will be carried out."""
     decision = Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id, targets=len(job.urls))
-    audit.record(rows, decision, also_about=subjects(job.urls))
+    audit.record(rows, decision, also_about=subjects(job.urls) if job.urls else job.subjects)
     rows.apply(Insert(_row(job)))
 
 
@@ -97,13 +148,19 @@ def _row(job: Job) -> Row:
         "report": job.report,
         "source": job.source,
         **({"even_if_others_said_so": 1} if job.even_if_others_said_so else {}),
-        **({"place": job.place} if job.place else {}),
+        **{name: getattr(job, name) for name in ("place", "chunk", "host", "category") if getattr(job, name)},
+        **({"since": millis(job.since)} if job.since else {}),
+        **({"until_time": millis(job.until_time)} if job.until_time else {}),
     }
+
+
+_BEHIND_ENDS = "e."
+"""Sorts behind the ids of jobs that lift bans at their end, and before all others."""
 
 
 def unfinished(rows: Rows) -> list[Job]:
     """Read the jobs that are not carried out yet, oldest first, but for those that lift bans at their end."""
-    return _jobs(rows.query("jobs", prefix="u-"))
+    return sorted(_jobs(rows.query("jobs", after=_BEHIND_ENDS)), key=lambda job: job.id[2:])
 
 
 def ends_due(rows: Rows, *, now: datetime) -> list[Job]:
@@ -128,22 +185,45 @@ def _jobs(rows_read: Iterable[Row]) -> list[Job]:
                 task=text(row, "task"),
                 report=text(row, "report"),
                 source=text(row, "source"),
+                chunk=text(row, "chunk"),
+                host=text(row, "host"),
+                category=text(row, "category"),
+                since=moment(row, "since"),
+                until_time=moment(row, "until_time"),
                 ends=text(row, "sk").startswith("e-"),
                 even_if_others_said_so=bool(number(row, "even_if_others_said_so")),
                 place=text(row, "place"),
+                undone=number(row, "undone"),
             )
         )
     return jobs
 
 
-def note_place(rows: Rows, job: Job, place: str) -> None:
-    """Record how far the journal has been walked, so that the next run goes on from there."""
-    rows.apply(Update(_key(job.id), set={"place": place}))
+def note_place(rows: Rows, job: Job, place: str, *, undone: int) -> None:
+    """Record how far the walk has come and how many URLs were undone, so that the next run goes on from there."""
+    rows.apply(Update(_key(job.id), set={"place": place, "undone": undone}))
 
 
-def finish(rows: Rows, job: Job) -> None:
-    """Take a job that is carried out off the record; the audit and the chunks keep what it did."""
+def finish(rows: Rows, job: Job, *, undone: int, now: datetime) -> None:
+    """Take a job that is carried out off the record, and keep how many URLs it undid.
+
+    The audit and the chunks keep what it did. The number comes first: a crash between the two counts again.
+    """
+    if not job.ends:
+        pk, sk = _done_key(job.id)
+        kept: Row = {"undone": undone, "at": millis(now), "expires_at": epoch(now + KEEP_DECISIONS)}
+        rows.apply(Put({"pk": pk, "sk": sk, **kept}))
     rows.apply(Delete(_key(job.id)))
+
+
+def undone(rows: Rows, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many URLs each job has undone that is carried out; earlier versions kept no number."""
+    found = rows.get([_done_key(job_id) for job_id in job_ids])
+    return {pk.removeprefix("unban#"): number(row, "undone") for (pk, _), row in found.items()}
+
+
+def _done_key(job_id: str) -> Key:
+    return (f"unban#{job_id}", "done")
 
 
 def _key(job_id: str) -> Key:

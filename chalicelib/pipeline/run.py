@@ -12,7 +12,7 @@ from typing import TypeVar
 from chalicelib.domain.errors import EdgebanError
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.policy.model import Policy
-from chalicelib.ports import Emit, Rows, Wake
+from chalicelib.ports import Emit, Rows, Views, Wake
 
 T = TypeVar("T")
 
@@ -25,6 +25,10 @@ LONGEST_REST = 1.0
 
 def _nothing() -> None:
     pass
+
+
+def _no_views() -> Views:
+    raise LookupError("this run was given no views")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Run:
     account: str = ""
     beat: Callable[[], None] = _nothing
     """Say that the run goes on. Another run takes over from one that has not said so for some seconds."""
+    open_views: Callable[[], Views] = _no_views
+    """Open the bucket of views, which hold the index of bans."""
 
     @property
     def policy(self) -> Policy:

@@ -410,6 +410,7 @@ class FakeApi:
 
     def post_unbans(self, _rest: str, _query: Json, body: Json, _name: str) -> Json:
         urls = body.get("urls") or [each["url"] for each in bans()][:42]
+        assert body.get("expect", len(urls)) == len(urls)
         if body.get("preview"):
             first = [{"url": url, "account": "huawei-main"} for url in urls[:100]]
             return {"preview": True, "urls": len(urls), "counted_all": True, "first": first}

@@ -98,9 +98,10 @@ def undo(
     rows: Any = None,
     **selection: Any,
 ) -> Job:
-    """Let ana unban a selection: one of ``urls``, ``task``, ``report`` and ``source``."""
+    """Let ana unban a selection, in the words of ``Job``."""
     now = world.clock()
-    job = Job(unban_jobs.new_id(now), "ana", reason, cool_down_days, now, **selection)
+    beginning = unban_jobs.beginning_of(selection)
+    job = Job(unban_jobs.new_id(now, beginning=beginning), "ana", reason, cool_down_days, now, **selection)
     unban_jobs.record(world.crasher.wrap(world.rows), job)
     carry_on(world, job, seconds=seconds, rows=rows)
     return job

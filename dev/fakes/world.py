@@ -30,6 +30,7 @@ from chalicelib.pipeline.waking import TRACKER
 from chalicelib.ports import Rows
 from chalicelib.reports.signature import sign
 from dev.fakes import limits, rights
+from dev.fakes.objects import MemoryViews
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.wrappers import Crash, Crasher
@@ -78,6 +79,7 @@ class World:
     wakes: list[str] = field(default_factory=list)
     tracker_wakes: list[str] = field(default_factory=list)
     emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    views: MemoryViews = field(default_factory=MemoryViews)
     crasher: Crasher = field(default_factory=Crasher)
     sent: int = 0
     workers: int = 0
@@ -125,6 +127,7 @@ class World:
             read_policy=lambda: self.policy,
             sleep=self.clock.sleep,
             deadline=self.clock() + timedelta(seconds=seconds),
+            open_views=lambda: self.crasher.wrap(self.views),
         )
 
     # --- functions ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "test": ("bans", "Try the policy, or a draft of it, on URLs."),
     "ban": ("bans", "Ban URLs by hand."),
     "extend": ("bans", "Change when bans end."),
-    "unban": ("unbans", "Undo bans: by URL, source, report or task."),
+    "unban": ("unbans", "Undo bans: by URL, host, source, category, report, decision or task."),
     "unbans": ("unbans", "List unbans, or show how far one is."),
     "report": ("reports", "Report URLs or a file as a source, signed."),
     "reports": ("reports", "List a source's reports, or show one."),

@@ -11,7 +11,6 @@ from edgeban.cli import output, times
 from edgeban.cli.failures import Ended, Status
 from edgeban.cli.output import Column, harmless
 from edgeban.cli.session import Session, pass_session, reason_option, yes_option
-from edgeban.errors import EdgebanError
 from edgeban.reporter import wait_until
 
 UNBAN_COLUMNS = (
@@ -25,16 +24,26 @@ UNBAN_COLUMNS = (
 SHOWN = 10
 
 
-@click.command("unban", short_help="Undo bans: by URL, source, report or task.")
+@click.command("unban", short_help="Undo bans: by URL, host, source, category, report, decision or task.")
 @click.argument("urls", nargs=-1)
-@click.option("--source", help="All bans of a source; with --since, those since then.")
+@click.option("--host", help="All bans of a host; with a dot before it, of the host and all below it: .example.com.")
+@click.option("--source", help="All bans of a source.")
+@click.option("--category", help="All bans that were made for reports of a category.")
 @click.option("--report", "report_id", metavar="ID", help="All bans of a report.")
+@click.option("--chunk", "chunk_id", metavar="ID", help="All bans of a decision: a chunk's id, or that of its hold.")
 @click.option("--task", "task_id", metavar="ID", help="All bans of a vendor task.")
-@click.option("--since", metavar="TIME", help="Only bans since: 2h, 12:00, yesterday; with --source.")
+@click.option(
+    "--since", metavar="TIME", help="Only bans since: 2h, 12:00, yesterday; with --host, --source, --category."
+)
+@click.option("--until", "until_time", metavar="TIME", help="Only bans until then, written like --since.")
 @click.option("--cool-down-days", type=click.IntRange(0, 365), help="For how long no report bans them again.")
 @click.option("--even-if-others-said-so", is_flag=True, help="Also what other sources reported, or a person banned.")
 @click.option("--preview", is_flag=True, help="Only show what would be undone.")
-@click.option("--expect", type=click.IntRange(0), help="Refuse if it is not about so many URLs; for scripts.")
+@click.option(
+    "--expect",
+    type=click.IntRange(0),
+    help="Refuse if it is about 10 % more or fewer URLs than this; for scripts. By default what the preview counts.",
+)
 @click.option("--wait/--no-wait", default=True, help="Follow it to its end (on by default).")
 @reason_option
 @yes_option
@@ -43,13 +52,15 @@ SHOWN = 10
 def unban_command(
     session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, wait: bool, **options: Any
 ) -> None:
-    """Undo bans: of URLS, or of a source, report or task.
+    """Undo bans: of URLS, or of a host, source, category, report, decision or task.
 
+    --host, --source and --category may be given together: all of them apply. Who undoes a host undoes its bans whoever
+    asked for them; of a source or a category, what others asked for too stays.
     It always shows how many first: the count, the first ten, the accounts. Above 100 URLs you type the number.
     `edgeban unban --source desk --since 12:00 --reason "false alarms"` undoes what a source did since noon.
     """
     preview, reason = options.pop("preview"), options.pop("reason")
-    expect, extra = options.pop("expect"), {"cool_down_days": options.pop("cool_down_days")}
+    expect, cool_down_days = options.pop("expect"), options.pop("cool_down_days")
     scope = {"even_if_others_said_so": True} if options.pop("even_if_others_said_so") else {}
     selection = _selection(session, urls, options)
     client = session.client()
@@ -61,12 +72,12 @@ def unban_command(
         click.echo(line, err=True)
     if not shown["urls"] and not urls:
         raise Ended(Status.NOT_FOUND)
-    if expect is not None and shown["urls"] != expect:
-        raise EdgebanError(f"{shown['urls']:,} bans would be undone, and not the {expect:,} that --expect names")
     reason = session.reason(reason)
     if not (urls and len(urls) == 1):
         session.confirm(f"Undo {shown['urls']:,} bans?", yes=yes, number=shown["urls"])
-    done = client.unban(selection, reason=reason, **scope, **extra)
+    if expect is None and shown["counted_all"] and not urls:
+        expect = shown["urls"]
+    done = client.unban(selection, reason=reason, expect=expect, cool_down_days=cool_down_days, **scope)
     if wait and not done["complete"]:
         unban_id = done["unban_id"]
         done = wait_until(
@@ -81,12 +92,16 @@ def unban_command(
 def _selection(session: Session, urls: Sequence[str], options: Mapping[str, Any]) -> dict[str, object]:
     """Return what is to be undone, as the API names it. Raises ``click.UsageError`` unless it is one thing."""
     selection: dict[str, object] = {name: value for name, value in options.items() if value}
-    if "since" in selection:
-        selection["since"] = times.parse(options["since"], session.now())
+    for name in {"since", "until_time"} & selection.keys():
+        selection[name] = times.parse(options[name], session.now())
     if urls:
         selection["urls"] = list(urls)
-    if sum(name in selection for name in ("urls", "source", "report_id", "task_id")) != 1:
-        raise click.UsageError("choose what to undo: URLs, or one of --source, --report and --task")
+    named = selection.keys() & {"urls", "report_id", "task_id", "chunk_id"}
+    together = selection.keys() & {"host", "source", "category"}
+    if len(named) + bool(together) != 1:
+        raise click.UsageError(
+            "choose what to undo: URLs; --host, --source and --category; or one of --report, --chunk and --task"
+        )
     return selection
 
 
@@ -97,6 +112,10 @@ def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {harmless(ban['url'])}  at {harmless(ban['account'])}"
     if shown["urls"] > SHOWN:
         yield f"  … and {shown['urls'] - min(SHOWN, len(shown['first'])):,} others"
+    if shown.get("not_found"):
+        yield f"{len(shown['not_found']):,} of the URLs have no ban on record; they are sent all the same, if managed"
+        for url in shown["not_found"][:SHOWN]:
+            yield f"  {harmless(url)}"
     if shown.get("stay"):
         yield f"{shown['stay']:,} stay, because others asked for them too: --even-if-others-said-so undoes them"
         for ban in shown.get("stay_first", [])[:SHOWN]:

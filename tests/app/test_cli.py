@@ -242,6 +242,24 @@ def test_an_unban_of_a_source_is_previewed_and_confirmed_by_a_person(shell: Shel
     assert done.status == 0
 
 
+def test_an_unban_of_a_host_is_refused_where_it_is_about_other_than_expected(shell: Shell) -> None:
+    shell.api.world.clock.advance(minutes=-10)
+    shell("report", *(f"{PAGE}/{number}" for number in range(3)), "https://shop.example.com/x")
+    shell.api.settle()
+    host = ("unban", "--host", "www.example.com", "--source", "desk", "--reason", "r", "--yes", "--no-wait")
+    assert "3 bans would be undone" in shell(*host, "--preview").out
+    refused = shell(*host, "--expect", "1")
+    assert (refused.status, "about 3 URLs, and 1 are expected" in refused.err) == (5, True)
+    done = shell(*host, "--expect", "3")
+    assert (done.status, "3 URLs unbanned" in done.out) == (0, True)
+    assert shell("unban", "--host", "x", "--report", "r", "--reason", "r").status == 2
+    assert shell("unban", "--host", "shop.example.com", "--since", "tomorrow", "--reason", "r").status == 5
+
+
+def test_an_unban_names_urls_of_which_no_ban_is_on_record(shell: Shell) -> None:
+    assert "1 of the URLs have no ban on record" in shell("unban", f"{PAGE}/never", "--preview").out
+
+
 def test_pausing_everything_asks_and_an_account_does_not(shell: Shell) -> None:
     assert shell("pause", "--reason", "r").status == 2
     assert shell("pause", "huawei-main", "--reason", "r").out == "huawei-main: paused\n"

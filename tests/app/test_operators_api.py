@@ -344,7 +344,7 @@ def test_each_selector_unbans_what_it_names_and_reports_are_suppressed_then(desk
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"reason": "r"}, "exactly one of urls, task_id, report_id and source"),
+        ({"reason": "r"}, "exactly one of urls, task_id, report_id, chunk_id, source"),
         ({"urls": [], "source": "desk", "reason": "r"}, "exactly one of"),
         ({"source": "desk"}, "reason is missing"),
         ({"source": "desk", "reason": "  "}, "reason is missing"),
@@ -441,6 +441,73 @@ def test_a_preview_names_what_stays_and_for_whom(desk: Desk) -> None:
     assert desk.post("olaf", "unbans", {"source": "desk", "reason": "r"}).json_body["urls"] == 2
 
 
+def test_a_host_is_undone_after_a_preview_and_an_expectation(desk: Desk) -> None:
+    shop, other = pages(12, "shop.example.com"), pages(2)
+    desk.api.world.clock.advance(minutes=-10)  # the index is asked for what has happened by now
+    desk.ban([*shop, *other])
+    asked: dict[str, Any] = {"host": ".shop.example.com"}
+    preview = desk.post("olaf", "unbans", {**asked, "preview": True}).json_body
+    assert (preview["urls"], preview["counted_all"], "stay" in preview) == (12, True, False)
+    for expected in (0, 10, 14):
+        answer = desk.post("olaf", "unbans", {**asked, "expect": expected, "reason": "r"})
+        refused(answer, 409, "conflict", f"about 12 URLs, and {expected} are expected")
+    rows: Any = desk.api.world.rows
+    assert not [key for key in rows.rows if key[0] == "jobs"]
+    done = desk.post("olaf", "unbans", {**asked, "expect": 11, "reason": "an appeal"}).json_body
+    assert (done["complete"], done["urls"]) == (True, 12)
+    desk.api.settle()
+    assert set(desk.api.world.vendor.bans) == set(other)
+    shown = desk.get("rita", f"unbans/{done['unban_id']}").json_body
+    assert (shown["selection"], shown["urls"], shown["complete"]) == ("host:.shop.example.com", 12, True)
+    refused(desk.post("olaf", "unbans", {**asked, "reason": "r"}), 404, "not_found", "no ban in force is of host:.shop")
+
+
+def test_several_selectors_are_named_together_and_found_in_the_audit_by_each(desk: Desk) -> None:
+    desk.api.world.clock.advance(minutes=-10)
+    desk.ban(pages(2))
+    asked = {"host": "www.example.com", "source": "desk", "category": "phishing", "reason": "r"}
+    assert desk.post("olaf", "unbans", asked).json_body["urls"] == 2
+    for about in ("host:www.example.com", "source:desk", "category:phishing"):
+        (decision,) = desk.decisions(about=about)
+        assert decision["about"] == "source:desk host:www.example.com category:phishing"
+
+
+def test_a_decision_is_undone_by_its_chunk(desk: Desk) -> None:
+    desk.ban(pages(2))
+    (account,) = desk.get("rita", "urls", url=pages(1)[0]).json_body["accounts"]
+    assert desk.post("olaf", "unbans", {"chunk_id": account["chunk_id"], "reason": "r"}).json_body["urls"] == 2
+    refused(desk.post("olaf", "unbans", {"chunk_id": "none", "reason": "r"}), 404, "not_found", "no chunk 'none'")
+
+
+def test_urls_of_which_no_ban_is_known_are_named_and_sent_all_the_same(desk: Desk) -> None:
+    known, unknown = pages(2)
+    desk.ban([known])
+    for more in ({"preview": True}, {"reason": "r"}):
+        said = desk.post("olaf", "unbans", {"urls": [known, unknown], **more}).json_body
+        assert (said["urls"], said["not_found"]) == (2, [unknown])
+    desk.api.settle()
+    assert any(unknown in urls for _, urls, _ in desk.api.world.vendor.calls)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"host": "https://x.example.com/"}, "host must be a host"),
+        ({"host": "*.example.com"}, "host must be a host"),
+        ({"host": ""}, "host must not be empty"),
+        ({"host": "x.example.com", "urls": pages(1)}, "of source, host and category several may be named"),
+        ({"task_id": "t", "since": "2026-01-01"}, "since and until_time go with source, host and category"),
+        ({"host": "x.example.com", "until_time": "yesterday"}, "until_time must be a time"),
+        ({"source": "desk", "since": "2999-01-01"}, "since must be a time of the last 40 days"),
+        ({"host": "x.example.com", "since": "2999-01-01"}, "since lies ahead"),
+        ({"host": "x.example.com", "since": "2026-01-02", "until_time": "2026-01-01"}, "must lie behind since"),
+        ({"host": "x.example.com", "expect": -1}, "expect must be"),
+    ],
+)
+def test_a_selection_that_cannot_be_meant_is_refused(desk: Desk, document: dict[str, Any], words: str) -> None:
+    refused(desk.post("olaf", "unbans", {**document, "reason": "r"}), 400, "bad_request", words)
+
+
 def test_a_source_is_undone_from_a_moment_on(desk: Desk) -> None:
     world = desk.api.world
     world.clock.advance(hours=-3)
@@ -456,7 +523,10 @@ def test_a_source_is_undone_from_a_moment_on(desk: Desk) -> None:
     desk.api.settle()
     assert desk.states(*early, *late) == ["banned"] * 2 + ["unbanned"] * 2
     refused(
-        desk.post("olaf", "unbans", {"urls": early, "since": "2026-01-15", "reason": "r"}), 400, "bad_request", "goes"
+        desk.post("olaf", "unbans", {"urls": early, "since": "2026-01-15", "reason": "r"}),
+        400,
+        "bad_request",
+        "go with",
     )
     future = {**asked, "since": "2100-01-01"}
     refused(desk.post("olaf", "unbans", future), 400, "bad_request", "of the last 40 days")

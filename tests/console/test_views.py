@@ -202,6 +202,22 @@ def test_one_field_finds_urls_hosts_reports_and_tasks(visit: Visit, typed: str, 
     visit.page.wait_for_url(lambda url: place in url)
 
 
+def test_all_bans_of_a_host_are_undone_at_once_with_the_number_that_was_shown(visit: Visit, posts: Any) -> None:
+    visit.sign_in(place="bans?host=.example.com")
+    visit.page.get_by_role("button", name="Unban all that match").click()
+    visit.page.wait_for_selector("text=They end whoever asked for them")
+    visit.page.get_by_label("Reason").fill("a customer's shop")
+    visit.page.get_by_role("button", name="Unban 42").click()
+    visit.page.wait_for_selector("text=42 URLs unbanned")
+    last = [body for path, body in posts() if path == "unbans"][-1]
+    assert last == {"host": ".example.com", "reason": "a customer's shop", "expect": 42}
+
+
+def test_a_search_by_text_is_not_undone_as_a_whole(visit: Visit) -> None:
+    visit.sign_in(place="bans?host=.example.com&q=mal")
+    assert visit.page.get_by_role("button", name="Unban", exact=True).is_disabled()
+
+
 def test_an_unban_shows_what_it_undoes_and_asks_for_a_reason(visit: Visit, posts: Any) -> None:
     visit.sign_in(place=VIEWS["url"])
     visit.page.get_by_role("button", name="Unban").click()

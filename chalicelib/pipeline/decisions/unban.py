@@ -1,11 +1,12 @@
-"""Undo bans: by URL, by task, by report, or all of a source gone wrong.
+"""Undo bans: by URL, task, report, chunk, host or category, or all of a source gone wrong.
 
 A request is recorded as a job before anything is done, and carried out in steps of a chunk. Each step may be repeated:
 the sweep goes on with a job whose request died.
 
 A URL that an operator names is sent to the vendor whatever the ledger knows of it, since the vendor may block a URL
-that nobody here asked for, or whose ban should have ended. By task, report and source only bans in force are undone,
-and of these only what nobody else asked for: words are taken back, and what is left of them stands.
+that nobody here asked for, or whose ban should have ended. By anything else only bans in force are undone. Who names
+a host means its bans whoever asked for them. By task, report, chunk, source and category only what nobody else asked
+for is undone: words are taken back, and what is left of them stands.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlState
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.ledger import claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs
+from chalicelib.ledger import chunks, claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
@@ -45,6 +46,10 @@ def names_something(run: Run, job: Job, sources: Container[str]) -> bool:
         return bool(tasks.read(run.rows, [job.task]))
     if job.report:
         return reports.read(run.rows, job.report) is not None
+    if job.chunk:
+        return bool(chunks.read(run.rows, [job.chunk]))
+    if job.by_index:
+        return False
     if job.source:
         return job.source in sources
     policy = run.policy
@@ -84,13 +89,13 @@ def carry_out(run: Run, job: Job) -> int | None:
         place = group.place or place
         time_is_up = run.time_is_up
         if place != noted_place and (group.claims or time_is_up):
-            unban_jobs.note_place(run.rows, job, place)
+            unban_jobs.note_place(run.rows, job, place, undone=job.undone + urls_by_account.total())
             noted_place = place
         if time_is_up:
             break
     else:
         finished = True
-        unban_jobs.finish(run.rows, job)
+        unban_jobs.finish(run.rows, job, undone=job.undone + urls_by_account.total(), now=run.clock())
     for account in urls_by_account:
         wake_submitter(run, account)
     urls = urls_by_account.total()
@@ -125,21 +130,25 @@ class Undoing:
     job: Job
     now: datetime
     carried_until: datetime | None
-    """When the job's task was made: it carried what had been said by then."""
+    """When the job's task or chunk was made: it carried what had been said by then."""
 
     @classmethod
     def of(cls, run: Run, job: Job) -> Undoing:
         """Prepare to undo."""
         task = tasks.read(run.rows, [job.task]).get(job.task) if job.task else None
-        return cls(job, run.clock(), task.created_at if task else None)
+        chunk = chunks.read(run.rows, [job.chunk]).get(job.chunk) if job.chunk else None
+        carrier = task or chunk
+        return cls(job, run.clock(), carrier.created_at if carrier else None)
 
     def left(self, claim: Claim) -> bytes:
         """Return the words that others said, which stand."""
         job = self.job
-        if job.even_if_others_said_so or job.urls:
+        if not job.takes_back_words:
             return b""
         if job.source:
             return packed_words.without(claim.words, job.source)
+        if job.category:  # what was said in it is what the ban was made for
+            return packed_words.without_report(claim.words, claim.report)
         if job.report:
             return packed_words.without_report(claim.words, job.report)
         return packed_words.said_after(claim.words, self.carried_until) if self.carried_until else b""
@@ -151,11 +160,6 @@ class Undoing:
             return bool(left)
         return packed_words.end_of_ban(left) > epoch(self.now)
 
-    @property
-    def is_of_words(self) -> bool:
-        """Whether it takes back words, and not a URL whatever was said of it."""
-        return not (self.job.urls or self.job.even_if_others_said_so)
-
 
 def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
     """Take words back where others asked for the ban too: it stays in their name, to their furthest end.
@@ -164,7 +168,7 @@ def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[lis
     those that changed meanwhile.
     """
     undoing = Undoing.of(run, job)
-    if not undoing.is_of_words:
+    if not job.takes_back_words:
         return list(selected), []
     now, to_unban, changes = run.clock(), list[Claim](), list[Change]()
     for claim in selected:
@@ -216,7 +220,7 @@ def _unban(run: Run, account: str, part: Sequence[Claim], job: Job) -> set[str]:
         account=account,
         action=Action.UNBAN,
         ban_days=UNBAN_DAYS,
-        rule=Rule.UNBAN if job.urls or job.even_if_others_said_so else Rule.UNDO,
+        rule=Rule.UNDO if job.takes_back_words else Rule.UNBAN,
         urls=tuple(claim.url for claim in part),
         keys=tuple(claim.key for claim in part),
         origins=(origin,) * len(part),

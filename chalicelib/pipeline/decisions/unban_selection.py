@@ -1,45 +1,33 @@
-"""Which URLs a request to undo bans is about: URLs by name, or the bans of a task, of a report, of a source."""
+"""Which URLs a request to undo bans is about: URLs by name, or the bans of a task, a report, a chunk, a source, a host.
+
+What is asked by host or category is found in the index of bans, everything else in the ledger. Claims have the last
+word: the index may be behind, and says only where to look.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
 
+from chalicelib.domain.ban_index import Wanted
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.model import CHUNK_URLS, Action
+from chalicelib.domain.model import CHUNK_URLS
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import scheme_twin, url_key
-from chalicelib.ledger import chunks, claim_words, claims, journal, packed_words, remaining, reports, tasks
-from chalicelib.ledger.chunks import Chunk, Origin, made_at
+from chalicelib.ledger import chunks, claims, packed_words, reports, tasks
+from chalicelib.ledger.chunks import made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import epoch, stamp
 from chalicelib.ledger.tasks import Task
 from chalicelib.ledger.unban_jobs import Job
-from chalicelib.pipeline.lifecycle import expiry
+from chalicelib.pipeline.answers.ban_index import Reader, up_to_now
+from chalicelib.pipeline.decisions.selected_claims import Group, claims_in_force, has_word, of_owners, read_claims
+from chalicelib.pipeline.decisions.unban_by_source import of_origin, unfinished
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
-LOOK_BACK = timedelta(days=40)
-"""How far back a source's bans are undone: no ban that is not renewed is older than 30 days."""
-
-CHUNKS_AT_ONCE = 20
-"""Rows of the journal, and chunks with all their URLs, that are read at a time."""
-
 Place = tuple[str, str]
 """A vendor account and a canonical URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Claims to unban together, and the place from which the journal is walked on once they are.
-
-    A claim without a chunk stands for a URL that the ledger does not know.
-    """
-
-    claims: list[Claim]
-    place: str = ""
 
 
 def select(run: Run, job: Job) -> Iterator[Group]:
@@ -51,10 +39,14 @@ def select(run: Run, job: Job) -> Iterator[Group]:
         return _of_urls(run, job)
     if job.task:
         return _of_task(run, job)
+    if job.chunk:
+        return _of_chunk(run, job)
+    if job.by_index:
+        return _of_index(run, job)
     report = reports.read(run.rows, job.report) if job.report else None
     if report:
         return _of_report(run, report)
-    return _of_origin(run, job)
+    return of_origin(run, job)
 
 
 def select_again(run: Run, job: Job, changed: Sequence[Claim]) -> list[Claim]:
@@ -66,8 +58,10 @@ def select_again(run: Run, job: Job, changed: Sequence[Claim]) -> list[Claim]:
     if job.urls:
         return _to_unban_by_name(run, job, [(claim.account, claim.url) for claim in changed])
     reports_by_key = {claim.key: claim.report for claim in changed}
-    again = _in_force(run, list(reports_by_key))
-    return [claim for claim in again if claim.report == reports_by_key[claim.key] or _has_word(claim, job)]
+    again = claims_in_force(run, list(reports_by_key))
+    if not job.takes_back_words:
+        return again
+    return [claim for claim in again if claim.report == reports_by_key[claim.key] or has_word(claim, job)]
 
 
 # --- by URL -----------------------------------------------------------------------------------------------------------
@@ -102,13 +96,20 @@ def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim
     places_by_key = {url_key(account, url): (account, url) for account, url in places}
     if job.ends:
         return _ended_by_a_person(run, places_by_key)
-    claims_by_key = _read(run, list(places_by_key))
+    claims_by_key = read_claims(run, list(places_by_key))
     selected = []
     for key, (account, url) in places_by_key.items():
         claim = claims_by_key.get(key, Claim(key=key, chunk="", until=0, url=url, account=account))
         if not claim.ended(now) or (account in accounts_for(url, policy) and made_at(claim.unban) < stamp(job.at)):
             selected.append(claim)
     return selected
+
+
+def not_in_force(run: Run, urls: Sequence[str]) -> list[str]:
+    """Return those of the URLs of which no ban is in force, on its way or waiting, by the ledger."""
+    keys_by_url = {url: [url_key(account, url) for account in run.policy.accounts] for url in urls}
+    known = {claim.key for claim in claims_in_force(run, [key for keys in keys_by_url.values() for key in keys])}
+    return [url for url, keys in keys_by_url.items() if known.isdisjoint(keys)]
 
 
 # --- by task ----------------------------------------------------------------------------------------------------------
@@ -118,12 +119,13 @@ def _of_task(run: Run, job: Job) -> Iterator[Group]:
     task = tasks.read(run.rows, [job.task]).get(job.task)
     if task is None:
         return
-    owners = {part.chunk for part in task.slices}
-    keys = _keys_of_task(run.rows, task)
-    for some_keys in cut(keys, count=CHUNK_URLS):
-        in_force = _in_force(run, some_keys)
-        carrying_on = _carrying_on(run.rows, {claim.chunk for claim in in_force}, owners)
-        yield Group([claim for claim in in_force if claim.chunk in carrying_on])
+    yield from of_owners(run, _keys_of_task(run.rows, task), {part.chunk for part in task.slices})
+
+
+def _of_chunk(run: Run, job: Job) -> Iterator[Group]:
+    chunk = chunks.read(run.rows, [job.chunk]).get(job.chunk)
+    if chunk is not None:
+        yield from of_owners(run, chunk.keys, {chunk.id})
 
 
 def _keys_of_task(rows: Rows, task: Task) -> list[str]:
@@ -134,20 +136,6 @@ def _keys_of_task(rows: Rows, task: Task) -> list[str]:
         if part.chunk in chunks_by_id  # else its rows have expired, and so have its bans
         for position in part.positions()
     ]
-
-
-def _carrying_on(rows: Rows, chunk_ids: set[str], owners: set[str]) -> set[str]:
-    """Return those of the chunks that are owners or carry on an owner's bans, perhaps over several renewals."""
-    carrying_on, earlier = set[str](), {chunk_id: chunk_id for chunk_id in chunk_ids}
-    while earlier:
-        carrying_on |= {chunk_id for chunk_id, ancestor in earlier.items() if ancestor in owners}
-        ancestors = chunks.read(rows, [ancestor for ancestor in earlier.values() if ancestor not in owners])
-        earlier = {
-            chunk_id: ancestors[ancestor].renews[0]
-            for chunk_id, ancestor in earlier.items()
-            if ancestor in ancestors and ancestors[ancestor].renews
-        }
-    return carrying_on
 
 
 # --- by report --------------------------------------------------------------------------------------------------------
@@ -161,7 +149,7 @@ def _of_report(run: Run, report: Report) -> Iterator[Group]:
     accounts = dict.fromkeys((*run.policy.accounts, *report.accounts))
     keys = [url_key(account, url) for url in urls for account in accounts]
     for some_keys in cut(keys, count=CHUNK_URLS):
-        in_force = _in_force(run, some_keys)
+        in_force = claims_in_force(run, some_keys)
         yield Group(
             [
                 claim
@@ -171,107 +159,26 @@ def _of_report(run: Run, report: Report) -> Iterator[Group]:
         )
 
 
-# --- by source, or by a report that came by the queue: only the chunks know these -----------------------------------
+# --- by host or category ----------------------------------------------------------------------------------------------
 
 
-def _of_origin(run: Run, job: Job) -> Iterator[Group]:
-    seen: set[str] = set()  # a chunk may be found more than once, and is looked at once
-    if not job.place:
-        yield from _unfinished(run, job, seen)
-    yield from _of_journal(run, job, seen)
+def _of_index(run: Run, job: Job) -> Iterator[Group]:
+    """Find the bans of a host or a category: first what is on its way, then what is in force.
 
-
-def _unfinished(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
-    """Find what waits, is held or under way, however old it is."""
-    for account in run.policy.accounts:
-        chunk_ids = [work.chunk for work in remaining.of_account(run.rows, account)]
-        chunk_ids += [part.chunk for task in tasks.live(run.rows, account) for part in task.slices]
-        for some_ids in cut(chunk_ids, count=CHUNKS_AT_ONCE):
-            read = chunks.read(run.rows, some_ids).values()
-            if selected := _of_chunks(run, job, seen, read):
-                yield Group(selected)
-
-
-def _of_journal(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
-    """Walk the journal for the chunks that were made in the days of ``LOOK_BACK``, and for those that were sent then.
-
-    A hold may have been approved, and so sent, weeks after it was made. There is no scan of the ledger.
+    What comes into force between the two is found by either. The walk goes by keys, so that it can be gone on with.
     """
-    now = run.clock()
-    place = job.place or stamp(job.at - LOOK_BACK)
-    midnight = datetime.strptime(place[:8], "%Y%m%d").replace(tzinfo=UTC)
-    while midnight <= now:
-        midnight += timedelta(days=1)
-        while page := journal.following(run.rows, place, until=midnight, limit=CHUNKS_AT_ONCE):
-            chunk_ids_by_subject = _chunks_of_page(run.rows, page)
-            read = chunks.read(run.rows, [name for names in chunk_ids_by_subject.values() for name in names])
-            for event in page:
-                place = event.place
-                chunk_ids = chunk_ids_by_subject.get(event.subject, [])
-                selected = _of_chunks(run, job, seen, [read[name] for name in chunk_ids if name in read])
-                if event.kind == "words":
-                    selected = _of_words(run, job, event)
-                if selected:
-                    yield Group(selected, place)
-            yield Group([], place)
-        if midnight <= now:  # else more may come on this day
-            place = stamp(midnight)
-            yield Group([], place)
-
-
-def _chunks_of_page(rows: Rows, page: Sequence[journal.Entry]) -> dict[str, list[str]]:
-    """Return the ids of the chunks of each event that is about a chunk or a task, by what it is about."""
-    sent = tasks.read(rows, [event.subject for event in page if event.kind == "task"])
-    chunk_ids_by_subject = {task_id: [part.chunk for part in task.slices] for task_id, task in sent.items()}
-    return chunk_ids_by_subject | {event.subject: [event.subject] for event in page if event.kind == "chunk"}
-
-
-def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> list[Claim]:
-    """Return the bans in force of the job's source or report in those of the chunks that were not seen yet."""
-    unseen = [chunk for chunk in read if chunk.id not in seen]
-    seen.update(chunk.id for chunk in unseen)
-    banned = {
-        (key, chunk.id)
-        for chunk in unseen
-        if chunk.action is Action.BAN
-        for key, origin in zip(chunk.keys, chunk.origins, strict=True)
-        if _is_of(job, origin)
-    }
-    in_force = _in_force(run, [key for key, _ in banned]) if banned else []
-    return [claim for claim in in_force if (claim.key, claim.chunk) in banned]
-
-
-def _of_words(run: Run, job: Job, event: journal.Entry) -> list[Claim]:
-    """Return the bans in force about which the job's source or report has a word, among those that a batch changed."""
-    keys = {
-        key: None
-        for key, source, report in claim_words.mentioned(event)
-        if (source == job.source if job.source else report == job.report)
-    }
-    return [claim for claim in _in_force(run, list(keys)) if _has_word(claim, job)]
-
-
-def _has_word(claim: Claim, job: Job) -> bool:
-    """Return whether a word of a claim is the job's source's, or stands as its report said it."""
-    if job.source:
-        return bool(packed_words.end_of_word(claim.words, job.source))
-    return bool(job.report) and packed_words.without_report(claim.words, job.report) != claim.words
-
-
-def _is_of(job: Job, origin: Origin) -> bool:
-    return origin.source == job.source if job.source else origin.report == job.report
-
-
-# --- claims -----------------------------------------------------------------------------------------------------------
-
-
-def _in_force(run: Run, keys: Sequence[str]) -> list[Claim]:
-    """Return the claims of these keys whose bans have not ended, in the order of the keys."""
-    claims_by_key, now = _read(run, keys), run.clock()
-    existing = [claims_by_key[key] for key in dict.fromkeys(keys) if key in claims_by_key]
-    return [claim for claim in existing if not claim.ended(now)]
-
-
-def _read(run: Run, keys: Sequence[str]) -> dict[str, Claim]:
-    """Read claims with the true end of their bans."""
-    return expiry.corrected(run, claims.read(run.rows, keys, consistent=True, whole=True))
+    if not job.place:
+        yield from unfinished(run, job, set())
+    asked_at = run.clock()
+    index, as_of = up_to_now(run, Reader(run.open_views()))
+    if as_of < asked_at:  # time ran out in the journal: keys that come later may lie before the place of a walk
+        yield Group([])
+        return
+    found = Wanted(host=job.host, category=job.category, since=job.since).select(index.bans.values(), now=as_of)
+    last = epoch(job.until_time or as_of)
+    source_by_key = {ban.key: ban.source for ban in found if ban.key > job.place and ban.banned_at <= last}
+    for keys in cut(sorted(source_by_key), count=CHUNK_URLS):
+        selected = claims_in_force(run, keys)
+        if job.source:
+            selected = [claim for claim in selected if has_word(claim, job) or source_by_key[claim.key] == job.source]
+        yield Group(selected, keys[-1])

@@ -1,0 +1,67 @@
+"""Claims that a request to undo bans selects, whatever it names: as they stand in the ledger, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chalicelib.domain.cutting import cut
+from chalicelib.domain.model import CHUNK_URLS
+from chalicelib.ledger import chunks, claims, packed_words
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.lifecycle import expiry
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Claims to unban together, and the place from which the journal is walked on once they are.
+
+    A claim without a chunk stands for a URL that the ledger does not know.
+    """
+
+    claims: list[Claim]
+    place: str = ""
+
+
+def of_owners(run: Run, keys: Sequence[str], owners: set[str]) -> Iterator[Group]:
+    """Find the bans in force that belong to some chunks, or to chunks that carry on theirs."""
+    for some_keys in cut(keys, count=CHUNK_URLS):
+        in_force = claims_in_force(run, some_keys)
+        carrying_on = carrying_on_from(run.rows, {claim.chunk for claim in in_force}, owners)
+        yield Group([claim for claim in in_force if claim.chunk in carrying_on])
+
+
+def carrying_on_from(rows: Rows, chunk_ids: set[str], owners: set[str]) -> set[str]:
+    """Return those of the chunks that are owners or carry on an owner's bans, perhaps over several renewals."""
+    carrying_on, earlier = set[str](), {chunk_id: chunk_id for chunk_id in chunk_ids}
+    while earlier:
+        carrying_on |= {chunk_id for chunk_id, ancestor in earlier.items() if ancestor in owners}
+        ancestors = chunks.read(rows, [ancestor for ancestor in earlier.values() if ancestor not in owners])
+        earlier = {
+            chunk_id: ancestors[ancestor].renews[0]
+            for chunk_id, ancestor in earlier.items()
+            if ancestor in ancestors and ancestors[ancestor].renews
+        }
+    return carrying_on
+
+
+def has_word(claim: Claim, job: Job) -> bool:
+    """Return whether a word of a claim is the job's source's, or stands as its report said it."""
+    if job.source:
+        return bool(packed_words.end_of_word(claim.words, job.source))
+    return bool(job.report) and packed_words.without_report(claim.words, job.report) != claim.words
+
+
+def claims_in_force(run: Run, keys: Sequence[str]) -> list[Claim]:
+    """Return the claims of these keys whose bans have not ended, in the order of the keys."""
+    claims_by_key, now = read_claims(run, keys), run.clock()
+    existing = [claims_by_key[key] for key in dict.fromkeys(keys) if key in claims_by_key]
+    return [claim for claim in existing if not claim.ended(now)]
+
+
+def read_claims(run: Run, keys: Sequence[str]) -> dict[str, Claim]:
+    """Read claims with the true end of their bans."""
+    return expiry.corrected(run, claims.read(run.rows, keys, consistent=True, whole=True))
