@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from chalice.test import Client
 
@@ -20,6 +22,7 @@ from chalicelib.handlers.console import FOLDER, PAGE, console
 from dev.described import check_answer, find
 from dev.fakes.console_api import MALWARE, FakeApi
 from dev.package import ROOT
+from edgeban.cli import cli
 
 MOST_BYTES = 120 * 1024
 """What the whole console may weigh, compressed as API Gateway does."""
@@ -132,12 +135,17 @@ def test_a_stage_may_leave_the_console_out() -> None:
 # --- what people ask --------------------------------------------------------------------------------------------------
 
 
-def test_every_question_has_a_command_and_a_view() -> None:
-    page, commands = (ROOT / "docs" / "questions.md").read_text(), (ROOT / "docs" / "cli.md").read_text()
-    rows = re.findall(r"^\| (\d+) \| .+ \| `(edgeban [\w -]+)` \| `#/(\w+)` \|$", page, re.MULTILINE)
+def test_every_question_has_a_command_and_a_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "draft.json").write_text("{}")
+    page = (ROOT / "docs" / "questions.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| .+ \| `edgeban (.+)` \| `#/(\w+)` \|$", page, re.MULTILINE)
     assert [int(number) for number, _, _ in rows] == list(range(1, 18))
-    for _, command, view in rows:
-        assert f"### {command}\n" in commands
+    for _, line, view in rows:
+        name, *arguments = shlex.split(line)
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        command.make_context(name, arguments)  # It raises where the line is no command.
         assert f"{view}.mjs" in console().texts
 
 
