@@ -43,9 +43,9 @@ from chalicelib.ledger.packed_words import end_of_word, pack, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.holds import may_alone
-from chalicelib.pipeline.intake.batch import of_version_1
-from chalicelib.pipeline.intake.strengthen import first_word, plan_renewals
+from chalicelib.pipeline.intake.strengthen import plan_renewals
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.version_1 import completed, first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
@@ -167,7 +167,7 @@ def _decide(run: Run, request: Request, places: dict[str, tuple[str, str]], answ
     """Decide what the request does to each URL, by what is on record of it now."""
     now = run.clock()
     found = claims.read(run.rows, list(places), consistent=True, whole=True)
-    claims_by_key = of_version_1(run, expiry.corrected(run, found))
+    claims_by_key = completed(run, expiry.corrected(run, found))
     items = []
     for key, (url, account) in places.items():
         claim = claims_by_key.get(key)

@@ -8,31 +8,29 @@ what is claimed by then is a duplicate of a chunk that the sweep finishes, what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.errors import InputError, TooManyRequests, UnusableUrl
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, ReportedUrl, Rule, VerdictKind
+from chalicelib.domain.errors import InputError, TooManyRequests
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
-from chalicelib.domain.urls import canonical_url
-from chalicelib.ledger import chunks, claim_words, claims, remaining, reports
+from chalicelib.ledger import claims
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import pack
-from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
 from chalicelib.pipeline.intake.counts import journal_taken
 from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
-from chalicelib.pipeline.intake.on_record import said_at
-from chalicelib.pipeline.intake.strengthen import changes_of, first_word, packed_words_of, said_of, strengthen
+from chalicelib.pipeline.intake.refusals import record_refusals, refusals_of
+from chalicelib.pipeline.intake.strengthen import record_words
+from chalicelib.pipeline.intake.taken_back import without_taken_back
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
-from chalicelib.pipeline.intake.withdraw import taken_back_in_batch, withdraw
+from chalicelib.pipeline.intake.withdraw import withdraw
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.version_1 import completed
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
@@ -106,10 +104,10 @@ def _received_before(record: Mapping[str, Any]) -> bool:
 
 def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> Taken:
     """Take messages together."""
-    taken, policy, sources = Taken(), run.policy, reading.sources
+    taken, policy = Taken(), run.policy
     messages = list(_read(run, records, reading, taken))
-    urls_by_key, refusals = collect(_without_withdrawn(messages), policy, taken.verdicts)
-    claims_by_key = of_version_1(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
+    urls_by_key, refusals = collect(without_taken_back(messages), policy, taken.verdicts)
+    claims_by_key = completed(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
     verdicts = decide(run, policy, urls_by_key, claims_by_key)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
     for key, url in urls_by_key.items():
@@ -117,25 +115,17 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
         taken.verdicts[verdict.kind.value] += 1
         if verdict.kind in CLAIMING:
             rule = verdict.rule if verdict.kind is VerdictKind.HOLD else ""
-            release = verdict.kind is VerdictKind.BAN and _waits(claims_by_key.get(key), run.clock())
+            claim = claims_by_key.get(key)
+            release = verdict.kind is VerdictKind.BAN and claim is not None and claim.waits(run.clock())
             kind = ChunkKind(url.account, rule, url.plan(policy), release)
             urls_by_kind.setdefault(kind, []).append(url)
             taken.verdicts[VerdictKind.DUPLICATE.value] += len(url.others)
         else:
-            refusals += _refusals(url, taken.verdicts)
-    _record_refusals(run, refusals)
-    claiming_now = [url for urls in urls_by_kind.values() for url in urls]
-    words_by_key = _words(run, claiming_now, claims_by_key, sources)
+            refusals += refusals_of(url, taken.verdicts)
+    record_refusals(run, refusals)
+    claimed_next = [url for urls in urls_by_kind.values() for url in urls]
     in_place = {key: url for key, url in urls_by_key.items() if verdicts[key].kind not in CLAIMING}
-    changes = changes_of(run, sources, in_place, claims_by_key)
-    said = [said_of(urls_by_key[claim.key], claim, words, until) for claim, words, until in changes]
-    said += [
-        said_of(url, claims_by_key.get(url.key), words_by_key[url.key], url.plan(policy).end(run.clock()))
-        for url in claiming_now
-        if url.key in words_by_key
-    ]
-    claim_words.record(run.rows, said, now=run.clock())
-    changed_meanwhile = strengthen(run, changes)
+    words_by_key, changed_meanwhile = record_words(run, reading.sources, claimed_next, in_place, claims_by_key)
     for kind, urls in urls_by_kind.items():
         if _claim(run, kind, urls, claims_by_key, words_by_key, taken) and not kind.rule:
             wake_submitter(run, kind.account)
@@ -157,68 +147,6 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
         **taken.verdicts,
     )
     return taken
-
-
-def _without_withdrawn(messages: Sequence[Message]) -> list[Message]:
-    """Leave out what a source reports and takes back in the same batch: it says nothing."""
-    up_to = taken_back_in_batch(messages)
-    if not up_to:
-        return list(messages)
-    left = []
-    for message in messages:
-        urls = [each for each in message.urls if not _taken_back(message, each, up_to)]
-        left.append(message if len(urls) == len(message.urls) else replace(message, urls=tuple(urls)))
-    return left
-
-
-def _taken_back(message: Message, reported: ReportedUrl, up_to: Mapping[tuple[str, str], datetime]) -> bool:
-    try:
-        moment = up_to.get((message.source.name, canonical_url(reported.url)))
-    except UnusableUrl:
-        return False
-    return moment is not None and said_at(message, reported) <= moment
-
-
-def _waits(claim: Claim | None, now: datetime) -> bool:
-    return claim is not None and claim.waits(now)
-
-
-def _words(
-    run: Run, urls: Iterable[BatchUrl], claims_by_key: Mapping[str, Claim], sources: Collection[str]
-) -> dict[str, bytes]:
-    """Return the words of the URLs that the batch claims, where they are more than the one of the chunk's origin."""
-    now, words_by_key = run.clock(), dict[str, bytes]()
-    for url in urls:
-        claim = claims_by_key.get(url.key)
-        if len(url.words) > 1 or (claim and claim.words):
-            words_by_key[url.key] = packed_words_of(url, claim, sources, now)
-    return words_by_key
-
-
-def of_version_1(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
-    """Add to claims that version 1 wrote what their rows do not say: whether they are held, and who had reported them.
-
-    The second is asked only of what a person decided against.
-    """
-    decided = {key: claim for key, claim in claims_by_key.items() if not claim.words and claim.cooling(run.clock())}
-    if decided:
-        chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in decided.values()])
-        first_words = {key: first_word(claim, chunks_by_id.get(claim.chunk)) for key, claim in decided.items()}
-        claims_by_key |= {key: replace(claim, words=pack(first_words[key])) for key, claim in decided.items()}
-    silent: dict[str, set[str]] = {}
-    for claim in claims_by_key.values():
-        if not claim.words and not claim.outcome:
-            silent.setdefault(claim.account, set()).add(claim.chunk)
-    holds = {
-        work.chunk: work.rule
-        for account, ids in silent.items()
-        for work in remaining.among(run.rows, account, sorted(ids)).values()
-        if work.state is ChunkState.HELD
-    }
-    return {
-        key: replace(claim, held=holds[claim.chunk]) if not claim.words and claim.chunk in holds else claim
-        for key, claim in claims_by_key.items()
-    }
 
 
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
@@ -258,16 +186,6 @@ def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, take
             )
         if message:
             yield message
-
-
-def _refusals(url: BatchUrl, verdicts: Counter[str]) -> Iterator[tuple[Message, Refusal]]:
-    """Yield what each report of a URL that this batch does not ban is told: the verdict upon it by itself."""
-    for position, (message, reported) in enumerate(url.mentions()):
-        verdict = url.verdict_for(message, reported)
-        if position > 0:  # the first is counted already
-            verdicts[verdict.kind.value] += 1
-        if verdict.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
-            yield message, Refusal(url.url, verdict.kind.value, verdict.rule, verdict.reason, url.account)
 
 
 def _claim(
@@ -323,17 +241,3 @@ def _origin(url: BatchUrl, origins: dict[tuple[str, ...], Origin]) -> Origin:
     if origin is None:
         origin = origins[fields] = Origin(*fields)
     return origin
-
-
-def _record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> None:
-    """Store refusals with their reports: a refused URL has no claim to derive its state from."""
-    now = run.clock()
-    by_message: dict[tuple[str, str], list[Refusal]] = {}
-    for message, refusal in refusals:
-        if message.recorded:
-            by_message.setdefault((message.report_id, message.digest), []).append(refusal)
-    if by_message:
-        reports.record_refusals(run.rows, by_message, now=now)
-    if refusals:
-        noted = [(message.report_id, message.source.name, refusal) for message, refusal in refusals]
-        reports.journal_refusals(run.rows, noted, now=now)

@@ -10,21 +10,46 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import Action, Rule
+from chalicelib.domain.model import Rule
 from chalicelib.domain.words.table import decide
-from chalicelib.domain.words.word import Kind, Record, SourceWord, State, Word, added
+from chalicelib.domain.words.word import Record, SourceWord, State, Word, added
 from chalicelib.ledger import chunks, claim_words, renewals
-from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import markers, pack, report_id, unpack
+from chalicelib.ledger.packed_words import markers, pack, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
+from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 
 
-def changes_of(
+def record_words(
+    run: Run,
+    sources: Collection[str],
+    claimed_next: Sequence[BatchUrl],
+    in_place: Mapping[str, BatchUrl],
+    claims_by_key: Mapping[str, Claim],
+) -> tuple[dict[str, bytes], set[str]]:
+    """Put on record what a batch says of URLs, as far as a claim for one report does not say it by itself.
+
+    Return the words of the URLs that the batch claims next, where they are more than the one of their chunk's origin,
+    and the keys of the URLs ``in_place`` whose claims changed meanwhile: their messages must come again.
+    """
+    now, policy, words_by_key = run.clock(), run.policy, dict[str, bytes]()
+    said: list[Said] = []
+    for url in claimed_next:
+        claim = claims_by_key.get(url.key)
+        if len(url.words) > 1 or (claim and claim.words):
+            words_by_key[url.key] = words = _packed_words_of(url, claim, sources, now)
+            said.append(_said_of(url, claim, words, url.plan(policy).end(now)))
+    changes = _changes_of(run, sources, in_place, claims_by_key)
+    said = [_said_of(in_place[claim.key], claim, words, until) for claim, words, until in changes] + said
+    claim_words.record(run.rows, said, now=now)
+    return words_by_key, _strengthen(run, changes)
+
+
+def _changes_of(
     run: Run, sources: Collection[str], urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
 ) -> list[Change]:
     """Add the words of a batch to the claims of what is in force or held; return the claims that change."""
@@ -50,8 +75,8 @@ def changes_of(
     return changes
 
 
-def strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
-    """Write what ``changes_of`` found; return the keys whose claims changed meanwhile."""
+def _strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
+    """Write what ``_changes_of`` found; return the keys whose claims changed meanwhile."""
     if not changes:
         return set()
     plan_renewals(run, [change for change in changes if not change[0].held], run.clock())
@@ -59,13 +84,13 @@ def strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
     return claim_words.change(run.rows, changes, now=run.clock(), recorded=True)
 
 
-def said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) -> Said:
+def _said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) -> Said:
     """Return what the journal keeps of the words of a batch about a URL."""
     before = claim.until if claim else 0
     return Said(url.key, url.account, before, epoch(until), words, tuple(url.mentioned))
 
 
-def packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str], now: datetime) -> bytes:
+def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str], now: datetime) -> bytes:
     """Return what sources say of a URL that a batch claims.
 
     ``claim`` is the one on record. Its words stand where the URL leaves a hold, or where a person decides again about
@@ -92,16 +117,6 @@ def _said(record: Record, word: Word) -> Record:
         word = replace(word, until=min(word.until, record.until))
     outcome = decide(record, word)
     return replace(record, words=outcome.words, until=outcome.until)
-
-
-def first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
-    """Return the one word of a claim that version 1 wrote: that of its chunk's origin."""
-    if chunk is None or chunk.action is not Action.BAN or claim.key not in chunk.keys:
-        return ()
-    origin = chunk.origins[chunk.keys.index(claim.key)]
-    until, said_in = datetime.fromtimestamp(claim.until, tz=UTC), report_id(origin.report)
-    word = Word(Kind.BAN, chunk.received_at, origin.source, until, said_in=said_in)
-    return added((), word)
 
 
 def plan_renewals(run: Run, changes: Sequence[Change], now: datetime) -> None:

@@ -11,12 +11,11 @@ is taken back; a lift is one chunk, which the sweep finishes. The message comes 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import Action, ChunkState, Rule, SchemeVariants, Withdrawal
+from chalicelib.domain.model import Action, ChunkState, Rule, SchemeVariants
 from chalicelib.domain.policy.model import NO_RULES
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
@@ -37,8 +36,9 @@ from chalicelib.ledger.packed_words import KEEP_MARKERS
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.messages import Message
-from chalicelib.pipeline.intake.strengthen import first_word
+from chalicelib.pipeline.intake.taken_back import reported_urls, up_to
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
@@ -79,35 +79,8 @@ def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
     return again
 
 
-def taken_back_in_batch(messages: Sequence[Message]) -> dict[tuple[str, str], datetime]:
-    """Map source and canonical URL to the moment up to which the messages of a batch take back what it says."""
-    up_to: dict[tuple[str, str], datetime] = {}
-    for message in messages:
-        reported = _reported(message) if message.withdrawals else set()
-        for withdrawal in message.withdrawals if not message.test else ():
-            with suppress(UnusableUrl):
-                url = canonical_url(withdrawal.url)
-                if url not in reported:
-                    key = (message.source.name, url)
-                    up_to[key] = max(_up_to(message, withdrawal), up_to.get(key, _up_to(message, withdrawal)))
-    return up_to
-
-
-def _up_to(message: Message, withdrawal: Withdrawal) -> datetime:
-    return min(withdrawal.said_at or message.received_at, message.received_at)
-
-
-def _reported(message: Message) -> set[str]:
-    """Return the URLs that a message reports: it does not withdraw these, but another report of them."""
-    urls = set()
-    for reported in message.urls:
-        with suppress(UnusableUrl):
-            urls.add(canonical_url(reported.url))
-    return urls
-
-
 def _places(run: Run, message: Message) -> Iterator[_Place]:
-    policy, reported, hosts = run.policy, _reported(message), message.source.hosts
+    policy, reported, hosts = run.policy, reported_urls(message), message.source.hosts
     for withdrawal in message.withdrawals:
         try:
             url = canonical_url(withdrawal.url)
@@ -118,7 +91,7 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
         variant = scheme_twin(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
         for account in accounts_for(url, policy):
             for spelling in (url, variant) if variant else (url,):
-                yield _Place(url_key(account, spelling), spelling, account, _up_to(message, withdrawal))
+                yield _Place(url_key(account, spelling), spelling, account, up_to(message, withdrawal))
 
 
 class _Withdrawing:

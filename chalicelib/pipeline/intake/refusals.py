@@ -1,0 +1,37 @@
+"""Tell the reports of a batch what was refused of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from chalicelib.domain.model import VerdictKind
+from chalicelib.ledger import reports
+from chalicelib.ledger.reports import Refusal
+from chalicelib.pipeline.intake.collect import BatchUrl
+from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.run import Run
+
+
+def refusals_of(url: BatchUrl, verdicts: Counter[str]) -> Iterator[tuple[Message, Refusal]]:
+    """Yield what each report of a URL that this batch does not ban is told: the verdict upon it by itself."""
+    for position, (message, reported) in enumerate(url.mentions()):
+        verdict = url.verdict_for(message, reported)
+        if position > 0:  # the first is counted already
+            verdicts[verdict.kind.value] += 1
+        if verdict.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
+            yield message, Refusal(url.url, verdict.kind.value, verdict.rule, verdict.reason, url.account)
+
+
+def record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> None:
+    """Store refusals with their reports: a refused URL has no claim to derive its state from."""
+    now = run.clock()
+    by_message: dict[tuple[str, str], list[Refusal]] = {}
+    for message, refusal in refusals:
+        if message.recorded:
+            by_message.setdefault((message.report_id, message.digest), []).append(refusal)
+    if by_message:
+        reports.record_refusals(run.rows, by_message, now=now)
+    if refusals:
+        noted = [(message.report_id, message.source.name, refusal) for message, refusal in refusals]
+        reports.journal_refusals(run.rows, noted, now=now)
