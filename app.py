@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
@@ -26,7 +26,7 @@ from chalicelib.handlers import (
     trials,
     urls,
 )
-from chalicelib.handlers.http import answered
+from chalicelib.handlers.http import View, served
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
 app = Chalice(app_name="edgeban", configure_logs=False)
@@ -46,262 +46,71 @@ def request() -> Request:
     return app.current_request
 
 
+def serve(method: str, path: str, view: View, content_types: Sequence[str] = ("application/json",)) -> None:
+    """Have a function of ``handlers`` answer a path: with the services, the named parts of the path, the request."""
+
+    def answer(**parts: str) -> Response:
+        return served(view, services(), parts, request())
+
+    app.route(path, methods=[method], name=view.__name__, content_types=list(content_types))(answer)
+
+
 # --- for abuse systems ---------------------------------------------------------------------------------
 
-
-@app.route("/v1/reports/{source}", methods=["POST"], content_types=REPORT_CONTENT_TYPES)
-@answered
-def receive_report(source: str) -> Response:
-    """Verify and record a report, queue its URLs, answer 202."""
-    return reports.receive(services(), source, request())
+serve("POST", "/v1/reports/{source}", reports.receive, REPORT_CONTENT_TYPES)
+serve("GET", "/v1/reports", reports.find)
+serve("GET", "/v1/reports/{source}", reports.read)  # API Gateway has one name a place: here it is the report_id
 
 
 @app.lambda_function(name="receive_report")
-def receive_report_alone(event: dict[str, Any], context: Any) -> Any:
-    """Serve the route above from a function with a role of its own: the template points its POST there."""
+def receive_report(event: dict[str, Any], context: Any) -> Any:
+    """Serve the first of these routes by a function with a role of its own: the template points its POST there."""
     return app(event, context)
 
 
-@app.route("/v1/reports", methods=["GET"])
-@answered
-def find_reports() -> Response:
-    """Find reports by ``?correlation_id=``."""
-    return reports.find(services(), request())
-
-
-@app.route("/v1/reports/{source}", methods=["GET"])
-@answered
-def read_report(source: str) -> Response:
-    """Show the state of each URL of a report; the path's last part is its report_id."""
-    return reports.read(services(), source, request())
-
-
-# --- for operators -----------------------------------------------------------------------------------------
-
-
-@app.route("/v1/urls", methods=["GET"])
-@answered
-def read_url() -> Response:
-    """Explain what is decided about ``?url=``."""
-    return urls.read(services(), request())
-
-
-@app.route("/v1/bans", methods=["GET"])
-@answered
-def list_bans() -> Response:
-    """List the bans in force, or search among them."""
-    return ban_list.list_bans(services(), request())
-
-
-@app.route("/v1/bans/counts", methods=["GET"])
-@answered
-def count_bans() -> Response:
-    """Count the bans in force by source, category, account, rule, host or day of their end."""
-    return ban_list.count_bans(services(), request())
-
-
-@app.route("/v1/tasks", methods=["GET"])
-@answered
-def list_tasks() -> Response:
-    """List the tasks under way, or the tasks that ended on ``?day=``."""
-    return operators.list_tasks(services(), request())
-
-
-@app.route("/v1/tasks/{task_id}", methods=["GET"])
-@answered
-def read_task(task_id: str) -> Response:
-    """Show a task with its URLs."""
-    return operators.read_task(services(), task_id, request())
-
-
-@app.route("/v1/overview", methods=["GET"])
-@answered
-def read_overview() -> Response:
-    """Show what goes on now, on one page."""
-    return activity.overview(services(), request())
-
-
-@app.route("/v1/stats", methods=["GET"])
-@answered
-def read_stats() -> Response:
-    """Count what was reported, banned and unbanned over time."""
-    return activity.stats(services(), request())
-
-
-@app.route("/v1/events", methods=["GET"])
-@answered
-def list_events() -> Response:
-    """List what happened after a place."""
-    return activity.list_events(services(), request())
-
-
-@app.route("/v1/sources", methods=["GET"])
-@answered
-def list_sources() -> Response:
-    """Show how each source is configured, and what it reported today."""
-    return activity.list_sources(services(), request())
-
-
-@app.route("/v1/callbacks", methods=["GET"])
-@answered
-def list_callbacks() -> Response:
-    """Show how far the calls about a source's reports of a day are."""
-    return callbacks.list_callbacks(services(), request())
-
-
-@app.route("/v1/callbacks/{report_id}/resend", methods=["POST"])
-@answered
-def resend_callback(report_id: str) -> Response:
-    """Have the source of a report called again."""
-    return callbacks.resend(services(), report_id, request())
-
-
-@app.route("/v1/unbans", methods=["GET"])
-@answered
-def list_unbans() -> Response:
-    """List the unbans that were asked for."""
-    return activity.list_unbans(services(), request())
-
-
-@app.route("/v1/unbans/{unban_id}", methods=["GET"])
-@answered
-def read_unban(unban_id: str) -> Response:
-    """Show one unban, and whether it is carried out."""
-    return activity.read_unban(services(), unban_id, request())
-
-
-@app.route("/v1/unbans", methods=["POST"])
-@answered
-def unban() -> Response:
-    """Undo bans by URL, task, report, decision, source, host or category."""
-    return decisions.unban(services(), request())
-
-
-@app.route("/v1/bans", methods=["POST"])
-@answered
-def ban() -> Response:
-    """Ban URLs by hand."""
-    return bans.ban(services(), request())
-
-
-@app.route("/v1/bans", methods=["PATCH"])
-@answered
-def change_end() -> Response:
-    """Change the end of bans in force."""
-    return bans.change_end(services(), request())
-
-
-@app.route("/v1/holds", methods=["GET"])
-@answered
-def list_holds() -> Response:
-    """List the holds that wait for a person."""
-    return holds.list_holds(services(), request())
-
-
-@app.route("/v1/holds/{hold_id}", methods=["GET"])
-@answered
-def read_hold(hold_id: str) -> Response:
-    """Show the URLs of a hold, and who reported them."""
-    return holds.read_hold(services(), hold_id, request())
-
-
-@app.route("/v1/holds/{hold_id}/approve", methods=["POST"])
-@answered
-def approve_hold(hold_id: str) -> Response:
-    """Approve a hold: its URLs are banned."""
-    return holds.approve_hold(services(), hold_id, request())
-
-
-@app.route("/v1/holds/{hold_id}/refuse", methods=["POST"])
-@answered
-def refuse_hold(hold_id: str) -> Response:
-    """Refuse a hold: its URLs are rejected."""
-    return holds.refuse_hold(services(), hold_id, request())
-
-
-@app.route("/v1/holds/decisions", methods=["POST"])
-@answered
-def decide_holds() -> Response:
-    """Decide about several holds at once."""
-    return holds.decide_holds(services(), request())
-
-
-@app.route("/v1/policy", methods=["GET"])
-@answered
-def read_policy() -> Response:
-    """Show the policy in force, and the version that was refused, if one was."""
-    return trials.read_policy(services(), request())
-
-
-@app.route("/v1/policy/test", methods=["POST"])
-@answered
-def test_policy() -> Response:
-    """Say what the policy, or a draft of one, would decide about URLs. Nothing is written."""
-    return trials.try_policy(services(), request())
-
-
-@app.route("/v1/pause", methods=["POST"])
-@answered
-def pause() -> Response:
-    """Pause submission, for one account or for all."""
-    return operators.pause(services(), request())
-
-
-@app.route("/v1/resume", methods=["POST"])
-@answered
-def resume() -> Response:
-    """Resume submission, for one account or for all."""
-    return operators.resume(services(), request())
-
-
-@app.route("/v1/exports", methods=["GET"])
-@answered
-def list_exports() -> Response:
-    """Show how far each day of a vendor's export is archived, newest first."""
-    return exports.list_days(services(), request())
-
-
-@app.route("/v1/exports", methods=["POST"])
-@answered
-def request_exports() -> Response:
-    """Request days of a vendor's export again."""
-    return exports.request_days(services(), request())
-
-
-@app.route("/v1/audit", methods=["GET"])
-@answered
-def read_audit() -> Response:
-    """List what people decided, newest first."""
-    return operators.read_audit(services(), request())
-
-
-@app.route("/v1/statements", methods=["GET"])
-@answered
-def list_statements() -> Response:
-    """State the reasons of bans, also in the shape of the Commission's transparency database."""
-    return statements.list_statements(services(), request())
-
-
-@app.route("/v1/me", methods=["GET"])
-@answered
-def read_me() -> Response:
-    """Say who asks."""
-    return service.me(services(), request())
-
-
-@app.route("/v1/health", methods=["GET"])
-@answered
-def read_health() -> Response:
-    """Say whether the ledger answers, and to operators which accounts are paused."""
-    return service.health(services(), request())
-
-
-@app.route("/v1/openapi.json", methods=["GET"])
-@answered
-def read_openapi() -> Response:
-    """Describe every route, as an OpenAPI 3.1 document."""
-    return service.openapi()
-
+# --- for operators: what stands at the edge, and why ------------------------------------------------------------
+
+serve("GET", "/v1/urls", urls.read)
+serve("GET", "/v1/bans", ban_list.list_bans)
+serve("GET", "/v1/bans/counts", ban_list.count_bans)
+serve("GET", "/v1/tasks", operators.list_tasks)
+serve("GET", "/v1/tasks/{task_id}", operators.read_task)
+serve("GET", "/v1/unbans", activity.list_unbans)
+serve("GET", "/v1/unbans/{unban_id}", activity.read_unban)
+serve("GET", "/v1/holds", holds.list_holds)
+serve("GET", "/v1/holds/{hold_id}", holds.read_hold)
+serve("GET", "/v1/policy", trials.read_policy)
+serve("POST", "/v1/policy/test", trials.try_policy)
+serve("GET", "/v1/statements", statements.list_statements)
+
+# --- for operators: decide ----------------------------------------------------------------------------------------
+
+serve("POST", "/v1/bans", bans.ban)
+serve("PATCH", "/v1/bans", bans.change_end)
+serve("POST", "/v1/unbans", decisions.unban)
+serve("POST", "/v1/holds/{hold_id}/approve", holds.approve_hold)
+serve("POST", "/v1/holds/{hold_id}/refuse", holds.refuse_hold)
+serve("POST", "/v1/holds/decisions", holds.decide_holds)
+serve("POST", "/v1/pause", operators.pause)
+serve("POST", "/v1/resume", operators.resume)
+
+# --- for operators: what goes on ----------------------------------------------------------------------------------
+
+serve("GET", "/v1/overview", activity.overview)
+serve("GET", "/v1/stats", activity.stats)
+serve("GET", "/v1/events", activity.list_events)
+serve("GET", "/v1/sources", activity.list_sources)
+serve("GET", "/v1/callbacks", callbacks.list_callbacks)
+serve("POST", "/v1/callbacks/{report_id}/resend", callbacks.resend)
+serve("GET", "/v1/exports", exports.list_days)
+serve("POST", "/v1/exports", exports.request_days)
+serve("GET", "/v1/audit", operators.read_audit)
+
+# --- the service itself -------------------------------------------------------------------------------------------
+
+serve("GET", "/v1/me", service.me)
+serve("GET", "/v1/health", service.health)
+serve("GET", "/v1/openapi.json", service.openapi)
 
 # --- the console in the browser: left out of a package that is made with SERVE_CONSOLE=no -------------------------
 

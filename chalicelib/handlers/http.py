@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from chalice.app import Request, Response
 
-from chalicelib.bootstrap import Services, services
+from chalicelib.bootstrap import Services
 from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed, NotFound
 from chalicelib.web import answer, authenticate, csv_answer, query, refusal, wants_csv
 
-F = TypeVar("F", bound=Callable[..., Response])
+View = Callable[..., Response]
+"""A function that answers a route: it takes the services, the named parts of the path, and the request."""
+
 T = TypeVar("T")
 
 
@@ -22,28 +23,23 @@ LONGEST_ID = 200
 """Most bytes of an id in a path. No id of ours is as long, and DynamoDB takes no key of any length."""
 
 
-def answered(view: F) -> F:
-    """Turn an InputError into its answer, and every other error into a 500 that shows nothing but the request's id."""
+def served(view: View, current: Services, parts: Mapping[str, str], request: Request) -> Response:
+    """Return the answer of a view to a request; ``parts`` are the named parts of its path.
 
-    @functools.wraps(view)
-    def wrapped(*args: Any, **kwargs: Any) -> Response:
-        current = services()
-        try:
-            if any(
-                len(value.encode("utf-8", "replace")) > LONGEST_ID for name, value in kwargs.items() if name != "source"
-            ):
-                raise NotFound("there is nothing by so long a name: check it")
-            return view(*args, **kwargs)
-        except InputError as error:
-            current.emit("request_refused", code=error.code, problem=str(error)[:300])
-            return refusal(error, current.request_id)
-        except Exception as error:  # the caller must not see a stack trace
-            current.logger.exception("request_failed")
-            problem = "the service is misconfigured" if isinstance(error, ConfigurationError) else "try again"
-            message = f"something went wrong on our side: {problem}; quote the request_id to the operators"
-            return answer(500, {"error": {"code": "internal", "message": message, "request_id": current.request_id}})
-
-    return wrapped  # type: ignore[return-value]
+    An InputError becomes its answer, every other error a 500 that shows nothing but the request's id.
+    """
+    try:
+        if any(len(value.encode("utf-8", "replace")) > LONGEST_ID for name, value in parts.items() if name != "source"):
+            raise NotFound("there is nothing by so long a name: check it")
+        return view(current, *parts.values(), request)
+    except InputError as error:
+        current.emit("request_refused", code=error.code, problem=str(error)[:300])
+        return refusal(error, current.request_id)
+    except Exception as error:  # the caller must not see a stack trace
+        current.logger.exception("request_failed")
+        problem = "the service is misconfigured" if isinstance(error, ConfigurationError) else "try again"
+        message = f"something went wrong on our side: {problem}; quote the request_id to the operators"
+        return answer(500, {"error": {"code": "internal", "message": message, "request_id": current.request_id}})
 
 
 def operator(current: Services, request: Request, role: str) -> Operator:

@@ -62,6 +62,6 @@ def _show_account(own: Control, everywhere: Control, at: datetime) -> dict[str, 
     return {"account": own.account, "state": AccountState.RUNNING}
 
 
-def openapi() -> Response:
+def openapi(_services: Services, _request: Request) -> Response:
     """Answer ``GET /v1/openapi.json`` with the checked-in document."""
     return Response(body=OPENAPI.read_text(), status_code=200, headers={"Content-Type": "application/json"})
