@@ -17,14 +17,16 @@ from chalicelib.handlers import (
     console,
     decisions,
     exports,
-    functions,
     holds,
     operators,
+    queues,
     reports,
+    schedules,
     service,
     statements,
     trials,
     urls,
+    webhook,
 )
 from chalicelib.handlers.http import View, served
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
@@ -57,7 +59,7 @@ def serve(method: str, path: str, view: View, content_types: Sequence[str] = ("a
 
 # --- for abuse systems ---------------------------------------------------------------------------------
 
-serve("POST", "/v1/reports/{source}", reports.receive, REPORT_CONTENT_TYPES)
+serve("POST", "/v1/reports/{source}", webhook.receive, REPORT_CONTENT_TYPES)
 serve("GET", "/v1/reports", reports.find)
 serve("GET", "/v1/reports/{source}", reports.read)  # API Gateway has one name a place: here it is the report_id
 
@@ -138,64 +140,64 @@ if os.environ.get("SERVE_CONSOLE", "yes") != "no":
 @app.on_sqs_message(queue="reports", name="intake_reports", batch_size=1000, maximum_batching_window_in_seconds=1)
 def intake_reports(event: SQSEvent) -> dict[str, Any]:
     """Turn queued reports into claims and chunks; return the messages that SQS must deliver again."""
-    return functions.take_queued_reports(services(), event.to_dict(), event.context)
+    return queues.take_queued_reports(services(), event.to_dict(), event.context)
 
 
 @app.on_sqs_message(queue="submit.fifo", name="submit_tasks", batch_size=1)
 def submit_tasks(event: SQSEvent) -> dict[str, Any]:
     """Pack waiting chunks into ban tasks and submit them to the vendor; follow young tasks to their end."""
-    return functions.follow_wake_up(services(), event.to_dict(), event.context)
+    return queues.follow_wake_up(services(), event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")
 def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
     """Follow submitted tasks to their end."""
-    return functions.track_every_account(services(), event.context)
+    return schedules.track_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and wake the submitters of what waits."""
-    return functions.sweep_every_account(services(), event.context)
+    return schedules.sweep_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="deliver_outcomes")
 def deliver_outcomes(event: CloudWatchEvent) -> dict[str, Any]:
     """Call sources back with the outcomes of their reports."""
-    return functions.deliver_due_outcomes(services(), event.context)
+    return schedules.deliver_due_outcomes(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="index_bans")
 def index_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Bring the index of bans up to date."""
-    return functions.index_every_ban(services(), event.context)
+    return schedules.index_every_ban(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
 def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
     """Compare the ledger with the vendors' lists of bans, or take bans over where a person asks for that."""
-    return functions.compare_or_take_over(services(), event.detail, event.context)
+    return schedules.compare_or_take_over(services(), event.detail, event.context)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES), name="verify_bans")
 def verify_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Ask the edge whether bans are in force."""
-    return functions.verify_every_account(services(), event.context)
+    return schedules.verify_every_account(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="renew_bans")
 def renew_bans(event: CloudWatchEvent) -> dict[str, Any]:
     """Renew bans that are planned to last longer than one ban of the vendor."""
-    return functions.renew_every_account(services(), event.context)
+    return schedules.renew_every_account(services(), event.context)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES), name="archive_exports")
 def archive_exports(event: CloudWatchEvent) -> dict[str, Any]:
     """Archive the days of the vendors' exports that are not archived yet."""
-    return functions.archive_every_export(services(), event.context)
+    return schedules.archive_every_export(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS), name="archive_ledger")
 def archive_ledger(event: CloudWatchEvent) -> dict[str, Any]:
     """Archive the ledger's finished days. It runs every hour, so that a day that failed is tried again soon."""
-    return functions.archive_finished_days(services(), event.context)
+    return schedules.archive_finished_days(services(), event.context)

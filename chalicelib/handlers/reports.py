@@ -1,4 +1,4 @@
-"""Routes for abuse systems: report URLs, and ask what became of a report."""
+"""Routes for abuse systems and operators: find reports, and ask what became of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chalicelib.domain.errors import BadSignature, InputError, NotFound
 from chalicelib.handlers.http import only, operator
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 from chalicelib.reports.signature import authenticate_question, of_nobody
-from chalicelib.web import answer, first_position, page_size, query, raw_body, within_bytes
+from chalicelib.web import answer, first_position, page_size, query
 
 if TYPE_CHECKING:
     from chalicelib.ledger.reports import Report, Summary
@@ -21,31 +21,6 @@ PAGE_URLS: Final = 1_000
 """The most URLs of a report in one answer; an answer has fewer if they are long."""
 
 REPORT_ID: Final = re.compile("r-[a-z2-7]{26}")
-
-
-def receive(services: Services, source: str, request: Request) -> Response:
-    """Answer ``POST /v1/reports/{source}``."""
-    from chalicelib.pipeline.intake.receive import WebhookCall, receive_report
-
-    call = WebhookCall(source, request.headers, raw_body(request))
-    receipt = receive_report(services.run(), call, services.sources, services.reports_queue)
-    body: dict[str, Any] = {
-        "report_id": receipt.report_id,
-        "accepted": receipt.accepted,
-        "rejected": within_bytes(
-            {"url": refusal.url, "rule": refusal.rule, "reason": refusal.reason} for refusal in receipt.refusals
-        ),
-    }
-    left_out = len(receipt.refusals) - len(body["rejected"])
-    if left_out:  # the report's pages have them all
-        body["rejected_left_out"] = left_out
-    if receipt.skipped:
-        body["skipped"] = [{"where": where, "reason": reason} for where, reason in receipt.skipped]
-    if receipt.correlation_id:
-        body["correlation_id"] = receipt.correlation_id
-    if receipt.test:
-        body["test"] = True
-    return answer(202, body)
 
 
 def read(services: Services, report_id: str, request: Request) -> Response:

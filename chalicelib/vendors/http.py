@@ -41,7 +41,7 @@ READ_TIMEOUT: Final = 10.0
 
 TOTAL_TIMEOUT: Final = 15.0
 """Seconds for a whole answer, headers and body. Without it, one that comes byte by byte would take forever. It is
-shorter than what the functions keep back of their time (``handlers.functions``)."""
+shorter than what the functions keep back of their time (``handlers.queues``)."""
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Most bytes of a body, after decompression."""

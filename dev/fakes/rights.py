@@ -23,7 +23,7 @@ from dev.package import ROOT
 from dev.policies import Allowed, Use, allowed_to, functions
 
 ENTRIES: dict[str, dict[str, str]] = {
-    "handlers/functions.py": {"take_queued_reports": "intake_reports", "follow_wake_up": "submit_tasks"},
+    "handlers/queues.py": {"take_queued_reports": "intake_reports", "follow_wake_up": "submit_tasks"},
     "pipeline/intake/receive.py": {"receive_report": "receive_report"},
     "pipeline/intake/batch.py": {"intake_reports": "intake_reports"},
     "pipeline/submission/submit.py": {"submit_tasks": "submit_tasks"},

@@ -40,7 +40,7 @@ TIMES: tuple[Replacement, ...] = (
         "\nLOST_AFTER = timedelta(seconds=25)\n",
     ),
     (
-        "chalicelib/handlers/functions.py",
+        "chalicelib/handlers/queues.py",
         "\nSUBMIT_MARGIN = timedelta(seconds=40)\n",
         "\nSUBMIT_MARGIN = timedelta(seconds=8)\n",
     ),
@@ -67,8 +67,8 @@ BREAKS: dict[str, Replacement] = {
     ),
     "claims": (
         "chalicelib/ledger/claims.py",
-        "return claimed | _take(rows, takings, lambda claim: claim.chunk == chunk.id)",
-        "return {*chunk.keys} | _take(rows, takings, lambda claim: claim.chunk == chunk.id)",
+        "return claimed | take(rows, takings, lambda claim: claim.chunk == chunk.id)",
+        "return {*chunk.keys} | take(rows, takings, lambda claim: claim.chunk == chunk.id)",
     ),
     "settle": (
         "chalicelib/pipeline/submission/submit.py",

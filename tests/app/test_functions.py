@@ -13,8 +13,8 @@ from chalicelib.aws.sqs import WakeQueue
 from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError, LedgerUnavailable, NotQueued
-from chalicelib.handlers import functions
-from chalicelib.handlers.functions import SUBMIT_MARGIN
+from chalicelib.handlers import queues, schedules
+from chalicelib.handlers.queues import SUBMIT_MARGIN
 from chalicelib.ledger import control, remaining
 from chalicelib.pipeline.run import Run, each_account
 from dev import take_over
@@ -54,7 +54,7 @@ def test_an_account_that_fails_stops_no_other_and_counts_as_an_error_of_the_func
     three.post({"urls": pages(3)})
     three.world.intake()
     three.world.drain()
-    for function in (functions.track_every_account, functions.compare_every_account):
+    for function in (schedules.track_every_account, schedules.compare_every_account):
         three.world.emitted.clear()
         with pytest.raises(ConfigurationError, match="no account 'aaa'"):
             function(three.services, Context(600))
@@ -74,7 +74,7 @@ def wake_up(api: Api, account: str = ACCOUNT) -> dict[str, Any]:
 def test_a_drain_that_fails_is_told_and_its_wake_up_comes_again_within_seconds(three: Api) -> None:
     record = wake_up(three, "aaa")
     with pytest.raises(ConfigurationError):
-        functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
+        queues.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     assert failed(three) == [("aaa", "ConfigurationError")]
     (message,) = three.services.sqs.messages
     assert (message.visible_at - now()).total_seconds() <= 10
@@ -84,7 +84,7 @@ def test_a_drain_that_is_done_acknowledges_its_wake_up(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
     record = wake_up(three)
-    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
+    answer = queues.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     three.services.sqs.answered(record, answer)
     assert not three.services.sqs.messages
     assert three.world.states(pages(3)) == {"processing": 3}
@@ -94,7 +94,7 @@ def test_a_drain_whose_time_is_up_gives_its_wake_up_back(three: Api) -> None:
     three.post({"urls": pages(3)})
     three.world.intake()
     record = wake_up(three)
-    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(SUBMIT_MARGIN.seconds))
+    answer = queues.follow_wake_up(three.services, {"Records": [record]}, Context(SUBMIT_MARGIN.seconds))
     three.services.sqs.answered(record, answer)
     assert three.services.sqs.receive()
 
@@ -109,7 +109,7 @@ def test_a_drain_that_another_one_has_overtaken_gives_its_wake_up_back(three: Ap
         control.begin_drain(three.world.rows, ACCOUNT, now=now())
 
     three.services.rows = Meanwhile(three.world.rows, "query", another_begins)
-    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
+    answer = queues.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     three.services.sqs.answered(record, answer)
     assert three.services.sqs.receive()
     assert not three.world.vendor.calls
@@ -119,10 +119,10 @@ def test_a_drain_wakes_the_tracker_whose_wake_up_comes_again_until_the_task_has_
     three.post({"urls": pages(3)})
     three.world.intake()
     three.services.wake = WakeQueue(three.services.sqs, "submit.fifo", hops=lambda: three.services.hops)
-    functions.follow_wake_up(three.services, {"Records": [wake_up(three)]}, Context(180))
+    queues.follow_wake_up(three.services, {"Records": [wake_up(three)]}, Context(180))
     record = three.services.sqs.receive()
     assert json.loads(record["body"]) == {"account": f"{ACCOUNT}#track", "hops": 2}
-    answer = functions.follow_wake_up(three.services, {"Records": [record]}, Context(180))
+    answer = queues.follow_wake_up(three.services, {"Records": [record]}, Context(180))
     three.services.sqs.answered(record, answer)
     (message,) = [each for each in three.services.sqs.messages if each.group.endswith("#track")]
     assert 1 < (message.visible_at - now()).total_seconds() <= 2
@@ -175,7 +175,7 @@ def test_an_account_whose_rows_cannot_be_read_keeps_no_other_from_being_swept(th
 
     three.services.rows = Torn()
     with pytest.raises(OSError, match="away"):
-        functions.sweep_every_account(three.services, Context(100))
+        schedules.sweep_every_account(three.services, Context(100))
     assert failed(three) == [("aaa", "OSError")]
     assert [each["account"] for each in three.world.events("account_swept")] == [ACCOUNT, "zzz"]
     assert three.world.wakes == [ACCOUNT]
@@ -186,7 +186,7 @@ def test_a_person_takes_bans_over_by_invoking_the_function_that_compares(three: 
     now = three.world.clock()
     three.world.vendor.bans = {url: FakeBan(now, now, now + timedelta(days=3)) for url in pages(60)}
     invoked = CloudWatchEvent(take_over.event(ACCOUNT, days=30, actor="ana", reason="we begin"), None)
-    answer = functions.compare_or_take_over(three.services, invoked.detail, Context(600))
+    answer = schedules.compare_or_take_over(three.services, invoked.detail, Context(600))
     assert (answer["taken"], answer["complete"]) == (60, True)
     assert three.world.states(pages(60)) == {"banned": 60}
 
@@ -206,7 +206,7 @@ def delivered(api: Api) -> dict[str, Any]:
 
 
 def take(api: Api, *records: dict[str, Any]) -> None:
-    answer = functions.take_queued_reports(api.services, {"Records": list(records)}, Context(60))
+    answer = queues.take_queued_reports(api.services, {"Records": list(records)}, Context(60))
     for record in records:
         api.services.sqs.answered(record, answer)
 

@@ -29,7 +29,10 @@ def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline
 
 
 STAGES = {
-    "intake": {"intake", *(f"lifecycle.{name}" for name in ("claiming", "expiry", "ordering", "releasing"))},
+    "intake": {
+        "intake",
+        *(f"lifecycle.{name}" for name in ("claiming", "expiry", "ordering", "releasing", "version_1")),
+    },
     "submit": {"submission", "lifecycle", "vendor_refusals"},
     "track": {
         "submission.named_failures",

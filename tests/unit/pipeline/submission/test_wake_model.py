@@ -1,4 +1,4 @@
-"""Every order of events of the wake-ups, as ``pipeline.waking``, ``submit`` and ``handlers.functions`` make them.
+"""Every order of events of the wake-ups, as ``pipeline.waking``, ``submit`` and ``handlers.queues`` make them.
 
 The model knows chunks, the queue's one group, drains, and those who wake: intakes, a person who resumes, and the
 tracker that ends a task on which another chunk waits. The sweep is off. A breadth-first search visits every state in
