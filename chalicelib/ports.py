@@ -104,7 +104,10 @@ class BanVendor(Protocol):
     limits: VendorLimits
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
-        """Ask for a ban or unban of at most ``limits.urls_per_task`` URLs; return the vendor's task id."""
+        """Ask for a ban or unban of at most ``limits.urls_per_task`` URLs; return the vendor's task id.
+
+        Raises ``UrlsFailed`` where the answer already names URLs that failed.
+        """
 
     def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
         """Look for tasks of exactly these URLs, created between ``since`` and ``until``.

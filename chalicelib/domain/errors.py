@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class EdgebanError(Exception):
     """Base of all errors that edgeban raises on purpose."""
@@ -142,6 +144,17 @@ class ContentRefused(VendorError):
     """The vendor refuses the call because of its URLs, and did nothing: split it to find which."""
 
     kind = "content_refused"
+
+
+class UrlsFailed(VendorError):
+    """The vendor did all of a call but for the URLs that it names. ``task_id`` is the call's, as of any other."""
+
+    kind = "urls_failed"
+
+    def __init__(self, message: str, *, task_id: str, failed: Collection[str]) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.failed = frozenset(failed)
 
 
 class NotBanned(ContentRefused):

@@ -16,7 +16,7 @@ from chalicelib.domain.errors import StaleSubmitter
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice
 from chalicelib.ledger import KEEP_DECISIONS, control, journal
-from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text, texts
+from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, numbers, stamp, text, texts
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value, Write
 
 
@@ -62,6 +62,10 @@ class Task:
     parent: str = ""
     children: tuple[str, ...] = ()
     verified: Verified | None = None
+    carried_out: bool = False
+    """Whether the vendor has done it all, though its edge may still settle: a later call comes after it."""
+    failed_at: tuple[int, ...] = ()
+    """Positions of the URLs that the vendor's answer named as failed."""
     lasts: bool = False
     """Whether its bans last at the vendor until edgeban takes them back."""
 
@@ -78,6 +82,11 @@ class Task:
     def ended(self) -> bool:
         """Whether the task is at its end."""
         return self.state.ended
+
+    @property
+    def done_at_vendor(self) -> bool:
+        """Whether nothing of the task can come to effect after a call that is made now."""
+        return self.ended or self.carried_out
 
     @property
     def expires_at(self) -> int:
@@ -134,10 +143,22 @@ def record_postponed(rows: Rows, task: Task, *, until: datetime) -> Task:
     return replace(task, attempts=0, attempted_at=None, not_before=until)
 
 
-def record_processing(rows: Rows, task: Task, vendor_task_id: str, *, now: datetime) -> bool:
+def record_processing(
+    rows: Rows,
+    task: Task,
+    vendor_task_id: str,
+    *,
+    now: datetime,
+    carried_out: bool = False,
+    failed_at: Sequence[int] = (),
+) -> bool:
     """Write the vendor's task id; ``False`` if that vendor task is another task's, or ours has moved on."""
     expect: Row = {"state": TaskState.SUBMITTING.value}
     change: Row = {"state": TaskState.PROCESSING.value, "vendor_task_id": vendor_task_id, "submitted_at": millis(now)}
+    if carried_out:
+        change = {**change, "carried_out": 1}
+    if failed_at:
+        change = {**change, "failed_at": list(failed_at)}
     pk, sk = _vendor_key(task.account, vendor_task_id)
     expires_at = epoch(now + timedelta(days=task.ban_days) + KEEP_DECISIONS)
     index = Insert({"pk": pk, "sk": sk, "task": task.id, "expires_at": expires_at})
@@ -295,6 +316,8 @@ def _task(row: Mapping[str, Value]) -> Task:
         verified=_verified(row),
         withheld=UrlState(text(row, "withheld")) if row.get("withheld") else None,
         lasts=bool(number(row, "lasts")),
+        carried_out=bool(number(row, "carried_out")),
+        failed_at=numbers(row, "failed_at"),
     )
 
 

@@ -29,11 +29,8 @@ def shown(task: Sent, *, now: datetime, settles: timedelta) -> VendorTask:
     if parts is None:
         return VendorTask(task.id, None, None, (), task.since)
     answered_at = datetime.fromtimestamp(int(parts[1]), UTC)
-    if parts[2]:
-        state = TaskState.FAILED
-    else:
-        state = TaskState.SUCCEEDED if now >= answered_at + settles else TaskState.PROCESSING
-    return VendorTask(task.id, None, state, (), answered_at)
+    end = TaskState.FAILED if parts[2] else TaskState.SUCCEEDED  # of a failed call, some URLs may have been taken
+    return VendorTask(task.id, None, end if now >= answered_at + settles else TaskState.PROCESSING, (), answered_at)
 
 
 class AnsweredCalls:

@@ -315,3 +315,21 @@ def test_a_storm_of_lost_calls_and_answers_loses_doubles_and_leaves_nothing(ever
     world.clock.advance(days=1)
     every.minutes(15)
     assert {status for url in urls for status in every.edges(url).values()} == {200}
+
+
+def test_an_unban_does_not_wait_until_the_edge_of_a_declarative_vendor_has_settled(every: EveryCdn) -> None:
+    every.world.post({"urls": [ONE, TWO]})
+    every.minutes(1)
+    undo(every.world, urls=(ONE,))
+    every.world.clock.advance(seconds=2)
+    for name, vendor in every.vendors.items():
+        submit_tasks(every.world.run(seconds=140).at(name), vendor, workers=0)
+    for account in every.accounts:
+        done = [call for call in account.simulator.calls() if call["status"] == 200]
+        if every.vendors[account.name].limits.declarative:
+            assert done[-1]["time"] > done[0]["time"] + 1, account.name
+
+    every.minutes(8)
+    assert every.edges(ONE) == dict.fromkeys(NAMES, 200)
+    assert every.edges(TWO) == dict.fromkeys(NAMES, 403)
+    assert every.states(ONE) == dict.fromkeys(NAMES, "unbanned")

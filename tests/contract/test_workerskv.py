@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.errors import ContentRefused
+from chalicelib.domain.errors import ContentRefused, UrlsFailed
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
 from chalicelib.vendors.http import VendorHttp
 from chalicelib.vendors.workerskv.client import LIMITS, WorkersKv, connect, key_of
@@ -168,11 +168,15 @@ def test_a_success_whose_result_is_left_out_is_a_success(world: World, result: s
     assert world.state(world.unban(ONE)) is TaskState.PROCESSING
 
 
-def test_keys_that_the_vendor_names_as_unsuccessful_fail_their_task(world: World) -> None:
+def test_keys_that_the_vendor_names_as_unsuccessful_are_named_as_urls(world: World) -> None:
     world.simulator.fail_keys("bad")
-    task_id = world.ban(ONE, "https://www.example.com/bad")
-    assert world.state(task_id) is TaskState.FAILED
+    with pytest.raises(UrlsFailed) as caught:
+        world.ban(ONE, "https://www.example.com/bad")
+    assert caught.value.failed == {"https://www.example.com/bad"}
     assert world.banned() == [ONE]
+    assert world.state(caught.value.task_id) is TaskState.PROCESSING  # the edge of the others settles
+    world.advance(LIMITS.settles)
+    assert world.state(caught.value.task_id) is TaskState.FAILED
 
     world.simulator.fail_keys("")
     assert world.state(world.ban(ONE, "https://www.example.com/bad")) is TaskState.PROCESSING

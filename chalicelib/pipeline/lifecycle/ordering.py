@@ -51,7 +51,7 @@ def unended(rows: Rows, account: str, ids: Collection[str]) -> set[str]:
     while chunks_by_task:
         chunks_by_child: dict[str, set[str]] = {}
         for task in tasks.read(rows, chunks_by_task).values():
-            if not task.ended:
+            if not task.done_at_vendor:
                 not_ended |= chunks_by_task[task.id]
             for child in task.children:
                 chunks_by_child.setdefault(child, set()).update(chunks_by_task[task.id])
@@ -105,7 +105,7 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
             is_ready = is_ready and not _unsent(rest, positions)
         else:
             is_ready = False
-        is_ready = is_ready and all(task.ended for task in carriers.of_chunk(rows, ban_id, positions))
+        is_ready = is_ready and all(task.done_at_vendor for task in carriers.of_chunk(rows, ban_id, positions))
     bans_by_position = {position: ban for position, ban, _ in unban.before}
     never_sent = [
         position

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from chalicelib.domain.errors import AnswerUnknown, VendorError
+from chalicelib.domain.errors import AnswerUnknown, UrlsFailed, VendorError
 from chalicelib.domain.model import Action
 from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import tasks
@@ -82,10 +82,21 @@ class ParallelCalls:
         if self._run.clock() - task.attempted_at > CALL_WITHIN:
             return AnswerUnknown("not called: the process stood still, and another submitter may have the task")
         self._pace.departs()
+        failed_at: list[int] = []
         try:
             vendor_task_id = self._vendor.create_task(task.action, urls, task.ban_days)
+        except UrlsFailed as answer:
+            vendor_task_id = answer.task_id
+            failed_at = [position for position, url in enumerate(urls) if url in answer.failed]
         except VendorError as error:
             return error
-        if not tasks.record_processing(self._run.rows, task, vendor_task_id, now=self._run.clock()):
+        if not tasks.record_processing(
+            self._run.rows,
+            task,
+            vendor_task_id,
+            now=self._run.clock(),
+            carried_out=self._vendor.limits.declarative and not failed_at,
+            failed_at=failed_at,
+        ):
             return AnswerUnknown(f"the vendor task {vendor_task_id} is recorded for another task already")
         return None

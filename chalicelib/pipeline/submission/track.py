@@ -160,9 +160,11 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
             if theirs.id in open_tasks and theirs.state is None:
                 run.emit("vendor_word_unknown", account=run.account, task_id=open_tasks[theirs.id].id)
             if theirs.id in open_tasks and theirs.state in {TaskState.SUCCEEDED, TaskState.FAILED}:
-                failed = theirs.state is TaskState.FAILED
                 task = _begun(open_tasks.pop(theirs.id), theirs)
-                yield task, FAILED if failed else "", theirs.failed if failed else ()
+                if theirs.state is TaskState.FAILED:
+                    yield task, FAILED, theirs.failed or _named_at_once(run, task)
+                else:
+                    yield task, "", ()
         if not open_tasks:
             return
     if run.time_is_up:  # not all was seen: what is open may be further on
@@ -172,6 +174,14 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
         if overdue and not _shown(run, vendor, task, pace):
             del open_tasks[task.vendor_task_id]
             yield task, "the vendor's list does not show the task any more", ()
+
+
+def _named_at_once(run: Run, task: Task) -> tuple[str, ...]:
+    """Return the URLs that failed by the vendor's answer to the call; empty if it named none."""
+    if not task.failed_at:
+        return ()
+    urls = urls_of(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
+    return tuple(urls[position] for position in task.failed_at)
 
 
 def _tell_overdue(run: Run, open_tasks: Iterable[Task]) -> None:

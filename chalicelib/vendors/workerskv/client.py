@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
+from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused, UrlsFailed
 from chalicelib.domain.model import Action, VendorAccount, VendorLimits
 from chalicelib.vendors import answered
 from chalicelib.vendors.http import VendorHttp, require_endpoint
@@ -67,9 +67,8 @@ class WorkersKv(answered.AnsweredCalls):
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
         """Write or delete the keys of 1 to 1,000 URLs; a ban ends by itself after ``ban_days``.
 
-        Where the vendor names keys that it did not write, the id says that the task failed; repeating it as a whole
-        does no harm. Raises ``ValueError`` if the count or the duration is outside the limits, every class of
-        ``VendorError`` otherwise.
+        Raises ``UrlsFailed`` where the vendor names keys that it did not write, ``ValueError`` if the count or the
+        duration is outside the limits, every class of ``VendorError`` otherwise.
         """
         if not 1 <= len(urls) <= LIMITS.urls_per_task:
             raise ValueError(f"a task takes 1 to {LIMITS.urls_per_task} URLs, not {len(urls)}")
@@ -82,8 +81,12 @@ class WorkersKv(answered.AnsweredCalls):
             answer = self._call("PUT", "/bulk", pairs)
         else:
             answer = self._call("POST", "/bulk/delete", [key_of(url) for url in urls])
-        failed = _failed_keys(answer)
-        return answered.task_id(self._clock(), failed=bool(failed))
+        failed = set(_failed_keys(answer))
+        task_id = answered.task_id(self._clock(), failed=bool(failed))
+        if failed:
+            urls_failed = [url for url in urls if key_of(url) in failed]
+            raise UrlsFailed(f"Cloudflare: {len(failed)} keys not written", task_id=task_id, failed=urls_failed)
+        return task_id
 
     def banned(self, url: str = "") -> Iterator[Sequence[str]]:
         """Yield the URLs whose keys are in the namespace, a page of keys or some 100 hashed keys a call."""
