@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dev.simulators.alibaba_esa import AlibabaEsaSimulator
+from dev.simulators.alibaba_esa import RECORDS, AlibabaEsaSimulator
 from dev.simulators.cloudfrontkvs import KvsSimulator
 from dev.simulators.huawei import HuaweiSimulator
 from dev.simulators.volcengine import VolcengineSimulator
@@ -65,6 +65,8 @@ class Behaviour:
     seconds: float = 0.0
     clock: Callable[[], float] = time.time
     settles: bool = False
+    domains: Sequence[str] = ()
+    """The hosts of the accounts, exact or ``*.``; none: every host at the vendors with tasks, examples elsewhere."""
 
     def late(self, seconds: float) -> float:
         """Return how late an edge sees a change that may see it that late."""
@@ -78,19 +80,21 @@ _BYTEPLUS = Identity(region="ap-singapore-1")
 _TABLE: Mapping[str, tuple[str, Make, Mapping[str, Any], str]] = {
     "huawei-main": (
         "huawei",
-        lambda wanted: HuaweiSimulator(task_seconds=wanted.seconds, clock=wanted.clock),
+        lambda wanted: HuaweiSimulator(task_seconds=wanted.seconds, clock=wanted.clock, domains=wanted.domains),
         _CREATE,
         "secret_key",
     ),
     "volcengine-main": (
         "volcengine",
-        lambda wanted: VolcengineSimulator(task_seconds=wanted.seconds, clock=wanted.clock),
+        lambda wanted: VolcengineSimulator(task_seconds=wanted.seconds, clock=wanted.clock, domains=wanted.domains),
         _CREATE,
         "secret_key",
     ),
     "byteplus-main": (
         "byteplus",
-        lambda wanted: VolcengineSimulator(identity=_BYTEPLUS, task_seconds=wanted.seconds, clock=wanted.clock),
+        lambda wanted: VolcengineSimulator(
+            identity=_BYTEPLUS, task_seconds=wanted.seconds, clock=wanted.clock, domains=wanted.domains
+        ),
         _CREATE,
         "secret_key",
     ),
@@ -108,7 +112,9 @@ _TABLE: Mapping[str, tuple[str, Make, Mapping[str, Any], str]] = {
     ),
     "esa-main": (
         "alibaba-esa",
-        lambda wanted: AlibabaEsaSimulator(clock=wanted.clock, settle_seconds=wanted.late(60)),
+        lambda wanted: AlibabaEsaSimulator(
+            clock=wanted.clock, settle_seconds=wanted.late(60), records=tuple(wanted.domains) or RECORDS
+        ),
         {"kind": "reset_after"},
         "secret_key",
     ),

@@ -6,7 +6,8 @@ I1  every URL that was accepted has an end, and the end that the ledger tells is
 I2  no URL was asked for in two ban tasks that did not fail, unless the vendor itself lost sight of the first
 I3  in no second more calls than the vendor allows, by its own log; see ``JITTER``
 I4  what was sent is the WHATWG form of a reported URL without fragment and userinfo, to the letter
-I11 what a person unbanned stays unbanned, whatever was under way
+I11 what a person unbanned stays unbanned, whatever was under way; what was given an end is lifted at its end
+I10 no state outlives its time without an alarm (``dev.fault.silence`` watches that)
 I5  nothing was sent whose host is not ours, and nothing that only a forged report named
 """
 
@@ -22,15 +23,16 @@ from typing import Any
 
 from ada_url import URL
 
-from dev.fault.plan import FAILING, FORGED, REFUSED
+from dev.fault.plan import ENDING, FAILING, FORGED, REFUSED
+
+LIFTED = {"unbanned", "expired"}
+"""What the ledger says of a ban that was lifted at the end that a person gave it."""
 
 ENDS = {"banned", "rejected", "held", "suppressed", "failed"}
 ASKED_AGAIN = "decided_before"
 """The one rule that may hold what a person unbanned. A source that is not on record when the person decides reports the
 URL, or its report waits in the queue until then: a person is asked once more, and nothing is banned."""
 
-LIMITS = {"create": 10, "list_tasks": 30, "list_banned": 30}
-URLS_A_CALL = 1_000
 JITTER = 0.25
 """Seconds that a call may be on its way for longer than the next on a machine where a dozen processes share two cores.
 The log has only the arrivals: eleven that arrive within 0.9 s were sent within more than a second, eleven within 0.7 s
@@ -40,16 +42,25 @@ SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a vendor allows: URLs a call, calls a second by the endpoints of its log."""
+
+    urls: int
+    calls: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is left when all is over. ``rows`` are plain values by attribute name."""
+    """What is left at one account when all is over. ``rows`` are plain values by attribute name."""
 
     rows: Sequence[Mapping[str, Any]]
     tasks: Sequence[Mapping[str, Any]]
-    """The vendor's tasks with their URLs, the forgotten ones among them."""
+    """The vendor's tasks with their URLs, the forgotten ones among them. ``taken``: those that did not fail."""
     calls: Sequence[Mapping[str, Any]]
     """The vendor's log of every call."""
     banned: frozenset[str]
     """What the vendor blocks."""
+    limits: Limits
     forgotten: frozenset[str] = frozenset()
     """Ids of tasks that the vendor's list does not show any more."""
 
@@ -64,6 +75,10 @@ class Demand:
     account: str
     unbanned: Sequence[str] = ()
     """What a person unbanned, at whatever moment."""
+    ended: Sequence[str] = ()
+    """What a person gave an end that has passed."""
+    honours: frozenset[str] = frozenset({REFUSED, FAILING})
+    """The marks that the vendor honours: it bans a URL with another one as any URL."""
 
 
 @dataclass(slots=True)
@@ -79,6 +94,8 @@ class Judgement:
     """Where the ledger says something else than the vendor."""
     reversed: list[str] = field(default_factory=list)
     """What a person unbanned, and is banned all the same, or is not said to be unbanned."""
+    overstayed: list[str] = field(default_factory=list)
+    """What is banned past the end that a person gave it."""
     left: list[str] = field(default_factory=list)
     """Work that nobody has finished."""
     tasks: int = 0
@@ -95,6 +112,7 @@ class Judgement:
             "inexact or foreign": self.inexact,
             "untrue": self.untrue,
             "reversed unbans": self.reversed,
+            "banned past their end": self.overstayed,
             "unfinished": self.left,
         }
         return [f"{len(found)} {kind}: {'; '.join(found[:SHOWN])}" for kind, found in kinds.items() if found]
@@ -135,7 +153,7 @@ def exact(raw: str) -> str:
 
 def marks(url: str) -> list[str]:
     """Return the marks in a URL by which one knows how it must end."""
-    return [mark for mark in (REFUSED, FAILING, FORGED) if mark in url]
+    return [mark for mark in (REFUSED, FAILING, FORGED, ENDING) if mark in url]
 
 
 def is_ours(url: str, hosts: Iterable[str]) -> bool:
@@ -162,19 +180,29 @@ def judge(evidence: Evidence, demand: Demand) -> Judgement:
         if not stays or url in evidence.banned:
             judgement.reversed.append(f"{url} is {state_in_words} in the ledger, {_at_vendor(url, evidence)}")
         judgement.states[state] += url in wanted
-    for url in sorted(wanted - unbanned):
+    ended = {exact(url) for url in demand.ended}
+    for url in sorted(ended):
+        state = ledger.state(url)
+        judgement.states[state] += 1
+        if url in evidence.banned or state not in LIFTED:
+            judgement.overstayed.append(f"{url} is {state or 'lost'} in the ledger, {_at_vendor(url, evidence)}")
+    for url in sorted(wanted - unbanned - ended):
         state = ledger.state(url)
         judgement.states[state or "lost"] += 1
         if state not in ENDS:
             judgement.losses.append(f"{url} is {state or 'nowhere in the ledger'}")
         elif (state == "banned") != (url in evidence.banned):
             judgement.untrue.append(f"{url} is {state} in the ledger, {_at_vendor(url, evidence)}")
-        elif (REFUSED in url) != (state == "rejected") or (FAILING in url) != (state == "failed"):
+        elif (_has(REFUSED, url, demand), _has(FAILING, url, demand)) != (state == "rejected", state == "failed"):
             judgement.untrue.append(f"{url} is {state}, which is not what the vendor meant")
     for url in sorted(evidence.banned - wanted - offered):
         judgement.untrue.append(f"{url} is banned, and nobody reported it")
     judgement.left = ledger.unfinished()
     return judgement
+
+
+def _has(mark: str, url: str, demand: Demand) -> bool:
+    return mark in url and mark in demand.honours
 
 
 def _at_vendor(url: str, evidence: Evidence) -> str:
@@ -185,15 +213,15 @@ def _judge_vendor(evidence: Evidence, offered: set[str], judgement: Judgement) -
     living: Counter[str] = Counter()
     for task in evidence.tasks:
         urls = task["urls"]
-        if len(urls) > URLS_A_CALL or len(urls) != len(set(urls)):
+        if len(urls) > evidence.limits.urls or len(urls) != len(set(urls)):
             judgement.inexact.append(f"the task {task['id']} has {len(urls)} URLs, {len(set(urls))} different ones")
         for url in urls:
             if url not in offered or FORGED in url:
                 judgement.inexact.append(url)
         if task["action"] == "ban" and task["state"] != "failed" and task["id"] not in evidence.forgotten:
-            living.update(set(urls))
+            living.update(set(task.get("taken", urls)))
     judgement.doubles = sorted(url for url, count in living.items() if count > 1)
-    for endpoint, limit in LIMITS.items():
+    for endpoint, limit in evidence.limits.calls.items():
         times = sorted(call["time"] for call in evidence.calls if call["endpoint"] == endpoint)
         for index in range(len(times) - limit):
             if times[index + limit] - times[index] < 1.0 - JITTER:

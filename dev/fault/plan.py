@@ -17,6 +17,9 @@ REFUSED = "/refused-by-the-vendor/"
 FAILING = "/failing-at-the-vendor/"
 """A URL with this in it: the vendor takes it, and its task fails."""
 
+ENDING = "/ends-soon/"
+"""A URL with this in it stands in one delivery alone; a person gives its ban an end within the run."""
+
 FORGED = "/forged/"
 """A URL with this in it was only ever in reports that nobody signed rightly."""
 
@@ -62,11 +65,16 @@ class Scale:
     outage: float
     unbans: int = 12
     """URLs that a person unbans meanwhile, wherever they are on their way."""
-    outage_kinds: tuple[str, ...] = ("503", "reset")
+    ends: int = 6
+    """URLs whose bans a person gives an end within the run."""
 
 
 BOUNDED = Scale("bounded", reports=3_000, deliveries=80, seconds=30, outage=8)
-LONG = Scale("long", reports=24_000, deliveries=600, seconds=210, outage=120, unbans=80)
+LONG = Scale("long", reports=24_000, deliveries=600, seconds=210, outage=120, unbans=80, ends=40)
+SMALL = Scale("small", reports=300, deliveries=24, seconds=15, outage=4, unbans=5, ends=3)
+"""With all vendors, where every change goes through it: each URL becomes six claims."""
+EVERY = Scale("every vendor", reports=1_500, deliveries=100, seconds=90, outage=20, unbans=30, ends=15)
+"""With all vendors, for long: two of them take 3,000 URLs a day, of which edgeban keeps a tenth back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +95,14 @@ def make_plan(seed: int, scale: Scale) -> Plan:
         rows[dice.randrange(len(rows) * 3 // 4)] = FeedRow(f"https://www.example.com{REFUSED}{seed}-{number}")
     # Few others beside the one that fails: halving them down to it takes a round of the submitter each time.
     first = [FeedRow(f"https://www.example.com{FAILING}{seed}"), *rows[:6]]
+    for number in range(scale.ends):
+        rows.insert(dice.randrange(len(rows) // 2), FeedRow(f"https://www.example.com{ENDING}{seed}-{number}"))
     plan = Plan(seed, scale, first=_delivery(0, Way.MESSAGE, first))
     for number, part in enumerate(_parts(dice, rows, scale.deliveries)):
         way = dice.choices((Way.WEBHOOK, Way.MESSAGE, Way.OBJECT), weights=(9, 9, 2))[0]
         times = dice.choices((1, 2, 3), weights=(85, 12, 3))[0]
+        if any(ENDING in row.url for row in part):
+            times = 1  # a second report after a person's word may say something else
         plan.deliveries.append(_delivery(number + 1, way, part, times))
     for number in range(8):
         url = f"https://www.example.com{FORGED}{seed}-{number}"

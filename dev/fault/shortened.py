@@ -21,8 +21,26 @@ TIMES: tuple[Replacement, ...] = (
     (
         "chalicelib/pipeline/submission/submit.py",
         "\nLIST_LAG = timedelta(seconds=60)\n",
-        "\nLIST_LAG = timedelta(seconds=10)\n",
+        "\nLIST_LAG = timedelta(seconds=12)\n",
     ),
+    (
+        "chalicelib/pipeline/submission/parallel_calls.py",
+        "\nCALL_WITHIN = timedelta(seconds=20)\n",
+        "\nCALL_WITHIN = timedelta(seconds=3)\n",
+    ),
+    ("chalicelib/vendors/http.py", "\nREAD_TIMEOUT: Final = 10.0\n", "\nREAD_TIMEOUT: Final = 4.0\n"),
+    ("chalicelib/vendors/http.py", "\nTOTAL_TIMEOUT: Final = 15.0\n", "\nTOTAL_TIMEOUT: Final = 5.0\n"),
+    (
+        "chalicelib/vendors/workerskv/client.py",
+        "    settles=timedelta(seconds=60),",
+        "    settles=timedelta(seconds=4),",
+    ),
+    (
+        "chalicelib/vendors/cloudfrontkvs/client.py",
+        "    settles=timedelta(seconds=30),",
+        "    settles=timedelta(seconds=3),",
+    ),
+    ("chalicelib/vendors/alibaba/esa.py", "    settles=timedelta(minutes=1),", "    settles=timedelta(seconds=4),"),
     (
         "chalicelib/ledger/control.py",
         "\nACCESS_BLOCK = timedelta(minutes=10)",
@@ -37,7 +55,32 @@ TIMES: tuple[Replacement, ...] = (
     (
         "chalicelib/pipeline/submission/track.py",
         "\nLOST_AFTER = timedelta(hours=1)\n",
-        "\nLOST_AFTER = timedelta(seconds=25)\n",
+        "\nLOST_AFTER = timedelta(seconds=40)\n",
+    ),
+    (
+        "chalicelib/pipeline/submission/track.py",
+        "\nOVERDUE_AFTER = timedelta(hours=2)\n",
+        "\nOVERDUE_AFTER = timedelta(seconds=42)\n",
+    ),
+    (
+        "chalicelib/pipeline/decisions/unban.py",
+        "\nOVERDUE_AFTER = timedelta(hours=1)\n",
+        "\nOVERDUE_AFTER = timedelta(seconds=50)\n",
+    ),
+    (
+        "chalicelib/pipeline/submission/track.py",
+        "\nPASSES_AFTER = timedelta(minutes=5)\n",
+        "\nPASSES_AFTER = timedelta(seconds=4)\n",
+    ),
+    (
+        "chalicelib/pipeline/lifecycle/ending.py",
+        "\nSOONEST = timedelta(minutes=1)\n",
+        "\nSOONEST = timedelta(seconds=2)\n",
+    ),
+    (
+        "chalicelib/pipeline/submission/backlog.py",
+        "\nENDS_LATER = timedelta(minutes=1)\n",
+        "\nENDS_LATER = timedelta(seconds=2)\n",
     ),
     (
         "chalicelib/handlers/queues.py",

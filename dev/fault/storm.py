@@ -1,7 +1,8 @@
 """A seeded run of reports through the deployed local stack while everything around it breaks.
 
 ``python -m dev.fault.storm`` runs seeds in a row: SEEDS=n for the first n, SEED=n for that one, BOUNDED=1 for the
-form that every change goes through, WITHOUT=mechanism to see the checker fail without it (``shortened.BREAKS``).
+form that every change goes through, VENDORS=all for every vendor instead of Huawei alone, WITHOUT=mechanism to see the
+checker fail without it (``shortened.BREAKS``).
 
 A seed fixes what is reported, in which deliveries and order, which faults strike when and how often, and which
 function is killed when. How all that falls between each other is up to the machine: a seed that fails is run again
@@ -10,8 +11,6 @@ with SEED, and fails again if the cause is not a rare race.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import random
 import shutil
@@ -19,73 +18,56 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.reports.signature import sign
 from dev.fault import workers
-from dev.fault.checker import Demand, Evidence, Judgement, exact, is_ours, judge, marks, plain
-from dev.fault.plan import BOUNDED, FAILING, LONG, POISON, REFUSED, Delivery, Plan, Scale, Way, make_plan
+from dev.fault.checker import Demand, Evidence, Judgement, exact, judge, plain
+from dev.fault.people import OPERATORS, SOURCES, TOKEN, People
+from dev.fault.plan import BOUNDED, EVERY, LONG, POISON, SMALL, Plan, Scale, Way, make_plan
 from dev.fault.proxy import FaultProxy, draw_rules
 from dev.fault.shortened import BREAKS, INTAKE_VISIBILITY, SUBMIT_TIMEOUT, SUBMIT_VISIBILITY, shortened
+from dev.fault.silence import Alarm, Watch, alarms_in, states_of
+from dev.fault.vendor_side import VendorSide
 from dev.feed import MANAGED
 from dev.local_aws import Changes, FunctionBusy, FunctionFailed, LocalAws
 from dev.ministack import LocalAwsError, free_port
 from dev.package import ROOT
 from dev.redrive import redrive
-from dev.simulators.huawei import HuaweiSimulator
+from dev.vendors import NAMES, Behaviour, simulated
 
-ACCOUNT = "huawei-main"
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-OTHER_SECRET = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()
-TOKEN = "fault-operator-token-0123456789"
 SENDERS = 3
 KILLED = {"intake_reports": 6, "submit_tasks": 4, "track_tasks": 3, "sweep": 2, "receive_report": 2}
 """Functions that are killed, and how often compared to each other."""
-VENDOR_FAULTS = (
-    "429",
-    "500",
-    "500_after_effect",
-    "reset_before",
-    "reset_after",
-    "slow",
-    "slow_after",
-    "truncate",
-    "html",
-    "error_200",
-)
-REFUSALS = (
-    "CDN.0000",
-    "CDN.0005",  # the quota is used up
-    "APIGW.0308",
-    "APIGW.0301",  # the keys are refused
-    "CDN.0020",  # the keys lack the permission for some host
-    "CDN.0106",  # the state of a host, which passes
-    "CDN.0116",
-)
-"""What the vendor answers with HTTP 200, and takes back after a few calls."""
 
-LIST_LAGS = 6.0
-"""Seconds after which the vendor's list shows a task: below the shortened time after which an attempt is repeated."""
+LOGGING = ("submit_tasks", "track_tasks", "sweep")
+"""Functions whose logs hold the alarms that a run may ring."""
 
 SETTLE_SECONDS = 240
+LOOK_SECONDS = 2.0
+"""Between two looks at what is in which state."""
+
+LIFTED_WITHIN = timedelta(seconds=10)
+"""How long after its end a ban may wait for the sweep before a run counts as settled."""
+
 UNCAPPED = {"per_source_per_hour": 0, "per_host_per_hour": 0, "per_account_per_hour": 0, "share_of_live": 0}
 
 
-def policy() -> dict[str, Any]:
+def policy(accounts: Sequence[str]) -> dict[str, Any]:
     """Return the policy of a run: larger than a parameter holds, so that it stands in a bucket."""
     filler = {f"*.protected-{number:04}.example.com": "no report names it" for number in range(120)}
     entries = [{"host": host, "comment": comment} for host, comment in filler.items()]
     return {
         "version": 1,
-        "accounts": {ACCOUNT: {"managed_domains": list(MANAGED)}},
+        "accounts": {account: {"managed_domains": list(MANAGED)} for account in accounts},
         "caps": UNCAPPED,
         "protected": entries,
     }
@@ -96,74 +78,77 @@ class Outcome:
     """What a run came to."""
 
     seed: int
-    judgement: Judgement
+    judgements: dict[str, Judgement]
+    """By vendor account."""
     faults: Counter[str]
     reports: int
     deliveries: int
-    accepted: int
     seconds: float
     redriven: int
+    silent: list[str] = field(default_factory=list)
+    """What stood still without an alarm."""
     others: list[str] = field(default_factory=list)
     """Problems that are not the checker's to see."""
 
     @property
     def problems(self) -> list[str]:
-        return [*self.judgement.problems, *self.others]
+        of_accounts = [
+            f"{account}: {problem}" for account, found in self.judgements.items() for problem in found.problems
+        ]
+        silent = [f"{len(self.silent)} silent stops: {'; '.join(self.silent[:5])}"] if self.silent else []
+        return [*of_accounts, *silent, *self.others]
 
     def summary(self) -> str:
         """Return the lines that a run ends with."""
-        found = self.judgement
-        states = ", ".join(f"{count:,} {state}" for state, count in found.states.most_common())
         lines = [
             f"seed {self.seed}: {self.reports:,} reported URLs in {self.deliveries:,} deliveries, {self.seconds:.0f} s",
             f"  faults      {', '.join(f'{count:,} {kind}' for kind, count in sorted(self.faults.items()))}",
-            f"  URLs        {found.states.total():,} accepted: {states}",
-            f"  tasks       {found.tasks:,} at the vendor, {found.refused:,} calls refused for their rate",
-            f"  dead letters {self.redriven:,} redriven",
-            f"  losses {len(found.losses)}, doubles {len(found.doubles)}, limit crossings {len(found.crossings)}",
-            f"  unbanned URLs that are banned again, or not said to be unbanned: {len(found.reversed)}",
-            f"  inexact {len(found.inexact)}, untrue {len(found.untrue)}, unfinished {len(found.left)}",
+            f"  dead letters {self.redriven:,} redriven, silent stops {len(self.silent)}",
         ]
+        for account, found in self.judgements.items():
+            states = ", ".join(f"{count:,} {state}" for state, count in found.states.most_common())
+            lines += [
+                f"  {account}: {found.states.total():,} URLs: {states}",
+                f"    {found.tasks:,} tasks at the vendor, {found.refused:,} calls refused for their rate",
+                f"    losses {len(found.losses)}, doubles {len(found.doubles)}, limit crossings {len(found.crossings)}",
+                f"    reversed unbans {len(found.reversed)}, banned past their end {len(found.overstayed)}",
+                f"    inexact {len(found.inexact)}, untrue {len(found.untrue)}, unfinished {len(found.left)}",
+            ]
         return "\n".join([*lines, *(f"  NOT SO: {problem}" for problem in self.problems)])
 
 
 class Storm:
     """One run of a seed."""
 
-    def __init__(self, plan: Plan, aws: LocalAws, proxy: FaultProxy, vendor: HuaweiSimulator) -> None:
-        self.plan, self.aws, self.proxy, self.vendor = plan, aws, proxy, vendor
+    def __init__(self, plan: Plan, aws: LocalAws, proxy: FaultProxy, sides: Sequence[VendorSide]) -> None:
+        self.plan, self.aws, self.proxy, self.sides = plan, aws, proxy, sides
+        self.accounts = [side.name for side in sides]
         self.faults: Counter[str] = Counter()
-        self.accepted: list[str] = []
-        self.unbanned: list[str] = []
-        self.offered: list[str] = []
-        self.report_ids: list[str] = []
         self.problems: list[str] = []
-        self.forgotten: list[dict[str, Any]] = []
+        self.watch = Watch()
         self.redriven = 0
         self._began = 0.0
-        self._lock = threading.Lock()
-        self._local = threading.local()
         self._calm = threading.Event()
         self._over = threading.Event()
+        self.people = People(plan, aws, self.accounts, self._over)
 
     def run(self) -> Outcome:
         """Send everything while things break, let it settle, judge."""
-        started = time.monotonic()
+        started, started_at = time.monotonic(), datetime.now(UTC)
         self._configure()
-        self._deliver(self.plan.first)
-        threads = [
-            threading.Thread(target=self._tick, args=("track_tasks", 1.5)),
-            threading.Thread(target=self._tick, args=("sweep", 1.5)),
-            threading.Thread(target=self._break_things),
-            threading.Thread(target=self._unban_some),
+        self.people.deliver(self.plan.first)
+        ticking = [threading.Thread(target=self._tick, args=(name, 1.5)) for name in ("track_tasks", "sweep")]
+        breaking = [
+            threading.Thread(target=work)
+            for work in (self._look, self._break_things, self.people.unban_some, self.people.end_some)
         ]
         try:
-            for thread in threads[:2]:
+            for thread in ticking:
                 thread.start()
             self._warm_up()
             self._began = time.monotonic()
-            threads[2].start()
-            threads[3].start()
+            for thread in breaking:
+                thread.start()
             with ThreadPoolExecutor(SENDERS) as pool:
                 list(pool.map(self._deliver_in_time, range(len(self.plan.deliveries))))
             self._calm.wait(timeout=600)
@@ -171,37 +156,37 @@ class Storm:
         finally:
             self._over.set()
             self._calm.set()
-            for thread in threads:
+            for thread in (*ticking, *breaking):
                 if thread.ident:
                     thread.join()
-        judgement = judge(self._evidence(), Demand(self.accepted, self.offered, MANAGED, ACCOUNT, self.unbanned))
+        rows = self._rows_of_table()
+        judgements = {side.name: self._judge(side, rows) for side in self.sides}
         self._ask_for_reports()
-        self.faults += self.proxy.fired()
-        self.faults.update(f"vendor {call['fault']}" for call in self._calls() if call["fault"])
+        for name in LOGGING:
+            self.watch.alarms += alarms_in(self.aws.logs(name, since=started_at))
+        self.faults += self.proxy.fired() + self.people.met
+        for side in self.sides:
+            self.faults += side.faults()
         return Outcome(
             seed=self.plan.seed,
-            judgement=judgement,
+            judgements=judgements,
             faults=self.faults,
-            reports=len(self.offered),
+            reports=len(self.people.offered),
             deliveries=sum(each.times for each in self.plan.deliveries),
-            accepted=len(self.accepted),
             seconds=time.monotonic() - started,
             redriven=self.redriven,
-            others=self.problems,
+            silent=self.watch.silent_stops(),
+            others=[*self.people.problems, *self.problems],
         )
 
     # --- before ----------------------------------------------------------------------------------------------------
 
     def _configure(self) -> None:
         self.aws.configure(
-            sources={
-                "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "format": "native"},
-                "other": {"auth": "standard-webhooks", "secrets": [OTHER_SECRET], "format": "native"},
-                "queue": {"auth": "none", "format": "native"},
-            },
-            operators={"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "operator"}},
-            vendors={ACCOUNT: {"vendor": "huawei", "endpoint": self.vendor.url, **self.vendor.credentials}},
-            policy=policy(),
+            sources=SOURCES,
+            operators=OPERATORS,
+            vendors={side.name: side.account.configuration for side in self.sides},
+            policy=policy(self.accounts),
         )
         stack = self.aws.stack
         for url, seconds in (
@@ -212,125 +197,40 @@ class Storm:
         self.aws.lambda_.update_function_configuration(
             FunctionName=stack.functions["submit_tasks"], Timeout=SUBMIT_TIMEOUT
         )
-        self.vendor.poison(REFUSED, "refuse")
-        self.vendor.poison(FAILING, "fail_task")
-        self.vendor.list_lags = LIST_LAGS
 
     def _warm_up(self) -> None:
-        """Wait until the first task is at the vendor: from then on every function has run."""
+        """Wait until each vendor was called: from then on every function has run."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while not self.vendor.tasks() and time.monotonic() < deadline:
+        while not all(side.calls() for side in self.sides) and time.monotonic() < deadline:
             time.sleep(0.5)
-
-    # --- sending ---------------------------------------------------------------------------------------------------
 
     def _deliver_in_time(self, index: int) -> None:
         """Deliver when its time has come: all are spread over most of the time in which things break."""
         due = self._began + 0.8 * self.plan.scale.seconds * index / len(self.plan.deliveries)
         self._over.wait(max(0.0, due - time.monotonic()))
-        self._deliver(self.plan.deliveries[index])
-
-    def _deliver(self, delivery: Delivery) -> None:
-        with self._lock:
-            self.offered += delivery.urls
-        try:
-            for _ in range(delivery.times):
-                self._send(delivery)
-        except (requests.RequestException, BotoCoreError, ClientError) as error:
-            with self._lock:
-                self.problems.append(f"delivery {delivery.number} was not taken: {error}")
-
-    def _send(self, delivery: Delivery) -> None:
-        stack = self.aws.stack
-        if delivery.way in {Way.WEBHOOK, Way.FORGED}:
-            self._post(delivery)
-            return
-        if delivery.way is Way.OBJECT:
-            key = f"queue/{delivery.number}.json"
-            self.aws.s3.put_object(Bucket=stack.intake_bucket, Key=key, Body=delivery.body.encode())
-        else:
-            self.aws.sqs.send_message(
-                QueueUrl=stack.reports_queue_url,
-                MessageBody=delivery.body,
-                MessageAttributes={"source": {"DataType": "String", "StringValue": "queue"}},
-            )
-        with self._lock:
-            self.accepted += delivery.urls
-
-    def _post(self, delivery: Delivery) -> None:
-        """Post until it is taken, as senders of Standard Webhooks do: the same id, a new signature."""
-        forged = delivery.way is Way.FORGED
-        if not hasattr(self._local, "http"):
-            self._local.http = requests.Session()
-        body, webhook_id = delivery.body.encode(), f"{self.plan.seed}-{delivery.number}"
-        while not self._over.is_set():
-            now = int(time.time())
-            signature = sign(OTHER_SECRET if forged else SECRET, webhook_id, now, body)
-            try:
-                answer = self._local.http.post(
-                    f"{self.aws.stack.api_url}/v1/reports/desk",
-                    data=body,
-                    headers={
-                        "content-type": "application/json",
-                        "webhook-id": webhook_id,
-                        "webhook-timestamp": str(now),
-                        "webhook-signature": signature,
-                    },
-                    timeout=60,
-                )
-            except requests.Timeout:  # the sender knows no more than that it has no answer
-                with self._lock:
-                    self.faults["webhooks without an answer"] += 1
-                continue
-            if answer.status_code < 500 and answer.status_code != 429:
-                break
-            with self._lock:
-                self.faults["webhooks answered 5xx"] += 1
-            time.sleep(0.5)
-        else:
-            return
-        with self._lock:
-            if answer.status_code != (401 if forged else 202):
-                self.problems.append(f"{delivery.way} {delivery.number}: {answer.status_code} {answer.text[:200]}")
-            elif not forged:
-                self.accepted += delivery.urls
-                self.report_ids.append(answer.json()["report_id"])
-
-    def _unban_some(self) -> None:
-        """Let a person unban URLs that were reported: waiting, under way or banned, as it happens."""
-        dice, scale = random.Random(f"unban {self.plan.seed}"), self.plan.scale
-        while len(self.unbanned) < scale.unbans and not self._over.wait(0.7 * scale.seconds / scale.unbans):
-            with self._lock:
-                known = [url for url in dict.fromkeys(self.accepted) if exact(url) and is_ours(exact(url), MANAGED)]
-            fit = [url for url in known if url not in self.unbanned and not {REFUSED, FAILING} & set(marks(url))]
-            if fit:
-                self._unban(dice.choice(fit))
-
-    def _unban(self, url: str) -> None:
-        while not self._over.is_set():
-            with suppress(requests.RequestException):
-                answer = requests.post(
-                    f"{self.aws.stack.api_url}/v1/unbans",
-                    json={"urls": [url], "reason": "it is clean"},
-                    headers={"Authorization": f"Bearer {TOKEN}"},
-                    timeout=60,
-                )
-                if answer.status_code < 500 and answer.status_code != 429:
-                    break
-            time.sleep(0.5)
-        else:
-            return
-        with self._lock:
-            if answer.status_code in {200, 202}:
-                self.unbanned.append(url)
-                self.faults["URLs unbanned"] += 1
-            else:
-                self.problems.append(f"unban of {url}: {answer.status_code} {answer.text[:200]}")
+        self.people.deliver(self.plan.deliveries[index])
 
     def _tick(self, function: str, seconds: float) -> None:
         while not self._over.wait(seconds):
-            with suppress(FunctionBusy, FunctionFailed, BotoCoreError, ClientError):
+            try:
                 self.aws.invoke(function)
+            except FunctionFailed:
+                if function == "sweep":
+                    self.watch.alarms.append(Alarm("SweepErrorsAlarm", time.time()))
+            except (FunctionBusy, BotoCoreError, ClientError):
+                pass
+
+    def _look(self) -> None:
+        """Watch what is in which state."""
+        while not self._over.wait(LOOK_SECONDS):
+            now = time.time()
+            with suppress(BotoCoreError, ClientError):
+                seen = list(states_of("", list(self._partition("jobs")), now))
+                for account in self.accounts:
+                    seen += states_of(
+                        account, [*self._partition(f"account#{account}"), *self._live_tasks(account)], now
+                    )
+                self.watch.look(now, seen)
 
     # --- breaking --------------------------------------------------------------------------------------------------
 
@@ -347,39 +247,32 @@ class Storm:
     def _break_by_plan(self) -> None:
         dice, scale = random.Random(f"storm {self.plan.seed}"), self.plan.scale
         begun = self._began
-        outage_at, policy_at = dice.uniform(0.25, 0.35) * scale.seconds, dice.uniform(0.1, 0.2) * scale.seconds
-        outage, invalid = False, 0.0
-        while (passed := time.monotonic() - begun) < scale.seconds or len(self.accepted) < 0.8 * scale.reports:
+        outages = [(dice.uniform(0.25, 0.35) * scale.seconds, dice.choice(self.sides))]
+        policy_at, invalid = dice.uniform(0.1, 0.2) * scale.seconds, 0.0
+        while (passed := time.monotonic() - begun) < scale.seconds or len(self.people.accepted) < 0.8 * scale.reports:
             if self._over.is_set() or passed > 4 * scale.seconds:
                 break
-            if not outage and passed >= outage_at:
-                outage = True
-                kind = dice.choice(scale.outage_kinds)
-                self.vendor.outage(seconds=scale.outage, kind=kind)
+            if outages and passed >= outages[0][0]:
+                outages.pop()[1].outage(dice, scale.outage)
             if not invalid and passed >= policy_at:
                 invalid = passed
                 self._put_policy(dice.choice(('{"version": 1', '{"version": 2}', '{"object": "policy/none.json"}')))
                 self.faults["policy made invalid"] += 1
             if invalid > 0 and passed >= invalid + 6:
                 invalid = float("inf")
-                self.aws.configure(policy=policy())
-            dice.choices((self._break_aws, self._break_vendor, self._kill, self._forget), weights=(10, 6, 4, 1))[0](
-                dice
-            )
+                self.aws.configure(policy=policy(self.accounts))
+            dice.choices((self._break_aws, self._break_vendor, self._kill), weights=(10, 7, 4))[0](dice)
             time.sleep(dice.uniform(0.1, 0.6))
 
     def _heal(self) -> None:
-        """AWS is well again, the vendor will be: each of its faults strikes a few times more, and its outage ends.
+        """AWS is well again, the vendors will be: some of their faults strike a few times more, and outages end.
 
         All workers end at once, so that what comes next runs in new ones.
         """
-        dice = random.Random(f"vendor {self.plan.seed}")
-        self.vendor.add_faults()
-        for kind in dice.sample(VENDOR_FAULTS, len(VENDOR_FAULTS)):
-            fault = self._draw_fault(dice, kind, "create" if dice.random() < 0.7 else "list_tasks")
-            self.vendor.add_faults({**fault, "probability": 0.15, "seed": self.plan.seed})
+        for side in self.sides:
+            side.calm(self.plan.seed)
         self.proxy.heal()
-        self.aws.configure(policy=policy())
+        self.aws.configure(policy=policy(self.accounts))
         for pid, name in self._workers().items():
             self._end(pid, name)
 
@@ -390,25 +283,7 @@ class Storm:
         self.proxy.break_down(draw_rules(dice))
 
     def _break_vendor(self, dice: random.Random) -> None:
-        match = dice.choice(("create", "create", "list_tasks"))
-        self.vendor.add_faults(self._draw_fault(dice, dice.choice(VENDOR_FAULTS), match))
-
-    def _draw_fault(self, dice: random.Random, kind: str, match: str) -> dict[str, Any]:
-        fault: dict[str, Any] = {"match": match, "kind": kind, "times": dice.randint(1, 3)}
-        if kind.startswith("slow"):
-            fault["seconds"] = dice.uniform(0.5, 3)
-        if kind == "error_200":
-            fault["code"] = dice.choice(REFUSALS)
-        return fault
-
-    def _forget(self, dice: random.Random) -> None:
-        """Let the vendor's list lose a task that is under way."""
-        under_way = [each for each in self.vendor.tasks(urls=True) if each["state"] == "processing"]
-        if under_way and len(self.forgotten) < 2:
-            task = dice.choice(under_way)
-            self.vendor.forget_task(task["id"])
-            self.forgotten.append(task)
-            self.faults["vendor task forgotten"] += 1
+        dice.choice(self.sides).strike(dice)
 
     def _workers(self) -> dict[int, str]:
         pid = self.aws.supervisor_pid
@@ -435,9 +310,14 @@ class Storm:
         """Wait until nothing is under way. The vendor runs in this process: what takes long here would slow it down."""
         deadline = time.monotonic() + SETTLE_SECONDS
         at_rest = 0
-        while at_rest < 3 and time.monotonic() < deadline:
+        waits_for: list[str] = []
+        while at_rest < 3:
+            if time.monotonic() > deadline:
+                self.problems.append(f"not settled after {SETTLE_SECONDS} s: {'; '.join(waits_for[:5])}")
+                return
             time.sleep(2)
-            at_rest = 0 if self._under_way() or self._waiting_reports() else at_rest + 1
+            waits_for = self._under_way()
+            at_rest = 0 if waits_for else at_rest + 1
             self.redriven += redrive(
                 self.aws.sqs,
                 self.aws.stack.reports_dead_letters_url,
@@ -445,24 +325,44 @@ class Storm:
                 take=lambda message: message["Body"] not in POISON,
             ).moved
 
-    def _under_way(self) -> bool:
-        """Whether the account has chunks or tasks that are neither over nor held, or an unban is not carried out."""
+    def _under_way(self) -> list[str]:
+        """Name what is neither over nor held, and the ends that were set and have not passed, or not been acted on."""
+        latest = max(self.people.ended.values(), default=datetime.now(UTC) - LIFTED_WITHIN)
+        found = ["an end that was set"] if datetime.now(UTC) < latest + LIFTED_WITHIN else []
+        if messages := self._waiting_reports():
+            found.append(f"{messages} messages in the reports queue")
+        found += [f"job {row['sk']}" for row in self._partition("jobs")]
+        for account in self.accounts:
+            for row in self._partition(f"account#{account}"):
+                if row["sk"].startswith("live#") or (row["sk"].startswith("chunk#") and row["state"] != "held"):
+                    found.append(f"{account} {row['sk']}")
+        return found
+
+    def _partition(self, name: str) -> Iterator[dict[str, Any]]:
         pages = self.aws.dynamodb.get_paginator("query").paginate(
             TableName=self.aws.stack.table,
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": f"account#{ACCOUNT}"}},
+            ExpressionAttributeValues={":pk": {"S": name}},
         )
-        rows = [plain(item) for page in pages for item in page["Items"]]
-        jobs = self.aws.dynamodb.query(
-            TableName=self.aws.stack.table,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": "jobs"}},
-        )["Items"]
-        return bool(jobs) or any(
-            row["sk"].startswith("live#") or (row["sk"].startswith("chunk#") and row["state"] != "held") for row in rows
+        return (plain(item) for page in pages for item in page["Items"])
+
+    def _live_tasks(self, account: str) -> list[dict[str, Any]]:
+        """Read the rows of the tasks that are under way, without what they carry."""
+        ids = [row["sk"][5:] for row in self._partition(f"account#{account}") if row["sk"].startswith("live#")]
+        if not ids:
+            return []
+        table = self.aws.stack.table
+        answer = self.aws.dynamodb.batch_get_item(
+            RequestItems={
+                table: {
+                    "Keys": [{"pk": {"S": f"task#{task_id}"}, "sk": {"S": "task"}} for task_id in ids[:100]],
+                    "ProjectionExpression": "pk, sk, #s",
+                    "ExpressionAttributeNames": {"#s": "state"},
+                }
+            }
         )
+        return [plain(item) for item in answer["Responses"][table]]
 
     def _waiting_reports(self) -> int:
         """Messages in the reports queue beside the poison, which stays there until it is a dead letter."""
@@ -473,22 +373,30 @@ class Storm:
         poison = sum(each.way is Way.POISON for each in self.plan.deliveries)
         return max(0, sum(map(int, attributes.values())) - poison)
 
-    def _calls(self) -> list[dict[str, Any]]:
-        return self.vendor.calls(0, 1_000_000)
-
-    def _evidence(self) -> Evidence:
+    def _rows_of_table(self) -> list[dict[str, Any]]:
         pages = self.aws.dynamodb.get_paginator("scan").paginate(TableName=self.aws.stack.table, ConsistentRead=True)
-        return Evidence(
-            rows=[plain(item) for page in pages for item in page["Items"]],
-            tasks=[*self.vendor.tasks(urls=True), *self.forgotten],
-            calls=self._calls(),
-            banned=frozenset(self.vendor.banned()),
-            forgotten=frozenset(each["id"] for each in self.forgotten),
+        return [plain(item) for page in pages for item in page["Items"]]
+
+    def _judge(self, side: VendorSide, rows: Sequence[dict[str, Any]]) -> Judgement:
+        people = self.people
+        evidence = Evidence(
+            rows=rows,
+            tasks=[*side.tasks(), *side.forgotten],
+            calls=side.calls(),
+            banned=side.banned([exact(url) for url in dict.fromkeys(people.offered)]),
+            limits=side.limits,
+            forgotten=frozenset(task["id"] for task in side.forgotten),
         )
+        demand = Demand(
+            people.accepted, people.offered, MANAGED, side.name, people.unbanned, list(people.ended), side.honours
+        )
+        return judge(evidence, demand)
 
     def _ask_for_reports(self) -> None:
         """Each of some reports says of itself that it is complete."""
-        for report_id in random.Random(self.plan.seed).sample(self.report_ids, min(10, len(self.report_ids))):
+        for report_id in random.Random(self.plan.seed).sample(
+            self.people.report_ids, min(10, len(self.people.report_ids))
+        ):
             answer = requests.get(
                 f"{self.aws.stack.api_url}/v1/reports/{report_id}",
                 headers={"Authorization": f"Bearer {TOKEN}"},
@@ -498,7 +406,17 @@ class Storm:
                 self.problems.append(f"report {report_id} is not complete: {answer.status_code} {answer.text[:300]}")
 
 
-def run(seed: int, scale: Scale, *, without: Sequence[str] = (), say: Callable[[str], None] = print) -> Outcome:
+HUAWEI = NAMES[:1]
+
+
+def run(
+    seed: int,
+    scale: Scale,
+    *,
+    accounts: Sequence[str] = HUAWEI,
+    without: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> Outcome:
     """Run one seed from deployment to judgement."""
     plan = make_plan(seed, scale)
     project = shortened(ROOT / ".local" / "-".join(["fault", *without]), without=without)
@@ -508,13 +426,16 @@ def run(seed: int, scale: Scale, *, without: Sequence[str] = (), say: Callable[[
     with ExitStack() as stack:
         port = free_port()
         proxy = stack.enter_context(FaultProxy(f"http://127.0.0.1:{port}"))
-        vendor = stack.enter_context(HuaweiSimulator(task_seconds=1, domains=MANAGED))
+        sides = [VendorSide(account) for account in simulated(accounts, Behaviour(seconds=1, domains=MANAGED))]
+        for side in sides:
+            side.account.simulator.start()
+            stack.callback(side.account.simulator.stop)
         aws = stack.enter_context(
             LocalAws(port=port, project=project, changes=Changes(functions_endpoint=proxy.url), say=say)
         )
         proxy.wait()
-        say(f"seed {seed}: {scale.reports:,} reported URLs while things break")
-        return Storm(plan, aws, proxy, vendor).run()
+        say(f"seed {seed}: {scale.reports:,} reported URLs at {len(sides)} accounts while things break")
+        return Storm(plan, aws, proxy, sides).run()
 
 
 def seeds() -> list[int]:
@@ -528,11 +449,13 @@ def main() -> int:
     if unknown := [name for name in without if name not in BREAKS]:
         sys.stderr.write(f"WITHOUT takes {', '.join(BREAKS)}, not {', '.join(unknown)}\n")
         return 2
-    scale = BOUNDED if os.environ.get("BOUNDED", "") not in {"", "0"} else LONG
+    bounded, every = os.environ.get("BOUNDED", "") not in {"", "0"}, os.environ.get("VENDORS", "") == "all"
+    accounts = NAMES if every else HUAWEI
+    scale = (SMALL if bounded else EVERY) if every else (BOUNDED if bounded else LONG)
     failed = []
     for seed in seeds():
         try:
-            outcome = run(seed, scale, without=without, say=_say)
+            outcome = run(seed, scale, accounts=accounts, without=without, say=_say)
         except LocalAwsError as error:
             sys.stderr.write(f"seed {seed}: {error}\n")
             return 2
@@ -541,7 +464,7 @@ def main() -> int:
             failed.append(seed)
     _say(f"{len(seeds()) - len(failed)} of {len(seeds())} seeds hold")
     for seed in failed:
-        _say(f"run it again: make fault SEED={seed}")
+        _say(f"run it again: make fault SEED={seed}{' VENDORS=all' if every else ''}{' BOUNDED=1' if bounded else ''}")
     return 1 if failed else 0
 
 

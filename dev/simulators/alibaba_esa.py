@@ -26,6 +26,7 @@ from dev.simulators.alibaba_signature import Refused, SignedRequest, Verifier
 from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply
 
 SITE_ID = "123456789"
+RECORDS = ("*.example.com", "example.com", "*.example.net")
 PARAMETERS = {"SiteId", "Content", "Type", "Maxage"}
 SHORTEST, LONGEST = 600, 864_000
 """Bounds of ``Maxage`` in seconds: those of the sister call of Alibaba Cloud CDN, as ESA's page names none."""
@@ -80,7 +81,7 @@ class AlibabaEsaSimulator(Simulated):
     def __init__(
         self,
         *,
-        records: tuple[str, ...] = ("*.example.com", "example.com", "*.example.net"),
+        records: tuple[str, ...] = RECORDS,
         rates: bool = True,
         settle_seconds: float = 0.0,
         clock: Callable[[], float] = time.time,

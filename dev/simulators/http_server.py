@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on 127.0.0.1. Its answers can also be late, cut short, or a reset connection.
+"""A small HTTP/1.1 server on 127.0.0.1. Its answers can also be late, dripped, cut short, or a reset connection.
 
 >>> with SimulatorServer(lambda request: Reply(200, b"hello")) as server:
 ...     print(server.url)
@@ -12,11 +12,12 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 MAX_BODY = 32 * 1024 * 1024
 
@@ -49,11 +50,70 @@ def json_reply(status: int, document: Any, **headers: str) -> Reply:
     return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json", **names})
 
 
+WireKind = Literal[
+    "late",  # the answer waits `seconds`, its work is done
+    "drip_headers",  # done, then the answer comes byte by byte, `seconds` apart
+    "drip_body",  # the same, after whole headers
+    "stale",  # a connection that was used before is reset before the request is read: nothing done
+    "down",  # answered 503 with a proxy's page, nothing done
+    "gone",  # the connection is reset, nothing done
+]
+
+
+@dataclass
+class WireFault:
+    """A fault of the connection, whatever the vendor. ``times`` 0 means as often as it can within ``lasts`` seconds."""
+
+    kind: WireKind
+    times: int = 1
+    seconds: float = 1.0
+    lasts: float = float("inf")
+    _until: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(WireKind):
+            raise ValueError(f"no such fault of the connection: {self.kind}")
+        self._until = time.monotonic() + self.lasts
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._until
+
+
+class WireFaults:
+    """The faults of a server's connections, in the order in which they strike."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: list[WireFault] = []
+        self.struck: Counter[str] = Counter()
+
+    def add(self, *faults: WireFault) -> None:
+        """Add faults; without any, clear them."""
+        with self._lock:
+            self._pending = [*self._pending, *faults] if faults else []
+
+    def take(self, *, reused: bool) -> WireFault | None:
+        """Return the fault that strikes the next request of a connection; ``reused``: it is not its first one."""
+        with self._lock:
+            self._pending = [fault for fault in self._pending if not fault.is_over]
+            for fault in self._pending:
+                if fault.kind != "stale" or reused:
+                    self.struck[fault.kind] += 1
+                    if fault.times:
+                        fault.times -= 1
+                        if not fault.times:
+                            self._pending.remove(fault)
+                    return fault
+        return None
+
+
 class SimulatorServer:
     """Serves ``handle`` in threads, from ``start`` to ``stop`` or as a context manager. ``port`` 0 takes a free one."""
 
     def __init__(self, handle: Callable[[Request], Reply], *, port: int = 0) -> None:
         self._server = _Server(handle, port)
+        self.wire = self._server.wire
         self._thread: threading.Thread | None = None
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,6 +144,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, handle: Callable[[Request], Reply], port: int) -> None:
         self.handle = handle
+        self.wire = WireFaults()
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -120,8 +181,15 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     disable_nagle_algorithm = True
     server: _Server
+    served = 0
+    """Requests of this connection that were read."""
 
     def _serve(self) -> None:
+        fault = self.server.wire.take(reused=self.served > 0)
+        self.served += 1
+        if fault and fault.kind in ("stale", "gone"):
+            self._reset()
+            return
         length = int(self.headers.get("Content-Length") or 0)
         if length > MAX_BODY or "chunked" in (self.headers.get("Transfer-Encoding") or ""):
             self.close_connection = True
@@ -133,11 +201,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._send(self.server.handle(Request(self.command, path, query, headers, body)))
+        if fault and fault.kind == "down":
+            self._send(Reply(503, b"<html>Service Unavailable</html>", {"Content-Type": "text/html"}))
+            return
+        reply = self.server.handle(Request(self.command, path, query, headers, body))
+        if fault and fault.kind == "late":
+            reply.delay += fault.seconds
+        self._send(reply, drip=fault if fault and fault.kind.startswith("drip") else None)
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server looks for these names
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply, *, drip: WireFault | None = None) -> None:
         if reply.delay:
             self.server.stopping.wait(reply.delay)
         if reply.wire == "reset":
@@ -152,8 +226,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         if self.close_connection:
             lines.insert(1, "Connection: close")
-        # One write, so that a small answer is one packet.
-        self.wfile.write("\r\n".join(lines).encode("latin-1") + body)
+        head = "\r\n".join(lines).encode("latin-1")
+        if drip:
+            self._drip(head + body, at_once=0 if drip.kind == "drip_headers" else len(head), seconds=drip.seconds)
+        else:
+            self.wfile.write(head + body)  # one write, so that a small answer is one packet
+
+    def _drip(self, answer: bytes, *, at_once: int, seconds: float) -> None:
+        """Send an answer byte by byte, until the other side has had enough of it."""
+        self.wfile.write(answer[:at_once])
+        for at in range(at_once, len(answer)):
+            if self.server.stopping.wait(seconds):
+                return
+            self.wfile.write(answer[at : at + 1])
 
     def _reset(self) -> None:
         """Send RST: with a linger time of 0, the last close drops the connection instead of ending it."""
@@ -185,6 +270,14 @@ class Simulated:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def break_wire(self, *faults: WireFault) -> None:
+        """Add faults of the connections; without any, clear them."""
+        self._server.wire.add(*faults)
+
+    def wire_struck(self) -> Counter[str]:
+        """Count the faults of the connections that have struck, by kind."""
+        return Counter(self._server.wire.struck)
 
     def now(self) -> float:
         """Return the time of the vendor, in Unix seconds."""

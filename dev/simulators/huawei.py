@@ -13,7 +13,8 @@ names the rest). Then, besides the API and ``POST /v3/auth/tokens``, all bodies 
     POST /_sim/faults      [{"match": "create|list_tasks|list_banned|token|any", "kind": ..., "times": 1, ...}]: adds
                            faults (kinds and fields: huawei_faults.py); an empty list clears them
     POST /_sim/poison      {"url_contains": ..., "mode": "refuse|fail_task", "code": "CDN.0001"}: a create with such a
-                           URL is refused as a whole, or makes a task that fails; {"mode": "none"} ends this
+                           URL is refused as a whole, or makes a task that fails; "seconds" or {"mode": "none"} end this
+    POST /_sim/use_up_quota {"action": "ban|unban", "seconds": 60}: each create of the action answers CDN.0005
     POST /_sim/outage      {"seconds": 60} or {"on": true}, "kind": "503|reset": every call fails, nothing is done
     POST /_sim/lose_ban    {"url": ...}: ends the ban          POST /_sim/invent_ban  {"url": ..., "days": 7}
     POST /_sim/forget_task {"task_id": ...}: its work continues, but the list no longer shows it
@@ -116,7 +117,8 @@ class HuaweiSimulator(Simulated):
             self._gate = Gate(self.identity)
             self._rates = Rates(self._rate_limits)
             self._faults = Faults()
-            self._poison: dict[str, tuple[str, str]] = {}
+            self._poison: dict[str, tuple[str, str, float]] = {}
+            self._quota_until: dict[str, float] = {}
             self._outage_until = 0.0
             self._outage_kind = "503"
 
@@ -125,14 +127,20 @@ class HuaweiSimulator(Simulated):
         with self._lock:
             self._faults.pending = self._faults.pending + added if added else []
 
-    def poison(self, url_contains: str = "", mode: str = "refuse", code: str = "CDN.0001") -> None:
+    def poison(
+        self, url_contains: str = "", mode: str = "refuse", code: str = "CDN.0001", seconds: float = float("inf")
+    ) -> None:
         if mode not in ("refuse", "fail_task", "none") or not (url_contains or mode == "none"):
             raise ValueError("poison needs url_contains and a mode")
         with self._lock:
             if mode == "none":
                 self._poison.clear()
             else:
-                self._poison[url_contains] = (mode, code)
+                self._poison[url_contains] = (mode, code, self.now() + seconds)
+
+    def use_up_quota(self, action: str = "ban", seconds: float = 60) -> None:
+        with self._lock:
+            self._quota_until[action] = self.now() + seconds
 
     def outage(self, seconds: float | None = None, on: bool | None = None, kind: str = "503") -> None:
         if kind not in ("503", "reset"):
@@ -276,8 +284,10 @@ class HuaweiSimulator(Simulated):
         urls, days = _read_create(request)
         call.urls = len(urls)
         fails = False
-        for part, (mode, code) in list(self._poison.items()):
-            if any(part in url for url in urls):
+        if self.now() < self._quota_until.get(call.action, 0.0):
+            raise refusal("create", 200, "CDN.0005", "the upper limit of the day is exceeded")
+        for part, (mode, code, until) in list(self._poison.items()):
+            if self.now() < until and any(part in url for url in urls):
                 if mode == "refuse":
                     raise refusal("create", 400, code, "parameter error")
                 fails = True
@@ -354,7 +364,16 @@ class HuaweiSimulator(Simulated):
             body = json.loads(request.body or b"{}")
             if name == "faults":
                 self.add_faults(*(body if isinstance(body, list) else [body]))
-            elif name in ("poison", "outage", "lose_ban", "invent_ban", "forget_task", "advance", "reset"):
+            elif name in (
+                "poison",
+                "use_up_quota",
+                "outage",
+                "lose_ban",
+                "invent_ban",
+                "forget_task",
+                "advance",
+                "reset",
+            ):
                 getattr(self, name)(**body)
             else:
                 return json_reply(404, {"error": f"no such control: {name}"})

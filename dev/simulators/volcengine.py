@@ -11,9 +11,10 @@ In a test:
 
 From a shell: ``python -m dev.simulators.volcengine --port 9003 --domains www.example.com --task-seconds 2``. Besides
 the API it then has the controls of ``dev.simulators.huawei`` with the same bodies: ``POST /_sim/faults``, ``poison``,
-``outage``, ``lose_ban``, ``invent_ban``, ``forget_task``, ``advance`` and ``reset``; ``GET /_sim/calls``, ``tasks``,
-``banned``, ``stats`` and ``edge``. ``match`` of a fault is ``create``, ``list_tasks`` or ``any``; ``mode`` of a poison
-is ``refuse`` (the whole call) or ``fail_url`` (that URL fails, the others of its task do not).
+``use_up_quota``, ``outage``, ``lose_ban``, ``invent_ban``, ``forget_task``, ``advance`` and ``reset``;
+``GET /_sim/calls``, ``tasks``, ``banned``, ``stats`` and ``edge``. ``match`` of a fault is ``create``, ``list_tasks``
+or ``any``; ``mode`` of a poison is ``refuse`` (the whole call) or ``fail_url`` (that URL fails, the others of its task
+do not).
 
 The pages are silent on three things, which are assumed here: the code when a day's quota is used up
 (``InvalidParameter.Quota``), the day's zone (UTC+8), and the order of rows (newest task first).
@@ -38,6 +39,7 @@ from dev.simulators.volcengine_gate import Identity, Rates, Refused, check, enve
 from dev.simulators.volcengine_state import KEPT, Account, CallLog, host
 
 SUBMITS = {"SubmitBlockTask": "block_url", "SubmitUnblockTask": "unblock_url"}
+KINDS = {"ban": "block_url", "unban": "unblock_url"}
 ENDPOINTS = {"SubmitBlockTask": "create", "SubmitUnblockTask": "create", "DescribeContentBlockTasks": "list_tasks"}
 ENDPOINTS |= {"DescribeContentQuota": "quota"}
 VERSION = "2021-03-01"
@@ -54,7 +56,7 @@ TEXTS: dict[str, tuple[str, ...] | None] = {
 TEXTS |= {"TaskType": ("block_url", "unblock_url", "block_regex", "unblock_regex")}
 NUMBERS = ("StartTime", "EndTime", "PageNum", "PageSize")
 HTML = b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
-CONTROLS = ("poison", "outage", "lose_ban", "invent_ban", "forget_task", "advance", "reset")
+CONTROLS = ("poison", "use_up_quota", "outage", "lose_ban", "invent_ban", "forget_task", "advance", "reset")
 
 
 class VolcengineSimulator(Simulated):
@@ -77,6 +79,8 @@ class VolcengineSimulator(Simulated):
         self.identity = identity or Identity()
         self._domains = frozenset(domain.lower() for domain in domains)
         self._task_seconds = task_seconds
+        self.list_lags = 0.0
+        """Seconds after which the list of tasks shows a task."""
         self._calls_per_second = CALLS_PER_SECOND if rates else 0
         self._clock = clock
         self._lock = threading.RLock()
@@ -103,7 +107,8 @@ class VolcengineSimulator(Simulated):
             self.log = CallLog()
             self._rates = Rates(self._calls_per_second)
             self._faults = Faults()
-            self._poison: dict[str, tuple[str, str]] = {}
+            self._poison: dict[str, tuple[str, str, float]] = {}
+            self._quota_until: dict[str, float] = {}
             self._outage_until = 0.0
             self._outage_kind = "503"
 
@@ -112,14 +117,24 @@ class VolcengineSimulator(Simulated):
         with self._lock:
             self._faults.pending = self._faults.pending + added if added else []
 
-    def poison(self, url_contains: str = "", mode: str = "refuse", code: str = "InvalidParameter.Urls") -> None:
+    def poison(
+        self,
+        url_contains: str = "",
+        mode: str = "refuse",
+        code: str = "InvalidParameter.Urls",
+        seconds: float = float("inf"),
+    ) -> None:
         if mode not in ("refuse", "fail_url", "none") or not (url_contains or mode == "none"):
             raise ValueError("poison needs url_contains and a mode")
         with self._lock:
             if mode == "none":
                 self._poison.clear()
             else:
-                self._poison[url_contains] = (mode, code)
+                self._poison[url_contains] = (mode, code, self.now() + seconds)
+
+    def use_up_quota(self, action: str = "ban", seconds: float = 60) -> None:
+        with self._lock:
+            self._quota_until[KINDS[action]] = self.now() + seconds
 
     def outage(self, seconds: float | None = None, on: bool | None = None, kind: str = "503") -> None:
         if kind not in ("503", "reset"):
@@ -282,12 +297,13 @@ class VolcengineSimulator(Simulated):
             raise Refused(400, "NotFound.Domain", f"账户下无此域名:{','.join(foreign)}")
         call.urls = len(urls)
         bad: set[str] = set()
-        for part, (mode, code) in self._poison.items():
-            struck = {url for url in urls if part in url}
+        for part, (mode, code, until) in self._poison.items():
+            struck = {url for url in urls if part in url and self.now() < until}
             if struck and mode == "refuse":
                 raise Refused(400, code, "参数错误")
             bad |= struck
-        if self.account.spent(kind, self.now()) + len(urls) > URLS_PER_DAY:
+        used_up = self.now() < self._quota_until.get(kind, 0.0)
+        if used_up or self.account.spent(kind, self.now()) + len(urls) > URLS_PER_DAY:
             raise Refused(400, "InvalidParameter.Quota", "the day's quota of URLs is used up")
         task = self.account.create(kind, urls, frozenset(bad), now=self.now())
         call.task_id = task.id
@@ -314,7 +330,7 @@ class VolcengineSimulator(Simulated):
         page, size = body.get("PageNum", 1), body.get("PageSize", 10)
         if not (page >= 1 and 1 <= size <= 1_000):
             raise Refused(400, "InvalidParameter.PageSize", "PageNum is 1 or more, PageSize 1 to 1000")
-        rows = self.account.rows(body, now=self.now())
+        rows = self.account.rows(body, now=self.now(), shown_before=self.now() - self.list_lags)
         data = rows[(page - 1) * size : page * size]
         return {"Total": len(rows), "PageNum": page, "PageSize": size, "Data": data}
 

@@ -93,13 +93,13 @@ class Account:
                 else:
                     self.blocked.pop(url, None)
 
-    def rows(self, wanted: dict[str, Any], *, now: float) -> list[dict[str, Any]]:
+    def rows(self, wanted: dict[str, Any], *, now: float, shown_before: float) -> list[dict[str, Any]]:
         """Return the rows of DescribeContentBlockTasks that match, newest task first: no order is documented."""
         start, end = wanted.get("StartTime", now - KEPT), wanted.get("EndTime", now)
         return [
             row
             for task in reversed(self.tasks.values())
-            if max(start, int(now - KEPT)) <= int(task.created) <= end
+            if max(start, int(now - KEPT)) <= int(task.created) <= end and task.created <= shown_before
             if wanted.get("TaskID", task.id) == task.id
             if wanted.get("TaskType", task.kind) == task.kind
             for url in task.urls
