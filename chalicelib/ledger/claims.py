@@ -176,7 +176,13 @@ def claim(
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None
             if old is not None:
-                unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
+                unchanged: dict[str, Value] = {
+                    "chunk": old.chunk,
+                    "outcome": old.outcome or None,
+                    "unban": old.unban or None,
+                }
+                if carried_on:  # a word that came meanwhile stands
+                    unchanged["words"] = carried_on
                 removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
                 if held and chunk.rule in STANDING:
                     removed = tuple(name for name in OVERRIDES if name != "cool_until")

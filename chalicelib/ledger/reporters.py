@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from chalicelib.ledger import KEEP
@@ -37,13 +37,36 @@ def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> di
                 continue
             change: dict[str, Value] = {"names": list(after), "count": len(after), "expires_at": epoch(now + KEEP)}
             pk, sk = _key_of(key)
-            noted = Update((pk, sk), set=change, expect={"count": len(before)}) if row else None
+            noted = Update((pk, sk), set=change, expect={"names": list(before)}) if row else None
             writes.append((key, noted or Insert({"pk": pk, "sk": sk, **change})))
         failed = rows.write([write for _, write in writes]) if writes else set()
         pending = {key: pending[key] for index, (key, _) in enumerate(writes) if index in failed}
         if not pending:
             break
     return counts
+
+
+def forget(rows: Rows, withdrawn: Mapping[str, Collection[str]], *, now: datetime) -> bool:
+    """Take names out of the reporters of URLs, because they took their word back.
+
+    ``False`` if other intakes kept changing some of these rows: then the withdrawal must come again.
+    """
+    pending = dict(withdrawn)
+    for _ in range(TRIES):
+        found = rows.get([_key_of(key) for key in pending], consistent=True) if pending else {}
+        writes: list[tuple[str, Update]] = []
+        for key, names in pending.items():
+            before = texts(found.get(_key_of(key), {}), "names")
+            gone = {hash_of(name) for name in names}
+            after: list[Value] = [name for name in before if name not in gone]
+            if len(after) < len(before):
+                change: dict[str, Value] = {"names": after, "count": len(after), "expires_at": epoch(now + KEEP)}
+                writes.append((key, Update(_key_of(key), set=change, expect={"names": list(before)})))
+        failed = rows.write([write for _, write in writes]) if writes else set()
+        pending = {key: pending[key] for index, (key, _) in enumerate(writes) if index in failed}
+        if not pending:
+            return True
+    return False
 
 
 def count(rows: Rows, asked: Mapping[str, Sequence[str]]) -> dict[str, int]:

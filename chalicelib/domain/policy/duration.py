@@ -4,8 +4,8 @@ The first of these that says something holds: the report (``ban_duration``), the
 configuration), the category of the report (the policy's ``categories``), the policy's default (7 days).
 
 What is planned may outlast what a vendor grants in one call (``BAN_DAYS``). The call then asks for the longest ban, and
-``pipeline.upkeep.renew`` renews it until its planned end. ``pipeline.lifecycle.expiry`` tells when a ban really ends:
-it begins when it is submitted, which may be long after it was planned.
+``pipeline.lifecycle.renewing`` renews it until its planned end. ``pipeline.lifecycle.expiry`` tells when a ban really
+ends: it begins when it is submitted, which may be long after it was planned.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ from chalicelib.ledger.packed_words import end_of_word, pack, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.holds import may_alone
-from chalicelib.pipeline.intake.strengthen import plan_renewals
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
 from chalicelib.pipeline.lifecycle.version_1 import completed, first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
@@ -274,8 +274,9 @@ def _set_ends(run: Run, request: Request, items: Sequence[Item], answer: Answer)
     for claim in in_force:
         words = unpack(claim.words, request.sources) or first_word(claim, chunks_by_id.get(claim.chunk))
         changes.append((claim, pack(_with_word(request, words, now, answer.until)), answer.until))
-    plan_renewals(run, changes, now)
+    plan_extended(run, changes)
     failed = claim_words.change(run.rows, changes, now=now, lifted=_needs_lift(request, items, answer.until))
+    renew_extended(run, [change for change in changes if change[0].key not in failed])
     return {claim.key for claim in in_force} - failed
 
 

@@ -68,7 +68,7 @@ def _judge(
     run: Run, policy: Policy, urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
 ) -> dict[str, Verdict]:
     now = run.clock()
-    counts = reporters.count(run.rows, needing_reporters(policy, urls_by_key.values()))
+    counts = reporters.count(run.rows, needing_reporters(policy, urls_by_key.values(), claims_by_key))
     judge = Judge(policy, claims_by_key, counts, now)
     accounts = sorted({url.account for url in urls_by_key.values()})
     usages = ban_counts.read(run.rows, accounts, now=now) if policy.capped() else {}

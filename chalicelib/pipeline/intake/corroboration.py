@@ -11,6 +11,7 @@ from chalicelib.domain.policy.rules import category_of, forbidden
 from chalicelib.ledger import reporters
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl
+from chalicelib.pipeline.intake.on_record import taken_back
 from chalicelib.pipeline.run import Run
 
 
@@ -25,14 +26,16 @@ def count_reporters(
         return {}
     now = run.clock()
     countable = [url for url in urls if _may_be_banned(url, claims_by_key.get(url.key), policy, now)]
-    reporters_by_key = needing_reporters(policy, countable)
+    reporters_by_key = needing_reporters(policy, countable, claims_by_key)
     return reporters.note(run.rows, reporters_by_key, now=now) if reporters_by_key else {}
 
 
-def needing_reporters(policy: Policy, urls: Iterable[BatchUrl]) -> dict[str, list[str]]:
+def needing_reporters(
+    policy: Policy, urls: Iterable[BatchUrl], claims_by_key: Mapping[str, Claim]
+) -> dict[str, list[str]]:
     """Return who reported the URLs whose category wants several independent reporters, by their keys."""
     return {
-        url.key: list(_reporters(url, policy))
+        url.key: list(_reporters(url, policy, claims_by_key.get(url.key)))
         for url in urls
         if any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
     }
@@ -45,11 +48,11 @@ def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: date
     return not (cooling or dry or forbidden(url.url, url.account, policy, now))
 
 
-def _reporters(url: BatchUrl, policy: Policy) -> Iterator[str]:
-    """Yield who reported a URL in its batch. A source on trial does not count."""
+def _reporters(url: BatchUrl, policy: Policy, claim: Claim | None) -> Iterator[str]:
+    """Yield who reported a URL in its batch. Neither a source on trial counts nor what was taken back."""
     for message, reported in url.mentions():
         rules = policy.sources.get(message.source.name)
-        if not (rules and rules.dry_run):
+        if not (rules and rules.dry_run) and not (claim and taken_back(claim, message, reported)):
             yield reporter_of(reported, message.source.name, relay=bool(rules and rules.relay))
 
 

@@ -71,13 +71,9 @@ def _upon(claim: Claim, own: Verdict, report: tuple[Message, ReportedUrl], now: 
     asks_for_a_ban = own.kind in {VerdictKind.BAN, VerdictKind.HOLD} or own.rule in {Rule.LIVE, Rule.CORROBORATION}
     if not asks_for_a_ban:
         return own
-    message, reported = report
-    source = message.source.name
-    if up_to := marker_of(claim.words, source):
-        if up_to > epoch(now):
-            return COOLING
-        if said_at(message, reported) <= datetime.fromtimestamp(up_to, tz=UTC):
-            return WITHDRAWN
+    source = report[0].source.name
+    if taken_back(claim, *report):
+        return COOLING if marker_of(claim.words, source) > epoch(now) else WITHDRAWN
     return _of_held(claim, source, own, now) if claim.waits(now) else own
 
 
@@ -105,3 +101,9 @@ def _says_nothing_new(claim: Claim, source: str, end: datetime) -> bool:
 def said_at(message: Message, reported: ReportedUrl) -> datetime:
     """Return when a report was said: as it states itself, and not later than edgeban received it."""
     return min(reported.reported_at or message.received_at, message.received_at)
+
+
+def taken_back(claim: Claim, message: Message, reported: ReportedUrl) -> bool:
+    """Return whether a report was taken back before it arrived: by its source, or by a person who undid the source."""
+    up_to = marker_of(claim.words, message.source.name)
+    return up_to > 0 and said_at(message, reported) <= datetime.fromtimestamp(up_to, tz=UTC)

@@ -1,25 +1,27 @@
 """Let what a batch says of URLs in force stand beside what was said before: the furthest end, and each source's word.
 
-Crash order: the rows by which the bans are renewed, the journal, the claims. A crash in between leaves an entry in the
-journal, or a renewal that finds nothing to renew; the messages come again.
+Crash order: the rows by which the bans are renewed, the journal, the claims, the renewal of what ends soon. A crash in
+between leaves an entry in the journal, or a renewal that finds nothing to renew or is made within the hour; the
+messages come again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from chalicelib.domain.model import Rule
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Record, SourceWord, State, Word, added
-from chalicelib.ledger import chunks, claim_words, renewals
+from chalicelib.ledger import chunks, claim_words
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import markers, pack, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
+from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 
@@ -79,9 +81,12 @@ def _strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
     """Write what ``_changes_of`` found; return the keys whose claims changed meanwhile."""
     if not changes:
         return set()
-    plan_renewals(run, [change for change in changes if not change[0].held], run.clock())
+    in_force = [change for change in changes if not change[0].held]
+    plan_extended(run, in_force)
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
-    return claim_words.change(run.rows, changes, now=run.clock(), recorded=True)
+    failed = claim_words.change(run.rows, changes, now=run.clock(), recorded=True)
+    renew_extended(run, [change for change in in_force if change[0].key not in failed])
+    return failed
 
 
 def _said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) -> Said:
@@ -117,12 +122,3 @@ def _said(record: Record, word: Word) -> Record:
         word = replace(word, until=min(word.until, record.until))
     outcome = decide(record, word)
     return replace(record, words=outcome.words, until=outcome.until)
-
-
-def plan_renewals(run: Run, changes: Sequence[Change], now: datetime) -> None:
-    """Have each chunk looked at before its bans end at the vendor, where a planned end moves out."""
-    before = timedelta(hours=run.policy.renew_before_hours)
-    ends = {claim.chunk: claim.until for claim, _, until in changes if epoch(until) > claim.until}
-    for chunk in chunks.read(run.rows, ends).values():
-        end = datetime.fromtimestamp(ends[chunk.id], tz=UTC)
-        renewals.plan(run.rows, chunk, at=max(end - before, now))

@@ -4,18 +4,21 @@ A word that is taken back leaves a marker in the claim: what the source said bef
 well. What is left of the words stands. If nothing is left, the ban is lifted or a person is asked, as the source's
 ``withdrawals`` say; the ban stays in force meanwhile.
 
-Crash order, for each URL: what asks the person, or has the ban lifted at its earlier end, is on record before the word
-is taken back; a lift is one chunk, which the sweep finishes. The message comes again until all of it is done.
+Where the policy wants several reporters, the one who takes a word back counts no more.
+
+Crash order: who reported, then for each URL: what asks the person, or has the ban lifted at its earlier end, is on
+record before the word is taken back; a lift is one chunk, which the sweep finishes. The message comes again until all
+of it is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import Action, ChunkState, Rule, SchemeVariants
+from chalicelib.domain.model import Action, ChunkState, ReportedUrl, Rule, SchemeVariants
 from chalicelib.domain.policy.model import NO_RULES
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
@@ -28,6 +31,7 @@ from chalicelib.ledger import (
     holds,
     packed_words,
     remaining,
+    reporters,
     unban_jobs,
 )
 from chalicelib.ledger.chunks import Chunk, Origin
@@ -35,27 +39,14 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import KEEP_MARKERS
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.intake.corroboration import reporter_of
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.intake.taken_back import reported_urls, up_to
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.approved import approved
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
-
-OF_A_PERSON = frozenset(
-    {
-        Rule.BARE_HOST,
-        Rule.REVIEW,
-        Rule.SOURCE_CAP,
-        Rule.HOST_CAP,
-        Rule.ACCOUNT_CAP,
-        Rule.SHARE_CAP,
-        Rule.CONTENTION,
-        Rule.DECIDED_BEFORE,
-        Rule.BY_HAND,
-    }
-)
-"""Rules of chunks that a person approved: no withdrawal lifts their bans by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +57,8 @@ class _Place:
     url: str
     account: str
     up_to: datetime
+    reporter: str
+    """Who counted as one reporter, where the policy wants several."""
 
 
 def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
@@ -73,14 +66,23 @@ def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
     again: set[str] = set()
     for message in sorted(messages, key=lambda message: message.received_at):
         if message.withdrawals and not message.test:
-            places = {place.key: place for place in _places(run, message)}
-            if not _Withdrawing(run, message).take_back(places):
+            places = list(_places(run, message))
+            if not (_forget_reporters(run, places) and _Withdrawing(run, message).take_back(places)):
                 again.add(message.message_id)
     return again
 
 
+def _forget_reporters(run: Run, places: Sequence[_Place]) -> bool:
+    """Count who takes a word back no longer among the reporters of a URL; ``False`` if rows changed meanwhile."""
+    names_by_key: dict[str, set[str]] = {}
+    for place in places if run.policy.needs_corroboration() else ():
+        names_by_key.setdefault(place.key, set()).add(place.reporter)
+    return not names_by_key or reporters.forget(run.rows, names_by_key, now=run.clock())
+
+
 def _places(run: Run, message: Message) -> Iterator[_Place]:
     policy, reported, hosts = run.policy, reported_urls(message), message.source.hosts
+    relay = policy.sources.get(message.source.name, NO_RULES).relay
     for withdrawal in message.withdrawals:
         try:
             url = canonical_url(withdrawal.url)
@@ -89,9 +91,11 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
         if url in reported or not (hosts is None or hosts.covers(host_of(url))):
             continue
         variant = scheme_twin(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
+        named = ReportedUrl(url, reporter=withdrawal.reporter)
+        who, moment = reporter_of(named, message.source.name, relay=relay), up_to(message, withdrawal)
         for account in accounts_for(url, policy):
             for spelling in (url, variant) if variant else (url,):
-                yield _Place(url_key(account, spelling), spelling, account, up_to(message, withdrawal))
+                yield _Place(url_key(account, spelling), spelling, account, moment, who)
 
 
 class _Withdrawing:
@@ -104,9 +108,9 @@ class _Withdrawing:
         self._now = run.clock()
         self._failed = False
 
-    def take_back(self, places: Mapping[str, _Place]) -> bool:
+    def take_back(self, withdrawn: Sequence[_Place]) -> bool:
         """Take back the source's words; ``False`` if a claim changed meanwhile."""
-        run = self._run
+        run, places = self._run, {place.key: place for place in withdrawn}
         found = claims.read(run.rows, list(places), consistent=True, whole=True)
         claims_by_key = expiry.corrected(run, found)
         silent = chunks.read(run.rows, [claim.chunk for claim in claims_by_key.values() if not claim.words])
@@ -130,8 +134,8 @@ class _Withdrawing:
                     self._shorten(claim, self._left(words, place), min(left, claim.until))
                 else:
                     alone.setdefault(place.account, []).append((claim, place))
-        for account, withdrawn in alone.items():
-            self._ask_or_lift(account, withdrawn)
+        for account, of_account in alone.items():
+            self._ask_or_lift(account, of_account)
         return not self._failed
 
     def _left(self, words: bytes, place: _Place) -> bytes:
@@ -190,7 +194,7 @@ class _Withdrawing:
         may_lift = policy.sources.get(self._source, NO_RULES).withdrawals_lift
         for claim, place in withdrawn:
             chunk = chunks_by_id.get(claim.chunk)
-            free = may_lift and chunk is not None and not _approved(run, chunk)
+            free = may_lift and chunk is not None and not approved(run.rows, chunk)
             (lifting if free else asking).append((claim, place))
         cap = policy.caps.lifts_per_source_per_hour
         if lifting and cap:
@@ -234,15 +238,3 @@ class _Withdrawing:
         for claim, place in withdrawn:
             self._change(claim, self._left(claim.words, place), claim.until)
         self._run.emit("withdrawal_held", account=account, source=self._source, urls=len(withdrawn))
-
-
-def _approved(run: Run, chunk: Chunk) -> bool:
-    """Return whether a person approved the bans of a chunk, or of one that it carries on."""
-    for _ in range(chunks.CHAIN):
-        if chunk.rule in OF_A_PERSON:
-            return True
-        earlier = chunks.read(run.rows, chunk.renews[:1]).get(chunk.renews[0]) if chunk.renews else None
-        if earlier is None or chunk.rule == Rule.RELEASED:
-            return False
-        chunk = earlier
-    return True

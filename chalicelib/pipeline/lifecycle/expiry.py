@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, TaskState
 from chalicelib.ledger import carriers, remaining
+from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.tasks import Task
@@ -41,6 +42,19 @@ def of_chunk(rows: Rows, account: str, chunk: str) -> Expiry:
     unended = remaining.of_chunk(rows, account, chunk) is not None or not all(task.ended for task in found)
     until = max((end for task in found if (end := of_task(task))), default=None)
     return Expiry(unended, until, lasts=any(task.lasts for task in found))
+
+
+def of_positions(rows: Rows, chunk: Chunk) -> dict[int, Expiry]:
+    """Return for each position of a chunk when its own ban ends: parts of a chunk may begin at different times."""
+    work = remaining.of_chunk(rows, chunk.account, chunk.id)
+    waiting = set(range(work.next, work.count)).difference(work.excluded) if work else set[int]()
+    by_position = {position: Expiry(position in waiting, None) for position in range(len(chunk.keys))}
+    for task in carriers.of_chunk(rows, chunk.id):  # parents before their children: the last one holds
+        of_this = Expiry(not task.ended, of_task(task), task.lasts)
+        for part in task.slices:
+            if part.chunk == chunk.id:
+                by_position.update(dict.fromkeys(part.positions(), of_this))
+    return by_position
 
 
 def corrected(run: Run, claims_by_key: Mapping[str, Claim]) -> dict[str, Claim]:

@@ -19,7 +19,7 @@ from datetime import timedelta
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, Rule
 from chalicelib.domain.policy.duration import PLANNED_DAYS, plan_for
-from chalicelib.domain.policy.rules import accounts_for, standing
+from chalicelib.domain.policy.rules import accounts_for, forbidden
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision
@@ -96,7 +96,7 @@ def _take(run: Run, urls: Sequence[str], request: Request, taken_over: TakenOver
             continue
         if run.account not in accounts_for(canonical, policy):
             taken_over.not_ours += 1
-        elif standing(canonical, policy, now):
+        elif forbidden(canonical, run.account, policy, now):
             taken_over.not_to_be_banned += 1
         else:
             urls_by_key[url_key(run.account, canonical)] = canonical

@@ -31,7 +31,8 @@ def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline
 STAGES = {
     "intake": {
         "intake",
-        *(f"lifecycle.{name}" for name in ("claiming", "expiry", "ordering", "releasing", "version_1")),
+        *(f"lifecycle.{name}" for name in ("approved", "claiming", "expiry", "ordering", "releasing", "renewing")),
+        "lifecycle.version_1",
     },
     "submit": {"submission", "lifecycle", "vendor_refusals"},
     "track": {

@@ -256,3 +256,65 @@ def test_leaving_a_hold_killed_at_any_call_is_done_by_its_next_delivery(after: b
         assert world.states(URLS) == {"suppressed": 3}
         assert not holds.all_held(world.rows, [ACCOUNT])
         assert not world.vendor.calls
+
+
+# --- what waits for reporters -------------------------------------------------------------------------------------
+
+
+def _corroborated(**rules: Any) -> World:
+    categories = {"default": {"min_reporters": 2}}
+    return World(rows=MemoryRows(), policy=parse_policy({**POLICY, "categories": categories, "sources": rules}))
+
+
+def test_a_source_that_takes_its_word_back_counts_no_more_among_the_reporters() -> None:
+    world = _corroborated()
+    _report(world)
+    world.minutes(1)
+    _withdraw(world, urls=URLS[:1])
+    world.minutes(1)
+    _report(world, source="desk")
+    world.minutes(3)
+    assert world.states(URLS) == {"suppressed": 1, "banned": 2}
+    _report(world)  # a new word
+    world.minutes(3)
+    assert world.states(URLS) == {"banned": 3}
+
+
+def test_of_those_whom_a_relay_names_the_one_who_takes_it_back_counts_no_more() -> None:
+    world = _corroborated(queue={"relay": True})
+    world.queue({"urls": URLS, "reporter": "ana@example.org"})
+    world.minutes(1)
+    _withdraw(world, urls=URLS[:1], reporter="Ana@example.org")
+    world.minutes(1)
+    world.clock.advance(seconds=2)
+    world.queue({"urls": URLS, "reporter": "ben@example.net"})
+    world.minutes(3)
+    assert world.states(URLS) == {"suppressed": 1, "banned": 2}
+
+
+def test_a_report_that_was_withdrawn_before_it_arrives_counts_for_no_reporter() -> None:
+    world = _corroborated()
+    said = world.clock()
+    world.clock.advance(hours=1)
+    _withdraw(world)
+    world.minutes(1)
+    world.queue({"urls": URLS, "reported_at": said.isoformat()})
+    world.minutes(1)
+    _report(world, source="desk")
+    world.minutes(3)
+    assert not world.vendor.calls
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_reporter_s_withdrawal_killed_at_any_call_is_done_by_its_next_delivery(after: bool) -> None:
+    for at in range(1, 12):
+        world = _corroborated()
+        _report(world)
+        world.minutes(1)
+        _withdraw(world)
+        with world.crash(at, after=after):
+            world.intake()
+        world.minutes(8)
+        _report(world, source="desk")
+        world.minutes(3)
+        assert not world.vendor.calls, at

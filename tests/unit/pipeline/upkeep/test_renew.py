@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import ContentRefused
 from chalicelib.domain.policy.duration import plan_for
+from chalicelib.domain.urls import url_key
+from chalicelib.domain.words.word import Kind, Word, added
+from chalicelib.ledger import claim_words, claims
+from chalicelib.ledger.packed_words import pack, unpack
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import ban_by_hand
 from chalicelib.pipeline.decisions.ban_by_hand import Request
 from chalicelib.pipeline.upkeep.renew import renew_bans
+from chalicelib.ports import Rows
 from dev.fakes.operations import ROOTS, lasting, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 URLS = pages(40)
 
@@ -207,6 +215,111 @@ def test_a_root_that_a_person_banned_is_not_renewed_once_it_is_protected() -> No
     world.clock.advance(days=29, hours=1)
     assert renew(world) == 0
     assert _until(world, ROOTS[0]) < timedelta(days=1)
+
+
+def test_a_root_that_a_person_approved_is_renewed_where_reports_of_roots_are_rejected() -> None:
+    categories = {"phishing": {"ban_for_days": 90}}
+    world = world_with(categories=categories, bare_hosts="hold")
+    world.post({"urls": ROOTS[:1]})
+    world.minutes(1)
+    world.approve()
+    world.minutes(3)
+    world.policy = world_with(categories=categories, bare_hosts="reject").policy
+    for _ in range(2):  # the renewal, and that of the renewal
+        world.clock.advance(days=29, hours=1)
+        assert renew(world) == 1
+        world.minutes(3)
+
+
+def test_a_root_is_renewed_by_the_rule_of_the_source_that_reported_it() -> None:
+    categories = {"phishing": {"ban_for_days": 90}}
+    world = world_with(categories=categories, bare_hosts="reject", sources={"desk": {"bare_hosts": "ban"}})
+    world.post({"urls": ROOTS[:1]})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    assert renew(world) == 1
+
+
+def test_each_url_is_renewed_before_its_own_ban_ends_at_the_vendor() -> None:
+    world = lasting(ban_for_days=90)
+    world.vendor.fail = {URLS[0]}
+    world.vendor.names_failed = True
+    world.post({"urls": URLS[:2]})
+    world.minutes(1)
+    assert set(world.vendor.bans) == {URLS[1]}
+    world.vendor.fail = set()
+    world.clock.advance(days=3)  # nothing runs: the repetition begins three days after the ban of its neighbour
+    world.minutes(3)
+    assert all(live_on(world, 88, watch=URLS[1])[: 86 * 24])
+
+
+@pytest.mark.parametrize("by", ["a report", "a person"])
+def test_a_ban_that_is_extended_shortly_before_its_end_is_renewed_at_once(by: str) -> None:
+    world = World()
+    world.queue({"urls": [{"url": URLS[0], "ban_duration": 2}]})
+    world.minutes(3)
+    world.clock.advance(days=1, hours=23, minutes=50)
+    if by == "a report":
+        world.queue({"urls": [{"url": URLS[0], "ban_duration": 20}]})
+    else:
+        ban_by_hand.ban(world.run(), Request("ana", "ana", "ticket 4711", (URLS[0],), plan=plan_for(20)))
+    world.minutes(3)
+    assert [days for _, _, days in world.vendor.calls] == [2, 20]
+    renew(world)
+    world.minutes(3)
+    assert len(world.vendor.calls) == 2
+
+
+def test_a_ban_of_a_day_that_is_extended_while_the_vendor_works_on_it_has_no_gap() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(minutes=2)
+    world.queue({"urls": [{"url": URLS[0], "ban_duration": 1}]})
+    world.minutes(1)
+    world.queue({"urls": [{"url": URLS[0], "ban_duration": 9}]})
+    world.intake()
+    renew(world)
+    world.minutes(5)
+    world.clock.advance(hours=1)
+    renew(world)
+    world.minutes(3)
+    assert [days for _, _, days in world.vendor.calls] == [1, 9]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_renewal_at_once_killed_at_any_call_is_done_once(after: bool) -> None:
+    for at in range(1, 26):
+        world = World()
+        world.queue({"urls": [{"url": URLS[0], "ban_duration": 2}]})
+        world.minutes(3)
+        world.clock.advance(days=1, hours=20)
+        world.queue({"urls": [{"url": URLS[0], "ban_duration": 20}]})
+        with world.crash(at, after=after):
+            world.intake()
+        for _ in range(3):
+            world.minutes(8)
+            renew(world)
+        world.minutes(3)
+        assert [days for _, _, days in world.vendor.calls][:1] == [2]
+        assert world.live_bans(URLS[0]) == 2, at
+
+
+def test_a_word_that_comes_while_its_ban_is_renewed_stands() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": URLS[:2]})
+    world.minutes(3)
+    world.clock.advance(days=29, hours=1)
+    claim = claims.read(world.rows, [key := url_key(ACCOUNT, URLS[0])])[key]
+
+    def said() -> None:
+        word = Word(Kind.BAN, world.clock(), "isp", world.clock() + timedelta(days=300))
+        words = pack(added(unpack(claim.words, ["desk"]), word))
+        assert not claim_words.change(world.rows, [(claim, words, word.until)], now=world.clock())
+
+    rows = Meanwhile(world.rows, "write", said, before=True)
+    renew_bans(replace(world.run(), rows=cast("Rows", rows)).at(ACCOUNT))
+    assert claims.read(world.rows, [key])[key].until - claim.until > 200 * 86_400
+    live_on(world, 1)
+    assert world.live_bans(URLS[0]) == 2
 
 
 @pytest.mark.parametrize("forbidden_by", ["policy", "vendor"])

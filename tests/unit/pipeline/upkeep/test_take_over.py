@@ -74,6 +74,14 @@ def test_what_is_not_ours_protected_or_decided_is_left_as_it_is() -> None:
     assert world.state(URLS[2]) == "unbanned"
 
 
+def test_a_root_is_taken_over_where_reports_of_roots_are_rejected_since_a_person_decides() -> None:
+    world = world_with(bare_hosts="reject")
+    now = world.clock()
+    world.vendor.bans["https://www.example.com/"] = FakeBan(now, now, now + timedelta(days=9))
+    assert take(world) == TakenOver(taken=1, complete=True)
+    assert renew(world) == 1
+
+
 def test_a_taken_over_url_can_be_unbanned_before_it_is_renewed() -> None:
     world = newcomer()
     take(world)

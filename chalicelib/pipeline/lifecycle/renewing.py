@@ -1,0 +1,163 @@
+"""Carry the bans of one chunk on that are planned to outlive what the vendor grants (30 days at the most).
+
+A chunk whose bans end soon is followed by one that renews it: the same URLs but for those that were unbanned or ended
+otherwise, through the same claim and the same submitter, which packs renewals into full tasks. The new chunk takes the
+claims over one by one, each on the condition that it is still the old chunk's and not unbanned: of a renewal and an
+unban at the same moment exactly one wins.
+
+Each URL is renewed by its own ends, at the vendor and as planned: parts of a chunk may have begun at different times,
+and a later report extends single ones.
+
+Crash order: when the chunk is looked at again, the journal and the claims of what is not renewed, then the new chunks.
+Whoever calls has a row by which the chunk is found until all of it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.domain.model import Rule, Verdict, VerdictKind
+from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, forbidden, standing
+from chalicelib.ledger import chunks, claim_ends, claim_words, claims, renewals
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claim_words import Change, Said
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.row import epoch
+from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.approved import approved
+from chalicelib.pipeline.lifecycle.expiry import Expiry
+from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.waking import wake_submitter
+
+POSTPONED = timedelta(minutes=30)
+"""When a chunk is looked at again some of whose bans have not begun: they are held, or wait for the vendor."""
+
+EARLY = timedelta(hours=2)
+"""How much earlier than it must a renewal may come."""
+
+UNBAN_FAILED = Verdict(VerdictKind.SUPPRESSED, Rule.UNBAN, "a person asked for the unban, which failed")
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be done about a chunk: positions to renew, keys to let end by why and when, and when to look again."""
+
+    kept: list[int] = field(default_factory=list)
+    stopped: dict[tuple[Verdict, datetime], list[str]] = field(default_factory=dict)
+    looks: list[datetime] = field(default_factory=list)
+
+
+def renew_chunk(run: Run, chunk: Chunk) -> int:
+    """Renew those of a chunk's bans that end soon; plan when the others are looked at. Return how many are renewed."""
+    now = run.clock()
+    claims_by_key = claims.read(run.rows, chunk.keys, consistent=True)
+    plan = _plan(run, chunk, claims_by_key)
+    if plan.looks:
+        renewals.plan(run.rows, chunk, at=min(plan.looks))
+    for (verdict, until), keys in plan.stopped.items():
+        reason = f"not renewed: {verdict.reason}"
+        _tell_that_they_end(run, keys, claims_by_key, until)
+        claim_ends.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
+        run.emit(
+            "bans_not_renewed",
+            account=chunk.account,
+            rule=verdict.rule.value,
+            urls=len(keys),
+            chunk_id=chunk.id,
+            ends_at=until.isoformat(),
+            problem=reason,
+        )
+    following = claiming.successors(chunk, plan.kept, claims_by_key, rule=Rule.RENEWAL, now=now)
+    renewed = sum(len(claiming.begin(run, part, claims_by_key)) for part in following)
+    if renewed < len(plan.kept):  # a word came at the same moment: its claim is looked at again
+        renewals.plan(run.rows, chunk, at=now + POSTPONED)
+    return renewed
+
+
+def _plan(run: Run, chunk: Chunk, claims_by_key: dict[str, Claim]) -> _Plan:
+    now, plan, permission = run.clock(), _Plan(), _Permission(run, chunk)
+    before = timedelta(hours=run.policy.renew_before_hours)
+    for position, at_vendor in expiry.of_positions(run.rows, chunk).items():
+        key = chunk.keys[position]
+        if not claims.belongs(claims_by_key, chunk, position):
+            continue
+        if at_vendor.unended:
+            plan.looks.append(now + POSTPONED)
+        elif _outlives(claims_by_key[key], at_vendor):
+            due_at = at_vendor.until - before if at_vendor.until else now
+            if due_at > now + EARLY:  # its ban began later than the chunk was made
+                plan.looks.append(due_at)
+                continue
+            verdict = UNBAN_FAILED if claims_by_key[key].unban_failed else permission.forbids(position)
+            if verdict:
+                plan.stopped.setdefault((verdict, at_vendor.until or now), []).append(key)
+            else:
+                plan.kept.append(position)
+    return plan
+
+
+def _outlives(claim: Claim, at_vendor: Expiry) -> bool:
+    """Return whether a ban is planned for longer than the vendor grants. What edgeban ends itself never ends there."""
+    return not at_vendor.lasts and (at_vendor.until is None or claim.until > epoch(at_vendor.until))
+
+
+class _Permission:
+    """Says why the policy lets a ban of one chunk end. The rule for roots does not bind what a person let through."""
+
+    def __init__(self, run: Run, chunk: Chunk) -> None:
+        self._run, self._chunk = run, chunk
+        self._policy, self._now = run.policy, run.clock()
+        self._approved: bool | None = None
+
+    def forbids(self, position: int) -> Verdict | None:
+        """Return why a ban may not be renewed; ``None`` if it may."""
+        chunk, policy = self._chunk, self._policy
+        url, origin = chunk.urls[position], chunk.origins[position]
+        if chunk.account not in accounts_for(url, policy):
+            return NOT_MANAGED
+        if origin.is_person:
+            return forbidden(url, chunk.account, policy, self._now)
+        verdict = standing(url, policy, self._now, source=origin.source, account=chunk.account)
+        return None if verdict is ROOT_REJECTED and self._is_approved() else verdict
+
+    def _is_approved(self) -> bool:
+        if self._approved is None:
+            self._approved = approved(self._run.rows, self._chunk)
+        return self._approved
+
+
+def _tell_that_they_end(run: Run, keys: Iterable[str], claims_by_key: Mapping[str, Claim], until: datetime) -> None:
+    """Write into the journal, of which the index of bans is folded, that bans end before their planned end."""
+    ending: Sequence[Claim] = [claims_by_key[key] for key in keys]
+    said = [Said(claim.key, claim.account, claim.until, epoch(until), claim.words) for claim in ending]
+    claim_words.record(run.rows, said, now=run.clock())
+
+
+# --- planned ends that move out ---------------------------------------------------------------------------------------
+
+
+def plan_extended(run: Run, changes: Iterable[Change]) -> None:
+    """Have each chunk looked at before its bans end at the vendor, where a planned end moves out."""
+    now, before = run.clock(), timedelta(hours=run.policy.renew_before_hours)
+    ends = {claim.chunk: _moment(claim.until) for claim, _, until in changes if epoch(until) > claim.until}
+    for chunk in chunks.read(run.rows, ends).values():
+        renewals.plan(run.rows, chunk, at=max(ends[chunk.id] - before, now))
+
+
+def renew_extended(run: Run, changes: Iterable[Change]) -> None:
+    """Renew at once what was extended shortly before its end: the next hour's run might come too late."""
+    soon = run.clock() + timedelta(hours=run.policy.renew_before_hours)
+    ending = {
+        claim.chunk: claim.account
+        for claim, _, until in changes
+        if epoch(until) > claim.until and _moment(claim.until) <= soon
+    }
+    accounts = {ending[chunk.id] for chunk in chunks.read(run.rows, ending).values() if renew_chunk(run, chunk)}
+    for account in sorted(accounts):
+        wake_submitter(run, account)
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
