@@ -26,12 +26,16 @@ _ASCII_WHITESPACE = " \t\n\f\r"
 _INVISIBLE = re.compile(
     "[\0-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     "\u205f-\u206f"
-    "\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U00013430-\U0001343f\U00016fe4\U0001d159"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Controls, spaces other than U+0020, format characters, and U+FFFD, which stands for a character that was lost."""
 
-_SECOND_URL = re.compile(r"""[\w\s,;|<>()\[\]{}"'`]https?://""", re.IGNORECASE)
-"""A scheme behind a letter or a separator. Behind ``=`` or ``/`` it is a URL inside a URL, which is common."""
+_SECOND_URL = re.compile(r"""[\w\s,;|<>()\[\]{}"'`\x80-\U0010ffff](?:h(?:tt|xx)ps?|ftp)://""", re.IGNORECASE)
+"""A scheme behind a letter, a separator or a sign such as an arrow. Behind ``=`` or ``/`` it is a URL inside a URL,
+which is common."""
+
+_SCHEME_TWICE = re.compile(r"https?:[/\\]*https?:", re.IGNORECASE)
 
 _HTTP = re.compile(r"https?:", re.IGNORECASE)
 _SPACE_IN_HOST = re.compile(r"https?:[/\\]*[^/\\?# ]* ", re.IGNORECASE)
@@ -39,7 +43,7 @@ _REAL_HOST = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])[:/]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,252}:")
 _PORT = re.compile(r":[0-9]{1,5}(?:[/?#]|$)")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_DEFANGED_SCHEME = re.compile(r"h(?:xx|\*\*|__|tx|xt|\[tt\])p(?:(s)|\[(s)\])?(?=:)", re.IGNORECASE)
+_DEFANGED_SCHEME = re.compile(r"h(?:tt|xx|\*\*|__|tx|xt|\[tt\])p(s|\[s\]|\(s\))?(?=:)", re.IGNORECASE)
 _DEFANGED_SIGN = re.compile(
     r"\[ ?(\.|dot|:|://|/|at|@) ?\]|\( ?(\.|dot|:|://|/|at|@) ?\)|\{ ?(\.|dot|:|://|/|at|@) ?\}|\\(\.)", re.IGNORECASE
 )
@@ -115,7 +119,8 @@ def refang(raw: str) -> str:
     scheme = _DEFANGED_SCHEME.match(raw.lstrip(_ASCII_WHITESPACE)[:12])
     if scheme is None:
         return raw
-    return f"http{scheme[1] or scheme[2] or ''}{raw.lstrip(_ASCII_WHITESPACE)[scheme.end() :]}"
+    secure = "s" if scheme.lastindex else ""
+    return f"http{secure}{raw.lstrip(_ASCII_WHITESPACE)[scheme.end() :]}"
 
 
 def unescape_html(raw: str) -> str:
@@ -193,6 +198,10 @@ def _check_one_url(text: str) -> None:
         if " " in text:
             raise UnusableUrl(_why_invalid(text))
         return
+    if _SCHEME_TWICE.match(text):
+        raise UnusableUrl("the scheme stands twice: write it once")
+    if text.endswith("\u2026"):
+        raise UnusableUrl("the URL ends with an ellipsis: it was cut, send the whole of it")
     if _SECOND_URL.search(text, 1):
         raise UnusableUrl("the text holds a second URL: send each URL by itself")
     if " " not in text or _SPACE_IN_HOST.match(text):  # the parser refuses a space in a host

@@ -18,8 +18,9 @@ MAX_ENVELOPES = 3
 NO_OBJECT = "an event of S3 that creates no object"
 
 _NOT_A_REPORT = re.compile(
-    r"_\$folder\$$|(?:^|/)(?:_SUCCESS|_started_\w+|_committed_\w+|\.[^/]*)$"
-    r"|(?:^|/)AWSLogs/|(?:^|/)(?:ConfigWritabilityCheckFile|ELBAccessLogTestFile|aws-programmatic-access-test-object)$",
+    r"_\$folder\$$|(?:^|/)(?:_SUCCESS|_started_\w+|_committed_\w+|AMAZON_SES_SETUP_NOTIFICATION)$"
+    r"|(?:^|/)(?:\.|_temporary/|__MACOSX/|AWSLogs/)"
+    r"|(?:^|/)(?:ConfigWritabilityCheckFile|ELBAccessLogTestFile|aws-programmatic-access-test-object)$",
 )
 """Keys of objects that are no reports: marks that jobs leave, and what AWS services put beside one's own objects."""
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from chalicelib.domain.errors import InputError, TooLarge, UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.reports import mail_parts, reading, xarf
+from chalicelib.reports.compression import unpacked
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.mail_parts import Fields, Part
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
@@ -43,12 +44,16 @@ XARF = "xarf"
 """The ``Feedback-Type`` of a mail whose report is an attachment."""
 
 _FEEDBACK = "message/feedback-report"
-_XARF_TYPES = frozenset(
-    f"{main}/{sub}" for main in ("application", "text") for sub in ("xarf", "xarf+json", "x-xarf+json")
-)
-_JSON_TYPES = frozenset(("application/json", "text/json", "application/x-json"))
-_UNTYPED = frozenset(("text/plain", "application/octet-stream", "application/x-octet-stream"))
-_XARF_NAME = re.compile(r"^x-?arf\b|\.x-?arf$", re.IGNORECASE)
+_XARF_TYPE = re.compile(r"(?:application|text)/(?:x-|vnd\.)?x-?arf(?:\+json)?")
+_JSON_TYPE = re.compile(r"(?:application|text)/(?:(?:x-)?json|[\w.-]+\+json)")
+_XARF_NAME = re.compile(r"^x-?arf\b|\.x-?arf(?:\.json)?(?:\.gz)?$", re.IGNORECASE)
+_JSON_NAME = re.compile(r"\.json(?:\.gz)?$", re.IGNORECASE)
+_SHOWN = frozenset(("text/html", "text/xml", "text/css"))
+_MAILS = ("message/rfc822", "message/global")
+_MAIL_NAME = re.compile(r"\.(?:eml|mht|mail)$", re.IGNORECASE)
+
+
+_COMMENT = re.compile(r"\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def _reports(mail: Part, options: ParserOptions, levels: int = MAX_NESTING) -> I
     if own or mail.get_content_type() == "multipart/report":
         return
     for part in parts:
-        if part.get_content_type() in ("message/rfc822", "message/global"):
+        if part.get_content_type() in _MAILS or _MAIL_NAME.search(mail_parts.filename_of(part)):
             yield from _reports(mail_parts.read_mail(mail_parts.content_of(part)), options, levels - 1)
 
 
@@ -114,11 +119,13 @@ def _report(part: Part, sender: str, options: ParserOptions) -> _Report | None:
     kind, name = part.get_content_type(), mail_parts.filename_of(part)
     if kind == _FEEDBACK:
         return _Report(sender, mail_parts.fields_in(mail_parts.content_of(part)))
-    surely = kind in _XARF_TYPES or (_XARF_NAME.search(name) is not None and kind in _JSON_TYPES | _UNTYPED)
-    if not surely and kind not in _JSON_TYPES and not (kind in _UNTYPED and name.lower().endswith(".json")):
+    if kind in _SHOWN or kind in _MAILS:
+        return None
+    surely = bool(_XARF_TYPE.fullmatch(kind) or _XARF_NAME.search(name))
+    if not surely and not _JSON_TYPE.fullmatch(kind) and not _JSON_NAME.search(name):
         return None
     try:
-        value = reading.read_json(mail_parts.content_of(part), options)
+        value = reading.read_json(unpacked(mail_parts.content_of(part), options), options)
     except InputError as error:
         return _Report(sender, [], problem=str(error)) if surely else None
     if surely or xarf.is_report(value) or (isinstance(value, list) and any(map(xarf.is_report, value))):
@@ -127,7 +134,7 @@ def _report(part: Part, sender: str, options: ParserOptions) -> _Report | None:
 
 
 def _feedback(report: _Report, where: str, entries: Entries) -> None:
-    kind = mail_parts.first(report.fields, "feedback-type").lower().partition(";")[0].strip()
+    kind = _COMMENT.sub("", mail_parts.first(report.fields, "feedback-type")).lower().partition(";")[0].strip(' "')
     if kind == XARF:
         return  # the attachment says it all; where there is none, the mail names nothing
     category = FEEDBACK_TYPES.get(kind)

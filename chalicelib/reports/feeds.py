@@ -45,17 +45,17 @@ def _not_a_url(row: _Row) -> str:
     kind = clipped(row.get("type"), 20).lower() or "url"
     if kind != "url":
         return f"the entry is of the type {kind}: it names no URL"
-    return "the entry is tagged as harmless" if reading.says_harmless(_tags(row)) else ""
+    return ""
 
 
 def _tags(row: _Row) -> Sequence[Json]:
-    """Return its tags: an array, or one text such as ``#phishing #scam``."""
+    """Return its tags: an array, or one text such as ``#phishing #scam`` or ``exe,elf``."""
     tags = row.get("tags")
-    return tags.split() if isinstance(tags, str) else reading.listed(tags)
+    return tags.replace(",", " ").split() if isinstance(tags, str) else reading.listed(tags)
 
 
 def _not_verified(row: _Row) -> str:
-    return "the entry is not verified" if row.get("verified") in ("no", "n", False) else ""
+    return "the entry is not verified" if "verified" in row and not reading.is_true(row["verified"]) else ""
 
 
 def _threat(row: _Row) -> str:
@@ -120,7 +120,8 @@ def _parse(feed: _Feed, body: bytes, options: ParserOptions) -> ParsedReport:
     """Raise UnreadableReport and TooLarge."""
     entries = Entries(replace(options, html_escaped=options.html_escaped or feed.html_escaped))
     for where, row in _rows(feed, body, options, entries):
-        reason = feed.why_not(row)
+        harmless = "the entry is tagged as harmless" if reading.says_harmless([*_tags(row)]) else ""
+        reason = harmless or feed.why_not(row)
         url = next((text for text in (reading.url_text(row.get(field)) for field in feed.url) if text.strip()), "")
         if reason or not url:
             entries.skip(where, reason or f"the entry has no {' or '.join(feed.url)}")

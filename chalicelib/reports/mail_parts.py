@@ -7,6 +7,7 @@ bound the first three, and leave enclosed mails and feedback reports closed, so 
 
 from __future__ import annotations
 
+import codecs
 import re
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -28,13 +29,21 @@ MAX_HEADER = 2_000
 MAX_SENDER = 500
 """Most characters of the header From that are looked at: an address has 254, beside a name."""
 
-_ENCODED_WORD = re.compile(r"=\?[^?\s]{1,40}\?[bBqQ]\?[^?\s]*\?=")
+_ENCODED_WORD = re.compile(r"=\?([^?\s]{1,40})\?[bBqQ]\?[^?\s]*\?=")
+_BEFORE_HEADERS = re.compile(rb"\A(?:\xef\xbb\xbf|[\r\n]|>From [^\r\n]{0,1000})+")
+"""What files and relays put in front of a mail: a byte order mark, empty lines, the line of a mailbox, quoted."""
+
 _FIELD = re.compile(r"([!-9;-~]{1,76}):[ \t]*(.*)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _SCHEME = re.compile(r"[a-z]{2,8}(?:\[:\]|:|\[://\])", re.IGNORECASE)
 
 _HEADER_ERRORS = (MessageError, ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 """What the standard library raises on broken parameters and encoded words, such as a NUL in a charset."""
+
+_NO_CHARSETS = frozenset(
+    ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem", "palmos")
+)
+"""Codecs that no mailer writes text in. Python's own take a time that grows with the square, or invent escapes."""
 
 Fields = list[tuple[str, str]]
 """Names in lower case, and values in which a line end stands where the value was folded."""
@@ -51,7 +60,7 @@ class _Policy(EmailPolicy):
         """Return what a header says."""
         text = _text(_LINE_END.sub(" ", value[:MAX_HEADER])).strip()
         if name.lower() == "content-transfer-encoding":
-            return text.partition("(")[0].partition(";")[0].strip()  # "base64 (as it comes)"
+            return text.partition("(")[0].partition(";")[0].strip(' "')  # "base64 (as it comes)"
         return text
 
 
@@ -101,7 +110,7 @@ def read_mail(body: bytes) -> Part:
         return Part(policy=policy or _POLICY)
 
     try:
-        return cast("Part", BytesParser(part, policy=_POLICY).parsebytes(body))
+        return cast("Part", BytesParser(part, policy=_POLICY).parsebytes(_BEFORE_HEADERS.sub(b"", body, count=1)))
     except RecursionError:
         raise UnreadableReport(f"the mail nests deeper than {MAX_MULTIPARTS} levels") from None
     except _HEADER_ERRORS:
@@ -124,12 +133,20 @@ def content_of(part: Part) -> bytes:
         return b""
     if not isinstance(content, bytes):
         return b""
-    if charset in ("utf-8", "us-ascii", "ascii"):
+    if charset in ("utf-8", "us-ascii", "ascii") or not _is_charset(charset):
         return content
     try:
         return content.decode(charset, "replace").encode("utf-8", "replace")
-    except (LookupError, ValueError):  # a charset that nobody knows, or that is none of text
+    except (LookupError, ValueError):  # a codec that is none of text
         return content
+
+
+def _is_charset(name: str) -> bool:
+    """Tell whether a name is that of a charset in which mailers write text."""
+    try:
+        return codecs.lookup(name).name.replace("_", "-") not in _NO_CHARSETS
+    except (LookupError, ValueError):
+        return False
 
 
 def filename_of(part: Part) -> str:
@@ -138,7 +155,7 @@ def filename_of(part: Part) -> str:
         name = part.get_filename() or part.get_param("name") or ""
     except _HEADER_ERRORS:
         return ""
-    return name if isinstance(name, str) else ""
+    return _decoded(name) if isinstance(name, str) else ""
 
 
 def headers_of(part: Part) -> Fields:
@@ -192,7 +209,8 @@ def _decoded(value: str) -> str:
     """Undo the encoded words of RFC 2047; what cannot be decoded stays as it is."""
     from email.header import decode_header, make_header
 
-    if not _ENCODED_WORD.search(value):
+    charsets = {word[1].partition("*")[0] for word in _ENCODED_WORD.finditer(value)}
+    if not charsets or not all(map(_is_charset, charsets)):
         return _text(value)
     try:
         return _text(str(make_header(decode_header(value))))

@@ -18,7 +18,6 @@ from chalicelib.reports import reading
 from chalicelib.reports.entries import Entries, superseded
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
-_TRUE = (True, "1", "true", "True")  # older servers write strings; 1 equals True
 _TOPIC = re.compile(rb"\s*misp_json\w{0,40}\s+")
 """What ZeroMQ puts in front of a message."""
 
@@ -29,6 +28,9 @@ _NAME_NOTHING = frozenset(
     )
 )
 """Keys of messages that MISP publishes beside events and attributes; ``status`` is its sign of life."""
+
+_CONFIRMED = 'false-positive:confirmed="true"'
+"""A tag of MISP's taxonomies."""
 
 _Object = dict[str, Json]
 
@@ -75,7 +77,8 @@ def _items(value: Json) -> list[Json]:
     if "response" in top:
         response = top["response"]
         return response if isinstance(response, list) else [response]
-    if top and all(isinstance(get(entry, "info"), str) and get(entry, "Attribute") is None for entry in top.values()):
+    # A manifest names its entries by their UUIDs.
+    if top and "Event" not in top and all(isinstance(get(entry, "info"), str) for entry in top.values()):
         raise UnreadableReport("the body is the manifest of a MISP feed: send the events that it lists")
     return [top]
 
@@ -88,7 +91,7 @@ def _attributes(item: _Object, where: str, entries: Entries) -> Iterator[_Attrib
     attributes = [(fields, deleted) for holder in holders for fields in _one_or_many(get(holder, "Attribute"))]
     for holder in holders:
         for misp_object in _one_or_many(get(holder, "Object")):
-            gone = deleted or get(misp_object, "deleted") in _TRUE
+            gone = deleted or reading.is_true(get(misp_object, "deleted"))
             attributes += [(fields, gone) for fields in _one_or_many(get(misp_object, "Attribute"))]
     if "type" in item and "value" in item:
         attributes.append((item, deleted))
@@ -100,14 +103,18 @@ def _attributes(item: _Object, where: str, entries: Entries) -> Iterator[_Attrib
     for fields, gone in attributes:
         if isinstance(fields, dict):
             place = f"{where}, attribute {clipped(fields.get('uuid'), 36)}"
-            yield _Attribute(fields, event or fields.get("Event"), place, gone or fields.get("deleted") in _TRUE)
+            withdrawn = gone or reading.is_true(fields.get("deleted"))
+            yield _Attribute(fields, event or fields.get("Event"), place, withdrawn)
         else:
             entries.flaw(where, f"an attribute of {where} must be an object, not {reading.kind_of(fields)}")
 
 
 def _one_or_many(value: Json) -> list[Json]:
+    """Return what a field lists. PHP writes an array with gaps as an object of numbers."""
     if value is None:
         return []
+    if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
+        return list(value.values())
     return value if isinstance(value, list) else [value]
 
 
@@ -129,7 +136,7 @@ def _take(attribute: _Attribute, entries: Entries) -> None:
     if withdrawn:
         uuid = clipped(fields.get("uuid"), 36)
         entries.withdraw(Withdrawal(url, uuid, reporter, said_at, withdrawn), attribute.where)
-    elif fields.get("to_ids") not in _TRUE:
+    elif not reading.is_true(fields.get("to_ids")):
         entries.skip(attribute.where, "the attribute is not meant for detection (to_ids is not true)")
     else:
         note = clipped(fields.get("comment"), reading.MAX_NOTE_LENGTH)
@@ -137,16 +144,13 @@ def _take(attribute: _Attribute, entries: Entries) -> None:
 
 
 def _why_harmless(fields: Json, event: Json) -> str:
-    tags = [*reading.listed(get(fields, "Tag")), *reading.listed(get(event, "Tag"))]
-    names = [get(tag, "name") for tag in tags]
-    confirmed = any(
-        isinstance(name, str) and name.lower().startswith('false-positive:confirmed="true"') for name in names
-    )
-    return "it is tagged as harmless" if confirmed or reading.says_harmless(names) else ""
+    tags = [get(fields, "Tag"), get(fields, "AttributeTag"), get(event, "Tag"), get(event, "EventTag")]
+    confirmed = any(_CONFIRMED in reading.words_of(field) for field in tags)
+    return "it is tagged as harmless" if confirmed or reading.says_harmless(*tags) else ""
 
 
 def _category(fields: Json) -> str:
     """Prefer a plain tag such as phishing to MISP's own category, which is that of the observation."""
-    names = (clipped(get(tag, "name"), reading.MAX_CATEGORY_LENGTH) for tag in reading.listed(get(fields, "Tag")))
+    names = (clipped(get(tag, "name"), reading.MAX_CATEGORY_LENGTH) for tag in _one_or_many(get(fields, "Tag")))
     plain = (name.lower() for name in names if name and ":" not in name)
     return next(plain, "") or clipped(get(fields, "category"), reading.MAX_CATEGORY_LENGTH)

@@ -78,7 +78,7 @@ def render_withdrawals(withdrawals: Sequence[Withdrawal]) -> bytes:
         }
         for each in withdrawals
     ]
-    return json.dumps({"withdrawn": withdrawn}, ensure_ascii=False, separators=(",", ":")).encode()
+    return _written({"withdrawn": withdrawn})
 
 
 def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool = False) -> bytes:
@@ -95,7 +95,13 @@ def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool 
     report["urls"] = [
         {"url": url.url, **fields} if fields else url.url for url, fields in zip(urls, beside, strict=True)
     ]
-    return json.dumps(report, ensure_ascii=False, separators=(",", ":")).encode()
+    return _written(report)
+
+
+def _written(report: dict[str, object]) -> bytes:
+    """Write JSON that a queue takes: SQS refuses U+FFFE and U+FFFF as they are, so they are escaped."""
+    text = json.dumps(report, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff").encode()
 
 
 def _withdrawal(entry: Json, where: str) -> Withdrawal:

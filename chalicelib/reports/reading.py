@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -37,13 +37,17 @@ MAX_DIGITS = 4_000
 
 HARMLESS = frozenset(
     (
-        *("benign", "harmless", "clean", "legitimate", "not-malicious", "known-good", "goodware", "safe"),
-        *("false-positive", "falsepositive", "whitelist", "whitelisted", "allowlist", "allowlisted"),
+        *("benign", "known-benign", "harmless", "clean", "legitimate", "not-malicious", "non-malicious", "known-good"),
+        *("goodware", "safe", "false-positive", "falsepositive"),
+        *("whitelist", "whitelisted", "allowlist", "allowlisted"),
     )
 )
 """Labels, types and tags by which a source says that a page is none to ban."""
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_NAMED_WORD = re.compile(r"^.*[:=]")
+"""What stands in front of the last word of a tag."""
+
 _CONTAINERS = frozenset((dict, list))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _OTHER_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\0\0\xfe\xff", "UTF-32"))
@@ -227,11 +231,37 @@ def lenient_time(value: Json) -> datetime | None:
     return None
 
 
-def says_harmless(words: Iterable[Json]) -> bool:
-    """Tell whether one of a source's labels, types or tags says that the page is none to ban."""
+def is_true(value: Json) -> bool:
+    """Tell whether a field of a foreign format says yes: as a boolean, a number, or a word in any spelling."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "yes", "y")
+    return isinstance(value, (bool, int)) and value == 1
+
+
+def words_of(value: Json) -> list[str]:
+    """Return the labels, types or tags of a field in one spelling: small letters, hyphens, nothing invisible.
+
+    Producers write one text, an array of texts, or objects that hold a ``name``, also below a ``Tag``.
+    """
+    words: list[str] = []
+    for entry in value if isinstance(value, list) else [value]:
+        word = get(entry, "name") or get(entry, "Tag", "name") if isinstance(entry, dict) else entry
+        if isinstance(word, str):
+            seen = "".join(letter for letter in word[:MAX_NOTE_LENGTH] if letter.isprintable()).strip().lstrip("#")
+            words.append(seen.lower().replace("_", "-").replace(" ", "-"))
+    return words
+
+
+def says_harmless(*fields: Json) -> bool:
+    """Tell whether one of a source's labels, types or tags says that the page is none to ban.
+
+    A word may stand alone, behind a name space (``misp:false-positive``), or as the value of one
+    (``workflow:result="benign"``).
+    """
     return any(
-        isinstance(word, str) and word.strip().lstrip("#").lower().replace("_", "-").replace(" ", "-") in HARMLESS
-        for word in words
+        word in HARMLESS or _NAMED_WORD.sub("", word).strip('"') in HARMLESS
+        for field in fields
+        for word in words_of(field)
     )
 
 

@@ -108,6 +108,8 @@ def check_secrets(scheme: Scheme, secrets: Sequence[str]) -> None:
             _token_hash(secret)
         else:
             _hub_key(secret)
+            if not secret.isprintable():
+                raise ConfigurationError("the secret of a source holds a sign that cannot be seen: write it anew")
 
 
 def sign(secret: str, webhook_id: str, timestamp: datetime | int, body: bytes) -> str:
@@ -270,7 +272,7 @@ def _hub_key(secret: str) -> bytes:
 
 
 def _token_hash(secret: str) -> str:
-    if not secret.startswith("sha256:"):
+    if not secret.lower().startswith("sha256:"):
         key = _hub_key(secret)
         if not _TOKEN.fullmatch(secret):
             raise ConfigurationError("a bearer token holds a sign that no header carries: write ASCII without spaces")

@@ -87,15 +87,17 @@ def _say_what_else(objects: list[tuple[str, _Indicator]], entries: Entries) -> N
 def _version(indicator: _Indicator) -> str:
     """Return what sorts the versions of one indicator: the time of its change; revoked is the last word of a moment."""
     changed = reading.lenient_time(indicator.get("modified") or indicator.get("created"))
-    return f"{changed.isoformat(timespec='microseconds') if changed else ''} {indicator.get('revoked') is True}"
+    return (
+        f"{changed.isoformat(timespec='microseconds') if changed else ''} {reading.is_true(indicator.get('revoked'))}"
+    )
 
 
 def _why_withdrawn(indicator: _Indicator) -> str:
-    if indicator.get("revoked") is True:
+    if reading.is_true(indicator.get("revoked")):
         return "the indicator is revoked"
     # In STIX 2.0 the types of an indicator stand in its labels.
-    words = [*reading.listed(indicator.get("indicator_types")), *reading.listed(indicator.get("labels"))]
-    return "the indicator says that this is benign" if reading.says_harmless(words) else ""
+    harmless = reading.says_harmless(indicator.get("indicator_types"), indicator.get("labels"))
+    return "the indicator says that this is benign" if harmless else ""
 
 
 def _why_not(indicator: _Indicator, now: datetime | None) -> str:

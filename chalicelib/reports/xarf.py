@@ -12,7 +12,7 @@ mints new report ids for version 3, and costs 0.3 s to import.
 from __future__ import annotations
 
 from chalicelib.domain.errors import UnreadableReport
-from chalicelib.domain.model import ParsedReport, ReportedUrl
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.reports import reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
@@ -106,11 +106,11 @@ def take(report: dict[str, Json], where: str, entries: Entries) -> bool | None:
     else:
         entries.flaw(where, f"{where} is no XARF: it has neither xarf_version (version 4) nor Report (version 3)")
         return None
-    return TEST_TAG in reading.listed(report.get("tags"))
+    return TEST_TAG in reading.words_of(report.get("tags"))
 
 
 def _version_4(report: dict[str, Json], where: str, entries: Entries) -> None:
-    kind = f"{clipped(report.get('category'), 40)}/{clipped(report.get('type'), 40)}"
+    kind = f"{clipped(report.get('category'), 40)}/{clipped(report.get('type'), 40)}".lower()
     paths = TYPES.get(kind)
     if paths is None:
         entries.skip(where, f"{kind} is no type of XARF 4.2.0")
@@ -123,16 +123,16 @@ def _version_4(report: dict[str, Json], where: str, entries: Entries) -> None:
         names = " or ".join(".".join(key for key in path if key != EACH_ELEMENT) for path in paths)
         entries.skip(where, f"this report of {kind} has no {names}: there is nothing to ban")
     note = "" if kind in _NO_FREE_TEXT else clipped(report.get("description"), reading.MAX_NOTE_LENGTH)
-    for url in urls:
-        entries.add(
-            ReportedUrl(
-                reading.url_text(url),
-                category=_category(kind),
-                reporter=_reporter(report.get("reporter"), "org", "domain", "contact"),
-                reported_at=reading.lenient_time(report.get("timestamp")),
-                note=note,
-            )
-        )
+    reporter = _reporter(report.get("reporter"), "org", "domain", "contact")
+    reported_at = reading.lenient_time(report.get("timestamp"))
+    harmless = reading.says_harmless(report.get("tags"))
+    for url in map(reading.url_text, urls):
+        if harmless:
+            report_id = clipped(report.get("report_id"), reading.MAX_CORRELATION_ID_LENGTH)
+            reason = "the report is tagged as harmless"
+            entries.withdraw(Withdrawal(url, report_id, reporter, reported_at, reason), where)
+        else:
+            entries.add(ReportedUrl(url, _category(kind), reporter, reported_at=reported_at, note=note))
 
 
 def _version_3(report: dict[str, Json], where: str, entries: Entries) -> None:

@@ -33,7 +33,7 @@ class Line:
 
 
 def read_lines(blocks: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a file that arrives in blocks of any size. Lines end with LF or CRLF."""
+    """Yield the lines of a file that arrives in blocks of any size, but for empty ones. Lines end with LF or CRLF."""
     number = 0
     encoding = ""
     for batch in _batches(blocks):
@@ -46,6 +46,8 @@ def read_lines(blocks: Iterable[bytes]) -> Iterator[Line]:
             encoding = _encoding_of(batch)
         for raw in batch:
             number += 1
+            if not raw:  # a file may hold millions of empty lines
+                continue
             yield _decode(number, raw.removesuffix(b"\r"), encoding or "ascii")
 
 
@@ -94,7 +96,8 @@ def _raw_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
         first, *more = block.split(b"\n")
-        rest = (rest + first)[:keep]
+        if len(rest) < keep:
+            rest = (rest + first)[:keep]
         for piece in more:
             yield rest
             rest = piece[:keep]

@@ -96,6 +96,12 @@ def test_a_token_that_no_header_carries_is_refused_when_it_is_loaded(wrong: str)
         assert parse({"desk": {**HUB, "secrets": [wrong]}})["desk"].secrets == (wrong,)
 
 
+@pytest.mark.parametrize("sign", ["\ufeff", "\u200b", "\n", "\u202e"])
+def test_a_secret_with_a_sign_that_cannot_be_seen_is_refused_when_it_is_loaded(sign: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"desk\.secrets\[0\]: the secret of a source holds a sign"):
+        parse({"desk": {**HUB, "secrets": [f"0123456789{sign}abcdef"]}})
+
+
 @pytest.mark.parametrize("digits", [sha256(b"").hexdigest(), sha256(b"").hexdigest().upper()])
 def test_the_hash_of_no_token_is_refused(digits: str) -> None:
     with pytest.raises(ConfigurationError, match="is the one of an empty token") as refused:
@@ -104,6 +110,7 @@ def test_the_hash_of_no_token_is_refused(digits: str) -> None:
 
 
 @pytest.mark.parametrize("digits", ["", "0" * 63, "0" * 65, "g" * 64, f"{'0' * 64} "])
-def test_what_is_almost_a_hash_is_not_taken_for_a_token(digits: str) -> None:
+@pytest.mark.parametrize("prefix", ["sha256", "SHA256"])
+def test_what_is_almost_a_hash_is_not_taken_for_a_token(prefix: str, digits: str) -> None:
     with pytest.raises(ConfigurationError, match="the hash of a bearer token is sha256: and 64 hexadecimal digits"):
-        parse({"desk": {**BEARER, "secrets": [f"sha256:{digits}"]}})
+        parse({"desk": {**BEARER, "secrets": [f"{prefix}:{digits}"]}})

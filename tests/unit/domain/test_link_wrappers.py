@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from urllib.parse import quote
 
 import pytest
@@ -21,6 +22,18 @@ QUOTED = quote(PAGE, safe="")
         f"https://urldefense.proofpoint.com/v1/url?u={QUOTED}&k=x",
         "https://urldefense.proofpoint.com/v2/url?u=https-3A__www.example.com_login-3Fa-3D1-26b-3D-252F2&d=x&c=y",
         f"https://urldefense.com/v3/__{PAGE}__;!!abc!x$",
+        f"https://urldefense.us/v3/__{PAGE}__;!!abc!x$",
+        f"https://urldefense.com/v3/__{PAGE.replace('://', ':/')}__;!!abc!x$",
+        "https://urldefense.com/v3/__https://www.example.com/login*a**Bb=*2F2__;Pz0xJiU!!abc!x$",
+        f"https://secure-web.cisco.com/1a2b/{QUOTED}",
+        f"https://ca-1234-clicktime.ctp.trendmicro.com/wis/clicktime/v1/query?url={QUOTED}&umid=1",
+        f"https://protect2.fireeye.com/v1/url?k=a&q=1&u={QUOTED}",
+        f"https://eu-west-1.protection.sophos.com/?d=example.com&u={urlsafe_b64encode(PAGE.encode()).decode()}&i=1",
+        f"https://url.avanan.click/v2/___{PAGE}___.YXA6",
+        f"https://protect.checkpoint.com/v2/___{PAGE}___.YXA6",
+        f"https://safe.menlosecurity.com/{PAGE}",
+        f"https://linklock.titanhq.com/analyse?url={QUOTED}&data=x",
+        f"https://statics.teams.cdn.office.net/evergreen-assets/safelinks/1/atp-safelinks.html?url={QUOTED}",
         f"https://linkprotect.cudasvc.com/url?a={QUOTED}&c=E",
         f"https://www.google.com/url?sa=t&q={QUOTED}",
         f"https://l.facebook.com/l.php?u={QUOTED}&h=x",
@@ -43,7 +56,12 @@ def test_a_link_that_was_wrapped_twice_is_unwrapped_twice() -> None:
         "https://eur01.safelinks.protection.outlook.com/?url=javascript:alert(1)",
         f"https://eur01.safelinks.protection.outlook.com/?url={QUOTED}&url={QUOTED}",
         "https://protect.mimecast.com/s/opaque",
-        "https://urldefense.com/v3/__https://www.example.com/*a__;Iw!!x$",
+        "https://urldefense.com/v3/__https://www.example.com/*a*b__;Iw!!x$",
+        "https://urldefense.com/v3/__https://www.example.com/*a__;%%!!x$",
+        "https://eu-west-1.protection.sophos.com/?d=example.com&u=%%%",
+        "https://protect-us.mimecast.com/s/opaque?domain=example.com",
+        "https://url.us.m.mimecastprotect.com/s/opaque",
+        "https://secure-web.cisco.com/1a2b/opaque",
     ],
 )
 def test_a_wrapper_that_does_not_show_its_page_stays_as_it_is_and_is_named(url: str) -> None:

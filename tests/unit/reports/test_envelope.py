@@ -35,6 +35,12 @@ def records(*names: str, key: str = "in/a+b%2Bc%C3%BC.json") -> str:
     return json.dumps({"Records": [{"eventSource": "aws:s3", "eventName": name, "s3": entity} for name in names]})
 
 
+NO_REPORTS = (
+    *("desk/_SUCCESS", "desk/.DS_Store", "desk/AWSLogs/1/x.gz", "desk/AMAZON_SES_SETUP_NOTIFICATION"),
+    *("desk/_temporary/0/part-0.json", "desk/.aws-datasync/x.json", "__MACOSX/a.json", "desk/a_%24folder%24"),
+)
+
+
 @pytest.mark.parametrize(
     "body", [REPORT, "https://example.com/", "", "[]", "{", '{"Records": 1}', '{"Records": [', '{"TopicArn": 1}']
 )
@@ -91,6 +97,7 @@ def test_an_s3_event_inside_an_sns_notification_is_unwrapped_twice() -> None:
         sns('{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"intake"}'),
         records("ObjectRemoved:Delete"),
         '{"Type":"SubscriptionConfirmation","TopicArn":"arn:aws:sns:x","Token":"t"}',
+        *(records("ObjectCreated:Put", key=key) for key in NO_REPORTS),
     ],
 )
 def test_messages_that_carry_no_report_say_why_there_is_nothing_to_do(body: str) -> None:

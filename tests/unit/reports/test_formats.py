@@ -88,6 +88,8 @@ def test_a_xarf_report_tagged_as_a_test_is_one_and_may_not_be_mixed_with_real_on
     assert read_xarf(test).test
     assert read_xarf([test, test]).test
     assert not read_xarf(xarf_report(tags=["a:b"])).test
+    for tags in ("lifecycle:test", ["Lifecycle:Test "], [{"name": "lifecycle:test"}]):
+        assert read_xarf(xarf_report(tags=tags)).test, tags
     with pytest.raises(UnreadableReport, match="lifecycle:test"):
         read_xarf([test, xarf_report()])
 
@@ -113,6 +115,32 @@ def test_each_xarf_type_yields_its_url_or_says_that_there_is_nothing_to_ban(kind
     }.get(category, [])
     assert urls(report) == [f"{SHOP}/{end}" for end in expected]
     assert bool(report.skipped) is not bool(expected)
+
+
+@pytest.mark.parametrize("tags", [["false-positive"], ["status:false_positive"], "benign"])
+def test_a_xarf_report_tagged_as_harmless_is_a_withdrawal(tags: object) -> None:
+    report = read_xarf(xarf_report(tags=tags))
+    assert report.urls == ()
+    assert len(report.withdrawals) == 1
+
+
+def test_a_xarf_report_names_its_type_in_letters_of_any_size() -> None:
+    assert [url.category for url in read_xarf(xarf_report(category="Content", type="Phishing")).urls] == ["phishing"]
+
+
+@pytest.mark.parametrize("verified", ["No", "NO ", "false", "", None, 0, "n"])
+def test_phishtanks_entries_are_taken_only_where_they_say_that_they_are_verified(verified: object) -> None:
+    entry = {"url": f"{SHOP}/a", "submission_time": "2026-01-01T00:00:00+00:00", "verified": verified}
+    report = PARSERS["phishtank"](json.dumps([entry]).encode(), ParserOptions())
+    assert [part.reason for part in report.skipped] == ["the entry is not verified"]
+
+
+@pytest.mark.parametrize("tags", ["exe,false-positive", "#whitelist #x", ["Benign"]])
+@pytest.mark.parametrize("feed", ["urlhaus", "phishtank", "phishunt", "tweetfeed"])
+def test_an_entry_of_any_feed_that_is_tagged_as_harmless_is_skipped(feed: str, tags: object) -> None:
+    entry = {"url": f"{SHOP}/a", "type": "url", "verified": "yes", "tags": tags}
+    report = PARSERS[feed](json.dumps([entry]).encode(), ParserOptions())
+    assert [part.reason for part in report.skipped] == ["the entry is tagged as harmless"]
 
 
 def test_there_are_32_xarf_types() -> None:

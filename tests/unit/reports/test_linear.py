@@ -15,9 +15,12 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.domain.errors import InputError, UnusableUrl
+from chalicelib.domain.link_wrappers import unwrap_link
 from chalicelib.domain.urls import canonical_url
 from chalicelib.reports import ParserOptions, parse
 from chalicelib.reports.envelope import unwrap
+from chalicelib.reports.reading import says_harmless
+from chalicelib.vendors.alibaba.export_rows import read_rows
 
 TIMES = 8
 SLACK = 5.0
@@ -101,12 +104,52 @@ READERS: dict[str, tuple[str, Callable[[int], bytes], int]] = {
         lambda n: b"Content-Type: message/feedback-report\nContent-Transfer-Encoding: base64\n\n" + b"QUFBQUFB\n" * n,
         10_000,
     ),
+    "a part in Python's punycode": (
+        "feedback-mail",
+        lambda n: b"Content-Type: message/feedback-report; charset=punycode\n\nFeedback-Type: abuse-" + b"a" * n,
+        40_000,
+    ),
+    "encoded words in Python's punycode": (
+        "feedback-mail",
+        lambda n: b"Feedback-Type: abuse\nReported-URI: =?punycode?q?a-" + b"a" * n + b"?=\n\n",
+        12_000,
+    ),
+    "lines in front of a mail": ("feedback-mail", lambda n: b">From a\n" * n + b"Feedback-Type: abuse\n\n", 3_000),
+    "comments of a type": ("feedback-mail", lambda n: b"Feedback-Type: " + b"(" * n + b"\n\n", 5_000),
+    "tags of attributes": (
+        "misp",
+        lambda n: json.dumps([{"type": "url", "value": "a", "Tag": [{"name": "a:" * 40}] * 9}] * n).encode(),
+        300,
+    ),
+    "words of XARF": (
+        "xarf",
+        lambda n: json.dumps(
+            {"xarf_version": "4.2.0", "category": "content", "type": "fraud", "tags": ["a"] * n}
+        ).encode(),
+        3_000,
+    ),
+    "rows of PhishTank": (
+        "phishtank",
+        lambda n: b"url,submission_time,verified\n" + b"http://a/&amp;,x,yes\n" * n,
+        500,
+    ),
+    "entries of phishunt": ("phishunt", lambda n: json.dumps([{"url": "http://a/", "company": "a"}] * n).encode(), 500),
     "members of a gzip file": ("plain", lambda n: gzip.compress(b"") * n, 5_000),
     "lines of a submitted report": (
         "cloudflare",
         lambda n: json.dumps({"act": "abuse_phishing", "urls": "a\n" * n}).encode(),
         1_000,
     ),
+}
+
+
+EXPORTS: dict[str, Callable[[int], bytes]] = {
+    "short rows": lambda n: b"ab\n" * n,
+    "empty lines": lambda n: b"\n" * (20 * n),
+    "a row that never ends": lambda n: b"a" * (200 * n),
+    "rows that open a quotation mark": lambda n: b'a,"b\n' * n,
+    "quotation marks": lambda n: b'"' + b'""' * (20 * n),
+    "URLs of many dots": lambda n: b"1,a," + b"http://a/" + b"%2e%2e/" * n,
 }
 
 
@@ -129,6 +172,33 @@ def held(read: Callable[[bytes], object], make: Callable[[int], bytes], size: in
 def test_every_format_takes_a_time_that_grows_with_its_body(kind: str) -> None:
     format_name, make, size = READERS[kind]
     held(lambda body: parse(body, format_name, OPTIONS), make, size)
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_an_export_takes_a_time_that_grows_with_its_file(kind: str) -> None:
+    held(
+        lambda body: sum(1 for _ in read_rows(body[at : at + 4_096] for at in range(0, len(body), 4_096))),
+        EXPORTS[kind],
+        2_000,
+    )
+
+
+@pytest.mark.parametrize("piece", ["false-positive:", "=", '"', "_", "\u200b"])
+def test_the_tags_of_a_source_take_a_time_that_grows_with_them(piece: str) -> None:
+    held(lambda body: says_harmless(json.loads(body)), lambda n: json.dumps([piece * 100] * n).encode(), 200)
+
+
+@pytest.mark.parametrize("piece", ["*", "**A", "a*", "__;", "___https://", "/", "%2f", "&u=", "="])
+@pytest.mark.parametrize(
+    "wrapper", ["urldefense.com/v3/__https://a", "protect.checkpoint.com/v2/", "secure-web.cisco.com/"]
+)
+def test_a_wrapped_link_takes_a_time_that_grows_with_its_length(wrapper: str, piece: str) -> None:
+    """Beyond 16,384 characters it is left wrapped."""
+    held(
+        lambda body: unwrap_link(body.decode()),
+        lambda n: f"https://{wrapper}{piece * (n // len(piece))}".encode(),
+        2_000,
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64encode
 from email.message import EmailMessage
@@ -57,7 +58,7 @@ def feedback(fields: str, encoding: str = "", charset: str = "") -> MIMEBase:
 
 
 def encoded(content: bytes, encoding: str) -> bytes:
-    if encoding.lower().startswith("base64"):
+    if "base64" in encoding.lower():
         return b64encode(content)
     return encodestring(content) if encoding.lower() == "quoted-printable" else content
 
@@ -88,7 +89,8 @@ ABUSER = mail(LETTER, feedback(f"Feedback-Type: abuse\nReported-URI: {VICTIM}\n"
 
 
 @pytest.mark.parametrize(
-    "encoding", ["", "7bit", "8bit", "binary", "base64", "BASE64 (x)", "quoted-printable", "Quoted-Printable"]
+    "encoding",
+    ["", "7bit", "8bit", "binary", "base64", "BASE64 (x)", '"base64"', "quoted-printable", "Quoted-Printable"],
 )
 def test_the_transfer_encoding_of_a_feedback_report_is_undone(encoding: str) -> None:
     report = read(mail(LETTER, feedback(FRAUD, encoding), enclosed(ABUSER)))
@@ -109,6 +111,34 @@ def test_the_charset_of_a_feedback_report_is_heeded(charset: str) -> None:
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
 def test_any_line_end_will_do(line_end: bytes) -> None:
     assert urls(mail(LETTER, feedback(FRAUD)).as_bytes().replace(b"\n", line_end)) == [PAGE]
+
+
+@pytest.mark.parametrize(
+    "before", [b"\xef\xbb\xbf", b"\r\n\n", b"From desk Thu Jan  1 00:00:00 2026\n", b">From desk\n"]
+)
+def test_what_files_and_relays_put_in_front_of_a_mail_is_left_out(before: bytes) -> None:
+    assert urls(before + mail(LETTER, feedback(FRAUD)).as_bytes()) == [PAGE]
+
+
+@pytest.mark.parametrize("kind", ["fraud (phishing)", '"fraud"', "FRAUD; q=1"])
+def test_a_feedback_type_is_read_without_what_stands_around_it(kind: str) -> None:
+    assert urls(mail(feedback(FRAUD.replace("fraud", kind)))) == [PAGE]
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "raw_unicode_escape", "rot13", "zlib"])
+def test_a_codec_that_is_no_charset_of_mail_is_not_used(charset: str) -> None:
+    """Python's punycode takes a time that grows with the square; its escapes would make another URL."""
+    fields = FRAUD.replace("?id=1", "?id=\\x31")
+    part = feedback(fields, "base64")
+    part.set_param("charset", charset)
+    assert urls(mail(part)) == [PAGE.replace("?id=1", "?id=\\x31")]
+    word = f"=?{charset}?q?https=3A//shop.example.com/=5Cx31-?="
+    assert urls(mail(feedback(f"Feedback-Type: fraud\nReported-URI: {word}\n"))) == [word]
+
+
+def test_a_mail_that_is_attached_as_a_file_is_read_as_one_that_was_forwarded() -> None:
+    inner = mail(LETTER, feedback(FRAUD)).as_bytes()
+    assert urls(mail(LETTER, attachment(inner, "application", "octet-stream", "report.eml"), subtype="mixed")) == [PAGE]
 
 
 def test_a_uri_in_encoded_words_is_decoded_and_one_that_was_folded_is_whole_again() -> None:
@@ -144,6 +174,13 @@ def test_a_feedback_report_of_which_fields_follow_an_empty_line_or_other_lines_i
         ("application", "octet-stream", "xarf.json"),
         ("application", "octet-stream", "case.xarf"),
         ("application", "octet-stream", "X-ARF.txt"),
+        ("application", "octet-stream", "=?utf-8?b?eGFyZi5qc29u?="),
+        ("application", "text", "xarf.json"),
+        ("application", "x-download", "report.json"),
+        ("application", "vnd.xarf+json", ""),
+        ("application", "x-xarf", ""),
+        ("application", "ld+json", ""),
+        ("application", "gzip", "xarf.json.gz"),
     ],
 )
 @pytest.mark.parametrize("with_feedback", [True, False])
@@ -151,7 +188,8 @@ def test_xarf_is_read_under_any_of_its_usual_types_and_names(
     main: str, sub: str, name: str, *, with_feedback: bool
 ) -> None:
     marker = [feedback("Feedback-Type: xarf\nVersion: 1\n")] if with_feedback else []
-    part = attachment(json.dumps(XARF).encode(), main, sub, name)
+    content = json.dumps(XARF).encode()
+    part = attachment(gzip.compress(content) if sub == "gzip" else content, main, sub, name)
     report = read(mail(LETTER, *marker, part, subtype="report" if with_feedback else "mixed"))
     assert [(entry.url, entry.category, entry.reporter) for entry in report.urls] == [(PAGE, "phishing", "Desk One")]
     assert report.correlation_id == XARF["report_id"]

@@ -64,6 +64,8 @@ SHAPES: dict[str, Any] = {
         "Event": event(),
         "action": "edit",
     },
+    "an event of objects alone": {"Event": event(Object=[{"name": "url", "Attribute": [attribute()]}])},
+    "an array that PHP wrote as an object": {"Event": event(Attribute={"0": attribute()})},
     "an event by ZeroMQ": {"Event": EVENT, "action": "edit"},
 }
 
@@ -96,7 +98,14 @@ def test_what_zeromq_says_is_deleted_is_taken_back(shape: str, action: str) -> N
         {"deleted": True},
         {"deleted": "1"},
         {"Tag": [{"name": 'false-positive:confirmed="true"'}]},
+        {"deleted": "TRUE"},
+        {"deleted": "yes"},
         {"Tag": [{"name": "Benign"}]},
+        {"Tag": {"name": "benign"}},
+        {"Tag": ["benign"]},
+        {"Tag": [{"name": "misp:false-positive"}]},
+        {"Tag": [{"name": 'my-workflow:analysis="false-positive"'}]},
+        {"AttributeTag": [{"Tag": {"name": "false-positive"}}]},
         {"deleted": True, "to_ids": False},
     ],
 )
@@ -108,6 +117,13 @@ def test_an_attribute_that_is_deleted_or_a_false_positive_is_a_withdrawal(fields
 
 def test_an_event_that_is_tagged_as_harmless_accuses_nobody() -> None:
     assert read({"Event": event(Attribute=[attribute()], Tag=[{"name": "false-positive"}])}).urls == ()
+    tags = [{"Tag": {"name": "false-positive"}}]
+    assert read({"Event": event(Attribute=[attribute()], EventTag=tags)}).urls == ()
+
+
+@pytest.mark.parametrize("name", ['false-positive:risk="high"', 'false-positive:confirmed="false"', "tlp:clear"])
+def test_a_tag_that_only_speaks_of_harmless_pages_changes_nothing(name: str) -> None:
+    assert len(read([attribute(Tag=[{"name": name}])]).urls) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
-from chalicelib.domain.model import ReportedUrl
+from chalicelib.domain.model import ReportedUrl, Withdrawal
 from chalicelib.reports import ParserOptions, native
+from dev.fakes.limits import check_message
 
 OPTIONS = ParserOptions()
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -36,6 +37,16 @@ def test_what_is_rendered_is_parsed_back_as_the_same(urls: list[ReportedUrl], co
     assert report.correlation_id == correlation_id
     assert report.test is test
     assert report.skipped == ()
+
+
+def test_what_is_rendered_holds_no_character_that_a_queue_refuses() -> None:
+    url = ReportedUrl("https://example.com/", note="a\ufffe\uffff\0b", reporter="\uffff")
+    rendered = native.render([url])
+    check_message(rendered.decode(), {})
+    assert native.parse(rendered, OPTIONS).urls == (url,)
+    withdrawal = Withdrawal("https://example.com/", reason="\ufffe")
+    check_message(native.render_withdrawals([withdrawal]).decode(), {})
+    assert native.parse(native.render_withdrawals([withdrawal]), OPTIONS).withdrawals == (withdrawal,)
 
 
 def test_values_that_all_urls_share_are_rendered_once() -> None:

@@ -86,7 +86,17 @@ def test_of_several_versions_the_latest_stands_wherever_it_is() -> None:
         {"labels": ["False Positive"]},
         {"labels": ["false_positive"]},
         {"labels": ["allowlist"]},
+        {"labels": "benign"},
+        {"indicator_types": "Benign"},
+        {"labels": ["benign\u200b"]},
+        {"labels": ["misp:false-positive"]},
+        {"labels": ['workflow:result="False_Positive"']},
+        {"labels": [{"name": "false-positive"}]},
+        {"labels": ["non-malicious"]},
         {"revoked": True},
+        {"revoked": "true"},
+        {"revoked": "True"},
+        {"revoked": 1},
     ],
 )
 def test_what_says_that_it_is_harmless_or_revoked_is_a_withdrawal(fields: dict[str, Any]) -> None:
