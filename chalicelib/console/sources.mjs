@@ -51,7 +51,7 @@ function Source({ name }) {
   const start = (event) => { event.preventDefault(); setUndo({ source: name, ...(host.trim() ? { host: host.trim() } : {}), ...(since ? { since: utc(since) } : {}), ...(until ? { until_time: utc(until) } : {}) }); };
   const resend = (id) => call("POST", `callbacks/${encodeURIComponent(id)}/resend`, { body: {} }).then(() => { toast("The outcome is sent again."); callbacks.reload(); }, (error) => toast(visible(error.message)));
   const columns = [
-    ["Report", (c) => html`<a href=${link(`reports/${encodeURIComponent(c.report_id)}`)}><code>${visible(c.report_id)}</code></a>`, "wide"], ["State", (c) => html`<${State} of=${c.state}/>`], ["Tries", (c) => number(c.attempts), "num hide"],
+    ["Report", (c) => html`<a href=${link(`reports/${encodeURIComponent(c.report_id)}`)}><code>${visible(c.report_id)}</code></a>`, "wide"], ["State", (c) => html`<${State} of=${c.state}/>`], ["Tries", (c) => number(c.attempts), "num hide"], ["Answered", (c) => c.last_status ?? "–", "num hide"],
     ["Received, UTC", (c) => html`<${When} at=${c.received_at}/>`, "hide"], ["Done or next", (c) => html`<${When} at=${c.finished_at ?? c.next_at}/>`, "hide"],
   ];
   if (may(me, "operator")) columns.push(["", (c) => html`<button class="plain" onClick=${() => resend(c.report_id)}>Send again</button>`, "num"]);

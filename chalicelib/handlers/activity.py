@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import decision_token, listed, only, operator, page
-from chalicelib.web import answer, moment, page_size, query
+from chalicelib.web import answer, csv_answer, moment, page_size, query, wants_csv
 
 if TYPE_CHECKING:
     from chalicelib.ledger.audit import Decision
@@ -26,6 +27,9 @@ LONGEST_SPAN = timedelta(days=31)
 EVENTS = 500
 UNBANS = 1_000
 """The most decisions that are looked through for unbans."""
+
+UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "complete", "unban_id")
+EVENT_COLUMNS = ("place", "at", "kind", "subject", "details")
 
 
 def _run(services: Services) -> Run:
@@ -102,7 +106,11 @@ def list_events(services: Services, request: Request) -> Response:
         raise InputError(f"after is older than {LONGEST_SPAN.days} days: those days are archived")
     events = journal.following(services.rows, after, until=now(), limit=limit)
     shown = [_show_event(event) for event in events if not kinds or event.kind in kinds]
-    return answer(200, {"events": shown, "next": events[-1].place if events else after})
+    following = events[-1].place if events else after
+    if wants_csv(request):  # the details of each kind have columns of their own, which no table has
+        rows = [{**event, "details": json.dumps(event["details"])} for event in shown]
+        return csv_answer(EVENT_COLUMNS, rows, next_token=following)
+    return answer(200, {"events": shown, "next": following})
 
 
 def _show_event(event: Entry) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def list_unbans(services: Services, request: Request) -> Response:
     body = page("unbans", unbans, limit, show=show, token=lambda named: named[0])
     if "next_token" not in body and len(decisions) == UNBANS:
         body["next_token"] = decisions[-1][0]
-    return answer(200, body)
+    return listed(request, "unbans", body, UNBAN_COLUMNS)
 
 
 def read_unban(services: Services, unban_id: str, request: Request) -> Response:

@@ -15,7 +15,7 @@ from chalicelib.web import answer, json_body, page_size, query, text_field
 if TYPE_CHECKING:
     from chalicelib.ledger.callbacks import Delivery
 
-COLUMNS = ("report_id", "received_at", "state", "attempts", "next_at", "finished_at")
+COLUMNS = ("report_id", "received_at", "state", "attempts", "last_status", "next_at", "finished_at")
 
 
 def day_of(request: Request) -> date:
@@ -60,12 +60,14 @@ def _show(delivery: Delivery | None, *, wanted: bool) -> dict[str, Any]:
         return {
             "state": "waiting" if wanted else "not_wanted",
             "attempts": 0,
+            "last_status": None,
             "next_at": None,
             "finished_at": None,
         }
     return {
         "state": delivery.outcome or "waiting",
         "attempts": delivery.attempts,
+        "last_status": delivery.status or None,
         "next_at": delivery.due.isoformat() if delivery.due else None,
         "finished_at": delivery.finished_at.isoformat() if delivery.finished_at else None,
     }

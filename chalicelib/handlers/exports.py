@@ -9,12 +9,25 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import only, operator, page
+from chalicelib.handlers.http import listed, only, operator, page
 from chalicelib.web import answer, json_body, page_size, query
 
 if TYPE_CHECKING:
     from chalicelib.domain.export_calendar import ExportCalendar
     from chalicelib.ledger.export_days import ExportDay
+
+COLUMNS = (
+    "day",
+    "state",
+    "attempt",
+    "rows",
+    "rejected",
+    "archived_at",
+    "reason",
+    "requested_by",
+    "vendor_task_id",
+    "manifest",
+)
 
 
 def list_days(services: Services, request: Request) -> Response:
@@ -30,8 +43,8 @@ def list_days(services: Services, request: Request) -> Response:
     except ValueError:
         raise InputError("next_token must be the one of the page before: the last day on it") from None
     days = export_days.read(services.rows, account, after=before, limit=limit + 1, newest_first=True)
-    listed = page("days", days, limit, show=_show_day, token=lambda day: day.day.isoformat())
-    return answer(200, {"account": account, **listed})
+    body = page("days", days, limit, show=_show_day, token=lambda day: day.day.isoformat())
+    return listed(request, "days", {"account": account, **body}, COLUMNS)
 
 
 def request_days(services: Services, request: Request) -> Response:

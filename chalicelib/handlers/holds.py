@@ -56,7 +56,8 @@ def read_hold(services: Services, hold_id: str, request: Request) -> Response:
     token = query(request, "next_token", needed=False, longest=6) or "0"
     if not token.isascii() or not token.isdigit():
         raise InputError("next_token must be the one of the page before")
-    return answer(200, hold_view.one(services.run(), hold_id, start=int(token), limit=limit))
+    body = hold_view.one(services.run(), hold_id, start=int(token), limit=limit)
+    return listed(request, "urls", body, hold_view.URL_COLUMNS)
 
 
 def approve_hold(services: Services, hold_id: str, request: Request) -> Response:

@@ -15,6 +15,23 @@ from chalicelib.web import answer, first_position, json_body, page_size, query, 
 if TYPE_CHECKING:
     from chalicelib.ledger.audit import Decision
 
+TASK_COLUMNS = (
+    "task_id",
+    "account",
+    "action",
+    "state",
+    "urls",
+    "ban_days",
+    "vendor_task_id",
+    "created_at",
+    "submitted_at",
+    "finished_at",
+    "reason",
+    "withheld",
+    "parent",
+    "children",
+)
+
 # --- tasks ----------------------------------------------------------------------------------------------------------
 
 
@@ -34,7 +51,8 @@ def list_tasks(services: Services, request: Request) -> Response:
     following = sorted(task_id for task_id in task_ids if task_id > after)[: limit + 1]
     tasks_by_id = tasks.read(services.rows, following)
     there = [tasks_by_id[task_id] for task_id in following if task_id in tasks_by_id]
-    return answer(200, page("tasks", there, limit, show=as_json.task, token=lambda task: task.id))
+    body = page("tasks", there, limit, show=as_json.task, token=lambda task: task.id)
+    return listed(request, "tasks", body, TASK_COLUMNS)
 
 
 def read_task(services: Services, task_id: str, request: Request) -> Response:

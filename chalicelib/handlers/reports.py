@@ -9,16 +9,19 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import BadSignature, InputError, NotFound
-from chalicelib.handlers.http import only, operator
+from chalicelib.handlers.http import listed, only, operator
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 from chalicelib.reports.signature import authenticate_question, of_nobody
-from chalicelib.web import answer, first_position, page_size, query
+from chalicelib.web import first_position, page_size, query
 
 if TYPE_CHECKING:
     from chalicelib.ledger.reports import Report, Summary
 
 PAGE_URLS: Final = 1_000
 """The most URLs of a report in one answer; an answer has fewer if they are long."""
+
+COLUMNS: Final = ("report_id", "source", "received_at", "accepted", "correlation_id", "test")
+URL_COLUMNS: Final = ("url", "account", "state", "rule", "reason", "until", "reported_before")
 
 REPORT_ID: Final = re.compile("r-[a-z2-7]{26}")
 
@@ -44,7 +47,7 @@ def read(services: Services, report_id: str, request: Request) -> Response:
     body["urls"] = [as_json.reported_state(state) for state in states if state.url in shown]
     if start + len(page) < len(urls):
         body["next_token"] = str(start + len(page))
-    return answer(200, body)
+    return listed(request, "urls", body, URL_COLUMNS)
 
 
 def find(services: Services, request: Request) -> Response:
@@ -78,7 +81,7 @@ def find(services: Services, request: Request) -> Response:
         if more:
             body["next_token"] = f"{name}/{more}"
             break
-    return answer(200, body)
+    return listed(request, "reports", body, COLUMNS)
 
 
 def _of_source(services: Services, request: Request, name: str) -> Response:
@@ -93,7 +96,7 @@ def _of_source(services: Services, request: Request, name: str) -> Response:
     body: dict[str, Any] = {"reports": [_brief(summary, accepted=summary.accepted) for summary in found]}
     if more:
         body["next_token"] = more
-    return answer(200, body)
+    return listed(request, "reports", body, COLUMNS)
 
 
 def _asking_source(services: Services, request: Request, asked: str) -> str:

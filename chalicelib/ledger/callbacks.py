@@ -35,6 +35,8 @@ class Callback:
     """Whether the report's own row exists: it does from the second look on."""
     held: str = ""
     """The URLs that were held when the source was told last, as a hash: it is told again when a person has decided."""
+    status: int = 0
+    """The HTTP status that the receiver answered last; 0: it was not called, or did not answer."""
 
 
 def first(report: str, received_at: datetime) -> Row:
@@ -67,6 +69,7 @@ def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
                 moment(own, "first_attempt_at"),
                 on_record=bool(own),
                 held=text(own, "held"),
+                status=number(own, "status"),
             )
         )
     rows.write(stale)
@@ -92,6 +95,7 @@ def move(rows: Rows, callback: Callback, *, due: datetime, now: datetime) -> Non
         "place": later["sk"],
         "attempts": callback.attempts,
         "held": callback.held,
+        "status": callback.status,
         "expires_at": later["expires_at"],
     }
     remove: tuple[str, ...] = ("first_attempt_at",)
@@ -107,6 +111,7 @@ def finish(rows: Rows, callback: Callback, outcome: str, *, attempts: int, now: 
         "outcome": outcome,
         "attempts": attempts,
         "finished_at": millis(now),
+        "status": callback.status,
         "expires_at": epoch(now + KEEP),
     }
     _settle(rows, callback, change)
@@ -130,6 +135,8 @@ class Delivery:
     attempts: int
     due: datetime | None
     finished_at: datetime | None
+    status: int
+    """The HTTP status that the receiver answered last; 0 if it answered none."""
 
 
 def deliveries(rows: Rows, reports: Sequence[str]) -> dict[str, Delivery]:
@@ -141,6 +148,7 @@ def deliveries(rows: Rows, reports: Sequence[str]) -> dict[str, Delivery]:
             number(row, "attempts"),
             _due_at(text(row, "place")),
             moment(row, "finished_at"),
+            number(row, "status"),
         )
         for (pk, _), row in found.items()
     }

@@ -510,6 +510,7 @@ class FakeApi:
                     "received_at": before(minutes=9 * tries),
                     "state": state,
                     "attempts": tries,
+                    "last_status": None if state == "waiting" else 204,
                     "next_at": before(minutes=-5) if state == "waiting" else None,
                     "finished_at": None if state == "waiting" else before(minutes=4),
                 }

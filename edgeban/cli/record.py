@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import csv
+import io
 import json
 import sys
 import time
@@ -46,6 +47,7 @@ STAT_COLUMNS = (
 )
 CALENDAR_SIGNS = {"archived": "✓", "failed": "✗", "wanted": "·"}
 TAIL_PAUSES = (2.0, 10.0)
+EVENT_FIELDS = ("place", "at", "kind", "subject", "details")
 
 
 @click.group("tasks", invoke_without_command=True, short_help="List vendor tasks, or show one.")
@@ -113,17 +115,23 @@ def _until(decisions: Iterator[dict[str, Any]], oldest: Any) -> Iterator[dict[st
 @click.option("--kind", "kinds", multiple=True, help="Only events of this kind; may be given again.")
 @click.option("--source", help="Only events that name this source.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV with a header line, safe in spreadsheets.")
 @pass_session
-def tail_command(session: Session, *, follow: bool, as_json: bool, **options: Any) -> None:
+def tail_command(session: Session, *, follow: bool, as_json: bool, as_csv: bool, **options: Any) -> None:
     """Follow what happens, an event a line, from ten minutes ago: batches of reports, tasks, decisions, words."""
+    if as_json and as_csv:
+        raise click.UsageError("choose one of --json and --csv")
+    write = json.dumps if as_json else _event_as_csv if as_csv else _event
     client = session.client()
+    if as_csv:
+        click.echo(",".join(EVENT_FIELDS))
     place = ""
     pause = TAIL_PAUSES[0]
     while True:
         page = client.events(place, kinds=",".join(options["kinds"]), limit=500)
         for event in page["events"]:
             if not options["source"] or json.dumps(options["source"]) in json.dumps(event["details"]):
-                click.echo(json.dumps(event) if as_json else _event(event))
+                click.echo(write(event))
         place = page["next"]
         if not page["events"]:
             if not follow:
@@ -132,6 +140,13 @@ def tail_command(session: Session, *, follow: bool, as_json: bool, **options: An
             pause = min(TAIL_PAUSES[1], pause * 1.5)
         else:
             pause = TAIL_PAUSES[0]
+
+
+def _event_as_csv(event: Mapping[str, Any]) -> str:
+    written = io.StringIO()
+    row = {**event, "details": json.dumps(event["details"])}
+    csv.writer(written, lineterminator="").writerow([output.cell(output.plain(row[name])) for name in EVENT_FIELDS])
+    return written.getvalue()
 
 
 def _event(event: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ CALLBACK_COLUMNS = (
     Column("received_at", "reported", "time"),
     Column("state", "state", "state"),
     Column("attempts", "tries", "number"),
+    Column("last_status", "answered", "number"),
     Column("next_at", "next", "time"),
     Column("finished_at", "finished", "time"),
     Column("report_id", "report", "id"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from typing import Any
 
@@ -12,7 +14,7 @@ from chalice.test import HTTPResponse
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.sources import parse as parse_sources
 from dev.fakes.api import SOURCES, Api, fixed, refused
-from dev.fakes.operations import CALLBACK
+from dev.fakes.operations import CALLBACK, Receiver, deliver
 from dev.fakes.world import ACCOUNT, pages
 
 ROOT = "https://www.example.com/"
@@ -147,6 +149,61 @@ def test_an_unban_is_listed_and_read(desk: Api) -> None:
     assert (read["by"], read["reason"], read["urls"], read["complete"]) == ("olaf", "an appeal", 2, True)
     refused(ask(desk, "get", "unbans/u-none"), 404, "not_found", "no such unban")
     refused(ask(desk, "get", "unbans/u-20260115T0-x"), 404, "not_found", "no such unban")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "column"),
+    [
+        ("tasks", {"day": "today"}, "task_id"),
+        ("unbans", {}, "unban_id"),
+        ("audit", {}, "actor"),
+        ("events", {"after": "today"}, "details"),
+        ("reports", {"of": "desk"}, "report_id"),
+        ("reports", {"correlation_id": "case-1"}, "report_id"),
+        ("reports/{report}", {}, "state"),
+        ("holds", {}, "hold_id"),
+        ("holds/{hold}", {}, "reporter"),
+        ("sources", {}, "name"),
+        ("callbacks", {"of": "desk"}, "last_status"),
+        ("stats", {"by": "source"}, "value"),
+        ("bans", {}, "url"),
+        ("bans/counts", {"by": "source"}, "value"),
+    ],
+)
+def test_every_list_is_written_as_csv_in_which_no_cell_is_a_formula(
+    desk: Api, path: str, asked: dict[str, str], column: str
+) -> None:
+    report = desk.post({"urls": [*pages(2), {"url": ROOT, "reporter": "=cmd()"}], "correlation_id": "case-1"})
+    desk.settle()
+    ask(desk, "post", "unbans", {"urls": pages(1), "reason": "=1+1"})
+    (hold,) = ask(desk, "get", "holds").json_body["holds"]
+    today = f"{desk.world.clock():%Y-%m-%d}"
+    asked = {name: today if value == "today" else value for name, value in asked.items()}
+    if path == "events":
+        asked = {"after": f"{desk.world.clock():%Y%m%d}T"}
+    path = path.format(report=report.json_body["report_id"], hold=hold["hold_id"])
+    answer = desk.get(path, {"Authorization": "Bearer olaf's", "Accept": "text/csv"}, **asked)
+    assert answer.status_code == 200
+    header, *rows = list(csv.reader(io.StringIO(answer.body.decode())))
+    assert column in header
+    assert rows
+    assert all(len(row) == len(header) for row in rows)
+    assert not [cell for row in rows for cell in row if cell[:1] in {"=", "+", "@"}]
+
+
+def test_what_a_receiver_answered_last_stands_beside_its_callback(desk: Api) -> None:
+    desk.services._sources = fixed(parse_sources({**SOURCES, "desk": {**SOURCES["desk"], **CALLBACK}}))
+    desk.world.sources = desk.services.sources
+    desk.post({"urls": pages(1)})
+    desk.settle()
+    desk.world.clock.advance(minutes=10)
+    seen = []
+    for answered in (503, 204):
+        deliver(desk.world, Receiver(desk.world, answers=[answered]))
+        (call,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
+        seen.append((call["state"], call["attempts"], call["last_status"], bool(call["next_at"])))
+        desk.world.clock.advance(minutes=5)
+    assert seen == [("waiting", 1, 503, True), ("delivered", 2, 204, False)]
 
 
 @pytest.mark.parametrize("path", ["unbans", "audit"])

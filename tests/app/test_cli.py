@@ -351,6 +351,8 @@ def test_what_happens_is_followed_an_event_a_line(shell: Shell) -> None:
     lines = [json.loads(line) for line in shell("tail", "--json").out.splitlines()]
     assert "task" in {line["kind"] for line in lines}
     assert shell("tail").out.count("\n") == len(lines)
+    rows = list(csv.DictReader(io.StringIO(shell("tail", "--csv").out)))
+    assert [(row["kind"], json.loads(row["details"])) for row in rows] == [(e["kind"], e["details"]) for e in lines]
 
 
 def test_the_numbers_of_a_day_and_of_a_month(shell: Shell) -> None:

@@ -72,6 +72,16 @@ def test_every_route_is_described_and_nothing_else() -> None:
     assert routes == set(operations()), "chalicelib/openapi.json and the routes of app.py must have the same operations"
 
 
+def test_every_list_that_pages_is_described_as_csv_too() -> None:
+    without = set()
+    for (path, method), operation in operations().items():
+        content = resolve(operation["responses"].get("200", {})).get("content", {})
+        schema = resolve(content.get("application/json", {}).get("schema", {}))
+        if method == "get" and {"next_token", "next"} & schema.get("properties", {}).keys():
+            without |= {path} if "text/csv" not in content else set()
+    assert without == {"/v1/tasks/{task_id}"}, "a task is one document, whose URLs may take several answers"
+
+
 def test_the_document_is_served_as_it_is_with_the_version(api: Api) -> None:
     answer = api.get("openapi.json")
     assert answer.status_code == 200

@@ -111,7 +111,10 @@ class _Courier:
             self.put_off.append(callback)
             self.seen.discard(callback.report)
             return
-        problem = self.failing.get(source.name) or self._attempt(source, report, states, held)
+        problem = self.failing.get(source.name, "")
+        if not problem:
+            status, problem = self._attempt(source, report, states, held)
+            callback = replace(callback, status=status)
         self.spent[source.name] = spent + (self.run.clock() - now)
         if problem:
             self.failing[source.name] = problem
@@ -121,8 +124,8 @@ class _Courier:
         else:
             self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
 
-    def _attempt(self, source: Source, report: Report, states: list[ReportedState], held: str) -> str:
-        """Post once; return what went wrong, or nothing.
+    def _attempt(self, source: Source, report: Report, states: list[ReportedState], held: str) -> tuple[int, str]:
+        """Post once; return the status of the answer, 0 if there was none, and what went wrong, or nothing.
 
         What tells of held URLs has an id of its own, so that a receiver does not take what follows for a repetition.
         """
@@ -138,8 +141,8 @@ class _Courier:
         try:
             answered = self.post(source.callback_url, headers=headers, body=body)
         except (VendorError, ConfigurationError) as error:
-            return str(error)
-        return "" if 200 <= answered < 300 else f"the receiver answered {answered}"
+            return 0, str(error)
+        return answered, "" if 200 <= answered < 300 else f"the receiver answered {answered}"
 
     def _told(self, callback: Callback, report: Report, outcome: str, held: str, **more: str) -> None:
         """Note that the source was told of what is held, or could not be. A person's decision is told separately."""

@@ -48,6 +48,9 @@ COLUMNS: Final = (
 )
 """Columns of the list as CSV."""
 
+URL_COLUMNS: Final = ("url", "source", "reporter", "category", "report_id", "note")
+"""Columns of the URLs of one hold as CSV."""
+
 STATES: Final = {"approve": "approved", "refuse": "refused"}
 
 
