@@ -56,7 +56,7 @@ def read_hold(services: Services, hold_id: str, request: Request) -> Response:
     token = query(request, "next_token", needed=False, longest=6) or "0"
     if not token.isascii() or not token.isdigit():
         raise InputError("next_token must be the one of the page before")
-    body = hold_view.one(services.run(), hold_id, start=int(token), limit=limit)
+    body = hold_view.one(services.run(), hold_id, start=int(token), limit=limit, sources=services.sources)
     return listed(request, "urls", body, hold_view.URL_COLUMNS)
 
 

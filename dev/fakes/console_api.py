@@ -280,7 +280,9 @@ class FakeApi:
             raise Refused(404, "not_found", "there is no such hold")
         found = self.holds[name]
         source = found["sources"][0]["value"] if found["sources"] else ""
+        word = {"source": source, "said_at": found["since"], "until": None, "bans": False}
         said = {"report_id": "r-pu6f7ity", "source": source, "reporter": "", "category": "malware", "note": ""}
+        said |= {"words": [word]}
         return {
             "hold_id": name,
             "account": found["account"],

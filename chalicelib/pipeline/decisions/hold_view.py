@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any, Final
@@ -11,10 +11,13 @@ from typing import Any, Final
 from chalicelib.domain.ban_index import covers
 from chalicelib.domain.errors import NotFound
 from chalicelib.domain.model import ChunkState
+from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.domain.urls import host_of
-from chalicelib.ledger import audit, chunks, remaining
+from chalicelib.domain.words.word import SourceWord
+from chalicelib.ledger import audit, chunks, claims, remaining
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.packed_words import unpack
 from chalicelib.pipeline.decisions.holds import Hold, all_held, approvals_needed
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
@@ -174,8 +177,11 @@ def groups(views: Sequence[HoldView]) -> list[dict[str, Any]]:
     return sorted(counted, key=lambda group: (-group["holds"], group["rule"], group["source"]))
 
 
-def one(run: Run, hold_id: str, *, start: int, limit: int) -> dict[str, Any]:
-    """Write one hold with a page of its URLs, also one that is decided. Raises NotFound."""
+def one(run: Run, hold_id: str, *, start: int, limit: int, sources: Iterable[str] = ()) -> dict[str, Any]:
+    """Write one hold with a page of its URLs, also one that is decided. Raises NotFound.
+
+    ``sources`` are the names of those known by now: what others said of a URL that waits already is shown with it.
+    """
     chunk = chunks.read(run.rows, [hold_id]).get(hold_id)
     work = remaining.of_chunk(run.rows, chunk.account, hold_id) if chunk else None
     decisions = _decisions(run.rows, hold_id) if chunk else []
@@ -189,6 +195,7 @@ def one(run: Run, hold_id: str, *, start: int, limit: int) -> dict[str, Any]:
         positions, needed = list(range(len(chunk.urls))), 0
         state = STATES.get(decisions[-1].action, "refused")
     shown = positions[start : start + limit]
+    words = _words(run, chunk, shown, sources) if is_held else {}
     body: dict[str, Any] = {
         "hold_id": hold_id,
         "account": chunk.account,
@@ -196,7 +203,7 @@ def one(run: Run, hold_id: str, *, start: int, limit: int) -> dict[str, Any]:
         "state": state,
         "since": chunk.received_at.astimezone(UTC).isoformat(),
         "url_count": len(positions),
-        "urls": [_url(chunk, position) for position in shown],
+        "urls": [_url(chunk, position) | {"words": words.get(position, [])} for position in shown],
         "approvals_needed": needed or len({decision.actor for decision in decisions}),
         "decisions": [_decision(decision) for decision in decisions],
     }
@@ -214,6 +221,26 @@ def _url(chunk: Chunk, position: int) -> dict[str, Any]:
         "reporter": origin.reporter,
         "category": origin.category,
         "note": origin.note,
+    }
+
+
+def _words(run: Run, chunk: Chunk, positions: Sequence[int], sources: Iterable[str]) -> dict[int, list[dict[str, Any]]]:
+    """Return what each source says of the URLs at these positions, the one that they are held for among them."""
+    names = tuple(sources)
+    found = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
+    return {
+        position: [_word(word) for word in unpack(found[chunk.keys[position]].words, names)]
+        for position in positions
+        if claims.belongs(found, chunk, position)
+    }
+
+
+def _word(word: SourceWord) -> dict[str, Any]:
+    return {
+        "source": word.source,
+        "said_at": word.said_at.isoformat(),
+        "until": word.until.isoformat() if word.until < FOREVER else None,
+        "bans": word.bans,
     }
 
 

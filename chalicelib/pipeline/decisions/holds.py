@@ -20,6 +20,7 @@ from chalicelib.ledger import audit, chunks, claim_decisions, claim_ends, claims
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.pipeline.decisions.approved_ends import begin_now
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
@@ -131,11 +132,7 @@ def approve(
     for verdict, keys in _forbidden(hold, policy, now).items():
         claim_ends.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
     if hold.chunk.rule != Rule.DRIFT:
-        # The bans begin only now, so their planned end moves, before the chunk can be packed: it is never short.
-        until = now + (hold.chunk.until - hold.chunk.created_at)
-        claim_decisions.extend(
-            run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id, until=until
-        )
+        begin_now(run, hold.chunk, allowed)
     if not steps.release(run.rows, hold.work, allowed):
         raise HoldChanged
     claim_decisions.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)

@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.model import BareHosts
 from chalicelib.domain.policy.model import Approvals
 from chalicelib.ledger import audit, reports
 from chalicelib.ledger import holds as steps
 from chalicelib.pipeline.answers import as_json, url_status
-from chalicelib.pipeline.decisions import holds
+from chalicelib.pipeline.decisions import hold_view, holds
 from chalicelib.pipeline.decisions.holds import Approval
-from dev.fakes.operations import ROOTS, approve, held, refuse, undo
-from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.operations import ROOTS, approve, held, refuse, renew, undo
+from dev.fakes.world import ACCOUNT, POLICY, SOURCES, START, World, pages
 
 
 def test_what_is_held_is_not_submitted_and_says_why() -> None:
@@ -54,6 +56,76 @@ def test_a_ban_that_was_held_lasts_from_its_approval() -> None:
     assert world.states(ROOTS) == {"banned": 4}
     world.vendor.settle()
     assert len(world.vendor.bans) == 4
+
+
+REVIEWED = {"isp": {"trust": "review"}, "queue": {"trust": "review"}}
+
+
+def reviewed() -> World:
+    """Return a world with two sources under review."""
+    sources = parse_sources({**SOURCES, "isp": SOURCES["queue"]})
+    return World(policy=parse_policy({**POLICY, "sources": REVIEWED}), sources=sources)
+
+
+def say(world: World, days: int, *, source: str = "queue") -> None:
+    world.queue({"urls": [{"url": url, "ban_duration": days} for url in pages(2)]}, source=source)
+    world.intake()
+
+
+@pytest.mark.parametrize("order", [("queue", "isp"), ("isp", "queue")])
+def test_a_longer_word_that_joined_a_hold_stands_once_it_is_approved(order: tuple[str, str]) -> None:
+    world = reviewed()
+    days = {"queue": 7, "isp": 28}
+    for source in order:
+        say(world, days[source], source=source)
+    world.clock.advance(days=2)
+    world.approve()
+    world.minutes(3)
+    (state, *_) = url_status.of_url(world.run(), pages(1)[0])
+    assert state.until
+    assert state.until - START >= timedelta(days=28)
+    for _ in range(25 * 6):
+        world.clock.advance(hours=4)
+        renew(world)
+        world.minutes(2)
+        world.vendor.settle()
+        assert len(world.vendor.bans) == 2
+
+
+def test_a_word_that_joins_a_held_url_is_shown_to_who_decides() -> None:
+    world = reviewed()
+    say(world, 7)
+    world.clock.advance(days=1)
+    say(world, 20, source="isp")
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
+    shown = hold_view.one(world.run(), work.chunk, start=0, limit=10, sources=world.sources)
+    for url in shown["urls"]:
+        assert url["source"] == "queue"
+        assert [(word["source"], word["bans"]) for word in url["words"]] == [("isp", False), ("queue", False)]
+        (until, _) = (datetime.fromisoformat(word["until"]) for word in url["words"])
+        assert until - START == timedelta(days=21)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_approval_with_a_longer_word_killed_at_any_call_is_done_by_the_next(after: bool) -> None:
+    for at in range(1, 30):
+        world = reviewed()
+        say(world, 7)
+        say(world, 28, source="isp")
+        with world.crash(at, after=after):
+            world.approve()
+        for work in holds.all_held(world.rows, [ACCOUNT]):
+            approve(world, work.chunk, actor="ben")
+        world.minutes(3)
+        for url in pages(2):
+            (state,) = url_status.of_url(world.run(), url)
+            assert state.state.value == "banned"
+            assert state.until
+            assert state.until - START >= timedelta(days=28)
+        world.clock.advance(days=6, hours=2)
+        renew(world)
+        world.minutes(3)
+        assert {world.live_bans(url) for url in pages(2)} == {2}, at
 
 
 def test_a_large_hold_takes_two_different_operators() -> None:

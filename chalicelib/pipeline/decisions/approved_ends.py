@@ -1,0 +1,38 @@
+"""When the bans of a hold end that a person approves.
+
+They begin only now, so that none is shorter than its report asked for. What another source said of a URL while it
+waited stands, too: the furthest end counts. Crash order: the row by which longer bans are renewed, then the claims. All
+of it comes before the hold is released, and the next approval repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.ledger import claim_decisions, claims, renewals
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.row import epoch
+from chalicelib.pipeline.run import Run
+
+SOONEST = timedelta(hours=1)
+"""When an approved chunk is looked at for renewal at the earliest."""
+
+
+def begin_now(run: Run, chunk: Chunk, positions: Collection[int]) -> None:
+    """Move the planned ends of the bans of a hold, before its chunk can be packed."""
+    now = run.clock()
+    own = now + (chunk.until - chunk.created_at)
+    keys = [chunk.keys[position] for position in sorted(positions)]
+    claims_by_key = claims.read(run.rows, keys, consistent=True)
+    keys_by_end: dict[datetime, list[str]] = {}
+    for key in keys:
+        said = claims_by_key[key].until if key in claims_by_key else 0
+        end = datetime.fromtimestamp(said, tz=UTC) if said > epoch(own) else own
+        keys_by_end.setdefault(end, []).append(key)
+    vendor_ends = now + timedelta(days=chunk.ban_days)
+    if any(end > vendor_ends for end in keys_by_end):
+        before = timedelta(hours=run.policy.renew_before_hours)
+        renewals.plan(run.rows, chunk, at=max(vendor_ends - before, now + SOONEST))
+    for end, ending_then in keys_by_end.items():
+        claim_decisions.extend(run.rows, ending_then, chunk=chunk.id, until=end)
