@@ -17,19 +17,8 @@ from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice
 from chalicelib.ledger import KEEP_DECISIONS, control, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, numbers, stamp, text, texts
+from chalicelib.ledger.verified import Verified, attributes, read_from
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value, Write
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """How the edge answered for a sample of a ban task's URLs. A URL neither ``blocked`` nor ``open`` got no answer."""
-
-    at: datetime
-    sampled: int
-    blocked: int
-    open: int
-    open_urls: tuple[str, ...] = ()
-    """Some of the URLs that are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +189,7 @@ def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
 
 def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
     """Write how the edge answered for a task, once; ``False`` if that is on record already."""
-    change: Row = {
-        "verified_at": millis(verified.at),
-        "sampled": verified.sampled,
-        "blocked": verified.blocked,
-        "open": verified.open,
-        "open_urls": list(verified.open_urls),
-    }
-    return rows.apply(Update(_key(task.id), set=change, expect={"verified_at": None}))
+    return rows.apply(Update(_key(task.id), set=attributes(verified), expect={"verified_at": None}))
 
 
 def count_retry(rows: Rows, root: str, calls: int) -> int:
@@ -313,16 +295,9 @@ def _task(row: Mapping[str, Value]) -> Task:
         reason=text(row, "reason"),
         parent=text(row, "parent"),
         children=texts(row, "children"),
-        verified=_verified(row),
+        verified=read_from(row),
         withheld=UrlState(text(row, "withheld")) if row.get("withheld") else None,
         lasts=bool(number(row, "lasts")),
         carried_out=bool(number(row, "carried_out")),
         failed_at=numbers(row, "failed_at"),
     )
-
-
-def _verified(row: Mapping[str, Value]) -> Verified | None:
-    at = moment(row, "verified_at")
-    if at is None:
-        return None
-    return Verified(at, number(row, "sampled"), number(row, "blocked"), number(row, "open"), texts(row, "open_urls"))

@@ -19,7 +19,7 @@ Replacement = tuple[str, str, str]
 TIMES: tuple[Replacement, ...] = (
     ("chalicelib/ledger/remaining.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
     (
-        "chalicelib/pipeline/submission/submit.py",
+        "chalicelib/pipeline/submission/lost_answers.py",
         "\nLIST_LAG = timedelta(seconds=60)\n",
         "\nLIST_LAG = timedelta(seconds=12)\n",
     ),
@@ -48,7 +48,7 @@ TIMES: tuple[Replacement, ...] = (
     ),
     ("chalicelib/ledger/control.py", "\nQUOTA_BLOCK = timedelta(minutes=15)", "\nQUOTA_BLOCK = timedelta(seconds=8)"),
     (
-        "chalicelib/pipeline/submission/track.py",
+        "chalicelib/pipeline/submission/failed_tasks.py",
         "\nRETRY_AFTER = timedelta(seconds=30)\n",
         "\nRETRY_AFTER = timedelta(seconds=2)\n",
     ),
@@ -104,9 +104,9 @@ SUBMIT_VISIBILITY = 21
 
 BREAKS: dict[str, Replacement] = {
     "adoption": (
-        "chalicelib/pipeline/submission/vendor_tasks.py",
-        "    now = run.clock()\n    steps = ",
-        '    return ""\n    now = run.clock()\n    steps = ',
+        "chalicelib/pipeline/submission/lost_answers.py",
+        "        now, rows = self._run.clock(), self._run.rows\n        steps = ",
+        '        return ""\n        now, rows = self._run.clock(), self._run.rows\n        steps = ',
     ),
     "claims": (
         "chalicelib/ledger/claims.py",
@@ -114,9 +114,9 @@ BREAKS: dict[str, Replacement] = {
         "return {*chunk.keys} | take(rows, takings, lambda claim: claim.chunk == chunk.id)",
     ),
     "settle": (
-        "chalicelib/pipeline/submission/submit.py",
-        "if self.run.clock() < task.attempted_at + LIST_LAG or",
-        "if self.run.clock() < task.attempted_at or",
+        "chalicelib/pipeline/submission/lost_answers.py",
+        "if self._run.clock() < task.attempted_at + LIST_LAG or",
+        "if self._run.clock() < task.attempted_at or",
     ),
     "leases": (
         "chalicelib/pipeline/submission/sweep.py",

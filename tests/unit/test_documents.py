@@ -16,7 +16,7 @@ from chalicelib.ledger import KEEP, KEEP_DECISIONS, remaining
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
 from chalicelib.observe import TROUBLES, Severity
-from chalicelib.pipeline.submission import submit, track
+from chalicelib.pipeline.submission import failed_tasks, lost_answers, track
 
 ROOT = Path(__file__).parents[2]
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
@@ -127,8 +127,8 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
         "time between two beats of a drain": BEAT_SECONDS,
         "timeout of submit_tasks": functions["submit_tasks"]["lambda_timeout"],
         "visibility of the submit queue": submits["VisibilityTimeout"],
-        "time before an unknown answer is repeated": seconds_of(submit.LIST_LAG),
-        "time until what failed alone is called again": seconds_of(track.RETRY_AFTER),
+        "time before an unknown answer is repeated": seconds_of(lost_answers.LIST_LAG),
+        "time until what failed alone is called again": seconds_of(failed_tasks.RETRY_AFTER),
         "time until an unlisted task counts as lost": seconds_of(track.LOST_AFTER),
         "days that claims outlive their ban": float(KEEP.days),
         "days that chunks and tasks outlive their ban": float(KEEP_DECISIONS.days),

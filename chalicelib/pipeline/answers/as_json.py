@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.domain.model import Rule
-from chalicelib.ledger.tasks import Task, Verified
+from chalicelib.ledger.tasks import Task
+from chalicelib.ledger.verified import Verified
 from chalicelib.pipeline.answers.history import PastDecision
 from chalicelib.pipeline.answers.statements import Statement
 from chalicelib.pipeline.answers.url_status import ReportedState

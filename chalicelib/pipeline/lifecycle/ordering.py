@@ -15,6 +15,7 @@ from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import carriers, chunks, claim_decisions, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
 
 WITHDRAWABLE = {ChunkState.WAITING, ChunkState.HELD}
@@ -149,3 +150,39 @@ def _is_first_ban(chunk: Chunk, key: str) -> bool:
     """Return whether nobody claimed a URL before a chunk did, and the chunk carries on no other."""
     position = chunk.keys.index(key)
     return not chunk.renews and all(at != position for at, _, _ in chunk.before)
+
+
+def waits_for(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> tuple[str, ...]:
+    """List the chunks of the opposite action that must have ended before this one is sent.
+
+    A ban waits for every unban of its URLs: to ask which have ended would cost each report of such a URL a read. The
+    chunk that has a URL may leave it before it is sent, as a hold does: then an older unban may still be on its way.
+    The ban waits for that one too, and an unban for the bans that it waits for.
+    """
+    known = _known_claims(chunk, claims_by_key)
+    earlier = _unbans_of(known)
+    if chunk.action is Action.BAN:
+        asked = {unban for claim in known for unban in claim.unbans}
+        gone = asked - unended(rows, chunk.account, asked) if asked else set()
+        return tuple(unban for unban in earlier if unban not in gone)
+    bans = dict.fromkeys(claim.chunk for claim in known)
+    if earlier:
+        waiting = remaining.among(rows, chunk.account, earlier).values()
+        bans |= dict.fromkeys(ban for work in waiting for ban in work.after)
+    on_their_way = unended(rows, chunk.account, bans)
+    return tuple(ban for ban in bans if ban in on_their_way)
+
+
+def _known_claims(chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> list[Claim]:
+    """Return the earlier claims of a chunk's URLs, in its order."""
+    return [claims_by_key[key] for key in chunk.keys if key in claims_by_key]
+
+
+def _unbans_of(known: Iterable[Claim]) -> dict[str, None]:
+    """List the unbans of URLs, each once."""
+    return dict.fromkeys(unban for claim in known for unban in claim.all_unbans)
+
+
+def unended_unbans(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
+    """Return the unbans of a chunk's URLs that are still on their way."""
+    return unended(rows, chunk.account, _unbans_of(_known_claims(chunk, claims_by_key)))

@@ -28,6 +28,7 @@ from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.approved import approved
 from chalicelib.pipeline.lifecycle.expiry import Expiry
+from chalicelib.pipeline.lifecycle.successors import successors
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
@@ -69,7 +70,7 @@ def renew_chunk(run: Run, chunk: Chunk) -> int:
             ends_at=until.isoformat(),
             problem=reason,
         )
-    following = claiming.successors(chunk, plan.kept, claims_by_key, rule=Rule.RENEWAL, now=now)
+    following = successors(chunk, plan.kept, claims_by_key, rule=Rule.RENEWAL, now=now)
     renewed = sum(len(claiming.begin(run, part, claims_by_key)) for part in following)
     if renewed < len(plan.kept):  # a word came at the same moment: its claim is looked at again
         renewals.plan(run.rows, chunk, at=now + POSTPONED)

@@ -9,23 +9,22 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.domain.policy.duration import FOREVER
-from chalicelib.ledger import carriers, chunks, ends, remaining, renewals, tasks
+from chalicelib.ledger import carriers, chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission.granted_days import GrantedDays
+from chalicelib.pipeline.submission.unbans_first import taken_out
 
 CACHED_CHUNKS = 64
 LOOK_FOR_UNBANS = timedelta(seconds=2)
 """How often a drain looks for unbans that have come since, or whose bans have ended since."""
-
-ENDS_LATER = timedelta(minutes=1)
-"""How long after the planned end bans are lifted: the last task of their chunk may be submitted somewhat later."""
 
 WORK_AT_ONCE = 4_000
 """Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
@@ -49,7 +48,8 @@ class Backlog:
     def __init__(self, run: Run, *, epoch: int, limits: VendorLimits) -> None:
         """``epoch`` is the submitter's number."""
         self._run, self._epoch, self._limit = run, epoch, limits.urls_per_task
-        self._longest_ban = limits.longest_ban
+        self._lasting = limits.longest_ban is None
+        self._granted_days = GrantedDays(run, limits.longest_ban)
         self._queues = {Action.UNBAN: _Queue(), Action.BAN: _Queue()}
         self.closed: set[Action] = set()
         """Actions that may not be sent now."""
@@ -61,7 +61,6 @@ class Backlog:
         self._postponed: list[tuple[datetime, Task]] = []
         self._unbans_read_at = run.clock()
         self._chunks: dict[str, Chunk] = {}
-        self._ends_planned: set[str] = set()
         self.fresh: set[str] = set()
         """Tasks recorded by this drain, with the time of their attempt: they may be called without a look-up."""
 
@@ -71,19 +70,18 @@ class Backlog:
         first_tasks = [task for task in unsent if not task.parent]
         if first_tasks:  # a crash may have kept their slices from being taken off the waiting chunks
             carriers.take_slices(self._run.rows, first_tasks, self._read(bans=True))
-        now = self._run.clock()
-        for task in unsent:
-            if task.not_before and task.not_before > now:
-                self.postpone(task, task.not_before)
-            else:
-                self.add(task)
+        self.add(*unsent)
         self._plan()
 
     def add(self, *recorded: Task) -> None:
-        """Put recorded tasks in the queue."""
+        """Put recorded tasks in the queue, each when it may be called."""
+        now = self._run.clock()
         for task in recorded:
-            queue = self._queues[task.action]
-            (queue.parts if task.parent else queue.recorded).append(task)
+            if task.not_before and task.not_before > now:
+                self.postpone(task, task.not_before)
+            else:
+                queue = self._queues[task.action]
+                (queue.parts if task.parent else queue.recorded).append(task)
 
     def postpone(self, task: Task, until: datetime) -> None:
         """Keep a recorded task back until then."""
@@ -93,6 +91,13 @@ class Backlog:
         """Put parts of a task before all other parts, so that few calls show what it was refused for."""
         for task in reversed(parts):
             self._queues[task.action].parts.appendleft(task)
+
+    def call_again(self, task: Task) -> None:
+        """Put back a task whose call had no effect. It needs no look-up, unless an earlier call may have had one."""
+        if task.attempts <= 1:
+            tasks.record_not_sent(self._run.rows, task)
+            task = replace(task, attempts=0, attempted_at=None)
+        self.add(task)
 
     def put_back(self, task: Task) -> None:
         """Put a recorded task back that was certainly not sent: an unban of its URLs waits for it no more."""
@@ -186,8 +191,10 @@ class Backlog:
         """Make a task of planned slices, and another one of each group of URLs that the policy forbids by now."""
         now = self._run.clock()
         work = self._work[slices[0].chunk]
-        ban_days = self._granted(work, slices)
-        groups = splitting.allowed(self._run, work.action, slices, self.chunks_of(slices))
+        chunks_by_id, ban_days = self.chunks_of(slices), work.ban_days
+        if work.action is Action.BAN:
+            ban_days = self._granted_days.of_ban(work, [part.chunk for part in slices], chunks_by_id)
+        groups = splitting.allowed(self._run, work.action, slices, chunks_by_id)
         new_tasks = [
             Task(
                 account=self._run.account,
@@ -198,7 +205,7 @@ class Backlog:
                 received_at=min(self._work[part.chunk].received_at for part in group),
                 attempts=int(why is None),
                 attempted_at=now if why is None else None,
-                lasts=work.action is Action.BAN and self._longest_ban is None,
+                lasts=work.action is Action.BAN and self._lasting,
                 **splitting.ending(why),
             )
             for why, group in groups.items()
@@ -208,33 +215,6 @@ class Backlog:
         self.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
 
-    def _granted(self, work: Work, slices: tuple[Slice, ...]) -> int:
-        """Return the days that a call asks for: the vendor may grant fewer than were planned, and the rest is renewed.
-
-        At a vendor that ends no bans edgeban ends them when their days are over. Crash order: renewals and ends are
-        planned before the task is recorded. One of a ban that was not sent is postponed.
-        """
-        if work.action is not Action.BAN:
-            return work.ban_days
-        if self._longest_ban is None:
-            self._plan_ends(work, slices)
-            return work.ban_days
-        if work.ban_days <= self._longest_ban.days:
-            return work.ban_days
-        at = self._run.clock() + self._longest_ban - timedelta(hours=self._run.policy.renew_before_hours)
-        for chunk in dict.fromkeys(part.chunk for part in slices):
-            renewals.plan(self._run.rows, self.chunks_of(slices)[chunk], at=at)
-        return self._longest_ban.days
-
-    def _plan_ends(self, work: Work, slices: tuple[Slice, ...]) -> None:
-        """Have edgeban end the bans of these slices; a chunk is planned once a drain."""
-        for chunk_id in {part.chunk for part in slices} - self._ends_planned:
-            self._ends_planned.add(chunk_id)
-            chunk = self.chunks_of(slices)[chunk_id]
-            if chunk.until < FOREVER:
-                at = max(chunk.until, self._run.clock() + timedelta(days=work.ban_days)) + ENDS_LATER
-                ends.plan(self._run.rows, chunk.account, chunk.id, at=at)
-
     def _plan(self) -> None:
         """Pack the waiting chunks whose turn it is. What was planned and not recorded is planned anew."""
         bans = Action.BAN not in self.closed
@@ -242,7 +222,10 @@ class Backlog:
         ordered = [part for part in work.values() if part.after and part.state is ChunkState.WAITING]
         for part in ordered:
             if part.action is Action.UNBAN:
-                self._take_out_of_recorded(part)
+                recorded = [*self._recorded(), *(task for _, task in self._postponed)]
+                for task, rest in taken_out(self._run, part, recorded, self.chunks_of):
+                    self._remove(task)
+                    self.add(*rest)
         in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part)}
         if ordered:  # an unban among them may have taken URLs out of the others
             work = self._read(bans=bans)
@@ -257,30 +240,6 @@ class Backlog:
             lifts = [part for part in waiting if part.rule == Rule.ENDED]  # what people unban goes first
             others = [part for part in waiting if part.rule != Rule.ENDED]
             queue.planned = deque([*pack(others, limit=self._limit), *pack(lifts, limit=self._limit)])
-
-    def _take_out_of_recorded(self, unban: Work) -> None:
-        """Take the URLs of an unban out of recorded bans that were certainly not sent: it need not wait for these."""
-        unsent = [
-            task
-            for task in (*self._recorded(), *(task for _, task in self._postponed))
-            if task.action is Action.BAN and not task.attempted_at
-            if any(part.chunk in unban.after for part in task.slices)
-        ]
-        if not unsent:
-            return
-        chunk = self.chunks_of([Slice(unban.chunk, unban.next, unban.count)])[unban.chunk]
-        keys = {key for position, key in enumerate(chunk.keys) if position not in unban.excluded}
-        for task in unsent:
-            chunks_by_id = self.chunks_of(task.slices)
-            if keys.isdisjoint(chunks_by_id[part.chunk].keys[at] for part in task.slices for at in part.positions()):
-                continue
-            rest = splitting.take_out(self._run, task, keys, chunks_by_id)
-            self._remove(task)
-            for other in rest:
-                if other.not_before and other.not_before > self._run.clock():
-                    self.postpone(other, other.not_before)
-                else:
-                    self.add(other)
 
     def _read(self, *, bans: bool) -> dict[str, Work]:
         """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.

@@ -9,10 +9,12 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta, timezone
 
 from chalicelib.domain.errors import QuotaExceeded
-from chalicelib.domain.model import Action, VendorLimits
-from chalicelib.ledger import control, sent
+from chalicelib.domain.model import Action, Rule, VendorLimits
+from chalicelib.ledger import control, sent, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission.backlog import Backlog
+from chalicelib.pipeline.submission.brakes import Brakes
 
 LIFTS_SHARE = 0.9
 """The share of a day's unbans that edgeban's own lifts may use."""
@@ -21,23 +23,37 @@ LIFTS_SHARE = 0.9
 class DayQuota:
     """The URLs of the day at the run's account. It costs nothing where the vendor names no such limit."""
 
-    def __init__(self, run: Run, limits: VendorLimits) -> None:
-        self._run = run
+    def __init__(self, run: Run, limits: VendorLimits, backlog: Backlog, brakes: Brakes) -> None:
+        self._run, self._backlog, self._brakes = run, backlog, brakes
         self._limits = {Action.BAN: limits.urls_per_day, Action.UNBAN: limits.unbans_per_day}
         self._zone = timezone(limits.utc_offset)
         self._day: date | None = None
         self._sent: dict[Action, int] = {}
 
-    def has_room(self, task: Task, *, under_way: int, is_lift: bool) -> bool:
-        """Return whether the day has room for a task beside the URLs whose calls are under way."""
+    def has_room(self, task: Task, *, under_way: int) -> bool:
+        """Return whether the day has room for a task beside the URLs whose calls are under way.
+
+        If it has none, the task waits for the next day, and so does its action. What people unban may still go where
+        there is no more room for lifts alone.
+        """
         limit = self._limits[task.action]
         if not limit:
             return True
         today = self._today()
         if today != self._day:
             self._day, self._sent = today, sent.read(self._run.rows, self._run.account, today)
+        is_lift = self._backlog.chunks_of(task.slices)[task.slices[0].chunk].rule == Rule.ENDED
         most = limit * LIFTS_SHARE if is_lift else limit
-        return self._sent[task.action] + under_way + task.count <= most
+        if self._sent[task.action] + under_way + task.count <= most:
+            return True
+        if is_lift and task.attempts <= 1:
+            until = self._next_day
+            self._backlog.postpone(tasks.record_postponed(self._run.rows, task, until=until), until)
+            return False
+        self._block(task.action)
+        self._brakes.close(task.action, "blocked")
+        self._backlog.call_again(task)
+        return False
 
     def count(self, task: Task) -> None:
         """Count a task that the vendor took."""
@@ -46,14 +62,14 @@ class DayQuota:
             self._sent = sent.count(self._run.rows, self._run.account, self._day, task.action, task.count, now=now)
 
     @property
-    def next_day(self) -> datetime:
+    def _next_day(self) -> datetime:
         """When the vendor's next day begins."""
         return datetime.combine(self._today() + timedelta(days=1), time(), tzinfo=self._zone)
 
-    def block(self, action: Action) -> None:
+    def _block(self, action: Action) -> None:
         """Write down that an action waits for the next day, as if the vendor had refused it."""
         error = QuotaExceeded(f"the {self._limits[action]} URLs a day that the vendor takes are used up")
-        control.block(self._run.rows, self._run.account, until=self.next_day, error=error, subject=action.value)
+        control.block(self._run.rows, self._run.account, until=self._next_day, error=error, subject=action.value)
 
     def _today(self) -> date:
         return self._run.clock().astimezone(self._zone).date()

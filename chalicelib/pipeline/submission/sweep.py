@@ -11,9 +11,9 @@ from datetime import timedelta
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.ledger import control, remaining, tasks
 from chalicelib.pipeline.decisions import holds
-from chalicelib.pipeline.lifecycle import claiming, ending
+from chalicelib.pipeline.lifecycle import ending, finishing
 from chalicelib.pipeline.run import Run, each_account
-from chalicelib.pipeline.submission.submit import LIST_LAG
+from chalicelib.pipeline.submission.lost_answers import LIST_LAG
 from chalicelib.pipeline.waking import wake_submitter_anew
 
 
@@ -28,7 +28,7 @@ def _sweep_account(run: Run) -> int:
     finished = False
     for work in all_work:
         if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
-            finished |= claiming.finish(run, work)
+            finished |= finishing.finish(run, work)
         if work.state is ChunkState.REFUSED:
             holds.finish_refusal(run, work)
     ending.end_due_bans(run)

@@ -1,14 +1,13 @@
-"""Our tasks in the vendor's own list: what was sent and when, and the adoption of a task whose answer was lost (I2)."""
+"""Our tasks in the vendor's own lists: what was sent and when, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import Sent, TaskState
+from chalicelib.domain.model import Sent, TaskState, VendorTask
 from chalicelib.domain.pacing import Pace
-from chalicelib.ledger import tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
@@ -57,18 +56,20 @@ def is_banned(run: Run, vendor: BanVendor, url: str, *, pace: Pace) -> bool:
         return True
 
 
-def adopt(run: Run, vendor: BanVendor, task: Task, urls: Sequence[str], *, pace: Pace) -> str:
-    """Look for the vendor task that carries exactly these URLs, and record it as ``task``'s.
+def begun_at_the_vendor(task: Task, theirs: VendorTask) -> Task:
+    """Return the task as submitted when the vendor made it: the days of its bans count from then.
 
-    Returns the vendor's id, or an empty text if the vendor shows none that is free: one that is recorded for another
-    of our tasks is not. The look-up may have stopped at the deadline, so an empty text proves nothing if ``run`` is
-    out of time.
+    A task whose answer was lost may have been found days later. A time in which the vendor cannot have made the task is
+    not believed.
     """
-    now = run.clock()
-    steps = vendor.find_task(task.action, urls, task.created_at - SKEW, now + SKEW)
-    matches = [vendor_task_id for vendor_task_id in run.paced(steps, pace) if vendor_task_id]
-    recorded = tasks.known_vendor_tasks(run.rows, task.account, matches)
-    for vendor_task_id in matches:
-        if vendor_task_id not in recorded and tasks.record_processing(run.rows, task, vendor_task_id, now=now):
-            return vendor_task_id
-    return ""
+    span = sent(task)
+    return replace(task, submitted_at=theirs.created_at) if span.since <= theirs.created_at <= span.until else task
+
+
+def is_shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:
+    """Ask for one task once more before it counts as lost: a list that moves while it is read may skip one.
+
+    ``True`` as well if the time is up before all was seen.
+    """
+    pages = run.paced(vendor.follow([sent(task)]), pace)
+    return any(theirs.id == task.vendor_task_id for page in pages for theirs in page) or run.time_is_up

@@ -25,7 +25,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp
 from chalicelib.pipeline import vendor_refusals
-from chalicelib.pipeline.lifecycle import claiming, expiry, ordering
+from chalicelib.pipeline.lifecycle import claiming, expiry, ordering, successors
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import BanVendor, Objects
@@ -220,7 +220,7 @@ def _ban_again(run: Run, missing: Missing, *, then: ChunkState) -> int:
     keys = [chunk.keys[position] for position in lifted]
     claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=UrlState.UNBANNED, reason=LIFTED)
     positions = [position for position in positions if position not in lifted]
-    again = claiming.successors(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
+    again = successors.successors(chunk, positions, claims_by_key, rule=Rule.DRIFT, now=run.clock())
     rebanned = 0
     for part in again:
         if part.until < part.created_at + timedelta(days=part.ban_days):  # before the chunk: a crash leaves a stray row

@@ -17,7 +17,8 @@ from chalicelib.domain.policy.model import EdgeOfAccount, Policy
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.ledger import chunks, claims, journal, tasks
 from chalicelib.ledger.row import stamp
-from chalicelib.ledger.tasks import Task, Verified
+from chalicelib.ledger.tasks import Task
+from chalicelib.ledger.verified import Verified
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Probe, Rows
 

@@ -36,6 +36,7 @@ STAGES = {
     },
     "submit": {"submission", "lifecycle", "vendor_refusals"},
     "track": {
+        "submission.failed_tasks",
         "submission.named_failures",
         "submission.track",
         "submission.vendor_tasks",

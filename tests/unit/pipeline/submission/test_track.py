@@ -12,7 +12,7 @@ from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded
 from chalicelib.domain.model import Action, Sent, TaskState, VendorTask
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.submission.track import RETRY_CALLS
+from chalicelib.pipeline.submission.failed_tasks import RETRY_CALLS
 from dev.fakes.operations import undo
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, Clock, World, pages

@@ -1,0 +1,41 @@
+"""How the edge answered for the URLs of a task, on the task's row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.ledger.row import millis, moment, number, texts
+from chalicelib.ports import Row, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How the edge answered for a sample of a ban task's URLs. A URL neither ``blocked`` nor ``open`` got no answer."""
+
+    at: datetime
+    sampled: int
+    blocked: int
+    open: int
+    open_urls: tuple[str, ...] = ()
+    """Some of the URLs that are open."""
+
+
+def attributes(verified: Verified) -> Row:
+    """Return the attributes of a task's row that tell how the edge answered."""
+    return {
+        "verified_at": millis(verified.at),
+        "sampled": verified.sampled,
+        "blocked": verified.blocked,
+        "open": verified.open,
+        "open_urls": list(verified.open_urls),
+    }
+
+
+def read_from(row: Mapping[str, Value]) -> Verified | None:
+    """Read from a task's row how the edge answered; ``None`` if it was not asked yet."""
+    at = moment(row, "verified_at")
+    if at is None:
+        return None
+    return Verified(at, number(row, "sampled"), number(row, "blocked"), number(row, "open"), texts(row, "open_urls"))

@@ -1,0 +1,48 @@
+"""Make the chunks that carry the bans of a chunk on: by renewal, and where drift restores them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.domain.model import Action
+from chalicelib.domain.policy.duration import plan_for
+from chalicelib.ledger import claims
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.row import epoch
+
+
+def successors(
+    chunk: Chunk, positions: Collection[int], claims_by_key: Mapping[str, Claim], *, rule: str, now: datetime
+) -> Iterator[Chunk]:
+    """Make the chunks that carry some of a chunk's bans on: one for each planned end, so that none is extended.
+
+    Only URLs whose claims still belong to the chunk are carried on. Their planned ends are read from the claims: the
+    approval of a hold and a later report move them there, and the chunk does not know.
+    """
+    positions_by_end: dict[int, list[int]] = {}
+    for position in sorted(positions):
+        if claims.belongs(claims_by_key, chunk, position):
+            end = claims_by_key[chunk.keys[position]].until
+            positions_by_end.setdefault(end, []).append(position)
+    for end, kept in positions_by_end.items():
+        if end > epoch(now):
+            yield _successor(chunk, kept, datetime.fromtimestamp(end, tz=UTC), rule=rule, now=now)
+
+
+def _successor(chunk: Chunk, kept: Sequence[int], until: datetime, *, rule: str, now: datetime) -> Chunk:
+    return Chunk(
+        account=chunk.account,
+        action=Action.BAN,
+        ban_days=plan_for(math.ceil((until - now) / timedelta(days=1))).ban_days,
+        rule=rule,
+        urls=tuple(chunk.urls[position] for position in kept),
+        keys=tuple(chunk.keys[position] for position in kept),
+        origins=tuple(chunk.origins[position] for position in kept),
+        created_at=now,
+        received_at=now,
+        until=until,
+        renews=(chunk.id,),
+    )

@@ -1,0 +1,99 @@
+"""What slows the calls of a drain down, and what ends it: throttling, outages, refusals, a pause, the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from chalicelib.domain.errors import AccessRefused, Throttled, VendorError
+from chalicelib.domain.model import Action, VendorLimits
+from chalicelib.ledger import control
+from chalicelib.ledger.control import Control
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission.backlog import Backlog
+
+PROOF_LASTS = timedelta(minutes=5)
+"""How long a drain believes of a vendor that it answers well, because an earlier drain has seen it."""
+
+MAX_FAILURES = 3
+"""Calls without an answer in a row after which the vendor counts as down: the next sweep tries again."""
+
+MAX_THROTTLES = 8
+"""Throttled calls in a row after which the vendor counts as down."""
+
+CHECK_PAUSED = timedelta(seconds=10)
+"""How often a drain reads whether somebody has paused the account."""
+
+
+class Brakes:
+    """The brakes of one drain: the pace of its calls, the actions that it may not send, and why it is to end."""
+
+    def __init__(
+        self, run: Run, backlog: Backlog, limits: VendorLimits, *, state: Control, closed: Mapping[Action, str]
+    ) -> None:
+        """``state`` is the account's control row; ``closed`` says why actions may not be sent now."""
+        self._run, self._backlog = run, backlog
+        self.pace = run.pace(limits.creates_per_second, last=state.last_call_at)
+        self.pace.hold(vendor_refusals.seconds_held(run, state))
+        self.closed: dict[Action, str] = {}
+        for action, why in closed.items():
+            self.close(action, why)
+        self.stop = ""
+        """Why the drain is to end before its work is done; empty while it goes on."""
+        self.proven = bool(state.answered_at and run.clock() - state.answered_at < PROOF_LASTS)
+        """Whether the vendor has answered well, now or a while ago: until it has, calls go one at a time."""
+        self._failures = self._throttles = 0
+        self._pause_checked_at = run.clock()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the drain is to end now."""
+        now = self._run.clock()
+        if not self.stop and max(now, self.pace.due) >= self._run.deadline:
+            held = self.pace.due - now > timedelta(seconds=vendor_refusals.LONG_WAIT)
+            self.stop = "throttled" if held else "deadline"  # the sweep wakes the account when the vendor's wait ends
+        if not self.stop and now - self._pause_checked_at >= CHECK_PAUSED:
+            self._pause_checked_at = now
+            if Action.BAN not in self.closed and control.paused(self._run.rows, self._run.account):
+                self.close(Action.BAN, "paused")
+        return bool(self.stop)
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the vendor answered well up to the drain's end: then the next drain calls it in parallel at once."""
+        return self.stop == "deadline" or (self.proven and not self._failures and not self.stop)
+
+    def close(self, action: Action, why: str) -> None:
+        """Send no more of an action. A pause is for bans alone: it is there to stop harm, and an unban undoes harm."""
+        self.closed[action] = why
+        self._backlog.closed.add(action)
+
+    def blocked(self, task: Task, error: VendorError) -> bool:
+        """Note an error of a task's call or look-up; return whether the vendor refuses more than this call."""
+        if not vendor_refusals.note(self._run, error, quota=task.action, task_id=task.id):
+            return False
+        for action in Action if isinstance(error, AccessRefused) else (task.action,):
+            self.close(action, "blocked")
+        return True
+
+    def answered(self) -> None:
+        """Note that the vendor answered a call well."""
+        self.proven, self._failures, self._throttles = True, 0, 0
+
+    def throttled(self, error: Throttled) -> None:
+        """Wait as long as the vendor asks, twice as long after each call that it throttles in a row."""
+        self._throttles += 1
+        seconds = error.retry_after * 2 ** min(self._throttles - 1, 4)
+        self.pace.hold(seconds)
+        vendor_refusals.hold_creates(self._run, error, seconds)
+        if self._throttles > MAX_THROTTLES:
+            self.stop = "down"
+
+    def not_answered(self) -> None:
+        """Count a call without an answer and wait longer after each; too many in a row mean that the vendor is down."""
+        self._failures += 1
+        self.pace.hold(2.0**self._failures - 1)
+        if self._failures >= MAX_FAILURES:
+            self.stop = "down"

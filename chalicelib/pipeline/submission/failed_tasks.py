@@ -1,0 +1,103 @@
+"""What becomes of a task that the vendor reports as failed: it is taken apart, repeated, or given up.
+
+Where the vendor names the URLs of a task that failed, those alone go on (``named_failures``). Elsewhere a task has one
+state and no detail of a URL. A failed task is taken apart into many parts at once, so that one URL that the vendor
+cannot ban keeps the others unbanned for two more rounds and no longer. Where many parts fail together it is hardly
+about their URLs, and most such failures pass: those that fail from then on are repeated whole, later. So is a URL that
+comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from chalicelib.domain.model import Action, TaskState, UrlState
+from chalicelib.domain.packing import Slice, divide
+from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
+from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission.named_failures import end_with_named
+from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, emit_finished, is_banned
+from chalicelib.ports import BanVendor
+
+RETRY_CALLS = 300
+"""Calls that repeat the parts of one failed task: enough to isolate eight URLs among 1,000."""
+
+HALVINGS = 5
+"""A failed task becomes 32 parts: a URL among 1,000 stands alone after two rounds of the vendor's work."""
+
+MANY_PARTS = 4
+"""Failed parts of one task from which on the failure counts as one of the vendor's."""
+
+PASSES_AFTER = timedelta(minutes=5)
+"""How long after such a failure the other parts are repeated."""
+
+RETRY_AFTER = timedelta(seconds=30)
+"""How long after its failure a task is repeated."""
+
+FAILED = "the vendor reports the task as failed"
+
+
+def nothing_to_lift(run: Run, vendor: BanVendor, task: Task) -> bool:
+    """Whether a failed task is an unban of one URL that the vendor's list does not show: somebody else lifted it."""
+    if task.action is not Action.UNBAN or task.count > 1:
+        return False
+    (url,) = urls_of(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
+    return not is_banned(run, vendor, url, pace=run.pace(vendor.limits.lists_per_second * TRACK_SHARE))
+
+
+def fail(run: Run, task: Task, reason: str) -> bool:
+    """Repeat a failed task or take it apart within the budget, or end its URLs; return whether parts are to be sent."""
+    now = run.clock()
+    parent = _parent(run, task)
+    alone, lost = task.count == 1, reason != FAILED
+    vendors_fault = _many_failed(run, parent, task) or (
+        parent is not None and _many_failed(run, _parent(run, parent), parent)
+    )
+    repeated = parent is not None and parent.count == task.count
+    parts: list[tuple[Slice, ...]] = []
+    not_before = None
+    if (alone or lost or vendors_fault) and not repeated:
+        parts, not_before = [task.slices], now + (PASSES_AFTER if vendors_fault else RETRY_AFTER)
+    elif not alone:
+        parts = divide(task.slices, halvings=HALVINGS)
+    children: list[Task] = []
+    given_up = False
+    if parts and tasks.count_retry(run.rows, task.root, len(parts)) <= RETRY_CALLS:
+        children = split(run, task, reason=reason, parts=parts, not_before=not_before)
+    else:
+        chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
+        given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id)
+    emit_finished(run, task, TaskState.FAILED, parts=len(children), given_up=task.count if given_up else 0)
+    return bool(children)
+
+
+def fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
+    """End a task whose failed URLs the vendor names; return whether some are repeated, or ``None``: no URL is ours."""
+    now = run.clock()
+    repeated = end_with_named(run, task, named, reason=FAILED, not_before=now + RETRY_AFTER)
+    if repeated is None:
+        return None
+    emit_finished(run, task, TaskState.FAILED, parts=int(repeated > 0), given_up=0 if repeated else len(named))
+    return repeated > 0
+
+
+def named_at_once(run: Run, task: Task) -> tuple[str, ...]:
+    """Return the URLs that failed by the vendor's answer to the call; empty if it named none."""
+    if not task.failed_at:
+        return ()
+    urls = urls_of(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
+    return tuple(urls[position] for position in task.failed_at)
+
+
+def _parent(run: Run, task: Task) -> Task | None:
+    return tasks.read(run.rows, [task.parent]).get(task.parent) if task.parent else None
+
+
+def _many_failed(run: Run, parent: Task | None, failed: Task) -> bool:
+    """Whether many parts of a task have failed, ``failed`` among them: then it is hardly about the URLs of each."""
+    if parent is None or len(parent.children) < MANY_PARTS:
+        return False
+    siblings = tasks.read(run.rows, parent.children).values()
+    return sum(sibling.state is TaskState.FAILED or sibling.id == failed.id for sibling in siblings) >= MANY_PARTS

@@ -1,0 +1,46 @@
+"""How many days a call asks for, where a vendor grants fewer than were planned, or ends no ban by itself.
+
+Crash order: renewals and ends are planned before the task is recorded. One of a ban that was not sent is postponed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+from chalicelib.domain.packing import Work
+from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.ledger import ends, renewals
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.pipeline.run import Run
+
+ENDS_LATER = timedelta(minutes=1)
+"""How long after the planned end bans are lifted: the last task of their chunk may be submitted somewhat later."""
+
+
+class GrantedDays:
+    """The days of the bans of one drain. ``longest_ban`` is the vendor's; ``None``: it ends no ban by itself."""
+
+    def __init__(self, run: Run, longest_ban: timedelta | None) -> None:
+        self._run, self._longest_ban = run, longest_ban
+        self._ends_planned: set[str] = set()
+
+    def of_ban(self, work: Work, chunk_ids: Collection[str], chunks_by_id: Mapping[str, Chunk]) -> int:
+        """Return the days that a call asks for the bans of these chunks; plan what is left after them."""
+        if self._longest_ban is None:
+            for chunk_id in {*chunk_ids} - self._ends_planned:
+                self._ends_planned.add(chunk_id)
+                self._plan_end(work, chunks_by_id[chunk_id])
+            return work.ban_days
+        if work.ban_days <= self._longest_ban.days:
+            return work.ban_days
+        at = self._run.clock() + self._longest_ban - timedelta(hours=self._run.policy.renew_before_hours)
+        for chunk_id in dict.fromkeys(chunk_ids):
+            renewals.plan(self._run.rows, chunks_by_id[chunk_id], at=at)
+        return self._longest_ban.days
+
+    def _plan_end(self, work: Work, chunk: Chunk) -> None:
+        """Have edgeban end the bans of a chunk when their days are over."""
+        if chunk.until < FOREVER:
+            at = max(chunk.until, self._run.clock() + timedelta(days=work.ban_days)) + ENDS_LATER
+            ends.plan(self._run.rows, chunk.account, chunk.id, at=at)

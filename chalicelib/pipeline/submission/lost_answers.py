@@ -1,0 +1,91 @@
+"""Recorded tasks whose last call may have had an effect: look them up at the vendor before they are called again (I2).
+
+A submitter that died after the vendor answered leaves such a task, and so does a call without an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from chalicelib.domain.errors import VendorError
+from chalicelib.ledger import tasks
+from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.run import Run
+from chalicelib.pipeline.submission.backlog import Backlog
+from chalicelib.pipeline.submission.brakes import Brakes
+from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, SKEW
+from chalicelib.ports import BanVendor
+
+LIST_LAG = timedelta(seconds=60)
+"""How long after an attempt the vendor's list may still come to show its task."""
+
+LOOK_AGAIN = timedelta(seconds=3)
+"""How long after a lost answer its task is looked up."""
+
+
+class LostAnswers:
+    """Finds out what became of the last call of a task. ``adopted`` is told of each task that the vendor has."""
+
+    def __init__(
+        self, run: Run, vendor: BanVendor, backlog: Backlog, brakes: Brakes, *, adopted: Callable[[Task], None]
+    ) -> None:
+        self._run, self._vendor, self._backlog, self._brakes = run, vendor, backlog, brakes
+        self._adopted = adopted
+        self.pace = run.pace(vendor.limits.lists_per_second * LOOK_UP_SHARE)
+        """The pace of this drain's look-ups in the vendor's lists."""
+
+    def postpone(self, task: Task) -> None:
+        """Look a task up in a moment: its call has no answer, and may have had its effect."""
+        self._backlog.postpone(task, self._run.clock() + LOOK_AGAIN)
+
+    def settled(self, task: Task, urls: Sequence[str]) -> bool:
+        """Look a task up if its last call may have had an effect; return whether it is not to be called now."""
+        if task.attempted_at and not self._vendor.limits.declarative and self._may_be_there(task, urls):
+            return True
+        if task.action not in self._brakes.closed:
+            return False
+        tasks.record_not_sent(self._run.rows, task)
+        self._backlog.put_back(replace(task, attempts=0, attempted_at=None))
+        return True
+
+    def _may_be_there(self, task: Task, urls: Sequence[str]) -> bool:
+        """Look up a task whose last call has no recorded answer.
+
+        Returns ``False`` if the vendor has certainly not made it. Otherwise it is adopted, or looked up again later.
+        """
+        assert task.attempted_at
+        try:
+            vendor_task_id = self._adopt(task, urls)
+        except VendorError as error:  # an error of the list says nothing of the task
+            self._backlog.look_ups_allowed = False
+            if not self._brakes.blocked(task, error):
+                self._brakes.not_answered()
+            self.postpone(task)
+            return True
+        if vendor_task_id:
+            account = self._run.account
+            self._run.emit("task_adopted", task_id=task.id, account=account, vendor_task_id=vendor_task_id)
+            self._adopted(task)
+            return True
+        if self._run.clock() < task.attempted_at + LIST_LAG or self._run.time_is_up:
+            self._backlog.postpone(task, task.attempted_at + LIST_LAG)
+            return True
+        return False
+
+    def _adopt(self, task: Task, urls: Sequence[str]) -> str:
+        """Look for the vendor task that carries exactly these URLs, and record it as ``task``'s.
+
+        Returns the vendor's id, or an empty text if the vendor shows none that is free: one that is recorded for
+        another of our tasks is not. The look-up may have stopped at the deadline, so an empty text proves nothing if
+        the run is out of time.
+        """
+        now, rows = self._run.clock(), self._run.rows
+        steps = self._vendor.find_task(task.action, urls, task.created_at - SKEW, now + SKEW)
+        matches = [vendor_task_id for vendor_task_id in self._run.paced(steps, self.pace) if vendor_task_id]
+        recorded = tasks.known_vendor_tasks(rows, task.account, matches)
+        for vendor_task_id in matches:
+            if vendor_task_id not in recorded and tasks.record_processing(rows, task, vendor_task_id, now=now):
+                return vendor_task_id
+        return ""
