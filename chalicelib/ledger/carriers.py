@@ -5,13 +5,12 @@ A task that failed names the tasks that carry its URLs on (``Task.children``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 
-from chalicelib.domain.packing import Work
-from chalicelib.ledger import remaining, tasks
+from chalicelib.ledger import tasks
 from chalicelib.ledger.row import number, text
 from chalicelib.ledger.tasks import Task
-from chalicelib.ports import Put, Rows
+from chalicelib.ports import Rows
 
 
 def of_chunk(rows: Rows, chunk: str, positions: Collection[int] | None = None) -> Iterator[Task]:
@@ -36,30 +35,3 @@ def links(rows: Rows, chunk: str) -> list[tuple[str, int, int]]:
     """Read which first tasks carry which positions of a chunk (task id, start, end), oldest first."""
     found = rows.query(f"chunk#{chunk}", prefix="task#")
     return [(text(row, "sk").removeprefix("task#"), number(row, "start"), number(row, "end")) for row in found]
-
-
-def take_slices(rows: Rows, recorded: Sequence[Task], works: Mapping[str, Work]) -> None:
-    """Link an account's recorded tasks to their chunks and take their slices off the waiting chunks.
-
-    Links come first: a chunk that is off the list of waiting ones is found by its links alone. Repeating it changes
-    nothing.
-    """
-    parts = [(task, part) for task in recorded for part in task.slices]
-    rows.write(
-        [
-            Put(
-                {
-                    "pk": f"chunk#{part.chunk}",
-                    "sk": f"task#{task.id}",
-                    "start": part.start,
-                    "end": part.end,
-                    "expires_at": task.expires_at,
-                }
-            )
-            for task, part in parts
-        ]
-    )
-    ends: dict[str, int] = {}
-    for _, part in parts:
-        ends[part.chunk] = max(part.end, ends.get(part.chunk, 0))
-    remaining.take(rows, ends, works)

@@ -20,9 +20,6 @@ from chalicelib.ports import Key, Put, Row, Rows, Value
 BRIEF_SOURCES = 8
 """Sources of a chunk that the journal names: its row stays below one write unit."""
 
-CHAIN = 50
-"""How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
-
 
 OPERATOR: Final = "operator:"
 """What the name under which a person's word stands begins with; the name of a source has no colon."""
@@ -141,26 +138,6 @@ def read(rows: Rows, ids: Iterable[str]) -> dict[str, Chunk]:
     """Read chunks by id; those whose rows have expired are absent from the answer."""
     found = rows.get([_key(chunk) for chunk in dict.fromkeys(ids)], consistent=True)
     return {pk.removeprefix("chunk#"): _chunk(row) for (pk, _), row in found.items()}
-
-
-def follower(rows: Rows, latest: Iterable[str], key: str, chunk: str, read_before: dict[str, Chunk]) -> Chunk | None:
-    """Find the chunk that took a URL over from ``chunk``; ``None`` if none did.
-
-    ``latest`` are the chunks that have the URL now: from them the walk goes back, each chunk naming the one that had
-    the URL before. ``read_before`` keeps the chunks that are read, for the next URL.
-    """
-    ids = [each for each in latest if each]
-    for _ in range(CHAIN):
-        if unread := [each for each in ids if each not in read_before]:
-            read_before.update(read(rows, unread))
-        later = next((read_before[each] for each in ids if each in read_before and key in read_before[each].keys), None)
-        if later is None:
-            return None
-        at = later.keys.index(key)
-        ids = [each for position, ban, unban in later.before if position == at for each in (unban, ban) if each]
-        if chunk in ids:
-            return later
-    return None
 
 
 def _key(chunk: str) -> Key:

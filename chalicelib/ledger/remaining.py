@@ -9,7 +9,7 @@ An unban has a second row, by which the submitter finds it among any number of w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState
@@ -17,7 +17,8 @@ from chalicelib.domain.packing import Work
 from chalicelib.ledger import chunks
 from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.row import millis, moment, number, numbers, stamp, text, texts
-from chalicelib.ports import Delete, Insert, Key, Row, Rows, Update, Value
+from chalicelib.ledger.tasks import Task
+from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value
 
 LEASE = timedelta(minutes=5)
 """How long the maker of a chunk may take to claim and seal. It is longer than the timeout of every function that makes
@@ -109,7 +110,34 @@ def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
         rows.apply(Update(key, set={"lost": excluded}, expect=unchanged))
 
 
-def take(rows: Rows, ends: Mapping[str, int], works: Mapping[str, Work]) -> None:
+def take_slices(rows: Rows, recorded: Sequence[Task], works: Mapping[str, Work]) -> None:
+    """Link an account's recorded tasks to their chunks and take their slices off the waiting chunks.
+
+    Links come first: a chunk that is off the list of waiting ones is found by its links alone. Repeating it changes
+    nothing.
+    """
+    parts = [(task, part) for task in recorded for part in task.slices]
+    rows.write(
+        [
+            Put(
+                {
+                    "pk": f"chunk#{part.chunk}",
+                    "sk": f"task#{task.id}",
+                    "start": part.start,
+                    "end": part.end,
+                    "expires_at": task.expires_at,
+                }
+            )
+            for task, part in parts
+        ]
+    )
+    ends: dict[str, int] = {}
+    for _, part in parts:
+        ends[part.chunk] = max(part.end, ends.get(part.chunk, 0))
+    _take(rows, ends, works)
+
+
+def _take(rows: Rows, ends: Mapping[str, int], works: Mapping[str, Work]) -> None:
     """Take what tasks carry by now off the waiting chunks: ``ends`` maps each chunk to the position they reach.
 
     A chunk that is taken to its end is removed. Repeating it changes nothing.

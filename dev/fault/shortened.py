@@ -68,7 +68,7 @@ TIMES: tuple[Replacement, ...] = (
         "\nOVERDUE_AFTER = timedelta(seconds=50)\n",
     ),
     (
-        "chalicelib/pipeline/submission/track.py",
+        "chalicelib/pipeline/submission/failed_tasks.py",
         "\nPASSES_AFTER = timedelta(minutes=5)\n",
         "\nPASSES_AFTER = timedelta(seconds=4)\n",
     ),
@@ -78,7 +78,7 @@ TIMES: tuple[Replacement, ...] = (
         "\nSOONEST = timedelta(seconds=2)\n",
     ),
     (
-        "chalicelib/pipeline/submission/backlog.py",
+        "chalicelib/pipeline/submission/granted_days.py",
         "\nENDS_LATER = timedelta(minutes=1)\n",
         "\nENDS_LATER = timedelta(seconds=2)\n",
     ),

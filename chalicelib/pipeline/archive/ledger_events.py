@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from chalicelib.domain.model import Action, TaskState, UrlState
-from chalicelib.ledger import chunks, claims, journal, reports, subjects, tasks
+from chalicelib.ledger import chunk_chain, chunks, claims, journal, reports, subjects, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.journal import Entry
@@ -119,7 +119,7 @@ class LedgerEvents:
     ) -> UrlState | None:
         """Return how a URL of a chunk ended without a task, if a later chunk remembers that this one had it."""
         names = (owner.unban, owner.chunk) if owner else ()
-        later = chunks.follower(self.rows, names, chunk.keys[position], chunk.id, later_chunks)
+        later = chunk_chain.follower(self.rows, names, chunk.keys[position], chunk.id, later_chunks)
         if later is None:
             return None
         at = later.keys.index(chunk.keys[position])

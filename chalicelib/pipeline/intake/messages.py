@@ -13,7 +13,7 @@ from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import reports
-from chalicelib.pipeline.intake.receive import names_nothing, options_of
+from chalicelib.pipeline.intake.ours import names_nothing, options_of
 from chalicelib.reports import ParserOptions, format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
 from chalicelib.reports.signature import sealed

@@ -7,8 +7,7 @@ Crash order: the report is recorded, then queued, then answered. A sender that s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,13 +16,15 @@ from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Withdrawal
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import accounts_for, not_managed, standing
-from chalicelib.domain.urls import canonical_url, host_of
+from chalicelib.domain.policy.rules import not_managed, standing
+from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report
+from chalicelib.pipeline.intake.deliveries import report_id_of
+from chalicelib.pipeline.intake.ours import may_report, names_nothing, options_of, withdrawals_of
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue, Rows
-from chalicelib.reports import ParserOptions, format_for, native, parse
+from chalicelib.reports import format_for, native, parse
 from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody, seal
 
 MAX_BODY = 4 * 1024 * 1024
@@ -31,10 +32,6 @@ MAX_BODY = 4 * 1024 * 1024
 
 MESSAGE_BYTES = 200 * 1024
 """Largest queue message, in bytes, with room for its attributes below the 256 KB that every SQS queue takes."""
-
-
-SAME_DELIVERY = timedelta(minutes=10)
-"""How long a body with a bearer token and without an id is one delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         auth, secrets = of_nobody()
         source = Source(call.source, auth, secrets)
     call_id = authenticate(auth, secrets=source.secrets, headers=call.headers, body=body, now=now)
-    report_id = _report_id(run.rows, source, call_id, now)
+    report_id = report_id_of(run.rows, source, call_id, now)
     if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
         known = reports.read(run.rows, report_id, at_once=True)
         if known:
@@ -101,7 +98,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
     report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
-    withdrawals = [] if report.test else _withdrawals(parsed, source, policy)
+    withdrawals = [] if report.test else withdrawals_of(parsed, source, policy)
     queue.send(sealed_messages(report, accepted, withdrawals, secret=source.secrets[0]))
     if auth is Scheme.HUB and call_id.startswith(DIGEST):
         reports.note_queued(run.rows, report, keep=keep)
@@ -128,20 +125,6 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     )
 
 
-def _report_id(rows: Rows, source: Source, call_id: str, now: datetime) -> str:
-    """Name the report of a delivery.
-
-    A body with a bearer token and without an id is one delivery for ``SAME_DELIVERY``, and a new word later.
-    """
-    if source.auth is not Scheme.BEARER or not call_id.startswith(DIGEST):
-        return reports.report_id(source.name, call_id)
-    seconds = SAME_DELIVERY.total_seconds()
-    span = int(now.timestamp() // seconds)
-    before, current = (reports.report_id(source.name, f"{call_id} {number}") for number in (span - 1, span))
-    earlier = reports.received_at(rows, before)
-    return before if earlier and now - earlier < SAME_DELIVERY else current
-
-
 def _replayed(run: Run, report: Report) -> Receipt:
     """Answer a body that was taken before with what was said then: it is no new word, and costs no rate."""
     run.emit("report_replayed", source=report.source, report_id=report.id)
@@ -152,37 +135,6 @@ def _replayed(run: Run, report: Report) -> Receipt:
         correlation_id=report.correlation_id,
         test=report.test,
     )
-
-
-def names_nothing(parsed: Iterable[ParsedReport]) -> bool:
-    """Tell whether reports name no URL at all: neither to ban, nor elsewhere, nor to withdraw.
-
-    A source that sends such a report has changed what it sends, unless its configuration says that it may.
-    """
-    return not any(report.urls or report.elsewhere or report.withdrawals for report in parsed)
-
-
-def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:
-    """Return how to read the bodies of a source."""
-
-    def is_ours(url: str) -> bool:
-        try:
-            return _is_ours(canonical_url(url), source, policy)
-        except UnusableUrl:
-            return False
-
-    return ParserOptions(
-        defanged=source.defanged,
-        html_escaped=source.html_escaped,
-        unwrap_links=source.unwrap_links,
-        now=now,
-        is_ours=is_ours,
-    )
-
-
-def _is_ours(url: str, source: Source, policy: Policy) -> bool:
-    """Tell whether a canonical URL is on a host that the source may report."""
-    return bool(accounts_for(url, policy)) and (source.hosts is None or source.hosts.covers(host_of(url)))
 
 
 def screen(
@@ -200,7 +152,7 @@ def screen(
         except UnusableUrl as error:
             refusals.append(Refusal(reported.url[:200], "rejected", Rule.UNUSABLE_URL, error.reason))
             continue
-        ours = _is_ours(url, source, policy)
+        ours = may_report(source, url, policy)
         refused = standing(url, policy, now, source=source.name) if ours else not_managed(url)
         if refused:
             refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
@@ -244,17 +196,6 @@ def sealed_messages(
         (body.decode(), {**attributes, "seal": seal(secret, report.id, attributes["received_at"], body)})
         for body in bodies
     ]
-
-
-def _withdrawals(parsed: ParsedReport, source: Source, policy: Policy) -> list[Withdrawal]:
-    """Return what a report takes back of URLs that the source may report; what cannot be one of ours says nothing."""
-    withdrawals = []
-    for withdrawal in parsed.withdrawals:
-        with suppress(UnusableUrl):
-            url = canonical_url(withdrawal.url)
-            if _is_ours(url, source, policy):
-                withdrawals.append(replace(withdrawal, url=url))
-    return withdrawals
 
 
 def _limit_rate(rows: Rows, source: Source, now: datetime) -> None:

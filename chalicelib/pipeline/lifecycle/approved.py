@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from chalicelib.domain.model import Rule
-from chalicelib.ledger import chunks
+from chalicelib.ledger import chunk_chain, chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ports import Rows
 
@@ -31,7 +31,7 @@ def approved(rows: Rows, chunk: Chunk) -> bool:
     What left its hold because of a report (``Rule.RELEASED``) was approved by nobody. A chain that is too long to be
     followed counts as approved.
     """
-    for _ in range(chunks.CHAIN):
+    for _ in range(chunk_chain.CHAIN):
         if chunk.rule in OF_A_PERSON:
             return True
         earlier = chunks.read(rows, chunk.renews[:1]).get(chunk.renews[0]) if chunk.renews else None

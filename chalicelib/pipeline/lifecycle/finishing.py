@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import chunks, claims, remaining
+from chalicelib.ledger import chunk_chain, chunks, claims, remaining
 from chalicelib.ledger.chunks import Chunk, made_at
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import expiry
@@ -56,5 +56,7 @@ def _taken_over(rows: Rows, chunk: Chunk, later: Mapping[str, Claim]) -> set[str
     """Find the keys that a chunk had claimed and that later decisions have taken over since."""
     read: dict[str, Chunk] = {}
     return {
-        key for key, claim in later.items() if chunks.follower(rows, (claim.unban, claim.chunk), key, chunk.id, read)
+        key
+        for key, claim in later.items()
+        if chunk_chain.follower(rows, (claim.unban, claim.chunk), key, chunk.id, read)
     }

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import carriers, chunks, remaining, tasks
+from chalicelib.ledger import chunks, remaining, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
@@ -69,7 +69,7 @@ class Backlog:
         unsent = [task for task in tasks.live(self._run.rows, self._run.account) if task.state is TaskState.SUBMITTING]
         first_tasks = [task for task in unsent if not task.parent]
         if first_tasks:  # a crash may have kept their slices from being taken off the waiting chunks
-            carriers.take_slices(self._run.rows, first_tasks, self._read(bans=True))
+            remaining.take_slices(self._run.rows, first_tasks, self._read(bans=True))
         self.add(*unsent)
         self._plan()
 
@@ -211,7 +211,7 @@ class Backlog:
             for why, group in groups.items()
         ]
         tasks.record_new(self._run.rows, new_tasks, drain=self._epoch)
-        carriers.take_slices(self._run.rows, new_tasks, self._work)
+        remaining.take_slices(self._run.rows, new_tasks, self._work)
         self.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
 

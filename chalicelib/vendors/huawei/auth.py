@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 import requests
 from requests.auth import AuthBase
 
-from chalicelib.domain.errors import AccessRefused, AnswerUnknown, Throttled, Unavailable
-from chalicelib.vendors.http import VendorHttp, VendorResponse
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, ConfigurationError, Throttled, Unavailable
+from chalicelib.domain.model import VendorAccount
+from chalicelib.vendors.http import VendorHttp, VendorResponse, require_endpoint
 
 Clock = Callable[[], datetime]
 
@@ -194,3 +195,40 @@ def _use_until(response: VendorResponse, asked_at: datetime) -> datetime:
         expires_at = expires_at.replace(tzinfo=UTC)
     # A tenth of a short life: a token that lives for less than the margin still serves more than one call.
     return expires_at - min(TOKEN_MARGIN, (expires_at - asked_at) / 10)
+
+
+def auth_of(account: VendorAccount, *, clock: Clock, http: VendorHttp) -> AkSkAuth | TokenAuth:
+    """Make what proves who an account is, from its credentials.
+
+    They are ``access_key`` and ``secret_key`` (with ``security_token`` if they are temporary, and ``domain_id`` to sign
+    the account's id), or ``user``, ``password`` and ``domain`` (the account's name) of an IAM user, with
+    ``iam_endpoint`` if another IAM issues the tokens. Raises ``ConfigurationError`` that names what is missing.
+    """
+    given = account.credentials
+    if given.get("access_key") or given.get("secret_key"):
+        _require(account, "access_key", "secret_key")
+        for key in ("access_key", "secret_key", "security_token", "domain_id"):
+            value = given.get(key, "")
+            if not (value.isascii() and value.isprintable()) or " " in value:
+                raise ConfigurationError(f"account {account.name}: {key} holds a space, line end or other stray sign")
+        return AkSkAuth(
+            given["access_key"],
+            given["secret_key"],
+            clock=clock,
+            domain_id=given.get("domain_id", ""),
+            security_token=given.get("security_token", ""),
+        )
+    if given.get("user") or given.get("password") or given.get("domain"):
+        _require(account, "user", "password", "domain")
+        iam = given.get("iam_endpoint") or IAM_ENDPOINT
+        require_endpoint(iam)
+        return TokenAuth(given["user"], given["password"], given["domain"], http=http, clock=clock, endpoint=iam)
+    raise ConfigurationError(
+        f"account {account.name}: the credentials need access_key and secret_key, or user, password and domain"
+    )
+
+
+def _require(account: VendorAccount, *keys: str) -> None:
+    missing = [key for key in keys if not account.credentials.get(key)]
+    if missing:
+        raise ConfigurationError(f"account {account.name}: the credentials lack {' and '.join(missing)}")

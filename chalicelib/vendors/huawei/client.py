@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
+from chalicelib.domain.errors import AnswerUnknown, ContentRefused
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount, VendorLimits, VendorTask
 from chalicelib.vendors.http import VendorHttp, require_endpoint
 from chalicelib.vendors.huawei.answers import read_answer
-from chalicelib.vendors.huawei.auth import IAM_ENDPOINT, AkSkAuth, TokenAuth
+from chalicelib.vendors.huawei.auth import AkSkAuth, TokenAuth, auth_of
 from chalicelib.vendors.windows import windows
 
 ENDPOINT: Final = "https://cdn.myhuaweicloud.com"
@@ -144,44 +144,9 @@ class HuaweiCdn:
 
 
 def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: VendorHttp | None = None) -> HuaweiCdn:
-    """Build the client of an account. Opens no connection.
-
-    The credentials are ``access_key`` and ``secret_key`` (with ``security_token`` if they are temporary, and
-    ``domain_id`` to sign the account's id), or ``user``, ``password`` and ``domain`` (the account's name) of an IAM
-    user, with ``iam_endpoint`` if another IAM issues the tokens. Raises ``ConfigurationError`` that names what is
-    missing.
-    """
+    """Build the client of an account. Opens no connection. Raises ``ConfigurationError`` if a credential is missing."""
     http = http or VendorHttp()
-    given = account.credentials
-    if given.get("access_key") or given.get("secret_key"):
-        _require(account, "access_key", "secret_key")
-        for key in ("access_key", "secret_key", "security_token", "domain_id"):
-            value = given.get(key, "")
-            if not (value.isascii() and value.isprintable()) or " " in value:
-                raise ConfigurationError(f"account {account.name}: {key} holds a space, line end or other stray sign")
-        auth: AkSkAuth | TokenAuth = AkSkAuth(
-            given["access_key"],
-            given["secret_key"],
-            clock=clock,
-            domain_id=given.get("domain_id", ""),
-            security_token=given.get("security_token", ""),
-        )
-    elif given.get("user") or given.get("password") or given.get("domain"):
-        _require(account, "user", "password", "domain")
-        iam = given.get("iam_endpoint") or IAM_ENDPOINT
-        require_endpoint(iam)
-        auth = TokenAuth(given["user"], given["password"], given["domain"], http=http, clock=clock, endpoint=iam)
-    else:
-        raise ConfigurationError(
-            f"account {account.name}: the credentials need access_key and secret_key, or user, password and domain"
-        )
-    return HuaweiCdn(account.endpoint or ENDPOINT, auth=auth, http=http)
-
-
-def _require(account: VendorAccount, *keys: str) -> None:
-    missing = [key for key in keys if not account.credentials.get(key)]
-    if missing:
-        raise ConfigurationError(f"account {account.name}: the credentials lack {' and '.join(missing)}")
+    return HuaweiCdn(account.endpoint or ENDPOINT, auth=auth_of(account, clock=clock, http=http), http=http)
 
 
 def _rows(answer: Mapping[str, Any], name: str) -> list[Any]:

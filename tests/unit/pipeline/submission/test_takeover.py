@@ -20,6 +20,8 @@ from dev.fakes.world import ACCOUNT, World, pages
 
 TAKEN_OVER = timedelta(seconds=15)
 
+QUEUE_URL = "https://sqs/submit.fifo"
+
 
 class Account:
     """A world whose wake-ups go through a FIFO queue."""
@@ -27,14 +29,18 @@ class Account:
     def __init__(self) -> None:
         self.world = World()
         self.queue = FifoQueue(self.world.clock)
-        self.wake = WakeQueue(self.queue, "url")
+        self.wake = WakeQueue(self.queue, QUEUE_URL)
 
     def run(self, record: dict[str, Any] | None = None) -> Run:
         run = replace(self.world.run(seconds=140), wake=self.wake, account=ACCOUNT)
         if record is None:
             return run
         message = HeldMessage(
-            self.queue, "url", record, emit=self.world.emit, clock=lambda: self.world.clock().timestamp()
+            self.queue,
+            QUEUE_URL,
+            record,
+            emit=self.world.emit,
+            clock=lambda: self.world.clock().timestamp(),
         )
         message.beat()
         return replace(run, beat=message.beat)

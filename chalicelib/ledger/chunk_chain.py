@@ -1,0 +1,31 @@
+"""Which chunk had a URL before: each names the chunks that had its URLs before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chalicelib.ledger.chunks import Chunk, read
+from chalicelib.ports import Rows
+
+CHAIN = 50
+"""How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
+
+
+def follower(rows: Rows, latest: Iterable[str], key: str, chunk: str, read_before: dict[str, Chunk]) -> Chunk | None:
+    """Find the chunk that took a URL over from ``chunk``; ``None`` if none did.
+
+    ``latest`` are the chunks that have the URL now: from them the walk goes back, each chunk naming the one that had
+    the URL before. ``read_before`` keeps the chunks that are read, for the next URL.
+    """
+    ids = [each for each in latest if each]
+    for _ in range(CHAIN):
+        if unread := [each for each in ids if each not in read_before]:
+            read_before.update(read(rows, unread))
+        later = next((read_before[each] for each in ids if each in read_before and key in read_before[each].keys), None)
+        if later is None:
+            return None
+        at = later.keys.index(key)
+        ids = [each for position, ban, unban in later.before if position == at for each in (unban, ban) if each]
+        if chunk in ids:
+            return later
+    return None

@@ -1,0 +1,58 @@
+"""What of a source's bodies is ours: which of its URLs count, how it writes them, what it takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib.config.sources import Source
+from chalicelib.domain.errors import UnusableUrl
+from chalicelib.domain.model import ParsedReport, Withdrawal
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import accounts_for
+from chalicelib.domain.urls import canonical_url, host_of
+from chalicelib.reports import ParserOptions
+
+
+def names_nothing(parsed: Iterable[ParsedReport]) -> bool:
+    """Tell whether reports name no URL at all: neither to ban, nor elsewhere, nor to withdraw.
+
+    A source that sends such a report has changed what it sends, unless its configuration says that it may.
+    """
+    return not any(report.urls or report.elsewhere or report.withdrawals for report in parsed)
+
+
+def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:
+    """Return how to read the bodies of a source."""
+
+    def is_ours(url: str) -> bool:
+        try:
+            return may_report(source, canonical_url(url), policy)
+        except UnusableUrl:
+            return False
+
+    return ParserOptions(
+        defanged=source.defanged,
+        html_escaped=source.html_escaped,
+        unwrap_links=source.unwrap_links,
+        now=now,
+        is_ours=is_ours,
+    )
+
+
+def may_report(source: Source, url: str, policy: Policy) -> bool:
+    """Tell whether a canonical URL is on a host that the source may report."""
+    return bool(accounts_for(url, policy)) and (source.hosts is None or source.hosts.covers(host_of(url)))
+
+
+def withdrawals_of(parsed: ParsedReport, source: Source, policy: Policy) -> list[Withdrawal]:
+    """Return what a report takes back of URLs that the source may report; what cannot be one of ours says nothing."""
+    withdrawals = []
+    for withdrawal in parsed.withdrawals:
+        with suppress(UnusableUrl):
+            url = canonical_url(withdrawal.url)
+            if may_report(source, url, policy):
+                withdrawals.append(replace(withdrawal, url=url))
+    return withdrawals
