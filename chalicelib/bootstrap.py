@@ -13,8 +13,7 @@ from aws_lambda_powertools import Logger
 
 from chalicelib import settings as environment
 from chalicelib.aws.client import client
-from chalicelib.aws.documents import Cached, parameter, secret
-from chalicelib.config import vendor_accounts
+from chalicelib.aws.documents import Cached, emit_unread, parameter, secret
 from chalicelib.config.fields import load
 from chalicelib.config.operators import Operator
 from chalicelib.config.operators import parse as parse_operators
@@ -40,86 +39,12 @@ from chalicelib.ports import (
     Views,
     Wake,
 )
+from chalicelib.vendors import registry
 
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
     from chalicelib.pipeline.answers.ban_index import Reader as BanReader
     from chalicelib.pipeline.intake.messages import Fetch
-
-
-def _huawei(account: VendorAccount) -> BanVendor:
-    from chalicelib.vendors.huawei.client import connect
-
-    return connect(account, clock=now)
-
-
-def _volcengine(account: VendorAccount) -> BanVendor:
-    from chalicelib.vendors.volcengine.client import connect
-
-    return connect(account, clock=now)
-
-
-def _workerskv(account: VendorAccount) -> BanVendor:
-    from chalicelib.vendors.workerskv.client import connect
-
-    return connect(account, clock=now)
-
-
-def _cloudfrontkvs(account: VendorAccount) -> BanVendor:
-    from chalicelib.vendors.cloudfrontkvs.client import connect
-
-    return connect(account, clock=now)
-
-
-def _alibaba_esa(account: VendorAccount) -> BanVendor:
-    from chalicelib.vendors.alibaba.esa import connect
-
-    return connect(account, clock=now)
-
-
-def _alibaba(account: VendorAccount) -> ExportVendor:
-    from chalicelib.vendors.alibaba.client import connect
-
-    return connect(account, clock=now)
-
-
-VENDORS: dict[str, Callable[[VendorAccount], BanVendor]] = {
-    "huawei": _huawei,
-    "volcengine": _volcengine,
-    "byteplus": _volcengine,
-    "workerskv": _workerskv,
-    "alibaba-esa": _alibaba_esa,
-    "cloudfrontkvs": _cloudfrontkvs,
-}
-"""Vendors where URLs can be banned, by the name that an account's configuration uses."""
-
-EXPORT_VENDORS: dict[str, Callable[[VendorAccount], ExportVendor]] = {"alibaba": _alibaba}
-"""Vendors that export which URLs they blocked by themselves."""
-
-EXPORT_BYTES = 1024**3
-"""Most bytes of an export's file. The file and what is made of it fit the disk and the time of archive_exports."""
-
-
-UNREAD_FOR = 600
-"""Seconds in which a document that AWS does not hand out is no person's concern: a throttled read passes."""
-
-
-def parse_accounts(document: object) -> dict[str, VendorAccount]:
-    """Validate the vendors document, for the vendors that are registered here. Raises ConfigurationError."""
-    from chalicelib.vendors import alibaba, cloudfrontkvs, huawei, volcengine, workerskv
-
-    return vendor_accounts.parse(
-        document,
-        {
-            "huawei": huawei.CREDENTIALS,
-            "alibaba": alibaba.CREDENTIALS,
-            "volcengine": volcengine.CREDENTIALS,
-            "byteplus": volcengine.CREDENTIALS,
-            "workerskv": workerskv.CREDENTIALS,
-            "alibaba-esa": alibaba.ESA_CREDENTIALS,
-            "cloudfrontkvs": cloudfrontkvs.CREDENTIALS,
-        },
-    )
 
 
 def now() -> datetime:
@@ -309,7 +234,7 @@ class Services:
 
     @cached_property
     def _accounts(self) -> Cached[dict[str, VendorAccount]]:
-        return self._secret("vendors", parse_accounts)
+        return self._secret("vendors", registry.parse_accounts)
 
     @cached_property
     def _policy(self) -> Cached[Policy]:
@@ -318,7 +243,7 @@ class Services:
         def read() -> tuple[str, Callable[[], Policy]]:
             return self._read_policy(parameter(client("ssm"), name))
 
-        return Cached(read, on_error=partial(self._emit_configuration_error, "policy"))
+        return Cached(read, on_error=partial(emit_unread, self.emit, "policy"))
 
     def _read_policy(self, text: str) -> tuple[str, Callable[[], Policy]]:
         """Read the policy, which may stand in an object of the archive bucket: a parameter holds 4,096 characters.
@@ -344,20 +269,7 @@ class Services:
             text = secret(client("secretsmanager"), name)
             return text, lambda: parse(load(document, text))
 
-        return Cached(read, on_error=partial(self._emit_configuration_error, setting))
-
-    def _emit_configuration_error(self, kind: str, error: Exception, failing: float) -> None:
-        """Tell a document that a person must mend from one that AWS did not hand out, which passes by itself.
-
-        What does not pass within ``UNREAD_FOR`` is a person's to mend too, such as a right that was taken away.
-        """
-        if isinstance(error, ConfigurationError):
-            self.emit("configuration_refused", kind=kind, problem=str(error)[:300])
-        elif failing >= UNREAD_FOR:
-            problem = f"not read for {failing / 60:.0f} minutes: {type(error).__name__}"
-            self.emit("configuration_refused", kind=kind, problem=problem)
-        else:
-            self.emit("configuration_unread", kind=kind, problem=type(error).__name__)
+        return Cached(read, on_error=partial(emit_unread, self.emit, setting))
 
     # --- vendors ------------------------------------------------------------------------------------------------
 
@@ -367,17 +279,17 @@ class Services:
         if account not in accounts:
             raise ConfigurationError(f"the vendors secret has no account {account!r}, which the policy names")
         configured = accounts[account]
-        if configured.vendor not in VENDORS:
+        if configured.vendor not in registry.VENDORS:
             raise ConfigurationError(f"account {account!r}, which the policy names, is at a vendor that bans nothing")
         if account not in self._vendors or self._vendors[account][0] != configured:
-            self._vendors[account] = (configured, VENDORS[configured.vendor](configured))
+            self._vendors[account] = (configured, registry.connect(configured, clock=now))
         return self._vendors[account][1]
 
     def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
         """Return the client of an account with exports, and the fetcher of its files."""
-        from chalicelib.outbound.download import DownloadPolicy, ExportDownload
+        from chalicelib.outbound.download import EXPORT_BYTES, DownloadPolicy, ExportDownload
 
-        vendor = EXPORT_VENDORS[account.vendor](account)
+        vendor = registry.connect_exports(account, clock=now)
         hosts = tuple(account.credentials.get("download_hosts", "").split()) or vendor.download_hosts
         endpoint = urlsplit(account.endpoint)
         is_simulator = self.settings.stage == "local" and endpoint.hostname in {"127.0.0.1", "localhost"}

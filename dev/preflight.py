@@ -19,13 +19,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.bootstrap import parse_accounts
 from chalicelib.config.fields import load
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import object_key
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.vendors.registry import parse_accounts
 from dev.package import ROOT, PackagingError, package
 
 UNRESERVED = 100

@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.ports import Emit
+
 T = TypeVar("T")
+
+UNREAD_FOR = 600
+"""Seconds in which a document that AWS does not hand out is no person's concern: a throttled read passes."""
 
 MAX_AGE = 30.0
 """Seconds for which a document is used without reading it again. A change is in force everywhere within a minute."""
@@ -86,3 +92,18 @@ def secret(client: Any, name: str) -> str:
 def parameter(client: Any, name: str) -> str:
     """Read a parameter from SSM."""
     return str(client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+
+
+def emit_unread(emit: Emit, kind: str, error: Exception, failing: float) -> None:
+    """Tell a document that a person must mend from one that AWS did not hand out, which passes by itself.
+
+    What does not pass within ``UNREAD_FOR`` is a person's to mend too, such as a right that was taken away. ``failing``
+    is the seconds since the document was last read.
+    """
+    if isinstance(error, ConfigurationError):
+        emit("configuration_refused", kind=kind, problem=str(error)[:300])
+    elif failing >= UNREAD_FOR:
+        problem = f"not read for {failing / 60:.0f} minutes: {type(error).__name__}"
+        emit("configuration_refused", kind=kind, problem=problem)
+    else:
+        emit("configuration_unread", kind=kind, problem=type(error).__name__)

@@ -123,10 +123,10 @@ def index_every_ban(services: Services, context: Any) -> dict[str, Any]:
 
 def archive_every_export(services: Services, context: Any) -> dict[str, Any]:
     """Archive the exports of every account whose vendor has exports."""
-    from chalicelib.bootstrap import EXPORT_VENDORS
     from chalicelib.pipeline.archive.export_day import Archiving
     from chalicelib.pipeline.archive.export_files import ExportRoute
     from chalicelib.pipeline.archive.exports import archive_exports
+    from chalicelib.vendors.registry import EXPORT_VENDORS
 
     archivings: dict[str, Archiving] = {}
 

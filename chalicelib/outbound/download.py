@@ -24,6 +24,9 @@ BLOCK: Final = 64 * 1024
 
 MAX_REDIRECTS: Final = 3
 
+EXPORT_BYTES = 1024**3
+"""Most bytes of an export's file. The file and what is made of it fit the disk and the time of archive_exports."""
+
 
 @dataclass(frozen=True, slots=True)
 class DownloadPolicy:

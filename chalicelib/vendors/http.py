@@ -5,12 +5,8 @@ Nothing is repeated here. The caller decides whether a call may be repeated, by 
 
 from __future__ import annotations
 
-import http.client
-import io
 import ipaddress
-import math
 import re
-import socket
 import ssl
 import threading
 import time
@@ -18,20 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable, VendorError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from chalicelib.vendors.connections import IDLE_TIMEOUT, TimedAdapter, request_at_work
 
 CONNECT_TIMEOUT: Final = 3.05
 """Seconds for one attempt to connect. TCP sends a lost SYN again after 3 s; we wait slightly longer."""
@@ -47,14 +38,6 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Most bytes of a body, after decompression."""
 
 READ_SIZE: Final = 64 * 1024
-
-IDLE_TIMEOUT: Final = 5.0
-"""Seconds after which an unused connection is replaced by a new one before the next request. While Lambda keeps a
-function frozen, the other side may drop its connections unseen: a request on one of them is reset, and nothing tells
-that reset from an answer that was lost."""
-
-CONNECTIONS: Final = 32
-"""Connections that stay open: as many as calls may be under way at once (``VendorLimits.parallel``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +125,15 @@ class VendorHttp:
                 session = requests.Session()
                 session.trust_env = False
                 for scheme in ("https://", "http://"):
-                    session.mount(scheme, _Adapter(self._idle_timeout))
+                    session.mount(scheme, TimedAdapter(self._idle_timeout))
                 session.headers["User-Agent"] = "edgeban"
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 self._session = session
             return self._session
 
     def _exchange(self, session: requests.Session, prepared: requests.PreparedRequest, where: str) -> VendorResponse:
-        deadline = _request.deadline = time.monotonic() + self._total_timeout
-        _request.sent_in_part = False
+        deadline = request_at_work.deadline = time.monotonic() + self._total_timeout
+        request_at_work.sent_in_part = False
         body = bytearray()
         with session.send(prepared, timeout=self._timeout, allow_redirects=False, stream=True) as response:
             # Leaving the block early closes the connection, so that no later request reads the rest of this body.
@@ -201,116 +184,6 @@ def require_endpoint(url: str) -> None:
     raise ConfigurationError(f"the vendor endpoint at {host} must use https (http is allowed to this machine only)")
 
 
-# --- the time of a whole answer ---------------------------------------------------------------------------------------
-
-
-class _Request(threading.local):
-    """The request that this thread makes. ``deadline`` is in the time of ``time.monotonic``."""
-
-    deadline = math.inf
-    sent_in_part = False
-    """Whether the connection broke before the request was sent to its end."""
-
-
-_request = _Request()
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads an answer from a socket until the deadline of its request.
-
-    A socket's own timeout begins anew with every byte, also while the headers come.
-    """
-
-    def __init__(self, sock: socket.socket, file: io.BufferedIOBase) -> None:
-        self._sock, self._file = sock, file
-        self._timeout = sock.gettimeout()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """See ``io.RawIOBase``. Raises ``TimeoutError`` once the deadline has passed."""
-        remaining = _request.deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("the answer took too long")
-        self._sock.settimeout(remaining if self._timeout is None else min(self._timeout, remaining))
-        return self._sock.recv_into(buffer)
-
-    def close(self) -> None:
-        """Close the file that the answer came with, which lets go of the socket."""
-        if not self.closed:
-            self._file.close()
-            super().close()
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimedReader(sock, self.fp))
-
-
-# --- connections that stay open ---------------------------------------------------------------------------------------
-
-
-class _Watched(HTTPConnection):
-    """A connection that notes how it is used."""
-
-    response_class = _TimedResponse
-    used_at = math.inf
-    """When its last request ended, in seconds of the wall clock: a monotonic clock stands still while Lambda sleeps."""
-
-    def send(self, data: Any) -> None:
-        """See ``HTTPConnection``. urllib3 goes on to read after a failure, so the failure is noted here."""
-        try:
-            super().send(data)
-        except OSError:
-            _request.sent_in_part = True
-            raise
-
-
-class _WatchedTls(_Watched, HTTPSConnection):
-    """The same, encrypted."""
-
-
-class _Pool(HTTPConnectionPool):
-    """Keeps connections, and closes one that idled for too long before it is used again."""
-
-    ConnectionCls = _Watched
-    idle_timeout = IDLE_TIMEOUT
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)
-        if time.time() - getattr(connection, "used_at", math.inf) > self.idle_timeout:
-            connection.close()  # it connects anew with its next request
-        return connection
-
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None:
-            conn.used_at = time.time()
-        super()._put_conn(conn)
-
-
-class _TlsPool(_Pool, HTTPSConnectionPool):
-    ConnectionCls = _WatchedTls
-
-
-class _Adapter(HTTPAdapter):
-    """The adapter of requests, with connections that are watched and answers that keep to their deadline."""
-
-    def __init__(self, idle_timeout: float) -> None:
-        self._idle_timeout = idle_timeout
-        super().__init__(pool_maxsize=CONNECTIONS)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """See ``HTTPAdapter``."""
-        super().init_poolmanager(*args, **kwargs)
-        idle = {"idle_timeout": self._idle_timeout}
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": type("_HttpPool", (_Pool,), idle),
-            "https": type("_HttpsPool", (_TlsPool,), idle),
-        }
-
-
 # --- addresses and errors ---------------------------------------------------------------------------------------------
 
 
@@ -337,7 +210,7 @@ def _translate(exc: Exception, where: str) -> VendorError:
     """
     if _never_connected(exc):
         return Unavailable(f"{where}: no connection ({_kind(exc)})")
-    if _request.sent_in_part:
+    if request_at_work.sent_in_part:
         return Unavailable(f"{where}: the connection broke before the request was sent ({_kind(exc)})")
     if isinstance(exc, requests.ReadTimeout):
         return AnswerUnknown(f"{where}: no answer in time")

@@ -27,7 +27,6 @@ from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chalicelib.bootstrap import parse_accounts
 from chalicelib.config import operators, policy, sources
 from chalicelib.domain.errors import (
     BadSignature,
@@ -50,6 +49,7 @@ from chalicelib.reports.signature import Scheme, authenticate, sign
 from chalicelib.vendors.alibaba.export_rows import read_rows
 from chalicelib.vendors.http import VendorResponse
 from chalicelib.vendors.huawei.answers import read_answer
+from chalicelib.vendors.registry import parse_accounts
 from dev.package import ROOT
 
 MEGABYTE = 1024 * 1024

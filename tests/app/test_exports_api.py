@@ -11,12 +11,12 @@ import pytest
 from chalice.test import HTTPResponse
 
 import app as app_module
-from chalicelib.bootstrap import parse_accounts
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.ledger import audit, export_days
 from chalicelib.ledger.export_days import DayState
 from chalicelib.vendors.alibaba.client import CALENDAR
+from chalicelib.vendors.registry import parse_accounts
 from dev.fakes.api import OPERATORS, Api, fixed, refused
 from dev.fakes.objects import MemoryObjects
 from dev.simulators.alibaba import AlibabaSimulator

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.documents import MAX_AGE, Cached
-from chalicelib.bootstrap import UNREAD_FOR
+from chalicelib.aws.documents import MAX_AGE, UNREAD_FOR, Cached, emit_unread
 from chalicelib.config.fields import load
 from chalicelib.config.sources import parse as parse_sources
 from dev.fakes.api import BEARER, SOURCES, Api
@@ -47,7 +46,7 @@ def secret(api: Api) -> Secret:
     made = Secret()
     api.services._sources = Cached(
         made.read,
-        on_error=partial(api.services._emit_configuration_error, "sources_secret"),
+        on_error=partial(emit_unread, api.services.emit, "sources_secret"),
         clock=lambda: made.seconds,
         spread=lambda: 0.0,
     )
@@ -180,7 +179,7 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
     shelf.objects["policy/policy.json"] = json.dumps(POLICY).encode()
     policy = api.services._policy = Cached(
         lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
-        on_error=partial(api.services._emit_configuration_error, "policy"),
+        on_error=partial(emit_unread, api.services.emit, "policy"),
         clock=lambda: seconds[0],
         spread=lambda: 0.0,
     )

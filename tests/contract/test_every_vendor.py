@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
 
-from chalicelib.bootstrap import VENDORS, parse_accounts
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, ConfigurationError
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
@@ -20,6 +20,7 @@ from chalicelib.pipeline.submission.track import track_tasks
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from chalicelib.ports import BanVendor
 from chalicelib.vendors.http import VendorHttp
+from chalicelib.vendors.registry import VENDORS, connect, parse_accounts
 from dev import vendors
 from dev.fakes.operations import undo
 from dev.fakes.world import POLICY, World
@@ -56,7 +57,7 @@ def connected(account: SimulatedAccount, clock: Clock, http: VendorHttp, **crede
     """Build the client as the registry does, with another clock."""
     configuration = {**account.configuration, **credentials}
     configured: VendorAccount = parse_accounts({account.name: configuration})[account.name]
-    module = __import__(VENDORS[account.vendor](configured).__class__.__module__, fromlist=["connect"])
+    module = import_module(f"chalicelib.vendors.{VENDORS[account.vendor].client}")
     vendor: BanVendor = module.connect(configured, clock=clock, http=http)
     return vendor
 
@@ -172,7 +173,7 @@ def test_an_account_that_lacks_a_credential_is_told_which(place: Place) -> None:
     configuration = {name: value for name, value in place.account.configuration.items() if name != place.account.secret}
     configured = VendorAccount("x", place.account.vendor, configuration.pop("endpoint"), configuration)
     with pytest.raises(ConfigurationError, match=place.account.secret):
-        VENDORS[place.account.vendor](configured)
+        connect(configured, clock=place.clock)
 
 
 def test_every_vendor_that_is_registered_is_in_the_table() -> None:

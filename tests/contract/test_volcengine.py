@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import VENDORS, parse_accounts
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused, QuotaExceeded, Throttled
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount, VendorTask
 from chalicelib.ports import BanVendor
+from chalicelib.vendors import registry
 from chalicelib.vendors.http import VendorHttp
 from chalicelib.vendors.volcengine.client import LIMITS, REGIONS, VolcengineCdn, connect
 from dev.simulators.volcengine import VolcengineSimulator
@@ -289,8 +289,8 @@ def test_either_name_is_registered_and_reaches_its_own_host_and_region() -> None
     keys = {"access_key": "AK", "secret_key": "SK"}
     for name, region in REGIONS.items():
         with VolcengineSimulator(identity=Identity("AK", "SK", region=region)) as simulator:
-            account = parse_accounts({"main": {"vendor": name, "endpoint": simulator.url, **keys}})["main"]
-            vendor = VENDORS[name](account)
+            account = registry.parse_accounts({"main": {"vendor": name, "endpoint": simulator.url, **keys}})["main"]
+            vendor = registry.connect(account, clock=lambda: datetime.now(UTC))
             assert vendor.create_task(Action.BAN, [ONE], 7) == simulator.tasks()[0]["id"]
 
 

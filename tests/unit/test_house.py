@@ -115,9 +115,6 @@ VENDORS = sorted(path.name for path in (ROOT / "chalicelib" / "vendors").iterdir
 OTHER_NAMES = {"aliyun": "alibaba"}
 """Names under which a vendor is known besides its folder's."""
 
-NAMES_VENDORS = {"chalicelib.bootstrap"}
-"""The registry of the vendors."""
-
 
 def vendors_named(source: str) -> set[str]:
     """Return the vendors that a source names, in code or in words."""
@@ -129,7 +126,7 @@ def test_no_vendor_is_named_outside_vendors() -> None:
     found = {
         name: vendors
         for name, file in python_files("app.py", "chalicelib").items()
-        if not name.startswith("chalicelib.vendors") and name not in NAMES_VENDORS
+        if not name.startswith("chalicelib.vendors")
         if (vendors := vendors_named(file.read_text()))
     }
     assert not found, f"a vendor's word belongs into chalicelib/vendors/<vendor>: {found}"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.bootstrap import parse_accounts
 from chalicelib.config import operators, policy, sources
 from chalicelib.config.fields import MAX_DOCUMENT, MAX_ENTRIES, MAX_TEXT, Fields, load
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.vendors.registry import parse_accounts
 
 PARSERS: dict[str, Callable[[object], Any]] = {
     "policy": policy.parse,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import EXPORT_VENDORS, VENDORS, parse_accounts
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import VendorAccount
+from chalicelib.vendors.registry import EXPORT_VENDORS, VENDORS, parse_accounts
 from dev.simulators.huawei import HuaweiSimulator
 from dev.simulators.workerskv import WorkersKvSimulator
 
