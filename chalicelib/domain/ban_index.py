@@ -1,17 +1,33 @@
-"""The index of bans in force: what it holds, how one event changes it, and how it is asked. Pure."""
+"""The index of bans in force: what it holds, how one event changes it, and how it is asked. Pure.
+
+A ban is kept as the line of text that stands for it in the file: a question looks at lines, and reads the fields only
+of those that it is about. Times stand first, at fixed places, so that lines are compared and sorted as they are.
+"""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from sys import intern
+from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.urls import host_of
+
+FORMAT = 2
+"""Counts the shapes of the file. One of another shape is as good as none: the index is folded anew."""
+
+_NEVER = "9999999999"
+_BANNED_AT, _END, _KEY = slice(0, 10), slice(11, 21), slice(22, 44)
+_URL, _ACCOUNT, _SOURCE, _REPORTER, _CATEGORY, _RULE = range(3, 9)
+_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 
 
 class Ban(NamedTuple):
@@ -42,21 +58,77 @@ class Ban(NamedTuple):
         """Tell whether the ban has not ended."""
         return self.end is None or self.end > now.timestamp()
 
+    def line(self) -> str:
+        """Write the ban as a line."""
+        end = _NEVER if self.end is None else _seconds(self.end)
+        planned = "" if self.planned_until is None else str(self.planned_until)
+        texts = (self.account, self.source, self.reporter, self.category, self.rule, self.report, self.chunk, self.task)
+        return "\t".join(
+            (_seconds(self.banned_at), end, self.key, *map(_escape, (self.url, *texts)), str(self.until), planned)
+        )
+
+    @classmethod
+    def of(cls, line: str) -> Ban:
+        """Undo ``line``."""
+        banned_at, _, key, *texts, until, planned = line.split("\t")
+        times = (int(banned_at), int(until), int(planned) if planned else None)
+        return cls._make((key, *map(_unescape, texts), *times))
+
+
+def _seconds(value: int) -> str:
+    return f"{value:010d}"
+
+
+def _escape(text: str) -> str:
+    return text.translate(_ESCAPED) if "\\" in text or "\t" in text or "\n" in text else text
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    parts = (part.replace("\\t", "\t").replace("\\n", "\n") for part in text.split("\\\\"))
+    return "\\".join(parts)
+
 
 @dataclass(slots=True)
 class Index:
-    """The bans in force by URL key, and planned ends that moved before their bans began."""
+    """The bans in force, as lines by URL key; planned ends that moved before their bans began; and when who reported.
 
-    bans: dict[str, Ban] = field(default_factory=dict)
+    ``reported`` is source → when it last reported anything, in epoch seconds.
+    """
+
+    lines: dict[str, str] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
+    reported: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def get(self, key: str) -> Ban | None:
+        """Return the ban of a URL key."""
+        line = self.lines.get(key)
+        return None if line is None else Ban.of(line)
+
+    def put(self, ban: Ban) -> None:
+        """Take in a ban, or a change of one."""
+        self.lines[ban.key] = ban.line()
+
+    def drop(self, key: str) -> None:
+        """Take a ban out."""
+        self.lines.pop(key, None)
+
+    def bans(self) -> list[Ban]:
+        """Return all bans."""
+        return [Ban.of(line) for line in self.lines.values()]
 
     def copy(self) -> Index:
         """Return an index that can be changed without changing this one."""
-        return Index(dict(self.bans), dict(self.ends))
+        return Index(dict(self.lines), dict(self.ends), dict(self.reported))
 
     def trim(self, now: datetime) -> None:
         """Leave out what has ended."""
-        self.bans = {key: ban for key, ban in self.bans.items() if ban.in_force(now)}
+        moment = _seconds(int(now.timestamp()))
+        self.lines = {key: line for key, line in self.lines.items() if line[_END] > moment}
         self.ends = {key: end for key, end in self.ends.items() if end > now.timestamp()}
 
 
@@ -69,22 +141,29 @@ def covers(wanted: str, host: str) -> bool:
 # --- as bytes --------------------------------------------------------------------------------------------------------
 
 
+_LEVEL = 3
+"""Level of compression: level 6 makes the file a tenth smaller and takes half again as long."""
+
+_AT_ONCE = 5_000
+"""Lines that are written at once: never the whole text of the file is in memory."""
+
+
 def dump(index: Index) -> bytes:
-    """Write an index as compressed JSON, in the order of its URLs: neighbours compress each other."""
-    ordered = sorted(index.bans.values(), key=lambda ban: (ban.url, ban.account))
-    document = {"bans": ordered, "ends": index.ends}
-    return gzip.compress(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(), 6, mtime=0)
+    """Write an index as compressed lines, the newest ban first: those of one decision compress each other."""
+    body = io.BytesIO()
+    with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=_LEVEL, mtime=0) as file:
+        file.write(json.dumps({"ends": index.ends, "reported": index.reported}).encode() + b"\n")
+        for lines in cut(sorted(index.lines.values(), reverse=True), count=_AT_ONCE):
+            file.write("".join(f"{line}\n" for line in lines).encode())
+    return body.getvalue()
 
 
 def load(body: bytes) -> Index:
-    """Undo ``dump``. Words that many bans share are kept once."""
-    document = json.loads(gzip.decompress(body))
-    index = Index(ends=document["ends"])
-    for fields in document["bans"]:
-        fields[2:7] = map(intern, fields[2:7])
-        ban = Ban._make(fields)
-        index.bans[ban.key] = ban
-    return index
+    """Undo ``dump``."""
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as file, io.TextIOWrapper(file, "utf-8", newline="\n") as text:
+        head = json.loads(text.readline())
+        lines = {line[_KEY]: line[:-1] for line in text}
+    return Index(lines, head["ends"], head["reported"])
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
@@ -105,48 +184,102 @@ class Wanted:
     since: datetime | None = None
     ends_before: datetime | None = None
 
-    def select(self, bans: Iterable[Ban], *, now: datetime) -> list[Ban]:
-        """Return the bans in force that are asked for."""
-        q, host = self.q.lower(), self.host.lower()
-        name = host.removeprefix(".")
-        since = self.since.timestamp() if self.since else None
-        ends_before = self.ends_before.timestamp() if self.ends_before else None
-        return [
-            ban
-            for ban in bans
-            if self.account in {"", ban.account}
-            and self.source in {"", ban.source}
-            and self.category.lower() in {"", ban.category.lower()}
-            and self.rule in {"", ban.rule}
-            and (not q or q in ban.url.lower())
-            and (not host or (name in ban.url and covers(host, host_of(ban.url))))
-            and (since is None or ban.banned_at >= since)
-            and (ends_before is None or (ban.end is not None and ban.end < ends_before))
-            and ban.in_force(now)
-        ]
+    def select(self, index: Index, *, now: datetime) -> list[str]:
+        """Return the lines of the bans in force that are asked for."""
+        moment = _seconds(int(now.timestamp()))
+        found = [line for line in index.lines.values() if line[_END] > moment]
+        if self.since:
+            since = _seconds(_from(self.since))
+            found = [line for line in found if line[_BANNED_AT] >= since]
+        if self.ends_before:
+            ends_before = _seconds(_from(self.ends_before))
+            found = [line for line in found if line[_END] < ends_before]
+        exact = ((_ACCOUNT, self.account), (_SOURCE, self.source), (_RULE, self.rule))
+        for place, value in exact:
+            if value:
+                escaped = _escape(value)
+                found = [line for line in found if escaped in line and line.split("\t", place + 1)[place] == escaped]
+        if self.category:
+            category = _escape(self.category.lower())
+            found = [line for line in found if line.split("\t", 8)[_CATEGORY].lower() == category]
+        if self.q:
+            q = self.q.lower()
+            found = [line for line in found if q in _url(line).lower()]
+        if self.host:
+            host = self.host.lower()
+            name = host.removeprefix(".")
+            found = [line for line in found if name in line and covers(host, host_of(_url(line)))]
+        return found
 
 
-ORDERS: Mapping[str, Callable[[Ban], tuple[int, str]]] = {
-    "-at": lambda ban: (-ban.banned_at, ban.key),
-    "at": lambda ban: (ban.banned_at, ban.key),
-    "until": lambda ban: (2**40 if ban.end is None else ban.end, ban.key),
+def _url(line: str) -> str:
+    return _unescape(line[_KEY.stop + 1 : line.index("\t", _KEY.stop + 1)])
+
+
+def _from(moment: datetime) -> int:
+    """Return the first whole second that is not before a moment."""
+    return max(0, min(-int(-moment.timestamp() // 1), int(_NEVER)))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of a list. ``place`` is by what lines are sorted; no two bans have the same."""
+
+    place: Callable[[str], str]
+    token: re.Pattern[str]
+    """What the place of a line looks like as the token of a page."""
+    newest_first: bool = False
+
+    def page(self, lines: list[str], token: str) -> list[str]:
+        """Return the lines in this order, from behind the one whose place the token is. Raises ValueError."""
+        ordered = sorted(lines, key=self.place, reverse=self.newest_first)
+        if not token:
+            return ordered
+        if not self.token.fullmatch(token):
+            raise ValueError(token)
+        last = token.replace(" ", "\t")
+        if self.newest_first:
+            return [line for line in ordered if self.place(line) < last]
+        return [line for line in ordered if self.place(line) > last]
+
+    def token_of(self, line: str) -> str:
+        """Return the token of the page behind a line."""
+        return self.place(line).replace("\t", " ")
+
+
+_URL_SHOWN = 120
+"""Characters of a URL by which a list is sorted: a token has room for them."""
+
+_WHOLE = re.compile(r"\d{10} \d{10} [\w-]{22}", re.ASCII)
+
+ORDERS: Mapping[str, Order] = {
+    "-at": Order(itemgetter(slice(0, 44)), _WHOLE, newest_first=True),
+    "at": Order(itemgetter(slice(0, 44)), _WHOLE),
+    "until": Order(itemgetter(slice(11, 44)), re.compile(r"\d{10} [\w-]{22}", re.ASCII)),
+    "url": Order(lambda line: f"{_url(line)[:_URL_SHOWN]}\t{line[_KEY]}", re.compile(r"[!-~]+ [\w-]{22}", re.ASCII)),
 }
-"""Orders of a list: newest first, oldest first, what ends first. Keys tell apart what happened in one second."""
+"""Orders of a list: newest first, oldest first, what ends first, by URL."""
 
-DIMENSIONS: Mapping[str, Callable[[Ban], str]] = {
-    "source": lambda ban: ban.source,
-    "category": lambda ban: ban.category,
-    "account": lambda ban: ban.account,
-    "rule": lambda ban: ban.rule,
-    "host": lambda ban: host_of(ban.url),
-    "ends": lambda ban: "never" if ban.end is None else f"{datetime.fromtimestamp(ban.end, tz=UTC):%Y-%m-%d}",
+
+@lru_cache(maxsize=4096)
+def _day(end: str) -> str:
+    return "never" if end == _NEVER else f"{datetime.fromtimestamp(int(end), tz=UTC):%Y-%m-%d}"
+
+
+DIMENSIONS: Mapping[str, Callable[[str], str]] = {
+    "source": lambda line: _unescape(line.split("\t", 6)[_SOURCE]),
+    "category": lambda line: _unescape(line.split("\t", 8)[_CATEGORY]),
+    "account": lambda line: _unescape(line.split("\t", 5)[_ACCOUNT]),
+    "rule": lambda line: _unescape(line.split("\t", 9)[_RULE]),
+    "host": lambda line: host_of(_url(line)),
+    "ends": lambda line: _day(line[_END]),
 }
 """By what bans are counted; ``ends`` is a UTC day."""
 
 
-def counted(bans: Iterable[Ban], dimension: str) -> list[tuple[str, int]]:
+def counted(lines: Iterable[str], dimension: str) -> list[tuple[str, int]]:
     """Count bans by a dimension: the largest first, and days in their order."""
-    counts = Counter(map(DIMENSIONS[dimension], bans))
+    counts = Counter(map(DIMENSIONS[dimension], lines))
     if dimension == "ends":
         return sorted(counts.items())
     return sorted(counts.items(), key=lambda value_count: (-value_count[1], value_count[0]))

@@ -47,11 +47,11 @@ def overview(services: Services, request: Request) -> Response:
     operator(services, request, "reader")
     only(request)
     run = _run(services)
-    indexed = services.bans.count()
+    index = services.bans.head()
     body = {
         "accounts": answers.accounts(run),
-        "bans_in_force": indexed[0] if indexed else None,
-        "bans_as_of": indexed[1] if indexed else None,
+        "bans_in_force": index.bans if index else None,
+        "bans_as_of": index.as_of if index else None,
         "exports": answers.exports(run),
         "unbans_under_way": len(unban_jobs.unfinished(run.rows)),
         "dead_letters": services.dead_letters,

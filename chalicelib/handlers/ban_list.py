@@ -22,7 +22,7 @@ MOST = 5_000
 """The most bans in one answer; an answer has fewer if their URLs are long."""
 
 PAGE_BYTES = 2 * 1024 * 1024
-"""Most bytes of URLs in one answer: Lambda answers 6 MB at the most."""
+"""Most bytes of lines of the index in one answer: Lambda answers 6 MB at the most."""
 
 COLUMNS = (
     "url",
@@ -43,7 +43,7 @@ FILTERS = ("account", "source", "category", "rule", "host", "q", "since", "ends_
 
 def list_bans(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/bans``: the bans in force, newest first."""
-    from chalicelib.domain.ban_index import ORDERS
+    from chalicelib.domain.ban_index import ORDERS, Ban
 
     operator(services, request, "reader")
     only(request, *FILTERS, "sort", "limit", "next_token")
@@ -51,26 +51,27 @@ def list_bans(services: Services, request: Request) -> Response:
     if sort not in ORDERS:
         raise InputError(f"sort must be one of {', '.join(ORDERS)}")
     limit = page_size(request, most=MOST)
-    after = _after(query(request, "next_token", needed=False, longest=200))
+    token = query(request, "next_token", needed=False, longest=200)
     found, as_of = _select(services, request)
     order = ORDERS[sort]
-    ordered = sorted(found, key=order)
-    shown: list[Ban] = []
-    following = [ban for ban in ordered if order(ban) > after] if after else ordered
+    try:
+        following = order.page(found, token)
+    except ValueError:
+        raise InputError("next_token must be the one of the page before") from None
+    shown: list[str] = []
     size = 0
-    for ban in following[:limit]:
-        size += len(ban.url)
+    for line in following[:limit]:
+        size += len(line)
         if shown and size > PAGE_BYTES:
             break
-        shown.append(ban)
+        shown.append(line)
     body: dict[str, Any] = {
-        "bans": [_show(ban) for ban in shown],
+        "bans": [_show(Ban.of(line)) for line in shown],
         "total": len(found),
         "as_of": as_of.isoformat(),
     }
     if len(shown) < len(following):
-        value, key = order(shown[-1])
-        body["next_token"] = f"{value}.{key}"
+        body["next_token"] = order.token_of(shown[-1])
     return listed(request, "bans", body, COLUMNS)
 
 
@@ -90,13 +91,13 @@ def count_bans(services: Services, request: Request) -> Response:
     return listed(request, "counts", body, ("value", "bans"))
 
 
-def _select(services: Services, request: Request) -> tuple[list[Ban], datetime]:
-    """Return the bans in force that the request asks for, and the moment of which that is true."""
+def _select(services: Services, request: Request) -> tuple[list[str], datetime]:
+    """Return the lines of the bans in force that the request asks for, and the moment of which that is true."""
     from chalicelib.pipeline.answers.ban_index import up_to_now
 
     wanted = _wanted(request)
     index, as_of = up_to_now(services.run().at("", deadline=now() + QUESTION_TIME), services.bans)
-    return wanted.select(index.bans.values(), now=as_of), as_of
+    return wanted.select(index, now=as_of), as_of
 
 
 def _wanted(request: Request) -> Wanted:
@@ -112,14 +113,6 @@ def _wanted(request: Request) -> Wanted:
         since=moment("since", query(request, "since", needed=False, longest=40)),
         ends_before=moment("ends_before", query(request, "ends_before", needed=False, longest=40)),
     )
-
-
-def _after(token: str) -> tuple[int, str] | None:
-    value, _, key = token.partition(".")
-    try:
-        return (int(value), key) if token else None
-    except ValueError:
-        raise InputError("next_token must be the one of the page before") from None
 
 
 def _show(ban: Ban) -> dict[str, Any]:

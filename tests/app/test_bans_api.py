@@ -40,7 +40,7 @@ def test_the_list_of_bans_pages_in_each_order(api: Api) -> None:
 
 def test_a_question_that_cannot_be_read_is_refused(api: Api) -> None:
     for asked, words in (
-        ({"sort": "url"}, "sort must be one of"),
+        ({"sort": "colour"}, "sort must be one of"),
         ({"since": "noon"}, "since must be a time"),
         ({"next_token": "x"}, "next_token must be"),
     ):

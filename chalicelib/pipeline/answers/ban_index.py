@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from chalicelib.domain.ban_index import Ban, Index, dump, load
+from chalicelib.domain.ban_index import FORMAT, Ban, Index, dump, load
 from chalicelib.domain.model import Action, Rule, TaskState
 from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.ledger import KEEP, chunks, claim_words, journal, tasks
@@ -54,6 +54,16 @@ class View:
     written_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How many bans the view holds, when it was written, up to which place, and when each source reported last."""
+
+    bans: int
+    as_of: str
+    place: str
+    reported: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads the view, and keeps it: an object with an index never changes."""
@@ -67,6 +77,8 @@ class Reader:
         if found is None:
             return View(Index(), stamp(now - KEEP))
         current = json.loads(found[0])
+        if current.get("format") != FORMAT:
+            return View(Index(), stamp(now - KEEP), version=found[1])
         if self.last is None or self.last.body != current["body"]:
             body = self.views.get(current["body"])
             if body is None:
@@ -79,11 +91,13 @@ class Reader:
             written_at=datetime.fromisoformat(current["as_of"]),
         )
 
-    def count(self) -> tuple[int, str] | None:
-        """Return how many bans the view holds and when it was written; ``None`` if there is none."""
+    def head(self) -> Head | None:
+        """Return what is said of the view as a whole, without its bans; ``None`` if there is none."""
         found = self.views.get(CURRENT)
-        current = json.loads(found[0]) if found else None
-        return (current["bans"], current["as_of"]) if current else None
+        current = json.loads(found[0]) if found else {}
+        if current.get("format") != FORMAT:
+            return None
+        return Head(current["bans"], current["as_of"], current["place"], current["reported"])
 
 
 def index_bans(run: Run, reader: Reader) -> int:
@@ -96,16 +110,23 @@ def index_bans(run: Run, reader: Reader) -> int:
     index = view.index.copy()
     place, events = fold(run, index, view.place, until=now - LAG)
     if not events and view.written_at and now - view.written_at < REST:
-        return len(index.bans)
+        return len(index)
     index.trim(now)
     body = f"bans/{place}.json.gz"
     reader.views.put(body, dump(index))
-    current = {"place": place, "body": body, "bans": len(index.bans), "as_of": now.isoformat()}
+    current = {
+        "format": FORMAT,
+        "place": place,
+        "body": body,
+        "bans": len(index),
+        "reported": index.reported,
+        "as_of": now.isoformat(),
+    }
     if not reader.views.put(CURRENT, json.dumps(current).encode(), version=view.version):
         run.emit("index_written_elsewhere", place=place)
-        return len(index.bans)
-    run.emit("bans_indexed", bans=len(index.bans), events=events, place=place)
-    return len(index.bans)
+        return len(index)
+    run.emit("bans_indexed", bans=len(index), events=events, place=place)
+    return len(index)
 
 
 def up_to_now(run: Run, reader: Reader) -> tuple[Index, datetime]:
@@ -140,22 +161,32 @@ def _fold_page(rows: Rows, index: Index, events: Sequence[Entry]) -> None:
     for event in events:
         if event.kind == "words":
             _fold_words(index, event)
+        elif event.kind == "taken":
+            _fold_taken(index, event)
         elif event.kind == "task" and event.subject in tasks_by_id:
             _fold_task(index, tasks_by_id[event.subject], chunks_by_id)
         elif event.subject in missing and event.subject in chunks_by_id:  # the vendor's list has lost these
             for key in chunks_by_id[event.subject].keys:
-                index.bans.pop(key, None)
+                index.drop(key)
 
 
 def _fold_words(index: Index, event: Entry) -> None:
     """Move planned ends. What is said after a ban has ended is about the next one, which may be held."""
     assert event.at
     for key, end in claim_words.ends_of(event):
-        ban = index.bans.get(key)
+        ban = index.get(key)
         if ban and ban.in_force(event.at):
-            index.bans[key] = ban._replace(planned_until=_planned(end))
+            index.put(ban._replace(planned_until=_planned(end)))
         else:
             index.ends[key] = end
+
+
+def _fold_taken(index: Index, event: Entry) -> None:
+    """Note when the sources of a batch reported."""
+    assert event.at
+    sources = event.fields.get("sources")
+    for source in sources if isinstance(sources, dict) else ():
+        index.reported[source] = epoch(event.at)
 
 
 def _fold_task(index: Index, task: Task, chunks_by_id: Mapping[str, Chunk]) -> None:
@@ -165,15 +196,15 @@ def _fold_task(index: Index, task: Task, chunks_by_id: Mapping[str, Chunk]) -> N
             continue
         for position in part.positions():
             key = chunk.keys[position]
-            before = index.bans.get(key)
+            before = index.get(key)
             if task.action is Action.UNBAN:
                 if task.state is TaskState.SUCCEEDED:
-                    index.bans.pop(key, None)
+                    index.drop(key)
                     index.ends.pop(key, None)
             elif task.state is TaskState.SUCCEEDED:
-                index.bans[key] = _ban(task, chunk, position, index)
+                index.put(_ban(task, chunk, position, index))
             elif before and not task.children and chunk.rule == Rule.RENEWAL:  # the ban ends when the vendor's does
-                index.bans[key] = before._replace(planned_until=before.until)
+                index.put(before._replace(planned_until=before.until))
 
 
 def _planned(end: int) -> int | None:
@@ -182,7 +213,7 @@ def _planned(end: int) -> int | None:
 
 def _ban(task: Task, chunk: Chunk, position: int, index: Index) -> Ban:
     key = chunk.keys[position]
-    before, moved = index.bans.get(key), index.ends.pop(key, 0)
+    before, moved = index.get(key), index.ends.pop(key, 0)
     origin, ends = chunk.origins[position], expiry.of_task(task)
     assert task.submitted_at
     assert ends

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from chalicelib.domain.ban_index import Wanted
+from chalicelib.domain.ban_index import Ban, Wanted
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_URLS
 from chalicelib.domain.policy.rules import accounts_for
@@ -174,9 +174,10 @@ def _of_index(run: Run, job: Job) -> Iterator[Group]:
     if as_of < asked_at:  # time ran out in the journal: keys that come later may lie before the place of a walk
         yield Group([])
         return
-    found = Wanted(host=job.host, category=job.category, since=job.since).select(index.bans.values(), now=as_of)
+    found = Wanted(host=job.host, category=job.category, since=job.since).select(index, now=as_of)
     last = epoch(job.until_time or as_of)
-    source_by_key = {ban.key: ban.source for ban in found if ban.key > job.place and ban.banned_at <= last}
+    bans = (Ban.of(line) for line in found)
+    source_by_key = {ban.key: ban.source for ban in bans if ban.key > job.place and ban.banned_at <= last}
     for keys in cut(sorted(source_by_key), count=CHUNK_URLS):
         selected = claims_in_force(run, keys)
         if job.source:

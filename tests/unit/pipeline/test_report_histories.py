@@ -16,7 +16,7 @@ import pytest
 
 from chalicelib.config.policy import parse
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.ban_index import Wanted
+from chalicelib.domain.ban_index import Ban, Wanted
 from chalicelib.domain.model import ChunkState, UrlState
 from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import claims, remaining, reports, tasks, unban_jobs
@@ -252,7 +252,7 @@ class History(Drawn):
         banned = {(account, url) for account, vendor in world.vendors.items() for url in vendor.bans}
         for reader in (self.reader, Reader(MemoryViews())):
             index, as_of = up_to_now(world.run(), reader)
-            listed = {(ban.account, ban.url) for ban in Wanted().select(index.bans.values(), now=as_of)}
+            listed = {(ban.account, ban.url) for ban in map(Ban.of, Wanted().select(index, now=as_of))}
             assert listed == banned, f"{len(listed - banned)} too many, {len(banned - listed)} missing"
 
     def judge_report(self, report: Report) -> None:

@@ -6,18 +6,20 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.domain.ban_index import Index, Wanted, counted, dump, load
+from chalicelib.domain.ban_index import ORDERS, Ban, Index, Wanted, counted, dump, load
+from chalicelib.domain.urls import url_key
 from chalicelib.ledger import journal
+from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.answers import ban_index
 from chalicelib.pipeline.answers.ban_index import CURRENT, Reader, index_bans, up_to_now
 from dev.fakes.objects import MemoryViews
 from dev.fakes.operations import ROOTS, banned, carry_on_all, held, lasting, renew, undo, world_with
-from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.world import ACCOUNT, START, World, pages
 
 
 def urls(world: World, reader: Reader) -> set[str]:
     index, as_of = up_to_now(world.run(), reader)
-    return {ban.url for ban in Wanted().select(index.bans.values(), now=as_of)}
+    return {Ban.of(line).url for line in Wanted().select(index, now=as_of)}
 
 
 def test_an_answer_is_as_new_as_the_journal_also_before_anything_was_indexed() -> None:
@@ -32,7 +34,7 @@ def test_a_ban_shows_who_reported_it_which_task_carried_it_and_when_it_ends() ->
     world = lasting(ban_for_days=90)
     world.post({"urls": pages(1), "reporter": "carl"})
     world.minutes(3)
-    (ban,) = up_to_now(world.run(), Reader(MemoryViews()))[0].bans.values()
+    (ban,) = up_to_now(world.run(), Reader(MemoryViews()))[0].bans()
     assert (ban.account, ban.source, ban.reporter, ban.category, ban.rule) == (
         ACCOUNT,
         "desk",
@@ -49,11 +51,11 @@ def test_a_renewal_moves_the_end_and_is_no_new_ban() -> None:
     world.post({"urls": pages(1)})
     world.minutes(3)
     reader = Reader(MemoryViews())
-    (before,) = up_to_now(world.run(), reader)[0].bans.values()
+    (before,) = up_to_now(world.run(), reader)[0].bans()
     world.clock.advance(days=29, hours=12)
     renew(world)
     world.minutes(3)
-    (after,) = up_to_now(world.run(), reader)[0].bans.values()
+    (after,) = up_to_now(world.run(), reader)[0].bans()
     assert after.until > before.until
     assert (after.banned_at, after.rule) == (before.banned_at, before.rule)
 
@@ -67,7 +69,7 @@ def test_what_has_ended_is_not_listed() -> None:
 def test_the_place_stays_behind_what_may_still_be_committed() -> None:
     world, reader = banned(), Reader(MemoryViews())
     index_bans(world.run(), reader)
-    assert not reader.read(world.clock()).index.bans
+    assert not reader.read(world.clock()).index.lines
     world.clock.advance(minutes=11)
     assert index_bans(world.run(), reader) == 5
 
@@ -146,7 +148,7 @@ def test_the_fold_is_the_same_wherever_it_is_cut(monkeypatch: pytest.MonkeyPatch
         moment += timedelta(seconds=20)
     ban_index.fold(world.run(), index, place, until=world.clock())
     assert index == whole
-    assert {ban.url for ban in whole.bans.values()} == {*pages(5)[2:], *ROOTS}
+    assert {ban.url for ban in whole.bans()} == {*pages(5)[2:], *ROOTS}
 
 
 def test_an_approved_hold_is_listed_and_a_refused_one_is_not() -> None:
@@ -190,18 +192,18 @@ def test_a_ban_that_the_policy_does_not_let_go_on_ends_with_the_vendors() -> Non
 def test_bans_are_found_by_host_text_and_time_and_counted() -> None:
     world = banned([*pages(2), *pages(3, "a.shop.example.net")])
     index, now = up_to_now(world.run(), Reader(MemoryViews()))
-    bans = list(index.bans.values())
 
     def found(**wanted: object) -> int:
-        return len(Wanted(**wanted).select(bans, now=now))  # type: ignore[arg-type]
+        return len(Wanted(**wanted).select(index, now=now))  # type: ignore[arg-type]
 
     assert (found(host="www.example.com"), found(host="example.com"), found(host=".example.com")) == (2, 0, 2)
     assert (found(host=".example.net"), found(q="PAGE/1"), found(q="page/7")) == (3, 2, 0)
     assert (found(source="desk"), found(source="other"), found(category="Phishing")) == (5, 0, 5)
     assert (found(ends_before=now + timedelta(days=8)), found(ends_before=now + timedelta(days=6))) == (5, 0)
     assert (found(since=now - timedelta(hours=1)), found(since=now + timedelta(hours=1))) == (5, 0)
-    assert counted(bans, "host") == [("a.shop.example.net", 3), ("www.example.com", 2)]
-    assert sum(count for _, count in counted(bans, "ends")) == 5
+    lines = Wanted().select(index, now=now)
+    assert counted(lines, "host") == [("a.shop.example.net", 3), ("www.example.com", 2)]
+    assert sum(count for _, count in counted(lines, "ends")) == 5
 
 
 def test_current_names_what_it_holds() -> None:
@@ -209,3 +211,62 @@ def test_current_names_what_it_holds() -> None:
     world.clock.advance(minutes=11)
     index_bans(world.run(), Reader(views))
     assert b'"bans": 5' in views.objects[CURRENT][0]
+
+
+def test_what_senders_wrote_comes_back_as_it_was_and_is_found() -> None:
+    awkward = ["a\tb", "a\nb", "a\\tb", "\\", "\\\t", "é\u2028\x85", "=1"]
+    index = Index({}, {"k": 5}, {"desk": 7})
+    for number, text in enumerate(awkward):
+        url = f"https://x.example.com/{number}?a=\\n"
+        ban = Ban(url_key(ACCOUNT, url), url, ACCOUNT, "desk", text, text, "default", "r", "c", "t", 1, 2, None)
+        assert Ban.of(ban.line()) == ban
+        index.put(ban)
+    assert load(dump(index)) == index
+    for text in awkward:
+        found = Wanted(category=text).select(index, now=START)
+        assert [Ban.of(line).category for line in found] == [text]
+    assert len(Wanted(q="\\N").select(index, now=START)) == len(awkward)
+    assert dict(counted(index.lines.values(), "category")) == dict.fromkeys(awkward, 1)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_pages_of_each_order_have_every_ban_once_also_where_one_is_lifted_between_them(name: str) -> None:
+    world = banned([*pages(20), *pages(20, "a.shop.example.net")])
+    index, now = up_to_now(world.run(), Reader(MemoryViews()))
+    order, token, seen = ORDERS[name], "", list[str]()
+    lines = Wanted().select(index, now=now)
+    while following := order.page(lines, token):
+        page = following[:7]
+        seen += page
+        token = order.token_of(page[-1])
+        lines = [line for line in lines if line != page[-1]]  # the ban that the token names is lifted
+        assert len(token) <= 200
+        assert token.isprintable()
+    assert sorted(seen) == sorted(index.lines.values())
+    assert seen == order.page(list(index.lines.values()), "")
+
+
+def test_a_view_of_another_shape_is_folded_anew() -> None:
+    world, views = banned(), MemoryViews()
+    world.clock.advance(minutes=11)
+    views.objects[CURRENT] = (b'{"place": "x", "body": "bans/old", "bans": 9, "as_of": ""}', "v0")
+    assert urls(world, Reader(views)) == set(pages(5))
+    assert Reader(views).head() is None
+    assert index_bans(world.run(), Reader(views)) == 5
+    head = Reader(views).head()
+    assert head
+    assert head.bans == 5
+
+
+def test_the_view_says_when_each_source_reported_last() -> None:
+    world, views = banned(), MemoryViews()
+    first = world.clock()
+    world.clock.advance(hours=1)
+    world.queue({"urls": pages(1)})
+    world.intake()
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), Reader(views))
+    head = Reader(views).head()
+    assert head
+    assert head.reported["queue"] == epoch(first + timedelta(hours=1))
+    assert epoch(first) - 180 <= head.reported["desk"] < epoch(first)

@@ -104,7 +104,7 @@ def test_a_decision_is_undone_with_what_carries_it_on() -> None:
     world.post({"urls": OTHER}, webhook_id="w2")
     world.minutes(3)
     index, _ = up_to_now(world.run(), Reader(world.views))
-    chunk = next(ban.chunk for ban in index.bans.values() if ban.url in SHOP)
+    chunk = next(ban.chunk for ban in index.bans() if ban.url in SHOP)
     world.clock.advance(days=29, hours=12)
     renew(world)
     world.minutes(3)
