@@ -97,7 +97,7 @@ preflight: .venv/.ready ## Name all that a deployment of STAGE lacks
 	@$(BIN)/python -m dev.preflight $(STAGE)
 
 .PHONY: deploy
-deploy: .venv/.ready ## Deploy STAGE to AWS, after the preflight; ALARM_MAIL, ARCHIVE_LOCK_DAYS, TRACING, DEPLOY_BUCKET
+deploy: .venv/.ready ## Deploy STAGE to AWS, after the preflight; ALARM_MAIL, HOLD_MAIL, ARCHIVE_LOCK_DAYS, TRACING, DEPLOY_BUCKET
 	@$(BIN)/python -m dev.deploy $(STAGE)
 
 .PHONY: audit

@@ -31,6 +31,7 @@ from chalicelib.ports import (
     Download,
     Emit,
     ExportVendor,
+    Notify,
     Objects,
     Post,
     Probe,
@@ -174,6 +175,15 @@ class Services:
 
         queues = {"reports": "reports_dead_letters_url", "submit": "submit_dead_letters_url"}
         return {name: length(client("sqs"), self.settings.need(setting)) for name, setting in queues.items()}
+
+    @cached_property
+    def tell_of_holds(self) -> Notify | None:
+        """The topic on which people are told of holds; ``None`` on a function without one."""
+        if not self.settings.holds_topic:
+            return None
+        from chalicelib.aws.sns import Topic
+
+        return Topic(client("sns"), self.settings.holds_topic)
 
     @cached_property
     def post(self) -> Post:

@@ -126,6 +126,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
         Trouble("exports_overdue", Severity.TODAY, "overdue"),
     ],
     "ledger_day_lost": [Trouble("ledger_day_lost", Severity.TODAY)],
+    "hold_notice_failed": [Trouble("hold_notice_failed", Severity.TODAY)],
 }
 """The troubles of each event. What lasts and is measured each minute, such as a pause, has an alarm of its own."""
 

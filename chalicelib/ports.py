@@ -129,6 +129,13 @@ class Wake(Protocol):
         """Send a wake-up to an account's group. One whose mark was sent in the last five minutes is dropped."""
 
 
+class Notify(Protocol):
+    """Tell people who asked to be told."""
+
+    def __call__(self, subject: str, text: str) -> None:
+        """Send a message. Raises NotNotified if it was not taken."""
+
+
 class Emit(Protocol):
     """Say what happened: one log line per outcome, and the metrics that belong to it. Never a secret."""
 

@@ -25,6 +25,7 @@ class Settings:
     operators_secret: str = ""
     vendors_secret: str = ""
     policy_parameter: str = ""
+    holds_topic: str = ""
 
     def need(self, name: str) -> str:
         """Read a setting that must be there. Raises ConfigurationError that names its variable."""

@@ -1,6 +1,7 @@
 """Deploy a stage to AWS: ``python -m dev.deploy [stage]``. Nothing is touched before the preflight has passed.
 
-Options come from the environment: ALARM_MAIL, ARCHIVE_LOCK_DAYS, TRACING (Active or PassThrough), DEPLOY_BUCKET.
+Options come from the environment: ALARM_MAIL, HOLD_MAIL, ARCHIVE_LOCK_DAYS, TRACING (Active or PassThrough),
+DEPLOY_BUCKET.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ STACK_POLICY: dict[str, list[dict[str, Any]]] = {
 }
 
 
-OPTIONS = {"AlarmMail": "ALARM_MAIL", "ArchiveLockDays": "ARCHIVE_LOCK_DAYS", "Tracing": "TRACING"}
+OPTIONS = {
+    "AlarmMail": "ALARM_MAIL",
+    "HoldMail": "HOLD_MAIL",
+    "ArchiveLockDays": "ARCHIVE_LOCK_DAYS",
+    "Tracing": "TRACING",
+}
 """Parameters of the template that the environment sets, and the variable of each. One that is unset stays as it was."""
 
 

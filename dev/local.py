@@ -20,6 +20,7 @@ from typing import Any
 
 from dev.exports import ACCOUNT as EXPORT_ACCOUNT
 from dev.exports import ExportAccount
+from dev.hold_notices import hold_notices
 from dev.local_aws import LocalAws
 from dev.ministack import LocalAwsError
 from dev.package import ROOT, PackagingError
@@ -123,6 +124,7 @@ def show(aws: LocalAws, access: Access, vendors: Mapping[str, str]) -> None:
     say(f"reports queue {aws.stack.reports_queue_url}")
     say(f"table         {aws.stack.table}")
     say(f"bucket        {aws.stack.bucket}")
+    say(f"holds topic   {aws.stack.holds_topic} (its messages are shown here)")
     for name, url in vendors.items():
         say(f"vendor        {name} at {url} (simulator)")
     say(f"policy        the default one, for {', '.join(MANAGED)}")
@@ -156,6 +158,7 @@ def main() -> int:
             configure(aws, access, accounts)
             document = access.document(aws, urls)
             write_access(document)
+            stack.enter_context(hold_notices(aws, say))
             stack.callback(remove_access, document)
             show(aws, access, urls)
             ended.wait()

@@ -53,6 +53,7 @@ class Stack:
     submit_queue_url: str
     reports_dead_letters_url: str
     submit_dead_letters_url: str
+    holds_topic: str
     functions: Mapping[str, str] = field(default_factory=dict)
     """Name in ``app.py`` → name in Lambda."""
 
@@ -136,6 +137,7 @@ class LocalAws(MiniStack):
             submit_queue_url=outputs["SubmitQueueUrl"],
             reports_dead_letters_url=outputs["ReportsDeadLettersUrl"],
             submit_dead_letters_url=outputs["SubmitDeadLettersUrl"],
+            holds_topic=outputs["HoldsTopic"],
             functions=self._functions(template),
         )
         intake = self._stack.functions["intake_reports"]

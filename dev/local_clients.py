@@ -83,6 +83,10 @@ class Clients:
         return self._session.client("secretsmanager", **self.client_arguments())
 
     @functools.cached_property
+    def sns(self) -> Any:
+        return self._session.client("sns", **self.client_arguments())
+
+    @functools.cached_property
     def sqs(self) -> SQSClient:
         return self._session.client("sqs", **self.client_arguments())
 

@@ -196,6 +196,10 @@ class NotQueued(EdgebanError):
     """SQS did not take a message: the report is not accepted yet, and its sender tries again."""
 
 
+class NotNotified(EdgebanError):
+    """SNS did not take a message to people: it is sent again in the next minute."""
+
+
 # --- our own concurrency -------------------------------------------------------------------------------
 
 

@@ -65,6 +65,8 @@ class Work:
     """Positions that who approved a hold left out: they are refused when it is approved."""
     then: ChunkState | None = None
     """What an open chunk becomes when it is sealed."""
+    told_at: datetime | None = None
+    """When people were told of a hold; earlier versions told nobody."""
 
 
 def pack(waiting: Iterable[Work], *, limit: int) -> list[tuple[Slice, ...]]:

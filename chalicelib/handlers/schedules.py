@@ -54,7 +54,7 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
 
     run = services.run(context, SWEEP_MARGIN)
     try:
-        return dict(sweep(run))
+        return dict(sweep(run, services.tell_of_holds))
     finally:
         unban.carry_on(run)
 

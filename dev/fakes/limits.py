@@ -238,6 +238,14 @@ def check_fifo_id(text: str) -> None:
         )
 
 
+def check_notice(subject: str, text: str) -> None:
+    """Hold a message to people against the limits of SNS: a subject of one line of ASCII, 256 KiB in all."""
+    if not 0 < len(subject) < 100 or not subject.isascii() or not subject.isprintable():
+        raise refusal("Publish", "Invalid parameter: Subject", code="InvalidParameter")
+    if not text or len(text.encode()) + len(subject) > 256 * 1024:
+        raise refusal("Publish", "Invalid parameter: Message", code="InvalidParameter")
+
+
 def check_object_key(key: str) -> None:
     """Refuse an object's key that S3 would not take."""
     if not key or len(key.encode()) > OBJECT_KEY:

@@ -119,7 +119,7 @@ def function_at_work() -> str:
 
 
 def unused() -> set[tuple[str, str]]:
-    """Return what policies allow on the table, the queues and the archive, and the functions did not do: both named.
+    """Return what policies allow on table, queues, topic and archive, and the functions did not do: both named.
 
     What the platform and ``bootstrap`` do for a function is left out: logs, its own queue, documents and secrets.
     """
@@ -127,7 +127,7 @@ def unused() -> set[tuple[str, str]]:
         (function, f"{allowed.action} {allowed.resource} {' '.join(allowed.keys)}".strip())
         for function in functions()
         for allowed in allowed_to(function)
-        if allowed.action.startswith(("dynamodb:", "s3:", "sqs:Send"))
+        if allowed.action.startswith(("dynamodb:", "s3:", "sqs:Send", "sns:"))
         and not allowed.resource.startswith("Archive/policy/")
         and not any(allowed.allows(use) for use in USES[function])
     }

@@ -80,6 +80,8 @@ class World:
     tracker_wakes: list[str] = field(default_factory=list)
     emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     views: MemoryViews = field(default_factory=MemoryViews)
+    notices: list[tuple[str, str]] = field(default_factory=list)
+    """Subjects and texts of what people were told."""
     crasher: Crasher = field(default_factory=Crasher)
     sent: int = 0
     workers: int = 0
@@ -101,6 +103,12 @@ class World:
         rights.note("sqs:SendMessage", "SubmitQueue")
         account = group.removesuffix(TRACKER)
         (self.wakes if account == group else self.tracker_wakes).append(account)
+
+    def notify(self, subject: str, text: str) -> None:
+        """See ``Notify``."""
+        limits.check_notice(subject, text)
+        rights.note("sns:Publish", "Holds")
+        self.notices.append((subject, text))
 
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""
@@ -200,7 +208,7 @@ class World:
 
     def sweep(self) -> dict[str, int]:
         """Run the function that sweeps, without its unbans."""
-        return sweep(self.run())
+        return sweep(self.run(), self.crasher.wrap(self.notify))
 
     def approve(self, hold_id: str = "") -> None:
         """One person approves a hold: the only one that there is, if none is named."""

@@ -279,8 +279,17 @@ def test_all_that_rests_is_encrypted(resources: dict[str, Resource]) -> None:
     for bucket in of_type(resources, "AWS::S3::Bucket").values():
         (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    for topic in of_type(resources, "AWS::SNS::Topic").values():
-        assert topic["KmsMasterKeyId"] == {"Ref": "AlarmsKey"}
+    keys = {name: topic["KmsMasterKeyId"] for name, topic in of_type(resources, "AWS::SNS::Topic").items()}
+    assert keys == {"Alarms": {"Ref": "AlarmsKey"}, "Holds": "alias/aws/sns"}
+
+
+def test_every_topic_is_spoken_to_over_tls_only(resources: dict[str, Resource]) -> None:
+    covered: set[str] = set()
+    for policy in of_type(resources, "AWS::SNS::TopicPolicy").values():
+        (rule,) = [rule for rule in policy["PolicyDocument"]["Statement"] if rule["Sid"] == "TlsOnly"]
+        assert (rule["Effect"], rule["Principal"], rule["Action"]) == ("Deny", "*", "sns:Publish")
+        covered.update(topic["Ref"] for topic in policy["Topics"])
+    assert covered == set(of_type(resources, "AWS::SNS::Topic"))
 
 
 def test_cloudwatch_may_publish_alarms_to_the_encrypted_topic(resources: dict[str, Resource]) -> None:

@@ -79,6 +79,15 @@ def test_the_printed_commands_can_be_pasted(output: Path) -> None:
     assert "holds" in paste(commands[2])
 
 
+def test_a_new_hold_is_shown_as_people_are_told_of_it(output: Path, access: dict[str, Any]) -> None:
+    People(access).report(["https://told.example.com/"])
+    deadline = time.monotonic() + 150
+    while "hold notice   edgeban: 1 new hold with 1 URL to decide." not in output.read_text():
+        assert time.monotonic() < deadline, output.read_text()[-2_000:]
+        time.sleep(1)
+    assert re.search(r"hold notice +1  bare_host +desk", output.read_text())
+
+
 def paste(command: str) -> dict[str, Any]:
     """Run a command as a shell does; return what it answers."""
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NamedTuple
 
 from chalicelib.domain.model import BareHosts, SchemeVariants
@@ -68,6 +69,15 @@ class Approvals(NamedTuple):
     """URLs that one person may let through alone in 24 hours at an account, by approving or by banning by hand."""
     longest_days: int = 0
     """The longest ban, in days, that a person may give by hand; 0: any, also until somebody unbans."""
+    alarm_after_minutes: int = 0
+    """Above 0 it counts instead of the hours."""
+
+    @property
+    def alarm_after(self) -> timedelta:
+        """The age of a hold that raises an alarm."""
+        if self.alarm_after_minutes:
+            return timedelta(minutes=self.alarm_after_minutes)
+        return timedelta(hours=self.alarm_after_hours)
 
 
 class Verification(NamedTuple):

@@ -38,7 +38,7 @@ def _account(run: Run, policy: Policy, switches: tuple[Control, Control], usage:
     work = remaining.of_account(run.rows, own.account)
     waiting = [each for each in work if each.state is ChunkState.WAITING]
     held = [each for each in work if each.state is ChunkState.HELD]
-    overdue_age = timedelta(hours=policy.approvals.alarm_after_hours)
+    overdue_age = policy.approvals.alarm_after
     return {
         "account": own.account,
         **state(own, switches[1], now),

@@ -100,7 +100,7 @@ def waiting(run: Run, wanted: Wanted) -> list[HoldView]:
                 _approvals(run.rows, hold) if work.approved_by else (),
                 approvals_needed(policy, hold),
                 age := now - work.received_at,
-                age > timedelta(hours=policy.approvals.alarm_after_hours),
+                age > policy.approvals.alarm_after,
             )
         )
     return views

@@ -6,25 +6,44 @@ refusal of a hold that was recorded and not carried out is carried out.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from functools import partial
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
+from chalicelib.domain.packing import Work
 from chalicelib.ledger import control, remaining, tasks
-from chalicelib.pipeline.decisions import holds
+from chalicelib.pipeline.decisions import hold_notices, holds
 from chalicelib.pipeline.lifecycle import ending, finishing
 from chalicelib.pipeline.run import Run, each_account
 from chalicelib.pipeline.submission.lost_answers import LIST_LAG
 from chalicelib.pipeline.waking import wake_submitter_anew
+from chalicelib.ports import Notify
 
 
-def sweep(run: Run) -> dict[str, int]:
-    """Look at every account; return how many chunks and tasks of each wait to be submitted."""
-    return each_account(run, list(run.policy.accounts), _sweep_account)
+def sweep(run: Run, notify: Notify | None = None) -> dict[str, int]:
+    """Look at every account; return how many chunks and tasks of each wait to be submitted.
+
+    ``notify`` tells people of new holds; ``None`` tells nobody. An account that fails keeps none of the others' holds
+    untold.
+    """
+    held: list[Work] = []
+    waiting: dict[str, int] = {}
+    failure: Exception | None = None
+    try:
+        waiting = each_account(run, list(run.policy.accounts), partial(_sweep_account, held))
+    except Exception as error:  # noqa: BLE001, it is raised again when people were told
+        failure = error
+    if notify:
+        hold_notices.tell(run, held, notify)
+    if failure:
+        raise failure
+    return waiting
 
 
-def _sweep_account(run: Run) -> int:
+def _sweep_account(held: list[Work], run: Run) -> int:
+    """Sweep the run's account, and add its holds to ``held``."""
     now, account = run.clock(), run.account
     all_work = remaining.of_account(run.rows, account)
+    held += [work for work in all_work if work.state is ChunkState.HELD]
     finished = False
     for work in all_work:
         if work.state is ChunkState.OPEN and work.lease_until and work.lease_until < now:
@@ -42,7 +61,6 @@ def _sweep_account(run: Run) -> int:
     ]
     oldest = min([work.received_at for work in waiting] + [task.received_at for task in unsent], default=now)
     paused = control.paused(run.rows, account)
-    alarm_age = timedelta(hours=run.policy.approvals.alarm_after_hours)
     run.emit(
         "account_swept",
         account=account,
@@ -51,7 +69,7 @@ def _sweep_account(run: Run) -> int:
         chunks_held=sum(work.state is ChunkState.HELD for work in all_work),
         oldest_waiting=(now - oldest).total_seconds(),
         paused=int(paused),
-        holds_overdue=len(holds.overdue(all_work, age=alarm_age, now=now)),
+        holds_overdue=len(holds.overdue(all_work, age=run.policy.approvals.alarm_after, now=now)),
     )
     unban_waits = Action.UNBAN in {*(work.action for work in waiting), *(task.action for task in due)}
     if unban_waits or ((waiting or due or finished) and not paused):

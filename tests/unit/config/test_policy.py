@@ -38,6 +38,11 @@ def test_the_smallest_document_is_a_safe_policy() -> None:
     assert not policy.dry_accounts
 
 
+def test_a_hold_is_overdue_after_hours_or_minutes() -> None:
+    assert policy_of(approvals={"alarm_after_hours": 2}).approvals.alarm_after == timedelta(hours=2)
+    assert policy_of(approvals={"alarm_after_minutes": 15}).approvals.alarm_after == timedelta(minutes=15)
+
+
 def test_the_documents_of_the_documentation_are_valid() -> None:
     smallest, everything = re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     parse(json.loads(smallest))
@@ -137,6 +142,7 @@ def test_a_document_of_the_wrong_shape_is_refused(document: object, said: str) -
         ({"caps": {"share_of_live": "1"}}, 'caps.share_of_live is "1": give a number'),
         ({"approvals": {"two_above": "x"}}, 'approvals.two_above is "x": give a whole number'),
         ({"approvals": {"alarm_after_hours": 0}}, "approvals.alarm_after_hours is 0: give a whole number from 1 to"),
+        ({"approvals": {"alarm_after_minutes": -1}}, "approvals.alarm_after_minutes is -1: give a whole number from 0"),
         ({"approvals": {"by": 2}}, "approvals.by is not a field"),
         ({"sources": {"desk": {"trust": "full"}}}, 'sources.desk.trust is "full": write "auto" or "review"'),
         ({"sources": {"desk": {"dry_run": None}}}, "sources.desk.dry_run is missing or null: write true or false"),

@@ -1,0 +1,94 @@
+"""Tell people that new holds wait: at most one message in a minute of the clock, however many holds there are.
+
+Crash order: the minute is taken, the message is sent, then each hold's row says that it was told. Who dies in between
+has told nobody, or tells once more in the next minute: a hold is told of at least once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from chalicelib.domain.errors import NotNotified
+from chalicelib.domain.model import ChunkState
+from chalicelib.domain.packing import Work
+from chalicelib.ledger import chunks, notices
+from chalicelib.pipeline.run import Run
+from chalicelib.ports import Notify, Rows
+
+LOOKED_INTO: Final = 100
+"""Holds of which one message names the sources: each costs the read of its chunk."""
+
+LINES: Final = 20
+"""Lines of one message's table; the rest is one line."""
+
+OTHERS: Final = "(others)"
+
+
+def tell(run: Run, held: Iterable[Work], notify: Notify) -> int:
+    """Tell people of the holds among ``held`` that they were not told of; return of how many."""
+    waiting = [work for work in held if work.state is ChunkState.HELD]
+    new = [work for work in waiting if work.told_at is None]
+    now = run.clock()
+    if not new or not notices.take_minute(run.rows, now):
+        return 0
+    try:
+        notify(_subject(new), _text(run.rows, new, waiting, now))
+    except NotNotified as error:
+        run.emit("hold_notice_failed", kind="holds", problem=str(error)[:300])
+        return 0
+    notices.note_told(run.rows, new, now)
+    run.emit("holds_told", holds=len(new), urls=sum(map(_urls, new)))
+    return len(new)
+
+
+def _subject(new: Sequence[Work]) -> str:
+    urls = sum(map(_urls, new))
+    return f"edgeban: {len(new):,} new hold{'s' * (len(new) != 1)} with {urls:,} URL{'s' * (urls != 1)} to decide"
+
+
+def _text(rows: Rows, new: Sequence[Work], waiting: Sequence[Work], now: datetime) -> str:
+    """Write counts by rule and source, and how to open the queue. No URL, no reporter, no note."""
+    oldest = now - min(work.received_at for work in waiting)
+    lines = [f"{'URLs':>6}  {'rule':<16}source"]
+    counts = _by_rule_and_source(rows, new).most_common()
+    shown, rest = counts[:LINES], counts[LINES:]
+    lines += [f"{urls:>6,}  {rule:<16}{source}" for (rule, source), urls in shown]
+    if rest:
+        lines.append(f"{sum(urls for _, urls in rest):>6,}  and {len(rest)} more rules and sources")
+    return "\n".join(
+        (
+            f"{_subject(new)}.",
+            "",
+            *lines,
+            "",
+            f"In all {len(waiting):,} holds wait, the oldest for {oldest.total_seconds() / 3600:.1f} hours.",
+            "Decide: edgeban holds review, or the view Queue of the console (<API>/console).",
+        )
+    )
+
+
+def _by_rule_and_source(rows: Rows, new: Sequence[Work]) -> Counter[tuple[str, str]]:
+    """Count the URLs of holds. The sources of most are read; what is beyond ``LOOKED_INTO`` counts for others."""
+    counts: Counter[tuple[str, str]] = Counter()
+    chunks_by_id = chunks.read(rows, [work.chunk for work in new[:LOOKED_INTO]])
+    for work in new:
+        chunk = chunks_by_id.get(work.chunk)
+        if chunk is None:
+            counts[work.rule, OTHERS] += _urls(work)
+            continue
+        for position in _positions(work):
+            origin = chunk.origins[position]
+            counts[work.rule, "a person" if origin.is_person else origin.source] += 1
+    return counts
+
+
+def _positions(work: Work) -> list[int]:
+    excluded = set(work.excluded)
+    return [position for position in range(work.next, work.count) if position not in excluded]
+
+
+def _urls(work: Work) -> int:
+    return len(_positions(work))
