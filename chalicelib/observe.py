@@ -119,7 +119,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "bans_not_renewed": [Trouble("bans_not_renewed", Severity.TODAY)],
     "vendor_word_unknown": [Trouble("vendor_word_unknown", Severity.TODAY)],
     "chunk_without_urls": [Trouble("chunk_without_urls", Severity.TODAY)],
-    "report_names_nothing": [Trouble("report_names_nothing", Severity.TODAY)],
+    "report_names_nothing": [Trouble("report_names_nothing", Severity.TODAY, "unusual")],
     "outcome_given_up": [Trouble("outcome_given_up", Severity.TODAY)],
     "exports_run": [
         Trouble("exports_failed", Severity.TODAY, "failed"),

@@ -113,6 +113,11 @@ class ParsedReport:
     parts_skipped: int = 0
     elsewhere: int = 0
 
+    @property
+    def names_nothing(self) -> bool:
+        """Whether the report names no URL at all: neither to ban, nor elsewhere, nor to withdraw."""
+        return not (self.urls or self.elsewhere or self.withdrawals)
+
 
 # --- vendors -------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from chalicelib.config.sources import Source
@@ -17,7 +18,7 @@ from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError, TooManyRequests
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
-from chalicelib.ledger import claims
+from chalicelib.ledger import claims, seals
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
@@ -25,6 +26,7 @@ from chalicelib.pipeline.intake.counts import journal_taken
 from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.intake.refusals import record_refusals, refusals_of
+from chalicelib.pipeline.intake.silence import look_at
 from chalicelib.pipeline.intake.strengthen import record_words
 from chalicelib.pipeline.intake.taken_back import without_taken_back
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
@@ -134,6 +136,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again
     if messages:
+        look_at(run, messages)
         journal_taken(run, messages, urls_by_key, verdicts, refusals)
     oldest = min((message.received_at for message in messages), default=run.clock())
     run.emit(
@@ -157,6 +160,11 @@ def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
 def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, taken: Taken) -> Iterator[Message]:
     """Yield the messages that can be read within their time; note the others as failed."""
     now = run.clock()
+
+    @cache
+    def seal_keys() -> dict[str, str]:
+        return seals.read(run.rows)
+
     for record in records:
         message_id = record["messageId"]
         if run.time_is_up:
@@ -164,7 +172,9 @@ def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, take
             continue
         try:
             with time_limit(reading.seconds):
-                message = read_record(record, reading.sources, run.policy, fetch=reading.fetch, now=now)
+                message = read_record(
+                    record, reading.sources, run.policy, fetch=reading.fetch, seal_keys=seal_keys, now=now
+                )
         except InputError as error:
             taken.failed.append(message_id)
             if not isinstance(error, TooManyRequests):
@@ -176,14 +186,6 @@ def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, take
             taken.unreadable.add(message_id)
             run.emit("message_unreadable", message_id=message_id, code="internal", problem=type(error).__name__)
             continue
-        if message and message.names_nothing:
-            run.emit(
-                "report_names_nothing",
-                source=message.source.name,
-                report_id=message.report_id,
-                message_id=message.message_id,
-                skipped=message.skipped,
-            )
         if message:
             yield message
 

@@ -13,13 +13,16 @@ from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import reports
-from chalicelib.pipeline.intake.ours import names_nothing, options_of
+from chalicelib.pipeline.intake.ours import options_of
 from chalicelib.reports import ParserOptions, format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
 from chalicelib.reports.signature import sealed
 
 Fetch = Callable[[ObjectReference], bytes]
 """Read an object that a message names. Raises InputError if it is not one of ours to read."""
+
+SealKeys = Callable[[], Mapping[str, str]]
+"""Return edgeban's own seal keys by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Message:
     skipped: int = 0
     """Parts that name nothing to ban."""
     names_nothing: bool = False
-    """Whether it names no URL, of a source that always does."""
+    """Whether it names no URL at all."""
     elsewhere: int = 0
     """URLs that are not on our hosts, of a report so large that they are only counted."""
 
@@ -51,6 +54,7 @@ def read_record(
     policy: Policy,
     *,
     fetch: Fetch | None = None,
+    seal_keys: SealKeys = dict,
     now: datetime,
 ) -> Message | None:
     """Read one SQS record; ``None`` if its kind carries no report, as S3's test events do.
@@ -63,7 +67,7 @@ def read_record(
         return None
     attributes = unwrapped.attributes or {}
     source = _source(unwrapped, attributes, sources)
-    _check_sender(source, given, record["body"])
+    _check_sender(source, given, record["body"], seal_keys)
     ours = given.get("report_id", "")
     # What edgeban queued itself is read as it is: the spelling that the source's options undo was undone before.
     options = ParserOptions(now=now) if ours else options_of(source, policy, now)
@@ -80,7 +84,7 @@ def read_record(
         test=any(each.test for each in parsed),
         recorded=bool(ours),
         digest=hashlib.sha256(record["body"].encode("utf-8", "surrogatepass")).hexdigest()[:16] if ours else "",
-        names_nothing=names_nothing(parsed) and not source.may_name_nothing,
+        names_nothing=all(report.names_nothing for report in parsed),
         skipped=sum(report.parts_skipped for report in parsed),
         elsewhere=sum(report.elsewhere for report in parsed),
     )
@@ -102,26 +106,29 @@ def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mappin
     return source
 
 
-def _check_sender(source: Source, given: Mapping[str, str], body: str) -> None:
+def _check_sender(source: Source, given: Mapping[str, str], body: str, seal_keys: SealKeys) -> None:
     """Refuse a message that its source did not send: of a source that signs, only what edgeban sealed is accepted.
 
     A source that does not sign may not use edgeban's own attributes. Otherwise whoever may send to the queue could
-    report in the name of every source, or add URLs to another's report.
+    report in the name of every source, or add URLs to another's report. What an earlier version queued is sealed with
+    the source's secret alone.
     """
     ours = given.get("report_id", "")
     if source.auth is None:
         if ours:
             raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
         return
+    name, _, own_seal = given.get("own_seal", "").partition(":")
+    own_key = seal_keys().get(name) if own_seal else None
     if not sealed(
-        given.get("seal", ""),
-        secrets=source.secrets,
-        report_id=ours,
+        own_seal or given.get("seal", ""),
+        secrets=((own_key,) if own_key else ()) if own_seal else source.secrets,
+        report_id=f"{source.name}|{ours}" if own_seal else ours,
         received_at=given.get("received_at", ""),
         body=body.encode("utf-8", "surrogatepass"),
     ):
         raise InputError(
-            f"the source {source.name} reports over HTTPS, and no secret of it sealed this message: queue reports of a "
+            f"the source {source.name} reports over HTTPS, and edgeban has not sealed this message: queue reports of a "
             'source of their own, with "auth": "none"'
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,14 +13,6 @@ from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.reports import ParserOptions
-
-
-def names_nothing(parsed: Iterable[ParsedReport]) -> bool:
-    """Tell whether reports name no URL at all: neither to ban, nor elsewhere, nor to withdraw.
-
-    A source that sends such a report has changed what it sends, unless its configuration says that it may.
-    """
-    return not any(report.urls or report.elsewhere or report.withdrawals for report in parsed)
 
 
 def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:

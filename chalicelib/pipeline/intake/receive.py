@@ -18,10 +18,10 @@ from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Wi
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import not_managed, standing
 from chalicelib.domain.urls import canonical_url
-from chalicelib.ledger import callbacks, report_rate, reports
+from chalicelib.ledger import callbacks, naming, report_rate, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.intake.deliveries import report_id_of
-from chalicelib.pipeline.intake.ours import may_report, names_nothing, options_of, withdrawals_of
+from chalicelib.pipeline.intake.ours import may_report, options_of, withdrawals_of
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue, Rows
 from chalicelib.reports import format_for, native, parse
@@ -76,7 +76,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         known = reports.read(run.rows, report_id, at_once=True)
         if known:
             return _replayed(run, known)
-    _limit_rate(run.rows, source, now)
+    _limit_rate(run.rows, source, report_id, now)
     options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
     parsed = parse(body, format_for(call.header("content-type"), source.format), options)
     reported_urls, refusals = screen(parsed, source, policy, now)
@@ -99,7 +99,9 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
     withdrawals = [] if report.test else withdrawals_of(parsed, source, policy)
-    queue.send(sealed_messages(report, accepted, withdrawals, secret=source.secrets[0]))
+    messages = messages_of(report, accepted, withdrawals)
+    if messages:
+        queue.send(sealed(messages, report, source, seals.current(run.rows, now=now)))
     if auth is Scheme.HUB and call_id.startswith(DIGEST):
         reports.note_queued(run.rows, report, keep=keep)
     run.emit(
@@ -113,8 +115,11 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         withdrawn=len(parsed.withdrawals),
         correlation_id=parsed.correlation_id,
     )
-    if names_nothing([parsed]) and not source.may_name_nothing:
-        run.emit("report_names_nothing", source=source.name, report_id=report.id, skipped=parsed.parts_skipped)
+    if parsed.names_nothing:
+        usual = source.may_name_nothing or source.name in naming.lately(run.rows, [source.name], now=now)
+        tell_silence(run, source.name, report.id, skipped=parsed.parts_skipped, usual=usual)
+    elif not messages:  # intake will not hear of it
+        naming.note(run.rows, [source.name], now=now)
     return Receipt(
         report_id=report.id,
         accepted=len(kept),
@@ -135,6 +140,11 @@ def _replayed(run: Run, report: Report) -> Receipt:
         correlation_id=report.correlation_id,
         test=report.test,
     )
+
+
+def tell_silence(run: Run, source: str, report_id: str, *, skipped: int, usual: bool) -> None:
+    """Tell of a report that names nothing. It is trouble unless it is ``usual`` of its source."""
+    run.emit("report_names_nothing", source=source, report_id=report_id, skipped=skipped, unusual=int(not usual))
 
 
 def screen(
@@ -161,19 +171,8 @@ def screen(
     return reported_urls, refusals
 
 
-def sealed_messages(
-    report: Report, accepted: Sequence[ReportedUrl], withdrawals: Sequence[Withdrawal], *, secret: str
-) -> list[tuple[str, dict[str, str]]]:
-    """Split what was accepted over queue messages, each sealed with the source's secret.
-
-    So whoever else may send to the queue can report only in the name of a source that does not sign.
-    """
-    attributes = {
-        "source": report.source,
-        "report_id": report.id,
-        "format": "native",
-        "received_at": report.received_at.isoformat(),
-    }
+def messages_of(report: Report, accepted: Sequence[ReportedUrl], withdrawals: Sequence[Withdrawal]) -> list[bytes]:
+    """Split what was accepted over the bodies of queue messages."""
     # In bytes, with whatever JSON has to escape.
     parts = list(
         cut(
@@ -191,16 +190,36 @@ def sealed_messages(
         size=MESSAGE_BYTES,
         size_of=lambda withdrawal: len(native.render_withdrawals([withdrawal])),
     )
-    bodies += [native.render_withdrawals(part) for part in parts_withdrawn]
+    return bodies + [native.render_withdrawals(part) for part in parts_withdrawn]
+
+
+def sealed(
+    bodies: Sequence[bytes], report: Report, source: Source, key: tuple[str, str]
+) -> list[tuple[str, dict[str, str]]]:
+    """Make queue messages of bodies, each sealed with a key of edgeban's own, given with its name.
+
+    So whoever else may send to the queue can report only in the name of a source that does not sign. A version that
+    knows no keys of edgeban's own looks for the seal that is made with the source's secret.
+    """
+    name, own = key
+    received_at = report.received_at.isoformat()
+    attributes = {"source": report.source, "report_id": report.id, "format": "native", "received_at": received_at}
     return [
-        (body.decode(), {**attributes, "seal": seal(secret, report.id, attributes["received_at"], body)})
+        (
+            body.decode(),
+            {
+                **attributes,
+                "seal": seal(source.secrets[0], report.id, received_at, body),
+                "own_seal": f"{name}:{seal(own, f'{report.source}|{report.id}', received_at, body)}",
+            },
+        )
         for body in bodies
     ]
 
 
-def _limit_rate(rows: Rows, source: Source, now: datetime) -> None:
+def _limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> None:
     limit = source.reports_per_minute
-    if limit and report_rate.count(rows, source.name, now=now) > limit:
+    if limit and report_rate.count(rows, source.name, report_id=report_id, limit=limit, now=now) > limit:
         raise TooManyRequests(
             f"the source sent more than {limit} reports this minute", retry_after=report_rate.seconds_left(now)
         )

@@ -20,7 +20,7 @@ CALLBACK = {"callback_url": "https://hooks.example.org/x", "callback_secret": WE
 def test_a_source_that_says_little_has_the_defaults() -> None:
     source = parse({"queue": QUEUE})["queue"]
     assert (source.name, source.auth, source.secrets, source.format) == ("queue", None, (), "")
-    assert (source.category, source.ban_days, source.reports_per_minute, source.hosts) == ("", None, 0, None)
+    assert (source.category, source.ban_days, source.reports_per_minute, source.hosts) == ("", None, 6_000, None)
 
 
 def test_a_source_is_read_whole() -> None:

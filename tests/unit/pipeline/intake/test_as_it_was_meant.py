@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -114,8 +115,40 @@ def test_a_report_that_names_nothing_is_told_by_webhook_and_by_queue_unless_its_
     ours.queue({**MANY_PORTS, "category": "content", "type": "phishing", "url": PAGE})
     ours.intake()
     told = ours.events("report_names_nothing")
-    assert [event["source"] for event in told] == ([] if allowed else ["desk", "queue"])
-    assert all(event["skipped"] == 1 for event in told)
+    assert [(event["source"], event["skipped"]) for event in told] == [("desk", 1), ("queue", 1)]
+    # The queue's source names a page in the same batch.
+    assert [event["unusual"] for event in told] == [0 if allowed else 1, 0]
+
+
+@pytest.mark.parametrize("way", ["webhook", "queue"])
+def test_a_report_that_names_nothing_is_trouble_where_its_source_has_named_nothing_for_a_while(way: str) -> None:
+    ours = world(format="xarf")
+    named = {**MANY_PORTS, "category": "content", "type": "phishing", "url": PAGE}
+
+    def sent(document: dict[str, Any]) -> int:
+        if way == "webhook":
+            ours.post(document, webhook_id=f"w{len(ours.emitted)}")
+        else:
+            ours.queue(document)
+        ours.intake()
+        told = ours.events("report_names_nothing")
+        return int(told[-1]["unusual"]) if told else 0
+
+    assert sent(MANY_PORTS) == 1, "it has never named one"
+    sent(named)
+    for _ in range(23):
+        ours.clock.advance(hours=1)
+        assert sent(MANY_PORTS) == 0, "it named one within the day"
+    ours.clock.advance(hours=25)
+    assert sent(MANY_PORTS) == 1, "it used to name some, and names none"
+
+
+def test_a_source_whose_pages_are_all_refused_at_once_has_named_some() -> None:
+    ours = world(format="native")
+    ours.post({"urls": ["https://www.example.org/"]})
+    ours.sources = {**ours.sources, "desk": replace(ours.sources["desk"], format="xarf")}
+    ours.post(MANY_PORTS, webhook_id="w2")
+    assert [event["unusual"] for event in ours.events("report_names_nothing")] == [0]
 
 
 LETTER = "The genuine site is:\nhttps://www.example.com/genuine\n\nThe fake one is:\nhttps://www.example.com/fake\n"

@@ -19,7 +19,7 @@ from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import chunks, remaining, reports
 from chalicelib.ledger.chunks import Chunk
 from dev.fakes.rows import MemoryRows, size
-from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, World, pages
+from dev.fakes.world import ACCOUNT, POLICY, SECRET, SOURCES, START, World, pages
 from dev.fakes.wrappers import Meanwhile
 from dev.feed import MANAGED, sample_feed
 
@@ -271,9 +271,54 @@ def test_a_source_that_only_queues_speaks_in_no_report_of_another() -> None:
     assert world.report_states(report) == {pages(1)[0]: "pending"}
 
 
-def test_what_was_sealed_with_the_old_secret_is_taken_while_it_lives() -> None:
+def test_replacing_a_secret_strands_nothing_that_was_accepted() -> None:
     world = World()
     world.post({"urls": pages(1)})
+    world.sources = parse_sources({**SOURCES, "desk": {**SOURCES["desk"], "secrets": [OTHER_SECRET]}})
+    world.clock.advance(days=20)
+    assert world.intake().failed == []
+    assert world.state(pages(1)[0]) == "pending"
+
+
+def test_each_month_has_a_seal_key_of_its_own_which_outlives_what_it_sealed() -> None:
+    world = World()
+    for day in (0, 31, 31):
+        world.clock.advance(days=day)
+        world.post({"urls": pages(1)}, webhook_id=f"w{day}{len(world.queued)}")
+    keys = {sk: row for (pk, sk), row in memory(world).rows.items() if pk == "report#seal"}
+    assert sorted(keys) == ["2026-01", "2026-02", "2026-03"]
+    assert len({row["key"] for row in keys.values()}) == 3
+    assert all(len(str(row["key"])) == 64 for row in keys.values())
+    assert keys["2026-01"]["expires_at"] == int((START + timedelta(days=75)).timestamp())
+    assert world.intake().failed == []
+
+
+@pytest.mark.parametrize("own_seal", ["2026-01:" + "0" * 64, "2026-01:", "2020-01:" + "0" * 64, "\u00fc", ":"])
+def test_a_seal_that_no_key_of_edgeban_made_is_refused_whatever_the_sources_secret_says(own_seal: str) -> None:
+    world = World()
+    world.post({"urls": pages(1)})
+    (message,) = world.queued
+    message["messageAttributes"]["own_seal"]["stringValue"] = own_seal
+    if own_seal.partition(":")[2]:
+        assert world.intake().failed == ["m1"]
+        assert "edgeban has not sealed this message" in world.events("message_unreadable")[0]["problem"]
+    else:  # no seal of its own at all: as an earlier version queued it
+        assert world.intake().failed == []
+
+
+def test_a_key_that_was_deleted_opens_nothing_more() -> None:
+    world = World()
+    world.post({"urls": pages(1)})
+    del memory(world).rows[("report#seal", "2026-01")]
+    assert world.intake().failed == ["m1"]
+    world.post({"urls": pages(1)}, webhook_id="w2")
+    assert world.intake().failed == ["m1"]
+
+
+def test_what_an_earlier_version_sealed_with_the_old_secret_is_taken_while_it_lives() -> None:
+    world = World()
+    world.post({"urls": pages(1)})
+    del world.queued[0]["messageAttributes"]["own_seal"]
     desk = SOURCES["desk"]
     world.sources = parse_sources({**SOURCES, "desk": {**desk, "secrets": [OTHER_SECRET]}})
     assert world.intake().failed == ["m1"]
@@ -577,8 +622,9 @@ def test_what_is_refused_of_a_report_from_the_queue_alone_stands_in_the_days_jou
 
 
 def without_counts(world: World) -> dict[Any, Any]:
-    """Return the rows but for what a batch counts by source."""
-    return {key: row for key, row in memory(world).rows.items() if row.get("kind") != "taken"}
+    """Return the rows but for what a batch counts by source, and for when a source last named a URL."""
+    rows = memory(world).rows
+    return {key: row for key, row in rows.items() if row.get("kind") != "taken" and key[1] != "named"}
 
 
 def test_a_batch_counts_its_urls_by_source_and_verdict() -> None:

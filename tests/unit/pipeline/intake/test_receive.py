@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -448,6 +449,18 @@ def test_a_source_above_its_rate_is_told_when_to_come_again() -> None:
     assert world.post({"urls": pages(1)}, webhook_id="w3").accepted == 1
 
 
+def test_a_high_rate_is_held_within_some_percent_at_a_sixteenth_of_the_writes() -> None:
+    world = with_source(reports_per_minute=2_000)
+    taken = 0
+    for number in range(2_600):
+        with suppress(TooManyRequests):
+            world.post({"urls": pages(1)}, webhook_id=f"w{number}")
+            taken += 1
+    assert 1_800 <= taken <= 2_200
+    (counted,) = [row for (pk, _), row in memory(world).rows.items() if pk.startswith("rate#")]
+    assert counted["reports"] % 16 == 0
+
+
 def test_the_count_of_a_minute_does_not_stay_for_ever() -> None:
     world = with_source(reports_per_minute=3)
     world.post({"urls": pages(1)})
@@ -457,7 +470,7 @@ def test_the_count_of_a_minute_does_not_stay_for_ever() -> None:
 
 
 def test_a_source_without_a_limit_is_not_counted() -> None:
-    world = World()
+    world = with_source(reports_per_minute=0)
     world.post({"urls": pages(1)})
 
     assert {pk.split("#")[0] for pk, _ in memory(world).rows} == {"report"}
@@ -466,5 +479,8 @@ def test_a_source_without_a_limit_is_not_counted() -> None:
 def test_a_small_report_is_two_writes_of_one_unit_its_row_and_the_one_of_its_sources_day() -> None:
     world = World()
     world.post({"urls": pages(20)})
+    first = memory(world).units["written"]
+    world.post({"urls": pages(20)}, webhook_id="w2")
 
-    assert memory(world).units["written"] == 2
+    assert memory(world).units["written"] == first + 2
+    assert first == 3, "the first report of a month makes the key that seals"
