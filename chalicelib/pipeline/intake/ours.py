@@ -1,4 +1,4 @@
-"""What of a source's bodies is ours: which of its URLs count, how it writes them, what it takes back."""
+"""What of a source's bodies is ours: which of its URLs count, how it writes them, what it takes back; and silence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from chalicelib.domain.model import ParsedReport, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of
+from chalicelib.pipeline.run import Run
 from chalicelib.reports import ParserOptions
+
+
+def tell_silence(run: Run, source: str, report_id: str, *, skipped: int, usual: bool) -> None:
+    """Tell of a report that names nothing. It is trouble unless it is ``usual`` of its source."""
+    run.emit("report_names_nothing", source=source, report_id=report_id, skipped=skipped, unusual=int(not usual))
 
 
 def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:

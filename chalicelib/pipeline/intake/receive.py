@@ -21,7 +21,7 @@ from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, naming, report_rate, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.intake.deliveries import report_id_of
-from chalicelib.pipeline.intake.ours import may_report, options_of, withdrawals_of
+from chalicelib.pipeline.intake.ours import may_report, options_of, tell_silence, withdrawals_of
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue, Rows
 from chalicelib.reports import format_for, native, parse
@@ -140,11 +140,6 @@ def _replayed(run: Run, report: Report) -> Receipt:
         correlation_id=report.correlation_id,
         test=report.test,
     )
-
-
-def tell_silence(run: Run, source: str, report_id: str, *, skipped: int, usual: bool) -> None:
-    """Tell of a report that names nothing. It is trouble unless it is ``usual`` of its source."""
-    run.emit("report_names_nothing", source=source, report_id=report_id, skipped=skipped, unusual=int(not usual))
 
 
 def screen(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chalicelib.ledger import naming
 from chalicelib.pipeline.intake.messages import Message
-from chalicelib.pipeline.intake.receive import tell_silence
+from chalicelib.pipeline.intake.ours import tell_silence
 from chalicelib.pipeline.run import Run
 
 
