@@ -40,7 +40,6 @@ from chalicelib.ports import (
     Views,
     Wake,
 )
-from chalicelib.vendors import registry
 
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
@@ -76,9 +75,8 @@ class Services:
     def begin(self, context: Any) -> None:
         """Note the invocation that begins: its id stands in every log line and every error."""
         self.request_id, self.hops = str(getattr(context, "aws_request_id", "-")), 0
-        self.logger.append_keys(
-            request_id=self.request_id, function=str(getattr(context, "function_name", "-")).rpartition("/")[2]
-        )
+        function = str(getattr(context, "function_name", "-")).rpartition("/")[2]
+        self.logger.append_keys(request_id=self.request_id, function=function)
 
     def run(self, context: Any = None, margin: timedelta = timedelta(0)) -> Run:
         """Return what one run of a function works with.
@@ -174,7 +172,7 @@ class Services:
         from chalicelib.aws.sqs import length
 
         queues = {"reports": "reports_dead_letters_url", "submit": "submit_dead_letters_url"}
-        return {name: length(client("sqs"), self.settings.need(setting)) for name, setting in queues.items()}
+        return {name: length(self.sqs, self.settings.need(setting)) for name, setting in queues.items()}
 
     @cached_property
     def tell_of_holds(self) -> Notify | None:
@@ -244,6 +242,8 @@ class Services:
 
     @cached_property
     def _accounts(self) -> Cached[dict[str, VendorAccount]]:
+        from chalicelib.vendors import registry
+
         return self._secret("vendors", registry.parse_accounts)
 
     @cached_property
@@ -285,6 +285,8 @@ class Services:
 
     def vendor(self, account: str) -> BanVendor:
         """Return the client of a vendor account. It is made anew when the account's configuration changes."""
+        from chalicelib.vendors import registry
+
         accounts = self.accounts
         if account not in accounts:
             raise ConfigurationError(f"the vendors secret has no account {account!r}, which the policy names")
@@ -298,11 +300,11 @@ class Services:
     def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
         """Return the client of an account with exports, and the fetcher of its files."""
         from chalicelib.outbound.download import EXPORT_BYTES, DownloadPolicy, ExportDownload
+        from chalicelib.vendors import registry
 
         vendor = registry.connect_exports(account, clock=now)
         hosts = tuple(account.credentials.get("download_hosts", "").split()) or vendor.download_hosts
         endpoint = urlsplit(account.endpoint)
         is_simulator = self.settings.stage == "local" and endpoint.hostname in {"127.0.0.1", "localhost"}
         loopback = (endpoint.netloc,) if is_simulator else ()
-        download = ExportDownload(DownloadPolicy(hosts, loopback=loopback, max_bytes=EXPORT_BYTES))
-        return vendor, download
+        return vendor, ExportDownload(DownloadPolicy(hosts, loopback=loopback, max_bytes=EXPORT_BYTES))

@@ -13,7 +13,7 @@ from chalicelib.handlers.http import listed, only, operator, page
 from chalicelib.web import answer, json_body, page_size, query, text_field, texts_field
 
 if TYPE_CHECKING:
-    from chalicelib.pipeline.decisions.holds import Decided
+    from chalicelib.pipeline.decisions.several_holds import Decided
 
 BULK_TIME = timedelta(seconds=15)
 """How long one request decides. API Gateway ends a request after 29 s."""
@@ -96,7 +96,7 @@ def refuse_hold(services: Services, hold_id: str, request: Request) -> Response:
 
 def decide_holds(services: Services, request: Request) -> Response:
     """Answer ``POST /v1/holds/decisions``: decide about several holds in order, each by itself, until time is up."""
-    from chalicelib.pipeline.decisions import holds
+    from chalicelib.pipeline.decisions import several_holds
 
     asking = operator(services, request, "approver")
     only(request)
@@ -108,13 +108,13 @@ def decide_holds(services: Services, request: Request) -> Response:
     if len({decision.hold_id for decision in wanted}) < len(wanted):
         raise InputError("decisions names a hold twice: decide about each once")
     run = services.run().at("", deadline=now() + BULK_TIME)
-    results = holds.decide_all(run, wanted, actor=asking.name, reason=reason, person=asking.person)
+    results = several_holds.decide_all(run, wanted, actor=asking.name, reason=reason, person=asking.person)
     return answer(200, {"results": [_show_decided(decided) for decided in results]})
 
 
 def _decision(index: int, entry: Any) -> Any:
     """Read one decision of several. Raises InputError that names its place."""
-    from chalicelib.pipeline.decisions.holds import Wish
+    from chalicelib.pipeline.decisions.several_holds import Wish
 
     place = f"decisions[{index}]"
     if not isinstance(entry, dict) or not entry.keys() <= {"hold_id", "decision", "except"}:

@@ -57,14 +57,14 @@ def list_tasks(services: Services, request: Request) -> Response:
 
 def read_task(services: Services, task_id: str, request: Request) -> Response:
     """Answer ``GET /v1/tasks/{id}``, by edgeban's task id, or with ``account=`` by the vendor's."""
-    from chalicelib.ledger import chunks, tasks
+    from chalicelib.ledger import chunks, tasks, vendor_task_ids
     from chalicelib.pipeline.answers import as_json
     from chalicelib.pipeline.lifecycle.splitting import urls_of
 
     operator(services, request, "reader")
     only(request, "account", "next_token")
     account, start = query(request, "account", needed=False, longest=100), first_position(request)
-    ours = tasks.of_vendor_task(services.rows, account, task_id) if account else task_id
+    ours = vendor_task_ids.ours_of(services.rows, account, task_id) if account else task_id
     task = tasks.read(services.rows, [ours]).get(ours) if ours else None
     if task is None:
         raise NotFound("there is no such task; to ask by the vendor's task id, name the account=")

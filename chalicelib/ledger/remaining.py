@@ -4,19 +4,19 @@ The order that survives a crash between any two steps: **open** the chunk (its c
 lease), claim them, **seal** the chunk with those it claimed. A claim that points at an open chunk is a live duplicate.
 An open chunk whose lease has passed is finished by the sweep, which claims again for the same chunk.
 
-An unban has a second row, by which the submitter finds it among any number of waiting bans.
+An unban has a second row (``waiting_unbans``), by which the submitter finds it among any number of waiting bans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import chunks
-from chalicelib.ledger.chunks import Chunk, made_at
-from chalicelib.ledger.row import millis, moment, number, numbers, stamp, text, texts
+from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.row import millis, moment, number, numbers, text, texts
 from chalicelib.ledger.tasks import Task
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value
 
@@ -44,7 +44,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
     }
     inserts = [Insert(opened)]
     if chunk.action is Action.UNBAN:
-        pk, sk = _unban_key(chunk.account, chunk.id)
+        pk, sk = unban_key(chunk.account, chunk.id)
         inserts.append(Insert({"pk": pk, "sk": sk}))
     rows.write(inserts)
 
@@ -67,22 +67,6 @@ def of_account(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> 
     """
     pk, behind = _key(account, after)
     return [_work(row) for row in rows.query(pk, prefix="chunk#", limit=limit, after=behind if after else "")]
-
-
-def unbans(rows: Rows, account: str, *, now: datetime | None) -> list[Work]:
-    """Read the unbans of an account that are not wholly in tasks, oldest first, however many bans wait beside them.
-
-    The second row of an unban that has gone is removed on the way. A young one is kept: its first row may be under way.
-    Without ``now`` nothing is removed.
-    """
-    pk, _ = _unban_key(account, "")
-    ids = [text(row, "sk").removeprefix("unban#") for row in rows.query(pk, prefix="unban#")]
-    work_by_chunk = among(rows, account, ids) if ids else {}
-    young = stamp(now - LEASE) if now else ""
-    gone = [chunk for chunk in ids if chunk not in work_by_chunk and made_at(chunk) < young]
-    if gone:
-        rows.write([Delete(_unban_key(account, chunk)) for chunk in gone])
-    return [work_by_chunk[chunk] for chunk in ids if chunk in work_by_chunk]
 
 
 def of_chunk(rows: Rows, account: str, chunk: str) -> Work | None:
@@ -155,7 +139,8 @@ def _key(account: str, chunk: str) -> Key:
     return (f"account#{account}", f"chunk#{chunk}")
 
 
-def _unban_key(account: str, chunk: str) -> Key:
+def unban_key(account: str, chunk: str) -> Key:
+    """Return the key of the second row of an unban."""
     return (f"account#{account}", f"unban#{chunk}")
 
 

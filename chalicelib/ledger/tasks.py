@@ -113,23 +113,9 @@ def record_attempt(rows: Rows, task: Task, *, now: datetime) -> Task:
     """Write that the vendor is about to be called. Raises StaleSubmitter if the task has moved on."""
     expect: Row = {"state": TaskState.SUBMITTING.value, "attempts": task.attempts}
     change: Row = {"attempts": task.attempts + 1, "attempted_at": millis(now)}
-    if not rows.apply(Update(_key(task.id), set=change, expect=expect, remove=("not_before",))):
+    if not rows.apply(Update(task_key(task.id), set=change, expect=expect, remove=("not_before",))):
         raise StaleSubmitter(f"another submitter took task {task.id} up")
     return replace(task, attempts=task.attempts + 1, attempted_at=now, not_before=None)
-
-
-def record_not_sent(rows: Rows, task: Task) -> None:
-    """Write that the last attempt certainly had no effect, so that the next needs no look-up first."""
-    expect: Row = {"state": TaskState.SUBMITTING.value}
-    rows.apply(Update(_key(task.id), set={"attempts": 0}, expect=expect, remove=("attempted_at",)))
-
-
-def record_postponed(rows: Rows, task: Task, *, until: datetime) -> Task:
-    """Write that the last attempt had no effect, and that the next one is not to be made before a moment."""
-    change: Row = {"attempts": 0, "not_before": millis(until)}
-    expect: Row = {"state": TaskState.SUBMITTING.value}
-    rows.apply(Update(_key(task.id), set=change, expect=expect, remove=("attempted_at",)))
-    return replace(task, attempts=0, attempted_at=None, not_before=until)
 
 
 def record_processing(
@@ -148,10 +134,10 @@ def record_processing(
         change = {**change, "carried_out": 1}
     if failed_at:
         change = {**change, "failed_at": list(failed_at)}
-    pk, sk = _vendor_key(task.account, vendor_task_id)
+    pk, sk = vendor_key(task.account, vendor_task_id)
     expires_at = epoch(now + timedelta(days=task.ban_days) + KEEP_DECISIONS)
     index = Insert({"pk": pk, "sk": sk, "task": task.id, "expires_at": expires_at})
-    return rows.transact([Update(_key(task.id), set=change, expect=expect), index])
+    return rows.transact([Update(task_key(task.id), set=change, expect=expect), index])
 
 
 def finish(
@@ -164,7 +150,7 @@ def finish(
     if children:
         change["children"] = [child.id for child in children]
     writes: list[Write] = [
-        Update(_key(task.id), set=change, expect={"state": task.state.value}),
+        Update(task_key(task.id), set=change, expect={"state": task.state.value}),
         Delete(_live_key(task.account, task.id)),
         Insert(journal.entry("task", task.id, now=now, **_brief(task, state, now))),
     ]
@@ -189,12 +175,7 @@ def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
 
 def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
     """Write how the edge answered for a task, once; ``False`` if that is on record already."""
-    return rows.apply(Update(_key(task.id), set=attributes(verified), expect={"verified_at": None}))
-
-
-def count_retry(rows: Rows, root: str, calls: int) -> int:
-    """Add to the vendor calls spent on repeating parts of a first task that failed; return their number so far."""
-    return number(rows.add(_key(root), {"retries": calls}), "retries")
+    return rows.apply(Update(task_key(task.id), set=attributes(verified), expect={"verified_at": None}))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -202,7 +183,7 @@ def count_retry(rows: Rows, root: str, calls: int) -> int:
 
 def read(rows: Rows, ids: Iterable[str]) -> dict[str, Task]:
     """Read tasks by id; those that are not there are absent from the answer."""
-    found = rows.get([_key(task_id) for task_id in dict.fromkeys(ids)], consistent=True)
+    found = rows.get([task_key(task_id) for task_id in dict.fromkeys(ids)], consistent=True)
     return {pk.removeprefix("task#"): _task(row) for (pk, _), row in found.items()}
 
 
@@ -214,22 +195,11 @@ def live(rows: Rows, account: str) -> list[Task]:
     return [tasks_by_id[task_id] for task_id in ids if task_id in tasks_by_id]
 
 
-def known_vendor_tasks(rows: Rows, account: str, vendor_task_ids: Iterable[str]) -> set[str]:
-    """Return which of these vendor tasks are recorded as some task's already."""
-    keys = {_vendor_key(account, vendor_task_id): vendor_task_id for vendor_task_id in vendor_task_ids}
-    return {keys[key] for key in rows.get(list(keys), consistent=True)}
-
-
-def of_vendor_task(rows: Rows, account: str, vendor_task_id: str) -> str:
-    """Return the id of our task that a vendor task is; empty if none."""
-    key = _vendor_key(account, vendor_task_id)
-    return text(rows.get([key]).get(key, {}), "task")
-
-
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _key(task_id: str) -> Key:
+def task_key(task_id: str) -> Key:
+    """Return the key of a task."""
     return (f"task#{task_id}", "task")
 
 
@@ -237,12 +207,13 @@ def _live_key(account: str, task_id: str) -> Key:
     return (f"account#{account}", f"live#{task_id}")
 
 
-def _vendor_key(account: str, vendor_task_id: str) -> Key:
+def vendor_key(account: str, vendor_task_id: str) -> Key:
+    """Return the key of the row that names our task of a vendor's."""
     return (f"vendor#{account}#{vendor_task_id}", "task")
 
 
 def _inserts(task: Task) -> list[Write]:
-    pk, sk = _key(task.id)
+    pk, sk = task_key(task.id)
     row: dict[str, Value] = {
         "pk": pk,
         "sk": sk,

@@ -58,7 +58,7 @@ TIMES: tuple[Replacement, ...] = (
         "\nLOST_AFTER = timedelta(seconds=40)\n",
     ),
     (
-        "chalicelib/pipeline/submission/track.py",
+        "chalicelib/pipeline/submission/vendor_tasks.py",
         "\nOVERDUE_AFTER = timedelta(hours=2)\n",
         "\nOVERDUE_AFTER = timedelta(seconds=42)\n",
     ),

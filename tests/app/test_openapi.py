@@ -30,7 +30,8 @@ from chalicelib.handlers.decisions import UNBAN_URLS
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
-from chalicelib.pipeline.decisions.holds import ApprovalState, DecidedStatus
+from chalicelib.pipeline.decisions.holds import ApprovalState
+from chalicelib.pipeline.decisions.several_holds import DecidedStatus
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
 from chalicelib.vendors.alibaba.client import CALENDAR
 from dev.described import DOCUMENT, check_answer, operations, parameters, resolve

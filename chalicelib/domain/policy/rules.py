@@ -62,27 +62,6 @@ def standing(
     return _standing(url, host_of(url), policy, policy.sources.get(source, NO_RULES), Situation(account, now=now))
 
 
-def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
-    """Say why a canonical URL may not be banned at an account, whoever decided that it be (I5); ``None`` if it may."""
-    host = host_of(url)
-    if not _managed(host, account, policy):
-        return NOT_MANAGED
-    ignores_queries = account in policy.ignoring_queries
-    return PROTECTED if policy.protected.find(url, host, now, ignores_queries=ignores_queries) else None
-
-
-def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
-    """Say why a person may not ban a canonical URL at an account; ``None`` if a person may.
-
-    Managed hosts, protection and dry runs bind everybody. Caps, trust and the rule for roots do not: they ask for a
-    person, and one has decided.
-    """
-    if refused := forbidden(url, account, policy, now):
-        return refused
-    dry = policy.dry_run or account in policy.dry_accounts
-    return Verdict(VerdictKind.SUPPRESSED, Rule.DRY_RUN, "a dry run sends nothing") if dry else None
-
-
 class ReportSource(Protocol):
     """What the policy needs to know of the abuse system that reports; ``config.sources.Source`` is one."""
 
@@ -136,7 +115,7 @@ def verdict(
         host = ""
     if not host:
         return UNUSABLE
-    if not _managed(host, account, policy):
+    if not managed(host, account, policy):
         return NOT_MANAGED
     rules = policy.sources.get(source.name, NO_RULES)
     decided = _standing(url, host, policy, rules, situation)
@@ -163,7 +142,8 @@ def verdict(
     return decided
 
 
-def _managed(host: str, account: str, policy: Policy) -> bool:
+def managed(host: str, account: str, policy: Policy) -> bool:
+    """Tell whether an account serves a host; ``account`` empty: whether any does."""
     if account:
         hosts = policy.accounts.get(account)
         return hosts is not None and hosts.covers(host)

@@ -5,7 +5,7 @@ An approved hold goes the way of every ban: its chunk becomes one that waits, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,8 +14,8 @@ from chalicelib.config.operators import person_of
 from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import forbidden
 from chalicelib.ledger import audit, chunks, claim_decisions, claim_ends, claims, let_through, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
@@ -295,53 +295,3 @@ def finish_refusal(run: Run, work: Work) -> None:
 def overdue(work: Iterable[Work], *, age: timedelta, now: datetime) -> list[Work]:
     """Return the holds that have waited for a person for longer than ``age``."""
     return [hold for hold in work if hold.state is ChunkState.HELD and now - hold.received_at > age]
-
-
-# --- several at once --------------------------------------------------------------------------------------------------
-
-
-class DecidedStatus(StrEnum):
-    """What became of one decision of several."""
-
-    DONE = "done"
-    FAILED = "failed"  # the error says why
-    NOT_TRIED = "not_tried"  # time was up: ask again
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One decision of several: to approve a hold but for some of its URLs, or to refuse it."""
-
-    hold_id: str
-    approve: bool
-    excepted: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What became of one decision of several. ``state`` is the hold's, empty unless it is done."""
-
-    hold_id: str
-    status: DecidedStatus
-    state: str = ""
-    error: InputError | None = None
-
-
-def decide_all(run: Run, wishes: Sequence[Wish], *, actor: str, reason: str, person: str = "") -> list[Decided]:
-    """Decide about holds in order, each by itself: one that fails stops no other. Stops when time is up."""
-    results = []
-    for wish in wishes:
-        if run.time_is_up:
-            results.append(Decided(wish.hold_id, DecidedStatus.NOT_TRIED))
-            continue
-        try:
-            if wish.approve:
-                approval = approve(run, wish.hold_id, actor=actor, reason=reason, person=person, excepted=wish.excepted)
-                state = approval.state.value
-            else:
-                refuse(run, wish.hold_id, actor=actor, reason=reason)
-                state = ChunkState.REFUSED.value
-            results.append(Decided(wish.hold_id, DecidedStatus.DONE, state))
-        except InputError as error:
-            results.append(Decided(wish.hold_id, DecidedStatus.FAILED, error=error))
-    return results

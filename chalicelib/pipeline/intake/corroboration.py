@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from chalicelib.domain.model import ReportedUrl
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import category_of, forbidden
+from chalicelib.domain.policy.rules import category_of
 from chalicelib.ledger import reporters
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl

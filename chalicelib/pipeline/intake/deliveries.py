@@ -1,16 +1,32 @@
-"""Name the report of a delivery: the same delivery is the same report, however often it comes."""
+"""Deliveries of the webhook: the same delivery is the same report, however often it comes; too many are refused."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
-from chalicelib.ledger import reports
+from chalicelib.domain.errors import TooManyRequests
+from chalicelib.ledger import report_rate, reports
+from chalicelib.ledger.reports import Refusal, Report
+from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 from chalicelib.reports.signature import DIGEST, Scheme
 
 SAME_DELIVERY = timedelta(minutes=10)
 """How long a body with a bearer token and without an id is one delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a source is told of its report."""
+
+    report_id: str
+    accepted: int
+    refusals: tuple[Refusal, ...]
+    correlation_id: str = ""
+    skipped: tuple[tuple[str, str], ...] = ()
+    test: bool = False
 
 
 def report_id_of(rows: Rows, source: Source, call_id: str, now: datetime) -> str:
@@ -25,3 +41,24 @@ def report_id_of(rows: Rows, source: Source, call_id: str, now: datetime) -> str
     before, current = (reports.report_id(source.name, f"{call_id} {number}") for number in (span - 1, span))
     earlier = reports.received_at(rows, before)
     return before if earlier and now - earlier < SAME_DELIVERY else current
+
+
+def replayed(run: Run, report: Report) -> Receipt:
+    """Answer a body that was taken before with what was said then: it is no new word, and costs no rate."""
+    run.emit("report_replayed", source=report.source, report_id=report.id)
+    return Receipt(
+        report_id=report.id,
+        accepted=len(report.urls),
+        refusals=report.refusals,
+        correlation_id=report.correlation_id,
+        test=report.test,
+    )
+
+
+def limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> None:
+    """Count a delivery. Raises TooManyRequests if its source sent more this minute than it may."""
+    limit = source.reports_per_minute
+    if limit and report_rate.count(rows, source.name, report_id=report_id, limit=limit, now=now) > limit:
+        raise TooManyRequests(
+            f"the source sent more than {limit} reports this minute", retry_after=report_rate.seconds_left(now)
+        )

@@ -13,17 +13,17 @@ from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.errors import Conflict, TooLarge, TooManyRequests, UnusableUrl
+from chalicelib.domain.errors import Conflict, TooLarge, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import not_managed, standing
 from chalicelib.domain.urls import canonical_url
-from chalicelib.ledger import callbacks, naming, report_rate, reports, seals
+from chalicelib.ledger import callbacks, naming, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
-from chalicelib.pipeline.intake.deliveries import report_id_of
+from chalicelib.pipeline.intake.deliveries import Receipt, limit_rate, replayed, report_id_of
 from chalicelib.pipeline.intake.ours import may_report, options_of, tell_silence, withdrawals_of
 from chalicelib.pipeline.run import Run
-from chalicelib.ports import ReportQueue, Rows
+from chalicelib.ports import ReportQueue
 from chalicelib.reports import format_for, native, parse
 from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody, seal
 
@@ -32,18 +32,6 @@ MAX_BODY = 4 * 1024 * 1024
 
 MESSAGE_BYTES = 200 * 1024
 """Largest queue message, in bytes, with room for its attributes below the 256 KB that every SQS queue takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a source is told of its report."""
-
-    report_id: str
-    accepted: int
-    refusals: tuple[Refusal, ...]
-    correlation_id: str = ""
-    skipped: tuple[tuple[str, str], ...] = ()
-    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +63,8 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
         known = reports.read(run.rows, report_id, at_once=True)
         if known:
-            return _replayed(run, known)
-    _limit_rate(run.rows, source, report_id, now)
+            return replayed(run, known)
+    limit_rate(run.rows, source, report_id, now)
     options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
     parsed = parse(body, format_for(call.header("content-type"), source.format), options)
     reported_urls, refusals = screen(parsed, source, policy, now)
@@ -127,18 +115,6 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         correlation_id=parsed.correlation_id,
         skipped=tuple((part.where, part.reason) for part in parsed.skipped),
         test=parsed.test,
-    )
-
-
-def _replayed(run: Run, report: Report) -> Receipt:
-    """Answer a body that was taken before with what was said then: it is no new word, and costs no rate."""
-    run.emit("report_replayed", source=report.source, report_id=report.id)
-    return Receipt(
-        report_id=report.id,
-        accepted=len(report.urls),
-        refusals=report.refusals,
-        correlation_id=report.correlation_id,
-        test=report.test,
     )
 
 
@@ -210,11 +186,3 @@ def sealed(
         )
         for body in bodies
     ]
-
-
-def _limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> None:
-    limit = source.reports_per_minute
-    if limit and report_rate.count(rows, source.name, report_id=report_id, limit=limit, now=now) > limit:
-        raise TooManyRequests(
-            f"the source sent more than {limit} reports this minute", retry_after=report_rate.seconds_left(now)
-        )

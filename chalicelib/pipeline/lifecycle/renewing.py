@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
-from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, forbidden, standing
+from chalicelib.domain.policy.forbidden import forbidden
+from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, standing
 from chalicelib.ledger import chunks, claim_ends, claim_words, claims, renewals
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said

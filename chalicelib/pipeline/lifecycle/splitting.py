@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out, trimmed
-from chalicelib.domain.policy.rules import forbidden
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.ledger import claim_decisions, claim_ends, ends, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task

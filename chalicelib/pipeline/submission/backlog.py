@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import chunks, remaining, tasks
+from chalicelib.ledger import chunks, remaining, task_repeats, tasks, waiting_unbans
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
@@ -95,7 +95,7 @@ class Backlog:
     def call_again(self, task: Task) -> None:
         """Put back a task whose call had no effect. It needs no look-up, unless an earlier call may have had one."""
         if task.attempts <= 1:
-            tasks.record_not_sent(self._run.rows, task)
+            task_repeats.record_not_sent(self._run.rows, task)
             task = replace(task, attempts=0, attempted_at=None)
         self.add(task)
 
@@ -128,7 +128,7 @@ class Backlog:
             self.add(self._postponed.pop(0)[1])
         if now - self._unbans_read_at >= LOOK_FOR_UNBANS:
             self._unbans_read_at = now
-            if remaining.unbans(self._run.rows, self._run.account, now=now):
+            if waiting_unbans.read(self._run.rows, self._run.account, now=now):
                 self._plan()  # anew: an unban takes its URLs out of the waiting bans
         for action, queue in self._queues.items():
             if action not in self.closed and (task := self._next_of(queue)):
@@ -246,7 +246,9 @@ class Backlog:
 
         Any number of older ones may be held.
         """
-        work = {part.chunk: part for part in remaining.unbans(self._run.rows, self._run.account, now=self._run.clock())}
+        work = {
+            part.chunk: part for part in waiting_unbans.read(self._run.rows, self._run.account, now=self._run.clock())
+        }
         if not bans:
             return work
         after, sendable = "", 0

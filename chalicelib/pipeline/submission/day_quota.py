@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta, timezone
 
 from chalicelib.domain.errors import QuotaExceeded
 from chalicelib.domain.model import Action, Rule, VendorLimits
-from chalicelib.ledger import control, sent, tasks
+from chalicelib.ledger import control, sent, task_repeats
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
@@ -48,7 +48,7 @@ class DayQuota:
             return True
         if is_lift and task.attempts <= 1:
             until = self._next_day
-            self._backlog.postpone(tasks.record_postponed(self._run.rows, task, until=until), until)
+            self._backlog.postpone(task_repeats.record_postponed(self._run.rows, task, until=until), until)
             return False
         self._block(task.action)
         self._brakes.close(task.action, "blocked")

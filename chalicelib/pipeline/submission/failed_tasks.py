@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice, divide
-from chalicelib.ledger import chunks, tasks
+from chalicelib.ledger import chunks, task_repeats, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
 from chalicelib.pipeline.run import Run
@@ -64,7 +64,7 @@ def fail(run: Run, task: Task, reason: str) -> bool:
         parts = divide(task.slices, halvings=HALVINGS)
     children: list[Task] = []
     given_up = False
-    if parts and tasks.count_retry(run.rows, task.root, len(parts)) <= RETRY_CALLS:
+    if parts and task_repeats.count_retry(run.rows, task.root, len(parts)) <= RETRY_CALLS:
         children = split(run, task, reason=reason, parts=parts, not_before=not_before)
     else:
         chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.ledger import tasks
+from chalicelib.ledger import task_repeats, tasks, vendor_task_ids
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
@@ -46,7 +46,7 @@ class LostAnswers:
             return True
         if task.action not in self._brakes.closed:
             return False
-        tasks.record_not_sent(self._run.rows, task)
+        task_repeats.record_not_sent(self._run.rows, task)
         self._backlog.put_back(replace(task, attempts=0, attempted_at=None))
         return True
 
@@ -84,7 +84,7 @@ class LostAnswers:
         now, rows = self._run.clock(), self._run.rows
         steps = self._vendor.find_task(task.action, urls, task.created_at - SKEW, now + SKEW)
         matches = [vendor_task_id for vendor_task_id in self._run.paced(steps, self.pace) if vendor_task_id]
-        recorded = tasks.known_vendor_tasks(rows, task.account, matches)
+        recorded = vendor_task_ids.recorded_among(rows, task.account, matches)
         for vendor_task_id in matches:
             if vendor_task_id not in recorded and tasks.record_processing(rows, task, vendor_task_id, now=now):
                 return vendor_task_id

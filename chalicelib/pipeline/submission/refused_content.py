@@ -11,7 +11,7 @@ from datetime import timedelta
 from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, PermissionRefused
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.pacing import Pace
-from chalicelib.ledger import tasks
+from chalicelib.ledger import task_repeats, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import give_up, host_of, split, split_by_host, urls_of
@@ -103,4 +103,4 @@ def _wait_for_host(run: Run, backlog: Backlog, task: Task, reason: str) -> None:
 def _postpone(run: Run, backlog: Backlog, task: Task) -> None:
     now = run.clock()
     until = now + min(max((now - task.created_at) / 2, HOST_SOONEST), HOST_LATEST)
-    backlog.postpone(tasks.record_postponed(run.rows, task, until=until), until)
+    backlog.postpone(task_repeats.record_postponed(run.rows, task, until=until), until)

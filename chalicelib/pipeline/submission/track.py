@@ -11,23 +11,27 @@ A tracker that dies loses nothing: each task ends in one transaction, and what h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import TaskState
-from chalicelib.ledger import remaining, tasks
+from chalicelib.ledger import remaining, tasks, waiting_unbans
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.failed_tasks import FAILED, fail, fail_named, named_at_once, nothing_to_lift
-from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, begun_at_the_vendor, emit_finished, is_shown, sent
+from chalicelib.pipeline.submission.vendor_tasks import (
+    TRACK_SHARE,
+    begun_at_the_vendor,
+    emit_finished,
+    is_shown,
+    sent,
+    tell_overdue,
+)
 from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import BanVendor
-
-OVERDUE_AFTER = timedelta(hours=2)
-"""How long a vendor may work on a task before a person is told."""
 
 YOUNG = timedelta(minutes=3)
 """Age up to which tasks are followed within seconds. The minute's run follows the older ones."""
@@ -106,7 +110,7 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
     if repeats or (tracked.succeeded + tracked.failed and _turn_has_come(run)):
         wake_submitter(run, run.account)
     tracked.open = len(open_tasks)
-    _tell_overdue(run, open_tasks.values())
+    tell_overdue(run, open_tasks.values())
     run.emit(
         "tasks_tracked",
         account=run.account,
@@ -121,7 +125,7 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
 def _turn_has_come(run: Run) -> bool:
     """Whether something waits that may have waited for a task to end. More than the oldest is the sweep's to find."""
     oldest = remaining.of_account(run.rows, run.account, limit=OLDEST)
-    return any(work.after for work in (*oldest, *remaining.unbans(run.rows, run.account, now=None)))
+    return any(work.after for work in (*oldest, *waiting_unbans.read(run.rows, run.account, now=None)))
 
 
 def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Iterator[tuple[Task, str, tuple[str, ...]]]:
@@ -150,22 +154,6 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
         if overdue and not is_shown(run, vendor, task, pace):
             del open_tasks[task.vendor_task_id]
             yield task, "the vendor's list does not show the task any more", ()
-
-
-def _tell_overdue(run: Run, open_tasks: Iterable[Task]) -> None:
-    """Tell of the tasks that the vendor shows, and neither finishes nor fails."""
-    now = run.clock()
-    for task in open_tasks:
-        if task.submitted_at and now - task.submitted_at > OVERDUE_AFTER:
-            run.emit(
-                "task_overdue",
-                account=run.account,
-                task_id=task.id,
-                vendor_task_id=task.vendor_task_id,
-                action=task.action.value,
-                urls=task.count,
-                hours=round((now - task.submitted_at) / timedelta(hours=1), 1),
-            )
 
 
 def _succeed(run: Run, task: Task) -> None:

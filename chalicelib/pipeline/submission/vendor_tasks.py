@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -73,3 +74,23 @@ def is_shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:
     """
     pages = run.paced(vendor.follow([sent(task)]), pace)
     return any(theirs.id == task.vendor_task_id for page in pages for theirs in page) or run.time_is_up
+
+
+OVERDUE_AFTER = timedelta(hours=2)
+"""How long a vendor may work on a task before a person is told."""
+
+
+def tell_overdue(run: Run, open_tasks: Iterable[Task]) -> None:
+    """Tell of the tasks that the vendor shows, and neither finishes nor fails."""
+    now = run.clock()
+    for task in open_tasks:
+        if task.submitted_at and now - task.submitted_at > OVERDUE_AFTER:
+            run.emit(
+                "task_overdue",
+                account=run.account,
+                task_id=task.id,
+                vendor_task_id=task.vendor_task_id,
+                action=task.action.value,
+                urls=task.count,
+                hours=round((now - task.submitted_at) / timedelta(hours=1), 1),
+            )

@@ -19,7 +19,8 @@ from datetime import timedelta
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, Rule
 from chalicelib.domain.policy.duration import PLANNED_DAYS, plan_for
-from chalicelib.domain.policy.rules import accounts_for, forbidden
+from chalicelib.domain.policy.forbidden import forbidden
+from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision

@@ -17,8 +17,8 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused, Throttled, Unavailable
 from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import forbidden
 from chalicelib.ledger import claims, remaining, tasks
 from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.upkeep.drift import SETTLED

@@ -16,8 +16,9 @@ from chalicelib.config.sources import Source
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import plan_for, planned
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import Situation, accounts_for, category_of, forbidden, standing, verdict
+from chalicelib.domain.policy.rules import Situation, accounts_for, category_of, standing, verdict
 from chalicelib.domain.policy.usage import HOST_COUNTERS, Usage, counter_of
 from chalicelib.domain.policy.wide import is_root
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of

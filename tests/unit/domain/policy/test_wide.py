@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.config.policy import parse
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.policy.rules import forbidden
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.wide import is_root, wide
 from chalicelib.domain.urls import canonical_url
 

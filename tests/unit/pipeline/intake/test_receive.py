@@ -24,7 +24,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import reports
-from chalicelib.pipeline.intake.receive import MAX_BODY, Receipt
+from chalicelib.pipeline.intake.deliveries import Receipt
+from chalicelib.pipeline.intake.receive import MAX_BODY
 from chalicelib.reports.signature import sign
 from dev.fakes.rows import MemoryRows, size
 from dev.fakes.world import POLICY, SECRET, SOURCES, START, World, pages

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import chunks, claims, remaining
+from chalicelib.ledger import chunks, claims, remaining, waiting_unbans
 from chalicelib.pipeline.decisions import ban_by_hand
 from chalicelib.pipeline.decisions.ban_by_hand import Request
 from chalicelib.pipeline.lifecycle import claiming
@@ -104,7 +104,7 @@ def test_an_unban_waits_for_the_ban_that_an_unban_before_it_waits_for(unsent: li
     for word in (reported_for_review, *unsent, unbanned):
         word(world)
         world.clock.advance(seconds=1)
-    (second,) = [work for work in remaining.unbans(world.rows, ACCOUNT, now=None) if work.chunk != first.chunk]
+    (second,) = [work for work in waiting_unbans.read(world.rows, ACCOUNT, now=None) if work.chunk != first.chunk]
     assert {*first.after} <= {*second.after}
     assert settled(world) == ("unbanned", False)
 

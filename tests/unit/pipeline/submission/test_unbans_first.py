@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, HostNotReady, QuotaExceeded, VendorError
 from chalicelib.domain.model import Action
-from chalicelib.ledger import control, remaining
+from chalicelib.ledger import control, waiting_unbans
 from chalicelib.ports import Update
 from dev.fakes.operations import banned, undo
 from dev.fakes.world import ACCOUNT, World, pages
@@ -168,10 +168,10 @@ def test_a_quota_that_version_1_wrote_is_one_of_bans() -> None:
 def test_what_an_unban_leaves_behind_goes_with_it() -> None:
     world = a_ban_and_a_backlog(3)
     undo(world, urls=(URL,))
-    assert len(remaining.unbans(world.rows, ACCOUNT, now=world.clock())) == 1
+    assert len(waiting_unbans.read(world.rows, ACCOUNT, now=world.clock())) == 1
     world.minutes(7)
 
-    assert remaining.unbans(world.rows, ACCOUNT, now=world.clock()) == []
+    assert waiting_unbans.read(world.rows, ACCOUNT, now=world.clock()) == []
     assert not world.rows.query(f"account#{ACCOUNT}", prefix="unban#")
 
 

@@ -1,0 +1,31 @@
+"""What may not be banned, whoever decided it: foreign hosts and protected URLs (I5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from chalicelib.domain.model import Rule, Verdict, VerdictKind
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.rules import NOT_MANAGED, PROTECTED, managed
+from chalicelib.domain.urls import host_of
+
+
+def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
+    """Say why a canonical URL may not be banned at an account, whoever decided that it be (I5); ``None`` if it may."""
+    host = host_of(url)
+    if not managed(host, account, policy):
+        return NOT_MANAGED
+    ignores_queries = account in policy.ignoring_queries
+    return PROTECTED if policy.protected.find(url, host, now, ignores_queries=ignores_queries) else None
+
+
+def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
+    """Say why a person may not ban a canonical URL at an account; ``None`` if a person may.
+
+    Managed hosts, protection and dry runs bind everybody. Caps, trust and the rule for roots do not: they ask for a
+    person, and one has decided.
+    """
+    if refused := forbidden(url, account, policy, now):
+        return refused
+    dry = policy.dry_run or account in policy.dry_accounts
+    return Verdict(VerdictKind.SUPPRESSED, Rule.DRY_RUN, "a dry run sends nothing") if dry else None
