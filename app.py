@@ -149,6 +149,12 @@ def submit_tasks(event: SQSEvent) -> dict[str, Any]:
     return queues.follow_wake_up(services(), event.to_dict(), event.context)
 
 
+@app.on_sqs_message(queue="outcomes.fifo", name="deliver_outcomes", batch_size=1)
+def deliver_outcomes(event: SQSEvent) -> dict[str, Any]:
+    """Call a source back with the outcomes of its reports."""
+    return queues.call_source_back(services(), event.to_dict(), event.context)
+
+
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")
 def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
     """Follow submitted tasks to their end."""
@@ -159,12 +165,6 @@ def track_tasks(event: CloudWatchEvent) -> dict[str, Any]:
 def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     """Finish what a crash left open, and wake the submitters of what waits."""
     return schedules.sweep_every_account(services(), event.context)
-
-
-@app.schedule(Rate(1, unit=Rate.MINUTES), name="deliver_outcomes")
-def deliver_outcomes(event: CloudWatchEvent) -> dict[str, Any]:
-    """Call sources back with the outcomes of their reports."""
-    return schedules.deliver_due_outcomes(services(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="index_bans")

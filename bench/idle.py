@@ -61,7 +61,7 @@ def idle(
     runs = schedules(resources)
     functions = {name: it["Properties"] for name, it in resources.items() if it["Type"] == "AWS::Lambda::Function"}
     queues = [it["Properties"] for it in resources.values() if it["Type"] == "AWS::Lambda::EventSourceMapping"]
-    fifo = sum("SubmitQueue" in str(each["EventSourceArn"]) for each in queues)
+    fifo = sum("ReportsQueue" not in str(each["EventSourceArn"]) for each in queues)
     polls = POLLERS * SECONDS / POLL_SECONDS
     return {
         "alarms": count("AWS::CloudWatch::Alarm") * ALARM,

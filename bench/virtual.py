@@ -13,7 +13,7 @@ import json
 import math
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +23,10 @@ from bench.local import ACCOUNT, OPEN_CAPS, SOURCE
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.ledger import tasks
+from chalicelib.pipeline.answers.due_outcomes import name_due_reports
+from chalicelib.pipeline.answers.outcomes import AT_ONCE, deliver_outcomes
 from chalicelib.pipeline.intake.batch import Reading, intake_reports
+from chalicelib.pipeline.intake.receive import WebhookCall, receive_report
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.sweep import sweep
@@ -31,6 +34,16 @@ from chalicelib.pipeline.submission.track import track_tasks, track_young
 from chalicelib.pipeline.waking import begin_tracking
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
+
+SECRET = "a-token-of-this-run-alone"
+CALLED_BACK = {
+    "auth": "bearer",
+    "secrets": [SECRET],
+    "format": "native",
+    "callback_url": "https://hooks.example.com/outcomes",
+    "callback_secret": "whsec_" + "c2VjcmV0" * 5,
+}
+"""A source that sends webhooks and wants to be called back."""
 
 START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 EVENLY = 1_000
@@ -44,8 +57,10 @@ class Waits:
 
     batch_window: float = 1.0
     batch_messages: int = 1_000
+    door: float = 0.1
+    """That the function at the door takes, where reports come by webhook."""
     receive: float = 0.05
-    """From a webhook's arrival until its message is in the queue."""
+    """Until a message is in the queue."""
     intake_call: float = 0.15
     intake_url: float = 0.0003
     task: float = 2.0
@@ -56,6 +71,10 @@ class Waits:
     """Until a drain has read what waits."""
     call: float = 0.3
     """Until the vendor has answered, and the answer is recorded."""
+    look: float = 0.1
+    """Until a report was read, and is known to have ended."""
+    receiver: float = 0.2
+    """That a source's receiver takes."""
 
 
 @dataclass(slots=True)
@@ -66,6 +85,10 @@ class Measured:
     """Seconds from a report's arrival to the vendor task with its URL, one for each URL."""
     until_banned: list[float] = field(default_factory=list)
     """Seconds from the end of a vendor task to its end on record."""
+    until_told: list[float] = field(default_factory=list)
+    """Seconds from the end of a report's last vendor task until its source was called; empty without webhooks."""
+    calls: int = 0
+    """Messages about reports that may have ended."""
     creates: list[int] = field(default_factory=list)
     """URLs of each vendor task."""
     intakes: int = 0
@@ -78,9 +101,20 @@ class Measured:
 
 
 class VirtualPipeline:
-    """``reports`` says how many reports arrive in each second, with ``urls`` new URLs each. Everything is drained."""
+    """``reports`` says how many reports arrive in each second, with ``urls`` new URLs each. Everything is drained.
 
-    def __init__(self, reports: Sequence[int], *, urls: int = 1, seed: int = 1, waits: Waits | None = None) -> None:
+    They come by queue, or ``by_webhook`` of a source that is called back.
+    """
+
+    def __init__(
+        self,
+        reports: Sequence[int],
+        *,
+        urls: int = 1,
+        seed: int = 1,
+        waits: Waits | None = None,
+        by_webhook: bool = False,
+    ) -> None:
         self.waits = waits or Waits()
         self.rows, self.measured = MemoryRows(), Measured()
         self.policy = parse_policy(
@@ -90,7 +124,10 @@ class VirtualPipeline:
                 "accounts": {ACCOUNT: {"managed_domains": ["www.example.com"]}},
             }
         )
-        self.sources = parse_sources({SOURCE: {"auth": "none", "format": "native"}})
+        self.sources = parse_sources({SOURCE: CALLED_BACK if by_webhook else {"auth": "none", "format": "native"}})
+        self._by_webhook = by_webhook
+        self._ended: deque[tuple[str, list[str]]] = deque()
+        self._telling = False
         self.vendor = _Noting(self)
         self._now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -98,9 +135,11 @@ class VirtualPipeline:
         self._queue: deque[dict[str, Any]] = deque()
         self._window_open = self._draining = False
         self._tracking = self._track_again = False
-        self._wake_ups = 0
+        self._wake_ups = self._sent = 0
         self._marks: set[str] = set()
         self._arrived: dict[str, float] = {}
+        self._ends: dict[str, datetime] = {}
+        """When the vendor's task of each URL ends."""
         self._seen_creates = 0
         for number, at in enumerate(itertools.chain.from_iterable(arrivals(reports, seed))):
             self._at(at, partial(self._arrive, at, number, urls))
@@ -139,13 +178,30 @@ class VirtualPipeline:
     def _arrive(self, at: float, number: int, urls: int) -> None:
         report_urls = [f"https://www.example.com/{number}/{index}" for index in range(urls)]
         self._arrived.update(dict.fromkeys(report_urls, at))
-        record = {
-            "messageId": f"m{number}",
-            "body": json.dumps({"urls": report_urls}),
-            "attributes": {"SentTimestamp": str(round((START.timestamp() + at) * 1000))},
-            "messageAttributes": {"source": {"stringValue": SOURCE, "dataType": "String"}},
-        }
-        self._at(at + self.waits.receive, lambda: self._queued(record))
+        body = json.dumps({"urls": report_urls})
+        if self._by_webhook:
+            headers = {"authorization": f"Bearer {SECRET}", "webhook-id": f"w{number}"}
+            call = WebhookCall(SOURCE, {**headers, "content-type": "application/json"}, body.encode())
+            self._at(at + self.waits.door, partial(self._knock, call))
+        else:
+            self.send([(body, {"source": SOURCE})])
+
+    def _knock(self, call: WebhookCall) -> None:
+        receive_report(self._run(29), call, self.sources, self)
+
+    def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """See ``ReportQueue.send``."""
+        for body, attributes in messages:
+            self._sent += 1
+            record = {
+                "messageId": f"m{self._sent}",
+                "body": body,
+                "attributes": {"SentTimestamp": str(round(self.clock().timestamp() * 1000))},
+                "messageAttributes": {
+                    name: {"stringValue": value, "dataType": "String"} for name, value in attributes.items()
+                },
+            }
+            self._at(self._now + self.waits.receive, partial(self._queued, record))
 
     def _queued(self, record: dict[str, Any]) -> None:
         self._queue.append(record)
@@ -182,6 +238,36 @@ class VirtualPipeline:
         else:
             self._tracking = True
             self._at(self._now + self.waits.wake_hop, self._begin_tracking)
+
+    def call_back(self, source: str, reports: Sequence[str], *, mark: str) -> None:
+        """Do what the outcomes queue does: a message of a source waits while another one is under way."""
+        if f"{source}-{mark}" not in self._marks:
+            self._marks.add(f"{source}-{mark}")
+            self.measured.calls += 1
+            self._ended.append((source, list(reports)))
+            self._at(self._now + self.waits.wake_hop, self._tell)
+
+    def _tell(self) -> None:
+        if self._telling or not self._ended:
+            return
+        self._telling = True
+        source, reports = self._ended.popleft()
+        posted = itertools.count()
+
+        def post(url: str, *, headers: Mapping[str, str], body: bytes) -> int:  # noqa: ARG001, as Post
+            before = self.waits.look + next(posted) // AT_ONCE * (self.waits.look + self.waits.receiver)
+            ended_at = max(self._ends[each["url"]] for each in json.loads(body)["data"]["urls"])
+            self.measured.until_told.append(before + (self.clock() - ended_at).total_seconds())
+            return 204
+
+        deliver_outcomes(self._run(80), self.sources[source], reports, post, at_once=0)
+        rounds = -(-next(posted) // AT_ONCE)
+        seconds = self.waits.look + rounds * (self.waits.look + self.waits.receiver)
+        self._at(self._now + seconds, self._told)
+
+    def _told(self) -> None:
+        self._telling = False
+        self._tell()
 
     def _begin_tracking(self) -> None:
         begin_tracking(self._run(SUBMIT_SECONDS), f"message-{len(self._marks)}")
@@ -224,6 +310,7 @@ class VirtualPipeline:
             sleep=self.sleep,
             deadline=self.clock() + timedelta(seconds=seconds),
             account=ACCOUNT,
+            call_back=self.call_back,
         )
 
     def _emit(self, event: str, /, **fields: object) -> None:
@@ -236,12 +323,14 @@ class VirtualPipeline:
         """Note a vendor task that was created."""
         self.measured.creates.append(len(urls))
         self.measured.latencies += [self._now - self._arrived[url] for url in urls]
+        self._ends |= dict.fromkeys(urls, self.clock() + timedelta(seconds=self.waits.task))
 
     def _every_minute(self) -> None:
         if self._now > 0:
             waiting = sweep(self._run(90))
             self.measured.most_waiting = max(self.measured.most_waiting, sum(waiting.values()))
             track_tasks(self._run(90), self.vendor)
+            name_due_reports(self._run(90))
         if self._now < self._until + 120:
             self._at(self._now + 60, self._every_minute)
 

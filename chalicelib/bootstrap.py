@@ -28,6 +28,7 @@ from chalicelib.observe import Observer
 from chalicelib.pipeline.run import NEVER, Run
 from chalicelib.ports import (
     BanVendor,
+    CallBack,
     Download,
     Emit,
     ExportVendor,
@@ -82,8 +83,8 @@ class Services:
         """Return what one run of a function works with.
 
         ``context`` is the invocation's. The run's deadline lies ``margin`` before the end of the function's time; a
-        request, which brings no context, has no deadline. The queue of wake-ups and the policy are opened when they
-        are first used: a function that needs neither has the right to neither.
+        request, which brings no context, has no deadline. The queues and the policy are opened when they are first
+        used: a function that does not need one has no right to it.
         """
         deadline = NEVER
         if context is not None:
@@ -91,6 +92,9 @@ class Services:
 
         def wake(group: str, *, mark: str) -> None:
             self.wake(group, mark=mark)
+
+        def call_back(source: str, reports: Sequence[str], *, mark: str) -> None:
+            self.call_back(source, reports, mark=mark)
 
         return Run(
             rows=self.rows,
@@ -100,6 +104,7 @@ class Services:
             read_policy=lambda: self.policy,
             deadline=deadline,
             open_views=lambda: self.views,
+            call_back=call_back,
         )
 
     # --- collaborators ------------------------------------------------------------------------------------------
@@ -129,6 +134,13 @@ class Services:
         from chalicelib.aws.sqs import WakeQueue
 
         return WakeQueue(self.sqs, self.settings.need("submit_queue_url"), hops=lambda: self.hops)
+
+    @cached_property
+    def call_back(self) -> CallBack:
+        """The queue of reports whose sources are to be called back."""
+        from chalicelib.aws.sqs import OutcomesQueue
+
+        return OutcomesQueue(self.sqs, self.settings.need("outcomes_queue_url"), emit=self.emit)
 
     def held_message(self, queue: str, record: Mapping[str, Any]) -> HeldMessage:
         """Return the message that an invocation works on; ``queue`` is the setting that names its queue."""

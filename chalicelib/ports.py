@@ -136,6 +136,16 @@ class Notify(Protocol):
         """Send a message. Raises NotNotified if it was not taken."""
 
 
+class CallBack(Protocol):
+    """Have a source called back about reports. ``pipeline.lifecycle.calling_back`` says when."""
+
+    def __call__(self, source: str, reports: Sequence[str], *, mark: str) -> None:
+        """Have someone look soon whether these reports have ended. The same with the same mark, twice, is once.
+
+        Never raises: what is not looked at now is looked at when its row in the ledger is due.
+        """
+
+
 class Emit(Protocol):
     """Say what happened: one log line per outcome, and the metrics that belong to it. Never a secret."""
 

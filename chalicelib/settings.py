@@ -16,6 +16,7 @@ class Settings:
     table: str = ""
     reports_queue_url: str = ""
     submit_queue_url: str = ""
+    outcomes_queue_url: str = ""
     bucket: str = ""
     intake_bucket: str = ""
     views_bucket: str = ""

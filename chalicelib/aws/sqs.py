@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,10 @@ BATCH = 10
 
 BATCH_BYTES = 900 * 1024
 """Most bytes in one SendMessageBatch: AWS takes 1 MiB, less room for what our count leaves out."""
+
+
+REPORTS = 1_000
+"""Reports in one message about outcomes: some 30 KB, one request of SQS."""
 
 
 class Queue:
@@ -110,6 +115,32 @@ class WakeQueue:
             MessageDeduplicationId=f"{group}-{mark}",
         )
         self._sent[group] = mark
+
+
+class OutcomesQueue:
+    """The FIFO queue of reports that may have ended, one group a source: implements ``ports.CallBack``.
+
+    So a slow receiver keeps no other source waiting, and no report of a source is looked at twice at the same time.
+    """
+
+    def __init__(self, client: Any, url: str, *, emit: Emit) -> None:
+        self._client, self._url, self._emit = client, url, emit
+
+    def __call__(self, source: str, reports: Sequence[str], *, mark: str) -> None:
+        """See ``CallBack``."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        group = hashlib.sha256(source.encode()).hexdigest()[:32]  # a source's name may hold what SQS takes in no group
+        for number, part in enumerate(cut(reports, count=REPORTS)):
+            try:
+                self._client.send_message(
+                    QueueUrl=self._url,
+                    MessageBody=json.dumps({"source": source, "reports": part}),
+                    MessageGroupId=group,
+                    MessageDeduplicationId=hashlib.sha256(f"{group}|{mark}|{number}".encode()).hexdigest(),
+                )
+            except (BotoCoreError, ClientError) as error:
+                self._emit("call_back_left_to_sweep", source=source, reports=len(part), problem=str(error)[:300])
 
 
 class HeldMessage:

@@ -74,7 +74,7 @@ def _show(delivery: Delivery | None, *, wanted: bool) -> dict[str, Any]:
 
 
 def resend(services: Services, report_id: str, request: Request) -> Response:
-    """Answer ``POST /v1/callbacks/{report_id}/resend``: the source is called again within a minute."""
+    """Answer ``POST /v1/callbacks/{report_id}/resend``: the source is called again within seconds."""
     from chalicelib.ledger import audit, callbacks, reports
 
     actor = operator(services, request, "operator").name
@@ -89,4 +89,5 @@ def resend(services: Services, report_id: str, request: Request) -> Response:
     audit.record(services.rows, audit.Decision(actor, "resend", f"report:{report_id}", reason, now()))
     if not callbacks.resend(services.rows, report_id, now=now()):
         raise Conflict("the source was being called at this moment: look at its callbacks, and ask again if need be")
+    services.call_back(report.source, [report_id], mark=f"resend-{report_id}-{now().timestamp()}")
     return answer(202, {"report_id": report_id, "source": report.source})

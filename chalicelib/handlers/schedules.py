@@ -16,9 +16,6 @@ from chalicelib.pipeline.run import Run, all_accounts_at_once, each_account
 
 TRACK_MARGIN = timedelta(seconds=20)
 RENEW_MARGIN = timedelta(seconds=20)
-OUTCOMES_MARGIN = timedelta(seconds=30)
-"""One receiver that uses up its whole timeout, reading a large report, and slack."""
-
 DRIFT_MARGIN = timedelta(seconds=120)
 ARCHIVE_MARGIN = timedelta(seconds=30)
 SWEEP_MARGIN = timedelta(seconds=15)
@@ -45,10 +42,11 @@ def track_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 
 def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
-    """Sweep every account, then go on with the unbans whose request ran out of time.
+    """Sweep every account, go on with the unbans whose request ran out of time, name the reports that are due.
 
-    A failure of the sweep keeps no unban waiting.
+    A failure of one keeps no other waiting.
     """
+    from chalicelib.pipeline.answers.due_outcomes import name_due_reports
     from chalicelib.pipeline.decisions import unban
     from chalicelib.pipeline.submission.sweep import sweep
 
@@ -56,7 +54,10 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
     try:
         return dict(sweep(run, services.tell_of_holds))
     finally:
-        unban.carry_on(run)
+        try:
+            unban.carry_on(run)
+        finally:
+            name_due_reports(run)
 
 
 # --- upkeep -----------------------------------------------------------------------------------
@@ -105,13 +106,6 @@ def compare_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 
 # --- answers and archive ----------------------------------------------------------------------
-
-
-def deliver_due_outcomes(services: Services, context: Any) -> dict[str, Any]:
-    """Call back every source whose report has an outcome to tell."""
-    from chalicelib.pipeline.answers.outcomes import deliver_outcomes
-
-    return deliver_outcomes(services.run(context, OUTCOMES_MARGIN), services.sources, services.post)
 
 
 def index_every_ban(services: Services, context: Any) -> dict[str, Any]:

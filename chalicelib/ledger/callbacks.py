@@ -7,7 +7,7 @@ not count is left over from a repeated request; it is removed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -38,14 +38,48 @@ class Callback:
     status: int = 0
     """The HTTP status that the receiver answered last; 0: it was not called, or did not answer."""
 
+    @property
+    def due(self) -> datetime | None:
+        """When the report is to be looked at again, whoever asks for that; ``None`` if no row says when."""
+        return _due_at(self.place)
+
 
 def first(report: str, received_at: datetime) -> Row:
-    """Make the row that has a new report looked at. It is written before the report, so that none is forgotten."""
+    """Make the row that has a new report looked at. It is written before the report, so that none is forgotten.
+
+    Its time is to the millisecond, as the report's own is kept: so whoever has read the report knows the row.
+    """
+    received_at = datetime.fromtimestamp(millis(received_at) / 1000, tz=UTC)
     return _waiting(report, received_at + FIRST_LOOK, until=received_at + KEEP)
 
 
 def _waiting(report: str, due: datetime, *, until: datetime) -> dict[str, Value]:
     return {"pk": WAITING, "sk": f"{stamp(due)}#{report}", "expires_at": epoch(until)}
+
+
+def of_reports(rows: Rows, received: Mapping[str, datetime]) -> list[Callback]:
+    """Read how far the calls are about reports, given when each was received. Those at their end are left out.
+
+    A report that nobody has looked at yet has no row of its own; its first row in ``WAITING`` follows from its time.
+    """
+    found = rows.get([_own(report) for report in received], consistent=True)
+    return [
+        _callback(report, text(own, "place") if own else str(first(report, at)["sk"]), own)
+        for report, at in received.items()
+        if not (own := found.get(_own(report), {})) or text(own, "place")
+    ]
+
+
+def _callback(report: str, place: str, own: Row) -> Callback:
+    return Callback(
+        report,
+        place,
+        number(own, "attempts"),
+        moment(own, "first_attempt_at"),
+        on_record=bool(own),
+        held=text(own, "held"),
+        status=number(own, "status"),
+    )
 
 
 def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
@@ -61,17 +95,7 @@ def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
         if own and text(own, "place") != place:
             stale.append(Delete((WAITING, place)))
             continue
-        counting.append(
-            Callback(
-                place.partition("#")[2],
-                place,
-                number(own, "attempts"),
-                moment(own, "first_attempt_at"),
-                on_record=bool(own),
-                held=text(own, "held"),
-                status=number(own, "status"),
-            )
-        )
+        counting.append(_callback(place.partition("#")[2], place, own))
     rows.write(stale)
     return counting
 
@@ -82,7 +106,7 @@ def _own(report: str) -> Key:
 
 def drop(rows: Rows, callback: Callback) -> None:
     """Forget a report that was never accepted: its sender saw no answer, and its next attempt writes a new row."""
-    rows.apply(Delete((WAITING, callback.place)))
+    rows.write([Delete((WAITING, callback.place))])
 
 
 def move(rows: Rows, callback: Callback, *, due: datetime, now: datetime) -> None:

@@ -71,6 +71,8 @@ class Chunk:
     actor: str = ""
     reason: str = ""
     """Who decided and why, where a person did."""
+    call_back: tuple[str, ...] = ()
+    """Sources that are called back when their URLs have ended."""
     renew_at: datetime | None = None
     """When the bans are to be renewed, if they are planned to outlive what the vendor grants."""
     id: str = ""
@@ -157,6 +159,8 @@ def _row(chunk: Chunk) -> dict[str, Value]:
         document["before"] = chunk.before
     if chunk.renews:
         document["renews"] = chunk.renews
+    if chunk.call_back:
+        document["call_back"] = chunk.call_back
     pk, sk = _key(chunk.id)
     return {
         "pk": pk,
@@ -197,6 +201,7 @@ def _chunk(row: Mapping[str, Value]) -> Chunk:
         until=until,
         renews=tuple(document.get("renews", ())),
         before=tuple((position, ban, unban) for position, ban, unban in document.get("before", ())),
+        call_back=tuple(document.get("call_back", ())),
         actor=text(row, "actor"),
         reason=text(row, "reason"),
     )

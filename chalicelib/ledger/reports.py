@@ -168,10 +168,10 @@ def of_source(rows: Rows, source: str, day: date, *, after: str = "", limit: int
     """Read the webhook reports of a source on a UTC day; return some, and after which the next begin (or nothing)."""
     found = rows.query(_of_source(source, day), after=after, limit=limit + 1)
     ids = [text(row, "sk") for row in found[:limit]]
-    return _summaries(rows, ids), ids[-1] if len(found) > limit else ""
+    return summaries(rows, ids), ids[-1] if len(found) > limit else ""
 
 
-def _summaries(rows: Rows, ids: Sequence[str]) -> list[Summary]:
+def summaries(rows: Rows, ids: Sequence[str]) -> list[Summary]:
     """Read what a list shows of reports. A request that was refused later leaves an id that leads nowhere."""
     heads = rows.get([(f"report#{each}", "report") for each in ids], consistent=True, attributes=SUMMARY)
     return [
@@ -199,12 +199,12 @@ def find(rows: Rows, source: str, correlation_id: str, *, after: str = "", limit
     """
     found = rows.query(_correlation(source, correlation_id), after=after, limit=limit + 1)
     ids = [text(row, "sk") for row in found[:limit]]
-    summaries = [
+    kept = [
         summary
-        for summary in _summaries(rows, ids)
+        for summary in summaries(rows, ids)
         if (summary.source, summary.correlation_id) == (source, correlation_id)
     ]
-    return summaries, ids[-1] if len(found) > limit else ""
+    return kept, ids[-1] if len(found) > limit else ""
 
 
 def _plain(refusal: Refusal) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from chalicelib.domain.errors import EdgebanError
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.policy.model import Policy
-from chalicelib.ports import Emit, Rows, Views, Wake
+from chalicelib.ports import CallBack, Emit, Rows, Views, Wake
 
 T = TypeVar("T")
 
@@ -31,6 +31,10 @@ def _no_views() -> Views:
     raise LookupError("this run was given no views")
 
 
+def _nobody(source: str, reports: Sequence[str], *, mark: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """The collaborators of one run: every function of the pipeline takes them as one argument.
@@ -46,6 +50,7 @@ class Run:
     sleep: Callable[[float], None] = time.sleep
     deadline: datetime = NEVER
     account: str = ""
+    call_back: CallBack = _nobody
     beat: Callable[[], None] = _nothing
     """Say that the run goes on. Another run takes over from one that has not said so for some seconds."""
     open_views: Callable[[], Views] = _no_views

@@ -151,8 +151,9 @@ def api_over_a_world() -> Iterator[Api]:
         made.settings,
         reports_queue_url="https://sqs.example.invalid/reports",
         submit_queue_url="https://sqs.example.invalid/submit.fifo",
+        outcomes_queue_url="https://sqs.example.invalid/outcomes.fifo",
     )
-    made.sqs = FifoQueue(now)
+    made.sqs, made.call_back = FifoQueue(now), world.call_back
     made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
     made._policy = Cached(lambda: (json.dumps(POLICY), lambda: parse_policy(POLICY)), on_error=print)
     account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})

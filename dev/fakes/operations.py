@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.policy.model import Approvals
 from chalicelib.ledger import unban_jobs
 from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.answers.due_outcomes import name_due_reports
 from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 from chalicelib.pipeline.decisions import holds, unban
 from chalicelib.pipeline.decisions.holds import Approval
@@ -192,6 +194,14 @@ class Receiver:
         return answer
 
 
-def deliver(world: World, receiver: Receiver, *, seconds: float = 80) -> dict[str, int]:
-    """Run the function that tells sources the outcomes of their reports."""
-    return deliver_outcomes(world.run(seconds=seconds), world.sources, world.crasher.wrap(receiver))
+def deliver(world: World, receiver: Receiver, *, seconds: float = 80, due: bool = True) -> dict[str, int]:
+    """Name the reports that are ``due``, as the sweep does, and call sources back about all that were named."""
+    if due:
+        name_due_reports(world.run(seconds=seconds))
+    results = Counter[str]()
+    while world.ended:
+        source, named = world.ended[0]
+        run, post = world.run(seconds=seconds), world.crasher.wrap(receiver)
+        results.update(deliver_outcomes(run, world.sources.get(source), named, post, at_once=0))
+        world.ended.pop(0)  # a message whose function was killed comes again
+    return dict(results)

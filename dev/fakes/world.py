@@ -79,6 +79,9 @@ class World:
     queued: list[dict[str, Any]] = field(default_factory=list)
     wakes: list[str] = field(default_factory=list)
     tracker_wakes: list[str] = field(default_factory=list)
+    ended: list[tuple[str, list[str]]] = field(default_factory=list)
+    """Reports that may have ended, with their source: the outcomes queue."""
+    marks: dict[str, set[str]] = field(default_factory=dict)
     emitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     views: MemoryViews = field(default_factory=MemoryViews)
     notices: list[tuple[str, str]] = field(default_factory=list)
@@ -111,6 +114,13 @@ class World:
         rights.note("sns:Publish", "Holds")
         self.notices.append((subject, text))
 
+    def call_back(self, source: str, reports: Sequence[str], *, mark: str) -> None:
+        """See ``CallBack``."""
+        rights.note("sqs:SendMessage", "OutcomesQueue")
+        if mark not in self.marks.setdefault(source, set()):
+            self.marks[source].add(mark)
+            self.ended.append((source, list(reports)))
+
     def send(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """See ``ReportQueue.send``."""
         for body, attributes in messages:
@@ -137,6 +147,7 @@ class World:
             sleep=self.clock.sleep,
             deadline=self.clock() + timedelta(seconds=seconds),
             open_views=lambda: self.crasher.wrap(self.views),
+            call_back=self.crasher.wrap(self.call_back),
         )
 
     # --- functions ---------------------------------------------------------------------------------------------------

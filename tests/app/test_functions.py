@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from chalice.app import CloudWatchEvent
 
-from chalicelib.aws.sqs import WakeQueue
+from chalicelib.aws.sqs import OutcomesQueue, WakeQueue
 from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError, LedgerUnavailable, NotQueued
 from chalicelib.handlers import queues, schedules
 from chalicelib.handlers.queues import SUBMIT_MARGIN
-from chalicelib.ledger import control, remaining
+from chalicelib.ledger import callbacks, control, remaining
 from chalicelib.pipeline.run import Run, each_account
+from chalicelib.ports import Put
 from dev import take_over
 from dev.fakes.api import Api, fixed
+from dev.fakes.limits import check_fifo_id, refusal
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -270,3 +272,57 @@ def test_messages_that_sqs_does_not_give_back_come_again_at_the_pace_of_the_queu
     assert three.world.events("messages_not_given_back") == [
         {"messages": 1, "kind": "InvalidParameterValue", "problem": "refused by SQS"}
     ]
+
+
+# --- sources are called back -------------------------------------------------------------------------------------
+
+
+def test_reports_of_two_sources_are_named_in_groups_of_their_own(three: Api) -> None:
+    names = ["desk", "Abteilung für Missbrauch #1"]
+    queue = OutcomesQueue(three.services.sqs, "outcomes.fifo", emit=three.world.emit)
+    for name in names:
+        for _ in range(2):
+            queue(name, [f"r-{number}" for number in range(1_500)], mark="task-1")
+    messages = three.services.sqs.messages
+    assert [len(json.loads(message.body)["reports"]) for message in messages] == [1_000, 500, 1_000, 500]
+    assert [json.loads(message.body)["source"] for message in messages] == [name for name in names for _ in range(2)]
+    assert len({message.group for message in messages}) == 2
+    for message in messages:
+        check_fifo_id(message.group)
+
+
+def test_a_queue_that_takes_nothing_leaves_the_call_to_the_sweep(three: Api) -> None:
+    class Away:
+        def send_message(self, **_: Any) -> None:
+            raise refusal("SendMessage", "slow down", code="ThrottlingException")
+
+    OutcomesQueue(Away(), "outcomes.fifo", emit=three.world.emit)("desk", ["r-1"], mark="task-1")
+    (event,) = three.world.events("call_back_left_to_sweep")
+    assert (event["source"], event["reports"]) == ("desk", 1)
+
+
+def test_a_source_that_is_not_configured_any_more_is_not_called(three: Api) -> None:
+    body = json.dumps({"source": "gone", "reports": ["r-1"]})
+    assert queues.call_source_back(three.services, {"Records": [{"body": body}]}, Context(110)) == {
+        "batchItemFailures": []
+    }
+
+
+def test_an_unban_that_fails_keeps_no_report_from_being_named(three: Api) -> None:
+    report = three.post({"urls": pages(1)}).json_body["report_id"]
+    rows = three.services.rows
+    rows.write([Put(callbacks.first(report, now() - timedelta(minutes=5)))])
+
+    class Torn:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(rows, name)
+
+        def query(self, pk: str, **asked: Any) -> Any:
+            if pk == "jobs":
+                raise OSError("no unban today")
+            return rows.query(pk, **asked)
+
+    three.services.rows = Torn()
+    with pytest.raises(OSError, match="no unban"):
+        schedules.sweep_every_account(three.services, Context(100))
+    assert three.world.ended == [("desk", [report])]

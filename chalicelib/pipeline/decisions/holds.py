@@ -22,6 +22,7 @@ from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.pipeline.decisions.approved_ends import begin_now
 from chalicelib.pipeline.lifecycle import claiming
+from chalicelib.pipeline.lifecycle.calling_back import call_back_of_chunk
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import Rows
@@ -290,6 +291,8 @@ def finish_refusal(run: Run, work: Work) -> None:
         keys = [key for position, key in enumerate(chunk.keys) if position not in left]
         claim_decisions.refuse(run.rows, keys, chunk=chunk.id, reason=work.refused, until=until)
     steps.remove(run.rows, work)
+    if chunk:
+        call_back_of_chunk(run, chunk, range(len(chunk.keys)))
 
 
 def overdue(work: Iterable[Work], *, age: timedelta, now: datetime) -> list[Work]:

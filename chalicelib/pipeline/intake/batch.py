@@ -135,6 +135,8 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again
+    banning = _messages_of(url for kind, urls in urls_by_kind.items() if not kind.rule for url in urls)
+    _call_back(run, [message for message in messages if message.message_id not in banning])
     if messages:
         look_at(run, messages)
         journal_taken(run, messages, urls_by_key, verdicts, refusals)
@@ -155,6 +157,16 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
     """Return the ids of the messages that report some URLs: they come again, and are decided by what is then there."""
     return {message.message_id for url in urls for message, _ in url.mentions()}
+
+
+def _call_back(run: Run, messages: Iterable[Message]) -> None:
+    """Have sources called back about reports of which this batch bans nothing: they may be at their end already."""
+    reports_by_source: dict[str, set[str]] = {}
+    for message in messages:
+        if message.is_called_back:
+            reports_by_source.setdefault(message.source.name, set()).add(message.report_id)
+    for source, ids in reports_by_source.items():
+        run.call_back(source, sorted(ids), mark=f"{min(ids)}-{run.clock().timestamp()}")
 
 
 def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, taken: Taken) -> Iterator[Message]:
@@ -220,6 +232,7 @@ def _claim(
             created_at=now,
             received_at=min(url.message.received_at for url in part),
             until=kind.plan.end(now),
+            call_back=tuple(sorted({url.message.source.name for url in part if url.message.is_called_back})),
         )
         then = ChunkState.HELD if kind.rule else ChunkState.WAITING
         keys = claiming.begin(run, chunk, claims_by_key, then=then, words=words_by_key)

@@ -47,6 +47,11 @@ class Message:
     elsewhere: int = 0
     """URLs that are not on our hosts, of a report so large that they are only counted."""
 
+    @property
+    def is_called_back(self) -> bool:
+        """Whether the source is told when all URLs of the report have ended."""
+        return self.recorded and bool(self.source.callback_url)
+
 
 def read_record(
     record: Mapping[str, Any],

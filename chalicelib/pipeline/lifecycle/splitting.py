@@ -15,6 +15,7 @@ from chalicelib.ledger import claim_decisions, claim_ends, ends, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
+from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.run import Run
 
 LIFT_AGAIN = timedelta(days=1)
@@ -139,7 +140,10 @@ def carry_on(
     """
     now = run.clock()
     child = _part_of(task, failed, now=now, not_before=not_before)
-    return child.count if tasks.finish(run.rows, task, state, reason=reason, children=[child], now=now) else 0
+    if not tasks.finish(run.rows, task, state, reason=reason, children=[child], now=now):
+        return 0
+    call_back_of_task(run, task)
+    return child.count
 
 
 def give_up(
@@ -174,6 +178,8 @@ def give_up(
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
             claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
     ended = tasks.finish(run.rows, task, state, reason=reason, now=now)
+    if ended:
+        call_back_of_task(run, task, chunks_by_id)
     if ended and task.action is Action.UNBAN:
         run.emit("unban_failed", task_id=task.id, account=task.account, urls=urls, problem=reason[:300])
     return ended

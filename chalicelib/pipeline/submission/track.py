@@ -20,6 +20,7 @@ from chalicelib.domain.model import TaskState
 from chalicelib.ledger import remaining, tasks, waiting_unbans
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.failed_tasks import FAILED, fail, fail_named, named_at_once, nothing_to_lift
 from chalicelib.pipeline.submission.vendor_tasks import (
@@ -160,3 +161,4 @@ def _succeed(run: Run, task: Task) -> None:
     now = run.clock()
     if tasks.finish(run.rows, task, TaskState.SUCCEEDED, now=now):
         emit_finished(run, task, TaskState.SUCCEEDED)
+        call_back_of_task(run, task)

@@ -10,8 +10,9 @@ import pytest
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, Unavailable
 from chalicelib.ledger import callbacks
+from chalicelib.pipeline.answers.due_outcomes import name_due_reports
 from chalicelib.ports import Put
-from dev.fakes.operations import DESK, deliver, world_with_callbacks
+from dev.fakes.operations import DESK, Receiver, deliver, refuse, world_with_callbacks
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import SOURCES, World, pages
 
@@ -153,7 +154,7 @@ def test_a_receiver_that_fails_keeps_no_other_source_waiting() -> None:
     assert len(receiver.got) == 2
 
 
-def test_a_receiver_that_is_slow_keeps_another_source_waiting_for_seconds_and_uses_what_is_left() -> None:
+def test_a_receiver_that_is_slow_uses_its_own_time_alone() -> None:
     world, receiver = world_with_callbacks()
     world.sources = parse_sources({**SOURCES, "desk": DESK, "other": DESK})
     for number in range(200):
@@ -162,8 +163,10 @@ def test_a_receiver_that_is_slow_keeps_another_source_waiting_for_seconds_and_us
     other = world.post({"urls": ["https://www.example.org/x"]}, webhook_id="w", source="other").report_id
     world.clock.advance(minutes=1)
     receiver.seconds = 9
-    assert deliver(world, receiver, seconds=80) == {"delivered": 9}
-    assert [webhook_id for webhook_id, _ in receiver.got].index(f"outcome-{other}") == 3, "after 27 s of the slow one"
+    assert name_due_reports(world.run()) == 201
+    assert [(source, len(ids)) for source, ids in world.ended] == [("desk", 200), ("other", 1)]
+    assert deliver(world, receiver, seconds=80) == {"delivered": 9 + 1}
+    assert receiver.got[-1][0] == f"outcome-{other}"
 
 
 def test_a_run_ends_at_its_deadline_and_the_next_goes_on() -> None:
@@ -173,6 +176,7 @@ def test_a_run_ends_at_its_deadline_and_the_next_goes_on() -> None:
     world.clock.advance(minutes=1)
     receiver.seconds = 8
     assert deliver(world, receiver, seconds=30) == {"delivered": 4}
+    world.clock.advance(minutes=1)
     assert deliver(world, receiver, seconds=90) == {"delivered": 6}
     assert len({webhook_id for webhook_id, _ in receiver.got}) == 10
 
@@ -195,7 +199,7 @@ def test_what_a_person_decides_later_is_told_as_well() -> None:
     world, receiver = world_with_callbacks()
     report = world.post({"urls": [*pages(2), ROOT]}).report_id
     world.minutes(4)
-    assert deliver(world, receiver) == {"delivered": 1}
+    assert deliver(world, receiver)["delivered"] == 1
     for _ in range(3):
         world.clock.advance(minutes=15)
         assert deliver(world, receiver) == {"waiting": 1}
@@ -274,6 +278,124 @@ def test_what_is_told_of_a_hold_survives_a_crash_anywhere(after: bool) -> None:
         assert ids.count(f"outcome-{report}") in {1, 2}, at
         assert receiver.got[-1][1]["data"]["counts"] == {"banned": 1}
         assert waiting(world) == []
+
+
+# --- at once -----------------------------------------------------------------------------------------------------
+
+
+def counts(receiver: Receiver) -> list[dict[str, int]]:
+    return [said["data"]["counts"] for _, said in receiver.got]
+
+
+def at_once(world: World, receiver: Receiver) -> list[dict[str, int]]:
+    """Let half a minute pass, without the sweep; return what the receiver was told so far."""
+    world.intake()
+    world.seconds(30)
+    deliver(world, receiver, due=False)
+    return counts(receiver)
+
+
+def test_a_source_is_told_as_soon_as_the_last_task_of_its_report_has_ended() -> None:
+    world, receiver = world_with_callbacks()
+    world.clock.advance(microseconds=123_456)
+    world.post({"urls": pages(2)})
+    assert at_once(world, receiver) == [{"banned": 2}]
+    assert waiting(world) == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_source_is_told_at_once_of_what_the_vendor_refuses_or_fails_for_good(named: bool) -> None:
+    world, receiver = world_with_callbacks()
+    bad, good = pages(2)
+    if named:
+        world.vendor.refuse = {bad}
+        world.post({"urls": [bad, good]})
+        assert at_once(world, receiver) == [{"banned": 1, "rejected": 1}]
+    else:
+        world.vendor.fail = {bad}
+        world.post({"urls": [bad]})
+        assert at_once(world, receiver) == []
+        world.minutes(10)
+        deliver(world, receiver, due=False)
+        assert counts(receiver) == [{"failed": 1}]
+
+
+def test_a_report_of_which_nothing_is_to_be_banned_is_told_as_soon_as_it_was_taken() -> None:
+    world, receiver = world_with_callbacks()
+    world.queue({"urls": pages(1)})
+    world.minutes(4)
+    world.post({"urls": [*pages(1), "https://www.example.org/not-ours"]})
+    world.intake()
+    deliver(world, receiver, due=False)
+    assert counts(receiver) == [{"banned": 1, "rejected": 1}]
+
+
+def test_a_report_whose_urls_another_report_is_about_to_ban_is_told_within_minutes() -> None:
+    world, receiver = world_with_callbacks()
+    world.queue({"urls": pages(1)})
+    world.intake()
+    world.post({"urls": pages(1)})
+    world.intake()
+    deliver(world, receiver, due=False)
+    assert at_once(world, receiver) == [], "the chunk knows the first report alone"
+    world.minutes(2)
+    deliver(world, receiver)
+    assert counts(receiver) == [{"banned": 1}]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_source_is_told_at_once_of_a_hold_and_of_the_decision_about_it(approved: bool) -> None:
+    world, receiver = world_with_callbacks()
+    world.post({"urls": [ROOT]})
+    assert at_once(world, receiver) == [{"held": 1}]
+    if approved:
+        world.approve()
+    else:
+        refuse(world)
+    assert at_once(world, receiver)[1:] == [{"banned": 1} if approved else {"rejected": 1}]
+
+
+def test_a_call_that_was_not_taken_is_not_repeated_before_it_is_due_whatever_ends() -> None:
+    world, receiver = world_with_callbacks()
+    receiver.answers = [500]
+    report = world.post({"urls": pages(1)}).report_id
+    assert at_once(world, receiver) == [{"banned": 1}]
+    world.call_back("desk", [report], mark="another end")
+    assert at_once(world, receiver) == [{"banned": 1}]
+    world.clock.advance(minutes=1)
+    deliver(world, receiver)
+    assert len(receiver.got) == 2
+
+
+def test_what_a_queue_reports_names_nobody_to_be_called() -> None:
+    world, receiver = world_with_callbacks()
+    world.queue({"urls": pages(2)})
+    assert at_once(world, receiver) == []
+    assert world.marks == {}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_tracker_that_was_killed_anywhere_keeps_nobody_from_being_told_once(after: bool) -> None:
+    for at in range(1, 16):
+        world, receiver = world_with_callbacks()
+        report = world.post({"urls": pages(2)}).report_id
+        world.intake()
+        world.drain()
+        world.clock.advance(minutes=1)
+        with world.crash(at, after=after):
+            world.track()
+        world.minutes(3)
+        deliver(world, receiver)
+        assert [webhook_id for webhook_id, _ in receiver.got] == [f"outcome-{report}"], at
+        assert waiting(world) == []
+
+
+def test_what_was_never_named_is_told_when_it_is_due() -> None:
+    world, receiver = world_with_callbacks()
+    world.post({"urls": pages(2)})
+    world.minutes(4)
+    world.ended.clear()
+    assert deliver(world, receiver) == {"delivered": 1}
 
 
 # --- crashes -------------------------------------------------------------------------------------------------
