@@ -32,7 +32,6 @@ from chalicelib.handlers.http import View, served
 from chalicelib.web import REPORT_CONTENT_TYPES, in_our_shape
 
 app = Chalice(app_name="edgeban", configure_logs=False)
-app.api.binary_types.append("message/rfc822")
 
 
 @app.middleware("all")

@@ -80,9 +80,16 @@ def page(
 def only(request: Request, *names: str) -> None:
     """Refuse a query parameter that the route does not know: a misspelt filter is never a missing one."""
     unknown = sorted((request.query_params or {}).keys() - set(names))
+    if (twice := next((name for name in names if len(_values(request, name)) > 1), None)) is not None:
+        raise InputError(f"the query parameter {twice} stands twice: give it once")
     if unknown:
         known = f"known are {', '.join(sorted(names))}" if names else "there are none"
         raise InputError(f"unknown query parameter {unknown[0][:40]!r}; {known}")
+
+
+def _values(request: Request, name: str) -> list[str]:
+    parameters = request.query_params
+    return parameters.getlist(name) if parameters and name in parameters else []
 
 
 def listed(request: Request, name: str, body: Mapping[str, Any], columns: Sequence[str]) -> Response:

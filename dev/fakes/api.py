@@ -33,9 +33,12 @@ TOKEN = "app-test-operator-token"
 HUB_SECRET = "hub-secret-of-16-or-more"
 BEARER = "bearer-token-of-16-or-more"
 OTHER_SECRET = "whsec_" + "b3RoZXIh" * 5
+UNCOUNTED = {"reports_per_minute": 0}
+"""Without a limit no report is counted: what is refused leaves no row."""
+
 SOURCES: dict[str, Any] = {
-    "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing"},
-    "other": {"auth": "standard-webhooks", "secrets": [OTHER_SECRET], "format": "native"},
+    "desk": {"auth": "standard-webhooks", "secrets": [SECRET], "category": "phishing", **UNCOUNTED},
+    "other": {"auth": "standard-webhooks", "secrets": [OTHER_SECRET], "format": "native", **UNCOUNTED},
     "hub": {"auth": "hub-sha256", "secrets": [HUB_SECRET]},
     "bearer": {"auth": "bearer", "secrets": [BEARER]},
     "slow": {"auth": "bearer", "secrets": [BEARER], "reports_per_minute": 2},

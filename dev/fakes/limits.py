@@ -252,10 +252,16 @@ def check_object_key(key: str) -> None:
         raise refusal("PutObject", f"a key has 1 to {OBJECT_KEY:,} bytes", code="KeyTooLongError")
 
 
+GATEWAY_HEADERS = 10_240
+"""Bytes of all headers of one answer, by API Gateway's limit."""
+
+
 def check_function_answer(answer: Mapping[str, Any]) -> None:
     """Refuse what a function answers if Lambda would not pass it on. Raises AssertionError."""
     size = len(json.dumps(answer, default=str).encode())
     assert size <= FUNCTION_PAYLOAD, f"Lambda passes on {FUNCTION_PAYLOAD:,} bytes, and this answer has {size:,}"
+    headers = sum(len(name) + len(str(value)) + 4 for name, value in answer.get("headers", {}).items())
+    assert headers <= GATEWAY_HEADERS, f"API Gateway passes on {GATEWAY_HEADERS:,} bytes of headers, not {headers:,}"
 
 
 REMAPPED = frozenset(

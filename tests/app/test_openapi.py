@@ -172,6 +172,16 @@ def test_an_unknown_query_parameter_is_refused(api: Api, key: tuple[str, str]) -
     assert (answer.status_code, "no_such_parameter" in answer_text(answer)) == (400, True), answer.json_body
 
 
+@pytest.mark.parametrize("key", operations(), ids=str)
+def test_a_query_parameter_that_stands_twice_is_refused(api: Api, key: tuple[str, str]) -> None:
+    for name in parameters(operations()[key], "query"):
+        if name == "source":
+            continue  # its route looks who asks before it looks at the other parameters
+        asked = f"{_query(key)}{'&' if _query(key) else '?'}{name}=1&{name}=1"
+        answer = ask(api, key, token=operator_token(api, "approver"), query=asked)
+        assert answer.status_code == 400, answer.json_body
+
+
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 LIMITED_QUERIES = [

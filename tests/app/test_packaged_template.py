@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chalice.app import Response
 
+from app import app
 from chalicelib.observe import TROUBLES
 from dev.package import ROOT, PackagingError, package
 
@@ -259,6 +261,25 @@ def test_the_api_is_throttled_and_logged(resources: dict[str, Resource]) -> None
     logged = json.loads(api["AccessLogSetting"]["Format"])
     assert {"request_id", "at", "ip", "method", "path", "status"} <= logged.keys()
     assert not [each for each in logged.values() if "querystring" in each or "header" in each]
+
+
+def test_the_gateway_hands_on_every_body_byte_for_byte(resources: dict[str, Resource]) -> None:
+    """It would decode a body of another type as UTF-8, and a compressed or 8-bit one would be signed in vain.
+
+    Answers stay text: only where a function says that its answer is base64 does the gateway look at ``Accept``.
+    """
+    types = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-binary-media-types"]
+    assert types == ["*/*"]
+    answer = Response(body={"a": 1}, headers={"Content-Type": "application/json"}).to_dict(app.api.binary_types)
+    assert answer["body"] == '{"a":1}'
+    assert not answer.get("isBase64Encoded")
+
+
+@pytest.mark.parametrize("function", ["APIHandler", "ReceiveReport"])
+def test_no_function_behind_the_gateway_works_on_when_the_gateway_has_given_up(
+    resources: dict[str, Resource], function: str
+) -> None:
+    assert resources[function]["Properties"]["Timeout"] <= 29
 
 
 def test_the_api_compresses_what_is_worth_it(resources: dict[str, Resource]) -> None:

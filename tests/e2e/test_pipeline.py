@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import subprocess
@@ -41,6 +42,16 @@ def test_a_queued_report_becomes_a_ban_and_a_poison_message_beside_it_does_no_ha
     stack.queue(json.dumps({"urls": [url]}))
     stack.until(lambda: state(stack, url) == "banned", what="the URL beside the poison is banned")
     assert stack.vendor.edge_status(url) == 403
+
+
+def test_a_body_that_is_no_text_arrives_byte_for_byte(stack: Stack) -> None:
+    """API Gateway would decode it as UTF-8, and no signature would match it."""
+    urls = [f"https://www.example.com/e2e/bytes-{number}" for number in range(2)]
+    packed = gzip.compress(json.dumps({"urls": urls[:1]}).encode())
+    assert stack.post(packed).status_code == 202
+    damaged = json.dumps({"urls": urls[1:], "note": "?"}).encode().replace(b"?", b"\xe9\xff")
+    assert stack.post(damaged, headers={"Accept": ""}).json()["accepted"] == 1
+    stack.until(lambda: [state(stack, url) for url in urls] == ["banned"] * 2, what="both are banned")
 
 
 def test_the_same_report_again_has_no_second_effect(stack: Stack) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
-from chalicelib.domain.errors import Conflict, TooLarge, UnusableUrl
+from chalicelib.domain.errors import BadSignature, Conflict, InputError, TooLarge, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import not_managed, standing
@@ -24,7 +24,8 @@ from chalicelib.pipeline.intake.deliveries import Receipt, limit_rate, replayed,
 from chalicelib.pipeline.intake.ours import may_report, options_of, tell_silence, withdrawals_of
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue
-from chalicelib.reports import format_for, native, parse
+from chalicelib.reports import ParserOptions, format_for, native, parse
+from chalicelib.reports.compression import unpacked
 from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody, seal
 
 MAX_BODY = 4 * 1024 * 1024
@@ -58,7 +59,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     if source is None or auth is None:
         auth, secrets = of_nobody()
         source = Source(call.source, auth, secrets)
-    call_id = authenticate(auth, secrets=source.secrets, headers=call.headers, body=body, now=now)
+    call_id = _authenticate(auth, source, call, now)
     report_id = report_id_of(run.rows, source, call_id, now)
     if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
         known = reports.read(run.rows, report_id, at_once=True)
@@ -116,6 +117,27 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         skipped=tuple((part.where, part.reason) for part in parsed.skipped),
         test=parsed.test,
     )
+
+
+def _authenticate(scheme: Scheme, source: Source, call: WebhookCall, now: datetime) -> str:
+    """Check who sent a report, and return the id of its delivery. Raises BadSignature.
+
+    API Gateway undoes ``Content-Encoding: gzip`` before a function sees the body. So what is signed is the body as it
+    was before, wherever the call comes through; the compressed bytes are taken too.
+    """
+    try:
+        return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=call.body, now=now)
+    except BadSignature:
+        encoding = call.header("content-encoding")
+        if not encoding or scheme is Scheme.BEARER:
+            raise
+        try:
+            body = unpacked(call.body, ParserOptions(content_encoding=encoding))
+        except InputError:
+            body = call.body
+        if body is call.body:
+            raise
+    return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=body, now=now)
 
 
 def screen(

@@ -14,8 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.errors import ConfigurationError, InputError, TooLarge, UnknownFormat
-from dev.fakes.world import SOURCES, World
+from chalicelib.domain.errors import BadSignature, ConfigurationError, InputError, TooLarge, UnknownFormat
+from chalicelib.reports.signature import sign
+from dev.fakes.world import SECRET, SOURCES, World
 
 PAGE = "https://www.example.com/login"
 SAFELINK = f"https://eur01.safelinks.protection.outlook.com/?url={quote(PAGE, safe='')}&reserved=0"
@@ -56,11 +57,20 @@ def test_a_wrapped_link_is_unwrapped_where_the_source_says_so() -> None:
     assert banned(ours) == [PAGE]
 
 
-def test_a_compressed_report_is_read_and_signed_as_it_was_sent() -> None:
+def test_a_compressed_report_is_read_and_may_be_signed_as_it_was_before_or_as_it_was_sent() -> None:
     ours = world(format="native")
     body = gzip.compress(json.dumps({"urls": [PAGE]}).encode())
     assert ours.post(body, headers={"Content-Encoding": "gzip"}).accepted == 1
     assert ours.post(body, webhook_id="w2").accepted == 1
+    stamp = int(ours.clock().timestamp())
+    signature = sign(SECRET, "w4", stamp, gzip.decompress(body))
+    by_body = {"Content-Encoding": "gzip", "webhook-signature": signature}
+    assert ours.post(body, webhook_id="w4", headers=by_body).accepted == 1
+    assert ours.post(gzip.decompress(body), webhook_id="w5", headers={"Content-Encoding": "gzip"}).accepted == 1
+    with pytest.raises(BadSignature):
+        ours.post(body, webhook_id="w4", headers={"webhook-signature": signature})  # the header says nothing
+    with pytest.raises(BadSignature):
+        ours.post(body[:-9], webhook_id="w4", headers=by_body)
     with pytest.raises(InputError, match="Content-Encoding 'br' is not read"):
         ours.post({"urls": [PAGE]}, webhook_id="w3", headers={"content-encoding": "br"})
     assert banned(ours) == [PAGE]
