@@ -188,7 +188,7 @@ class Services:
 
     @cached_property
     def tell_of_holds(self) -> Notify | None:
-        """The topic on which people are told of holds; ``None`` on a function without one."""
+        """The topic on which people are told of holds, and of bans that end; ``None`` on a function without one."""
         if not self.settings.holds_topic:
             return None
         from chalicelib.aws.sns import Topic

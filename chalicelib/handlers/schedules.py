@@ -109,10 +109,10 @@ def compare_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 
 def index_every_ban(services: Services, context: Any) -> dict[str, Any]:
-    """Bring the index of bans up to date."""
+    """Bring the index of bans up to date, and tell people once a day of the bans that end soon."""
     from chalicelib.pipeline.answers.ban_index import index_bans
 
-    return {"bans": index_bans(services.run(context, INDEX_MARGIN), services.bans)}
+    return {"bans": index_bans(services.run(context, INDEX_MARGIN), services.bans, services.tell_of_holds)}
 
 
 def archive_every_export(services: Services, context: Any) -> dict[str, Any]:

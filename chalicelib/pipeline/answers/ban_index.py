@@ -23,9 +23,10 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.journal import Entry
 from chalicelib.ledger.row import epoch, stamp
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.answers.end_notices import tell_of_ends
 from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.pipeline.run import Run
-from chalicelib.ports import Rows, Views
+from chalicelib.ports import Notify, Rows, Views
 
 CURRENT: Final = "bans/current.json"
 LAG: Final = timedelta(minutes=10)
@@ -52,6 +53,8 @@ class View:
     """The key of the object that holds the index."""
     version: str = ""
     written_at: datetime | None = None
+    ends_told: str = ""
+    """The day on which people were told last of what ends (``end_notices``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Reader:
             place=current["place"],
             version=found[1],
             written_at=datetime.fromisoformat(current["as_of"]),
+            ends_told=current.get("ends_told", ""),
         )
 
     def head(self) -> Head | None:
@@ -100,16 +104,18 @@ class Reader:
         return Head(current["bans"], current["as_of"], current["place"], current["reported"])
 
 
-def index_bans(run: Run, reader: Reader) -> int:
+def index_bans(run: Run, reader: Reader, notify: Notify | None = None) -> int:
     """Bring the view up to date; return how many bans it holds.
 
-    Where nothing happened it is written all the same every ``REST``, so that the place follows the clock.
+    Where nothing happened it is written all the same every ``REST``, so that the place follows the clock. ``notify``
+    tells people once a day of the bans that end soon; ``None`` tells nobody.
     """
     now = run.clock()
     view = reader.read(now)
     index = view.index.copy()
     place, events = fold(run, index, view.place, until=now - LAG)
-    if not events and view.written_at and now - view.written_at < REST:
+    told = tell_of_ends(run, index, notify, told=view.ends_told) if notify else view.ends_told
+    if not events and told == view.ends_told and view.written_at and now - view.written_at < REST:
         return len(index)
     index.trim(now)
     body = f"bans/{place}.json.gz"
@@ -121,6 +127,7 @@ def index_bans(run: Run, reader: Reader) -> int:
         "bans": len(index),
         "reported": index.reported,
         "as_of": now.isoformat(),
+        "ends_told": told,
     }
     if not reader.views.put(CURRENT, json.dumps(current).encode(), version=view.version):
         run.emit("index_written_elsewhere", place=place)
