@@ -15,6 +15,7 @@ from chalicelib.handlers import (
     bans,
     callbacks,
     console,
+    counts,
     decisions,
     exports,
     holds,
@@ -98,9 +99,9 @@ serve("POST", "/v1/resume", operators.resume)
 # --- for operators: what goes on ----------------------------------------------------------------------------------
 
 serve("GET", "/v1/overview", activity.overview)
-serve("GET", "/v1/stats", activity.stats)
+serve("GET", "/v1/stats", counts.stats)
 serve("GET", "/v1/events", activity.list_events)
-serve("GET", "/v1/sources", activity.list_sources)
+serve("GET", "/v1/sources", counts.list_sources)
 serve("GET", "/v1/callbacks", callbacks.list_callbacks)
 serve("POST", "/v1/callbacks/{report_id}/resend", callbacks.resend)
 serve("GET", "/v1/exports", exports.list_days)

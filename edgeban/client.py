@@ -114,7 +114,7 @@ class Client:
         return self._api.get("/events", after=after, **filters)
 
     def stats(self, **query: Any) -> Answer:
-        """Return counts of reports and bans by source or account, a minute, an hour or a day each."""
+        """Return counts by source, account, category, rule or state, a minute, an hour or a day each."""
         return self._api.get("/stats", **query)
 
     def statements(self, **query: Any) -> Iterator[Answer]:

@@ -159,6 +159,11 @@ class HostPatterns:
         """Return the hosts, and the names below which hosts are covered, as canonical hosts."""
         return self._exact | self._below
 
+    @property
+    def patterns(self) -> frozenset[str]:
+        """Return the set as it is written: hosts, and wildcards with ``*.`` in front."""
+        return self._exact | {f"*.{name}" for name in self._below}
+
     def covers(self, host: str) -> bool:
         """Tell whether a canonical host is in the set; looks at each of its labels once."""
         if host in self._exact:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import decision_token, listed, only, operator, page
-from chalicelib.web import answer, csv_answer, moment, page_size, query, wants_csv
+from chalicelib.web import answer, csv_answer, page_size, query, wants_csv
 
 if TYPE_CHECKING:
     from chalicelib.ledger.audit import Decision
@@ -32,7 +31,8 @@ UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "complete", "unban_i
 EVENT_COLUMNS = ("place", "at", "kind", "subject", "details")
 
 
-def _run(services: Services) -> Run:
+def question(services: Services) -> Run:
+    """Return the run of one question."""
     return services.run().at("", deadline=now() + QUESTION_TIME)
 
 
@@ -46,7 +46,7 @@ def overview(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request)
-    run = _run(services)
+    run = question(services)
     index = services.bans.head()
     body = {
         "accounts": answers.accounts(run),
@@ -59,33 +59,6 @@ def overview(services: Services, request: Request) -> Response:
         "as_of": now().isoformat(),
     }
     return answer(200, body)
-
-
-def stats(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/stats``: how many URLs were reported, banned and unbanned in each bucket of a span."""
-    from chalicelib.pipeline.answers import stats as answers
-
-    operator(services, request, "reader")
-    only(request, "from", "to", "by", "bucket")
-    until = moment("to", query(request, "to", needed=False, longest=40)) or now()
-    since = moment("from", query(request, "from", needed=False, longest=40)) or until - timedelta(days=1)
-    by = query(request, "by", needed=False, longest=20)
-    bucket = query(request, "bucket", needed=False, longest=20) or "hour"
-    if by and by not in answers.DIMENSIONS:
-        raise InputError(f"by must be one of {', '.join(answers.DIMENSIONS)}, or left out")
-    if bucket not in answers.BUCKETS:
-        raise InputError(f"bucket must be one of {', '.join(answers.BUCKETS)}")
-    if not timedelta() < until - since <= LONGEST_SPAN:
-        raise InputError(f"from and to must be a span of at most {LONGEST_SPAN.days} days; older days are archived")
-    series = answers.Series(by, bucket)
-    complete = answers.read(_run(services), series, since=since, until=until)
-    body = {
-        "series": series.rows(),
-        "from": since.isoformat(),
-        "to": until.isoformat(),
-        "complete": complete,
-    }
-    return listed(request, "series", body, answers.COLUMNS)
 
 
 def list_events(services: Services, request: Request) -> Response:
@@ -117,42 +90,6 @@ def _show_event(event: Entry) -> dict[str, Any]:
     details = {name: value for name, value in event.fields.items() if not isinstance(value, bytes)}
     at = event.at.isoformat() if event.at else None
     return {"place": event.place, "at": at, "kind": event.kind, "subject": event.subject, "details": details}
-
-
-# --- sources ----------------------------------------------------------------------------------------------------------
-
-
-def list_sources(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/sources``: how each source is configured, and what it reported today. Never a secret."""
-    from chalicelib.domain.policy.model import NO_RULES
-    from chalicelib.pipeline.answers import stats as answers
-
-    operator(services, request, "reader")
-    only(request)
-    series = answers.Series("source", "day")
-    midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
-    answers.read(_run(services), series, since=midnight, until=now())
-    today = {row["value"]: row for row in series.rows()}
-    shown = []
-    for name, source in sorted(services.sources.items()):
-        rules = services.policy.sources.get(name, NO_RULES)
-        counts = today.get(name, {})
-        shown.append(
-            {
-                "name": name,
-                "auth": source.auth.value if source.auth else "none",
-                "format": source.format or None,
-                "category": source.category or None,
-                "trust": "review" if rules.review else "auto",
-                "dry_run": rules.dry_run,
-                "max_per_hour": rules.max_per_hour,
-                "reports_per_minute": source.reports_per_minute,
-                "callback_host": urlsplit(source.callback_url).hostname if source.callback_url else None,
-                "today": {column: counts.get(column, 0) for column in ("messages", "reported", *answers.VERDICTS)},
-            }
-        )
-    columns = ("name", "auth", "format", "category", "trust", "dry_run", "max_per_hour", "callback_host", "today")
-    return listed(request, "sources", {"sources": shown}, columns)
 
 
 # --- unbans that were asked for ---------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from chalicelib.reports.signature import sign
 from dev.described import check_answer, check_csv
 from dev.fakes import limits
 from dev.fakes.fifo import FifoQueue
+from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
 TOKEN = "app-test-operator-token"
@@ -160,7 +161,7 @@ def api_over_a_world() -> Iterator[Api]:
     made._sources, made._operators = fixed(sources), fixed(parse_operators(OPERATORS))
     made._policy = Cached(lambda: (json.dumps(POLICY), lambda: parse_policy(POLICY)), on_error=print)
     account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})
-    made.views = world.views
+    made.views, made.objects = world.views, MemoryObjects()
     made.bans = Reader(world.views)
     made._accounts, made._vendors[ACCOUNT] = fixed({ACCOUNT: account}), (account, world.vendor)
     with Client(app_module.app, stage_name="local") as client:

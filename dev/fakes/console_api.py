@@ -353,7 +353,13 @@ class FakeApi:
                 bucket = at.date().isoformat() if daily else at.replace(minute=0, second=0, microsecond=0).isoformat()
                 rest = {"messages": 40, "rejected": 9, "suppressed": 3, "p50": 4, "p95": 11}
                 series.append({"bucket": bucket, "value": source, **counts, **more, **rest})
-        return {"series": series, "from": query.get("from", ""), "to": query.get("to", ""), "complete": True}
+        return {
+            "series": series,
+            "from": query.get("from", ""),
+            "to": query.get("to", ""),
+            "complete": True,
+            "missing_days": [],
+        }
 
     def get_bans(self, rest: str, query: Json, *_: Any) -> Json:
         fields = ("source", "account", "category", "rule")
@@ -498,6 +504,9 @@ class FakeApi:
                     "max_per_hour": 60 if trust == "capped" else None,
                     "reports_per_minute": 600,
                     "callback_host": "desk.example.org",
+                    "hosts": ["*.example.com"] if name == "new-desk" else None,
+                    "cap": {"used": 41, "limit": 60 if trust == "capped" else 2000},
+                    "last_report_at": before(minutes=3 + place),
                     "today": {**today, "hold": reported // 12, "rejected": 9, "suppressed": 3},
                 }
             )

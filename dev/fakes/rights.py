@@ -46,6 +46,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "handlers/operators.py": {"*": "api_handler"},
     "handlers/decisions.py": {"*": "api_handler"},
     "handlers/activity.py": {"*": "api_handler"},
+    "handlers/counts.py": {"*": "api_handler"},
     "handlers/ban_list.py": {"*": "api_handler"},
     "handlers/callbacks.py": {"*": "api_handler"},
     "handlers/bans.py": {"*": "api_handler"},

@@ -45,6 +45,7 @@ STAT_COLUMNS = (
     Column("p50", "median s", "number"),
     Column("p95", "95 % s", "number"),
 )
+DIMENSIONS = ("source", "account", "category", "rule", "state")
 CALENDAR_SIGNS = {"archived": "✓", "failed": "✗", "wanted": "·"}
 TAIL_PAUSES = (2.0, 10.0)
 EVENT_FIELDS = ("place", "at", "kind", "subject", "details")
@@ -159,18 +160,21 @@ def _event(event: Mapping[str, Any]) -> str:
 @click.command("stats", short_help="Count reports and bans over days or hours.")
 @click.option(
     "--by",
-    type=click.Choice(["source", "account"]),
+    type=click.Choice(DIMENSIONS),
     default="source",
     show_default=True,
-    help="source counts what was reported, account what was banned.",
+    help="source: what was reported; account: what was banned; the others: what was decided about each URL.",
 )
-@click.option("--from", "first", metavar="TIME", default="today", show_default=True, help="At most 31 days back.")
+@click.option("--from", "first", metavar="TIME", default="today", show_default=True, help="Where to begin.")
 @click.option("--to", "last", metavar="TIME", help="Now, if left out.")
 @click.option("--bucket", type=click.Choice(["minute", "hour", "day"]), default="day", show_default=True)
 @output.output_options
 @pass_session
 def stats_command(session: Session, form: output.Form, **options: Any) -> None:
-    """Count what was reported and what became of it."""
+    """Count what was reported and what became of it: a day by minutes, 31 days by hours, 92 days by days.
+
+    Days older than 31 are read from the archive.
+    """
     query = {"from": times.parse(options["first"], session.now())}
     if options["last"]:
         query["to"] = times.parse(options["last"], session.now())
@@ -183,7 +187,7 @@ def stats_command(session: Session, form: output.Form, **options: Any) -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="CSV in place of Markdown.")
 @pass_session
 def report_month_command(session: Session, month: str, *, as_csv: bool) -> None:
-    """Write a month's numbers, by source and by account, as Markdown or CSV. The API counts the last 31 days."""
+    """Write a month's numbers by source, account, category, rule and state, as Markdown or CSV."""
     try:
         first = date.fromisoformat(f"{month}-01")
     except ValueError:
@@ -197,7 +201,7 @@ def report_month_command(session: Session, month: str, *, as_csv: bool) -> None:
     client = session.client()
     tables = {
         by: _summed(client.stats(**span, by=by, bucket="day")["series"])
-        for by in output.progress(session, ["source", "account"], "reading")
+        for by in output.progress(session, DIMENSIONS, "reading")
     }
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")

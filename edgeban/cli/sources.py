@@ -26,6 +26,7 @@ SOURCE_COLUMNS = (
     Column("today.duplicate", "again", "number"),
     Column("today.hold", "held", "number"),
     Column("today.rejected", "refused", "number"),
+    Column("last_report_at", "last report", "time"),
     Column("callback_host", "callback to"),
 )
 CALLBACK_COLUMNS = (

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -85,9 +86,54 @@ def series(api: Api, **asked: str) -> list[dict[str, Any]]:
 
 def test_a_span_that_is_too_long_and_a_word_that_is_unknown_are_refused(desk: Api) -> None:
     refused(desk.as_operator("stats", **{"from": "2020-01-01"}), 400, "bad_request", "at most 31 days")
+    minutes = {"from": "2020-01-01", "to": "2020-01-03", "bucket": "minute"}
+    refused(desk.as_operator("stats", **minutes), 400, "bad_request", "at most 1 days for the bucket minute")
+    old = {"from": "2020-01-01", "to": "2020-01-02", "bucket": "hour"}
+    refused(desk.as_operator("stats", **old), 400, "bad_request", "those days are archived, with bucket=day")
     refused(desk.as_operator("stats", by="colour"), 400, "bad_request", "by must be one of")
     refused(desk.as_operator("stats", bucket="year"), 400, "bad_request", "bucket must be one of")
     refused(desk.as_operator("events", after="20200101T"), 400, "bad_request", "older than 31 days")
+
+
+def test_days_of_long_ago_are_counted_from_the_archive_with_one_object_each(desk: Api) -> None:
+    objects: Any = desk.services.objects
+    counted = {"ban": 7, "banned": 6, "p50": 9, "p95": 12}
+    for day in ("2026-01-14", "2026-01-15"):
+        summary = {"day": day, "events": {}, "seconds_to_ban": {}, "series": {"category": {"spam": counted}}}
+        objects.objects[f"ledger-summary/dt={day}/summary.json"] = json.dumps(summary).encode()
+    asked = {"from": "2026-01-13", "to": "2026-01-16", "by": "category", "bucket": "day"}
+    body = desk.as_operator("stats", **asked).json_body
+    assert (body["complete"], body["missing_days"]) == (True, ["2026-01-13"])
+    assert [(row["bucket"], row["value"], row["reported"], row["banned"], row["p95"]) for row in body["series"]] == [
+        ("2026-01-14", "spam", 7, 6, 12),
+        ("2026-01-15", "spam", 7, 6, 12),
+    ]
+    longest = {"from": "2026-01-01", "to": "2026-04-04", "bucket": "day"}
+    refused(desk.as_operator("stats", **longest), 400, "bad_request", "at most 92 days")
+
+
+def test_what_was_decided_today_is_counted_by_category_rule_and_state(desk: Api) -> None:
+    desk.post({"urls": [*pages(3), ROOT, "https://elsewhere.org/x"]})
+    desk.settle()
+    for by, expected in (
+        ("category", {"phishing": 4, "": 1}),
+        ("rule", {"default": 3, "bare_host": 1, "not_managed": 1}),
+        ("state", {"banned": 3, "held": 1, "rejected": 1}),
+    ):
+        found = {row["value"]: row["reported"] for row in series(desk, by=by)}
+        assert found == expected, by
+
+
+def test_a_source_shows_its_hosts_its_cap_and_its_last_report(desk: Api) -> None:
+    narrowed = {**SOURCES["desk"], "hosts": ["www.example.com", "*.shop.example.com"]}
+    desk.services._sources = fixed(parse_sources({**SOURCES, "desk": narrowed}))
+    desk.post({"urls": pages(3)})
+    desk.settle()
+    named = {each["name"]: each for each in desk.as_operator("sources").json_body["sources"]}
+    assert named["desk"]["hosts"] == ["*.shop.example.com", "www.example.com"]
+    assert named["desk"]["cap"] == {"used": 0, "limit": None}, "the policy of this test has no caps, and counts nothing"
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(named["desk"]["last_report_at"])) < timedelta(minutes=15)
+    assert (named["other"]["hosts"], named["other"]["last_report_at"]) == (None, None)
 
 
 def test_events_are_followed_from_place_to_place(desk: Api) -> None:

@@ -11,6 +11,7 @@ from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.usage import Usage
+from chalicelib.domain.series import quantile
 from chalicelib.ledger import ban_counts, control, export_days, journal, remaining, tasks
 from chalicelib.ledger.control import AccountState, Control
 from chalicelib.ledger.export_days import DayState
@@ -137,13 +138,3 @@ def totals(sources: object) -> Counter[str]:
         counts.update({verdict: number for verdict, number in by_verdict.items() if isinstance(number, int)})
     counts["reported"] = sum(counts[verdict] for verdict in ("ban", "hold", "duplicate", "rejected", "suppressed"))
     return counts
-
-
-def quantile(seconds: Counter[int], share: float) -> int | None:
-    """Return the seconds within which a share of the URLs was banned (nearest rank); ``None`` where none was."""
-    missing = seconds.total() * share
-    for value in sorted(seconds):
-        missing -= seconds[value]
-        if missing <= 0:
-            return value
-    return None

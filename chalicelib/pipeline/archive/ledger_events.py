@@ -43,6 +43,8 @@ class LedgerEvents:
     rows: Rows
     vendors: Mapping[str, str]
     now: datetime
+    names_reporters: bool = True
+    """Whether reporters stand in the events, by pseudonyms that may have to be made. A count needs none."""
 
     def of_day(self, day: date, *, workers: int) -> Iterator[dict[str, Any]]:
         """Yield the events of a UTC day in the journal's order. ``workers`` 0 reads in the caller's thread."""
@@ -86,7 +88,7 @@ class LedgerEvents:
         explainer = Explainer(self.rows, now=self.now)
         later_chunks: dict[str, Chunk] = {}
         # Operators stand in the archive by the names of their tokens.
-        reporters = {origin.reporter for origin in chunk.origins if not origin.is_person}
+        reporters = {origin.reporter for origin in chunk.origins if self.names_reporters and not origin.is_person}
         pseudonyms = subjects.pseudonyms(self.rows, reporters, now=self.now)
         for position, (owner, status) in enumerate(zip(owners, explainer.explain(as_claimed), strict=True)):
             if chunk.action is Action.UNBAN:

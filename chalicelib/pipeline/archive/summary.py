@@ -5,18 +5,21 @@ They are counted from the day's archived events alone, one at a time. So whoever
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
+
+from chalicelib.domain.series import BY_REPORTS, BY_URLS, MOST_VALUES, THE_REST, Series, quantile
 
 DIMENSIONS: Final = ("account", "action", "category", "rule", "source", "state", "vendor")
 """Fields of an event by which it is counted."""
 
-MOST_VALUES: Final = 1_000
-"""Most values of a dimension that are counted by name. Categories are senders' words: their number has no limit."""
+ALL: Final = "all"
+"""The name of the series without a dimension."""
 
-THE_REST: Final = "(others)"
+_THE_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for the day in its series, which have one bucket."""
 
 
 class Summary:
@@ -26,11 +29,13 @@ class Summary:
         self.events: Counter[str] = Counter()
         self._by: dict[tuple[str, str], Counter[str]] = {}
         self._seconds: dict[str, Counter[int]] = {}
+        self._series = [Series(by, "day") for by in ("", *BY_REPORTS, *BY_URLS)]
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Count one event."""
         name = str(event["event"])
         self.events[name] += 1
+        self._add_to_series(name, event)
         for dimension in DIMENSIONS:
             value = event.get(dimension)
             if value:
@@ -40,6 +45,15 @@ class Summary:
             # Timed by the tasks that ended on this day, so that every ban counts once: on the day it came into force.
             for vendor in ("", str(event.get("vendor") or "")):
                 self._seconds.setdefault(vendor, Counter())[round(event["seconds"])] += event["urls"]
+
+    def _add_to_series(self, name: str, event: Mapping[str, Any]) -> None:
+        for series in self._series:
+            if name == "taken":
+                series.add_taken(_THE_DAY, event.get("details", {}).get("sources"))
+            elif name == "task":
+                series.add_task(_THE_DAY, event)
+            else:
+                series.add_url(_THE_DAY, event)
 
     def document(self, day: str) -> dict[str, Any]:
         """Return the summary as JSON. Times are whole seconds from report to ban, weighted by URLs."""
@@ -51,19 +65,10 @@ class Summary:
                     by_event[name][f"by_{dimension}"] = dict(sorted(counted.items()))
         times = {vendor: quantiles(seconds) for vendor, seconds in sorted(self._seconds.items())}
         total = times.pop("", quantiles(Counter()))
-        return {"day": day, "events": by_event, "seconds_to_ban": {**total, "by_vendor": times}}
+        series = {each.by or ALL: each.counted() for each in self._series}
+        return {"day": day, "events": by_event, "seconds_to_ban": {**total, "by_vendor": times}, "series": series}
 
 
 def quantiles(seconds: Counter[int]) -> dict[str, int | None]:
     """Return how many URLs there are, and the seconds within which half and 95 % were banned (nearest rank)."""
-    total = seconds.total()
-
-    def at(share: float) -> int | None:
-        missing = math.ceil(share * total)
-        for value in sorted(seconds):
-            missing -= seconds[value]
-            if missing <= 0:
-                return value
-        return None
-
-    return {"urls": total, "median": at(0.5) if total else None, "p95": at(0.95) if total else None}
+    return {"urls": seconds.total(), "median": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95)}

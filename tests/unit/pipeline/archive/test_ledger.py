@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from chalicelib.config.policy import parse as parse_policy
+from chalicelib.domain.series import MOST_VALUES
 from chalicelib.ledger import journal, subjects
 from chalicelib.ledger.row import compress
 from chalicelib.pipeline.archive.keys import ledger_keys
-from chalicelib.pipeline.archive.summary import MOST_VALUES, Summary, quantiles
+from chalicelib.pipeline.archive.summary import Summary, quantiles
 from chalicelib.ports import Key, Put
 from dev.fakes.archive import BARE, DAY, FOREIGN, KEYS, LedgerWorld, a_day
 from dev.fakes.operations import undo

@@ -1,0 +1,161 @@
+"""Routes that count: reports and bans over time, and what each source reported today."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from chalice.app import Request, Response
+
+from chalicelib.bootstrap import Services, now
+from chalicelib.domain.errors import InputError
+from chalicelib.handlers.activity import LONGEST_SPAN, question
+from chalicelib.handlers.http import listed, only, operator
+from chalicelib.web import moment, query
+
+if TYPE_CHECKING:
+    from chalicelib.domain.series import Series
+    from chalicelib.pipeline.run import Run
+
+LONGEST_SPANS = {"minute": timedelta(days=1), "hour": LONGEST_SPAN, "day": timedelta(days=92)}
+"""The longest span of counts by bucket: an answer has some thousand rows, and reads an object a day at the most."""
+
+JOURNAL = timedelta(days=39)
+"""How far back the journal is certain to be whole: its rows expire after 40 days."""
+
+
+def stats(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/stats``: how many URLs were reported, banned and unbanned in each bucket of a span."""
+    from chalicelib.domain import series as counts
+
+    operator(services, request, "reader")
+    only(request, "from", "to", "by", "bucket")
+    asked_at = now()
+    until = moment("to", query(request, "to", needed=False, longest=40)) or asked_at
+    since = moment("from", query(request, "from", needed=False, longest=40)) or until - timedelta(days=1)
+    by = query(request, "by", needed=False, longest=20)
+    bucket = query(request, "bucket", needed=False, longest=20) or "hour"
+    dimensions = (*counts.BY_REPORTS, *counts.BY_URLS)
+    if by and by not in dimensions:
+        raise InputError(f"by must be one of {', '.join(dimensions)}, or left out")
+    if bucket not in counts.BUCKETS:
+        raise InputError(f"bucket must be one of {', '.join(counts.BUCKETS)}")
+    longest = LONGEST_SPANS[bucket]
+    if not timedelta() < until - since <= longest:
+        raise InputError(f"from and to must be a span of at most {longest.days} days for the bucket {bucket}")
+    series, run = counts.Series(by, bucket), question(services)
+    if bucket == "day":
+        complete, missing = _days(services, run, series, since=since, until=min(until, asked_at))
+    elif asked_at - since > LONGEST_SPAN:
+        raise InputError(f"from is more than {LONGEST_SPAN.days} days ago: those days are archived, with bucket=day")
+    else:
+        complete, missing = _count(run, series, since=since, until=until), []
+    body = {
+        "series": series.rows(),
+        "from": since.isoformat(),
+        "to": until.isoformat(),
+        "complete": complete,
+        "missing_days": [day.isoformat() for day in missing],
+    }
+    return listed(request, "series", body, counts.COLUMNS)
+
+
+def _count(run: Run, series: Series, *, since: datetime, until: datetime) -> bool:
+    """Count a span from the ledger, as far as time reaches."""
+    from chalicelib.domain.series import BY_URLS
+    from chalicelib.pipeline.answers.stats import read
+    from chalicelib.pipeline.archive.series import add_decided_urls
+
+    count = add_decided_urls if series.by in BY_URLS else read
+    return count(run, series, since=since, until=until)
+
+
+def _days(services: Services, run: Run, series: Series, *, since: datetime, until: datetime) -> tuple[bool, list[date]]:
+    """Count whole days from their summaries, and what is not archived from the ledger.
+
+    Return whether all was counted in time, and the days of which nothing is left to count.
+    """
+    from chalicelib.pipeline.archive.series import add_archived_day
+
+    missing: list[date] = []
+    at = since.astimezone(UTC)
+    while at < until:
+        end = datetime.combine(at.date() + timedelta(days=1), time(), UTC)
+        is_whole = at.time() == time() and end <= until
+        if not (is_whole and end <= now() and add_archived_day(services.objects, series, at.date())):
+            if now() - at > JOURNAL:
+                missing.append(at.date())
+            elif not _count(run, series, since=at, until=min(end, until)):
+                return False, missing
+        at = end
+    return True, missing
+
+
+SOURCE_COLUMNS = (
+    "name",
+    "auth",
+    "format",
+    "category",
+    "hosts",
+    "trust",
+    "dry_run",
+    "max_per_hour",
+    "cap",
+    "callback_host",
+    "last_report_at",
+    "today",
+)
+
+
+def list_sources(services: Services, request: Request) -> Response:
+    """Answer ``GET /v1/sources``: how each source is configured, and what it reported today. Never a secret."""
+    from chalicelib.domain.policy.model import NO_RULES
+    from chalicelib.domain.series import VERDICTS, Series
+    from chalicelib.ledger import ban_counts
+    from chalicelib.ledger.row import stamp
+    from chalicelib.pipeline.answers import stats as answers
+
+    operator(services, request, "reader")
+    only(request)
+    run, policy, at = question(services), services.policy, now()
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    index = services.bans.head()
+    reported = dict(index.reported) if index else {}
+    if index and index.place < stamp(midnight):  # what came before midnight and is not in the index yet
+        answers.read(run, Series("", "day"), since=_moment_of(index.place), until=midnight, reported=reported)
+    series = Series("source", "day")
+    answers.read(run, series, since=midnight, until=at, reported=reported)
+    today = series.counted()
+    usages = ban_counts.read(services.rows, policy.accounts, now=at).values()
+    shown = []
+    for name, source in sorted(services.sources.items()):
+        rules, counts = policy.sources.get(name, NO_RULES), today.get(name, {})
+        cap = policy.caps.per_source_per_hour if rules.max_per_hour is None else rules.max_per_hour
+        used = max((usage.sources[name] for usage in usages), default=0)
+        shown.append(
+            {
+                "name": name,
+                "auth": source.auth.value if source.auth else "none",
+                "format": source.format or None,
+                "category": source.category or None,
+                "hosts": sorted(source.hosts.patterns) if source.hosts else None,
+                "trust": "review" if rules.review else "auto",
+                "dry_run": rules.dry_run,
+                "max_per_hour": rules.max_per_hour,
+                "cap": {"used": used, "limit": cap or None},
+                "reports_per_minute": source.reports_per_minute,
+                "callback_host": urlsplit(source.callback_url).hostname if source.callback_url else None,
+                "last_report_at": _time(reported.get(name)),
+                "today": {column: counts.get(column, 0) for column in ("messages", "reported", *VERDICTS)},
+            }
+        )
+    return listed(request, "sources", {"sources": shown}, SOURCE_COLUMNS)
+
+
+def _time(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
+
+
+def _moment_of(place: str) -> datetime:
+    return datetime.strptime(place.partition("#")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
