@@ -117,22 +117,9 @@ serve("GET", "/v1/openapi.json", service.openapi)
 # --- the console in the browser: left out of a package that is made with SERVE_CONSOLE=no -------------------------
 
 if os.environ.get("SERVE_CONSOLE", "yes") != "no":
-
-    @app.route("/console", methods=["GET"])
-    def enter_console() -> Response:
-        """Send the browser to the console's page."""
-        return console.enter()
-
-    @app.route("/console/index.html", methods=["GET"])
-    def show_console() -> Response:
-        """Show the console's page."""
-        return console.page(request())
-
-    @app.route("/console/{version}/{name}", methods=["GET"])
-    def send_console_file(version: str, name: str) -> Response:
-        """Send one of the console's files."""
-        return console.file(version, name)
-
+    app.route("/console", methods=["GET"])(console.enter)
+    app.route("/console/index.html", methods=["GET"], name="page")(lambda: console.page(request()))
+    app.route("/console/{version}/{name}", methods=["GET"])(console.file)
 
 # --- the pipeline --------------------------------------------------------------------------------------------
 

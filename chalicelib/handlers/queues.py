@@ -61,9 +61,8 @@ def follow_wake_up(services: Services, event: Mapping[str, Any], context: Any) -
     message.beat()
     from chalicelib.pipeline.waking import TRACKER
 
-    account, work = message.account.removesuffix(TRACKER), _drain
-    if account != message.account:
-        work = _track_young
+    account = message.account.removesuffix(TRACKER)
+    work = _drain if account == message.account else _track_young
     run = replace(services.run(context, SUBMIT_MARGIN), beat=message.beat)
     (again_after,) = each_account(run, [account], lambda run: work(services, run, message)).values()
     return {"batchItemFailures": []} if again_after is None else message.give_back(again_after)

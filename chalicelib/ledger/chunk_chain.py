@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from chalicelib.ledger.chunks import Chunk, read
 from chalicelib.ports import Rows
@@ -29,3 +30,14 @@ def follower(rows: Rows, latest: Iterable[str], key: str, chunk: str, read_befor
         if chunk in ids:
             return later
     return None
+
+
+def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
+    """Return the chunk as if it had the URLs at these positions alone."""
+    kept = sorted(positions)
+    return replace(
+        chunk,
+        urls=tuple(chunk.urls[position] for position in kept),
+        keys=tuple(chunk.keys[position] for position in kept),
+        origins=tuple(chunk.origins[position] for position in kept),
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -93,17 +93,6 @@ class Chunk:
 def made_at(chunk: str) -> str:
     """Return when a chunk was made, from its id: a text that sorts by time."""
     return chunk.partition("-")[0]
-
-
-def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
-    """Return the chunk as if it had the URLs at these positions alone."""
-    kept = sorted(positions)
-    return replace(
-        chunk,
-        urls=tuple(chunk.urls[position] for position in kept),
-        keys=tuple(chunk.keys[position] for position in kept),
-        origins=tuple(chunk.origins[position] for position in kept),
-    )
 
 
 def record(rows: Rows, chunk: Chunk) -> None:

@@ -7,7 +7,7 @@ claim ends otherwise than by a task in ``claim_ends``.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
 
@@ -23,22 +23,6 @@ from chalicelib.ledger.row import blob, epoch, number, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
-
-READ = (
-    "account",
-    "chunk",
-    "until",
-    "outcome",
-    "cool_until",
-    "report",
-    "unban",
-    "unban_failed",
-    "words",
-    "held",
-    "lifted_at",
-    "unbans",
-)
-"""What deciding about a reported URL needs of its claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +83,9 @@ class Claim:
         """Whether a person refused to ban the URL. Version 1 wrote no end of a refusal, and who refused."""
         return self.outcome == UrlState.REJECTED and (self.cool_until > 0 or self.reason.startswith("refused by "))
 
+
+READ = tuple(each.name for each in fields(Claim) if each.name not in {"key", "url", "reason"})
+"""What deciding about a reported URL needs of its claim."""
 
 ENDED = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
 

@@ -80,20 +80,6 @@ def among(rows: Rows, account: str, ids: Iterable[str]) -> dict[str, Work]:
     return {work.chunk: work for work in map(_work, found.values())}
 
 
-def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
-    """Take URLs out of a waiting or held chunk before any task has them. Only the account's submitter may.
-
-    Nothing happens if the chunk's state has changed since it was read: a person has decided about a hold.
-    """
-    excluded: list[Value] = [*sorted({*work.excluded, *positions})]
-    key = _key(work.account, work.chunk)
-    unchanged: Row = {"state": work.state.value}
-    if {*range(work.next, work.count)} <= {*excluded}:
-        rows.apply(Delete(key, expect=unchanged))
-    else:
-        rows.apply(Update(key, set={"lost": excluded}, expect=unchanged))
-
-
 def take_slices(rows: Rows, recorded: Sequence[Task], works: Mapping[str, Work]) -> None:
     """Link an account's recorded tasks to their chunks and take their slices off the waiting chunks.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from chalicelib.domain.packing import Work
 from chalicelib.ledger.chunks import made_at
-from chalicelib.ledger.remaining import LEASE, among, unban_key
+from chalicelib.ledger.remaining import LEASE, _key, among, unban_key
 from chalicelib.ledger.row import stamp, text
-from chalicelib.ports import Delete, Rows
+from chalicelib.ports import Delete, Row, Rows, Update, Value
 
 
 def read(rows: Rows, account: str, *, now: datetime | None) -> list[Work]:
@@ -25,3 +26,17 @@ def read(rows: Rows, account: str, *, now: datetime | None) -> list[Work]:
     if gone:
         rows.write([Delete(unban_key(account, chunk)) for chunk in gone])
     return [work_by_chunk[chunk] for chunk in ids if chunk in work_by_chunk]
+
+
+def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
+    """Take URLs out of a waiting or held chunk before any task has them. Only the account's submitter may.
+
+    Nothing happens if the chunk's state has changed since it was read: a person has decided about a hold.
+    """
+    excluded: list[Value] = [*sorted({*work.excluded, *positions})]
+    key = _key(work.account, work.chunk)
+    unchanged: Row = {"state": work.state.value}
+    if {*range(work.next, work.count)} <= {*excluded}:
+        rows.apply(Delete(key, expect=unchanged))
+    else:
+        rows.apply(Update(key, set={"lost": excluded}, expect=unchanged))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
+from chalicelib.domain.link_wrappers import wrapper_of
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import NOT_MANAGED, PROTECTED, managed
@@ -29,3 +31,16 @@ def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | 
         return refused
     dry = policy.dry_run or account in policy.dry_accounts
     return Verdict(VerdictKind.SUPPRESSED, Rule.DRY_RUN, "a dry run sends nothing") if dry else None
+
+
+def not_managed(url: str) -> Verdict:
+    """Return the verdict upon a canonical URL that no account serves; its reason names the trouble where it shows."""
+    host = host_of(url)
+    if host.endswith("."):
+        return replace(NOT_MANAGED, reason=f"the host ends with a dot: report it as {host[:-1][:100]}")
+    if wrapper_of(url):
+        reason = (
+            f"the URL is a link that {host[:100]} wrapped: report the page inside, or set unwrap_links of the source"
+        )
+        return replace(NOT_MANAGED, reason=reason)
+    return NOT_MANAGED

@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from chalicelib.domain.link_wrappers import wrapper_of
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import BAN_DAYS, planned
 from chalicelib.domain.policy.model import NO_RULES, Category, Policy, SourceRules
@@ -26,19 +24,6 @@ COOLING = Verdict(VerdictKind.SUPPRESSED, Rule.COOL_DOWN, "the URL was unbanned 
 REFUSED = Verdict(VerdictKind.SUPPRESSED, Rule.REFUSED, "a person decided not to ban the URL")
 LIVE = Verdict(VerdictKind.DUPLICATE, Rule.LIVE, "the URL is banned already, or about to be")
 _BAN = {days: Verdict(VerdictKind.BAN, Rule.DEFAULT, ban_days=days) for days in BAN_DAYS}
-
-
-def not_managed(url: str) -> Verdict:
-    """Return the verdict upon a canonical URL that no account serves; its reason names the trouble where it shows."""
-    host = host_of(url)
-    if host.endswith("."):
-        return replace(NOT_MANAGED, reason=f"the host ends with a dot: report it as {host[:-1][:100]}")
-    if wrapper_of(url):
-        reason = (
-            f"the URL is a link that {host[:100]} wrapped: report the page inside, or set unwrap_links of the source"
-        )
-        return replace(NOT_MANAGED, reason=reason)
-    return NOT_MANAGED
 
 
 def accounts_for(url: str, policy: Policy) -> list[str]:

@@ -30,9 +30,9 @@ from chalicelib.domain.model import (
     VerdictKind,
 )
 from chalicelib.domain.policy.duration import Plan, plan_for
-from chalicelib.domain.policy.forbidden import by_hand
+from chalicelib.domain.policy.forbidden import by_hand, not_managed
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import accounts_for, category_of, not_managed
+from chalicelib.domain.policy.rules import accounts_for, category_of
 from chalicelib.domain.urls import scheme_twin, url_key
 from chalicelib.domain.words.word import Effect, Kind, SourceWord, Word, added
 from chalicelib.ledger import audit, chunks, claim_words, claims, unban_jobs

@@ -16,7 +16,7 @@ from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.ledger import audit, chunks, claim_decisions, claim_ends, claims, let_through, remaining
+from chalicelib.ledger import audit, chunk_chain, chunks, claim_decisions, claim_ends, claims, let_through, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
@@ -158,7 +158,7 @@ def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collecti
         if (claim := claims_by_key.get(hold.chunk.keys[position])) and not (claim.outcome or claim.held)
     ]
     if banned:
-        part = chunks.part_of(hold.chunk, banned)
+        part = chunk_chain.part_of(hold.chunk, banned)
         unban = replace(
             part,
             id="",

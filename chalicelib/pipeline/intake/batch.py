@@ -22,7 +22,7 @@ from chalicelib.ledger import claims, seals
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
-from chalicelib.pipeline.intake.counts import journal_taken
+from chalicelib.pipeline.intake.counts import journal_taken, tell_taken
 from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.intake.refusals import record_refusals, refusals_of
@@ -140,17 +140,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     if messages:
         look_at(run, messages)
         journal_taken(run, messages, urls_by_key, verdicts, refusals)
-    oldest = min((message.received_at for message in messages), default=run.clock())
-    run.emit(
-        "reports_taken",
-        messages=len(records),
-        unreadable=unreadable,
-        again=len(again),
-        skipped=sum(message.skipped for message in messages),
-        elsewhere=sum(message.elsewhere for message in messages),
-        queue_wait=(run.clock() - oldest).total_seconds(),
-        **taken.verdicts,
-    )
+    tell_taken(run, messages, taken.verdicts, records=len(records), unreadable=unreadable, again=len(again))
     return taken
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
+from chalicelib.domain.policy.forbidden import not_managed
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import UNUSABLE, accounts_for, category_of, not_managed
+from chalicelib.domain.policy.rules import UNUSABLE, accounts_for, category_of
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.domain.words.word import Word
 from chalicelib.ledger.claim_words import Mention

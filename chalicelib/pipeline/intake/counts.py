@@ -1,4 +1,4 @@
-"""Count what a batch took by source, in one row of the journal: who reports how much, and what becomes of it.
+"""Count what a batch took: by source in one row of the journal, and in all for the metrics.
 
 The row is written last and is no record of any decision. A crash before it leaves it out; the batch that comes again
 counts its URLs as duplicates.
@@ -53,3 +53,20 @@ def journal_taken(
         kept[name] = dict(by_verdict + Counter(before if isinstance(before, dict) else {}))
     name = hashlib.sha256(",".join(message.message_id for message in messages).encode()).hexdigest()[:12]
     journal.add_taken(run.rows, name, kept, now=run.clock())
+
+
+def tell_taken(
+    run: Run, messages: Sequence[Message], verdicts: Mapping[str, int], *, records: int, unreadable: int, again: int
+) -> None:
+    """Emit what a batch took, and how long its oldest message had waited."""
+    oldest = min((message.received_at for message in messages), default=run.clock())
+    run.emit(
+        "reports_taken",
+        messages=records,
+        unreadable=unreadable,
+        again=again,
+        skipped=sum(message.skipped for message in messages),
+        elsewhere=sum(message.elsewhere for message in messages),
+        queue_wait=(run.clock() - oldest).total_seconds(),
+        **verdicts,
+    )

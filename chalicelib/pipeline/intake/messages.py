@@ -14,15 +14,12 @@ from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import reports
 from chalicelib.pipeline.intake.ours import options_of
+from chalicelib.pipeline.intake.sealing import SealKeys, check_sender, received_at_of
 from chalicelib.reports import ParserOptions, format_for, parse
 from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
-from chalicelib.reports.signature import sealed
 
 Fetch = Callable[[ObjectReference], bytes]
 """Read an object that a message names. Raises InputError if it is not one of ours to read."""
-
-SealKeys = Callable[[], Mapping[str, str]]
-"""Return edgeban's own seal keys by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def read_record(
         return None
     attributes = unwrapped.attributes or {}
     source = _source(unwrapped, attributes, sources)
-    _check_sender(source, given, record["body"], seal_keys)
+    check_sender(source, given, record["body"], seal_keys)
     ours = given.get("report_id", "")
     # What edgeban queued itself is read as it is: the spelling that the source's options undo was undone before.
     options = ParserOptions(now=now) if ours else options_of(source, policy, now)
@@ -83,7 +80,7 @@ def read_record(
         message_id=record["messageId"],
         report_id=ours or reports.report_id(source.name, record["messageId"]),
         source=source,
-        received_at=_received_at(given) if ours else received_at,
+        received_at=received_at_of(given) if ours else received_at,
         urls=parsed[0].urls if len(parsed) == 1 else tuple(url for each in parsed for url in each.urls),
         withdrawals=tuple(each for report in parsed for each in report.withdrawals),
         test=any(each.test for each in parsed),
@@ -109,44 +106,6 @@ def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mappin
         what = "the first part of the object's key" if prefixes else "the attribute source"
         raise InputError(f"{what} is {name[:60]!r}: name a configured source")
     return source
-
-
-def _check_sender(source: Source, given: Mapping[str, str], body: str, seal_keys: SealKeys) -> None:
-    """Refuse a message that its source did not send: of a source that signs, only what edgeban sealed is accepted.
-
-    A source that does not sign may not use edgeban's own attributes. Otherwise whoever may send to the queue could
-    report in the name of every source, or add URLs to another's report. What an earlier version queued is sealed with
-    the source's secret alone.
-    """
-    ours = given.get("report_id", "")
-    if source.auth is None:
-        if ours:
-            raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
-        return
-    name, _, own_seal = given.get("own_seal", "").partition(":")
-    own_key = seal_keys().get(name) if own_seal else None
-    if not sealed(
-        own_seal or given.get("seal", ""),
-        secrets=((own_key,) if own_key else ()) if own_seal else source.secrets,
-        report_id=f"{source.name}|{ours}" if own_seal else ours,
-        received_at=given.get("received_at", ""),
-        body=body.encode("utf-8", "surrogatepass"),
-    ):
-        raise InputError(
-            f"the source {source.name} reports over HTTPS, and edgeban has not sealed this message: queue reports of a "
-            'source of their own, with "auth": "none"'
-        )
-
-
-def _received_at(attributes: Mapping[str, str]) -> datetime:
-    received_at: datetime | None
-    try:
-        received_at = datetime.fromisoformat(attributes.get("received_at", ""))
-    except ValueError:
-        received_at = None
-    if received_at is None or received_at.tzinfo is None:
-        raise InputError("report_id and received_at are edgeban's own attributes: leave both out")
-    return received_at
 
 
 def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:

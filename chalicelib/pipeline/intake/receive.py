@@ -7,32 +7,30 @@ Crash order: the report is recorded, then queued, then answered. A sender that s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
-from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import BadSignature, Conflict, InputError, TooLarge, UnusableUrl
-from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict, Withdrawal
+from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
+from chalicelib.domain.policy.forbidden import not_managed
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import not_managed, standing
+from chalicelib.domain.policy.rules import standing
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, naming, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.intake.deliveries import Receipt, limit_rate, replayed, report_id_of
 from chalicelib.pipeline.intake.ours import may_report, options_of, tell_silence, withdrawals_of
+from chalicelib.pipeline.intake.sealing import bodies_of, sealed_messages
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue
-from chalicelib.reports import ParserOptions, format_for, native, parse
+from chalicelib.reports import ParserOptions, format_for, parse
 from chalicelib.reports.compression import unpacked
-from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody, seal
+from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody
 
 MAX_BODY = 4 * 1024 * 1024
 """Largest body, in bytes: a Lambda function gets 6 MB an invocation, and escaping may take a third of it."""
-
-MESSAGE_BYTES = 200 * 1024
-"""Largest queue message, in bytes, with room for its attributes below the 256 KB that every SQS queue takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +86,9 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
     withdrawals = [] if report.test else withdrawals_of(parsed, source, policy)
-    messages = messages_of(report, accepted, withdrawals)
+    messages = bodies_of(report, accepted, withdrawals)
     if messages:
-        queue.send(sealed(messages, report, source, seals.current(run.rows, now=now)))
+        queue.send(sealed_messages(messages, report, source, seals.current(run.rows, now=now)))
     if auth is Scheme.HUB and call_id.startswith(DIGEST):
         reports.note_queued(run.rows, report, keep=keep)
     run.emit(
@@ -162,49 +160,3 @@ def screen(
         category, days = reported.category or source.category, reported.ban_days or source.ban_days
         reported_urls.append((replace(reported, url=url, category=category, ban_days=days), refused))
     return reported_urls, refusals
-
-
-def messages_of(report: Report, accepted: Sequence[ReportedUrl], withdrawals: Sequence[Withdrawal]) -> list[bytes]:
-    """Split what was accepted over the bodies of queue messages."""
-    # In bytes, with whatever JSON has to escape.
-    parts = list(
-        cut(
-            accepted,
-            count=reports.PART_URLS,
-            size=MESSAGE_BYTES,
-            size_of=lambda reported: len(native.render([reported])),
-        )
-    )
-    bodies = [native.render(part, correlation_id=report.correlation_id, test=report.test) for part in parts]
-    # In messages of their own: a version of edgeban that does not know them refuses no ban beside them.
-    parts_withdrawn = cut(
-        withdrawals,
-        count=reports.PART_URLS,
-        size=MESSAGE_BYTES,
-        size_of=lambda withdrawal: len(native.render_withdrawals([withdrawal])),
-    )
-    return bodies + [native.render_withdrawals(part) for part in parts_withdrawn]
-
-
-def sealed(
-    bodies: Sequence[bytes], report: Report, source: Source, key: tuple[str, str]
-) -> list[tuple[str, dict[str, str]]]:
-    """Make queue messages of bodies, each sealed with a key of edgeban's own, given with its name.
-
-    So whoever else may send to the queue can report only in the name of a source that does not sign. A version that
-    knows no keys of edgeban's own looks for the seal that is made with the source's secret.
-    """
-    name, own = key
-    received_at = report.received_at.isoformat()
-    attributes = {"source": report.source, "report_id": report.id, "format": "native", "received_at": received_at}
-    return [
-        (
-            body.decode(),
-            {
-                **attributes,
-                "seal": seal(source.secrets[0], report.id, received_at, body),
-                "own_seal": f"{name}:{seal(own, f'{report.source}|{report.id}', received_at, body)}",
-            },
-        )
-        for body in bodies
-    ]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState, Rule
-from chalicelib.ledger import chunks, claim_decisions, claim_ends, claims, remaining
+from chalicelib.ledger import chunk_chain, claim_decisions, claim_ends, claims, remaining
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import ordering
@@ -66,7 +66,7 @@ def claim_urls(
         return claim_decisions.unban(rows, chunk, claims_by_key, unended=unended)
     if chunk.rule in {Rule.RELEASED, Rule.BY_HAND}:
         staying = leave_holds(rows, chunk, claims_by_key)
-        chunk = chunks.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])
+        chunk = chunk_chain.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])
     return claims.claim(rows, chunk, claims_by_key, now=now, held=then is ChunkState.HELD, words=words)
 
 

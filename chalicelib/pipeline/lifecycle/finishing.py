@@ -40,7 +40,7 @@ def finish(run: Run, work: Work) -> bool:
         taken_over = _taken_over(run.rows, chunk, {key: claims_by_key[key] for key in later})
     then = work.then or ChunkState.WAITING
     chunk = replace(chunk, after=work.after)
-    claimed = claim_urls(run.rows, chunks.part_of(chunk, undecided), claims_by_key, then=then, now=run.clock())
+    claimed = claim_urls(run.rows, chunk_chain.part_of(chunk, undecided), claims_by_key, then=then, now=run.clock())
     claimed |= taken_over
     remaining.seal(run.rows, chunk, claimed, then=then)
     run.emit("chunk_finished", chunk_id=chunk.id, account=chunk.account, urls=len(claimed))

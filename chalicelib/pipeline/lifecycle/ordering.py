@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import carriers, chunks, claim_decisions, remaining, tasks
+from chalicelib.ledger import carriers, chunks, claim_decisions, remaining, tasks, waiting_unbans
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
@@ -114,7 +114,7 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
         if _never_sent(key, bans_by_position.get(position, ""), chunks_by_id, withdrawn_by_ban)
     ]
     if never_sent:  # after the bans: a crash between the two sends an unban that changes nothing
-        remaining.withdraw(rows, work, never_sent)
+        waiting_unbans.withdraw(rows, work, never_sent)
         if unban.rule == Rule.UNDO:  # to undo what never was banned leaves no cool-down
             claim_decisions.forget_cool_down(rows, [unban.keys[position] for position in never_sent], unban=unban.id)
     return is_ready
@@ -126,7 +126,7 @@ def _withdraw(rows: Rows, ban: Chunk, positions: Iterable[int]) -> Work | None:
     unsent = _unsent(work, positions) if work and work.state in WITHDRAWABLE else []
     if work is None or not unsent:
         return work
-    remaining.withdraw(rows, work, unsent)  # does nothing if a person decides about the hold at this moment
+    waiting_unbans.withdraw(rows, work, unsent)  # does nothing if a person decides about the hold at this moment
     rest = remaining.of_chunk(rows, ban.account, ban.id)
     return rest or replace(work, excluded=tuple(sorted({*work.excluded, *unsent})))
 

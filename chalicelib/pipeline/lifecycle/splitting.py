@@ -225,3 +225,9 @@ def _part_of(
         not_before=not_before,
         **ending(verdict),
     )
+
+
+def end_withheld(run: Run, task: Task, outcome: UrlState, chunks_by_id: Mapping[str, Chunk]) -> None:
+    """End a task that the policy keeps from the vendor, and its URLs."""
+    if give_up(run, task, outcome, reason=task.reason, chunks_by_id=chunks_by_id):
+        run.emit("urls_withheld", task_id=task.id, account=run.account, urls=task.count, reason=task.reason)

@@ -6,20 +6,19 @@ without a vendor call. Both tasks are recorded in one transaction, so that the d
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import chunks, remaining, task_repeats, tasks, waiting_unbans
+from chalicelib.ledger import chunks, remaining, tasks, waiting_unbans
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.granted_days import GrantedDays
+from chalicelib.pipeline.submission.recorded_tasks import RecordedTasks
 from chalicelib.pipeline.submission.unbans_first import taken_out
 
 CACHED_CHUNKS = 64
@@ -30,18 +29,6 @@ WORK_AT_ONCE = 4_000
 """Waiting chunks read for one round of packing: 4 million URLs, or as many single ones as 4 tasks hold."""
 
 
-class _Queue:
-    """What is to be sent of one action, in its order."""
-
-    def __init__(self) -> None:
-        self.recorded: deque[Task] = deque()
-        self.parts: deque[Task] = deque()
-        """Recorded tasks that carry on what another one could not."""
-        self.planned: deque[tuple[Slice, ...]] = deque()
-        """Slices of new tasks, not recorded yet."""
-        self.parts_turn = False
-
-
 class Backlog:
     """The backlog of one account, as its one submitter takes it up. Unbans come before bans, whatever came first."""
 
@@ -50,7 +37,9 @@ class Backlog:
         self._run, self._epoch, self._limit = run, epoch, limits.urls_per_task
         self._lasting = limits.longest_ban is None
         self._granted_days = GrantedDays(run, limits.longest_ban)
-        self._queues = {Action.UNBAN: _Queue(), Action.BAN: _Queue()}
+        self.recorded = RecordedTasks(run)
+        self._planned: dict[Action, deque[tuple[Slice, ...]]] = {Action.UNBAN: deque(), Action.BAN: deque()}
+        """Slices of new tasks, not recorded yet."""
         self.closed: set[Action] = set()
         """Actions that may not be sent now."""
         self.look_ups_allowed = True
@@ -58,7 +47,6 @@ class Backlog:
         self._unban_waits = False
         self._work: dict[str, Work] = {}
         """The waiting chunks that the planned slices are of."""
-        self._postponed: list[tuple[datetime, Task]] = []
         self._unbans_read_at = run.clock()
         self._chunks: dict[str, Chunk] = {}
         self.fresh: set[str] = set()
@@ -70,44 +58,18 @@ class Backlog:
         first_tasks = [task for task in unsent if not task.parent]
         if first_tasks:  # a crash may have kept their slices from being taken off the waiting chunks
             remaining.take_slices(self._run.rows, first_tasks, self._read(bans=True))
-        self.add(*unsent)
+        self.recorded.add(*unsent)
         self._plan()
-
-    def add(self, *recorded: Task) -> None:
-        """Put recorded tasks in the queue, each when it may be called."""
-        now = self._run.clock()
-        for task in recorded:
-            if task.not_before and task.not_before > now:
-                self.postpone(task, task.not_before)
-            else:
-                queue = self._queues[task.action]
-                (queue.parts if task.parent else queue.recorded).append(task)
-
-    def postpone(self, task: Task, until: datetime) -> None:
-        """Keep a recorded task back until then."""
-        insort(self._postponed, (until, task), key=lambda pair: (pair[0], pair[1].id))
-
-    def add_first(self, *parts: Task) -> None:
-        """Put parts of a task before all other parts, so that few calls show what it was refused for."""
-        for task in reversed(parts):
-            self._queues[task.action].parts.appendleft(task)
-
-    def call_again(self, task: Task) -> None:
-        """Put back a task whose call had no effect. It needs no look-up, unless an earlier call may have had one."""
-        if task.attempts <= 1:
-            task_repeats.record_not_sent(self._run.rows, task)
-            task = replace(task, attempts=0, attempted_at=None)
-        self.add(task)
 
     def put_back(self, task: Task) -> None:
         """Put a recorded task back that was certainly not sent: an unban of its URLs waits for it no more."""
-        self.add(task)
+        self.recorded.add(task)
         self._plan()
 
     @property
     def next_postponed(self) -> datetime | None:
         """When the first postponed task that may be sent, or looked up, comes due; ``None`` if none is postponed."""
-        return next((until for until, task in self._postponed if self._may_take(task)), None)
+        return self.recorded.next_postponed(self._may_take)
 
     def _may_take(self, task: Task) -> bool:
         """Return whether a task may be sent, or be looked up because an unban may wait for it.
@@ -124,43 +86,22 @@ class Backlog:
         Raises ``StaleSubmitter`` if another submitter has begun since.
         """
         now = self._run.clock()
-        while self._postponed and self._postponed[0][0] <= now:
-            self.add(self._postponed.pop(0)[1])
         if now - self._unbans_read_at >= LOOK_FOR_UNBANS:
             self._unbans_read_at = now
             if waiting_unbans.read(self._run.rows, self._run.account, now=now):
                 self._plan()  # anew: an unban takes its URLs out of the waiting bans
-        for action, queue in self._queues.items():
-            if action not in self.closed and (task := self._next_of(queue)):
+        for action, planned in self._planned.items():
+            if action not in self.closed and (task := self._next_of(action, planned)):
                 return task
-        return next((task for task in self._recorded() if self._may_take(task) and self._remove(task)), None)
+        return self.recorded.take_any(self._may_take)
 
-    def _recorded(self) -> list[Task]:
-        """List the recorded tasks that are not called yet, but for the postponed ones."""
-        return [task for queue in self._queues.values() for task in (*queue.recorded, *queue.parts)]
-
-    def _remove(self, task: Task) -> bool:
-        """Take a recorded task out of its queue, or from among the postponed ones."""
-        queue = self._queues[task.action]
-        for tasks_of_queue in (queue.recorded, queue.parts):
-            if task in tasks_of_queue:
-                tasks_of_queue.remove(task)
-        self._postponed = [(until, other) for until, other in self._postponed if other != task]
-        return True
-
-    def _next_of(self, queue: _Queue) -> Task | None:
-        """Take the next task of one action.
-
-        A refused task may have many parts: they take every other turn, so that new tasks do not wait for them.
-        """
-        if queue.recorded:
-            return queue.recorded.popleft()
-        queue.parts_turn = not queue.parts_turn
-        if queue.parts and (queue.parts_turn or not queue.planned):
-            return queue.parts.popleft()
-        if queue.planned:
-            self._record(queue.planned.popleft())
-        return queue.recorded.popleft() if queue.recorded else None
+    def _next_of(self, action: Action, planned: deque[tuple[Slice, ...]]) -> Task | None:
+        """Take the next task of one action: one that is on record, else a new one."""
+        task = self.recorded.take(action, new_ones_wait=bool(planned))
+        if task is None and planned:
+            self._record(planned.popleft())
+            task = self.recorded.take(action, new_ones_wait=bool(planned))
+        return task
 
     def chunks_of(self, slices: Sequence[Slice]) -> Mapping[str, Chunk]:
         """Return chunks by id, those of these slices among them; each is read once."""
@@ -178,9 +119,9 @@ class Backlog:
         """
         self._plan()
         if not fill:
-            return any(queue.planned for queue in self._queues.values())
-        bans = self._queues[Action.BAN].planned
-        if self._queues[Action.UNBAN].planned and Action.UNBAN not in self.closed:
+            return any(self._planned.values())
+        bans = self._planned[Action.BAN]
+        if self._planned[Action.UNBAN] and Action.UNBAN not in self.closed:
             return True
         full = sum(part.count for slices in bans for part in slices) >= self._limit
         if not full:  # the next wake-up packs it with what follows
@@ -212,7 +153,7 @@ class Backlog:
         ]
         tasks.record_new(self._run.rows, new_tasks, drain=self._epoch)
         remaining.take_slices(self._run.rows, new_tasks, self._work)
-        self.add(*new_tasks)
+        self.recorded.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
 
     def _plan(self) -> None:
@@ -222,10 +163,9 @@ class Backlog:
         ordered = [part for part in work.values() if part.after and part.state is ChunkState.WAITING]
         for part in ordered:
             if part.action is Action.UNBAN:
-                recorded = [*self._recorded(), *(task for _, task in self._postponed)]
-                for task, rest in taken_out(self._run, part, recorded, self.chunks_of):
-                    self._remove(task)
-                    self.add(*rest)
+                for task, rest in taken_out(self._run, part, self.recorded.all(), self.chunks_of):
+                    self.recorded.remove(task)
+                    self.recorded.add(*rest)
         in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part)}
         if ordered:  # an unban among them may have taken URLs out of the others
             work = self._read(bans=bans)
@@ -235,11 +175,11 @@ class Backlog:
             for part in work.values()
             if part.state is ChunkState.WAITING and (not part.after or part.chunk in in_turn)
         }
-        for action, queue in self._queues.items():
+        for action in self._planned:
             waiting = [part for part in self._work.values() if part.action is action]
             lifts = [part for part in waiting if part.rule == Rule.ENDED]  # what people unban goes first
             others = [part for part in waiting if part.rule != Rule.ENDED]
-            queue.planned = deque([*pack(others, limit=self._limit), *pack(lifts, limit=self._limit)])
+            self._planned[action] = deque([*pack(others, limit=self._limit), *pack(lifts, limit=self._limit)])
 
     def _read(self, *, bans: bool) -> dict[str, Work]:
         """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.

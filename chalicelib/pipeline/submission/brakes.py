@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import AccessRefused, Throttled, VendorError
 from chalicelib.domain.model import Action, VendorLimits
@@ -16,6 +16,9 @@ from chalicelib.pipeline.submission.backlog import Backlog
 
 PROOF_LASTS = timedelta(minutes=5)
 """How long a drain believes of a vendor that it answers well, because an earlier drain has seen it."""
+
+PATIENCE = timedelta(seconds=10)
+"""How long a drain with nothing else to do waits for a postponed task, instead of leaving it to the sweep."""
 
 MAX_FAILURES = 3
 """Calls without an answer in a row after which the vendor counts as down: the next sweep tries again."""
@@ -59,6 +62,15 @@ class Brakes:
             if Action.BAN not in self.closed and control.paused(self._run.rows, self._run.account):
                 self.close(Action.BAN, "paused")
         return bool(self.stop)
+
+    def wait_until(self, due_at: datetime | None) -> bool:
+        """Sleep until a postponed task is due, if that is soon; ``False`` if there is none to wait for."""
+        now = self._run.clock()
+        if due_at is None or due_at > min(now + PATIENCE, self._run.deadline):
+            return False
+        if due_at > now:
+            self._run.rest((due_at - now).total_seconds())
+        return True
 
     @property
     def ended_well(self) -> bool:

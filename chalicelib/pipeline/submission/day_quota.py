@@ -48,11 +48,11 @@ class DayQuota:
             return True
         if is_lift and task.attempts <= 1:
             until = self._next_day
-            self._backlog.postpone(task_repeats.record_postponed(self._run.rows, task, until=until), until)
+            self._backlog.recorded.postpone(task_repeats.record_postponed(self._run.rows, task, until=until), until)
             return False
         self._block(task.action)
         self._brakes.close(task.action, "blocked")
-        self._backlog.call_again(task)
+        self._backlog.recorded.call_again(task)
         return False
 
     def count(self, task: Task) -> None:

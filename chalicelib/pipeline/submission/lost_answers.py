@@ -1,6 +1,9 @@
 """Recorded tasks whose last call may have had an effect: look them up at the vendor before they are called again (I2).
 
-A submitter that died after the vendor answered leaves such a task, and so does a call without an answer.
+A submitter that died after the vendor answered leaves such a task, and so does a call without an answer. The vendor is
+asked for a task with exactly these URLs. If it has one that is no other task's, its id is written and nothing is sent
+twice. If it shows none ``LIST_LAG`` after the attempt, the call had no effect and is repeated. A vendor that is
+declarative has no tasks: the call is repeated at once, which does no harm.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class LostAnswers:
 
     def postpone(self, task: Task) -> None:
         """Look a task up in a moment: its call has no answer, and may have had its effect."""
-        self._backlog.postpone(task, self._run.clock() + LOOK_AGAIN)
+        self._backlog.recorded.postpone(task, self._run.clock() + LOOK_AGAIN)
 
     def settled(self, task: Task, urls: Sequence[str]) -> bool:
         """Look a task up if its last call may have had an effect; return whether it is not to be called now."""
@@ -70,7 +73,7 @@ class LostAnswers:
             self._adopted(task)
             return True
         if self._run.clock() < task.attempted_at + LIST_LAG or self._run.time_is_up:
-            self._backlog.postpone(task, task.attempted_at + LIST_LAG)
+            self._backlog.recorded.postpone(task, task.attempted_at + LIST_LAG)
             return True
         return False
 

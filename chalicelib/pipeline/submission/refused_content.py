@@ -52,7 +52,9 @@ class RefusedHosts:
         host = host_of(urls[0])
         if any(host_of(url) != host for url in urls):
             vendor_refusals.tell(self._run, error, task_id=task.id)
-            self._backlog.add_first(*split_by_host(self._run, task, urls, reason=f"{error.code} {error}".strip()))
+            self._backlog.recorded.add_first(
+                *split_by_host(self._run, task, urls, reason=f"{error.code} {error}".strip())
+            )
             return True
         self._hosts.add(host)
         if len(self._hosts) >= HOSTS_REFUSED and not self._accepted:
@@ -78,7 +80,7 @@ def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: Co
     if isinstance(error, HostNotReady) and len(set(map(host_of, urls))) == 1:
         _wait_for_host(run, backlog, task, reason)
     elif task.count > 1:
-        backlog.add(*split(run, task, reason=reason))
+        backlog.recorded.add(*split(run, task, reason=reason))
     elif task.action is Action.UNBAN and _is_lifted(run, vendor, urls[0], error, pace=pace):
         tasks.finish(run.rows, task, TaskState.SUCCEEDED, reason=reason, now=run.clock())
         run.emit("unbanned_already", task_id=task.id, account=run.account, code=error.code)
@@ -103,4 +105,4 @@ def _wait_for_host(run: Run, backlog: Backlog, task: Task, reason: str) -> None:
 def _postpone(run: Run, backlog: Backlog, task: Task) -> None:
     now = run.clock()
     until = now + min(max((now - task.created_at) / 2, HOST_SOONEST), HOST_LATEST)
-    backlog.postpone(task_repeats.record_postponed(run.rows, task, until=until), until)
+    backlog.recorded.postpone(task_repeats.record_postponed(run.rows, task, until=until), until)

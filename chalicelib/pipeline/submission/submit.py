@@ -3,17 +3,15 @@
 The steps of a task, each durable before the next:
 
 1. its row is written, ``submitting``, with the time of the attempt (``tasks.record_new``);
-2. its URLs leave the waiting chunks (``carriers.take_slices``);
+2. its URLs leave the waiting chunks (``remaining.take_slices``);
 3. the vendor is called (``BanVendor.create_task``);
 4. the vendor's task id is written, and the task is ``processing`` (``tasks.record_processing``).
 
 What the next drain does if the submitter dies:
 
 - After 1 or 2: it repeats 2 (``Backlog.begin``). It cannot know whether the vendor was called, so it goes on as below.
-- After 3, so after the vendor answered and before the answer was written, or if no answer came: the task *may* be at
-  the vendor. The drain looks for a vendor task with exactly these URLs and adopts it (``lost_answers``): its id is
-  written as in 4, and nothing is sent twice. If the vendor shows none ``LIST_LAG`` after the attempt, the call had no
-  effect and is repeated. A vendor that is declarative has no tasks: the call is repeated at once, which does no harm.
+- After 3, or if no answer came: the task *may* be at the vendor. The drain looks it up and adopts it, or calls again
+  once the vendor certainly has it not (``lost_answers``).
 - After 4: nothing. ``track`` follows the task to its end.
 
 The submit queue is FIFO with one group per account, so one drain runs at a time. A drain beats (``Run.beat``); the
@@ -26,9 +24,7 @@ refused URLs stand alone (``refused_content``), one whose permission is refused 
 outages slow the drain down and then end it (``brakes``). Refused access blocks the account, a used-up quota the action
 (``vendor_refusals``).
 
-Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up. An unban
-takes its URLs out of recorded bans that were not sent. It waits for a ban that may have been sent, and a ban that may
-not be called is looked up all the same, so that the wait ends.
+Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up.
 """
 
 from __future__ import annotations
@@ -45,13 +41,12 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.model import Action, UrlState
+from chalicelib.domain.model import Action
 from chalicelib.ledger import control, tasks
-from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.control import Control
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
-from chalicelib.pipeline.lifecycle.splitting import give_up, urls_of, withhold
+from chalicelib.pipeline.lifecycle.splitting import end_withheld, urls_of, withhold
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission import refused_content
 from chalicelib.pipeline.submission.backlog import Backlog
@@ -64,9 +59,6 @@ from chalicelib.ports import BanVendor
 
 LOOK_AGAIN_WHILE_CALLING = timedelta(seconds=1)
 """How long after the last call a drain looks at what has come since, while it waits for answers."""
-
-PATIENCE = timedelta(seconds=10)
-"""How long a drain with nothing else to do waits for a postponed task, instead of leaving it to the sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +150,7 @@ class _Drain:
                     if run.clock() >= look_at:
                         backlog.more_waits(fill=False)
                         look_at = run.clock() + LOOK_AGAIN_WHILE_CALLING
-                elif not self._wait_for_postponed() and not (self.tasks and backlog.more_waits()):
+                elif not brakes.wait_until(backlog.next_postponed) and not (self.tasks and backlog.more_waits()):
                     break  # less than a full task has come since: the next wake packs it with what follows
             parallel_calls.settle(1)
         why = brakes.closed.get(Action.BAN) or brakes.closed.get(Action.UNBAN) or "done"
@@ -168,7 +160,7 @@ class _Drain:
         """Make a task ready for its call; ``None`` if it is not to be called now."""
         chunks_by_id = self.backlog.chunks_of(task.slices)
         if task.withheld:
-            self._end_withheld(task, task.withheld, chunks_by_id)
+            end_withheld(self.run, task, task.withheld, chunks_by_id)
             return None
         urls = urls_of(task, chunks_by_id)
         fresh = task.id in self.backlog.fresh
@@ -180,25 +172,9 @@ class _Drain:
         if fresh:
             return task, urls
         if parts := withhold(self.run, task, chunks_by_id):
-            self.backlog.add(*parts)
+            self.backlog.recorded.add(*parts)
             return None
         return tasks.record_attempt(self.run.rows, task, now=self.run.clock()), urls
-
-    def _end_withheld(self, task: Task, outcome: UrlState, chunks_by_id: Mapping[str, Chunk]) -> None:
-        """End a task that the policy keeps from the vendor, and its URLs."""
-        if give_up(self.run, task, outcome, reason=task.reason, chunks_by_id=chunks_by_id):
-            self.run.emit(
-                "urls_withheld", task_id=task.id, account=self.run.account, urls=task.count, reason=task.reason
-            )
-
-    def _wait_for_postponed(self) -> bool:
-        """Sleep until the next postponed task is due, if that is soon; ``False`` if there is none to wait for."""
-        now, due_at = self.run.clock(), self.backlog.next_postponed
-        if due_at is None or due_at > min(now + PATIENCE, self.run.deadline):
-            return False
-        if due_at > now:
-            self.run.rest((due_at - now).total_seconds())
-        return True
 
     def _answered(self, task: Task, error: VendorError | None) -> None:
         """Decide what follows from the answer to a task's call."""
@@ -210,14 +186,14 @@ class _Drain:
         elif isinstance(error, PermissionRefused) and self.refused_hosts.meet(task, error):
             pass  # its parts, or the task itself, wait by now
         elif self.brakes.blocked(task, error):
-            self.backlog.call_again(task)
+            self.backlog.recorded.call_again(task)
         elif isinstance(error, ContentRefused):
             refused_content.isolate(self.run, self.vendor, self.backlog, task, error, pace=self.lost_answers.pace)
         elif isinstance(error, Throttled):
-            self.backlog.call_again(task)
+            self.backlog.recorded.call_again(task)
             self.brakes.throttled(error)
         elif isinstance(error, Unavailable):
-            self.backlog.call_again(task)
+            self.backlog.recorded.call_again(task)
             self.brakes.not_answered()
         else:  # the call may have had its effect
             self.lost_answers.postpone(task)

@@ -1,4 +1,8 @@
-"""Let an unban wait for no ban that was certainly not sent: take its URLs out of the recorded bans (I11)."""
+"""Let an unban wait for no ban that was certainly not sent: take its URLs out of the recorded bans (I11).
+
+It waits for a ban that may have been sent. Such a ban is looked up even while it may not be called, so that the wait
+ends.
+"""
 
 from __future__ import annotations
 

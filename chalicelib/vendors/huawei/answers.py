@@ -1,4 +1,4 @@
-"""Turn an answer of Huawei Cloud CDN into a document, or into one of our errors.
+"""Turn an answer of Huawei Cloud CDN into a document, or into one of our errors, and read its rows.
 
 Codes: https://support.huaweicloud.com/api-cdn/ErrorCode.html (CDN.*) and
 https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-errorcode.html (APIGW.*, of its gateway).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from chalicelib.domain.errors import (
@@ -21,6 +22,7 @@ from chalicelib.domain.errors import (
     Throttled,
     VendorError,
 )
+from chalicelib.domain.model import Action, TaskState, VendorTask
 from chalicelib.vendors.http import VendorResponse, retry_after
 from chalicelib.vendors.json_body import object_in
 
@@ -56,6 +58,17 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
 """What may be a signature, key or token: none is shorter, and the vendor sometimes quotes a refused signature."""
+
+# The states of AccessControlTask. A task whose state is not listed here stays open.
+STATES: Final[Mapping[str, TaskState]] = {
+    "processing": TaskState.PROCESSING,
+    "succeed": TaskState.SUCCEEDED,
+    "failed": TaskState.FAILED,
+}
+ACTIONS: Final[Mapping[str, Action]] = {"ban": Action.BAN, "unban": Action.UNBAN}
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
@@ -116,3 +129,47 @@ def _error_in(document: Mapping[str, Any] | None) -> tuple[str, str]:
 def _printable(text: str, length: int) -> str:
     shown = _OPAQUE.sub("(…)", text)
     return "".join(sign if sign.isprintable() else " " for sign in shown)[:length]
+
+
+def rows_of(answer: Mapping[str, Any], name: str) -> list[Any]:
+    """Read a list of rows. A missing one counts as empty only if the total is 0: a task must not seem unknown."""
+    rows = answer[name]
+    if rows is None and answer["total"] == 0:
+        return []
+    if not isinstance(rows, list):
+        raise TypeError("not a list")
+    return rows
+
+
+def task_of(row: Mapping[str, Any]) -> VendorTask:
+    """Read a row of the task list. Raises ``TypeError`` or ``KeyError`` if it is not as documented."""
+    return VendorTask(
+        id=text_of(row["id"]),
+        action=ACTIONS.get(str(row.get("action"))),
+        state=STATES.get(str(row.get("status"))),
+        urls=tuple(text_of(url) for url in row.get("urls") or ()),
+        created_at=_time(row["create_time"]),
+    )
+
+
+def milliseconds(at: datetime) -> int:
+    """Return a time as the vendor writes it."""
+    return (at - _EPOCH) // _MILLISECOND
+
+
+def _time(milliseconds: object) -> datetime:
+    return _EPOCH + number_of(milliseconds) * _MILLISECOND
+
+
+def number_of(value: object) -> int:
+    """Return a number of an answer. Raises ``TypeError`` if it is none."""
+    if not isinstance(value, int):
+        raise TypeError("not a number")
+    return value
+
+
+def text_of(value: object) -> str:
+    """Return a text of an answer. Raises ``TypeError`` if it is none, or empty."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("not a text")
+    return value

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused
-from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount, VendorLimits, VendorTask
+from chalicelib.domain.model import Action, Sent, VendorAccount, VendorLimits, VendorTask
 from chalicelib.vendors.http import VendorHttp, require_endpoint
-from chalicelib.vendors.huawei.answers import read_answer
+from chalicelib.vendors.huawei.answers import milliseconds, number_of, read_answer, rows_of, task_of, text_of
 from chalicelib.vendors.huawei.auth import AkSkAuth, TokenAuth, auth_of
 from chalicelib.vendors.windows import windows
 
@@ -33,17 +33,6 @@ TASKS_PER_PAGE: Final = 100  # ListAccessControlTask: limit; the SDK says 10,000
 BANNED_PER_PAGE: Final = 50  # ListBanUrl: page_size
 MAX_PAGE: Final = 65_535  # ListBanUrl: page_number
 MAX_BODY: Final = 12 * 1024 * 1024  # bytes with an access key: devg-apisign, "API signing", limits
-
-# The states of AccessControlTask. A task whose state is not listed here stays open.
-STATES: Final[Mapping[str, TaskState]] = {
-    "processing": TaskState.PROCESSING,
-    "succeed": TaskState.SUCCEEDED,
-    "failed": TaskState.FAILED,
-}
-ACTIONS: Final[Mapping[str, Action]] = {"ban": Action.BAN, "unban": Action.UNBAN}
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class HuaweiCdn:
@@ -97,8 +86,8 @@ class HuaweiCdn:
             query = {"page_size": str(BANNED_PER_PAGE), "page_number": str(page)}
             answer = self._call("GET", "/v1.0/cdn/content/ban-urls", query | ({"url": url} if url else {}))
             try:
-                urls = [_text(row["url"]) for row in _rows(answer, "ban_urls")]
-                total = _number(answer["total"])
+                urls = [text_of(row["url"]) for row in rows_of(answer, "ban_urls")]
+                total = number_of(answer["total"])
             except (KeyError, TypeError) as exc:
                 raise AnswerUnknown("Huawei Cloud CDN: a list of banned URLs that is not as documented") from exc
             yield urls
@@ -113,15 +102,15 @@ class HuaweiCdn:
             offset, total = 0, 1
             while offset < total:
                 query = {
-                    "start_time": str(_milliseconds(start)),
-                    "end_time": str(_milliseconds(end)),
+                    "start_time": str(milliseconds(start)),
+                    "end_time": str(milliseconds(end)),
                     "offset": str(offset),
                     "limit": str(TASKS_PER_PAGE),
                 }
                 answer = self._call("GET", "/v1.0/cdn/content/access-control-tasks", query)
                 try:
-                    tasks = [_task(row) for row in _rows(answer, "access_control_tasks")]
-                    total = _number(answer["total"])
+                    tasks = [task_of(row) for row in rows_of(answer, "access_control_tasks")]
+                    total = number_of(answer["total"])
                 except (KeyError, TypeError, AttributeError, OverflowError) as exc:
                     raise AnswerUnknown("Huawei Cloud CDN: a list of tasks that is not as documented") from exc
                 yield tasks
@@ -147,43 +136,3 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
     """Build the client of an account. Opens no connection. Raises ``ConfigurationError`` if a credential is missing."""
     http = http or VendorHttp()
     return HuaweiCdn(account.endpoint or ENDPOINT, auth=auth_of(account, clock=clock, http=http), http=http)
-
-
-def _rows(answer: Mapping[str, Any], name: str) -> list[Any]:
-    """Read a list of rows. A missing one counts as empty only if the total is 0: a task must not seem unknown."""
-    rows = answer[name]
-    if rows is None and answer["total"] == 0:
-        return []
-    if not isinstance(rows, list):
-        raise TypeError("not a list")
-    return rows
-
-
-def _task(row: Mapping[str, Any]) -> VendorTask:
-    return VendorTask(
-        id=_text(row["id"]),
-        action=ACTIONS.get(str(row.get("action"))),
-        state=STATES.get(str(row.get("status"))),
-        urls=tuple(_text(url) for url in row.get("urls") or ()),
-        created_at=_time(row["create_time"]),
-    )
-
-
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MILLISECOND
-
-
-def _time(milliseconds: object) -> datetime:
-    return _EPOCH + _number(milliseconds) * _MILLISECOND
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("not a number")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("not a text")
-    return value

@@ -21,7 +21,7 @@ from chalicelib.domain.errors import (
     VendorError,
 )
 from chalicelib.domain.model import Action, ChunkState
-from chalicelib.ledger import control, remaining, tasks
+from chalicelib.ledger import control, remaining, tasks, waiting_unbans
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.ports import Key, Value
@@ -602,7 +602,7 @@ def test_a_chunk_that_excludes_some_of_its_urls_sends_the_others_only() -> None:
         until=now + timedelta(days=7),
     )
     claiming.begin(world.run(), chunk, {})
-    remaining.withdraw(world.rows, remaining.of_account(world.rows, ACCOUNT)[0], [0, 3])
+    waiting_unbans.withdraw(world.rows, remaining.of_account(world.rows, ACCOUNT)[0], [0, 3])
     world.drain()
 
     assert sent(world) == [pages(5)[1], pages(5)[2], pages(5)[4]]
