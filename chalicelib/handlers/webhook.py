@@ -12,7 +12,8 @@ from chalicelib.web import answer, raw_body, within_bytes
 
 def receive(services: Services, source: str, request: Request) -> Response:
     """Answer ``POST /v1/reports/{source}``."""
-    from chalicelib.pipeline.intake.receive import WebhookCall, receive_report
+    from chalicelib.pipeline.intake.deliveries import WebhookCall
+    from chalicelib.pipeline.intake.receive import receive_report
 
     call = WebhookCall(source, request.headers, raw_body(request))
     receipt = receive_report(services.run(), call, services.sources, services.reports_queue)

@@ -20,8 +20,8 @@ from chalicelib.ledger import claims, reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
 from chalicelib.pipeline.intake.batch import Reading, Taken, intake_reports
-from chalicelib.pipeline.intake.deliveries import Receipt
-from chalicelib.pipeline.intake.receive import WebhookCall, receive_report
+from chalicelib.pipeline.intake.deliveries import Receipt, WebhookCall
+from chalicelib.pipeline.intake.receive import receive_report
 from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import Drained, submit_tasks

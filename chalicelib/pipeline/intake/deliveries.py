@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
-from chalicelib.domain.errors import TooManyRequests
+from chalicelib.domain.errors import BadSignature, InputError, TooManyRequests
 from chalicelib.ledger import report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
-from chalicelib.reports.signature import DIGEST, Scheme
+from chalicelib.reports import ParserOptions
+from chalicelib.reports.compression import unpacked
+from chalicelib.reports.signature import DIGEST, Scheme, authenticate
 
 SAME_DELIVERY = timedelta(minutes=10)
 """How long a body with a bearer token and without an id is one delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCall:
+    """One call of the webhook, as it came."""
+
+    source: str
+    """The name in the path; nobody has proved it yet."""
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """Return a header by its name in lower case, empty if there is none."""
+        return next((value for given, value in self.headers.items() if given.lower() == name), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +79,24 @@ def limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> Non
         raise TooManyRequests(
             f"the source sent more than {limit} reports this minute", retry_after=report_rate.seconds_left(now)
         )
+
+
+def authenticated(scheme: Scheme, source: Source, call: WebhookCall, now: datetime) -> str:
+    """Check who sent a report, and return the id of its delivery. Raises BadSignature.
+
+    API Gateway undoes ``Content-Encoding: gzip`` before a function sees the body. So what is signed is the body as it
+    was before, wherever the call comes through; the compressed bytes are taken too.
+    """
+    try:
+        return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=call.body, now=now)
+    except BadSignature:
+        encoding = call.header("content-encoding")
+        if not encoding or scheme is Scheme.BEARER:
+            raise
+        try:
+            body = unpacked(call.body, ParserOptions(content_encoding=encoding))
+        except InputError:
+            body = call.body
+        if body is call.body:
+            raise
+    return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=body, now=now)

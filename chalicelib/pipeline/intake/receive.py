@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
-from chalicelib.domain.errors import BadSignature, Conflict, InputError, TooLarge, UnusableUrl
+from chalicelib.domain.errors import Conflict, TooLarge, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
 from chalicelib.domain.policy.forbidden import not_managed
 from chalicelib.domain.policy.model import Policy
@@ -20,31 +20,23 @@ from chalicelib.domain.policy.rules import standing
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, naming, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
-from chalicelib.pipeline.intake.deliveries import Receipt, limit_rate, replayed, report_id_of
+from chalicelib.pipeline.intake.deliveries import (
+    Receipt,
+    WebhookCall,
+    authenticated,
+    limit_rate,
+    replayed,
+    report_id_of,
+)
 from chalicelib.pipeline.intake.ours import may_report, options_of, tell_silence, withdrawals_of
 from chalicelib.pipeline.intake.sealing import bodies_of, sealed_messages
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue
-from chalicelib.reports import ParserOptions, format_for, parse
-from chalicelib.reports.compression import unpacked
-from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody
+from chalicelib.reports import format_for, parse
+from chalicelib.reports.signature import DIGEST, Scheme, of_nobody
 
 MAX_BODY = 4 * 1024 * 1024
 """Largest body, in bytes: a Lambda function gets 6 MB an invocation, and escaping may take a third of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookCall:
-    """One call of the webhook, as it came."""
-
-    source: str
-    """The name in the path; nobody has proved it yet."""
-    headers: Mapping[str, str]
-    body: bytes
-
-    def header(self, name: str) -> str:
-        """Return a header by its name in lower case, empty if there is none."""
-        return next((value for given, value in self.headers.items() if given.lower() == name), "")
 
 
 def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], queue: ReportQueue) -> Receipt:
@@ -57,7 +49,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     if source is None or auth is None:
         auth, secrets = of_nobody()
         source = Source(call.source, auth, secrets)
-    call_id = _authenticate(auth, source, call, now)
+    call_id = authenticated(auth, source, call, now)
     report_id = report_id_of(run.rows, source, call_id, now)
     if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
         known = reports.read(run.rows, report_id, at_once=True)
@@ -115,27 +107,6 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         skipped=tuple((part.where, part.reason) for part in parsed.skipped),
         test=parsed.test,
     )
-
-
-def _authenticate(scheme: Scheme, source: Source, call: WebhookCall, now: datetime) -> str:
-    """Check who sent a report, and return the id of its delivery. Raises BadSignature.
-
-    API Gateway undoes ``Content-Encoding: gzip`` before a function sees the body. So what is signed is the body as it
-    was before, wherever the call comes through; the compressed bytes are taken too.
-    """
-    try:
-        return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=call.body, now=now)
-    except BadSignature:
-        encoding = call.header("content-encoding")
-        if not encoding or scheme is Scheme.BEARER:
-            raise
-        try:
-            body = unpacked(call.body, ParserOptions(content_encoding=encoding))
-        except InputError:
-            body = call.body
-        if body is call.body:
-            raise
-    return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=body, now=now)
 
 
 def screen(

@@ -13,8 +13,8 @@ import pytest
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import TooManyRequests
-from chalicelib.pipeline.intake.deliveries import Receipt
-from chalicelib.pipeline.intake.receive import WebhookCall, receive_report
+from chalicelib.pipeline.intake.deliveries import Receipt, WebhookCall
+from chalicelib.pipeline.intake.receive import receive_report
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 SECRET = "a-secret-of-some-length"
