@@ -8,7 +8,7 @@ from datetime import datetime
 from chalicelib.domain.model import Rule, UrlState
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.claims import Claim, Taking, key_of, read, remembered, row_of, take
+from chalicelib.ledger.claims import NO_WORDS, Claim, Taking, key_of, read, remembered, row_of, take
 from chalicelib.ledger.packed_words import (
     all_words,
     held_only,
@@ -21,7 +21,12 @@ from chalicelib.ports import Row, Rows, Update, Value
 
 
 def unban(
-    rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim], *, unended: Collection[str] = frozenset()
+    rows: Rows,
+    chunk: Chunk,
+    claims_by_key: Mapping[str, Claim],
+    *,
+    unended: Collection[str] = frozenset(),
+    left: Mapping[str, bytes] = NO_WORDS,
 ) -> set[str]:
     """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
 
@@ -30,7 +35,8 @@ def unban(
     the unban chunk. Safe to repeat, as ``claim`` is.
 
     An earlier cool-down that ends later stands. The cool-down of what was undone (``Rule.UNDO``) binds only the sources
-    that had asked for the ban: each leaves a marker until then.
+    that had asked for the ban: each leaves a marker until then. ``left`` are the words of the others; without it the
+    words are left about which a person would decide.
 
     ``unended`` are earlier unbans that are still on their way: the claim remembers those of its URL.
     """
@@ -52,20 +58,21 @@ def unban(
         update = None
         if old is not None:
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
-            set_to = {**change, **_after_unban(chunk, old), **remembered(old, unended)}
+            words = left.get(key, held_only(old.words))
+            set_to = {**change, **_after_unban(chunk, old, words), **remembered(old, unended)}
             update = Update(key_of(key), set=set_to, expect=unchanged)
         takings.append(Taking(key, row, update))
     return marked | take(rows, takings, lambda claim: claim.unban == chunk.id)
 
 
-def _after_unban(chunk: Chunk, old: Claim) -> Row:
-    """Return how an unban changes a claim beside what it writes into every claim."""
+def _after_unban(chunk: Chunk, old: Claim, left: bytes) -> Row:
+    """Return how an unban changes a claim beside what it writes into every claim; ``left`` are the words that stand."""
     until = epoch(chunk.until)
     binds_some = undone_sources(old.words, chunk.created_at)
     if old.cool_until > until and not binds_some:
         return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
     if chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}:
-        return {"words": marked(old.words, held_only(old.words), until=chunk.until)} if old.words else {}
+        return {"words": marked(old.words, left, until=chunk.until)} if old.words else {}
     return {"words": no_longer_undone(old.words, chunk.created_at)} if binds_some else {}
 
 

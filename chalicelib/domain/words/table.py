@@ -19,6 +19,7 @@ from chalicelib.domain.words.word import (
     Word,
     added,
     end_of_ban,
+    set_aside,
     without,
 )
 
@@ -89,7 +90,7 @@ def _against_a_person(record: Record, word: Word) -> Outcome:
     spoke_before = record.word_of(word.source) is not None or word.source in record.asked
     if spoke_before or not word.may_ban:
         return _suppress(record, word)
-    words = added(record.words, word)
+    words = added(set_aside(record.words), word)
     return Outcome(Effect.HOLD, words, end_of_ban(words), "decided_before")
 
 

@@ -162,6 +162,11 @@ def without(words: tuple[SourceWord, ...], withdrawal: Word) -> tuple[SourceWord
     )
 
 
+def set_aside(words: Iterable[SourceWord]) -> tuple[SourceWord, ...]:
+    """Return words against which a person decided: they are remembered, and ask for no ban any more."""
+    return tuple(replace(word, bans=False) for word in words)
+
+
 def end_of_ban(words: Iterable[SourceWord]) -> datetime:
     """Return the furthest end of what would be banned by itself; of what would be held where nothing else is said.
 

@@ -12,6 +12,7 @@ from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.packed_words import marker_of
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.lifecycle.explaining import Explainer, UrlStatus
 from chalicelib.pipeline.run import Run
@@ -79,8 +80,9 @@ def of_report(run: Run, report: Report, urls: Sequence[str] | None = None) -> li
             states[url].append(_of_claim(explained[key], report))
             refusals.pop((url, account), None)
         elif key in explained and refused and refused.rule in DECIDED:
-            decided_until = claims_by_key[key].cool_until
-            until = datetime.fromtimestamp(decided_until, tz=UTC) if decided_until else None
+            claim = claims_by_key[key]
+            bound_until = max(claim.cool_until, marker_of(claim.words, report.source))
+            until = datetime.fromtimestamp(bound_until, tz=UTC) if bound_until else None
             states[url].append(_of_refusal(refused, until=until))
             refusals.pop((url, account), None)
         elif refused is None and account in serving[url] and account in report.accounts:

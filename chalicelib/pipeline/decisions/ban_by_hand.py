@@ -40,7 +40,7 @@ from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import end_of_word, pack, unpack
+from chalicelib.ledger.packed_words import end_of_word, markers, no_longer_undone, pack, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.holds import may_alone
@@ -195,8 +195,10 @@ def _effect(request: Request, claim: Claim | None, until: datetime, now: datetim
 
 def _needs_lift(request: Request, items: Iterable[Item], until: datetime) -> bool:
     """Return whether the vendor would ban some URLs for longer than the person wants."""
-    earlier = any(item.effect is Effect.SET_END and item.claim and epoch(until) < item.claim.until for item in items)
-    return earlier or request.end is not None
+    in_force = [item.claim for item in items if item.effect is Effect.SET_END and item.claim]
+    return request.end is not None or any(
+        claim.until == claim.lifted_at or epoch(until) < claim.until for claim in in_force
+    )
 
 
 def _claim_new(run: Run, request: Request, items: Sequence[Item], plan: Plan, answer: Answer) -> set[str]:
@@ -239,9 +241,9 @@ def _claim(run: Run, request: Request, part: Sequence[Item], plan: Plan, *, hold
         asked = Decision(request.actor, "ban", f"hold:{chunk.id}", request.reason, now, after="held")
         audit.record(run.rows, asked)
     words = {
-        item.key: pack(_with_word(request, unpack(item.claim.words, request.sources), now, chunk.until))
+        item.key: _words(request, item, chunk.until, now, waits=hold is not None)
         for item in part
-        if item.claim and item.effect is Effect.RELEASE
+        if item.claim and item.claim.words
     }
     then = ChunkState.HELD if hold else ChunkState.WAITING
     claims_by_key = {item.key: item.claim for item in part if item.claim}
@@ -251,6 +253,19 @@ def _claim(run: Run, request: Request, part: Sequence[Item], plan: Plan, *, hold
     return claimed
 
 
+def _words(request: Request, item: Item, until: datetime, now: datetime, *, waits: bool) -> bytes:
+    """Return the words of a URL that a person bans: with those of a hold that it leaves, and the markers of others.
+
+    Whoever a person undid is bound no more, now that a person bans the URL. A word that waits for a second person moves
+    no end before that one has decided.
+    """
+    assert item.claim
+    before = unpack(item.claim.words, request.sources) if item.effect is Effect.RELEASE else ()
+    words = _with_word(request, before, now, until, bans=not waits)
+    on_record = item.claim.words if waits else no_longer_undone(item.claim.words, now)
+    return pack(words) + markers(on_record, now=now, besides=words)
+
+
 def _mark_end(run: Run, keys: Sequence[str]) -> None:
     """Mark new bans as ending at a moment, at which edgeban lifts them: vendors ban for whole days."""
     of_keys = claims.read(run.rows, keys, consistent=True).values()
@@ -258,10 +273,12 @@ def _mark_end(run: Run, keys: Sequence[str]) -> None:
     claim_words.change(run.rows, changes, now=run.clock(), lifted=True)
 
 
-def _with_word(request: Request, words: Iterable[SourceWord], now: datetime, until: datetime) -> tuple[SourceWord, ...]:
+def _with_word(
+    request: Request, words: Iterable[SourceWord], now: datetime, until: datetime, *, bans: bool = True
+) -> tuple[SourceWord, ...]:
     """Let a person's word stand beside those of sources: the last one that this person said."""
     others = [word for word in words if word.source != request.source]
-    return added(others, Word(Kind.BAN, now, request.source, until))
+    return added(others, Word(Kind.BAN if bans else Kind.HOLD, now, request.source, until))
 
 
 def _set_ends(run: Run, request: Request, items: Sequence[Item], answer: Answer) -> set[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.cutting import cut
@@ -26,7 +26,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.unban_selection import select, select_again
-from chalicelib.pipeline.lifecycle import claiming, ordering
+from chalicelib.pipeline.lifecycle import claiming, ending, ordering
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
@@ -230,4 +230,9 @@ def _unban(run: Run, account: str, part: Sequence[Claim], job: Job) -> set[str]:
         actor=job.actor,
         reason=job.reason,
     )
-    return claiming.begin(run, chunk, {claim.key: claim for claim in part if claim.chunk})
+    undoing = Undoing.of(run, job)
+    left = {claim.key: undoing.left(claim) for claim in part} if job.takes_back_words else {}
+    if job.ends:  # it ends as planned: reports are not suppressed, and a source that a person undid stays undone
+        owners = tuple(sorted({claim.chunk for claim in part}))
+        chunk = replace(chunk, rule=Rule.ENDED, until=now, renews=owners, reason=ending.REASON)
+    return claiming.begin(run, chunk, {claim.key: claim for claim in part if claim.chunk}, words=left)

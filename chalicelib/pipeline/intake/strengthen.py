@@ -1,8 +1,8 @@
 """Let what a batch says of URLs in force stand beside what was said before: the furthest end, and each source's word.
 
-Crash order: the rows by which the bans are renewed, the journal, the claims, the renewal of what ends soon. A crash in
-between leaves an entry in the journal, or a renewal that finds nothing to renew or is made within the hour; the
-messages come again.
+Crash order: the rows by which the bans are renewed, the journal, the jobs that lift bans at an end before the vendor's,
+the claims, the renewal of what ends soon. A crash in between leaves an entry in the journal, a job that lifts nothing,
+or a renewal that finds nothing to renew or is made within the hour; the messages come again.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from datetime import UTC, datetime
 
 from chalicelib.domain.model import Rule
 from chalicelib.domain.words.table import decide
-from chalicelib.domain.words.word import Record, SourceWord, State, Word, added
-from chalicelib.ledger import chunks, claim_words
+from chalicelib.domain.words.word import FOREVER, Record, SourceWord, State, Word, added, set_aside
+from chalicelib.ledger import chunks, claim_words, unban_jobs
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import markers, pack, unpack
 from chalicelib.ledger.row import epoch
+from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
 from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
+
+EDGEBAN = "edgeban"
+"""The actor of a lift for which nobody asks but the end that was said."""
+
+LIFTED = "the ban came to the end that is left of it, which a report had moved out"
 
 
 def record_words(
@@ -73,7 +79,7 @@ def _changes_of(
         if record.words != words:
             assert record.until
             packed = pack(record.words) + markers(claim.words, now=now, besides=record.words)
-            changes.append((claim, packed, record.until))
+            changes.append((replace(claim, url=urls_by_key[key].url), packed, record.until))
     return changes
 
 
@@ -83,10 +89,22 @@ def _strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
         return set()
     in_force = [change for change in changes if not change[0].held]
     plan_extended(run, in_force)
+    lifted = [change for change in changes if _moves_a_lift(change)]
+    for claim, _, end in lifted:
+        job = Job(unban_jobs.end_id(end, [claim.url]), EDGEBAN, LIFTED, 0, end, (claim.url,))
+        unban_jobs.lift_at(run.rows, job)
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
-    failed = claim_words.change(run.rows, changes, now=run.clock(), recorded=True)
+    now, others = run.clock(), [change for change in changes if change not in lifted]
+    failed = claim_words.change(run.rows, lifted, now=now, recorded=True, lifted=True)
+    failed |= claim_words.change(run.rows, others, now=now, recorded=True)
     renew_extended(run, [change for change in in_force if change[0].key not in failed])
     return failed
+
+
+def _moves_a_lift(change: Change) -> bool:
+    """Return whether edgeban was to lift the ban at the end that moves out: the vendor may ban for longer than that."""
+    claim, _, end = change
+    return bool(claim.lifted_at) and claim.lifted_at == claim.until < epoch(end) and end < FOREVER
 
 
 def _said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) -> Said:
@@ -98,11 +116,13 @@ def _said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) 
 def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str], now: datetime) -> bytes:
     """Return what sources say of a URL that a batch claims.
 
-    ``claim`` is the one on record. Its words stand where the URL leaves a hold, or where a person decides again about
-    it; those of a ban that ended are gone. Markers stay.
+    ``claim`` is the one on record. Its words stand where the URL leaves a hold. Where a person decides again about it,
+    the words that the person decided against are remembered, and ask for nothing. Those of a ban that ended are gone.
+    Markers stay.
     """
     stand = claim is not None and (claim.waits(now) or claim.cooling(now))
     words = unpack(claim.words, sources) if claim and stand else ()
+    words = set_aside(words) if claim and claim.cooling(now) else words
     for word in url.words:
         words = added(words, word)
     return pack(words) + (markers(claim.words, now=now, besides=words) if claim else b"")

@@ -124,11 +124,11 @@ class _Withdrawing:
             if packed_words.marker_of(words, self._source) >= epoch(place.up_to):
                 continue
             spoke = bool(packed_words.end_of_word(words, self._source))
-            if claim.ended(self._now) or claim.cooling(self._now):
+            if not spoke or claim.ended(self._now) or claim.cooling(self._now):  # what was said before may arrive late
                 self._change(claim, self._left(words, place), claim.until)
-            elif spoke and claim.waits(self._now):
+            elif claim.waits(self._now):
                 self._leave(claim, words, place)
-            elif spoke:
+            else:
                 left = packed_words.end_of_ban(packed_words.without(words, self._source))
                 if left > epoch(self._now):
                     self._shorten(claim, self._left(words, place), min(left, claim.until))

@@ -63,7 +63,7 @@ def claim_urls(
         return claim_ends.mark(rows, chunk, claims_by_key)
     if chunk.action is Action.UNBAN:
         unended = ordering.unended_unbans(rows, chunk, claims_by_key)
-        return claim_decisions.unban(rows, chunk, claims_by_key, unended=unended)
+        return claim_decisions.unban(rows, chunk, claims_by_key, unended=unended, left=words)
     if chunk.rule in {Rule.RELEASED, Rule.BY_HAND}:
         staying = leave_holds(rows, chunk, claims_by_key)
         chunk = chunk_chain.part_of(chunk, [at for at, key in enumerate(chunk.keys) if key not in staying])

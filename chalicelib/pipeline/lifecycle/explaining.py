@@ -101,7 +101,7 @@ class Explainer:
                 claim.url,
                 claim.account,
                 UrlState(claim.outcome) if claim.outcome else UrlState.EXPIRED,
-                _end(claim, [], planned=None),
+                _end(claim, [], None),
                 claim.reason,
                 report=claim.report,
                 chunk=claim.chunk,
@@ -123,7 +123,7 @@ class Explainer:
             reporter=origin.reporter,
             category=origin.category,
             chunk=chunk.id,
-            until=None if _end_is_unknown(chunk, carried) else _end(claim, carried, planned=chunk.until),
+            until=None if _end_is_unknown(chunk, carried) else _end(claim, carried, chunk),
             tasks=tuple(carried),
             key=claim.key,
             unban=claim.unban,
@@ -195,18 +195,20 @@ def _end_is_unknown(chunk: chunks.Chunk, carried: Sequence[Task]) -> bool:
     return chunk.rule == Rule.TAKEN_OVER and not carried
 
 
-def _end(claim: Claim, carried: Sequence[Task], *, planned: datetime | None) -> datetime | None:
+def _end(claim: Claim, carried: Sequence[Task], chunk: chunks.Chunk | None) -> datetime | None:
     """Return when the state of a URL ends; ``None`` if it does not.
 
     What a person decided ends with the cool-down. A ban that began late, because it had to wait, ends later than
-    planned. ``planned`` is the end that its chunk was made with: one that was moved in since is what will be.
+    planned. An end that was moved in since its chunk was made is what will be: edgeban lifts the ban. So it does with a
+    ban that drift restored for the vendor's whole days.
     """
     if claim.outcome and claim.outcome != UrlState.EXPIRED:
         return datetime.fromtimestamp(claim.cool_until, tz=UTC) if claim.cool_until else None
     if claim.until >= epoch(FOREVER):
         return None
     until = datetime.fromtimestamp(claim.until, tz=UTC)
-    if planned and claim.until < epoch(planned):
+    if chunk and claim.until < epoch(chunk.until):
         return until
-    ends = expiry.of_task(carried[-1]) if carried and claim.lifted_at != claim.until else None
+    lifted = claim.lifted_at == claim.until or (chunk and chunk.rule == Rule.DRIFT)
+    ends = expiry.of_task(carried[-1]) if carried and not lifted else None
     return max(until, ends) if ends else until

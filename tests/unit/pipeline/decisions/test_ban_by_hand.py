@@ -188,7 +188,7 @@ def test_an_earlier_end_is_shown_at_once_and_lifted_then(only_in_force: bool) ->
     hours(world, 2)
     world.vendor.settle()
     assert PAGE not in world.vendor.bans
-    assert world.state(PAGE) == "unbanned"
+    assert world.state(PAGE) == "expired"
     world.post({"urls": [PAGE]}, webhook_id="w2")
     world.minutes(3)
     assert world.state(PAGE) == "banned", "an end is no cool-down"

@@ -199,3 +199,18 @@ def test_the_source_is_told_the_rule_and_the_end_and_never_who_decided(
         assert state.until
         assert state.until.timestamp() == until
         assert "ana" not in state.reason
+
+
+def test_a_word_that_a_person_decided_against_asks_for_nothing_once_another_source_s_is_approved() -> None:
+    world = _world()
+    world.post({"urls": [URLS[0]], "ban_duration": 30})
+    world.minutes(3)
+    undo(world, urls=(URLS[0],))
+    world.minutes(3)
+    for source, days in (("isp", 2), ("lab", 4)):
+        world.sources |= parse_sources({source: SOURCES["queue"]})
+        world.queue({"urls": [URLS[0]], "ban_duration": days}, source=source)
+        world.minutes(2)
+    world.approve()
+    world.minutes(3)
+    assert abs(_claim(world).until - world.clock().timestamp() - 4 * 86_400) < 3_600

@@ -163,6 +163,23 @@ def test_what_is_withdrawn_before_it_arrives_is_not_banned_and_what_is_said_late
     assert world.states(URLS) == {"banned": 3}
 
 
+@pytest.mark.parametrize("rules", [{}, {"trust": "review"}])
+def test_what_was_said_before_its_withdrawal_and_arrives_late_adds_nothing_to_what_others_said(
+    rules: dict[str, str],
+) -> None:
+    world = World(rows=MemoryRows(), policy=parse_policy({**POLICY, "sources": {"desk": rules}}))
+    said_at = world.clock()
+    _report(world, 2, source="desk")
+    world.minutes(3)
+    _withdraw(world)
+    world.minutes(3)
+    late = [{"url": url, "ban_duration": 20, "reported_at": said_at.isoformat()} for url in URLS]
+    world.queue({"urls": late})
+    world.minutes(3)
+    assert [word.source for word in unpack(_claim(world).words, world.sources)] == ["desk"]
+    assert world.states(URLS) == {"held" if rules else "banned": 3}
+
+
 def test_another_source_s_report_is_not_withdrawn() -> None:
     world = _world()
     _withdraw(world)
