@@ -1,0 +1,392 @@
+"""What edgeban owes its users, written from docs/policy.md alone: the model knows no chunk, no task and no claim.
+
+It is told what sources and people say, what the vendor refuses and what time passes. For each URL it says whether the
+vendor must ban it (``must_be_banned``), and which state and end operators and sources are shown (``shown``, ``told``).
+What travels needs minutes: nothing is demanded of a URL that changed since all had the time to travel (``reached_at``),
+nor so near to its end that the longest trouble of the vendor may have moved it (``late``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+DAY, MINUTES = timedelta(days=1), timedelta(minutes=15)
+BEFORE, AFTER = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+FOREVER, LONGEST = 100_000 * DAY, 30 * DAY
+EARLY = timedelta(hours=2)
+MARKED, REFUSAL, COOL_DOWN = 14 * DAY, 30 * DAY, 7 * DAY
+TWO_ABOVE, ALONE_A_DAY, LIFTS_AN_HOUR = 2, 4, 2
+CATEGORIES = {"": (7 * DAY, 1), "malware": (75 * DAY, 1), "phishing": (FOREVER, 1), "spam": (3 * DAY, 2)}
+"""The plan of each category, and the reporters that it wants."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """How far a source is trusted."""
+
+    name: str
+    review: bool = False
+    relay: bool = False
+    withdrawals_lift: bool = False
+    cap: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one report says of a URL; ``lasts`` where it asks for an end of its own, ``said_at`` where it came late."""
+
+    id: str
+    source: Source
+    category: str = ""
+    lasts: timedelta | None = None
+    reporter: str = ""
+    received_at: datetime = BEFORE
+    said_at: datetime | None = None
+
+    @property
+    def asks_for(self) -> timedelta:
+        """How long the ban shall last."""
+        return self.lasts or CATEGORIES[self.category][0]
+
+
+@dataclass
+class Said:
+    """The furthest word of a source: until when, for how long, and whether that is banned by itself."""
+
+    first: datetime
+    until: datetime
+    lasts: timedelta
+    bans: bool
+    report: str = ""
+
+
+@dataclass
+class Url:
+    """What is on record of one URL.
+
+    ``state`` is nothing, few, held, banned, refused, cooling or rejected (by the vendor). ``granted`` is the end of the
+    vendor's own ban. edgeban lifts a ban at its end if that was moved in (``lifted``), or if the vendor had lost
+    it (``restored``). ``spoken`` are the sources that had spoken when a person decided. ``marks`` are the moments
+    up to which what a source says is taken back: it withdrew it, or was undone until then. ``plan`` is how long the
+    report asked for that is held. ``verdicts`` tell by source and report why it changed nothing.
+    """
+
+    name: str
+    root: bool = False
+    state: str = "nothing"
+    until: datetime = AFTER
+    granted: datetime = AFTER
+    lifted: bool = False
+    restored: bool = False
+    rule: str = ""
+    approved: bool = False
+    question: bool = False
+    plan: timedelta = DAY
+    decided_until: datetime | None = None
+    words: dict[str, Said] = field(default_factory=dict)
+    spoken: set[str] = field(default_factory=set)
+    marks: dict[str, datetime] = field(default_factory=dict)
+    reporters: set[str] = field(default_factory=set)
+    verdicts: dict[tuple[str, str], str] = field(default_factory=dict)
+    changed_at: datetime = BEFORE
+    began_at: datetime = BEFORE
+
+    @property
+    def end(self) -> datetime:
+        """When the ban ends: the vendor bans for whole days, unless edgeban lifts it."""
+        lifted = self.lifted or (self.restored and self.until < self.granted)
+        return self.until if lifted else max(self.until, self.granted)
+
+    def become(self, state: str, now: datetime) -> None:
+        """Change the state."""
+        self.state, self.changed_at, self.approved, self.question = state, now, False, False
+
+    def decide(self, state: str, until: datetime, now: datetime) -> None:
+        """Let a person's decision against the ban stand; the later end counts."""
+        self.spoken |= self.words.keys() | {source for source, at in self.marks.items() if now - at <= MARKED}
+        self.words = {source: replace(said, bans=False) for source, said in self.words.items()}
+        self.decided_until = max(until, self.decided_until or until)
+        self.become(state, now)
+
+    def bind_nobody(self, now: datetime) -> None:
+        """Let those speak again whom a person undid: the person has said something else by now."""
+        self.marks = {source: min(at, now) for source, at in self.marks.items()}
+
+    def add(self, source: str, said: Said) -> None:
+        """Keep the furthest word of a source; what is banned by itself is stronger than what is not."""
+        before = self.words.get(source)
+        if before is None or (said.bans, said.until) > (before.bans, before.until):
+            self.words[source] = said
+            said.first = before.first if before else said.first
+
+    def furthest(self, now: datetime) -> datetime | None:
+        """Find the furthest end of the words that are left and banned by themselves."""
+        return max((each.until for each in self.words.values() if each.bans and each.until > now), default=None)
+
+    def move_in(self, end: datetime) -> None:
+        """Move the end to that of the words that are left."""
+        if end < self.until:
+            self.until, self.lifted = end, True
+
+    def renew(self, now: datetime) -> None:
+        """Ask the vendor for what is left of the ban: whole days."""
+        self.granted, self.restored = now + min(math.ceil((self.until - now) / DAY) * DAY, LONGEST), False
+
+
+class Model:
+    """All URLs, and what they share: protection, caps, and what people let through."""
+
+    def __init__(self, urls: list[Url], began: datetime) -> None:
+        self.urls = {url.name: url for url in urls}
+        self.protected: set[str] = set()
+        self.refused_by_vendor: set[str] = set()
+        self.late, self.reached_at = 2 * MINUTES, began
+        self.counts: dict[str, int] = {}
+        self.let_through: list[tuple[str, datetime, int]] = []
+
+    def must_be_banned(self, url: Url, now: datetime) -> bool | None:
+        """Whether the vendor must ban a URL; ``None``: what was decided may be on its way."""
+        on_its_way = url.changed_at >= self.reached_at or (url.state == "banned" and abs(url.end - now) < self.late)
+        return None if on_its_way else url.state == "banned"
+
+    def pass_time(self, now: datetime) -> None:
+        """Let what has come to its end end."""
+        for url in self.urls.values():
+            if url.state == "banned" and url.end <= now:
+                url.become("nothing", url.end + self.late)
+            if url.decided_until and url.decided_until <= now:
+                url.decided_until = None
+                if url.state in {"refused", "cooling"}:
+                    url.become("nothing", now)
+
+    def renew(self, url: Url, now: datetime, early: timedelta = timedelta()) -> None:
+        """Renew what is planned for longer than the vendor granted, a day before that ends."""
+        if url.state == "banned" and url.granted - DAY - early <= now and url.until > url.granted:
+            if url.name in self.protected | self.refused_by_vendor:
+                url.until = url.granted
+            else:
+                url.renew(now)
+
+    def restore(self, name: str, now: datetime) -> None:
+        """Ban again what the vendor lost, unless that may not be banned any more."""
+        url = self.urls[name]
+        if url.name in self.protected | self.refused_by_vendor:
+            url.become("nothing", now)
+        else:
+            url.renew(now)
+            url.restored = True
+
+    # --- what sources say --------------------------------------------------------------------------------------------
+
+    def report(self, name: str, report: Report, now: datetime) -> None:
+        """Let a source report a URL."""
+        url, source = self.urls[name], report.source.name
+        own = self._own_verdict(url, report, now)
+        why = url.verdicts[source, report.id] = self._why_nothing(url, report, own)
+        if why or own == "few":
+            return
+        said = Said(report.received_at, now + report.asks_for, report.asks_for, own == "ban", report.id)
+        if url.state in {"refused", "cooling"}:
+            url.add(source, said)
+            url.state, url.rule, url.plan = "held", "decided_before", said.lasts
+        elif url.state == "banned":
+            self._strengthen(url, source, said, now)
+        elif url.state == "held":
+            url.add(source, said)
+            if own == "ban" and not url.decided_until and not (url.rule == "source_cap" and len(url.words) == 1):
+                self._ban(url, now, url.furthest(now) or said.until, counted=source)
+        else:
+            url.words, url.spoken = {source: said}, set()
+            if own == "ban":
+                self._ban(url, now, said.until, counted=source)
+            else:
+                url.become("held", now)
+                url.rule, url.plan = own, said.lasts
+
+    def _own_verdict(self, url: Url, report: Report, now: datetime) -> str:
+        """Decide about a report as if the URL were new; its reporter is noted."""
+        source, needed = report.source, CATEGORIES[report.category][1]
+        open_to_reporters = url.name not in self.protected and url.state not in {"banned", "refused", "cooling"}
+        if open_to_reporters and needed > 1 and not taken_back(url, report):
+            url.reporters.add(counted_as(source, report.reporter))
+        verdicts = {
+            "protected": url.name in self.protected,
+            "few": needed > max(1, len(url.reporters) if open_to_reporters else 1),
+            "review": source.review,
+            "bare_host": url.root,
+            "source_cap": 0 < source.cap <= self.counts.get(f"bans {source.name} {now:%d %H}", 0),
+        }
+        return next((verdict for verdict, applies in verdicts.items() if applies), "ban")
+
+    @staticmethod
+    def _why_nothing(url: Url, report: Report, own: str) -> str:
+        """Say why a report changes nothing, empty if the record tells its source what it came to."""
+        source, decided = report.source.name, url.state in {"refused", "cooling"}
+        reasons = {
+            "protected": own == "protected",
+            url.state: decided and (own != "ban" or source in url.spoken | url.words.keys()),
+            taken_back(url, report): not decided and taken_back(url, report) != "",
+            "few": own == "few" and url.state not in {"held", "banned"},
+        }
+        return next((reason for reason, applies in reasons.items() if applies), "")
+
+    def _ban(self, url: Url, now: datetime, until: datetime, *, exact: bool = False, counted: str = "") -> None:
+        self._count(f"bans {counted} {now:%d %H}")
+        url.become("rejected" if url.name in self.refused_by_vendor else "banned", now)
+        url.until, url.lifted, url.began_at, url.decided_until = until, exact, now, None
+        url.renew(now)
+
+    def _count(self, what: str) -> int:
+        self.counts[what] = self.counts.get(what, 0) + 1
+        return self.counts[what]
+
+    def _strengthen(self, url: Url, source: str, said: Said, now: datetime) -> None:
+        """Let a word stand beside others: an end that would move by less than a day stays."""
+        if source in url.words and said.until < url.words[source].until + DAY:
+            return
+        end = url.until if url.until > now else url.end
+        if said.until < end + DAY:
+            said.until = min(said.until, end)
+        url.add(source, said)
+        if said.bans and said.until > end:
+            self._move_out(url, said.until, now)
+
+    def _move_out(self, url: Url, end: datetime, now: datetime) -> None:
+        """Move the end out; what would end before long is renewed at once."""
+        soon, url.until = url.until <= now + DAY, end
+        if soon:
+            self.renew(url, now, EARLY)
+
+    def withdraw(self, name: str, source: Source, reporter: str, now: datetime) -> None:
+        """Let a source take its word back; what is left stands, else the ban is lifted or a person is asked."""
+        url = self.urls[name]
+        url.marks[source.name] = now
+        url.spoken.add(source.name)
+        url.reporters.discard(counted_as(source, reporter))
+        if url.words.pop(source.name, None) is None:
+            return
+        if url.state == "held" and not url.words:
+            url.become("nothing", now)
+            url.decided_until = None
+        elif url.state == "banned":
+            may_lift = source.withdrawals_lift and not (url.words or url.approved)
+            if end := url.furthest(now):
+                url.move_in(end)
+            elif may_lift and self._count(f"lifts {source.name} {now:%d %H}") <= LIFTS_AN_HOUR:
+                url.become("nothing", now)
+            else:
+                url.question = True
+
+    # --- what people decide ------------------------------------------------------------------------------------------
+
+    def needs_two(self, urls: int, person: str, now: datetime) -> bool:
+        """Whether a person may not let so much through alone; what may is counted."""
+        of_day = sum(count for who, at, count in self.let_through if who == person and now - at < DAY)
+        two = urls > TWO_ABOVE or of_day + urls > ALONE_A_DAY
+        self.let_through += [] if two else [(person, now, urls)]
+        return two
+
+    def approve(self, name: str, now: datetime) -> None:
+        """Let the words of a hold stand: its ban begins now. Or lift what nobody asks for any more."""
+        url = self.urls[name]
+        if url.question:
+            url.decide("cooling", now + COOL_DOWN, now)
+        elif name in self.protected:
+            url.become("nothing", now)
+        elif url.state == "held":
+            furthest = max(url.words.values(), key=lambda said: (said.bans, said.until))
+            self._ban(url, now, now + url.plan)
+            url.until, url.approved = max(url.until, furthest.until), True
+
+    def refuse(self, name: str, now: datetime) -> None:
+        """Refuse a hold, or let a ban stand that nobody asks for any more."""
+        url = self.urls[name]
+        if url.state == "held":
+            url.decide("refused", now + REFUSAL, now)
+        url.question = False
+
+    def ban(self, name: str, person: str, end: datetime, now: datetime, *, exact: bool, alone: bool) -> None:
+        """Let a person ban a URL by hand, or set the end of its ban."""
+        url, word = self.urls[name], f"operator:{person}"
+        if name in self.protected or (url.state == "held" and url.rule == "by_hand" and word in url.words):
+            return
+        if url.state not in {"held", "banned"}:
+            url.words = {}
+        url.words[word] = Said(now, end, end - now, bans=alone or url.state == "banned")
+        if url.state == "banned":
+            url.lifted |= exact or end < url.end
+            self._move_out(url, end, now)
+        elif alone:
+            url.bind_nobody(now)
+            self._ban(url, now, end, exact=exact)
+            url.approved = True
+        else:
+            url.state, url.rule, url.plan = "held", "by_hand", end - now
+
+    def lift(self, name: str, now: datetime, cool_down: timedelta) -> None:
+        """Let a person lift a URL, whatever is on record."""
+        self.urls[name].decide("cooling", now + cool_down, now)
+        self.urls[name].bind_nobody(now)
+
+    def undo(self, name: str, now: datetime, cool_down: timedelta, taken: Taken) -> None:
+        """Let a person take words back: what others said stays, and only those who said these are bound."""
+        url = self.urls[name]
+        gone = {source for source, said in url.words.items() if taken.holds(url, source, said)}
+        if not gone or url.state not in {"banned", "held"}:
+            return
+        if taken.whoever_said_so:
+            url.decide("cooling", now + cool_down, now)
+            return
+        url.words = {source: said for source, said in url.words.items() if source not in gone}
+        if url.state == "banned":
+            url.marks |= dict.fromkeys(gone, now + cool_down)
+            if end := url.furthest(now):
+                url.move_in(end)
+        if not url.words or (url.state == "banned" and not url.furthest(now)):
+            url.become("nothing", now)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an undoing takes back: all that a source said, what stands as a report said it, or what a task carried."""
+
+    source: str = ""
+    report: str = ""
+    task_made_at: datetime = BEFORE
+    whoever_said_so: bool = False
+
+    def holds(self, url: Url, source: str, said: Said) -> bool:
+        """Whether a word is taken back."""
+        carried = url.state == "banned" and url.began_at - MINUTES <= self.task_made_at >= said.first
+        return carried or source == self.source or (bool(self.report) and said.report == self.report)
+
+
+def counted_as(source: Source, reporter: str) -> str:
+    """Return who counts as one reporter: the source, or the one whom the report of a relay names."""
+    return reporter if source.relay else f"source {source.name}"
+
+
+def taken_back(url: Url, report: Report) -> str:
+    """Say why a report's word is taken back before it came: its source was undone, or withdrew it. Empty: it is not."""
+    up_to = url.marks.get(report.source.name, BEFORE)
+    if (report.said_at or report.received_at) > up_to:
+        return ""
+    return "undone" if up_to > report.received_at else "withdrawn"
+
+
+def shown(url: Url) -> tuple[str, datetime | None]:
+    """Return which state and end an operator is shown; an empty state: several are right."""
+    states = {"banned": "banned", "held": "held", "refused": "rejected", "cooling": "unbanned", "rejected": "rejected"}
+    end = url.end if url.state == "banned" else url.decided_until
+    return states.get(url.state, ""), end if end and end < AFTER and url.state != "held" else None
+
+
+def told(url: Url, source: str, report: str) -> tuple[str, datetime | None]:
+    """Return which state and end the source of a report is told; an empty state: several are right."""
+    verdict = url.verdicts[source, report]
+    if not verdict or (verdict == "few" and url.state != "few"):
+        return shown(url)
+    bound_until = max(url.marks[source], url.decided_until or BEFORE) if verdict == "undone" else url.decided_until
+    return "suppressed", bound_until if verdict in {"refused", "cooling", "undone"} else None

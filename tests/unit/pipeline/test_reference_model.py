@@ -1,0 +1,506 @@
+"""Histories drawn at random: what the vendor bans, and what operators and sources are shown, is what the model says.
+
+HISTORIES=n draws more of them than every run of the tests does; a history that fails is drawn again by its number.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.errors import (
+    AccessRefused,
+    Conflict,
+    ContentRefused,
+    HostNotReady,
+    NotFound,
+    QuotaExceeded,
+    Throttled,
+    Unavailable,
+    VendorError,
+)
+from chalicelib.domain.model import Action, TaskState
+from chalicelib.domain.policy.duration import plan_for
+from chalicelib.domain.policy.model import Policy
+from chalicelib.ledger import reports, tasks, unban_jobs
+from chalicelib.ledger.chunks import read as read_chunks
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.answers import url_status
+from chalicelib.pipeline.decisions import ban_by_hand, holds
+from chalicelib.pipeline.lifecycle.splitting import urls_of
+from dev.fakes.histories import judge_each
+from dev.fakes.operations import carry_on, carry_on_all, compare, renew
+from dev.fakes.reference_model import Model, Report, Source, Taken, Url, shown, told
+from dev.fakes.rows import MemoryRows
+from dev.fakes.vendor import FakeTask, FakeVendor
+from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
+
+COUNT = int(os.environ.get("HISTORIES") or 30)
+PART = 10
+URLS = [
+    "https://a.example.com/page/1",
+    "https://a.example.com/page/2",
+    "https://b.example.com/page/1",
+    "https://c.example.com/",
+]
+FOREIGN = "https://www.example.org/page/1"
+SOURCES = [
+    Source("isp"),
+    Source("desk"),
+    Source("lab", withdrawals_lift=True),
+    Source("public", review=True),
+    Source("relay", relay=True),
+    Source("capped", cap=2),
+]
+PEOPLE = ["ana", "ben", "eva"]
+
+
+def places(urls: Sequence[str]) -> list[int]:
+    return [URLS.index(url) for url in urls]
+
+
+Shown = tuple[str, datetime | None]
+"""A state, and its end."""
+
+CLOSE = timedelta(minutes=20)
+"""What lies so near to a border between two outcomes is not decided."""
+
+
+@dataclass
+class TroubledVendor(FakeVendor):
+    """Is out of order as ``trouble`` says. Bans of URLs in ``refused`` are refused for their content."""
+
+    trouble: str = ""
+    refused: set[str] = field(default_factory=set)
+    unready: str = ""
+    """A host whose state does not allow bans for now."""
+
+    def _finish(self, task: FakeTask) -> None:
+        super()._finish(task)
+        self.fail -= {*task.urls}  # what fails once succeeds when it is tried again
+
+    def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        """See ``FakeVendor``."""
+        errors: dict[str, VendorError] = {
+            "down": Unavailable("down"),
+            "throttled": Throttled("later", retry_after=1),
+            "access": AccessRefused("locked"),
+            **({"quota": QuotaExceeded("used up")} if action is Action.BAN else {}),
+        }
+        if self.trouble in errors:
+            raise errors[self.trouble]
+        self.lose_answer = self.trouble == "lost"
+        if action is Action.BAN and any(self.unready and self.unready in url for url in urls):
+            raise HostNotReady("the host is being configured", code="FAKE.0003")
+        if action is Action.BAN and self.refused.intersection(urls):
+            raise ContentRefused("refused for its content", code="FAKE.0001")
+        return super().create_task(action, urls, ban_days)
+
+    def _list(self, name: str) -> None:
+        if self.trouble in {"down", "access"}:
+            raise Unavailable("down") if self.trouble == "down" else AccessRefused("locked")
+        super()._list(name)
+
+
+class History:
+    """One of them."""
+
+    def __init__(self, number: int) -> None:
+        self.dice = random.Random(f"people {number}")
+        signing = {"auth": "standard-webhooks", "secrets": [SECRET]}
+        self.world = World(rows=MemoryRows(), sources=parse_sources({source.name: signing for source in SOURCES}))
+        self.world.crasher.tears = self.dice.random() < 0.5
+        self.vendor = TroubledVendor(clock=self.world.clock, task_time=timedelta(seconds=self.dice.choice([0, 90])))
+        self.world.vendor = self.vendor
+        urls = [Url(url, root=url.endswith(".com/")) for url in URLS]
+        self.model = Model(urls, self.world.clock())
+        self.world.policy = self.policy()
+        self.log: list[str] = []
+        self.sent = 0
+        self.last_report: dict[tuple[str, str], str] = {}
+        self.calm, self.troubled_at = True, self.world.clock()
+
+    def policy(self) -> Policy:
+        document: dict[str, Any] = {
+            **deepcopy(POLICY),
+            "categories": {
+                "malware": {"ban_for_days": 75},
+                "phishing": {"until": "unbanned"},
+                "spam": {"ban_days": 3, "min_reporters": 2},
+            },
+            "sources": {
+                "public": {"trust": "review"},
+                "lab": {"withdrawals": "lift"},
+                "relay": {"relay": True},
+                "capped": {"max_per_hour": 2},
+            },
+            "protected": [{"url": url, "comment": "a customer"} for url in sorted(self.model.protected)],
+            "approvals": {"two_above": 2, "per_person_per_day": 4},
+        }
+        document["caps"] |= {"lifts_per_source_per_hour": 2}
+        return parse_policy(document)
+
+    # --- how time passes ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        steps: list[Callable[[], None]] = [
+            *[self.reported] * 6,
+            *[self.withdrawn] * 2,
+            *[self.decided] * 3,
+            self.lifted,
+            self.undone,
+            self.banned_by_hand,
+            self.protected,
+            self.vendor_in_trouble,
+            self.vendor_refuses,
+            self.vendor_fails,
+            self.vendor_forgets,
+        ]
+        for _ in range(self.dice.randint(6, 24)):
+            self.dice.choice(steps)()
+            self.minutes(self.dice.choice([1, 3, 9]))
+            if self.dice.random() < 0.6:
+                self.peace()
+                for _ in range(self.dice.choice([0, 1, 1, 4, 12, 40])):
+                    self.world.clock.advance(hours=7)
+                    self.maintain()
+            self.judge()
+        self.peace()
+        self.judge()
+
+    def note(self, what: str) -> None:
+        self.log.append(f"{self.world.clock():%d.%m %H:%M} {what}")
+
+    def minutes(self, count: int) -> None:
+        for _ in range(count):
+            carry_on_all(self.world)
+            self.world.minutes()
+        self.model.pass_time(self.world.clock())
+
+    def maintain(self) -> None:
+        """Do what is done every hour, and every minute; what is near to an end ends first."""
+        self.model.pass_time(self.world.clock())
+        self.move_on()
+        renew(self.world)
+        for url in self.model.urls.values():
+            self.model.renew(url, self.world.clock())
+        self.minutes(1)
+        if self.world.wakes or tasks.live(self.world.rows, ACCOUNT):
+            self.minutes(4)
+        if self.calm:
+            self.model.reached_at = self.world.clock()
+
+    def near(self, url: Url) -> bool:
+        """Whether minutes decide on which side of an end or a renewal a URL is."""
+        now = self.world.clock()
+        ends = [url.end, url.decided_until] if url.state == "banned" else [url.decided_until]
+        renewed_at = url.granted - timedelta(days=1)
+        renewed = url.state == "banned" and renewed_at - timedelta(hours=2) - CLOSE < now < renewed_at + CLOSE
+        return renewed or any(end is not None and abs(end - now) < CLOSE for end in ends)
+
+    def move_on(self) -> None:
+        """Let time pass until nothing is near."""
+        while any(self.near(url) for url in self.model.urls.values()):
+            self.world.clock.advance(minutes=10)
+            self.minutes(1)
+
+    def peace(self) -> None:
+        """Let the vendor answer well, and all that was decided travel."""
+        self.vendor.trouble = self.vendor.unready = ""
+        self.minutes(3 if self.calm else 24)
+        self.move_on()
+        self.minutes(3)
+        self.model.reached_at = self.world.clock()
+        if not self.calm:
+            self.calm, self.model.late = True, max(self.model.late, self.world.clock() - self.troubled_at)
+
+    def done(self, action: Callable[[], object]) -> None:
+        """Let somebody do something; now and then it is killed, and done again."""
+        if self.dice.random() < 0.4:
+            with self.world.crash(self.dice.randint(1, 25), after=self.dice.random() < 0.5):
+                action()
+                return
+            self.note("(killed)")
+            self.minutes(self.dice.choice([1, 8]))
+        action()
+
+    # --- what may happen ---------------------------------------------------------------------------------------------
+
+    def reported(self) -> None:
+        dice, model = self.dice, self.model
+        source, urls = dice.choice(SOURCES), dice.sample(URLS, dice.choice([1, 1, 2, 3]))
+        category = dice.choice(["", "malware", "phishing", "spam", "spam"])
+        days = dice.choice([None, 2, 9, 20]) if category != "spam" else None
+        if source.cap:
+            category, days = "", None
+        reporter = dice.choice(["x", "y"])
+        self.sent += 1
+        report = Report("", source, category, timedelta(days=days) if days else None, reporter)
+        if any(self.unclear(model.urls[url], report) or model.urls[url].state == "rejected" for url in urls):
+            return
+        document: dict[str, Any] = {"urls": [*urls, FOREIGN], "category": category, "reporter": reporter}
+        if days:
+            document["ban_duration"] = days
+        received_at = self.world.clock()
+        said_at = received_at - timedelta(hours=dice.choice([3, 30])) if dice.random() < 0.2 else None
+        if said_at:
+            document["reported_at"] = said_at.isoformat()
+        self.note(f"{source.name} reports {places(urls)} {category} {days or ''} {reporter} {said_at or ''}")
+        self.deliver(document, source, crash=not source.cap)
+        for url in urls:
+            report_id = self.last_report[source.name, url] = self.report_id
+            said = Report(report_id, source, category, report.lasts, reporter, received_at, said_at)
+            model.report(url, said, self.world.clock())
+
+    def unclear(self, url: Url, report: Report) -> bool:
+        """Whether minutes decide if an end is later by a day, or if it is still known that a source had spoken."""
+        now = self.world.clock()
+        lasts = report.lasts or {"": 7, "malware": 75, "spam": 3}.get(report.category, 0) * timedelta(days=1)
+        ends = [url.until, url.end, *[said.until for said in url.words.values()]] if url.state == "banned" else []
+        forgotten = url.marks.get(report.source.name, now) < now - timedelta(days=13)
+        return forgotten or any(abs(now + lasts - end - timedelta(days=1)) < CLOSE for end in ends)
+
+    def deliver(self, document: dict[str, Any], source: Source, *, crash: bool) -> None:
+        def send() -> None:
+            self.report_id = self.world.post(document, webhook_id=f"w{self.sent}", source=source.name).report_id
+
+        send()
+        again = list(self.world.queued)
+        if crash and not any(self.near(url) for url in self.model.urls.values()):
+            self.done(self.world.intake)
+            renew(self.world)  # what was to be renewed at once is renewed within the hour if that was killed
+        self.world.intake()
+        if self.dice.random() < 0.2:
+            self.world.queued += again
+            self.world.intake()
+
+    def withdrawn(self) -> None:
+        source, url = self.dice.choice(SOURCES), self.dice.choice(URLS)
+        self.sent += 1
+        reporter = self.dice.choice(["x", "y"])
+        self.note(f"{source.name} withdraws {URLS.index(url)} {reporter}")
+        document = {"withdrawn": [{"url": url, "reporter": reporter}]}
+        self.deliver(document, source, crash=not source.withdrawals_lift)
+        self.model.withdraw(url, source, reporter, self.world.clock())
+
+    def decided(self) -> None:
+        dice, world, model, now = self.dice, self.world, self.model, self.world.clock()
+        all_work = holds.all_held(world.rows, [ACCOUNT])
+        if not all_work:
+            return
+        work = dice.choice(all_work)
+        chunk = read_chunks(world.rows, [work.chunk])[work.chunk]
+        urls = [url for at, url in enumerate(chunk.urls) if at not in work.excluded]
+        where = [URLS.index(url) for url in urls]
+        if dice.random() < 0.4:
+            self.note(f"refuses {work.rule} {where}")
+            self.done(lambda: self.tolerant(lambda: holds.refuse(world.run(), work.chunk, actor="ana", reason="no")))
+            for url in urls:
+                model.refuse(url, now)
+            return
+        person = dice.choice(PEOPLE)
+        first = chunk.actor if work.rule == "by_hand" else ""
+        if first == person:
+            person = next(name for name in PEOPLE if name != first)
+        two = work.rule != "withdrawn" and not first and model.needs_two(len(urls), person, now)
+        self.note(f"{person} approves {work.rule} {where}, {'two' if two else 'alone'}")
+        self.done(lambda: self.tolerant(lambda: self.approve(work.chunk, person)))
+        if two:
+            held = [each.chunk for each in holds.all_held(world.rows, [ACCOUNT])]
+            assert work.chunk in held, f"one person was enough: {self.said}"
+            other = next(name for name in PEOPLE if name != person)
+            self.done(lambda: self.tolerant(lambda: self.approve(work.chunk, other)))
+        for url in urls:
+            model.approve(url, self.world.clock())
+
+    def approve(self, hold_id: str, person: str) -> None:
+        holds.approve(self.world.run(), hold_id, actor=person, reason="seen")
+
+    @staticmethod
+    def tolerant(action: Callable[[], object]) -> None:
+        """Let a person ask again after a crash: what is done by then is refused."""
+        with suppress(Conflict, NotFound):
+            action()
+
+    def lifted(self) -> None:
+        urls = self.dice.sample(URLS, self.dice.choice([1, 1, 2]))
+        days = self.dice.choice([0, 7])
+        self.note(f"lifts {[URLS.index(url) for url in urls]} for {days}")
+        self.undo(days, urls=tuple(urls))
+        for url in urls:
+            self.model.lift(url, self.world.clock(), timedelta(days=days))
+
+    def undo(self, days: int, **selection: Any) -> None:
+        def ask() -> None:
+            now = self.world.clock()
+            job = Job(unban_jobs.new_id(now), "ana", "an appeal", days, now, **selection)
+            unban_jobs.record(self.world.crasher.wrap(self.world.rows), job)
+            carry_on(self.world, job)
+
+        self.done(ask)
+
+    def undone(self) -> None:
+        """Let a person undo a source, a report or a task."""
+        dice, model, now = self.dice, self.model, self.world.clock()
+        if any(url.question for url in model.urls.values()):
+            return  # nobody asks for the ban any more: to undo who asked for it lifts it
+        source = dice.choice(SOURCES).name
+        made = sorted(
+            (task.created_at, task.id, task)
+            for task in tasks.read(self.world.rows, self.task_ids()).values()
+            if task.action is Action.BAN and task.state is TaskState.SUCCEEDED
+        )
+        way = dice.choice(["source", "source", "report", "task"])
+        even = dice.random() < 0.2
+        self.note(f"undoes {way} {source} {even=}")
+        if way == "source":
+            self.undo(7, source=source, even_if_others_said_so=even)
+            for url in URLS:
+                model.undo(url, now, timedelta(days=7), Taken(source=source, whoever_said_so=even))
+        elif way == "report" and self.last_report:
+            of_report = dice.choice(sorted(set(self.last_report.values())))
+            self.undo(7, report=of_report, even_if_others_said_so=even)
+            for url in URLS:
+                model.undo(url, now, timedelta(days=7), Taken(report=of_report, whoever_said_so=even))
+        elif way == "task" and made:
+            created_at, task_id, task = dice.choice(made)
+            self.undo(7, task=task_id, even_if_others_said_so=even)
+            for url in urls_of(task, read_chunks(self.world.rows, [part.chunk for part in task.slices])):
+                model.undo(url, now, timedelta(days=7), Taken(task_made_at=created_at, whoever_said_so=even))
+
+    def task_ids(self) -> list[str]:
+        assert isinstance(self.world.rows, MemoryRows)
+        return sorted(pk[5:] for pk, _ in self.world.rows.rows if pk.startswith("task#"))
+
+    def banned_by_hand(self) -> None:
+        dice, model, now = self.dice, self.model, self.world.clock()
+        person = dice.choice(PEOPLE)
+        urls = dice.sample(URLS, dice.choice([1, 1, 2]))
+        days, exact = dice.choice([1, 5, 30, 50]), dice.random() < 0.5
+        end = now + timedelta(days=days) + (timedelta(hours=5) if exact else timedelta())
+        fresh = [
+            url
+            for url in urls
+            if url not in model.protected
+            and model.urls[url].state != "banned"
+            and not (model.urls[url].rule == "by_hand" and f"operator:{person}" in model.urls[url].words)
+        ]
+        alone = not (fresh and model.needs_two(len(fresh), person, now))
+        self.note(f"{person} bans {[URLS.index(url) for url in urls]} for {days} {exact=} {alone=}")
+        request = ban_by_hand.Request(
+            person,
+            person,
+            "a ticket",
+            tuple(urls),
+            plan=None if exact else plan_for(days),
+            end=end if exact else None,
+            sources=[source.name for source in SOURCES],
+        )
+        if exact:  # days are counted anew when somebody asks again
+            self.done(lambda: ban_by_hand.ban(self.world.run(), request))
+        else:
+            ban_by_hand.ban(self.world.run(), request)
+        for url in urls:
+            model.ban(url, person, end, now, exact=exact, alone=alone)
+
+    def protected(self) -> None:
+        self.peace()
+        self.model.protected ^= {self.dice.choice(URLS)}
+        self.note(f"protects {[URLS.index(url) for url in self.model.protected]}")
+        self.world.policy = self.policy()
+
+    def vendor_in_trouble(self) -> None:
+        self.troubled_at = self.world.clock() if self.calm else self.troubled_at
+        self.calm = False
+        self.vendor.trouble = self.dice.choice(["down", "throttled", "access", "quota", "lost", ""])
+        self.vendor.unready = "" if self.vendor.trouble else "a.example.com"
+        self.note(f"vendor: {self.vendor.trouble or 'host not ready'}")
+        for _ in range(self.dice.choice([0, 1, 4])):
+            self.minutes(30)
+            self.world.clock.advance(minutes=20)
+
+    def vendor_refuses(self) -> None:
+        """Let the vendor refuse a URL for its content from now on, or take it again."""
+        self.peace()
+        self.model.refused_by_vendor ^= {self.dice.choice(URLS)}
+        self.vendor.refused = set(self.model.refused_by_vendor)
+        self.note(f"vendor refuses {places(sorted(self.vendor.refused))}")
+
+    def vendor_fails(self) -> None:
+        """Let the next task of a URL fail."""
+        self.peace()
+        self.vendor.fail = {self.dice.choice(URLS)}
+        self.note(f"vendor fails {places(sorted(self.vendor.fail))} once")
+
+    def vendor_forgets(self) -> None:
+        """Let the vendor lose a ban; the daily comparison finds it missing."""
+        self.peace()
+        self.world.clock.advance(hours=2)
+        self.maintain()
+        lost = [url for url in self.model.urls.values() if url.state == "banned" and not self.near(url)]
+        if lost:
+            url = self.dice.choice(lost)
+            self.note(f"vendor forgets {places([url.name])}")
+            self.vendor.settle()
+            del self.vendor.bans[url.name]
+            compare(self.world)
+            self.model.restore(url.name, self.world.clock())
+            self.peace()
+
+    # --- what must be so -------------------------------------------------------------------------------------------
+
+    @property
+    def said(self) -> str:
+        return "\n" + "\n".join(self.log) + "\n" + "\n".join(map(str, self.model.urls.values()))
+
+    def judge(self) -> None:
+        now = self.world.clock()
+        self.vendor.settle()
+        assert FOREIGN not in self.vendor.bans
+        for url in self.model.urls.values():
+            must, where = self.model.must_be_banned(url, now), URLS.index(url.name)
+            if must is None:
+                continue
+            assert (url.name in self.vendor.bans) == must, f"{where} at the vendor, {now}: {self.said}"
+            self.judge_shown(url, where)
+        for (source, name), report_id in self.last_report.items():
+            if self.model.must_be_banned(self.model.urls[name], now) is not None:
+                self.judge_told(source, self.model.urls[name], report_id)
+
+    def judge_shown(self, url: Url, where: int) -> None:
+        found = url_status.of_url(self.world.run(), url.name)
+        state, end = shown(url)
+        is_shown = (found[0].state.value, found[0].until) if found else ("", None)
+        self.compare(f"{where} is shown as", is_shown, (state, end))
+
+    def judge_told(self, source: str, url: Url, report_id: str) -> None:
+        report = reports.read(self.world.rows, report_id)
+        assert report
+        (answer,) = url_status.of_report(self.world.run(), report, [url.name])
+        is_told = (answer.state.value, answer.until)
+        self.compare(f"{source} is told of {URLS.index(url.name)}:", is_told, told(url, source, report_id))
+
+    def compare(self, what: str, shown_as: Shown, expected: Shown) -> None:
+        (state, end), (expected_state, expected_end) = shown_as, expected
+        if expected_state == "banned" and state in {"pending", "processing"} and tasks.live(self.world.rows, ACCOUNT):
+            return  # while a ban is renewed, its renewal is shown
+        assert expected_state in {"", state}, f"{what} {state}, not {expected_state}: {self.said}"
+        late = abs(end - expected_end) if end and expected_end else timedelta()
+        has_end = state not in {"held", "suppressed"}  # these show an end that was planned, or has passed
+        right = late <= self.model.late and (bool(end) == bool(expected_end) or not (has_end or expected_end))
+        assert not expected_state or right, f"{what} {state} until {end}, not {expected_end}: {self.said}"
+
+
+@pytest.mark.parametrize("first", range(0, COUNT, PART))
+def test_what_is_in_force_and_what_is_shown_is_what_the_model_says(first: int) -> None:
+    judge_each(range(first, first + PART), lambda number: History(number).run())
