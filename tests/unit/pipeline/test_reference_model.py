@@ -495,6 +495,8 @@ class History:
         if expected_state == "banned" and state in {"pending", "processing"} and tasks.live(self.world.rows, ACCOUNT):
             return  # while a ban is renewed, its renewal is shown
         assert expected_state in {"", state}, f"{what} {state}, not {expected_state}: {self.said}"
+        if state == "suppressed" and expected_end and expected_end < self.world.clock():
+            expected_end = None
         late = abs(end - expected_end) if end and expected_end else timedelta()
         has_end = state not in {"held", "suppressed"}  # these show an end that was planned, or has passed
         right = late <= self.model.late and (bool(end) == bool(expected_end) or not (has_end or expected_end))
