@@ -110,6 +110,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "task_overdue": [Trouble("task_overdue", Severity.NOW)],
     "task_finished": [Trouble("urls_given_up", Severity.NOW, "given_up")],
     "urls_withheld": [Trouble("urls_withheld", Severity.NOW)],
+    "canary_late": [Trouble("canary_late", Severity.NOW)],
     "bans_verified": [Trouble("bans_open", Severity.TODAY, "open")],
     "drift_detected": [
         Trouble("bans_missing", Severity.TODAY, "missing"),

@@ -40,7 +40,7 @@ def uses(method: str, target: str, path: str, body: bytes) -> Iterator[Use]:
     statements asks for the action of each, a transaction for those of its items; a batch write for itself alone.
     """
     if not target:
-        yield from _s3(method, path)
+        yield from _sns(body) if method == "POST" and path == "/" else _s3(method, path)
         return
     service, _, operation = target.partition(".")
     asked: dict[str, Any] = json.loads(body or b"{}")
@@ -87,6 +87,13 @@ def _place_of_key(statement: str) -> int:
     """Where among a statement's parameters the partition key stands."""
     named = "'pk': ?" if statement.startswith("INSERT") else '"pk" = ?'
     return statement.partition(named)[0].count("?")
+
+
+def _sns(body: bytes) -> Iterator[Use]:
+    asked = parse_qs(body.decode())
+    if asked.get("Action") != ["Publish"]:
+        raise UnknownCall(f"POST / {asked.get('Action')}")
+    yield Use("sns:Publish", asked["TopicArn"][0].rpartition(":")[2])
 
 
 def _s3(method: str, path: str) -> Iterator[Use]:

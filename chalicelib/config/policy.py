@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from chalicelib.config import statements
+from chalicelib.config import canary, statements
 from chalicelib.config.fields import Fields
 from chalicelib.config.public_suffixes import company_suffix, registry_suffix
 from chalicelib.domain.errors import UnusableUrl
@@ -42,6 +42,7 @@ FIELDS = {
     "renew_before_hours",
     "verification",
     "statement",
+    "canary",
 }
 REPLACED = {
     "protected_hosts": 'list the hosts in protected, as {"host": …, "comment": …}',
@@ -74,15 +75,17 @@ def parse(document: object) -> Policy:
     for account in accounts.values():
         account.only({"managed_domains", "own_suffixes", "dry_run", "ignores_queries", "edge_host", "edge_expect"})
     default, categories = _categories(fields)
+    hosts = {name: _managed_domains(account) for name, account in accounts.items()}
+    sources = {name: _source(source) for name, source in fields.nested("sources").named().items()}
     return Policy(
-        accounts={name: _managed_domains(account) for name, account in accounts.items()},
+        accounts=hosts,
         dry_accounts=frozenset(name for name, account in accounts.items() if account.flag("dry_run")),
         ignoring_queries=frozenset(name for name, account in accounts.items() if account.flag("ignores_queries")),
         dry_run=fields.flag("dry_run"),
         protected=_protected(fields),
         categories=categories,
         default=default,
-        sources={name: _source(source) for name, source in fields.nested("sources").named().items()},
+        sources=sources,
         bare_hosts=_bare_hosts(fields),
         forced_hosts=fields.hosts("forced_hosts", []),
         scheme_variants=SchemeVariants(fields.choice("scheme_variants", SchemeVariants, SchemeVariants.APART)),
@@ -94,6 +97,7 @@ def parse(document: object) -> Policy:
         verification=_verification(fields.nested("verification")),
         edges={name: _edge(account) for name, account in accounts.items()},
         statement=statements.of_policy(fields),
+        canary=canary.of_policy(fields, hosts, sources),
     )
 
 

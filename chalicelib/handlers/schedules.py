@@ -71,10 +71,13 @@ def renew_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 
 def verify_every_account(services: Services, context: Any) -> dict[str, Any]:
-    """Ask the edge about a sample of the bans of every account."""
+    """Ask the edge about a sample of the bans of every account, and bring its canary on."""
+    from chalicelib.pipeline.upkeep.canary import fly
     from chalicelib.pipeline.upkeep.verify import verify_bans
 
     def verify(run: Run) -> int:
+        if run.policy.canary:
+            fly(run, services.probe, services.reports_queue)
         return verify_bans(run, services.probe)
 
     return each_account(services.run(context, VERIFY_MARGIN), list(services.policy.accounts), verify)

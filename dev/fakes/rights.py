@@ -38,6 +38,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "pipeline/upkeep/renew.py": {"renew_bans": "renew_bans"},
     "pipeline/upkeep/drift.py": {"detect_drift": "detect_drift"},
     "pipeline/upkeep/take_over.py": {"take_over": "detect_drift"},
+    "pipeline/upkeep/canary.py": {"fly": "verify_bans"},
     "pipeline/upkeep/verify.py": {"verify_bans": "verify_bans"},
     "pipeline/archive/exports.py": {"archive_exports": "archive_exports"},
     "pipeline/archive/ledger.py": {"archive_ledger": "archive_ledger"},

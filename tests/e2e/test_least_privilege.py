@@ -86,6 +86,7 @@ EXCUSED: dict[tuple[str, str], str] = {
         "s3:ListBucket",
     ): "never called: without it S3 answers 403, not 404, for an index that is not there",
     ("index_bans", "sns:Publish"): "between midnight and 06:00 UTC nobody is told of bans that end",
+    ("verify_bans", "sqs:SendMessage"): "the canary, which is off unless the policy has one",
     ("archive_exports", "s3:ListBucket"): "never called: without it S3 answers 403, not 404, for what is not there",
 }
 """(function, action) that the run need not reach → when it is needed. Each is reached in the fault and unit tests."""
@@ -161,6 +162,8 @@ def resolved(resource: Mapping[str, Any], aws: LocalAws) -> str:
         "SubmitDeadLetters": stack.submit_dead_letters_url.rpartition("/")[2],
         "ReportsQueue": stack.reports_queue_url.rpartition("/")[2],
         "SubmitQueue": stack.submit_queue_url.rpartition("/")[2],
+        "OutcomesQueue": f"edgeban-{aws.stage}-outcomes.fifo",
+        "Holds": stack.holds_topic.rpartition(":")[2],
     }
     if "Fn::GetAtt" in resource:
         logical = str(resource["Fn::GetAtt"][0])

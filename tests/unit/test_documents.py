@@ -17,6 +17,7 @@ from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
 from chalicelib.observe import TROUBLES, Severity
 from chalicelib.pipeline.submission import failed_tasks, lost_answers, track
+from chalicelib.pipeline.upkeep.canary import CanaryStep
 
 ROOT = Path(__file__).parents[2]
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
@@ -55,6 +56,7 @@ STATES: dict[str, type[StrEnum]] = {
     "chunk": ChunkState,
     "account": AccountState,
     "export day": DayState,
+    "canary": CanaryStep,
 }
 
 

@@ -90,6 +90,19 @@ class Verification(NamedTuple):
     """Minutes after the task's end: the edge takes a while to learn of a ban."""
 
 
+class Canary(NamedTuple):
+    """A page of one's own at each account that is banned and lifted once a day (``pipeline.upkeep.canary``)."""
+
+    source: str
+    """The source in whose name it is reported."""
+    urls: Mapping[str, str]
+    """The page at each account, canonical."""
+    hour: int
+    """The hour, UTC, from which on it is reported."""
+    minutes: int
+    """Minutes that the ban and the lift may take, each."""
+
+
 class EdgeOfAccount(NamedTuple):
     """Where an account's own edge is asked, and what it answers for a banned URL; empty: as for every account."""
 
@@ -126,6 +139,7 @@ class Policy:
     edges: Mapping[str, EdgeOfAccount] = field(default_factory=dict)
     """By account, for those whose edge is not where DNS points or answers in its own way."""
     statement: StatementRules | None = None
+    canary: Canary | None = None
 
     def capped(self) -> bool:
         """Whether anything is capped, so that bans must be counted: also if by nothing but one source's own cap."""
