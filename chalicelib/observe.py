@@ -116,6 +116,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
         Trouble("bans_missing", Severity.TODAY, "missing"),
         Trouble("store_nearly_full", Severity.TODAY, "nearly_full"),
     ],
+    "index_differs": [Trouble("index_differs", Severity.TODAY)],
     "bans_renewed": [Trouble("renewals_left", Severity.TODAY, "left")],
     "bans_not_renewed": [Trouble("bans_not_renewed", Severity.TODAY)],
     "vendor_word_unknown": [Trouble("vendor_word_unknown", Severity.TODAY)],

@@ -96,11 +96,16 @@ def compare_or_take_over(services: Services, detail: Mapping[str, Any], context:
 
 
 def compare_every_account(services: Services, context: Any) -> dict[str, Any]:
-    """Compare the ledger's bans of every account with the vendor's list."""
+    """Compare the ledger's bans of every account with the vendor's list, and the index of bans with both."""
+    from chalicelib.pipeline.answers.index_check import check_index
     from chalicelib.pipeline.upkeep.drift import Drift, detect_drift
 
     def compare(run: Run) -> Drift:
-        return detect_drift(run, services.vendor(run.account), services.objects)
+        drift = detect_drift(run, services.vendor(run.account), services.objects)
+        if drift.complete:
+            check_index(run, services.bans, listed=drift.listed | drift.missing_keys, agreed=drift.agreed)
+        drift.listed, drift.agreed = set(), set()  # many megabytes, while other accounts are compared
+        return drift
 
     drifts = each_account(services.run(context, DRIFT_MARGIN), list(services.policy.accounts), compare)
     return {

@@ -56,6 +56,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "handlers/statements.py": {"*": "api_handler"},
     "handlers/trials.py": {"*": "api_handler"},
     "pipeline/answers/ban_index.py": {"index_bans": "index_bans"},
+    "pipeline/answers/index_check.py": {"check_index": "detect_drift"},
 }
 """File of ``chalicelib`` → function in it (``*``: any) → the function of ``app.py`` whose role it works with."""
 

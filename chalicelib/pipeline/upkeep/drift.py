@@ -72,6 +72,11 @@ class Drift:
     held: int = 0
     """Missing bans that wait for a person, since they are too many."""
     key: str = ""
+    listed: set[str] = field(default_factory=set, repr=False)
+    """Keys of all URLs on the vendor's list."""
+    agreed: set[str] = field(default_factory=set, repr=False)
+    """Keys of those of them that the ledger bans too."""
+    missing_keys: set[str] = field(default_factory=set, repr=False)
 
 
 def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
@@ -88,6 +93,7 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
             vendor_refusals.note(run, error)
             drift.complete = False
     drift.missing = [chunk.urls[position] for chunk, positions in missing for position in positions]
+    drift.missing_keys = {chunk.keys[position] for chunk, positions in missing for position in positions}
     if len(drift.missing) > REBAN_AT_MOST:
         drift.held = sum(_ban_again(run, part, then=ChunkState.HELD) for part in missing)
     elif drift.missing:
@@ -117,9 +123,9 @@ def _compare(run: Run, vendor: BanVendor, drift: Drift) -> list[Missing]:
         drift.complete = False
         return []
     pace = run.pace(vendor.limits.lists_per_second * LIST_SHARE)
-    banned_keys: set[str] = set()
+    banned_keys = drift.listed
     for urls in run.paced(pages, pace):
-        _sort_out(run, urls, banned_keys, drift)
+        _sort_out(run, urls, drift)
     if run.time_is_up:
         drift.complete = False
         return []
@@ -132,13 +138,14 @@ def _compare(run: Run, vendor: BanVendor, drift: Drift) -> list[Missing]:
     return _still_missing(run, missing, vendor, pace)
 
 
-def _sort_out(run: Run, urls: Sequence[str], banned_keys: set[str], drift: Drift) -> None:
+def _sort_out(run: Run, urls: Sequence[str], drift: Drift) -> None:
     """Note the keys of some URLs of the vendor's list, and which of them are unknown to the ledger or lingering."""
     urls_by_key = {_key(run.account, url): url for url in urls}
-    banned_keys.update(urls_by_key)  # not |=, which makes a new set of a set and a dict's keys
+    drift.listed.update(urls_by_key)  # not |=, which makes a new set of a set and a dict's keys
     drift.banned_there += len(urls_by_key)
     claims_by_key = expiry.corrected(run, claims.read(run.rows, list(urls_by_key)))
-    a_day_ago = epoch(run.clock() - timedelta(days=1))
+    now = run.clock()
+    a_day_ago = epoch(now - timedelta(days=1))
     for key, url in urls_by_key.items():
         claim = claims_by_key.get(key)
         if claim and claim.unban:
@@ -146,6 +153,8 @@ def _sort_out(run: Run, urls: Sequence[str], banned_keys: set[str], drift: Drift
                 drift.lingering.append(url)
         elif claim is None or claim.outcome or claim.until < a_day_ago:
             drift.unknown.append(url)
+        elif not claim.held and not claim.ended(now):
+            drift.agreed.add(key)
 
 
 def _key(account: str, url: str) -> str:
