@@ -628,6 +628,27 @@ def test_a_part_of_a_hold_is_approved_and_the_rest_refused(desk: Desk) -> None:
     assert [(each["actor"], each["decision"]) for each in past["approvals"]] == [("anna", "approve")]
 
 
+def test_the_history_of_a_url_says_by_which_rule_who_approved_why_and_until_when_it_cools(desk: Desk) -> None:
+    hold_id = desk.hold()
+    desk.post("anna", f"holds/{hold_id}/approve", {"reason": "ticket 4711"})
+    desk.api.post({"urls": pages(1)})
+    desk.api.settle()
+    of_default = desk.get("rita", "urls", url=pages(1)[0]).json_body["accounts"][0]
+    assert (of_default["rule"], of_default["cool_until"]) == ("default", None)
+    assert [(past["rule"], past["approvals"]) for past in of_default["history"]] == [("default", [])]
+    desk.post("olaf", "unbans", {"urls": ROOTS[:1], "reason": "appealed", "cool_down_days": 3})
+    desk.api.settle()
+    of_hold = desk.get("rita", "urls", url=ROOTS[0]).json_body["accounts"][0]
+    assert of_hold["state"] == "unbanned"
+    cooling = datetime.fromisoformat(of_hold["cool_until"]) - datetime.now(UTC)
+    assert timedelta(days=2, hours=23) < cooling < timedelta(days=3, hours=1)
+    unban, ban = of_hold["history"]
+    assert (unban["action"], unban["actor"], unban["reason"]) == ("unban", "olaf", "appealed")
+    (approval,) = ban["approvals"]
+    assert (ban["rule"], approval["actor"], approval["reason"]) == ("bare_host", "anna", "ticket 4711")
+    assert datetime.fromisoformat(approval["at"]).tzinfo
+
+
 def test_what_is_excepted_is_in_the_hold_and_is_not_all_of_it(desk: Desk) -> None:
     path = f"holds/{desk.hold()}/approve"
     for named, words in ((pages(1), "is not in this hold"), (ROOTS, "names every URL")):

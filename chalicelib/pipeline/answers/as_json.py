@@ -50,6 +50,7 @@ def url_status(status: UrlStatus, history: Iterable[PastDecision]) -> dict[str, 
         "category": status.category,
         "chunk_id": status.chunk,
         "until": time(status.until),
+        "cool_until": time(status.cool_until),
         "tasks": [task(each) for each in status.tasks],
         "history": [past_decision(decision) for decision in history],
     }

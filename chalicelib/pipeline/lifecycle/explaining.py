@@ -48,6 +48,8 @@ class UrlStatus:
     """The chunk that unbans the URL, or did."""
     refused: bool = False
     """Whether a person refused to ban the URL."""
+    cool_until: datetime | None = None
+    """Until when reports of the URL are suppressed, because a person unbanned it or refused its hold."""
 
     @property
     def public_reason(self) -> str:
@@ -107,6 +109,7 @@ class Explainer:
                 chunk=claim.chunk,
                 unban=claim.unban,
                 refused=claim.refused,
+                cool_until=_cool_until(claim),
             )
         position = self._position(claim)
         carried = self._carried(claim.chunk, position)
@@ -128,6 +131,7 @@ class Explainer:
             key=claim.key,
             unban=claim.unban,
             refused=claim.refused,
+            cool_until=_cool_until(claim),
         )
 
     def _carried(self, chunk: str, position: int) -> list[Task]:
@@ -190,6 +194,10 @@ class Explainer:
         return (UrlState.BANNED if claim.until > epoch(self._now) else UrlState.EXPIRED), claim.reason
 
 
+def _cool_until(claim: Claim) -> datetime | None:
+    return datetime.fromtimestamp(claim.cool_until, tz=UTC) if claim.cool_until else None
+
+
 def _end_is_unknown(chunk: chunks.Chunk, carried: Sequence[Task]) -> bool:
     """Return whether the ban is one that the vendor had before edgeban, and that edgeban has not renewed yet."""
     return chunk.rule == Rule.TAKEN_OVER and not carried
@@ -203,7 +211,7 @@ def _end(claim: Claim, carried: Sequence[Task], chunk: chunks.Chunk | None) -> d
     ban that drift restored for the vendor's whole days.
     """
     if claim.outcome and claim.outcome != UrlState.EXPIRED:
-        return datetime.fromtimestamp(claim.cool_until, tz=UTC) if claim.cool_until else None
+        return _cool_until(claim)
     if claim.until >= epoch(FOREVER):
         return None
     until = datetime.fromtimestamp(claim.until, tz=UTC)
