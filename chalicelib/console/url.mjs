@@ -1,7 +1,7 @@
 /** URL: what is true of it, at each CDN, and how that came about. */
 import { useState } from "./hooks.mjs";
 import { useApi } from "./api.mjs";
-import { Answer, Copy, Dialog, Head, html, link, may, Panel, Problem, State, Table, Url, useSession } from "./ui.mjs";
+import { Answer, Copy, Dialog, Empty, Head, html, link, may, Panel, Problem, State, Table, Url, useSession } from "./ui.mjs";
 import { capital, clock, count, day, names, rule, span, utcDay, visible } from "./text.mjs";
 import { Ban, Unban } from "./unban.mjs";
 import { Tried } from "./policy.mjs";
@@ -61,11 +61,29 @@ const Cdns = ({ accounts }) => html`<${Table} caption="State at each CDN" rows=$
   ["Ends", (a) => html`<span class="muted">${ends(a) ? day(ends(a)) : "–"}</span>`, "num"],
 ]}/>`;
 
+const GROUNDS = { illegal_content: "held to be illegal", incompatible_content: "against the terms" };
+const NOTICES = { article_16: "a notice under Article 16", trusted_flagger: "a trusted flagger", other_notification: "another notification", voluntary: "the provider's own search" };
+
+/** What Article 17 of the Digital Services Act asks to be told of the newest ban. What the policy does not say is named. */
+function Reasons({ url }) {
+  const answer = useApi("statements", { url }, { poll: false });
+  const told = (label, text) => text != null && text !== "" && html`<div><dt>${label}</dt><dd>${text}</dd></div>`;
+  return html`<${Panel} title="Statement of reasons"><${Answer} of=${answer} lines=${3}>${({ statements }) => {
+    const newest = [...statements].sort((a, b) => b.applied_at.localeCompare(a.applied_at))[0];
+    if (!newest) return html`<${Empty} title="There is nothing to state.">No ban of this URL began here.</${Empty}>`;
+    return html`<dl class="facts"><div class="whole"><dt>Facts</dt><dd>${visible(newest.facts)}</dd></div>
+      ${told("Banned", `${day(newest.applied_at)} ${newest.until ? `to ${day(newest.until)}` : "with no end"}`)}${told("Ground", newest.ground && GROUNDS[newest.ground])}${told("Basis", newest.basis && visible(newest.basis))}
+      ${told("Decided", newest.automated_decision ? "automatically" : "by a person")}${told("Led to by", newest.notice && NOTICES[newest.notice])}${told("Found", newest.automated_detection == null ? null : newest.automated_detection ? "automatically" : "by people")}${told("Holds in", newest.territorial_scope && newest.territorial_scope.map(visible).join(" "))}
+      ${newest.explanation && html`<div class="whole"><dt>Why</dt><dd>${visible(newest.explanation)}</dd></div>`}${newest.redress && html`<div class="whole"><dt>Redress</dt><dd>${visible(newest.redress)}</dd></div>`}
+      ${newest.missing.length > 0 && html`<div class="whole"><dt>The policy does not say</dt><dd><a href=${link("policy")}>${newest.missing.map(visible).join(", ")}</a></dd></div>`}</dl>`;
+  }}</${Answer}></${Panel}>`;
+}
+
 function Known({ url, data, act }) {
   const sources = [...new Set(data.accounts.flatMap((each) => [each.source, ...each.history.map((past) => past.source)]).filter(Boolean))];
   return html`<div class="panel verdict"><div class="address"><${Url} url=${data.url} to=${false} scheme/></div><div class="says">${verdict(data.accounts)}</div>
       <div class="muted">${sources.length ? `Reported by ${names(sources)}. ` : ""}${data.protected ? html`Protected by <a href=${link("policy")}>the entry ${visible(data.protected.entry)}</a>. ` : ""}</div></div>
-    ${data.accounts.length > 0 && html`<div class="two"><${Panel} title="What happened"><${Timeline} accounts=${data.accounts}/></${Panel}>
+    ${data.accounts.length > 0 && html`<div class="two"><div class="stack"><${Panel} title="What happened"><${Timeline} accounts=${data.accounts}/></${Panel}><${Reasons} url=${url}/></div>
       <div class="stack"><${Panel} title="At each CDN"><${Cdns} accounts=${data.accounts}/></${Panel}><${Panel} title="What the policy says now"><div class="body"><${Tried} urls=${[url]}/></div></${Panel}></div></div>`}
     ${!data.accounts.length && html`<${Panel} title="What the policy would do"><div class="body"><${Tried} urls=${[url]}/></div></${Panel}>`}${act}`;
 }

@@ -175,11 +175,40 @@ def explained(url: str) -> Json:
                 "reporter": "soc@partner.example",
                 "chunk_id": "h-cap",
                 "until": before(days=-90),
+                "cool_until": None,
                 "tasks": [] if waits else [task("20261127T1", account=account)],
                 "history": [past],
             }
         )
     return {"url": url, "protected": None, "accounts": accounts}
+
+
+def statement(url: str, account: str) -> Json:
+    """Return the statement of reasons of a ban, which lacks what the policy does not say of its source."""
+    return {
+        "puid": "edgeban-0123456789abcdef0123456789abcdef",
+        "url": url,
+        "account": account,
+        "report_id": "r-pu6f7ity",
+        "chunk_id": "h-cap",
+        "decision": "access_disabled",
+        "applied_at": before(minutes=5),
+        "until": before(days=-90),
+        "territorial_scope": ["AT", "BE", "DE", "FR"],
+        "facts": "On 2026-11-27 the provider received a report that a URL served through its network falls under the "
+        "category malware. A person decided to disable access to it.",
+        "notified_at": before(minutes=50),
+        "notice": None,
+        "automated_detection": None,
+        "automated_decision": False,
+        "category": "malware",
+        "ground": "incompatible_content",
+        "basis": "Terms of service, section 4.2",
+        "explanation": "The file harms the computer of whoever opens it.",
+        "dsa_category": "STATEMENT_CATEGORY_SCAMS_AND_FRAUD",
+        "redress": "Object within six months at https://www.example.com/appeals, or go to court.",
+        "missing": ["sources.new-desk.statement"],
+    }
 
 
 def account(name: str, **more: Any) -> Json:
@@ -394,6 +423,9 @@ class FakeApi:
         if "never" in query["url"]:
             raise Refused(404, "not_found", "no report of this URL was accepted")
         return explained(query["url"])
+
+    def get_statements(self, _rest: str, query: Json, *_: Any) -> Json:
+        return {"statements": [statement(query["url"], account) for account in CDNS[:3]]}
 
     def _verdicts(self, body: Json) -> list[Json]:
         known = {

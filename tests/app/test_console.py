@@ -161,6 +161,7 @@ ASKED = [
     ("GET", "bans", {}, {}),
     ("GET", "bans/counts", {"by": "source"}, {}),
     ("GET", "urls", {"url": MALWARE}, {}),
+    ("GET", "statements", {"url": MALWARE}, {}),
     ("GET", "policy", {}, {}),
     ("POST", "policy/test", {}, {"urls": [MALWARE]}),
     ("POST", "unbans", {}, {"urls": [MALWARE], "preview": True}),

@@ -176,6 +176,16 @@ def test_a_url_is_told_in_one_sentence_with_its_cdns_side_by_side(visit: Visit) 
     assert story.index("new-desk reported it as malware") < story.index("anna approved") < story.index("ben approved")
 
 
+def test_a_url_shows_the_statement_of_reasons_and_what_the_policy_does_not_say(visit: Visit) -> None:
+    visit.sign_in(place=VIEWS["url"])
+    panel = visit.page.get_by_role("region", name="Statement of reasons")
+    panel.wait_for()
+    panel.get_by_text("Terms of service, section 4.2").wait_for()
+    told = panel.inner_text()
+    for words in ("by a person", "against the terms", "AT BE DE FR", "go to court", "sources.new-desk.statement"):
+        assert words in told
+
+
 def test_a_url_that_nobody_reported_shows_what_the_policy_would_do(visit: Visit) -> None:
     visit.tolerates = TOLD
     visit.sign_in(place="url?url=https%3A%2F%2Fnever.example.com%2Fx")
@@ -206,7 +216,7 @@ def test_all_bans_of_a_host_are_undone_at_once_with_the_number_that_was_shown(vi
     visit.sign_in(place="bans?host=.example.com")
     visit.page.get_by_role("button", name="Unban all that match").click()
     visit.page.wait_for_selector("text=They end whoever asked for them")
-    visit.page.get_by_label("Reason").fill("a customer's shop")
+    visit.page.get_by_label("Reason", exact=True).fill("a customer's shop")
     visit.page.get_by_role("button", name="Unban 42").click()
     visit.page.wait_for_selector("text=42 URLs unbanned")
     last = [body for path, body in posts() if path == "unbans"][-1]
@@ -224,7 +234,7 @@ def test_an_unban_shows_what_it_undoes_and_asks_for_a_reason(visit: Visit, posts
     visit.page.wait_for_selector("dialog >> text=1 ban")
     send = visit.page.locator("dialog button.danger")
     assert send.is_disabled()
-    visit.page.get_by_label("Reason").fill("clean")
+    visit.page.get_by_label("Reason", exact=True).fill("clean")
     send.click()
     visit.page.wait_for_selector("text=1 URL unbanned")
     unbans = [body for path, body in posts() if path == "unbans"]
@@ -298,7 +308,7 @@ def test_a_draft_of_the_policy_is_held_against_the_one_in_force(visit: Visit) ->
 def test_an_account_is_paused_with_a_reason(visit: Visit, posts: Any) -> None:
     visit.sign_in()
     visit.page.get_by_role("button", name="Pause", exact=True).first.click()
-    visit.page.get_by_label("Reason").fill("key rotation")
+    visit.page.get_by_label("Reason", exact=True).fill("key rotation")
     visit.press("Enter")
     visit.page.wait_for_selector("text=huawei-main is paused.")
     assert ["pause", {"reason": "key rotation", "account": "huawei-main"}] in posts()
