@@ -118,6 +118,7 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
     ],
     "index_differs": [Trouble("index_differs", Severity.TODAY)],
     "bans_renewed": [Trouble("renewals_left", Severity.TODAY, "left")],
+    "bans_tried_again": [Trouble("bans_tried_again", Severity.TODAY)],
     "bans_not_renewed": [Trouble("bans_not_renewed", Severity.TODAY)],
     "vendor_word_unknown": [Trouble("vendor_word_unknown", Severity.TODAY)],
     "chunk_without_urls": [Trouble("chunk_without_urls", Severity.TODAY)],

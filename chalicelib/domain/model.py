@@ -246,6 +246,7 @@ class Rule(StrEnum):
     RELEASED = "released"  # bans what was held, since a report came that is banned by itself
     BY_HAND = "by_hand"  # a person banned it, without a report
     TAKEN_OVER = "taken_over"  # the vendor banned it before edgeban knew of it
+    RETRY = "retry"  # sends again what the vendor failed or refused
     DRIFT = "drift"  # bans again what the vendor's list has lost
     UNBAN = "unban"  # an operator's word
     ENDED = "ended"  # lifts bans at their planned end, where the vendor does not

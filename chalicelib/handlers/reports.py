@@ -39,10 +39,15 @@ def read(services: Services, report_id: str, request: Request) -> Response:
         raise NotFound("there is no report with this report_id, or it is older than the ledger keeps")
     urls = url_status.urls_of(report)
     page = url_status.page(urls, start, limit)
-    states = url_status.of_report(services.run(), report, page if start else urls)
+    run = services.run()
+    states = url_status.of_report(run, report, page if start else urls)
     body: dict[str, Any] = _brief(report, accepted=len(report.urls))
     if not start:  # what is true of the whole report is read with the first page alone
-        body |= {"complete": url_status.terminal(states), "counts": url_status.counts(states)}
+        body["complete"] = url_status.terminal(states)
+    if source:
+        states = url_status.told_to(run.policy, source, states)
+    if not start:
+        body["counts"] = url_status.counts(states)
     shown = set(page)
     body["urls"] = [as_json.reported_state(state) for state in states if state.url in shown]
     if start + len(page) < len(urls):

@@ -6,7 +6,7 @@ Rows of the journal of the kind ``words`` tell what a batch changes. They are wr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ from chalicelib.ports import Insert, Put, Row, Rows, Update, Value
 
 Change = tuple[Claim, bytes, datetime]
 """A claim as it was read, what its sources say by now (``packed_words``), and the planned end."""
+
+NO_RETRIES: Mapping[str, datetime] = {}
 
 ROW_BYTES = 300_000
 """Bytes of a journal row's document before it is compressed: the row stays below 400 KB whatever it holds."""
@@ -72,26 +74,36 @@ def _size(said: Said) -> int:
 
 
 def change(
-    rows: Rows, changes: Sequence[Change], *, now: datetime, recorded: bool = False, lifted: bool = False
+    rows: Rows,
+    changes: Sequence[Change],
+    *,
+    now: datetime,
+    recorded: bool = False,
+    lifted: bool = False,
+    retries: Mapping[str, datetime] = NO_RETRIES,
 ) -> set[str]:
     """Write changes; return the keys whose claims changed meanwhile. Each claim is one conditional write.
 
     ``recorded``: the caller wrote what changes into the journal. ``lifted``: edgeban lifts the bans at their planned
-    end, however long the vendor would ban them.
+    end, however long the vendor would ban them. ``retries`` says which URLs that the vendor refused are sent again, and
+    when.
     """
     if not changes:
         return set()
     if not recorded:
         said = [Said(claim.key, claim.account, claim.until, epoch(until), words) for claim, words, until in changes]
         record(rows, said, now=now)
-    return {changes[index][0].key for index in rows.write([_update(each, lifted=lifted) for each in changes])}
+    updates = [_update(each, lifted=lifted, retry_at=retries.get(each[0].key)) for each in changes]
+    return {changes[index][0].key for index in rows.write(updates)}
 
 
-def _update(new: Change, *, lifted: bool) -> Update:
-    """Make the write of one change. A held claim, or one that ended, lasts as long as it did."""
+def _update(new: Change, *, lifted: bool, retry_at: datetime | None) -> Update:
+    """Make the write of one change. A held claim, or one that ended for good, lasts as long as it did."""
     claim, words, until = new
     change: dict[str, Value] = {"words": words}
-    if not claim.outcome:
+    if retry_at:
+        change["retry_at"] = epoch(retry_at)
+    if not claim.outcome or claim.tried:
         change["until"] = epoch(until)
         if not claim.held:
             change["expires_at"] = epoch(until + KEEP)

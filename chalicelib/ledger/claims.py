@@ -56,6 +56,12 @@ class Claim:
     unbans: tuple[str, ...] = ()
     """Chunks that unbanned the URL before, and had not ended when another chunk took it: later chunks wait for them,
     since the chunk that has the URL may end before it is sent."""
+    tries: int = 0
+    """How often the vendor failed at the ban, or refused the URL; 0 once it is not tried again (``tried``)."""
+    failed_since: int = 0
+    """When it did so first, in epoch seconds."""
+    retry_at: int = 0
+    """When edgeban sends the URL again by itself; 0: it does not."""
 
     @property
     def all_unbans(self) -> tuple[str, ...]:
@@ -68,7 +74,16 @@ class Claim:
 
     def ended(self, now: datetime) -> bool:
         """Whether a new report of the URL needs a new ban."""
+        return self.free(now) and not (self.tried and self.until > epoch(now))
+
+    def free(self, now: datetime) -> bool:
+        """Whether another chunk may take the URL: no ban is in force, and none is on its way."""
         return self.outcome in ENDED or self.until <= epoch(now)
+
+    @property
+    def tried(self) -> bool:
+        """Whether the vendor failed at the URL or refused it, and its words stand: they may be sent again."""
+        return self.tries > 0 and self.outcome in {UrlState.FAILED, UrlState.REJECTED}
 
     def cooling(self, now: datetime) -> bool:
         """Whether a person's word stands against reports of the URL: it was unbanned, or its hold was refused."""
@@ -82,6 +97,11 @@ class Claim:
     def refused(self) -> bool:
         """Whether a person refused to ban the URL. Version 1 wrote no end of a refusal, and who refused."""
         return self.outcome == UrlState.REJECTED and (self.cool_until > 0 or self.reason.startswith("refused by "))
+
+    @property
+    def sent_again(self) -> bool:
+        """Whether edgeban sends the URL again by itself."""
+        return self.tried and self.retry_at > 0
 
 
 READ = tuple(each.name for each in fields(Claim) if each.name not in {"key", "url", "reason"})
@@ -112,6 +132,9 @@ def _claim(row: Mapping[str, Value]) -> Claim:
         held=text(row, "held"),
         lifted_at=number(row, "lifted_at"),
         unbans=texts(row, "unbans"),
+        tries=number(row, "tries"),
+        failed_since=number(row, "failed_since"),
+        retry_at=number(row, "retry_at"),
     )
 
 
@@ -157,7 +180,7 @@ def claim(
         old = claims_by_key.get(key)
         if old is not None and old.chunk == chunk.id:
             claimed.add(key)
-        elif old is None or old.ended(now) or (old.chunk in chunk.renews and not old.outcome):
+        elif old is None or old.free(now) or (old.chunk in chunk.renews and not old.outcome):
             row = row_of(chunk, url, origin.report, held=held)
             carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
@@ -173,6 +196,8 @@ def claim(
                 removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
                 if held and chunk.rule in STANDING:
                     removed = tuple(name for name in OVERRIDES if name != "cool_until")
+                if old.tries:
+                    removed += ("retry_at",) if chunk.rule == Rule.RETRY else TRIES
                 unended = remembered(old, chunk.after)
                 forgotten = ("unbans",) if old.unbans and not unended else ()
                 update = Update(key_of(key), set={**row, **unended}, expect=unchanged, remove=(*removed, *forgotten))
@@ -191,6 +216,9 @@ TAKE_TRIES = 3
 
 STANDING = frozenset({Rule.DECIDED_BEFORE, Rule.BY_HAND})
 """Rules of holds during which what a person decided before stands, until a person approves."""
+
+TRIES = ("tries", "failed_since", "retry_at")
+"""Attributes that tell how often the vendor failed: only what is sent again by itself keeps them."""
 
 OVERRIDES = ("outcome", "reason", "cool_until", "unban", "unban_failed")
 """Attributes that a new claim of the URL begins without."""

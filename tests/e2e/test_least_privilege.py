@@ -73,6 +73,7 @@ EXCUSED: dict[tuple[str, str], str] = {
     ("detect_drift", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",
     ("archive_exports", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",
     ("track_tasks", "dynamodb:PartiQLUpdate"): "a task that failed for the last time: its URLs end as failed",
+    ("track_tasks", "dynamodb:BatchWriteItem"): "a task that failed: its URLs are sent again later",
     ("archive_exports", "s3:GetObject"): "a crash after some of a day's files: they are read back, not made again",
     ("archive_ledger", "s3:GetObject"): "a crash after some of a day's files: they are read back, not made again",
     (

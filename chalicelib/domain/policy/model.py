@@ -135,6 +135,8 @@ class Policy:
     refusal_days: int = 30
     """Days for which a person's refusal of a hold stands against reports."""
     renew_before_hours: int = 24
+    retry_days: int = 3
+    """Days for which edgeban tries again by itself what a vendor failed, with growing waits; 0: not at all."""
     verification: Verification = field(default_factory=Verification)
     edges: Mapping[str, EdgeOfAccount] = field(default_factory=dict)
     """By account, for those whose edge is not where DNS points or answers in its own way."""

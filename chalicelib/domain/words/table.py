@@ -78,6 +78,13 @@ def _extend(record: Record, word: Word) -> Outcome:
     return Outcome(Effect.EXTEND, added(record.words, word), word.until)
 
 
+def _try_again(record: Record, word: Word) -> Outcome:
+    outcome = _add(record, word)
+    if outcome.effect is Effect.NOTHING or record.tried_again:
+        return outcome
+    return Outcome(Effect.TRY_AGAIN, outcome.words, max(word.until, record.until or word.until))
+
+
 def _release(record: Record, word: Word) -> Outcome:
     if word.source == record.cap_of or record.rule == "decided_before":
         return _join_hold(record, word)
@@ -210,7 +217,7 @@ TABLE: Final[dict[State, dict[Kind, Step]]] = {
         Kind.PERSON_LIFTS: _person_longest(Effect.JOIN),
     },
     State.VENDOR_REFUSED: {
-        Kind.BAN: _add,
+        Kind.BAN: _try_again,
         Kind.HOLD: _add,
         Kind.TOO_FEW: _note,
         Kind.WITHDRAWAL: _take_back,
@@ -218,7 +225,7 @@ TABLE: Final[dict[State, dict[Kind, Step]]] = {
         Kind.PERSON_LIFTS: _person(Effect.LIFT),
     },
     State.FAILED: {
-        Kind.BAN: _add,
+        Kind.BAN: _extend,
         Kind.HOLD: _add,
         Kind.TOO_FEW: _note,
         Kind.WITHDRAWAL: _take_back_or(Effect.END),

@@ -55,6 +55,7 @@ class Effect(StrEnum):
     NOTHING = "nothing"  # the word changes nothing and is not written
     NOTE = "note"  # the reporter is noted, and nothing else
     MARK = "mark"  # a marker is left: what the source said before is withdrawn when it arrives late
+    TRY_AGAIN = "try_again"  # the word is added, and the URL is sent once more, a day after the vendor refused it
     ADD = "add"  # the word is added to the record
     EXTEND = "extend"  # the word is added and the planned end moves out
     SHORTEN = "shorten"  # the word is taken back and the planned end moves to the furthest that is left
@@ -118,6 +119,8 @@ class Record:
     rule: str = ""
     cap_of: str = ""
     approved: bool = False
+    tried_again: bool = False
+    """Whether the vendor refused the URL a second time: no further word sends it."""
     asked: tuple[str, ...] = ()
     withdrawn: tuple[SourceWord, ...] = ()
     """Markers of withdrawals that came before what they withdraw: ``said_at`` is the time of the withdrawal."""

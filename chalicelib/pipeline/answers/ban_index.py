@@ -39,7 +39,7 @@ PAGE: Final = 500
 CARRY_ON: Final = frozenset({Rule.RENEWAL, Rule.DRIFT})
 """Rules of chunks that carry bans on: the ban keeps the rule for which it was made."""
 
-NOT_HELD: Final = frozenset({"", Rule.RENEWAL, Rule.DRIFT, Rule.RELEASED, Rule.TAKEN_OVER})
+NOT_HELD: Final = frozenset({"", Rule.RENEWAL, Rule.DRIFT, Rule.RELEASED, Rule.RETRY, Rule.TAKEN_OVER})
 """Rules of chunks whose planned end does not move when they are sent. Of all others a person approved a hold."""
 
 

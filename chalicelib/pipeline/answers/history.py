@@ -17,7 +17,7 @@ LONGEST = 50
 """The most decisions that one answer shows."""
 
 
-NO_HOLD = frozenset({"", Rule.DEFAULT, Rule.RENEWAL, Rule.RELEASED, Rule.UNBAN})
+NO_HOLD = frozenset({"", Rule.DEFAULT, Rule.RENEWAL, Rule.RELEASED, Rule.RETRY, Rule.UNBAN})
 """Rules of chunks that no person decides about."""
 
 

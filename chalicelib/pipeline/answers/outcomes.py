@@ -2,7 +2,8 @@
 
 A message of the outcomes queue names reports of one source that may have ended: one of their tasks has, or they are due
 (``due_outcomes``). The queue hands over one message of a source at a time. A source is told once, when all URLs of its
-report have come to an end, and once more when a person has decided about those that were held then.
+report have come to an end, and once more when a person has decided about those that were held then, or edgeban has sent
+those again that the vendor had failed.
 
 Crash order: post, then record. A crash in between posts again under the same ``webhook-id``, which the receiver knows.
 """
@@ -121,7 +122,8 @@ class _Courier:
         What tells of held URLs has an id of its own, so that a receiver does not take what follows for a repetition.
         """
         now = self.run.clock()
-        body, webhook_id = payload(report, states, now=now), f"outcome-{report.id}" + (f"-held-{held}" if held else "")
+        told = url_status.told_to(self.run.policy, source.name, states)
+        body, webhook_id = payload(report, told, now=now), f"outcome-{report.id}" + (f"-held-{held}" if held else "")
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "edgeban",
@@ -178,8 +180,9 @@ class _Courier:
 
 
 def _held(states: list[ReportedState]) -> str:
-    """Digest which URLs are held into a short word; empty if none is."""
-    held = sorted(f"{status.account} {status.url}" for status in states if status.state is UrlState.HELD)
+    """Digest which URLs are held, or sent again by themselves, into a short word; empty if none is."""
+    open_still = (status for status in states if status.state is UrlState.HELD or status.sent_again)
+    held = sorted(f"{status.account} {status.url}" for status in open_still)
     return hashlib.sha256("\n".join(held).encode()).hexdigest()[:12] if held else ""
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from chalicelib.domain.model import Rule, UrlState
+from chalicelib.domain.policy.model import NO_RULES, Policy
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
@@ -31,6 +33,14 @@ DECIDED = frozenset({Rule.REFUSED, Rule.COOL_DOWN})
 """Rules by which a person's decision suppresses a report until it ends."""
 
 
+class ReviewedState(StrEnum):
+    """All that a source under review is told of a URL: it shall learn nothing of rules, other sources and people."""
+
+    RECEIVED = "received"
+    BANNED = "banned"
+    NOT_BANNED = "not_banned"
+
+
 @dataclass(frozen=True, slots=True)
 class ReportedState:
     """What the source of a report may know of one of its URLs at one account."""
@@ -38,13 +48,15 @@ class ReportedState:
     url: str
     account: str
     """Empty while no account is known: the URL is in the queue, or was refused at once."""
-    state: UrlState
+    state: UrlState | ReviewedState
     reason: str = ""
     rule: str = ""
     until: datetime | None = None
     """When the ban ends, or what a person decided against it; ``None``: never, or the state has no end."""
     reported_before: bool = False
     """Whether an earlier report is the one that the URL is banned for."""
+    sent_again: bool = False
+    """Whether edgeban sends the URL again by itself: what is told of it is not the last word."""
 
 
 def of_url(run: Run, url: str) -> list[UrlStatus]:
@@ -136,7 +148,26 @@ def _of_claim(status: UrlStatus, report: Report) -> ReportedState:
         rule=Rule.REFUSED if status.refused else status.rule,
         until=status.until if status.state in WITH_END else None,
         reported_before=status.report != report.id,
+        sent_again=status.sent_again,
     )
+
+
+def told_to(policy: Policy, source: str, states: Iterable[ReportedState]) -> list[ReportedState]:
+    """Return what a source may know of the states of its report, by how far it is trusted.
+
+    Only a source that is trusted to ban learns whether others reported a URL before.
+    """
+    rules = policy.sources.get(source, NO_RULES)
+    if rules.review:
+        return [ReportedState(status.url, status.account, _reviewed(status)) for status in states]
+    return [replace(status, reported_before=False) for status in states] if rules.dry_run else list(states)
+
+
+def _reviewed(status: ReportedState) -> ReviewedState:
+    if status.state is UrlState.BANNED:
+        return ReviewedState.BANNED
+    undecided = status.state in {UrlState.PENDING, UrlState.PROCESSING, UrlState.HELD} or status.sent_again
+    return ReviewedState.RECEIVED if undecided or status.rule == Rule.CORROBORATION else ReviewedState.NOT_BANNED
 
 
 def counts(states: Iterable[ReportedState]) -> dict[str, int]:

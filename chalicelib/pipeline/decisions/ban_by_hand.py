@@ -181,7 +181,7 @@ def _decide(run: Run, request: Request, places: dict[str, tuple[str, str]], answ
 
 
 def _effect(request: Request, claim: Claim | None, until: datetime, now: datetime) -> Effect | None:
-    if claim is None or claim.ended(now):
+    if claim is None or claim.free(now):
         return None if request.only_in_force else Effect.BAN
     said = end_of_word(claim.words, request.source) > 0
     if claim.held:

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import Conflict, TooLarge, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
-from chalicelib.domain.policy.forbidden import not_managed
-from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.forbidden import PROTECTED, not_managed
+from chalicelib.domain.policy.model import NO_RULES, Policy
 from chalicelib.domain.policy.rules import standing
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, naming, reports, seals
@@ -126,6 +126,8 @@ def screen(
             continue
         ours = may_report(source, url, policy)
         refused = standing(url, policy, now, source=source.name) if ours else not_managed(url)
+        if refused is PROTECTED and policy.sources.get(source.name, NO_RULES).review:
+            refused = None  # a source under review does not learn what is protected: intake suppresses it
         if refused:
             refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
         category, days = reported.category or source.category, reported.ban_days or source.ban_days

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from chalicelib.domain.model import Rule
+from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.table import decide
-from chalicelib.domain.words.word import FOREVER, Record, SourceWord, State, Word, added, set_aside
+from chalicelib.domain.words.word import FOREVER, Effect, Record, SourceWord, State, Word, added, set_aside
 from chalicelib.ledger import chunks, claim_words, unban_jobs
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
@@ -23,6 +23,7 @@ from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
 from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
+from chalicelib.pipeline.lifecycle.retrying import REFUSED_TRIES, after_refusal, plan_retries
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 
@@ -51,16 +52,19 @@ def record_words(
         if len(url.words) > 1 or (claim and claim.words):
             words_by_key[url.key] = words = _packed_words_of(url, claim, sources, now)
             said.append(_said_of(url, claim, words, url.plan(policy).end(now)))
-    changes = _changes_of(run, sources, in_place, claims_by_key)
+    changes, retries = _changes_of(run, sources, in_place, claims_by_key)
     said = [_said_of(in_place[claim.key], claim, words, until) for claim, words, until in changes] + said
     claim_words.record(run.rows, said, now=now)
-    return words_by_key, _strengthen(run, changes)
+    return words_by_key, _strengthen(run, changes, retries)
 
 
 def _changes_of(
     run: Run, sources: Collection[str], urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
-) -> list[Change]:
-    """Add the words of a batch to the claims of what is in force or held; return the claims that change."""
+) -> tuple[list[Change], dict[str, datetime]]:
+    """Add the words of a batch to the claims of what is in force, held, failed or refused by the vendor.
+
+    Return the claims that change, and when those are sent again that the vendor refused.
+    """
     now = run.clock()
     standing = {
         key: claim
@@ -68,27 +72,30 @@ def _changes_of(
         if url.words and (claim := claims_by_key.get(key)) and not claim.ended(now)
     }
     if not standing:
-        return []
+        return [], {}
     chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in standing.values() if not claim.words])
-    changes: list[Change] = []
+    changes, retries = list[Change](), dict[str, datetime]()
     for key, claim in standing.items():
         words = unpack(claim.words, sources) or first_word(claim, chunks_by_id.get(claim.chunk))
         record = _record(claim, words)
         for word in urls_by_key[key].words:
-            record = _said(record, word)
+            record, effect = _said(record, word)
+            if effect is Effect.TRY_AGAIN:
+                retries[key] = after_refusal(claim, now)
         if record.words != words:
             assert record.until
             packed = pack(record.words) + markers(claim.words, now=now, besides=record.words)
             changes.append((replace(claim, url=urls_by_key[key].url), packed, record.until))
-    return changes
+    return changes, retries
 
 
-def _strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
+def _strengthen(run: Run, changes: Sequence[Change], retries: Mapping[str, datetime]) -> set[str]:
     """Write what ``_changes_of`` found; return the keys whose claims changed meanwhile."""
     if not changes:
         return set()
-    in_force = [change for change in changes if not change[0].held]
+    in_force = [change for change in changes if not (change[0].held or change[0].outcome)]
     plan_extended(run, in_force)
+    plan_retries(run, [(claim.chunk, retries[claim.key]) for claim, _, _ in changes if claim.key in retries])
     lifted = [change for change in changes if _moves_a_lift(change)]
     for claim, _, end in lifted:
         job = Job(unban_jobs.end_id(end, [claim.url]), EDGEBAN, LIFTED, 0, end, (claim.url,))
@@ -96,7 +103,7 @@ def _strengthen(run: Run, changes: Sequence[Change]) -> set[str]:
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
     now, others = run.clock(), [change for change in changes if change not in lifted]
     failed = claim_words.change(run.rows, lifted, now=now, recorded=True, lifted=True)
-    failed |= claim_words.change(run.rows, others, now=now, recorded=True)
+    failed |= claim_words.change(run.rows, others, now=now, recorded=True, retries=retries)
     renew_extended(run, [change for change in in_force if change[0].key not in failed])
     return failed
 
@@ -129,16 +136,20 @@ def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str
 
 
 def _record(claim: Claim, words: tuple[SourceWord, ...]) -> Record:
-    state = State.HELD if claim.held else State.IN_FORCE
+    if claim.tried:
+        state = State.FAILED if claim.outcome == UrlState.FAILED else State.VENDOR_REFUSED
+    else:
+        state = State.HELD if claim.held else State.IN_FORCE
     # The verdict upon the report has told already that it releases nothing: whatever it says joins the hold.
     rule = Rule.DECIDED_BEFORE if claim.held else ""
-    return Record(state, words, datetime.fromtimestamp(claim.until, tz=UTC), rule)
+    until, tried_again = datetime.fromtimestamp(claim.until, tz=UTC), claim.tries >= REFUSED_TRIES
+    return Record(state, words, until, rule, tried_again=tried_again)
 
 
-def _said(record: Record, word: Word) -> Record:
-    """Let one word of a report stand beside those on record."""
+def _said(record: Record, word: Word) -> tuple[Record, Effect]:
+    """Let one word of a report stand beside those on record; return the record and what is to be done."""
     assert record.until
     if word.until < record.until + SHORTEST_EXTENSION:
         word = replace(word, until=min(word.until, record.until))
     outcome = decide(record, word)
-    return replace(record, words=outcome.words, until=outcome.until)
+    return replace(record, words=outcome.words, until=outcome.until), outcome.effect

@@ -124,7 +124,8 @@ class _Withdrawing:
             if packed_words.marker_of(words, self._source) >= epoch(place.up_to):
                 continue
             spoke = bool(packed_words.end_of_word(words, self._source))
-            if not spoke or claim.ended(self._now) or claim.cooling(self._now):  # what was said before may arrive late
+            set_aside = claim.ended(self._now) or claim.tried or claim.cooling(self._now)
+            if not spoke or set_aside:  # what was said before may arrive late
                 self._change(claim, self._left(words, place), claim.until)
             elif claim.waits(self._now):
                 self._leave(claim, words, place)

@@ -50,6 +50,8 @@ class UrlStatus:
     """Whether a person refused to ban the URL."""
     cool_until: datetime | None = None
     """Until when reports of the URL are suppressed, because a person unbanned it or refused its hold."""
+    sent_again: bool = False
+    """Whether the vendor failed at the URL or refused it, and edgeban sends it again by itself."""
 
     @property
     def public_reason(self) -> str:
@@ -110,6 +112,7 @@ class Explainer:
                 unban=claim.unban,
                 refused=claim.refused,
                 cool_until=_cool_until(claim),
+                sent_again=claim.sent_again,
             )
         position = self._position(claim)
         carried = self._carried(claim.chunk, position)
@@ -132,6 +135,7 @@ class Explainer:
             unban=claim.unban,
             refused=claim.refused,
             cool_until=_cool_until(claim),
+            sent_again=claim.sent_again,
         )
 
     def _carried(self, chunk: str, position: int) -> list[Task]:

@@ -6,7 +6,8 @@ claims over one by one, each on the condition that it is still the old chunk's a
 unban at the same moment exactly one wins.
 
 Each URL is renewed by its own ends, at the vendor and as planned: parts of a chunk may have begun at different times,
-and a later report extends single ones.
+and a later report extends single ones. What the vendor failed, or refused, is sent again here when its time has come
+(``lifecycle.retrying``).
 
 Crash order: when the chunk is looked at again, the journal and the claims of what is not renewed, then the new chunks.
 Whoever calls has a row by which the chunk is found until all of it is done.
@@ -26,7 +27,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
-from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle import claiming, expiry, retrying
 from chalicelib.pipeline.lifecycle.approved import approved
 from chalicelib.pipeline.lifecycle.expiry import Expiry
 from chalicelib.pipeline.lifecycle.successors import successors
@@ -44,9 +45,14 @@ UNBAN_FAILED = Verdict(VerdictKind.SUPPRESSED, Rule.UNBAN, "a person asked for t
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be done about a chunk: positions to renew, keys to let end by why and when, and when to look again."""
+    """What is to be done about a chunk.
+
+    Positions to renew, positions to send again that the vendor failed or refused, keys to let end by why and when, and
+    the moments at which to look again.
+    """
 
     kept: list[int] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
     stopped: dict[tuple[Verdict, datetime], list[str]] = field(default_factory=dict)
     looks: list[datetime] = field(default_factory=list)
 
@@ -71,9 +77,12 @@ def renew_chunk(run: Run, chunk: Chunk) -> int:
             ends_at=until.isoformat(),
             problem=reason,
         )
-    following = successors(chunk, plan.kept, claims_by_key, rule=Rule.RENEWAL, now=now)
+    following = [
+        *successors(chunk, plan.kept, claims_by_key, rule=Rule.RENEWAL, now=now),
+        *successors(chunk, plan.again, claims_by_key, rule=Rule.RETRY, now=now),
+    ]
     renewed = sum(len(claiming.begin(run, part, claims_by_key)) for part in following)
-    if renewed < len(plan.kept):  # a word came at the same moment: its claim is looked at again
+    if renewed < len(plan.kept) + len(plan.again):  # a word came at the same moment: its claim is looked at again
         renewals.plan(run.rows, chunk, at=now + POSTPONED)
     return renewed
 
@@ -83,6 +92,12 @@ def _plan(run: Run, chunk: Chunk, claims_by_key: dict[str, Claim]) -> _Plan:
     before = timedelta(hours=run.policy.renew_before_hours)
     for position, at_vendor in expiry.of_positions(run.rows, chunk).items():
         key = chunk.keys[position]
+        claim = claims_by_key.get(key)
+        if claim and (again_at := retrying.due_at(claim, chunk, now)):
+            if again_at > now:
+                plan.looks.append(again_at)
+            elif not permission.forbids(position):
+                plan.again.append(position)
         if not claims.belongs(claims_by_key, chunk, position):
             continue
         if at_vendor.unended:

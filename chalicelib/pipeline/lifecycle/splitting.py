@@ -16,6 +16,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
+from chalicelib.pipeline.lifecycle.retrying import end_failed
 from chalicelib.pipeline.run import Run
 
 LIFT_AGAIN = timedelta(days=1)
@@ -154,8 +155,10 @@ def give_up(
     reason: str,
     chunks_by_id: Mapping[str, Chunk],
     only: tuple[Slice, ...] = (),
-) -> bool:
-    """End a task and its URLs; return whether it was ended here. ``only``: the others of its URLs are done.
+) -> int | None:
+    """End a task and its URLs; return how many of them edgeban does not send again by itself.
+
+    ``None``: somebody else ended the task. ``only``: the others of its URLs are done.
 
     Crash order: each URL's claim says why it ended, then the task ends. A crash in between repeats the first step.
     An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. If a
@@ -163,7 +166,7 @@ def give_up(
     """
     now = run.clock()
     slices = only or task.slices
-    urls = sum(part.count for part in slices)
+    urls, again = sum(part.count for part in slices), 0
     state = TaskState.FAILED if urls == task.count else TaskState.SUCCEEDED
     for part in slices:
         chunk = chunks_by_id[part.chunk]
@@ -176,13 +179,16 @@ def give_up(
                     ends.plan(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
-            claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
+            if task.withheld:
+                claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
+            else:
+                again += end_failed(run, chunk, keys, outcome, reason=reason)
     ended = tasks.finish(run.rows, task, state, reason=reason, now=now)
     if ended:
         call_back_of_task(run, task, chunks_by_id)
     if ended and task.action is Action.UNBAN:
         run.emit("unban_failed", task_id=task.id, account=task.account, urls=urls, problem=reason[:300])
-    return ended
+    return urls - again if ended else None
 
 
 def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:
@@ -191,6 +197,7 @@ def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) ->
         Rule.DRIFT,
         Rule.RELEASED,
         Rule.BY_HAND,
+        Rule.RETRY,
     }:  # what these carry on is not in force
         return
     keys_by_owner: dict[str, list[str]] = {}
@@ -229,5 +236,6 @@ def _part_of(
 
 def end_withheld(run: Run, task: Task, outcome: UrlState, chunks_by_id: Mapping[str, Chunk]) -> None:
     """End a task that the policy keeps from the vendor, and its URLs."""
-    if give_up(run, task, outcome, reason=task.reason, chunks_by_id=chunks_by_id):
+    ended = give_up(run, task, outcome, reason=task.reason, chunks_by_id=chunks_by_id)
+    if ended is not None:
         run.emit("urls_withheld", task_id=task.id, account=run.account, urls=task.count, reason=task.reason)

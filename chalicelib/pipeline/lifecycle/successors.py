@@ -6,9 +6,8 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import Action
+from chalicelib.domain.model import Action, Rule
 from chalicelib.domain.policy.duration import plan_for
-from chalicelib.ledger import claims
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
@@ -19,14 +18,15 @@ def successors(
 ) -> Iterator[Chunk]:
     """Make the chunks that carry some of a chunk's bans on: one for each planned end, so that none is extended.
 
-    Only URLs whose claims still belong to the chunk are carried on. Their planned ends are read from the claims: the
-    approval of a hold and a later report move them there, and the chunk does not know.
+    Only URLs whose claims still belong to the chunk are carried on; with ``Rule.RETRY`` those that the vendor failed or
+    refused. Their planned ends are read from the claims: the approval of a hold and a later report move them there, and
+    the chunk does not know.
     """
     positions_by_end: dict[int, list[int]] = {}
     for position in sorted(positions):
-        if claims.belongs(claims_by_key, chunk, position):
-            end = claims_by_key[chunk.keys[position]].until
-            positions_by_end.setdefault(end, []).append(position)
+        claim = claims_by_key.get(chunk.keys[position])
+        if claim and claim.chunk == chunk.id and (claim.tried if rule == Rule.RETRY else not claim.outcome):
+            positions_by_end.setdefault(claim.until, []).append(position)
     for end, kept in positions_by_end.items():
         if end > epoch(now):
             yield _successor(chunk, kept, datetime.fromtimestamp(end, tz=UTC), rule=rule, now=now)

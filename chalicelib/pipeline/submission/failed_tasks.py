@@ -4,7 +4,7 @@ Where the vendor names the URLs of a task that failed, those alone go on (``name
 state and no detail of a URL. A failed task is taken apart into many parts at once, so that one URL that the vendor
 cannot ban keeps the others unbanned for two more rounds and no longer. Where many parts fail together it is hardly
 about their URLs, and most such failures pass: those that fail from then on are repeated whole, later. So is a URL that
-comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``.
+comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``, and ``lifecycle.retrying`` sends them again later.
 """
 
 from __future__ import annotations
@@ -63,24 +63,24 @@ def fail(run: Run, task: Task, reason: str) -> bool:
     elif not alone:
         parts = divide(task.slices, halvings=HALVINGS)
     children: list[Task] = []
-    given_up = False
+    given_up: int | None = None
     if parts and task_repeats.count_retry(run.rows, task.root, len(parts)) <= RETRY_CALLS:
         children = split(run, task, reason=reason, parts=parts, not_before=not_before)
     else:
         chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
         given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id)
-    emit_finished(run, task, TaskState.FAILED, parts=len(children), given_up=task.count if given_up else 0)
+    emit_finished(run, task, TaskState.FAILED, parts=len(children), given_up=given_up or 0)
     return bool(children)
 
 
 def fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
     """End a task whose failed URLs the vendor names; return whether some are repeated, or ``None``: no URL is ours."""
     now = run.clock()
-    repeated = end_with_named(run, task, named, reason=FAILED, not_before=now + RETRY_AFTER)
-    if repeated is None:
+    ended = end_with_named(run, task, named, reason=FAILED, not_before=now + RETRY_AFTER)
+    if ended is None:
         return None
-    emit_finished(run, task, TaskState.FAILED, parts=int(repeated > 0), given_up=0 if repeated else len(named))
-    return repeated > 0
+    emit_finished(run, task, TaskState.FAILED, parts=int(ended.repeated > 0), given_up=ended.given_up)
+    return ended.repeated > 0
 
 
 def named_at_once(run: Run, task: Task) -> tuple[str, ...]:

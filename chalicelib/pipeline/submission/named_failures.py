@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 
 from chalicelib.domain.model import TaskState, UrlState
 from chalicelib.domain.packing import Slice, sort_out
@@ -16,8 +17,15 @@ from chalicelib.pipeline.lifecycle.splitting import carry_on, give_up
 from chalicelib.pipeline.run import Run
 
 
-def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str, not_before: datetime) -> int | None:
-    """End a task whose failed URLs the vendor names; return how many URLs are repeated.
+class Ended(NamedTuple):
+    """What became of the URLs that the vendor named: how many are repeated, and how many are given up for good."""
+
+    repeated: int = 0
+    given_up: int = 0
+
+
+def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str, not_before: datetime) -> Ended | None:
+    """End a task whose failed URLs the vendor names.
 
     ``None``: the names are none of this task's URLs, so nothing is known and nothing was done. One transaction ends
     the task and begins the repetition. A crash before the end of a task whose URLs are given up repeats that step.
@@ -32,9 +40,9 @@ def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str,
         return None
     state = TaskState.SUCCEEDED if False in groups else TaskState.FAILED
     if _is_repetition(run, task):
-        give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id, only=groups[True])
-        return 0
-    return carry_on(run, task, groups[True], state=state, reason=reason, not_before=not_before)
+        given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id, only=groups[True])
+        return Ended(given_up=given_up or 0)
+    return Ended(carry_on(run, task, groups[True], state=state, reason=reason, not_before=not_before))
 
 
 def _is_repetition(run: Run, task: Task) -> bool:

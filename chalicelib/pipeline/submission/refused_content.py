@@ -84,7 +84,7 @@ def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: Co
     elif task.action is Action.UNBAN and _is_lifted(run, vendor, urls[0], error, pace=pace):
         tasks.finish(run.rows, task, TaskState.SUCCEEDED, reason=reason, now=run.clock())
         run.emit("unbanned_already", task_id=task.id, account=run.account, code=error.code)
-    elif give_up(run, task, UrlState.REJECTED, reason=reason, chunks_by_id=chunks_by_id):
+    elif give_up(run, task, UrlState.REJECTED, reason=reason, chunks_by_id=chunks_by_id) is not None:
         run.emit("url_refused", task_id=task.id, account=run.account, code=error.code, problem=reason[:300])
 
 
@@ -98,8 +98,10 @@ def _wait_for_host(run: Run, backlog: Backlog, task: Task, reason: str) -> None:
     now = run.clock()
     if now - task.created_at < HOST_WAITS:
         _postpone(run, backlog, task)
-    elif give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=backlog.chunks_of(task.slices)):
-        emit_finished(run, task, TaskState.FAILED, given_up=task.count)
+        return
+    given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=backlog.chunks_of(task.slices))
+    if given_up is not None:
+        emit_finished(run, task, TaskState.FAILED, given_up=given_up)
 
 
 def _postpone(run: Run, backlog: Backlog, task: Task) -> None:

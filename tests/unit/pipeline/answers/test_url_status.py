@@ -17,6 +17,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.pipeline.answers import as_json, history, url_status
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.lifecycle.explaining import UrlStatus
+from dev.fakes.operations import deliver, refuse, world_with_callbacks
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 URL = pages(1)[0]
@@ -317,3 +318,76 @@ def test_a_report_of_many_urls_reads_each_chunk_and_task_once() -> None:
     told(world, receipt.report_id)
 
     assert sum(calls.values()) <= 8
+
+
+# --- what a source under review is told ------------------------------------------------------------------------------
+
+
+def told_to(world: World, report_id: str) -> list[dict[str, Any]]:
+    """Return what the source of a report is told, by how far the policy trusts it."""
+    report = reports.read(world.rows, report_id)
+    assert report
+    states = url_status.told_to(world.policy, report.source, url_status.of_report(world.run(), report))
+    return [as_json.reported_state(status) for status in states]
+
+
+def under_review(**fields: Any) -> World:
+    return World(policy=parse_policy({**POLICY, "sources": {"desk": {"trust": "review"}}, **fields}))
+
+
+@pytest.mark.parametrize(("approve", "at_its_end"), [(True, "banned"), (False, "not_banned")])
+def test_a_source_under_review_hears_received_and_at_its_end_banned_or_not(approve: bool, at_its_end: str) -> None:
+    world = under_review()
+    receipt = world.post({"urls": [URL]})
+    received = [{"url": URL, "account": ACCOUNT, "state": "received"}]
+    assert [{**said, "account": ACCOUNT} for said in told_to(world, receipt.report_id)] == received
+    world.minutes(1)
+    assert told_to(world, receipt.report_id) == received
+    if approve:
+        world.approve()
+        world.intake()
+        assert told_to(world, receipt.report_id) == received
+    else:
+        refuse(world)
+    world.minutes(3)
+    assert told_to(world, receipt.report_id) == [{"url": URL, "account": ACCOUNT, "state": at_its_end}]
+
+
+def test_a_source_under_review_learns_neither_what_is_protected_nor_what_others_said() -> None:
+    world = under_review(protected=[{"url": URL, "comment": "clean"}])
+    world.queue({"urls": pages(2)})
+    world.minutes(3)
+    receipt = world.post({"urls": pages(2)})
+    assert not receipt.refusals
+    world.minutes(3)
+    assert told_to(world, receipt.report_id) == [
+        {"url": URL, "account": ACCOUNT, "state": "not_banned"},
+        {"url": pages(2)[1], "account": ACCOUNT, "state": "banned"},
+    ]
+
+
+def test_a_source_on_trial_does_not_learn_whether_others_reported_a_url() -> None:
+    world = World()
+    world.queue({"urls": [URL]})
+    world.minutes(3)
+    receipt = world.post({"urls": [URL]})
+    world.minutes(3)
+    assert told_to(world, receipt.report_id)[0]["reported_before"] is True
+    world.policy = parse_policy({**POLICY, "sources": {"desk": {"dry_run": True}}})
+    assert "reported_before" not in told_to(world, receipt.report_id)[0]
+
+
+def test_a_callback_tells_a_source_under_review_no_more() -> None:
+    world, receiver = world_with_callbacks()
+    world.policy = under_review().policy
+    world.post({"urls": [URL]})
+    world.minutes(1)
+    deliver(world, receiver)
+    world.approve()
+    world.minutes(3)
+    world.clock.advance(hours=6)
+    deliver(world, receiver)
+    assert [body["data"]["urls"] for _, body in receiver.got] == [
+        [{"url": URL, "account": ACCOUNT, "state": state}] for state in ("received", "banned")
+    ]
+    assert receiver.got[0][1]["data"]["counts"] == {"received": 1}

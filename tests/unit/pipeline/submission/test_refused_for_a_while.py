@@ -11,7 +11,7 @@ import pytest
 from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, PermissionRefused, VendorError
 from chalicelib.domain.model import Action
 from chalicelib.ledger import control
-from dev.fakes.operations import banned, compare, undo
+from dev.fakes.operations import banned, compare, undo, world_with
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, World, pages
 
@@ -109,7 +109,7 @@ def test_a_host_that_is_locked_for_minutes_is_tried_again_and_no_other_waits() -
 
 
 def test_a_host_that_stays_locked_for_hours_ends_as_failed_with_an_alarm() -> None:
-    world = World()
+    world = world_with(retry_days=0)
     locking(world)
     urls = pages(3, LOCKED)
     world.queue({"urls": urls})

@@ -13,7 +13,7 @@ from chalicelib.domain.model import Action, Sent, TaskState, VendorTask
 from chalicelib.ledger import control, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.submission.failed_tasks import RETRY_CALLS
-from dev.fakes.operations import undo
+from dev.fakes.operations import undo, world_with
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, Clock, World, pages
 
@@ -360,7 +360,7 @@ def test_four_urls_among_a_thousand_are_isolated_within_the_budget() -> None:
 
 
 def test_where_every_task_fails_the_calls_are_bounded_and_every_url_ends() -> None:
-    world = World()
+    world = world_with(retry_days=0)
     world.vendor.fail = set(pages(1_000))
     world.queue({"urls": pages(1_000)})
     world.minutes(90)
@@ -389,8 +389,8 @@ def test_a_url_that_was_left_alone_by_a_refusal_gets_a_second_try_like_any_other
     assert world.states(urls[:refused]) == {"rejected": refused}
 
 
-def test_a_url_that_failed_may_be_reported_again() -> None:
-    world = World()
+def test_a_url_that_failed_for_good_may_be_reported_again() -> None:
+    world = world_with(retry_days=0)
     world.vendor.fail = set(pages(1))
     world.queue({"urls": pages(1)})
     world.minutes(20)
