@@ -4,7 +4,8 @@ Where the vendor names the URLs of a task that failed, those alone go on (``name
 state and no detail of a URL. A failed task is taken apart into many parts at once, so that one URL that the vendor
 cannot ban keeps the others unbanned for two more rounds and no longer. Where many parts fail together it is hardly
 about their URLs, and most such failures pass: those that fail from then on are repeated whole, later. So is a URL that
-comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``, and ``lifecycle.retrying`` sends them again later.
+comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``, and
+``lifecycle.retrying`` sends them again later.
 """
 
 from __future__ import annotations
