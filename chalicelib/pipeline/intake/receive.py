@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import Conflict, TooLarge, UnusableUrl
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Rule, Verdict
-from chalicelib.domain.policy.forbidden import PROTECTED, not_managed
+from chalicelib.domain.policy.forbidden import not_managed
 from chalicelib.domain.policy.model import NO_RULES, Policy
-from chalicelib.domain.policy.rules import standing
+from chalicelib.domain.policy.rules import PROTECTED, standing
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, naming, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
