@@ -45,7 +45,7 @@ help: ## Show this list
 	@echo "  or the same with ALIBABA_ (for the exports that are archived)"
 	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault-test."
 	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"
-	@echo "  make fault takes SEEDS=n or SEED=n, and BOUNDED=1 for the form that make test runs; make fuzz takes INPUTS=n"
+	@echo "  make fault takes SEEDS=n or SEED=n, VENDORS=all, and BOUNDED=1 for the form that make test runs; make fuzz takes INPUTS=n"
 	@echo "  make package, preflight, deploy and audit take RUNTIME=python3.11|python3.12|python3.13 and ARCH=x86_64|arm64"
 	@echo "  make redrive takes STAGE, QUEUE=reports|submit, LIMIT=n, DRY=1, ALL=1; AWS_ENDPOINT_URL where it is a local AWS"
 
@@ -158,6 +158,10 @@ fault-test: .venv/.ready .venv-aws/.ready .venv-fault/.ready ## Tests in which t
 .PHONY: fault
 fault: .venv/.ready .venv-aws/.ready .venv-fault/.ready ## The same for long: 24,000 reports a seed, SEEDS=20 of them or SEED=n
 	@$(BIN)/python -m dev.fault.storm
+
+.PHONY: fault-virtual
+fault-virtual: .venv/.ready ## The same with every vendor, in one process and in virtual time: SEEDS=5 of them or SEED=n
+	@$(BIN)/python -m dev.fault.virtual
 
 .PHONY: fuzz
 fuzz: .venv/.ready ## A million hostile inputs to every reader of what strangers send

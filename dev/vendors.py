@@ -5,11 +5,16 @@ Whoever adds a vendor adds a line to the table: the shared tests and ``make run 
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
+from chalicelib.ports import BanVendor
+from chalicelib.vendors import registry
+from chalicelib.vendors.http import VendorHttp
 from dev.simulators.alibaba_esa import RECORDS, AlibabaEsaSimulator
 from dev.simulators.cloudfrontkvs import KvsSimulator
 from dev.simulators.huawei import HuaweiSimulator
@@ -132,3 +137,13 @@ def simulated(names: Sequence[str] = NAMES, behaviour: Behaviour = Behaviour()) 
         vendor, make, lost_answer, secret = _TABLE[name]
         accounts.append(SimulatedAccount(name, vendor, make(behaviour), lost_answer, secret))
     return accounts
+
+
+def connected(
+    account: SimulatedAccount, clock: Callable[[], datetime], http: VendorHttp, **credentials: str
+) -> BanVendor:
+    """Build the client of an account as the registry does, with another clock, and with other credentials if given."""
+    configured = registry.parse_accounts({account.name: {**account.configuration, **credentials}})[account.name]
+    module = importlib.import_module(f"chalicelib.vendors.{registry.VENDORS[account.vendor].client}")
+    vendor: BanVendor = module.connect(configured, clock=clock, http=http)
+    return vendor

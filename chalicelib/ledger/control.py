@@ -40,6 +40,10 @@ class Block:
     kind: str
 
 
+LATE_END_COUNTS = timedelta(hours=1)
+"""How long a task that ended late tells that the vendor's list may be late still."""
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """What the control row of an account says."""
@@ -57,6 +61,9 @@ class Control:
     last_call_at: datetime | None = None
     answered_at: datetime | None = None
     """When a drain last called a vendor that answered well; absent after a drain that met errors."""
+    ended_after: timedelta = timedelta()
+    """How long after its acceptance the last task ended that ended late."""
+    ended_late_at: datetime | None = None
     tracker: int = 0
     tracked_by: str = ""
 
@@ -88,6 +95,8 @@ def of_row(row: Mapping[str, Value]) -> Control:
         blocks=blocks,
         last_call_at=moment(row, "last_call_at"),
         answered_at=moment(row, "answered_at"),
+        ended_after=timedelta(seconds=number(row, "ended_after")),
+        ended_late_at=moment(row, "ended_late_at"),
         tracker=number(row, "tracker"),
         tracked_by=text(row, "tracked_by"),
     )
@@ -167,6 +176,18 @@ def block(rows: Rows, account: str, *, until: datetime, error: VendorError, subj
         f"{name}_for": error.kind,
     }
     rows.add(_key(account), {"blocks": 1}, beside=beside)
+
+
+def record_late_end(rows: Rows, account: str, after: timedelta, *, now: datetime) -> None:
+    """Write how long after its acceptance the vendor's list has shown the end of a task."""
+    change: dict[str, Value] = {"ended_after": round(after.total_seconds()), "ended_late_at": millis(now)}
+    _change(rows, account, Update(_key(account), set=change))
+
+
+def slow_end(state: Control, *, now: datetime) -> timedelta:
+    """Return how long tasks take until the vendor's list shows their end; 0 if none of the last hour was late."""
+    is_recent = state.ended_late_at is not None and now - state.ended_late_at < LATE_END_COUNTS
+    return state.ended_after if is_recent else timedelta()
 
 
 def record_last_call(rows: Rows, account: str, *, now: datetime, well: bool) -> None:

@@ -62,6 +62,8 @@ class FakeVendor:
     lose_answer: bool = False
     names_failed: bool = False
     """Whether the vendor names the URLs that failed: the others of their task are done."""
+    list_lags: timedelta = timedelta(0)
+    """How long after its creation the list of tasks shows a task."""
     has_list: bool = True
     """Whether the vendor has a list of bans."""
     refuse: set[str] = field(default_factory=set)
@@ -132,7 +134,8 @@ class FakeVendor:
             offset, total = 0, 1
             while offset < total:
                 self._list(name)
-                tasks = [task for task in reversed(self.tasks.values()) if start <= task.created_at <= end]
+                newest = min(end, self._now() - self.list_lags)
+                tasks = [task for task in reversed(self.tasks.values()) if start <= task.created_at <= newest]
                 page = tasks[offset : offset + TASKS_PER_PAGE]
                 yield [self._shown(task) for task in page]
                 if not page:

@@ -176,6 +176,8 @@ class People:
                 if answer.status_code in {200, 202}:
                     told: dict[str, Any] = answer.json()
                     return told
+                if "until has passed" in answer.text:
+                    continue  # the API was down for so long
                 if answer.status_code < 500 and answer.status_code != 429:
                     self._complain(f"{method} {path} {fields}: {answer.status_code} {answer.text[:200]}")
                     return {}

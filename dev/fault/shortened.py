@@ -115,8 +115,8 @@ BREAKS: dict[str, Replacement] = {
     ),
     "settle": (
         "chalicelib/pipeline/submission/lost_answers.py",
-        "if self._run.clock() < task.attempted_at + LIST_LAG or",
-        "if self._run.clock() < task.attempted_at or",
+        "if now < task.attempted_at + LIST_LAG or",
+        "if now < task.attempted_at or",
     ),
     "leases": (
         "chalicelib/pipeline/submission/sweep.py",

@@ -35,7 +35,7 @@ from dev.fault.people import OPERATORS, SOURCES, TOKEN, People
 from dev.fault.plan import BOUNDED, EVERY, LONG, POISON, SMALL, Plan, Scale, Way, make_plan
 from dev.fault.proxy import FaultProxy, draw_rules
 from dev.fault.shortened import BREAKS, INTAKE_VISIBILITY, SUBMIT_TIMEOUT, SUBMIT_VISIBILITY, shortened
-from dev.fault.silence import Alarm, Watch, alarms_in, states_of
+from dev.fault.silence import SHORTENED, Alarm, Watch, alarms_in, states_of
 from dev.fault.vendor_side import VendorSide
 from dev.feed import MANAGED
 from dev.local_aws import Changes, FunctionBusy, FunctionFailed, LocalAws
@@ -125,7 +125,7 @@ class Storm:
         self.accounts = [side.name for side in sides]
         self.faults: Counter[str] = Counter()
         self.problems: list[str] = []
-        self.watch = Watch()
+        self.watch = Watch(SHORTENED)
         self.redriven = 0
         self._began = 0.0
         self._calm = threading.Event()
@@ -163,7 +163,7 @@ class Storm:
         judgements = {side.name: self._judge(side, rows) for side in self.sides}
         self._ask_for_reports()
         for name in LOGGING:
-            self.watch.alarms += alarms_in(self.aws.logs(name, since=started_at))
+            self.watch.alarms += alarms_in(self.aws.logs(name, since=started_at), SHORTENED)
         self.faults += self.proxy.fired() + self.people.met
         for side in self.sides:
             self.faults += side.faults()

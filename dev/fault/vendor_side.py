@@ -20,14 +20,25 @@ from dev.simulators.volcengine import VolcengineSimulator
 from dev.simulators.workerskv import WorkersKvSimulator
 from dev.vendors import SimulatedAccount
 
-LIST_LAGS = 4.0
-"""Seconds after which a vendor's list shows a task: well below the shortened time after which a call is repeated."""
 
-LONG_LAG = 18.0
-"""The same for a while: longer than that time, as minutes are longer than ``submit.LIST_LAG``."""
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long what breaks lasts, in seconds."""
 
-DRIP_SECONDS = 0.4
-"""Between two bytes of an answer: each is soon enough for a read timeout, and all of them are not."""
+    list_lags: float = 4.0
+    """After which a vendor's list shows a task: well below ``lost_answers.LIST_LAG``."""
+    long_lag: float = 18.0
+    """The same for a while: above it."""
+    lasting: tuple[float, float] = (3.0, 12.0)
+    """Between which a refusal of one host, a used-up quota and a time of late answers last."""
+    drip: float = 0.4
+    """Between two bytes of an answer: each is soon enough for a read timeout, and all of them are not."""
+    late: float = 3.0
+    """Until an answer comes that comes late."""
+
+
+SHORTENED = Times()
+"""For the deployed copy, whose own times are shortened as well."""
 
 AFTER_KINDS = ("slow", "slow_after")
 TASK_KINDS = (
@@ -74,8 +85,7 @@ class VendorSide:
     """One account, its vendor, and the faults that a seed draws for it."""
 
     account: SimulatedAccount
-    lags: bool = True
-    """Whether the vendor's list shows a task late."""
+    times: Times = SHORTENED
     forgotten: list[dict[str, Any]] = field(default_factory=list)
     """Tasks that the vendor's list does not show any more."""
     drawn: Counter[str] = field(default_factory=Counter)
@@ -83,7 +93,7 @@ class VendorSide:
     def __post_init__(self) -> None:
         simulator = self.account.simulator
         if isinstance(simulator, HuaweiSimulator | VolcengineSimulator):
-            simulator.list_lags = LIST_LAGS if self.lags else 0.0
+            simulator.list_lags = self.times.list_lags
             simulator.poison(REFUSED, "refuse")
             simulator.poison(FAILING, "fail_task" if isinstance(simulator, HuaweiSimulator) else "fail_url")
         if isinstance(simulator, WorkersKvSimulator):
@@ -123,7 +133,8 @@ class VendorSide:
     def outage(self, dice: random.Random, seconds: float) -> None:
         """Let every call fail for so long."""
         kind = dice.choice(("down", "gone"))
-        self._simulator.break_wire(WireFault(kind, times=0, lasts=seconds))  # type: ignore[arg-type]
+        fault = WireFault(kind, times=0, until=self._simulator.now() + seconds)  # type: ignore[arg-type]
+        self._simulator.break_wire(fault)
         self.drawn[f"{self.name}: outage"] += 1
 
     def calm(self, seed: int) -> None:
@@ -132,7 +143,7 @@ class VendorSide:
         simulator.add_faults()
         self._simulator.break_wire()
         if isinstance(simulator, HuaweiSimulator | VolcengineSimulator):
-            simulator.list_lags = LIST_LAGS
+            simulator.list_lags = self.times.list_lags
             simulator.use_up_quota("ban", 0)
             for host in HOSTS:
                 simulator.poison(f"://{host}/", seconds=0)
@@ -149,42 +160,48 @@ class VendorSide:
         if isinstance(simulator, HuaweiSimulator | VolcengineSimulator):
             fault = self._of_tasks(dice)
         elif isinstance(simulator, WorkersKvSimulator):
-            fault = _of_keys(dice)
+            fault = _of_keys(dice, late=self.times.late)
         elif isinstance(simulator, KvsSimulator):
             fault = _of_store(dice)
         else:
-            fault = _of_blocks(dice)
+            fault = _of_blocks(dice, late=self.times.late)
         simulator.add_faults({**fault, "times": dice.randint(1, 3)})
 
     def _of_tasks(self, dice: random.Random) -> dict[str, Any]:
         kind = dice.choice(TASK_KINDS)
         fault: dict[str, Any] = {"match": dice.choice(("create", "create", "list_tasks")), "kind": kind}
         if kind in AFTER_KINDS:
-            fault["seconds"] = dice.uniform(0.5, 3)
+            fault["seconds"] = dice.uniform(0.2, 1) * self.times.late
         if kind == "error_200":
             fault["code"] = dice.choice(HUAWEI_CODES if self.account.vendor == "huawei" else VOLCENGINE_CODES)
         return fault
 
     def _wire(self, dice: random.Random, *, kind: str) -> None:
-        fault = WireFault(kind, times=dice.randint(1, 3), seconds=DRIP_SECONDS)  # type: ignore[arg-type]
+        fault = WireFault(kind, times=dice.randint(1, 3), seconds=self.times.drip)  # type: ignore[arg-type]
         self._simulator.break_wire(fault)
 
     def _answer_late(self, dice: random.Random) -> None:
-        self._simulator.break_wire(WireFault("late", times=0, seconds=3.0, lasts=dice.uniform(3, 8)))
+        until = self._simulator.now() + dice.uniform(*self.times.lasting)
+        self._simulator.break_wire(WireFault("late", times=0, seconds=self.times.late, until=until))
 
     def _refuse_host(self, dice: random.Random) -> None:
         code = dice.choice(FAILING_HOST_CODES[self.account.vendor])
-        self._of_simulator("poison", f"://{dice.choice(HOSTS)}/", "refuse", code, dice.uniform(3, 10))
+        self._of_simulator("poison", f"://{dice.choice(HOSTS)}/", "refuse", code, dice.uniform(*self.times.lasting))
         self.drawn[f"{self.name}: host refused"] += 1
 
     def _use_up_quota(self, dice: random.Random) -> None:
-        self._of_simulator("use_up_quota", "ban", dice.uniform(4, 12))
+        self._of_simulator("use_up_quota", "ban", dice.uniform(*self.times.lasting))
         self.drawn[f"{self.name}: quota used up"] += 1
 
     def _lag(self, dice: random.Random) -> None:
-        """Let the list lag until the vendor is well again, or the next lag is drawn."""
+        """Let the list lag until the vendor is well again, or the next lag is drawn.
+
+        A long lag begins while a task is under way. Nobody could know of one that begins while nothing is, and an
+        answer that is lost at that moment would make a second task.
+        """
         simulator = cast("HuaweiSimulator", self.account.simulator)
-        simulator.list_lags = dice.choice((LIST_LAGS, LONG_LAG))
+        is_known = any(task["state"] == "processing" for task in self.tasks())
+        simulator.list_lags = dice.choice((self.times.list_lags, self.times.long_lag if is_known else 0.0))
         self.drawn[f"{self.name}: list lags {simulator.list_lags:g} s"] += 1
 
     def _forget(self, dice: random.Random) -> None:
@@ -245,7 +262,7 @@ class VendorSide:
         return struck
 
 
-def _of_keys(dice: random.Random) -> dict[str, Any]:
+def _of_keys(dice: random.Random, *, late: float) -> dict[str, Any]:
     """Draw a fault of Workers KV."""
     fault = dice.choice(
         (
@@ -257,7 +274,7 @@ def _of_keys(dice: random.Random) -> dict[str, Any]:
             {"kind": "reset_before"},
             {"kind": "reset_after"},
             {"kind": "truncate"},
-            {"kind": "slow_after", "seconds": 2.0},
+            {"kind": "slow_after", "seconds": late},
         )
     )
     return {**fault, "match": dice.choice(("write", "delete"))}
@@ -280,7 +297,7 @@ def _of_store(dice: random.Random) -> dict[str, Any]:
     return {**fault, "match": "write" if fault["kind"] == "other_writer" else dice.choice(("describe", "write"))}
 
 
-def _of_blocks(dice: random.Random) -> dict[str, Any]:
+def _of_blocks(dice: random.Random, *, late: float) -> dict[str, Any]:
     """Draw a fault of ESA."""
     fault: Mapping[str, Any] = dice.choice(
         (
@@ -290,7 +307,7 @@ def _of_blocks(dice: random.Random) -> dict[str, Any]:
             {"kind": "reset_before"},
             {"kind": "reset_after"},
             {"kind": "truncate"},
-            {"kind": "slow_after", "seconds": 2.0},
+            {"kind": "slow_after", "seconds": late},
         )
     )
     return dict(fault)

@@ -62,22 +62,19 @@ WireKind = Literal[
 
 @dataclass
 class WireFault:
-    """A fault of the connection, whatever the vendor. ``times`` 0 means as often as it can within ``lasts`` seconds."""
+    """A fault of the connection, whatever the vendor. ``times`` 0 means as often as it can until it ends.
+
+    ``until`` is by the vendor's clock, ``seconds`` by that of the machine.
+    """
 
     kind: WireKind
     times: int = 1
     seconds: float = 1.0
-    lasts: float = float("inf")
-    _until: float = field(init=False, repr=False)
+    until: float = float("inf")
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(WireKind):
             raise ValueError(f"no such fault of the connection: {self.kind}")
-        self._until = time.monotonic() + self.lasts
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() >= self._until
 
 
 class WireFaults:
@@ -86,6 +83,7 @@ class WireFaults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: list[WireFault] = []
+        self.clock: Callable[[], float] = time.time
         self.struck: Counter[str] = Counter()
 
     def add(self, *faults: WireFault) -> None:
@@ -96,7 +94,8 @@ class WireFaults:
     def take(self, *, reused: bool) -> WireFault | None:
         """Return the fault that strikes the next request of a connection; ``reused``: it is not its first one."""
         with self._lock:
-            self._pending = [fault for fault in self._pending if not fault.is_over]
+            now = self.clock()
+            self._pending = [fault for fault in self._pending if fault.until > now]
             for fault in self._pending:
                 if fault.kind != "stale" or reused:
                     self.struck[fault.kind] += 1
@@ -273,6 +272,7 @@ class Simulated:
 
     def break_wire(self, *faults: WireFault) -> None:
         """Add faults of the connections; without any, clear them."""
+        self._server.wire.clock = self.now
         self._server.wire.add(*faults)
 
     def wire_struck(self) -> Counter[str]:

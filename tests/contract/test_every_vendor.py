@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 
 import pytest
 
@@ -20,13 +18,11 @@ from chalicelib.pipeline.submission.track import track_tasks
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from chalicelib.ports import BanVendor
 from chalicelib.vendors.http import VendorHttp
-from chalicelib.vendors.registry import VENDORS, connect, parse_accounts
+from chalicelib.vendors.registry import VENDORS, connect
 from dev import vendors
 from dev.fakes.operations import undo
 from dev.fakes.world import POLICY, World
-from dev.simulators.huawei import HuaweiSimulator
-from dev.simulators.volcengine import VolcengineSimulator
-from dev.vendors import NAMES, Behaviour, SimulatedAccount, simulated
+from dev.vendors import NAMES, Behaviour, SimulatedAccount, connected, simulated
 
 ONE, TWO = "https://www.example.com/login?id=1&x=%2F", "http://www.example.com/2"
 LONG = "https://www.example.com/" + "a" * 700
@@ -51,15 +47,6 @@ class Clock:
 
     def seconds(self) -> float:
         return self.now.timestamp()
-
-
-def connected(account: SimulatedAccount, clock: Clock, http: VendorHttp, **credentials: str) -> BanVendor:
-    """Build the client as the registry does, with another clock."""
-    configuration = {**account.configuration, **credentials}
-    configured: VendorAccount = parse_accounts({account.name: configuration})[account.name]
-    module = import_module(f"chalicelib.vendors.{VENDORS[account.vendor].client}")
-    vendor: BanVendor = module.connect(configured, clock=clock, http=http)
-    return vendor
 
 
 @dataclass
@@ -193,7 +180,7 @@ class EveryCdn:
         self.vendors: dict[str, BanVendor] = {}
         for account in self.accounts:
             account.simulator.start()
-            self.vendors[account.name] = connected(account, clock, self.http)  # type: ignore[arg-type]
+            self.vendors[account.name] = connected(account, clock, self.http)
         domains = {"managed_domains": ["example.com", "*.example.com"]}
         self.world.policy = parse_policy({**POLICY, "accounts": dict.fromkeys(self.vendors, domains)})
 
@@ -280,42 +267,6 @@ def test_an_unban_lifts_the_ban_everywhere(every: EveryCdn) -> None:
     assert every.edges(ONE) == dict.fromkeys(NAMES, 200)
     assert every.edges(TWO) == dict.fromkeys(NAMES, 403)
     assert every.states(ONE) == dict.fromkeys(NAMES, "unbanned")
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_storm_of_lost_calls_and_answers_loses_doubles_and_leaves_nothing(every: EveryCdn, seed: int) -> None:
-    """Every vendor loses calls and answers for half an hour while reports and unbans come. Then all is quiet."""
-    dice, world = random.Random(seed), every.world
-    urls = [f"https://www.example.com/{seed}/{number}" for number in range(60)]
-    unbanned: set[str] = set()
-    for part in range(10):
-        for account in every.accounts:
-            kinds = dice.choices(("reset_before", "reset_after", "truncate"), k=dice.randrange(3))
-            account.simulator.add_faults(*({**account.lost_answer, "kind": kind} for kind in kinds))
-        world.post({"urls": urls[part * 6 : part * 6 + 8], "ban_duration": 1}, webhook_id=f"{seed}-{part}")
-        every.minutes(2)
-        if part and dice.random() < 0.5:
-            (url,) = dice.sample(urls[: part * 6], 1)
-            undo(world, urls=(url,))
-            unbanned.add(url)
-        every.minutes(1)
-    for account in every.accounts:
-        account.simulator.add_faults()
-    every.minutes(25)
-
-    struck = sum(not call["status"] for account in every.accounts for call in account.simulator.calls())
-    assert struck >= 10, "the storm was none"
-    for account in every.accounts:
-        if isinstance(account.simulator, HuaweiSimulator | VolcengineSimulator):  # the others' calls may be repeated
-            assert account.simulator.stats()["doubles"] == 0, account.name
-    for url in urls:
-        lifted = url in unbanned
-        assert every.states(url) == dict.fromkeys(NAMES, "unbanned" if lifted else "banned"), url
-        assert every.edges(url) == dict.fromkeys(NAMES, 200 if lifted else 403), url
-
-    world.clock.advance(days=1)
-    every.minutes(15)
-    assert {status for url in urls for status in every.edges(url).values()} == {200}
 
 
 def test_an_unban_does_not_wait_until_the_edge_of_a_declarative_vendor_has_settled(every: EveryCdn) -> None:

@@ -46,6 +46,11 @@ def urls_of(task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[str]:
     return [chunks_by_id[part.chunk].urls[position] for part in task.slices for position in part.positions()]
 
 
+def urls_sent(task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[str]:
+    """Return the URLs of a task as the vendor gets them, each once: two unbans of one URL may be in one task."""
+    return list(dict.fromkeys(urls_of(task, chunks_by_id)))
+
+
 def split(
     run: Run,
     task: Task,

@@ -16,7 +16,7 @@ from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice, divide
 from chalicelib.ledger import chunks, task_repeats, tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of
+from chalicelib.pipeline.lifecycle.splitting import give_up, split, urls_of, urls_sent
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.named_failures import end_with_named
 from chalicelib.pipeline.submission.vendor_tasks import TRACK_SHARE, emit_finished, is_banned
@@ -88,7 +88,7 @@ def named_at_once(run: Run, task: Task) -> tuple[str, ...]:
     """Return the URLs that failed by the vendor's answer to the call; empty if it named none."""
     if not task.failed_at:
         return ()
-    urls = urls_of(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
+    urls = urls_sent(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
     return tuple(urls[position] for position in task.failed_at)
 
 

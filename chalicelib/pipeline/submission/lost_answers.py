@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import VendorError
-from chalicelib.ledger import task_repeats, tasks, vendor_task_ids
+from chalicelib.domain.model import TaskState
+from chalicelib.ledger import control, task_repeats, tasks, vendor_task_ids
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.brakes import Brakes
-from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, SKEW
+from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, SKEW, is_shown
 from chalicelib.ports import BanVendor
 
 LIST_LAG = timedelta(seconds=60)
 """How long after an attempt the vendor's list may still come to show its task."""
+
+LIST_LAG_LONGEST = timedelta(hours=1)
+"""The same where the list lacks other tasks too that the vendor has accepted."""
 
 LOOK_AGAIN = timedelta(seconds=3)
 """How long after a lost answer its task is looked up."""
@@ -72,10 +77,43 @@ class LostAnswers:
             self._run.emit("task_adopted", task_id=task.id, account=account, vendor_task_id=vendor_task_id)
             self._adopted(task)
             return True
-        if self._run.clock() < task.attempted_at + LIST_LAG or self._run.time_is_up:
+        now = self._run.clock()
+        if now < task.attempted_at + LIST_LAG or self._run.time_is_up:
             self._backlog.recorded.postpone(task, task.attempted_at + LIST_LAG)
             return True
+        if self._list_lags(task.attempted_at, now):
+            self._run.emit("vendor_list_lags", account=self._run.account, task_id=task.id)
+            self._backlog.recorded.postpone(task, now + LIST_LAG)
+            return True
         return False
+
+    def _list_lags(self, attempted_at: datetime, now: datetime) -> bool:
+        """Return whether the vendor's list may not show yet what was created at an attempt."""
+        if now >= attempted_at + LIST_LAG_LONGEST:
+            return False
+        try:
+            reaches = self._list_reaches(attempted_at)
+        except VendorError as error:
+            vendor_refusals.note(self._run, error)
+            return True
+        if reaches is not None:
+            return not reaches
+        state = control.read(self._run.rows, [self._run.account])[self._run.account]
+        return now < attempted_at + LIST_LAG + control.slow_end(state, now=now)
+
+    def _list_reaches(self, moment: datetime) -> bool | None:
+        """Return whether the vendor's list shows by now what was created at a moment; ``None`` if nothing tells.
+
+        Another task of ours tells, one that the vendor accepted and has not ended: the first one after that moment,
+        else the last one before it. Where the list lacks it, the list may lack others, too.
+        """
+        live = tasks.live(self._run.rows, self._run.account)
+        accepted = sorted((task for task in live if task.state is TaskState.PROCESSING), key=_accepted_at)
+        later = [task for task in accepted if _accepted_at(task) >= moment]
+        for witness in (later or accepted[-1:])[:1]:
+            shown = is_shown(self._run, self._vendor, witness, self.pace)
+            return shown if later or not shown else None
+        return None
 
     def _adopt(self, task: Task, urls: Sequence[str]) -> str:
         """Look for the vendor task that carries exactly these URLs, and record it as ``task``'s.
@@ -92,3 +130,7 @@ class LostAnswers:
             if vendor_task_id not in recorded and tasks.record_processing(rows, task, vendor_task_id, now=now):
                 return vendor_task_id
         return ""
+
+
+def _accepted_at(task: Task) -> datetime:
+    return task.submitted_at or task.created_at

@@ -46,7 +46,7 @@ from chalicelib.ledger import control, tasks
 from chalicelib.ledger.control import Control
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
-from chalicelib.pipeline.lifecycle.splitting import end_withheld, urls_of, withhold
+from chalicelib.pipeline.lifecycle.splitting import end_withheld, urls_sent, withhold
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission import refused_content
 from chalicelib.pipeline.submission.backlog import Backlog
@@ -162,7 +162,7 @@ class _Drain:
         if task.withheld:
             end_withheld(self.run, task, task.withheld, chunks_by_id)
             return None
-        urls = urls_of(task, chunks_by_id)
+        urls = urls_sent(task, chunks_by_id)
         fresh = task.id in self.backlog.fresh
         self.backlog.fresh.discard(task.id)
         if not fresh and self.lost_answers.settled(task, urls):

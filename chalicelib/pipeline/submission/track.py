@@ -17,12 +17,13 @@ from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import TaskState
-from chalicelib.ledger import remaining, tasks, waiting_unbans
+from chalicelib.ledger import control, remaining, tasks, waiting_unbans
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.failed_tasks import FAILED, fail, fail_named, named_at_once, nothing_to_lift
+from chalicelib.pipeline.submission.lost_answers import LIST_LAG
 from chalicelib.pipeline.submission.vendor_tasks import (
     TRACK_SHARE,
     begun_at_the_vendor,
@@ -94,8 +95,10 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
         return tracked
     open_tasks = {task.vendor_task_id: task for task in processing}
     repeats = False
+    latest = timedelta()
     try:
         for task, problem, named in _finished(run, vendor, open_tasks):
+            latest = max(latest, run.clock() - (task.submitted_at or run.clock()))
             if named and (repeated := fail_named(run, task, named)) is not None:
                 repeats |= repeated
                 tracked.failed += 1
@@ -108,6 +111,8 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
     except VendorError as error:  # the next minute asks again
         tracked.why = error.kind
         vendor_refusals.note(run, error)
+    if latest > LIST_LAG and not vendor.limits.declarative:
+        control.record_late_end(run.rows, run.account, latest, now=run.clock())
     if repeats or (tracked.succeeded + tracked.failed and _turn_has_come(run)):
         wake_submitter(run, run.account)
     tracked.open = len(open_tasks)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dev.fault.silence import ALLOWED, Alarm, Watch, alarms_in, states_of
+from dev.fault.silence import ALLOWED, SHORTENED, Alarm, Watch, alarms_in, states_of
 
 OPERATING = Path(__file__).resolve().parents[4] / "docs" / "operating.md"
 CHUNK = ("main", "chunk waiting", "c")
 
 
 def watched(seconds: float, *alarms: Alarm, key: tuple[str, str, str] = CHUNK) -> list[str]:
-    watch = Watch()
+    watch = Watch(SHORTENED)
     for at in range(0, int(seconds) + 1, 2):
         watch.look(1_000.0 + at, [key])
     watch.look(1_000.0 + seconds + 2, [])
@@ -24,11 +24,11 @@ def watched(seconds: float, *alarms: Alarm, key: tuple[str, str, str] = CHUNK) -
 
 
 def test_what_stays_within_its_time_is_no_stop() -> None:
-    assert watched(ALLOWED["chunk waiting"].seconds) == []
+    assert watched(SHORTENED["chunk waiting"].seconds) == []
 
 
 def test_what_outlives_its_time_in_silence_is_named() -> None:
-    (stop,) = watched(ALLOWED["chunk waiting"].seconds + 10)
+    (stop,) = watched(SHORTENED["chunk waiting"].seconds + 10)
     assert stop.startswith("chunk waiting for 70 s: main c")
 
 
@@ -46,7 +46,7 @@ def test_only_an_alarm_of_the_state_and_the_account_and_the_time_breaks_the_sile
 
 
 def test_a_thing_that_changes_its_state_begins_a_new_stay() -> None:
-    watch = Watch()
+    watch = Watch(SHORTENED)
     for at in range(0, 100, 2):
         watch.look(float(at), [("main", "chunk open" if at < 40 else "chunk waiting", "c")])
     assert watch.silent_stops() == []
@@ -72,7 +72,7 @@ def test_the_alarms_are_read_from_the_log() -> None:
         json.dumps({"timestamp": "2026-01-15T08:30:00+00:00", "message": "account_swept", "oldest_waiting": 59}),
         json.dumps({"timestamp": "2026-01-15T08:30:00+00:00", "message": "account_swept", "oldest_waiting": 5}),
     ]
-    assert [alarm.name for alarm in alarms_in(lines)] == ["task_overdue", "BansWaitAlarm"]
+    assert [alarm.name for alarm in alarms_in(lines, SHORTENED)] == ["task_overdue", "BansWaitAlarm"]
 
 
 def test_each_state_and_its_alarms_stand_in_the_table_for_operators() -> None:

@@ -12,7 +12,7 @@ from chalicelib.domain.errors import AccessRefused, AnswerUnknown, HostNotReady,
 from chalicelib.domain.model import Action
 from chalicelib.ledger import control, waiting_unbans
 from chalicelib.ports import Update
-from dev.fakes.operations import banned, undo
+from dev.fakes.operations import banned, carry_on_all, undo
 from dev.fakes.world import ACCOUNT, World, pages
 from dev.fakes.wrappers import Each, Meanwhile
 
@@ -263,3 +263,19 @@ def test_a_kill_while_an_unban_takes_its_url_out_of_a_recorded_ban_loses_nothing
         if calls < at:
             return
     raise AssertionError("the drain makes more calls than were killed")
+
+
+def test_an_unban_that_is_made_again_after_a_crash_and_a_report_is_in_the_call_once() -> None:
+    """The first one waits. A person decides about the report, so the second one takes it out of a hold."""
+    calls = []
+    for at in range(1, 20):
+        world = World()
+        with world.crash(at, after=True):
+            undo(world, urls=(URL,))
+        world.clock.advance(seconds=20)
+        world.post({"urls": [URL]})
+        world.intake()
+        carry_on_all(world)
+        world.minutes(2)
+        calls += [urls for action, urls, _ in world.vendor.calls if action is Action.UNBAN]
+    assert set(calls) == {(URL,)}
