@@ -168,6 +168,8 @@ class LocalAws(MiniStack):
                     keys[name] = f"{hashlib.sha256(body).hexdigest()}.zip"
                     self.s3.put_object(Bucket=PACKAGES_BUCKET, Key=keys[name], Body=body)
                 properties[attribute] = f"s3://{PACKAGES_BUCKET}/{keys[name]}"
+        api = template["Resources"]["RestAPI"]["Properties"]  # MiniStack reads this property, AWS the document
+        api["BinaryMediaTypes"] = api["DefinitionBody"]["x-amazon-apigateway-binary-media-types"]
         if self._changes.enforce_iam:
             suit_enforcement(template)
         self._changes.amend(template)

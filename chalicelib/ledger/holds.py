@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from chalicelib.domain.model import ChunkState
 from chalicelib.domain.packing import Work
+from chalicelib.ledger import waiting_from
 from chalicelib.ports import Delete, Key, Row, Rows, Update, Value
 
 
@@ -39,6 +40,7 @@ def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
     if not positions:
         return rows.apply(Delete(_key(hold), expect=unchanged))
     excluded: list[Value] = [position for position in range(hold.count) if position not in positions]
+    waiting_from.take_back(rows, hold.account, hold.chunk)
     return rows.apply(Update(_key(hold), set={"state": ChunkState.WAITING.value, "lost": excluded}, expect=unchanged))
 
 

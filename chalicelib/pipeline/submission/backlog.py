@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, VendorLimits
 from chalicelib.domain.packing import Slice, Work, pack
-from chalicelib.ledger import chunks, remaining, tasks, waiting_unbans
+from chalicelib.ledger import chunks, remaining, tasks, waiting_from, waiting_unbans
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering, splitting
@@ -184,14 +184,14 @@ class Backlog:
     def _read(self, *, bans: bool) -> dict[str, Work]:
         """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.
 
-        Any number of older ones may be held.
+        Any number of older ones may be held: the sweep marks where they end.
         """
         work = {
             part.chunk: part for part in waiting_unbans.read(self._run.rows, self._run.account, now=self._run.clock())
         }
         if not bans:
             return work
-        after, sendable = "", 0
+        after, sendable = waiting_from.read(self._run.rows, self._run.account).chunk, 0
         while True:
             page = remaining.of_account(self._run.rows, self._run.account, limit=WORK_AT_ONCE, after=after)
             work.update((part.chunk, part) for part in page)

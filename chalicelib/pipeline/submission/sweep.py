@@ -10,7 +10,7 @@ from functools import partial
 
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import control, remaining, tasks
+from chalicelib.ledger import control, remaining, tasks, waiting_from
 from chalicelib.pipeline.decisions import hold_notices, holds
 from chalicelib.pipeline.lifecycle import ending, finishing
 from chalicelib.pipeline.run import Run, each_account
@@ -42,6 +42,7 @@ def sweep(run: Run, notify: Notify | None = None) -> dict[str, int]:
 def _sweep_account(held: list[Work], run: Run) -> int:
     """Sweep the run's account, and add its holds to ``held``."""
     now, account = run.clock(), run.account
+    mark = waiting_from.read(run.rows, account, consistent=False)
     all_work = remaining.of_account(run.rows, account)
     held += [work for work in all_work if work.state is ChunkState.HELD]
     finished = False
@@ -50,6 +51,7 @@ def _sweep_account(held: list[Work], run: Run) -> int:
             finished |= finishing.finish(run, work)
         if work.state is ChunkState.REFUSED:
             holds.finish_refusal(run, work)
+    waiting_from.advance(run.rows, account, mark, all_work, now=now)
     ending.end_due_bans(run)
     waiting = [work for work in all_work if work.state is ChunkState.WAITING]
     unsent = [task for task in tasks.live(run.rows, account) if task.state is TaskState.SUBMITTING]

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import TaskState
-from chalicelib.ledger import control, remaining, tasks, waiting_unbans
+from chalicelib.ledger import control, remaining, tasks, waiting_from, waiting_unbans
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
@@ -130,7 +130,8 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
 
 def _turn_has_come(run: Run) -> bool:
     """Whether something waits that may have waited for a task to end. More than the oldest is the sweep's to find."""
-    oldest = remaining.of_account(run.rows, run.account, limit=OLDEST)
+    mark = waiting_from.read(run.rows, run.account)
+    oldest = remaining.of_account(run.rows, run.account, limit=OLDEST, after=mark.chunk)
     return any(work.after for work in (*oldest, *waiting_unbans.read(run.rows, run.account, now=None)))
 
 
