@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cost, handlers, imports, latency, submission
+from bench import cost, handlers, imports, latency, seconds, submission
 from bench.figures import Figure, aligned, markdown
 from bench.local import local
 from bench.reports import ROWS, rows_of
@@ -36,6 +36,7 @@ def main() -> None:
             ("whole pipeline, and the naive one", lambda: handlers.capacity(aws, rows, ROWS if long else 2_000)),
             ("backlog", lambda: submission.measure(aws, 300_000 if long else 100_000)),
             ("latency", latency.measure),
+            ("where each second goes", seconds.measure),
             ("money", lambda: cost.measure(aws, rows)),
             ("growth", lambda: handlers.growth(aws, rows, GROWTH_LONG if long else GROWTH)),
         ]
@@ -45,10 +46,10 @@ def main() -> None:
             figures += measure()
             print(f"{time.monotonic() - before:.0f} s", flush=True)
     print(f"\n{aligned(figures)}\n")
-    seconds = time.monotonic() - begun
-    write(DOCUMENT, f"{header(feed, long=long, seconds=seconds, load=load)}\n\n{markdown(figures)}\n")
+    took = time.monotonic() - begun
+    write(DOCUMENT, f"{header(feed, long=long, seconds=took, load=load)}\n\n{markdown(figures)}\n")
     missed = [figure.what for figure in figures if figure.met is False]
-    print(f"{seconds:.0f} s; written to {DOCUMENT.relative_to(ROOT)}")
+    print(f"{took:.0f} s; written to {DOCUMENT.relative_to(ROOT)}")
     print("all targets met" if not missed else "targets missed: " + "; ".join(missed))
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from bench.cost import PRICES
 from bench.figures import Figure, quantile
 from bench.virtual import Measured, VirtualPipeline, Waits, steady
+from chalicelib.pipeline.answers.outcomes import AT_ONCE
 
 OFFERED = ((1, 600), (100, 60), (1_000, 30))
 """Reports a second, and the seconds that this lasts."""
 
 
+BY_WEBHOOK = ((1, 300), (10, 60))
+"""The same for reports that come by webhook, of a source that is called back."""
+
 P50, P99 = 1.3, 3.0
 BANNED_P50, BANNED_P99 = 3.0, 10.0
+TOLD_P50, TOLD_P99 = BANNED_P50 + 5, BANNED_P99 + 5
 TASK_SECONDS = 30.0
 TRICKLE_DOLLARS = 3
 INTAKE_GB = 1.73
@@ -37,7 +42,21 @@ def measure() -> list[Figure]:
         figures.append(_within(f"vendor task's end to banned, {rate:,} reports/s", measured.until_banned, ends, how))
         if rate == 1:
             figures.append(_trickle(measured, waits, seconds))
-    return figures
+    return [*figures, *(figure for rate, seconds in BY_WEBHOOK for figure in _by_webhook(rate, seconds))]
+
+
+def _by_webhook(rate: int, seconds: int) -> list[Figure]:
+    waits = Waits(task=TASK_SECONDS)
+    measured = VirtualPipeline(steady(rate, seconds), waits=waits, by_webhook=True).run()
+    how = f"{len(measured.latencies):,} reports of one URL by webhook; the function at the door takes {waits.door} s"
+    told = (
+        f"same; {measured.calls} messages for the source, whose receiver takes {waits.receiver} s, at most {AT_ONCE} "
+        f"calls at once; reading what became of a report takes {waits.look} s"
+    )
+    return [
+        _within(f"webhook to vendor task, {rate:,} reports/s", measured.latencies, (P50, P99), how),
+        _within(f"vendor task's end to callback, {rate:,} reports/s", measured.until_told, (TOLD_P50, TOLD_P99), told),
+    ]
 
 
 def _within(what: str, seconds: list[float], most: tuple[float, float], how: str) -> Figure:
@@ -61,8 +80,8 @@ def _trickle(measured: Measured, waits: Waits, seconds: int) -> Figure:
         measured.units["written"] * PRICES["writes"]
         + measured.units["halves read"] / 2 * PRICES["reads"]
         + 3 * urls * PRICES["sqs"]
-        + 4 * (measured.drains + measured.looks) * PRICES["fifo"]
-        + (measured.intakes + measured.drains + measured.looks) * PRICES["invocations"]
+        + (4 * (measured.drains + measured.looks) + 3 * measured.calls) * PRICES["fifo"]
+        + (measured.intakes + measured.drains + measured.looks + measured.calls) * PRICES["invocations"]
         + gigabyte_seconds * PRICES["gb_seconds"]
     )
     a_day = dollars * 86_400 / seconds

@@ -13,7 +13,7 @@ def suit_enforcement(template: dict[str, Any]) -> None:
     its table and for ``sqs:SendMessage``.
     """
     for resource in template["Resources"].values():
-        if resource["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}:
+        if resource["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy"}:
             rules = resource["Properties"]["PolicyDocument"]["Statement"]
             harmless = {"Sid": "Nothing", "Effect": "Deny", "Principal": "*", "Action": "none:None", "Resource": "*"}
             rules[:] = [rule for rule in rules if rule["Sid"] != "TlsOnly"] or [harmless]
