@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cost, handlers, imports, latency, seconds, submission
+from bench import ban_index, cost, handlers, imports, latency, seconds, submission
 from bench.figures import Figure, aligned, markdown
 from bench.local import local
 from bench.reports import ROWS, rows_of
@@ -37,6 +37,7 @@ def main() -> None:
             ("backlog", lambda: submission.measure(aws, 300_000 if long else 100_000)),
             ("latency", latency.measure),
             ("where each second goes", seconds.measure),
+            ("lists of bans", lambda: ban_index.measure(aws, rows)),
             ("money", lambda: cost.measure(aws, rows)),
             ("growth", lambda: handlers.growth(aws, rows, GROWTH_LONG if long else GROWTH)),
         ]

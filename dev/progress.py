@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.domain.model import ChunkState, UrlState
+from chalicelib.ledger import chunks, remaining
+from chalicelib.ports import Rows
+from dev.check import Checked
 from dev.local_aws import FunctionBusy, FunctionFailed, LocalAws
+from dev.showing import ACCOUNT
 
 
 class Ticker:
@@ -84,3 +91,16 @@ class Progress:
                 self.failed += event.get("given_up", 0)
             case _:
                 pass
+
+
+def what_is_held(rows: Rows, checked: Checked) -> Iterator[str]:
+    """Say how much of a feed waits for a person under the policy in force, what for, and what would ban it."""
+    works = [work for work in remaining.of_account(rows, ACCOUNT) if work.state is ChunkState.HELD]
+    urls_by_rule = Counter[str]()
+    for chunk in chunks.read(rows, [work.chunk for work in works]).values():
+        urls_by_rule[chunk.rule] += len(chunk.urls)
+    rules = ", ".join(f"{count:,} by {rule}" for rule, count in urls_by_rule.most_common())
+    taken = checked.states.total() - checked.states[UrlState.REJECTED.value]
+    share = checked.states[UrlState.HELD.value] / taken
+    yield f"{share:.0%} of the URLs wait for a person, in {len(works):,} holds ({rules}): this is the default policy."
+    yield 'In the policy, "bare_hosts": "ban" bans roots, of all or of one source, "forced_hosts" those of some hosts'

@@ -28,7 +28,7 @@ import requests
 from chalicelib.aws.dynamodb import Table
 from chalicelib.config import policy as policies
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import ChunkState
+from chalicelib.domain.model import ChunkState, UrlState
 from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import remaining, tasks
 from dev.check import Checked, check
@@ -38,7 +38,7 @@ from dev.feed import MANAGED, FeedRow, read_feed, sample_feed
 from dev.local_aws import LocalAws
 from dev.ministack import LocalAwsError
 from dev.package import PackagingError
-from dev.progress import Progress, Ticker
+from dev.progress import Progress, Ticker, what_is_held
 from dev.run_vendors import show_every_vendor
 from dev.senders import Senders, Sent
 from dev.showing import ACCOUNT, UNCAPPED, say, until_interrupted
@@ -115,8 +115,9 @@ class Demonstration:
         options = self.options
         if options.feed:
             hosts = sorted(_hosts(self.feed))
-            self.policy.update(accounts={ACCOUNT: {"managed_domains": hosts}}, bare_hosts="ban")
-            say(f"for this run all {len(hosts):,} hosts of the feed are managed domains, and bare hosts may be banned")
+            self.policy.update(accounts={ACCOUNT: {"managed_domains": hosts}})
+            say(f"the default policy is in force, for all {len(hosts):,} hosts of the feed: roots wait for a person.")
+            say("Only the caps are lifted, since the reports of months come within a minute")
         vendor = {
             "vendor": "huawei",
             "endpoint": options.endpoint,
@@ -232,6 +233,9 @@ class Demonstration:
             if count:
                 say(f"  {count:8,}  {state}")
         say(f"  {sent.urls - checked.states.total():8,}  repeats, which cost no write and no vendor call")
+        if checked.states[UrlState.HELD.value]:
+            for line in what_is_held(self.table, checked):
+                say(line)
         if checked.seconds:
             half, most = checked.percentile(50), checked.percentile(95)
             say(f"from report to ban: p50 {half:.1f} s, p95 {most:.1f} s, longest {checked.seconds[-1]:.1f} s")
