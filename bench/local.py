@@ -48,10 +48,11 @@ class VendorProcess:
 
 
 @contextmanager
-def vendor_process() -> Iterator[VendorProcess]:
-    """Start a simulator that enforces the vendor's rates."""
+def vendor_process(*, answer_seconds: float = 0.0) -> Iterator[VendorProcess]:
+    """Start a simulator that enforces the vendor's rates and takes so long to answer."""
     port, identity = free_port(), Identity()
     command = [sys.executable, "-m", "dev.simulators.huawei", "--port", str(port)]
+    command += ["--answer-seconds", str(answer_seconds)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()  # It prints where it listens.

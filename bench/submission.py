@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bench.figures import Figure
 from bench.local import ACCOUNT, Local, vendor_process
@@ -41,40 +42,55 @@ def backlog(table: Table, urls: int) -> None:
         remaining.seal(table, chunk, set(keys), then=ChunkState.WAITING)
 
 
+ANSWER_SECONDS = (0.3, 1.5, 3.0)
+
+
 def measure(local: Local, urls: int) -> list[Figure]:
-    """Drain a backlog with the app's function, in as many runs as its time limit needs."""
-    with vendor_process() as vendor:
+    """Drain a backlog at vendors that take ever longer to answer."""
+    figures: list[Figure] = []
+    for answer_seconds in ANSWER_SECONDS:
+        calls = _drain(local, urls, answer_seconds)
+        done = [call for call in calls if call["status"] == 200]
+        refused = sum(call["status"] == 429 for call in calls)
+        rate = (len(done) - 1) / (done[-1]["time"] - done[0]["time"])
+        fill = statistics.mean(call["urls"] for call in done)
+        how = (
+            f"backlog of {urls:,} URLs, simulator that enforces 10 creates a second, its log; it answered a call before"
+        )
+        when = f"with a backlog, the vendor answering in {answer_seconds:g} s"
+        if not figures:
+            target = f"≥ {FILL * CHUNK_URLS:.0f}"
+            figures.append(
+                Figure(
+                    "URLs a vendor call, with a backlog", target, f"{fill:,.0f}", "1", fill >= FILL * CHUNK_URLS, how
+                )
+            )
+        met = rate >= CALLS_A_SECOND
+        figures += [
+            Figure(f"creates a second, {when}", f"≥ {CALLS_A_SECOND}", f"{rate:.2f}", "10 at most", met, how),
+            Figure(f"creates refused for their rate, {when}", "0", str(refused), met=refused == 0, how=how),
+        ]
+    return figures
+
+
+def _drain(local: Local, urls: int, answer_seconds: float) -> list[dict[str, Any]]:
+    """Drain a backlog with the app's function, in as many runs as its time limit needs; return the vendor's calls.
+
+    A first drain makes one call: until a vendor has answered well, calls go one at a time.
+    """
+    with vendor_process(answer_seconds=answer_seconds) as vendor:
         environment = local.environment(vendor)
-        backlog(Table(local.aws.dynamodb, environment["EDGEBAN_TABLE"]), urls)
-        sent = 0
+        table = Table(local.aws.dynamodb, environment["EDGEBAN_TABLE"])
         with Process(environment) as process:
+            backlog(table, CHUNK_URLS)
+            process.run("submit_tasks", [WAKE_UP], seconds=180)
+            first = len(vendor.creates())
+            backlog(table, urls)
+            sent = 0
             while sent < urls:
                 process.run("submit_tasks", [WAKE_UP], seconds=180)
-                calls = vendor.creates()
-                done = [call for call in calls if call["status"] == 200]
-                before, sent = sent, sum(call["urls"] for call in done)
+                calls = vendor.creates()[first:]
+                before, sent = sent, sum(call["urls"] for call in calls if call["status"] == 200)
                 if sent == before:
                     raise RuntimeError(f"the drain stopped at {sent:,} of {urls:,} URLs: {process.logged('drained')}")
-    refused = sum(call["status"] == 429 for call in calls)
-    rate = (len(done) - 1) / (done[-1]["time"] - done[0]["time"])
-    fill = statistics.mean(call["urls"] for call in done)
-    how = f"backlog of {urls:,} URLs, simulator that enforces 10 creates a second, its log"
-    return [
-        Figure(
-            "URLs a vendor call, with a backlog",
-            f"≥ {FILL * CHUNK_URLS:.0f}",
-            f"{fill:,.0f}",
-            "1",
-            fill >= FILL * CHUNK_URLS,
-            how,
-        ),
-        Figure(
-            "creates a second, with a backlog",
-            f"≥ {CALLS_A_SECOND}",
-            f"{rate:.2f}",
-            "10 at most",
-            rate >= CALLS_A_SECOND,
-            how,
-        ),
-        Figure("creates refused for their rate", "0", str(refused), met=refused == 0, how=how),
-    ]
+    return calls

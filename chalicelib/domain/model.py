@@ -134,8 +134,8 @@ class VendorLimits:
     """The longest span between start and end of one query of the task list."""
     longest_ban: timedelta | None
     """The longest ban that the vendor grants; ``None``: a ban lasts until it is taken back."""
-    parallel: int = 32
-    """Calls that may be under way at once."""
+    parallel: int = 40
+    """Calls that may be under way at once. Ten a second, each of which takes three seconds and is recorded after it."""
     declarative: bool = False
     """Whether an answered call is done, and repeating one does no harm: there is no task to follow."""
     urls_per_day: int = 0

@@ -22,7 +22,7 @@ IDLE_TIMEOUT: Final = 5.0
 function frozen, the other side may drop its connections unseen: a request on one of them is reset, and nothing tells
 that reset from an answer that was lost."""
 
-CONNECTIONS: Final = 32
+CONNECTIONS: Final = 40
 """Connections that stay open: as many as calls may be under way at once (``VendorLimits.parallel``)."""
 
 

@@ -39,7 +39,15 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote
 
-from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.http_server import (
+    Reply,
+    Request,
+    Simulated,
+    SimulatorServer,
+    WireFault,
+    json_reply,
+    serve_until_interrupted,
+)
 from dev.simulators.huawei_faults import Fault, Faults
 from dev.simulators.huawei_gate import Gate, Identity, Rates, Refused, gateway_refusal
 from dev.simulators.huawei_state import DAY, Account, Call, CallLog
@@ -462,6 +470,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9001)
     parser.add_argument("--domains", default="", help="the tenant's domains, with commas between; none: all")
     parser.add_argument("--task-seconds", type=float, default=0.0, help="how long a task takes")
+    parser.add_argument("--answer-seconds", type=float, default=0.0, help="how late each answer comes")
     parser.add_argument("--no-rates", action="store_true", help="throttle nothing")
     for name, value in asdict(defaults).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
@@ -473,6 +482,8 @@ def main() -> None:
         task_seconds=options.task_seconds,
         rates=not options.no_rates,
     )
+    if options.answer_seconds:
+        simulator.break_wire(WireFault("late", times=0, seconds=options.answer_seconds))
     print(f"Huawei Cloud CDN simulator: {simulator.url}", flush=True)
     serve_until_interrupted(simulator)
 
