@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, ConfigurationError
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
 from chalicelib.ledger import reports
@@ -16,12 +17,15 @@ from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.track import track_tasks
 from chalicelib.pipeline.upkeep.renew import renew_bans
+from chalicelib.pipeline.upkeep.verify import verify_bans
 from chalicelib.ports import BanVendor
 from chalicelib.vendors.http import VendorHttp
 from chalicelib.vendors.registry import VENDORS, connect
 from dev import vendors
-from dev.fakes.operations import undo
-from dev.fakes.world import POLICY, World
+from dev.fakes.exports import ExportWorld
+from dev.fakes.operations import DESK, Receiver, deliver, undo
+from dev.fakes.world import POLICY, SOURCES, World
+from dev.simulators.huawei import HuaweiSimulator
 from dev.vendors import NAMES, Behaviour, SimulatedAccount, connected, simulated
 
 ONE, TWO = "https://www.example.com/login?id=1&x=%2F", "http://www.example.com/2"
@@ -285,3 +289,67 @@ def test_an_unban_does_not_wait_until_the_edge_of_a_declarative_vendor_has_settl
     assert every.edges(ONE) == dict.fromkeys(NAMES, 200)
     assert every.edges(TWO) == dict.fromkeys(NAMES, 403)
     assert every.states(ONE) == dict.fromkeys(NAMES, "unbanned")
+
+
+def test_an_archived_day_of_illegal_urls_is_banned_at_every_account_that_serves_the_host(every: EveryCdn) -> None:
+    exports, day = ExportWorld(), date(2026, 1, 14)
+    exports.only(day)
+    exports.runs(2)
+    every.world.sources = parse_sources({"alibaba-export": {"auth": "none", "format": "native"}})
+    domains = {name: ["www.example.com"] for name in NAMES} | {"huawei-main": ["else.example.net"]}
+    accounts = {name: {"managed_domains": hosts} for name, hosts in domains.items()}
+    every.world.policy = parse_policy({**POLICY, "accounts": accounts})
+    every.world.send(exports.sent)
+    every.minutes(8)
+
+    serving = [name for name in NAMES if name != "huawei-main"]
+    for number in range(5):
+        url = f"https://www.example.com/{day}/{number}"
+        assert every.states(url) == dict.fromkeys(serving, "banned")
+        assert every.edges(url) == dict.fromkeys(serving, 403) | {"huawei-main": 200}
+
+
+def test_a_callback_says_what_each_account_did_once_all_have(every: EveryCdn) -> None:
+    every.world.sources = parse_sources({**SOURCES, "desk": DESK})
+    huawei = every.accounts[0].simulator
+    assert isinstance(huawei, HuaweiSimulator)
+    huawei.poison(TWO, "refuse", "CDN.0105")
+    every.world.post({"urls": [ONE, TWO]})
+    receiver = Receiver(every.world)
+    every.minutes(1)
+    deliver(every.world, receiver)
+    assert receiver.got == []  # the edges of some have not settled
+
+    every.minutes(8)
+    deliver(every.world, receiver)
+    ((_, said),) = receiver.got
+    told = {(entry["url"], entry["account"]): entry for entry in said["data"]["urls"]}
+    assert {name: told[ONE, name]["state"] for name in NAMES} == dict.fromkeys(NAMES, "banned")
+    assert {name: told[TWO, name]["state"] for name in NAMES} == {
+        **dict.fromkeys(NAMES, "banned"),
+        "huawei-main": "rejected",
+    }
+    assert "CDN.0105" in told[TWO, "huawei-main"]["reason"]
+    assert said["data"]["counts"] == {"banned": 11, "rejected": 1}
+
+
+def test_each_account_is_verified_at_its_own_edge_which_answers_in_its_own_way(every: EveryCdn) -> None:
+    world = every.world
+    accounts = {
+        name: {"managed_domains": ["*.example.com"], "edge_host": f"{name}.edge.example.net", "edge_expect": [status]}
+        for name, status in zip(NAMES, (403, 404, 410, 451, 403, 418), strict=True)
+    }
+    world.policy = parse_policy({**POLICY, "accounts": accounts, "verification": {"sample": 1}})
+    world.post({"urls": [ONE]})
+    every.minutes(15)
+    asked: list[tuple[str, str]] = []
+
+    def probe(url: str, *, edge: str = "") -> int:
+        asked.append((url, edge))
+        return 403
+
+    for name in NAMES:
+        verify_bans(world.run().at(name), probe)
+    assert sorted(asked) == sorted((ONE, f"{name}.edge.example.net") for name in NAMES)
+    is_open = {fields["account"]: fields["open"] for fields in world.events("bans_verified")}
+    assert is_open == dict(zip(NAMES, (0, 1, 1, 1, 0, 1), strict=True))
