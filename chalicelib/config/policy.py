@@ -170,12 +170,13 @@ def _plan(fields: Fields) -> Plan | None:
 
 
 def _source(fields: Fields) -> SourceRules:
-    fields.only({"trust", "dry_run", "max_per_hour", "bare_hosts", "relay", "withdrawals", "statement"})
+    fields.only({"trust", "dry_run", "max_per_hour", "longest_days", "bare_hosts", "relay", "withdrawals", "statement"})
     return SourceRules(
         review=fields.choice("trust", TRUST, "auto") == "review",
         withdrawals_lift=fields.choice("withdrawals", WITHDRAWALS, "hold") == "lift",
         dry_run=fields.flag("dry_run"),
         max_per_hour=fields.whole("max_per_hour", COUNT) if "max_per_hour" in fields else None,
+        longest_days=fields.whole("longest_days", PLANNED_DAYS) if "longest_days" in fields else None,
         bare_hosts=BareHosts(fields.choice("bare_hosts", BareHosts)) if "bare_hosts" in fields else None,
         relay=fields.flag("relay"),
         statement=statements.of_source(fields),

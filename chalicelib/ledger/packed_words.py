@@ -83,6 +83,12 @@ def end_of_word(packed: bytes, name: str) -> int:
     return next((until * 60 for spoken, _, until, _, _ in _PACKED.iter_unpack(packed) if spoken == source), 0)
 
 
+def asks_only_a_person(packed: bytes, name: str) -> bool:
+    """Return whether a source's word is one about which a person would decide: it bans nothing by itself."""
+    source = source_id(name)
+    return any(until and not bans for spoken, _, until, bans, _ in _PACKED.iter_unpack(packed) if spoken == source)
+
+
 def marker_of(packed: bytes, name: str) -> int:
     """Return the moment up to which what a source says is taken back, in epoch seconds; 0 if it has no marker."""
     source = source_id(name)

@@ -46,7 +46,13 @@ def plan_for(days: int | None) -> Plan:
     return Plan(min(days, BAN_DAYS[-1]), timedelta(days=days))
 
 
-def planned(reported_days: int | None, source_days: int | None, category: Plan) -> Plan:
-    """Plan a ban: what the report asks for, else what its source asks for by default, else the category's plan."""
+def planned(reported_days: int | None, source_days: int | None, category: Plan, longest_days: int | None) -> Plan:
+    """Plan a ban: what the report asks for, else what its source asks for by default, else the category's plan.
+
+    ``longest_days`` bounds it whoever asks, since a source also chooses the category; ``None``: nothing does.
+    """
     days = reported_days or source_days
-    return plan_for(days) if days else category
+    plan = plan_for(days) if days else category
+    if longest_days and (plan.lasts is None or plan.lasts > timedelta(days=longest_days)):
+        return plan_for(longest_days)
+    return plan

@@ -35,6 +35,8 @@ class SourceRules(NamedTuple):
     """Whether a ban is lifted that nobody asks for any more because the source took its word back. Else a person
     decides."""
     statement: SourceStatement | None = None
+    longest_days: int | None = None
+    """Days that a ban of its reports lasts at the most; ``None``: as long as the report or the category says."""
 
 
 class Caps(NamedTuple):

@@ -114,7 +114,7 @@ def verdict(
         decided = LIVE
     else:
         category = category_of(reported.category or source.category, policy)
-        days = planned(reported.ban_days, source.ban_days, category.plan).ban_days
+        days = planned(reported.ban_days, source.ban_days, category.plan, rules.longest_days).ban_days
         decided = (
             _corroboration(category, situation.reporters)
             or _hold(url, days, policy, rules, account)

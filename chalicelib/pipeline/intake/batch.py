@@ -23,7 +23,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
 from chalicelib.pipeline.intake.counts import journal_taken, tell_taken
-from chalicelib.pipeline.intake.decide import decide
+from chalicelib.pipeline.intake.decide import decide, give_back
 from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
 from chalicelib.pipeline.intake.refusals import record_refusals, refusals_of
 from chalicelib.pipeline.intake.silence import look_at
@@ -110,7 +110,8 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     messages = list(_read(run, records, reading, taken))
     urls_by_key, refusals = collect(without_taken_back(messages), policy, taken.verdicts)
     claims_by_key = completed(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
-    verdicts = decide(run, policy, urls_by_key, claims_by_key)
+    reserved_at = run.clock()
+    verdicts = decide(run, policy, urls_by_key, claims_by_key, reserved_at)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
     for key, url in urls_by_key.items():
         verdict = verdicts[key]
@@ -128,9 +129,14 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     claimed_next = [url for urls in urls_by_kind.values() for url in urls]
     in_place = {key: url for key, url in urls_by_key.items() if verdicts[key].kind not in CLAIMING}
     words_by_key, changed_meanwhile = record_words(run, reading.sources, claimed_next, in_place, claims_by_key)
+    lost: list[BatchUrl] = []
     for kind, urls in urls_by_kind.items():
-        if _claim(run, kind, urls, claims_by_key, words_by_key, taken) and not kind.rule:
+        claimed = _claim(run, kind, urls, claims_by_key, words_by_key, taken)
+        if claimed and not kind.rule:
             wake_submitter(run, kind.account)
+        lost += [url for url in urls if url.key not in claimed] if not kind.rule else []
+    if policy.capped():
+        give_back(run, lost, [urls_by_key[key] for key in changed_meanwhile], reserved_at)
     taken.failed += sorted(withdraw(run, messages) - set(taken.failed))
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
@@ -199,9 +205,9 @@ def _claim(
     claims_by_key: Mapping[str, Claim],
     words_by_key: Mapping[str, bytes],
     taken: Taken,
-) -> int:
-    """Open chunks of one kind, claim their URLs and seal them; return how many URLs they claimed."""
-    now, claimed = run.clock(), 0
+) -> set[str]:
+    """Open chunks of one kind, claim their URLs and seal them; return the keys of those that they claimed."""
+    now, claimed = run.clock(), set[str]()
     origins: dict[tuple[str, ...], Origin] = {}
     for part in cut(
         urls,
@@ -226,11 +232,11 @@ def _claim(
         )
         then = ChunkState.HELD if kind.rule else ChunkState.WAITING
         keys = claiming.begin(run, chunk, claims_by_key, then=then, words=words_by_key)
-        claimed += len(keys)
+        claimed |= keys
         if kind.release:  # a person decided meanwhile, or the hold is not sealed yet: the report comes again
             staying = _messages_of(url for url in part if url.key not in keys)
             taken.failed += sorted(staying - set(taken.failed))
-    excluded = len(urls) - claimed
+    excluded = len(urls) - len(claimed)
     if excluded:  # another intake was quicker since our read
         verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN
         taken.verdicts[verdict.value] -= excluded

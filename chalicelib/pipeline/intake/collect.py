@@ -10,7 +10,7 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
 from chalicelib.domain.policy.forbidden import not_managed
-from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.policy.model import NO_RULES, Policy
 from chalicelib.domain.policy.rules import UNUSABLE, accounts_for, category_of
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
 from chalicelib.domain.words.word import Word
@@ -44,6 +44,8 @@ class BatchUrl:
     """What the batch says of the URL that the ledger may not have on record yet."""
     mentioned: list[Mention] = field(default_factory=list)
     """The same for the journal, with the reports that said it."""
+    extended_by: list[str] = field(default_factory=list)
+    """Sources that ask for a longer ban of a URL in force than the category does: it counts against their caps."""
 
     @property
     def category(self) -> str:
@@ -86,8 +88,14 @@ def _kind(message: Message, reported: ReportedUrl) -> MentionKind:
 
 def plan_of(message: Message, reported: ReportedUrl, policy: Policy) -> Plan:
     """Plan how long a URL would be banned for one report of it."""
-    category = category_of(reported.category or message.source.category, policy)
-    return planned(reported.ban_days, message.source.ban_days, category.plan)
+    rules = policy.sources.get(message.source.name, NO_RULES)
+    plan = category_plan(message, reported, policy)
+    return planned(reported.ban_days, message.source.ban_days, plan, rules.longest_days)
+
+
+def category_plan(message: Message, reported: ReportedUrl, policy: Policy) -> Plan:
+    """Return how long the category of a report asks for."""
+    return category_of(reported.category or message.source.category, policy).plan
 
 
 def collect(

@@ -17,8 +17,9 @@ from chalicelib.ledger import ban_counts
 from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import report_id
+from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake import on_record
-from chalicelib.pipeline.intake.collect import BatchUrl, plan_of
+from chalicelib.pipeline.intake.collect import BatchUrl, category_plan, plan_of
 from chalicelib.pipeline.intake.corroboration import count_reporters
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
@@ -31,21 +32,22 @@ WORD_OF = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
 
 
 def decide(
-    run: Run, policy: Policy, urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
+    run: Run, policy: Policy, urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim], now: datetime
 ) -> dict[str, Verdict]:
-    """Decide about every URL, and count what is to be banned against the caps (I6).
+    """Decide about every URL, and count what is to be banned or extended against the caps (I6).
 
     What is to be banned is reserved before anything is claimed: a crash in between leaves the counts too high, and
     never too low. If another intake reserved bans since the counts were read, the account is decided again with the
     new counts. So only URLs above a cap are held, and none because many reports came at once.
     """
-    now = run.clock()
     live = {key for key, claim in claims_by_key.items() if not claim.ended(now) and not claim.held}
     not_live = [url for key, url in urls_by_key.items() if key not in live]
     judge = Judge(policy, claims_by_key, count_reporters(run, policy, not_live, claims_by_key), now)
     if not policy.capped():
         return {key: judge.verdict(url, None) for key, url in urls_by_key.items()}
-    usages = ban_counts.read(run.rows, sorted({url.account for url in not_live}), now=now)
+    extended = (urls_by_key[key] for key in live if judge.extends(urls_by_key[key]))
+    accounts = {url.account for url in (*not_live, *extended)}
+    usages = ban_counts.read(run.rows, sorted(accounts), now=now)
     urls_by_account: dict[str, list[BatchUrl]] = {}
     for url in urls_by_key.values():
         urls_by_account.setdefault(url.account, []).append(url)
@@ -53,13 +55,28 @@ def decide(
     for account, urls in urls_by_account.items():
         usage = usages.get(account, Usage())
         of_account, bans = judge.account(urls, usage)
-        if bans.total:
+        if bans.sources:
             before = ban_counts.reserve(run.rows, account, bans, now=now)
-            if before.total > usage.total:
+            if before.total > usage.total or any(before.sources[name] > usage.sources[name] for name in bans.sources):
                 of_account, instead = judge.account(urls, before)
                 ban_counts.exchange(run.rows, account, bans, instead, now=now)
         verdicts |= of_account
     return verdicts
+
+
+def give_back(run: Run, lost: Iterable[BatchUrl], not_extended: Iterable[BatchUrl], reserved_at: datetime) -> None:
+    """Give back what was reserved and not done, because somebody else claimed or changed the URLs meanwhile.
+
+    ``lost`` were to be banned, and the bans of ``not_extended`` were to be extended. A crash before leaves the counts
+    too high.
+    """
+    by_account: dict[str, Usage] = {}
+    for url in lost:
+        by_account.setdefault(url.account, Usage()).add(url.message.source.name, host_of(url.url))
+    for url in not_extended:
+        by_account.setdefault(url.account, Usage()).sources.update(url.extended_by)
+    for account, usage in by_account.items():
+        ban_counts.exchange(run.rows, account, usage, Usage(), now=reserved_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,7 @@ class Judge:
     def account(self, urls: Iterable[BatchUrl], usage: Usage) -> tuple[dict[str, Verdict], Usage]:
         """Decide about the URLs of one account, each upon ``usage`` and the bans of those before it.
 
-        Return the verdicts, and the bans among them.
+        Return the verdicts, and the bans and extensions among them.
         """
         counted, bans = usage.copy(), Usage()
         verdicts: dict[str, Verdict] = {}
@@ -83,6 +100,8 @@ class Judge:
             if decided.kind is VerdictKind.BAN:
                 for counts in (counted, bans):
                     counts.add(url.message.source.name, host_of(url.url))
+            for counts in (counted, bans):
+                counts.sources.update(url.extended_by)
         return verdicts, bans
 
     def verdict(self, url: BatchUrl, usage: Usage | None) -> Verdict:
@@ -98,7 +117,7 @@ class Judge:
             situation = Situation(url.account, reporters=reporters, now=self.now)
         best: tuple[Verdict, Message, ReportedUrl] | None = None
         highest = (-1, self.now)
-        url.words, url.mentioned = [], []
+        url.words, url.mentioned, url.extended_by = [], [], []
         for kind, (message, reported) in url.candidates().items():
             end = plan_of(message, reported, self.policy).end(self.now)
             by_policy = partial(verdict, url.url, reported, self.policy, message.source, usage=usage)
@@ -112,9 +131,23 @@ class Judge:
                 best, highest = (decided, message, reported), rank
             if said:
                 self._say(url, message, said, end)
+            if claim and said and said.kind is VerdictKind.BAN and self._is_extension(claim, message, reported):
+                url.extended_by.append(message.source.name)
         assert best
         url.claim_for(best[1], best[2])
         return best[0]
+
+    def extends(self, url: BatchUrl) -> bool:
+        """Return whether a report asks to extend the ban of a URL in force beyond what its category asks for."""
+        claim = self.claims_by_key[url.key]
+        return any(self._is_extension(claim, message, reported) for message, reported in url.candidates().values())
+
+    def _is_extension(self, claim: Claim, message: Message, reported: ReportedUrl) -> bool:
+        if not (reported.ban_days or message.source.ban_days) or claim.ended(self.now) or claim.held:
+            return False
+        end = plan_of(message, reported, self.policy).end(self.now)
+        beyond = end > category_plan(message, reported, self.policy).end(self.now)
+        return beyond and epoch(end) >= claim.until + on_record.SHORTEST_EXTENSION.total_seconds()
 
     @staticmethod
     def _say(url: BatchUrl, message: Message, own: Verdict, end: datetime) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.rules import COOLING, LIVE, Situation
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import end_of_word, has_spoken, marker_of, undone_sources
+from chalicelib.ledger.packed_words import asks_only_a_person, end_of_word, has_spoken, marker_of, undone_sources
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.messages import Message
 
@@ -61,9 +61,11 @@ def judge(
             return replace(DECIDED_BEFORE, ban_days=own.ban_days), own
     if told.kind is not VerdictKind.DUPLICATE:
         return told, told
-    if _says_nothing_new(claim, source, end):
+    nothing_new = _says_nothing_new(claim, source, end)
+    if nothing_new and (claim.waits(now) or not asks_only_a_person(claim.words, source)):
         return told, None
-    return told, by_policy(situation._replace(live=False)) if own.rule == Rule.LIVE else own
+    said = by_policy(situation._replace(live=False)) if own.rule == Rule.LIVE else own
+    return told, None if nothing_new and said.kind is not VerdictKind.BAN else said
 
 
 def _upon(claim: Claim, own: Verdict, report: tuple[Message, ReportedUrl], now: datetime) -> Verdict:

@@ -255,7 +255,7 @@ def test_what_stands_closest_to_the_report_says_how_long(
     category: str, asked: int | None, source_days: int | None, ban_days: int, lasts: int | None
 ) -> None:
     reported = replace(REPORTED, category=category, ban_days=asked)
-    plan = planned(asked, source_days, category_of(category, EVERYTHING).plan)
+    plan = planned(asked, source_days, category_of(category, EVERYTHING).plan, None)
     assert plan == (ban_days, None if lasts is None else timedelta(days=lasts))
     decided = judged(PAGE, reported, EVERYTHING, reporters=3, source_days=source_days)
     assert decided.ban_days == ban_days
