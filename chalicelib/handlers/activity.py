@@ -12,7 +12,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.handlers.http import decision_token, listed, only, operator, page
-from chalicelib.web import answer, csv_answer, page_size, query, wants_csv
+from chalicelib.web import answer, csv_answer, page_size, query, wants_csv, within_bytes
 
 if TYPE_CHECKING:
     from chalicelib.ledger.audit import Decision
@@ -78,8 +78,11 @@ def list_events(services: Services, request: Request) -> Response:
     if (now().date() - began.date()).days > LONGEST_SPAN.days:
         raise InputError(f"after is older than {LONGEST_SPAN.days} days: those days are archived")
     events = journal.following(services.rows, after, until=now(), limit=limit)
-    shown = [_show_event(event) for event in events if not kinds or event.kind in kinds]
+    wanted = [event for event in events if not kinds or event.kind in kinds]
+    shown = within_bytes(map(_show_event, wanted))
     following = events[-1].place if events else after
+    if len(shown) < len(wanted):  # the answer has no room for all of them
+        following = wanted[len(shown) - 1].place
     if wants_csv(request):  # the details of each kind have columns of their own, which no table has
         rows = [{**event, "details": json.dumps(event["details"])} for event in shown]
         return csv_answer(EVENT_COLUMNS, rows, next_token=following)

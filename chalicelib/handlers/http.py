@@ -11,7 +11,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services
 from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed, NotFound
-from chalicelib.web import answer, authenticate, csv_answer, query, refusal, wants_csv
+from chalicelib.web import answer, authenticate, csv_answer, query, refusal, wants_csv, within_bytes
 
 View = Callable[..., Response]
 """A function that answers a route: it takes the services, the named parts of the path, and the request."""
@@ -70,10 +70,14 @@ def decision_token(request: Request) -> str:
 def page(
     name: str, items: Sequence[T], limit: int, *, show: Callable[[T], Any], token: Callable[[T], str]
 ) -> dict[str, Any]:
-    """Return the first ``limit`` items as a page, with the token of the last one shown if there are more items."""
-    body: dict[str, Any] = {name: [show(item) for item in items[:limit]]}
-    if len(items) > limit:
-        body["next_token"] = token(items[limit - 1])
+    """Return the first items as a page, with the token of the last one shown if there are more.
+
+    They are ``limit`` at the most, and as many as an answer has room for.
+    """
+    shown = within_bytes(show(item) for item in items[:limit])
+    body: dict[str, Any] = {name: shown}
+    if len(items) > len(shown):
+        body["next_token"] = token(items[len(shown) - 1])
     return body
 
 

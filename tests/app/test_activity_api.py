@@ -14,6 +14,9 @@ from chalice.test import HTTPResponse
 
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.sources import parse as parse_sources
+from chalicelib.ledger import journal
+from chalicelib.ledger.row import stamp
+from chalicelib.ports import Value
 from dev.fakes.api import SOURCES, Api, fixed, refused
 from dev.fakes.operations import CALLBACK, Receiver, deliver
 from dev.fakes.world import ACCOUNT, pages
@@ -49,6 +52,22 @@ def test_the_overview_shows_accounts_holds_caps_and_the_last_hour(desk: Api) -> 
     assert (hour["reported"], hour["to_ban"], hour["held"], hour["banned"]) == (4, 3, 1, 3)
     assert hour["p50"] is not None
     assert shown["dead_letters"] == {"reports": 0, "submit": 0}
+
+
+def test_events_come_in_answers_that_lambda_gives_back_and_none_is_left_out(desk: Api) -> None:
+    """Five hundred batches of many sources each are above its 6 MB."""
+    now = desk.world.clock()
+    sources: dict[str, Value] = {
+        f"a-source-of-the-field-{number}": dict.fromkeys("abcdefghijklmnop", 1) for number in range(120)
+    }
+    for number in range(500):
+        journal.add_taken(desk.world.rows, f"{number:04}", sources, now=now + timedelta(milliseconds=number))
+    after, seen, answers = stamp(now - timedelta(minutes=1)), list[str](), 0
+    while events := (answer := desk.as_operator("events", after=after, limit="500").json_body)["events"]:
+        seen += [event["subject"] for event in events]
+        after, answers = answer["next"], answers + 1
+    assert seen == [f"{number:04}" for number in range(500)]
+    assert answers > 1
 
 
 def test_the_overview_says_who_paused_and_why(desk: Api) -> None:

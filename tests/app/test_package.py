@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from dev.package import ARCHITECTURES, DEFAULT_RUNTIME, ROOT, RUNTIMES, SOURCES, PackagingError, package
+from dev.package import ARCHITECTURES, DEFAULT_RUNTIME, HERE, ROOT, RUNTIMES, SOURCES, PackagingError, package
 
 
 def copy_of_the_project(place: Path) -> Path:
@@ -58,6 +61,7 @@ def test_nothing_of_the_machine_that_packs_is_in_the_package() -> None:
     ("runtime", "architecture", "built_for"),
     [
         ("", "", "cpython-313-x86_64-linux-gnu"),
+        ("python3.13", "arm64", "cpython-313-aarch64-linux-gnu"),
         ("python3.12", "arm64", "cpython-312-aarch64-linux-gnu"),
         ("python3.11", "x86_64", "cpython-311-x86_64-linux-gnu"),
     ],
@@ -75,6 +79,29 @@ def test_the_wheels_are_those_of_the_runtime_and_the_processor(
     assert {each["Runtime"] for each in functions} == {runtime or DEFAULT_RUNTIME}
     assert {tuple(each["Architectures"]) for each in functions} == {(architecture or ARCHITECTURES[0],)}
     assert layer["CompatibleRuntimes"] == [runtime or DEFAULT_RUNTIME]
+
+
+def test_the_package_for_the_python_of_this_machine_is_imported_by_it_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on Lambda: the app and its layer alone are on the path, and no site-packages of this machine."""
+    if HERE not in RUNTIMES or platform.machine() != "x86_64":
+        pytest.skip("no package is made for the Python and the processor of this machine")
+    monkeypatch.setenv("RUNTIME", HERE)
+    monkeypatch.setenv("ARCH", "x86_64")
+    for archive in package("prod").glob("*.zip"):
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(tmp_path)
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import app, boto3, ada_url, aws_lambda_powertools, requests\n"
+        "print(len(app.app.handler_map), [each.__file__ for each in (boto3, ada_url, requests)])"
+    )
+    (layer,) = tmp_path.glob("python/lib/*/site-packages")
+    command = [sys.executable, "-I", "-S", "-c", script, str(tmp_path), str(layer)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(str(tmp_path)) == 3
 
 
 def test_another_python_or_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
