@@ -199,8 +199,9 @@ def test_each_of_the_seventeen_questions_has_an_answer(access: dict[str, Any]) -
     assert {each["action"] for each in decided["decisions"]} >= {"approve", "unban"}
     days = people.ask("12 The numbers of a month", "stats", bucket="day")
     assert sum(row["banned"] for row in days["series"]) >= len(BANNED)
-    facts = people.ask("13 The facts of a statement of reasons", "urls", url=BANNED[1])["accounts"][0]
-    assert (facts["source"], facts["category"], facts["rule"]) == ("desk", "malware", "default")
+    (reasons,) = people.ask("13 A statement of the reasons of a ban", "statements", url=BANNED[1])["statements"]
+    assert (reasons["automated_decision"], reasons["category"]) == (True, "malware")
+    assert "statement" in reasons["missing"], "the default policy says nothing of the law"
     by_hand = people.do(
         "14 Ban this URL now (preview)", "bans", who="operator", urls=[BY_HAND], category="phishing", preview=True
     )

@@ -33,6 +33,7 @@ from dev.fakes.operations import (
     undo,
     world_with,
 )
+from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, START, World, pages
 
@@ -48,7 +49,7 @@ def stated_pages(world: World, *, limit: int) -> Iterator[list[Statement]]:
     """Yield the pages of the statements of all bans since the beginning."""
     place: Place | None = Place(stamp(START - timedelta(hours=1)))
     while place:
-        page, place = statements.of_span(world.run(), place, until=world.clock(), limit=limit)
+        page, place = statements.of_span(world.run(), place, until=world.clock() + timedelta(seconds=1), limit=limit)
         assert len(page) <= limit
         yield page
 
@@ -233,6 +234,59 @@ def test_of_a_task_whose_failed_urls_the_vendor_names_only_the_others_are_stated
     assert world.states(pages(3)) == {"banned": 2, "failed": 1}
     assert [each.url for each in stated(world)] == [pages(3)[0], pages(3)[2]]
     assert statements.of_url(world.run(), pages(3)[1]) == []
+
+
+def test_a_url_that_is_banned_by_a_repetition_is_stated_once() -> None:
+    world = world_with(**STATING)
+    world.vendor.fail, world.vendor.names_failed = {pages(3)[1]}, True
+    world.post({"urls": pages(3)})
+    world.minutes()
+    assert [each.url for each in stated(world)] == [pages(3)[0], pages(3)[2]]
+    world.vendor.fail = set()
+    world.minutes(8)
+    assert world.states(pages(3)) == {"banned": 3}
+    assert sorted(each.url for each in stated(world)) == sorted(pages(3))
+
+
+def test_a_ban_that_left_its_hold_late_keeps_its_length_after_another_chunk_has_the_url() -> None:
+    world = world_with(**{**STATING, "categories": {"phishing": {"ban_for_days": 90, "statement": CATEGORY_STATEMENT}}})
+    world.post({"urls": ROOTS[:1]})
+    world.intake()
+    world.clock.advance(days=2)
+    world.approve()
+    world.minutes(3)
+    undo(world, urls=(ROOTS[0],), cool_down_days=0)
+    world.minutes(3)
+    world.post({"urls": ROOTS[:1]}, webhook_id="w2")
+    world.minutes()
+    (statement,) = statements.of_url(world.run(), ROOTS[0])
+    assert statement.until
+    assert statement.until - statement.applied_at > timedelta(days=89, hours=23)
+
+
+def test_what_a_repetition_gives_up_is_not_stated() -> None:
+    """The repetition succeeded for one of its URLs, so that only the claim of the other tells of the failure."""
+    world = world_with(**STATING)
+    world.vendor.fail, world.vendor.names_failed = set(pages(3)[1:]), True
+    world.post({"urls": pages(3)})
+    world.minutes()
+    world.vendor.fail = {pages(3)[1]}
+    world.minutes(8)
+    assert world.states(pages(3)) == {"banned": 2, "failed": 1}
+    assert sorted(each.url for each in stated(world)) == [pages(3)[0], pages(3)[2]]
+    assert statements.of_url(world.run(), pages(3)[1]) == []
+
+
+def test_a_hundred_statements_cost_few_reads() -> None:
+    world = world_with(**STATING)
+    world.post({"urls": pages(100)})
+    world.minutes(3)
+    rows = world.rows
+    assert isinstance(rows, MemoryRows)
+    rows.units.clear()
+    assert len(stated(world)) == 100
+    assert rows.units["halves read"] / 2 <= 60, "half a unit for each claim, and some for the task and its chunk"
+    assert not rows.units["written"]
 
 
 # --- pages, and names ------------------------------------------------------------------------------------------------

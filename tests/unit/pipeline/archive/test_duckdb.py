@@ -40,5 +40,10 @@ def test_the_history_of_a_host_is_read(archive: Path) -> None:
     assert all(url.startswith("https://www.example.com/") for url, *_ in rows)
 
 
+def test_decisions_are_counted_as_statements_count_them(archive: Path) -> None:
+    rows = duckdb.execute(QUERIES[2]).fetchall()
+    assert rows == [("phishing", True, 2)], archive
+
+
 def test_every_documented_question_is_tried() -> None:
-    assert len(QUERIES) == 2
+    assert len(QUERIES) == 3
