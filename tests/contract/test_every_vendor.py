@@ -25,6 +25,7 @@ from dev import vendors
 from dev.fakes.exports import ExportWorld
 from dev.fakes.operations import DESK, Receiver, deliver, undo
 from dev.fakes.world import POLICY, SOURCES, World
+from dev.package import ROOT
 from dev.simulators.huawei import HuaweiSimulator
 from dev.vendors import NAMES, Behaviour, SimulatedAccount, connected, simulated
 
@@ -38,6 +39,15 @@ NEIGHBOURS = [
     LONG + "a",
 ]
 DAY = timedelta(days=1)
+PAGE = (ROOT / "docs" / "vendors.md").read_text()
+TITLES = {
+    "huawei": "Huawei Cloud CDN",
+    "volcengine": "Volcengine, BytePlus",
+    "byteplus": "Volcengine, BytePlus",
+    "workerskv": "Cloudflare Workers KV",
+    "cloudfrontkvs": "CloudFront KeyValueStore",
+    "alibaba-esa": "Alibaba Cloud ESA",
+}
 
 
 class Clock:
@@ -165,6 +175,20 @@ def test_an_account_that_lacks_a_credential_is_told_which(place: Place) -> None:
     configured = VendorAccount("x", place.account.vendor, configuration.pop("endpoint"), configuration)
     with pytest.raises(ConfigurationError, match=place.account.secret):
         connect(configured, clock=place.clock)
+
+
+def test_the_page_of_the_vendors_says_what_the_limits_say(place: Place) -> None:
+    row = next(row for row in PAGE.splitlines() if row.startswith(f"| {TITLES[place.account.vendor]}"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    limits = place.vendor.limits
+    assert cells[2] == f"{limits.urls_per_task:,}"
+    assert cells[3].partition(",")[0] == str(1_000 // limits.urls_per_task)
+    a_second = f"{limits.creates_per_second * limits.urls_per_task:,.0f}"
+    assert cells[4] == (f"{a_second}, {limits.urls_per_day:,} a day" if limits.urls_per_day else a_second)
+    assert cells[5] == ("repeated" if limits.declarative else "found in the task list")
+    assert cells[6].startswith("no: edgeban lifts it" if limits.longest_ban is None else "yes")
+    assert cells[7] == ("no" if place.vendor.banned() is None else "yes")
+    assert cells[8]
 
 
 def test_every_vendor_that_is_registered_is_in_the_table() -> None:
