@@ -1,4 +1,4 @@
-"""Reports by mail: feedback reports of RFC 5965 (ARF), and XARF in an attachment.
+"""Reports by mail: feedback reports of RFC 5965 (ARF), XARF in an attachment, and X-ARF 0.1 and 0.2 as text.
 
 A report by mail encloses the mail that is complained about. That mail is evidence and may be made up by the abuser,
 even as a report of its own. So nothing in it is read: an enclosed mail is only opened where the mail around it is no
@@ -60,13 +60,15 @@ _COMMENT = re.compile(r"\([^()]*\)")
 class _Report:
     """One report of a mail: the fields of a feedback report, or what an attachment holds.
 
-    ``problem`` says why an attachment that has to be XARF cannot be read.
+    ``problem`` says why an attachment that has to be XARF cannot be read. ``is_xarf``: the fields are those of X-ARF
+    0.1 or 0.2.
     """
 
     sender: str
     fields: Fields
     attached: Json = None
     problem: str = ""
+    is_xarf: bool = False
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
@@ -85,6 +87,8 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
         where = f"report {index}"
         if report.problem:
             entries.flaw(where, f"the XARF that is attached cannot be read: {report.problem}")
+        elif report.is_xarf:
+            _xarf_0(report, where, entries)
         elif report.attached is None:
             _feedback(report, where, entries)
         else:
@@ -104,6 +108,13 @@ def _reports(mail: Part, options: ParserOptions, levels: int = MAX_NESTING) -> I
     sender = mail_parts.address_of(mail)
     parts = mail_parts.leaves(mail)
     own = [report for part in parts if (report := _report(part, sender, options))]
+    if not own and ("X-ARF" in mail or "X-XARF" in mail):
+        texts = [part for part in parts if part.get_content_type() == "text/plain"]
+        named = [part for part in texts if mail_parts.filename_of(part).lower() == "report.txt"]
+        own += [  # it is the second part by its specification
+            _Report(sender, mail_parts.fields_in(mail_parts.content_of(part)), is_xarf=True)
+            for part in (named or texts[1:])[:1]
+        ]
     if not own and "Feedback-Type" in mail and not mail.is_multipart():
         own = [_Report(sender, mail_parts.headers_of(mail))]
     yield from own
@@ -155,10 +166,29 @@ def _feedback(report: _Report, where: str, entries: Entries) -> None:
             entries.add(ReportedUrl(uri, category, report.sender, reported_at=reported_at))
 
 
+def _xarf_0(report: _Report, where: str, entries: Entries) -> None:
+    """Read the fields of X-ARF 0.1 or 0.2, which are YAML: https://github.com/xarf/xarf-specification."""
+
+    def field(name: str) -> str:
+        return mail_parts.first(report.fields, name).strip("\"' ")
+
+    kind, category = field("report-type").lower(), field("category").lower()
+    if field("source-type").lower() not in ("uri", "url"):
+        entries.skip(where, f"X-ARF of a source of the type {reading.shown(field('source-type'))} names no URL")
+    elif category not in ("abuse", "fraud"):
+        entries.skip(where, f"X-ARF of the category {reading.shown(category)} accuses no page")
+    else:
+        (source, *_) = mail_parts.uris(report.fields, "source") or [""]
+        reporter = clipped(field("reported-from"), reading.MAX_REPORTER_LENGTH) or report.sender
+        said = FEEDBACK_TYPES.get(kind) or clipped(kind, reading.MAX_CATEGORY_LENGTH) or FEEDBACK_TYPES[category]
+        entries.add(ReportedUrl(source.strip("\"'"), said, reporter, reported_at=_time(report.fields)))
+
+
 def _time(fields: Fields) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     value = mail_parts.first(fields, "arrival-date") or mail_parts.first(fields, "received-date")
+    value = value or mail_parts.first(fields, "date")
     try:
         time = parsedate_to_datetime(value[:100])
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.mime.application import MIMEApplication
 from email.mime.base import MIMEBase
@@ -134,6 +135,52 @@ def test_a_codec_that_is_no_charset_of_mail_is_not_used(charset: str) -> None:
     assert urls(mail(part)) == [PAGE.replace("?id=1", "?id=\\x31")]
     word = f"=?{charset}?q?https=3A//shop.example.com/=5Cx31-?="
     assert urls(mail(feedback(f"Feedback-Type: fraud\nReported-URI: {word}\n"))) == [word]
+
+
+XARF_0 = (
+    "---\nReported-From: desk@desk.example\nCategory: fraud\nReport-Type: phishing\nVersion: 0.2\nReport-ID: 1@desk\n"
+    f"Date: Thu, 01 Jan 2026 10:00:00 +0000\nSource-Type: uri\nSource: {PAGE}\nAttachment: text/plain\n"
+    f"Schema-URL: {VICTIM}\n"
+)
+
+
+def xarf_0(text: str, header: str = "X-XARF", name: str = "report.txt") -> MIMEMultipart:
+    """Make a mail as of X-ARF 0.2: a letter, the report as YAML, the evidence."""
+    report = MIMEText(text)
+    if name:
+        report.add_header("Content-Disposition", "attachment", filename=name)
+    whole = mail(LETTER, report, enclosed(ABUSER), subtype="mixed")
+    if header:
+        whole[header] = "PLAIN"
+    return whole
+
+
+@pytest.mark.parametrize(("header", "name"), [("X-XARF", "report.txt"), ("X-ARF", "report.txt"), ("X-ARF", "")])
+def test_x_arf_of_the_first_versions_is_read_as_text_and_never_its_evidence(header: str, name: str) -> None:
+    (entry,) = read(xarf_0(XARF_0, header, name)).urls
+    when = datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert (entry.url, entry.category) == (PAGE, "phishing")
+    assert (entry.reporter, entry.reported_at) == ("desk@desk.example", when)
+    assert urls(xarf_0(XARF_0.replace(PAGE, f'"{PAGE}"'), header, name)) == [PAGE]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("uri", "ip-address", 'of the type "ip-address" names no URL'),
+        ("fraud", "info", 'category "info" accuses no page'),
+    ],
+)
+def test_x_arf_that_accuses_no_page_says_so(old: str, new: str, reason: str) -> None:
+    report = read(xarf_0(XARF_0.replace(f": {old}\n", f": {new}\n")))
+    assert report.urls == ()
+    assert reason in report.skipped[0].reason
+
+
+def test_a_text_of_that_shape_without_the_header_is_no_report() -> None:
+    inner = mail(LETTER, MIMEText(XARF_0), subtype="mixed")
+    with pytest.raises(UnreadableReport):
+        read(inner)
 
 
 def test_a_mail_that_is_attached_as_a_file_is_read_as_one_that_was_forwarded() -> None:
