@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 
@@ -13,33 +12,9 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.words.table import TABLE, after, decide
 from chalicelib.domain.words.word import SOURCES_KEPT, Effect, Kind, Record, SourceWord, State, Word, added
+from dev.fakes.spoken import ban, day, hold, record, withdrawal
 
-NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 POLICY_PAGE = (Path(__file__).parents[4] / "docs" / "policy.md").read_text()
-
-
-def day(number: float) -> datetime:
-    return NOW + timedelta(days=number)
-
-
-def ban(source: str = "desk", until: float = 7, *, said: float = 0, may_ban: bool = True) -> Word:
-    return Word(Kind.BAN, day(said), source, day(until), may_ban=may_ban)
-
-
-def hold(source: str = "public", until: float = 7, *, rule: str = "review") -> Word:
-    return Word(Kind.HOLD, NOW, source, day(until), rule=rule, may_ban=False)
-
-
-def withdrawal(source: str = "desk", *, said: float = 1, lifts: bool = False) -> Word:
-    return Word(Kind.WITHDRAWAL, day(said), source, lifts=lifts)
-
-
-def record(state: State, *words: Word, until: float | None = 7, **fields: object) -> Record:
-    kept: tuple[SourceWord, ...] = ()
-    for word in words:
-        kept = added(kept, word)
-    end = None if until is None else day(until)
-    return Record(state, kept, end, **fields)  # type: ignore[arg-type]
 
 
 # --- every cell ---------------------------------------------------------------------------------------------------
