@@ -13,15 +13,13 @@ from aws_lambda_powertools import Logger
 
 from chalicelib import settings as environment
 from chalicelib.aws.client import client
-from chalicelib.aws.documents import Cached, emit_unread, parameter, secret
+from chalicelib.aws.documents import Cached, emit_unread, parameter, policy_text, secret
 from chalicelib.config.fields import load
 from chalicelib.config.operators import Operator
 from chalicelib.config.operators import parse as parse_operators
-from chalicelib.config.policy import object_key
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import Source
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy.model import Policy
 from chalicelib.observe import Observer
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
     from chalicelib.pipeline.answers.ban_index import Reader as BanReader
     from chalicelib.pipeline.intake.messages import Fetch
+    from chalicelib.vendors.registry import Clients
 
 
 def now() -> datetime:
@@ -69,9 +68,7 @@ class Services:
         self.logger = Logger(service="edgeban")
         self.emit: Emit = Observer(self.logger, stage=self.settings.stage)
         self.request_id = "-"
-        self.hops = 0
-        """How many wake-ups led to the invocation at work."""
-        self._vendors: dict[str, tuple[VendorAccount, BanVendor]] = {}
+        self.hops = 0  # wake-ups that led to the invocation at work
 
     def begin(self, context: Any) -> None:
         """Note the invocation that begins: its id stands in every log line and every error."""
@@ -263,25 +260,10 @@ class Services:
         name = self.settings.need("policy_parameter")
 
         def read() -> tuple[str, Callable[[], Policy]]:
-            return self._read_policy(parameter(client("ssm"), name))
+            text = policy_text(parameter(client("ssm"), name), lambda: self.objects)
+            return text, lambda: parse_policy(load("policy", text))
 
         return Cached(read, on_error=partial(emit_unread, self.emit, "policy"))
-
-    def _read_policy(self, text: str) -> tuple[str, Callable[[], Policy]]:
-        """Read the policy, which may stand in an object of the archive bucket: a parameter holds 4,096 characters.
-
-        The object is read each time: it may be written over while the parameter stays the same.
-        """
-        key = object_key(load("policy", text))
-        if key:
-            body = self.objects.get(key)
-            if body is None:
-                raise ConfigurationError(f"policy: the object {key!r} is not there: write it to the archive bucket")
-            try:
-                text = body.decode()
-            except UnicodeDecodeError:
-                raise ConfigurationError(f"policy: the object {key!r} is not UTF-8: write it anew") from None
-        return text, lambda: parse_policy(load("policy", text))
 
     def _secret(self, document: str, parse: Callable[[object], Any]) -> Cached[Any]:
         setting = f"{document}_secret"
@@ -296,18 +278,14 @@ class Services:
     # --- vendors ------------------------------------------------------------------------------------------------
 
     def vendor(self, account: str) -> BanVendor:
-        """Return the client of a vendor account. It is made anew when the account's configuration changes."""
-        from chalicelib.vendors import registry
+        """Return the client of a vendor account."""
+        return self._clients.at(account, self.accounts)
 
-        accounts = self.accounts
-        if account not in accounts:
-            raise ConfigurationError(f"the vendors secret has no account {account!r}, which the policy names")
-        configured = accounts[account]
-        if configured.vendor not in registry.VENDORS:
-            raise ConfigurationError(f"account {account!r}, which the policy names, is at a vendor that bans nothing")
-        if account not in self._vendors or self._vendors[account][0] != configured:
-            self._vendors[account] = (configured, registry.connect(configured, clock=now))
-        return self._vendors[account][1]
+    @cached_property
+    def _clients(self) -> Clients:
+        from chalicelib.vendors.registry import Clients
+
+        return Clients(now)
 
     def export_vendor(self, account: VendorAccount) -> tuple[ExportVendor, Download]:
         """Return the client of an account with exports, and the fetcher of its files."""

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from chalicelib.config.fields import load
+from chalicelib.config.policy import object_key
 from chalicelib.domain.errors import ConfigurationError
-from chalicelib.ports import Emit
+from chalicelib.ports import Emit, Objects
 
 T = TypeVar("T")
 
@@ -107,3 +109,20 @@ def emit_unread(emit: Emit, kind: str, error: Exception, failing: float) -> None
         emit("configuration_refused", kind=kind, problem=problem)
     else:
         emit("configuration_unread", kind=kind, problem=type(error).__name__)
+
+
+def policy_text(text: str, objects: Callable[[], Objects]) -> str:
+    """Return the text of a policy, which may stand in an object of the archive: a parameter holds 4,096 characters.
+
+    The object is read each time: it may be written over while the parameter stays the same. Raises ConfigurationError.
+    """
+    key = object_key(load("policy", text))
+    if not key:
+        return text
+    body = objects().get(key)
+    if body is None:
+        raise ConfigurationError(f"policy: the object {key!r} is not there: write it to the archive bucket")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"policy: the object {key!r} is not UTF-8: write it anew") from None

@@ -116,7 +116,7 @@ def _brief(chunk: Chunk) -> dict[str, Value]:
 
 
 def renewal(chunk: Chunk, at: datetime) -> Row:
-    """Make the row by which a chunk is found when its bans are about to end (``ledger.renewals``)."""
+    """Make the row by which a chunk is found when its bans are about to end (``ledger.due_chunks``)."""
     return {
         "pk": f"renewals#{chunk.account}",
         "sk": f"{stamp(at)}#{chunk.id}",

@@ -163,7 +163,8 @@ def api_over_a_world() -> Iterator[Api]:
     account = VendorAccount(ACCOUNT, "huawei", "https://cdn.example.invalid", {})
     made.views, made.objects = world.views, MemoryObjects()
     made.bans = Reader(world.views)
-    made._accounts, made._vendors[ACCOUNT] = fixed({ACCOUNT: account}), (account, world.vendor)
+    made._accounts = fixed({ACCOUNT: account})
+    made._clients.keep(account, world.vendor)
     with Client(app_module.app, stage_name="local") as client:
         client._http_client = DescribedAPI(app_module.app, client._chalice_config)
         yield Api(client, made, world)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
 
-from chalicelib.aws.documents import MAX_AGE, UNREAD_FOR, Cached, emit_unread
+from chalicelib.aws.documents import MAX_AGE, UNREAD_FOR, Cached, emit_unread, policy_text
 from chalicelib.config.fields import load
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.policy.model import Policy
 from dev.fakes.api import BEARER, SOURCES, Api
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import POLICY, pages
@@ -177,8 +180,13 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
     shelf, seconds = MemoryObjects(), [0.0]
     api.services.objects = shelf
     shelf.objects["policy/policy.json"] = json.dumps(POLICY).encode()
+
+    def read() -> tuple[str, Callable[[], Policy]]:
+        text = policy_text('{"object": "policy/policy.json"}', lambda: shelf)
+        return text, lambda: parse_policy(load("policy", text))
+
     policy = api.services._policy = Cached(
-        lambda: api.services._read_policy('{"object": "policy/policy.json"}'),
+        read,
         on_error=partial(emit_unread, api.services.emit, "policy"),
         clock=lambda: seconds[0],
         spread=lambda: 0.0,

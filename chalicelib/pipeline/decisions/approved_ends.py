@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.ledger import claim_decisions, claims, renewals
+from chalicelib.ledger import claim_decisions, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.run import Run
@@ -33,6 +33,6 @@ def begin_now(run: Run, chunk: Chunk, positions: Collection[int]) -> None:
     vendor_ends = now + timedelta(days=chunk.ban_days)
     if any(end > vendor_ends for end in keys_by_end):
         before = timedelta(hours=run.policy.renew_before_hours)
-        renewals.plan(run.rows, chunk, at=max(vendor_ends - before, now + SOONEST))
+        due_chunks.plan_renewal(run.rows, chunk, at=max(vendor_ends - before, now + SOONEST))
     for end, ending_then in keys_by_end.items():
         claim_decisions.extend(run.rows, ending_then, chunk=chunk.id, until=end)

@@ -1,8 +1,8 @@
 """End the bans that the vendor does not end in time: at their planned end edgeban takes them back, as an unban does.
 
 A vendor whose ``longest_ban`` is ``None`` blocks a URL until it is told otherwise. The submitter writes down when the
-bans of a chunk end (``ledger.ends``), before it records their task. Whoever moves a planned end in writes such a row,
-too. The sweep comes here every minute.
+bans of a chunk end (``ledger.due_chunks``), before it records their task. So does whoever moves a planned end in. The
+sweep comes here every minute.
 
 Crash order: the lift (a chunk, as every unban), the next moment at which the chunk is looked at, the row that was due.
 A crash in between comes here again, and finds URLs that are marked already. Of an end and a report that moves it out at
@@ -16,15 +16,12 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import Action, Rule
 from chalicelib.domain.policy.duration import FOREVER
-from chalicelib.ledger import carriers, claims, ends
+from chalicelib.ledger import carriers, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.due_chunks import work_through
 from chalicelib.pipeline.run import Run
-from chalicelib.pipeline.waking import wake_submitter
-
-DUE_READ = 20
-"""Due chunks read at a time."""
 
 SOONEST = timedelta(minutes=1)
 """When a chunk is looked at again at the earliest."""
@@ -40,18 +37,9 @@ REASON = "the ban came to its planned end"
 
 def end_due_bans(run: Run) -> int:
     """Lift what is due at the run's account; return how many URLs."""
-    lifted = 0
-    while not run.time_is_up:
-        due = ends.due(run.rows, run.account, now=run.clock(), limit=DUE_READ)
-        if not due:
-            break
-        for end in due:
-            if end.chunk:
-                lifted += _lift(run, end.chunk)
-            ends.drop(run.rows, end)
+    lifted = work_through(run, "ends", _lift)
     if lifted:
         run.emit("bans_ended", account=run.account, urls=lifted)
-        wake_submitter(run, run.account)
     return lifted
 
 
@@ -65,7 +53,7 @@ def _lift(run: Run, chunk: Chunk) -> int:
     later = [end for end in ends_by_position.values() if now < end < FOREVER]
     if later or lifted < len(due):  # a report may have moved an end out since the claims were read
         next_look = max(min(later, default=now), now + SOONEST)
-        ends.plan(run.rows, chunk.account, chunk.id, at=next_look)
+        due_chunks.plan_end(run.rows, chunk.account, chunk.id, at=next_look)
     return lifted
 
 

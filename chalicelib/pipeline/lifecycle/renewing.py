@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, standing
-from chalicelib.ledger import chunks, claim_ends, claim_words, claims, renewals
+from chalicelib.ledger import chunks, claim_ends, claim_words, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
@@ -63,7 +63,7 @@ def renew_chunk(run: Run, chunk: Chunk) -> int:
     claims_by_key = claims.read(run.rows, chunk.keys, consistent=True)
     plan = _plan(run, chunk, claims_by_key)
     if plan.looks:
-        renewals.plan(run.rows, chunk, at=min(plan.looks))
+        due_chunks.plan_renewal(run.rows, chunk, at=min(plan.looks))
     for (verdict, until), keys in plan.stopped.items():
         reason = f"not renewed: {verdict.reason}"
         _tell_that_they_end(run, keys, claims_by_key, until)
@@ -83,7 +83,7 @@ def renew_chunk(run: Run, chunk: Chunk) -> int:
     ]
     renewed = sum(len(claiming.begin(run, part, claims_by_key)) for part in following)
     if renewed < len(plan.kept) + len(plan.again):  # a word came at the same moment: its claim is looked at again
-        renewals.plan(run.rows, chunk, at=now + POSTPONED)
+        due_chunks.plan_renewal(run.rows, chunk, at=now + POSTPONED)
     return renewed
 
 
@@ -160,7 +160,7 @@ def plan_extended(run: Run, changes: Iterable[Change]) -> None:
     now, before = run.clock(), timedelta(hours=run.policy.renew_before_hours)
     ends = {claim.chunk: _moment(claim.until) for claim, _, until in changes if epoch(until) > claim.until}
     for chunk in chunks.read(run.rows, ends).values():
-        renewals.plan(run.rows, chunk, at=max(ends[chunk.id] - before, now))
+        due_chunks.plan_renewal(run.rows, chunk, at=max(ends[chunk.id] - before, now))
 
 
 def renew_extended(run: Run, changes: Iterable[Change]) -> None:

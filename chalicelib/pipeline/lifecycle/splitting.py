@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out, trimmed
 from chalicelib.domain.policy.forbidden import forbidden
-from chalicelib.ledger import claim_decisions, claim_ends, ends, tasks
+from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
@@ -181,7 +181,7 @@ def give_up(
             claim_decisions.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
             if chunk.rule == Rule.ENDED:  # the bans outlast their end: the lift is tried again
                 for ban in chunk.renews:
-                    ends.plan(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
+                    due_chunks.plan_end(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
         else:
             _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
             if task.withheld:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.duration import FOREVER
-from chalicelib.ledger import ends, renewals
+from chalicelib.ledger import due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.pipeline.run import Run
 
@@ -36,11 +36,11 @@ class GrantedDays:
             return work.ban_days
         at = self._run.clock() + self._longest_ban - timedelta(hours=self._run.policy.renew_before_hours)
         for chunk_id in dict.fromkeys(chunk_ids):
-            renewals.plan(self._run.rows, chunks_by_id[chunk_id], at=at)
+            due_chunks.plan_renewal(self._run.rows, chunks_by_id[chunk_id], at=at)
         return self._longest_ban.days
 
     def _plan_end(self, work: Work, chunk: Chunk) -> None:
         """Have edgeban end the bans of a chunk when their days are over."""
         if chunk.until < FOREVER:
             at = max(chunk.until, self._run.clock() + timedelta(days=work.ban_days)) + ENDS_LATER
-            ends.plan(self._run.rows, chunk.account, chunk.id, at=at)
+            due_chunks.plan_end(self._run.rows, chunk.account, chunk.id, at=at)

@@ -20,7 +20,7 @@ from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, UrlStat
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
-from chalicelib.ledger import chunks, claim_ends, claims, ends, journal, tasks
+from chalicelib.ledger import chunks, claim_ends, claims, due_chunks, journal, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp
@@ -233,7 +233,7 @@ def _ban_again(run: Run, missing: Missing, *, then: ChunkState) -> int:
     rebanned = 0
     for part in again:
         if part.until < part.created_at + timedelta(days=part.ban_days):  # before the chunk: a crash leaves a stray row
-            ends.plan(run.rows, part.account, part.id, at=part.until)
+            due_chunks.plan_end(run.rows, part.account, part.id, at=part.until)
         rebanned += len(claiming.begin(run, part, claims_by_key, then=then))
     return rebanned
 

@@ -12,7 +12,7 @@ import pytest
 from chalicelib.domain.errors import ContentRefused, Unavailable
 from chalicelib.domain.model import Action, VendorLimits
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import claim_words, claims, control, ends
+from chalicelib.ledger import claim_words, claims, control, due_chunks
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.lifecycle import explaining
 from chalicelib.ports import Update, Write
@@ -283,7 +283,7 @@ def move_the_end_in(world: World, urls: list[str], *, until: datetime) -> None:
     found = claims.read(world.rows, [url_key(ACCOUNT, url) for url in urls], consistent=True)
     for claim in found.values():
         claim_words.change(world.rows, [(claim, claim.words, until)], now=world.clock())
-        ends.plan(world.rows, ACCOUNT, claim.chunk, at=until)
+        due_chunks.plan_end(world.rows, ACCOUNT, claim.chunk, at=until)
 
 
 @pytest.mark.parametrize("limits", [LIMITS, NEVER_ENDS], ids=["the vendor ends bans", "it does not"])
