@@ -43,7 +43,7 @@ from chalicelib.ports import (
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
     from chalicelib.pipeline.answers.ban_index import Reader as BanReader
-    from chalicelib.pipeline.intake.messages import Fetch
+    from chalicelib.pipeline.intake.envelopes import Fetch
     from chalicelib.vendors.registry import Clients
 
 

@@ -22,12 +22,13 @@ def of_chunk(rows: Rows, chunk: str, positions: Collection[int] | None = None) -
     while ids:
         generation = list(tasks.read(rows, ids).values())
         if positions is not None:
-            generation = [task for task in generation if _carries(task, chunk, positions)]
+            generation = [task for task in generation if carries(task, chunk, positions)]
         yield from generation
         ids = [child for task in generation for child in task.children]
 
 
-def _carries(task: Task, chunk: str, positions: Collection[int]) -> bool:
+def carries(task: Task, chunk: str, positions: Collection[int]) -> bool:
+    """Whether a task carries one of these positions of a chunk."""
     return any(not set(positions).isdisjoint(part.positions()) for part in task.slices if part.chunk == chunk)
 
 

@@ -1,11 +1,12 @@
-"""Which chunk had a URL before: each names the chunks that had its URLs before it."""
+"""Which chunk has a URL, and which had it before: each chunk names those that had its URLs before it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from chalicelib.ledger.chunks import Chunk, read
+from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
 
 CHAIN = 50
@@ -41,3 +42,9 @@ def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
         keys=tuple(chunk.keys[position] for position in kept),
         origins=tuple(chunk.origins[position] for position in kept),
     )
+
+
+def belongs(claims_by_key: Mapping[str, Claim], chunk: Chunk, position: int) -> bool:
+    """Whether the URL at a position of a chunk is the chunk's still (``Claim.belongs_to``)."""
+    claim = claims_by_key.get(chunk.keys[position])
+    return claim is not None and claim.belongs_to(chunk.id)

@@ -144,12 +144,6 @@ def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bo
     return {pk[4:]: _claim(row) for (pk, _), row in found.items()}
 
 
-def belongs(claims_by_key: Mapping[str, Claim], chunk: Chunk, position: int) -> bool:
-    """Whether the URL at a position of a chunk is the chunk's still (``Claim.belongs_to``)."""
-    claim = claims_by_key.get(chunk.keys[position])
-    return claim is not None and claim.belongs_to(chunk.id)
-
-
 def claim(
     rows: Rows,
     chunk: Chunk,

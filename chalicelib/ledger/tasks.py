@@ -17,7 +17,7 @@ from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.packing import Slice
 from chalicelib.ledger import KEEP_DECISIONS, control, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, numbers, stamp, text, texts
-from chalicelib.ledger.verified import Verified, attributes, read_from
+from chalicelib.ledger.verified import Verified, read_from
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value, Write
 
 
@@ -86,13 +86,6 @@ class Task:
     def count(self) -> int:
         """URLs in the task."""
         return sum(part.count for part in self.slices)
-
-    def carries(self, chunk: str, position: int) -> bool:
-        """Whether a URL of a chunk is in the task."""
-        return any(
-            part.chunk == chunk and part.start <= position < part.end and position not in part.excluded
-            for part in self.slices
-        )
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -171,11 +164,6 @@ def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
     if task.submitted_at:
         brief["submitted_at"] = millis(task.submitted_at)
     return brief
-
-
-def record_verified(rows: Rows, task: Task, verified: Verified) -> bool:
-    """Write how the edge answered for a task, once; ``False`` if that is on record already."""
-    return rows.apply(Update(task_key(task.id), set=attributes(verified), expect={"verified_at": None}))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.ledger.row import millis, moment, number, texts
-from chalicelib.ports import Row, Value
+from chalicelib.ports import Key, Row, Rows, Update, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,16 @@ class Verified:
     """Some of the URLs that are open."""
 
 
-def attributes(verified: Verified) -> Row:
-    """Return the attributes of a task's row that tell how the edge answered."""
-    return {
+def record(rows: Rows, task: Key, verified: Verified) -> bool:
+    """Write how the edge answered for a task, once; ``False`` if that is on record already."""
+    change: Row = {
         "verified_at": millis(verified.at),
         "sampled": verified.sampled,
         "blocked": verified.blocked,
         "open": verified.open,
         "open_urls": list(verified.open_urls),
     }
+    return rows.apply(Update(task, set=change, expect={"verified_at": None}))
 
 
 def read_from(row: Mapping[str, Value]) -> Verified | None:

@@ -137,6 +137,15 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
     }
 
 
+def test_few_files_and_lines_lead_from_a_webhook_to_a_confirmed_ban() -> None:
+    """What only some URLs pass belongs into a file beside these: a newcomer reads all of them."""
+    section = (ROOT / "docs" / "ban-cycle.md").read_text().partition("## The files of one URL")[2].partition("\n## ")[0]
+    named = re.findall(r"^\d+\. `([\w/]+\.py)`$", section, re.MULTILINE)
+    files = [ROOT / name if name == "app.py" else ROOT / "chalicelib" / name for name in named]
+    assert 15 <= len(files) <= 20
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 3_000
+
+
 def test_every_threat_names_a_test() -> None:
     for line in THREATS.splitlines():
         if line.startswith("| ") and not line.startswith("| could"):

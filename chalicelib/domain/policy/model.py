@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from chalicelib.domain.model import BareHosts, SchemeVariants
 from chalicelib.domain.policy.duration import DEFAULT_DAYS, Plan, plan_for
@@ -155,3 +155,19 @@ class Policy:
 
 
 NO_RULES = SourceRules()
+
+
+class ReportSource(Protocol):
+    """What the policy needs to know of the abuse system that reports; ``config.sources.Source`` is one."""
+
+    @property
+    def name(self) -> str:
+        """Return the name by which the policy gives it rules of its own."""
+
+    @property
+    def category(self) -> str:
+        """Return the category of its reports that name none."""
+
+    @property
+    def ban_days(self) -> int | None:
+        """Return the days of its bans where a report names none; ``None``: the category decides."""

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from chalicelib.domain.model import BareHosts, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import BAN_DAYS, planned
-from chalicelib.domain.policy.model import NO_RULES, Category, Policy, SourceRules
+from chalicelib.domain.policy.model import NO_RULES, Category, Policy, ReportSource, SourceRules
 from chalicelib.domain.policy.usage import Usage, capped
 from chalicelib.domain.policy.wide import is_root
 from chalicelib.domain.urls import host_of
@@ -45,22 +45,6 @@ def standing(
     ``account`` empty: at any. Without ``now``, entries of ``protected`` that have expired protect as well.
     """
     return _standing(url, host_of(url), policy, policy.sources.get(source, NO_RULES), Situation(account, now=now))
-
-
-class ReportSource(Protocol):
-    """What the policy needs to know of the abuse system that reports; ``config.sources.Source`` is one."""
-
-    @property
-    def name(self) -> str:
-        """Return the name by which the policy gives it rules of its own."""
-
-    @property
-    def category(self) -> str:
-        """Return the category of its reports that name none."""
-
-    @property
-    def ban_days(self) -> int | None:
-        """Return the days of its bans where a report names none; ``None``: the category decides."""
 
 
 class Situation(NamedTuple):

@@ -173,7 +173,7 @@ def _of_task(rows: Rows, task: Task) -> Iterator[_Ban]:
         if chunk is None or chunk.rule in NO_DECISION:
             continue
         for position in part.positions():
-            if not any(child.carries(chunk.id, position) for child in children):
+            if not any(carriers.carries(child, chunk.id, [position]) for child in children):
                 yield _Ban(chunk, position, task)
 
 

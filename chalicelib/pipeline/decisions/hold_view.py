@@ -14,7 +14,7 @@ from chalicelib.domain.model import ChunkState
 from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.domain.urls import host_of
 from chalicelib.domain.words.word import SourceWord
-from chalicelib.ledger import audit, chunks, claims, remaining
+from chalicelib.ledger import audit, chunk_chain, chunks, claims, remaining
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.packed_words import unpack
@@ -231,7 +231,7 @@ def _words(run: Run, chunk: Chunk, positions: Sequence[int], sources: Iterable[s
     return {
         position: [_word(word) for word in unpack(found[chunk.keys[position]].words, names)]
         for position in positions
-        if claims.belongs(found, chunk, position)
+        if chunk_chain.belongs(found, chunk, position)
     }
 
 

@@ -24,12 +24,13 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
 from chalicelib.pipeline.intake.counts import journal_taken, tell_taken
 from chalicelib.pipeline.intake.decide import decide, give_back
-from chalicelib.pipeline.intake.messages import Fetch, Message, read_record
-from chalicelib.pipeline.intake.refusals import record_refusals, refusals_of
+from chalicelib.pipeline.intake.envelopes import Fetch
+from chalicelib.pipeline.intake.messages import Message, read_record
+from chalicelib.pipeline.intake.refusals import call_back, record_refusals, refusals_of
 from chalicelib.pipeline.intake.silence import look_at
 from chalicelib.pipeline.intake.strengthen import record_words
 from chalicelib.pipeline.intake.taken_back import without_taken_back
-from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
+from chalicelib.pipeline.intake.time_limit import READ_SECONDS, TookTooLong, time_limit
 from chalicelib.pipeline.intake.withdraw import withdraw
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.version_1 import completed
@@ -58,10 +59,6 @@ class Taken:
     unreadable: set[str] = field(default_factory=set)
     """Those of ``failed`` that a person must mend. The others pass: they are taken when they come again."""
     verdicts: Counter[str] = field(default_factory=Counter)
-
-
-READ_SECONDS = 10.0
-"""Time to read one message. The largest one that is accepted takes a fraction of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again
     banning = _messages_of(url for kind, urls in urls_by_kind.items() if not kind.rule for url in urls)
-    _call_back(run, [message for message in messages if message.message_id not in banning])
+    call_back(run, [message for message in messages if message.message_id not in banning])
     if messages:
         look_at(run, messages)
         journal_taken(run, messages, urls_by_key, verdicts, refusals)
@@ -153,16 +150,6 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
     """Return the ids of the messages that report some URLs: they come again, and are decided by what is then there."""
     return {message.message_id for url in urls for message, _ in url.mentions()}
-
-
-def _call_back(run: Run, messages: Iterable[Message]) -> None:
-    """Have sources called back about reports of which this batch bans nothing: they may be at their end already."""
-    reports_by_source: dict[str, set[str]] = {}
-    for message in messages:
-        if message.is_called_back:
-            reports_by_source.setdefault(message.source.name, set()).add(message.report_id)
-    for source, ids in reports_by_source.items():
-        run.call_back(source, sorted(ids), mark=f"{min(ids)}-{run.clock().timestamp()}")
 
 
 def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, taken: Taken) -> Iterator[Message]:
@@ -183,16 +170,14 @@ def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, take
                 message = read_record(
                     record, reading.sources, run.policy, fetch=reading.fetch, seal_keys=seal_keys, now=now
                 )
-        except InputError as error:
+        except (Exception, TookTooLong) as error:  # noqa: BLE001, no message fails those beside it
             taken.failed.append(message_id)
             if not isinstance(error, TooManyRequests):
                 taken.unreadable.add(message_id)
-            run.emit("message_unreadable", message_id=message_id, code=error.code, problem=str(error))
-            continue
-        except (Exception, TookTooLong) as error:  # noqa: BLE001, no message fails those beside it
-            taken.failed.append(message_id)
-            taken.unreadable.add(message_id)
-            run.emit("message_unreadable", message_id=message_id, code="internal", problem=type(error).__name__)
+            code, problem = (
+                (error.code, str(error)) if isinstance(error, InputError) else ("internal", type(error).__name__)
+            )
+            run.emit("message_unreadable", message_id=message_id, code=code, problem=problem)
             continue
         if message:
             yield message

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.config.sources import Source
-from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.ledger import reports
+from chalicelib.pipeline.intake.envelopes import Fetch, bodies_in, source_of
 from chalicelib.pipeline.intake.ours import options_of
 from chalicelib.pipeline.intake.sealing import SealKeys, check_sender, received_at_of
 from chalicelib.reports import ParserOptions, format_for, parse
-from chalicelib.reports.envelope import ObjectReference, Unwrapped, unwrap
-
-Fetch = Callable[[ObjectReference], bytes]
-"""Read an object that a message names. Raises InputError if it is not one of ours to read."""
+from chalicelib.reports.envelope import unwrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +65,12 @@ def read_record(
     if unwrapped.nothing:
         return None
     attributes = unwrapped.attributes or {}
-    source = _source(unwrapped, attributes, sources)
+    source = source_of(unwrapped, attributes, sources)
     check_sender(source, given, record["body"], seal_keys)
     ours = given.get("report_id", "")
     # What edgeban queued itself is read as it is: the spelling that the source's options undo was undone before.
     options = ParserOptions(now=now) if ours else options_of(source, policy, now)
-    parsed = [_parse(body, attributes, source, options) for body in _bodies(unwrapped, fetch)]
+    parsed = [_parse(body, attributes, source, options) for body in bodies_in(unwrapped, fetch)]
     sent = record.get("attributes", {}).get("SentTimestamp")
     received_at = datetime.fromtimestamp(int(sent) / 1000, tz=UTC) if sent else now
     return Message(
@@ -90,30 +87,6 @@ def read_record(
         skipped=sum(report.parts_skipped for report in parsed),
         elsewhere=sum(report.elsewhere for report in parsed),
     )
-
-
-def _source(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:
-    """Find who reports: of an object the first part of its key (``<source>/…``), else the attribute ``source``.
-
-    Who may write below which prefix is granted by the bucket's owner, so no attribute may name another source.
-    """
-    prefixes = {reference.key.partition("/")[0] for reference in unwrapped.objects}
-    if len(prefixes) > 1:
-        raise InputError("the event of S3 names objects of several sources: let each have an event of its own")
-    name = next(iter(prefixes), attributes.get("source", ""))
-    source = sources.get(name)
-    if source is None:
-        what = "the first part of the object's key" if prefixes else "the attribute source"
-        raise InputError(f"{what} is {name[:60]!r}: name a configured source")
-    return source
-
-
-def _bodies(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
-    if not unwrapped.objects:
-        return [unwrapped.body]
-    if fetch is None:
-        raise InputError("the message names an object in S3, and no intake bucket is configured")
-    return [fetch(each) for each in unwrapped.objects]
 
 
 def _parse(body: bytes, attributes: Mapping[str, str], source: Source, options: ParserOptions) -> ParsedReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from chalicelib.domain.model import VerdictKind
 from chalicelib.ledger import reports
@@ -35,3 +35,13 @@ def record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> No
     if refusals:
         noted = [(message.report_id, message.source.name, refusal) for message, refusal in refusals]
         reports.journal_refusals(run.rows, noted, now=now)
+
+
+def call_back(run: Run, messages: Iterable[Message]) -> None:
+    """Have sources called back about reports of which this batch bans nothing: they may be at their end already."""
+    reports_by_source: dict[str, set[str]] = {}
+    for message in messages:
+        if message.is_called_back:
+            reports_by_source.setdefault(message.source.name, set()).add(message.report_id)
+    for source, ids in reports_by_source.items():
+        run.call_back(source, sorted(ids), mark=f"{min(ids)}-{run.clock().timestamp()}")

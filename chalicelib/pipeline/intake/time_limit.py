@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+READ_SECONDS = 10.0
+"""Time to read one message. The largest one that is accepted takes a fraction of it."""
+
 
 class TookTooLong(BaseException):
     """The time of a block is up. No ``except Exception`` on the way stops it."""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import Action, Rule
 from chalicelib.domain.policy.duration import FOREVER
-from chalicelib.ledger import carriers, claims, due_chunks
+from chalicelib.ledger import carriers, chunk_chain, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.lifecycle import claiming, expiry
@@ -63,7 +63,7 @@ def _ends(run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], now: datet
     That is the planned end, or later if the ban began late. Where the vendor ends bans, edgeban ends those alone whose
     end a later word moved in, and those that drift restored shortly before their end.
     """
-    kept = [position for position in range(len(chunk.keys)) if claims.belongs(claims_by_key, chunk, position)]
+    kept = [position for position in range(len(chunk.keys)) if chunk_chain.belongs(claims_by_key, chunk, position)]
     if not kept:
         return {}
     ends_by_position = dict.fromkeys(kept, now + UNSENT)

@@ -148,7 +148,7 @@ class Explainer:
         ]
         while waiting:
             task = waiting.pop(0)
-            if task.carries(chunk, position):
+            if carriers.carries(task, chunk, [position]):
                 carried.append(task)
                 waiting += [self._tasks[child] for child in task.children if child in self._tasks]
         return carried

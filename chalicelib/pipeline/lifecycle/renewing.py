@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, standing
-from chalicelib.ledger import chunks, claim_ends, claim_words, claims, due_chunks
+from chalicelib.ledger import chunk_chain, chunks, claim_ends, claim_words, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
@@ -98,7 +98,7 @@ def _plan(run: Run, chunk: Chunk, claims_by_key: dict[str, Claim]) -> _Plan:
                 plan.looks.append(again_at)
             elif not permission.forbids(position):
                 plan.again.append(position)
-        if not claims.belongs(claims_by_key, chunk, position):
+        if not chunk_chain.belongs(claims_by_key, chunk, position):
             continue
         if at_vendor.unended:
             plan.looks.append(now + POSTPONED)

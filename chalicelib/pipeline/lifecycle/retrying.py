@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import UrlState
-from chalicelib.ledger import chunks, claim_retries, claims, renewals
+from chalicelib.ledger import chunks, claim_retries, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import all_words
@@ -43,7 +43,7 @@ def end_failed(run: Run, chunk: Chunk, keys: Collection[str], outcome: UrlState,
         if outcome is UrlState.FAILED and (at := _next_try(claim, now, timedelta(days=run.policy.retry_days)))
     }
     if retries:
-        renewals.plan(run.rows, chunk, at=min(retries.values()))
+        due_chunks.plan_renewal(run.rows, chunk, at=min(retries.values()))
     reasons = {claim.key: _reason(reason, retries.get(claim.key)) for claim in failed}
     claim_retries.given_up(run.rows, failed, outcome=outcome, reasons=reasons, retries=retries, now=now)
     if retries:
@@ -82,4 +82,4 @@ def plan_retries(run: Run, urls: Iterable[tuple[str, datetime]]) -> None:
     for chunk_id, at in urls:
         moments[chunk_id] = min(at, moments.get(chunk_id, at))
     for chunk in chunks.read(run.rows, moments).values():
-        renewals.plan(run.rows, chunk, at=moments[chunk.id])
+        due_chunks.plan_renewal(run.rows, chunk, at=moments[chunk.id])

@@ -20,7 +20,7 @@ from chalicelib.domain.model import Action, ChunkState, Rule, TaskState, UrlStat
 from chalicelib.domain.pacing import Pace
 from chalicelib.domain.packing import Slice
 from chalicelib.domain.urls import canonical_url, url_key
-from chalicelib.ledger import chunks, claim_ends, claims, due_chunks, journal, tasks
+from chalicelib.ledger import chunk_chain, chunks, claim_ends, claims, due_chunks, journal, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch, stamp
@@ -200,7 +200,7 @@ def _absent(run: Run, chunk: Chunk, part: Slice, banned_keys: set[str]) -> list[
     return [
         position
         for position in absent
-        if claims.belongs(claims_by_key, chunk, position) and not claims_by_key[chunk.keys[position]].ended(now)
+        if chunk_chain.belongs(claims_by_key, chunk, position) and not claims_by_key[chunk.keys[position]].ended(now)
     ]
 
 

@@ -15,10 +15,10 @@ from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import Action, TaskState
 from chalicelib.domain.policy.model import EdgeOfAccount, Policy
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.ledger import chunks, claims, journal, tasks
+from chalicelib.ledger import chunk_chain, chunks, claims, journal, tasks
 from chalicelib.ledger.row import stamp
 from chalicelib.ledger.tasks import Task
-from chalicelib.ledger.verified import Verified
+from chalicelib.ledger.verified import Verified, record
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Probe, Rows
 
@@ -48,7 +48,7 @@ def verify_bans(run: Run, probe: Probe) -> int:
         if task and task.account == run.account and _is_due(task):
             urls = _sample(run, task, policy)
             answers, problem = _ask(run, urls, policy, probe)
-            if tasks.record_verified(run.rows, task, answers):
+            if record(run.rows, tasks.task_key(task.id), answers):
                 run.emit(
                     "bans_verified",
                     account=run.account,
@@ -101,7 +101,8 @@ def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
         chosen += [
             chunk.urls[position]
             for chunk, position in part
-            if claims.belongs(claims_by_key, chunk, position) and not claims_by_key[chunk.keys[position]].ended(now)
+            if chunk_chain.belongs(claims_by_key, chunk, position)
+            and not claims_by_key[chunk.keys[position]].ended(now)
         ]
         if len(chosen) >= size:
             break

@@ -58,5 +58,5 @@ def test_the_walk_from_a_chunk_follows_what_carried_its_urls_on() -> None:
     of_first = list(carriers.of_chunk(world.rows, ban.chunk, [0]))
     of_last = list(carriers.of_chunk(world.rows, ban.chunk, [5]))
     assert (of_first[-1].state, of_last[-1].state) == (TaskState.SUCCEEDED, TaskState.FAILED)
-    assert all(task.carries(ban.chunk, 5) for task in of_last)
+    assert all(carriers.carries(task, ban.chunk, [5]) for task in of_last)
     assert {task.id for task in of_first + of_last} < {task.id for task in everyone}

@@ -1,0 +1,37 @@
+"""Who reports by a queue message, and with which bodies: the message's own, or objects in S3 that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from chalicelib.config.sources import Source
+from chalicelib.domain.errors import InputError
+from chalicelib.reports.envelope import ObjectReference, Unwrapped
+
+Fetch = Callable[[ObjectReference], bytes]
+"""Read an object that a message names. Raises InputError if it is not one of ours to read."""
+
+
+def source_of(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:
+    """Find who reports: of an object the first part of its key (``<source>/…``), else the attribute ``source``.
+
+    Who may write below which prefix is granted by the bucket's owner, so no attribute may name another source.
+    """
+    prefixes = {reference.key.partition("/")[0] for reference in unwrapped.objects}
+    if len(prefixes) > 1:
+        raise InputError("the event of S3 names objects of several sources: let each have an event of its own")
+    name = next(iter(prefixes), attributes.get("source", ""))
+    source = sources.get(name)
+    if source is None:
+        what = "the first part of the object's key" if prefixes else "the attribute source"
+        raise InputError(f"{what} is {name[:60]!r}: name a configured source")
+    return source
+
+
+def bodies_in(unwrapped: Unwrapped, fetch: Fetch | None) -> list[bytes]:
+    """Return the bodies of a message. Raises InputError if it names an object that cannot be read."""
+    if not unwrapped.objects:
+        return [unwrapped.body]
+    if fetch is None:
+        raise InputError("the message names an object in S3, and no intake bucket is configured")
+    return [fetch(each) for each in unwrapped.objects]
