@@ -19,7 +19,7 @@ Replacement = tuple[str, str, str]
 TIMES: tuple[Replacement, ...] = (
     ("chalicelib/ledger/remaining.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
     (
-        "chalicelib/pipeline/submission/lost_answers.py",
+        "chalicelib/pipeline/submission/vendor_tasks.py",
         "\nLIST_LAG = timedelta(seconds=60)\n",
         "\nLIST_LAG = timedelta(seconds=12)\n",
     ),

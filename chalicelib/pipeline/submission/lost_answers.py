@@ -20,11 +20,8 @@ from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.brakes import Brakes
-from chalicelib.pipeline.submission.vendor_tasks import LOOK_UP_SHARE, SKEW, is_shown
+from chalicelib.pipeline.submission.vendor_tasks import LIST_LAG, LOOK_UP_SHARE, SKEW, is_shown
 from chalicelib.ports import BanVendor
-
-LIST_LAG = timedelta(seconds=60)
-"""How long after an attempt the vendor's list may still come to show its task."""
 
 LIST_LAG_LONGEST = timedelta(hours=1)
 """The same where the list lacks other tasks too that the vendor has accepted."""

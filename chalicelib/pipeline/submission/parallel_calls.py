@@ -21,7 +21,7 @@ from chalicelib.ports import BanVendor
 
 CALL_WITHIN = timedelta(seconds=20)
 """How long after its attempt is on record a task may be called. A process that stood still for longer must not: the
-next submitter repeats the call ``lost_answers.LIST_LAG`` after the attempt, if the vendor does not show it."""
+next submitter repeats the call ``vendor_tasks.LIST_LAG`` after the attempt, if the vendor does not show it."""
 
 
 class ParallelCalls:

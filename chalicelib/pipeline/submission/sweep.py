@@ -14,7 +14,7 @@ from chalicelib.ledger import control, remaining, tasks, waiting_from
 from chalicelib.pipeline.decisions import hold_notices, holds
 from chalicelib.pipeline.lifecycle import ending, finishing
 from chalicelib.pipeline.run import Run, each_account
-from chalicelib.pipeline.submission.lost_answers import LIST_LAG
+from chalicelib.pipeline.submission.vendor_tasks import LIST_LAG
 from chalicelib.pipeline.waking import wake_submitter_anew
 from chalicelib.ports import Notify
 

@@ -23,8 +23,8 @@ from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.failed_tasks import FAILED, fail, fail_named, named_at_once, nothing_to_lift
-from chalicelib.pipeline.submission.lost_answers import LIST_LAG
 from chalicelib.pipeline.submission.vendor_tasks import (
+    LIST_LAG,
     TRACK_SHARE,
     begun_at_the_vendor,
     emit_finished,

@@ -14,6 +14,9 @@ from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import BanVendor
 
+LIST_LAG = timedelta(seconds=60)
+"""How long after an attempt the vendor's list may still come to show its task."""
+
 SKEW = timedelta(minutes=5)
 """How far the vendor's clock may be from ours."""
 
