@@ -436,6 +436,18 @@ def test_the_intake_bucket_is_private_encrypted_short_lived_and_announces_itself
     assert rules["TlsOnly"]["Effect"] == "Deny"
 
 
+@pytest.mark.parametrize(("rule", "service", "kind"), [("Topics", "sns", ":*"), ("Rules", "events", ":rule/*")])
+def test_topics_and_rules_of_the_account_may_send_reports_and_no_others(
+    resources: dict[str, Resource], rule: str, service: str, kind: str
+) -> None:
+    policy = resources["ReportsQueueRules"]["Properties"]["PolicyDocument"]["Statement"]
+    (allowed,) = [each for each in policy if each["Sid"] == rule]
+    assert (allowed["Effect"], allowed["Action"]) == ("Allow", "sqs:SendMessage")
+    assert allowed["Principal"] == {"Service": f"{service}.amazonaws.com"}
+    (place,) = allowed["Condition"]["ArnLike"]["aws:SourceArn"].values()
+    assert place == f"arn:${{AWS::Partition}}:{service}:*:${{AWS::AccountId}}{kind}"
+
+
 def test_only_intake_reads_the_intake_bucket(resources: dict[str, Resource]) -> None:
     allowed = {
         (role, action)
