@@ -21,6 +21,13 @@ BY_REPORTS: Final = ("source", "account")
 BY_URLS: Final = ("category", "rule", "state")
 """Dimensions of single URLs: counted from what was decided about each, so that repeats are not among them."""
 
+NOT_COUNTED: Final = {
+    "source": frozenset({"banned", "unbanned"}),  # one task carries the URLs of several sources
+    "account": frozenset({"messages", "reported", *VERDICTS}),
+    **dict.fromkeys(BY_URLS, frozenset({"messages", "duplicate"})),
+}
+"""What a dimension does not tell: it is ``None``, and not 0."""
+
 MOST_VALUES: Final = 1_000
 """Most values of a dimension that are counted by name. Categories are senders' words: their number has no limit."""
 
@@ -98,6 +105,7 @@ class Series:
     def rows(self) -> list[dict[str, Any]]:
         """Return the counts, oldest bucket first."""
         self._keep_large()
+        without = dict.fromkeys(NOT_COUNTED.get(self.by, ()))
         return [
             {
                 "bucket": place[0],
@@ -108,6 +116,7 @@ class Series:
                 "banned": counts["banned"],
                 "unbanned": counts["unbanned"],
                 **self._times(place),
+                **without,
             }
             for place, counts in sorted(self._counts.items())
         ]

@@ -163,6 +163,10 @@ class People:
         return {"Authorization": f"Bearer {self.access['tokens'][who]}"}
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 def test_each_of_the_seventeen_questions_has_an_answer(access: dict[str, Any]) -> None:
     people = People(access)
     report = people.report([*BANNED, ROOT_URL])
@@ -183,29 +187,40 @@ def test_each_of_the_seventeen_questions_has_an_answer(access: dict[str, Any]) -
     assert [(each["actor"], each["reason"]) for each in past["approvals"]] == [("approver", "ticket 4711")]
     not_banned = people.ask("4 Why was it not banned?", "urls", url="https://elsewhere.org/x")
     assert "not_managed" in not_banned["error"]["message"]
+    today = (datetime.now(UTC) - timedelta(hours=1)).date().isoformat()  # an hour of grace around midnight
     by_source = people.ask(
-        "6 How much did the source report, and what became of it?", "stats", by="source", bucket="day"
+        "6 How much did the source report today, and what became of it?",
+        "stats",
+        by="source",
+        bucket="day",
+        **{"from": today},
     )
     assert sum(row["ban"] for row in by_source["series"] if row["value"] == "desk") >= len(BANNED)
-    preview = people.do("7 Undo what a source did (preview)", "unbans", who="operator", source="desk", preview=True)
-    assert preview["urls"] >= len(BANNED)
+    undo = {"source": "desk", "host": "shop.example.com", "since": (now() - timedelta(hours=1)).isoformat()}
+    preview = people.do("7 Undo what a source did since then (preview)", "unbans", who="operator", **undo, preview=True)
+    assert (preview["urls"], preview["counted_all"], preview["stay"]) == (len(BANNED), True, 0)
     asked = people.do("  (unban one)", "unbans", who="operator", urls=BANNED[:1], reason="an appeal")
+    assert asked["not_found"] == []
     unban = people.ask("8 How far is my unban?", f"unbans/{asked['unban_id']}")
-    assert (unban["by"], unban["complete"]) == ("operator", True)
+    assert (unban["by"], unban["complete"], unban["urls"]) == ("operator", True, 1)
     assert people.csv("9 The bans in force as CSV", "bans").startswith("url,account,source")
     week = (datetime.now(UTC) + timedelta(days=8)).date().isoformat()
     assert people.ask("10 What ends soon?", "bans", ends_before=week)["total"] >= len(BANNED) - 1
     decided = people.ask("11 What did everybody decide today?", "audit")
     assert {each["action"] for each in decided["decisions"]} >= {"approve", "unban"}
-    days = people.ask("12 The numbers of a month", "stats", bucket="day")
+    month = {"from": (now() - timedelta(days=30)).date().isoformat(), "bucket": "day"}
+    days = people.ask("12 The numbers of a month", "stats", **month)
     assert sum(row["banned"] for row in days["series"]) >= len(BANNED)
+    of_category = people.ask("   by category", "stats", by="category", **month)["series"]
+    assert sum(row["reported"] for row in of_category if row["value"] == "malware") >= len(BANNED) + 1
     (reasons,) = people.ask("13 A statement of the reasons of a ban", "statements", url=BANNED[1])["statements"]
     assert (reasons["automated_decision"], reasons["category"]) == (True, "malware")
     assert "statement" in reasons["missing"], "the default policy says nothing of the law"
-    by_hand = people.do(
-        "14 Ban this URL now (preview)", "bans", who="operator", urls=[BY_HAND], category="phishing", preview=True
-    )
-    assert by_hand
+    ban = {"urls": [BY_HAND], "category": "phishing"}
+    by_hand = people.do("14 Ban this URL now (preview)", "bans", who="operator", **ban, preview=True)
+    assert (by_hand["urls"], by_hand["rejected"]) == (1, [])
+    people.do("   (and do it)", "bans", who="operator", **ban, reason="ticket 4712")
+    people.wait(lambda: people.quietly("bans", q="by-hand").get("total") == 1, "the ban by hand")
     tried = people.do("15 What would happen to this URL?", "policy/test", who="reader", urls=[ROOT_URL, BY_HAND])
     assert {each["verdict"] for each in tried["verdicts"]} <= {"duplicate", "hold", "ban"}
     now_running = people.ask("16 Is it running? Who paused? How much waits?", "overview")
