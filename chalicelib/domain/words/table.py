@@ -136,14 +136,28 @@ def _withdraw_ban(record: Record, word: Word) -> Outcome:
     left = without(record.words, word)
     if left == record.words:
         return _unchanged(record)
-    if any(kept.bans for kept in left):
-        until = end_of_ban(left)
-        if record.until is not None and until < record.until:
-            return Outcome(Effect.SHORTEN, left, until)
-        return Outcome(Effect.TAKE_BACK, left, record.until)
+    outcome = take_away(record, left)
+    if outcome.effect is not Effect.LIFT:
+        return outcome
     if left or record.approved or not word.lifts:
         return Outcome(Effect.HOLD, left, record.until, "withdrawn")
     return Outcome(Effect.LIFT, left, word.said_at)
+
+
+def take_away(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
+    """Decide what becomes of a ban, or of what waits, once words are taken away and these are ``left``.
+
+    What others asked for too stays, to the furthest end that is left; else it is lifted.
+    """
+    if record.state is State.HELD and left:
+        return Outcome(Effect.TAKE_BACK, left, record.until, record.rule)
+    asking = [kept for kept in left if kept.bans and (record.now is None or kept.until > record.now)]
+    if record.state is State.HELD or not asking:
+        return Outcome(Effect.LIFT, left, record.until)
+    until = end_of_ban(asking)
+    if record.until is not None and until < record.until:
+        return Outcome(Effect.SHORTEN, left, until)
+    return Outcome(Effect.TAKE_BACK, left, record.until)
 
 
 def _person(effect: Effect) -> Step:

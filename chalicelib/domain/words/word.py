@@ -119,6 +119,8 @@ class Record:
     rule: str = ""
     cap_of: str = ""
     approved: bool = False
+    now: datetime | None = None
+    """The moment of the decision: a word whose end has passed asks for nothing. ``None``: no end has passed."""
     tried_again: bool = False
     """Whether the vendor refused the URL a second time: no further word sends it."""
     asked: tuple[str, ...] = ()

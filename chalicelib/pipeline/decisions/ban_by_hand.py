@@ -34,6 +34,7 @@ from chalicelib.domain.policy.forbidden import by_hand, not_managed
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import accounts_for, category_of
 from chalicelib.domain.urls import scheme_twin, url_key
+from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Effect, Kind, SourceWord, Word, added
 from chalicelib.ledger import audit, chunks, claim_words, claims, unban_jobs
 from chalicelib.ledger.audit import Decision
@@ -45,6 +46,7 @@ from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.holds import may_alone
 from chalicelib.pipeline.lifecycle import claiming, expiry
+from chalicelib.pipeline.lifecycle.on_claim import record_of
 from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
 from chalicelib.pipeline.lifecycle.version_1 import completed, first_word
 from chalicelib.pipeline.run import Run
@@ -181,14 +183,16 @@ def _decide(run: Run, request: Request, places: dict[str, tuple[str, str]], answ
 
 
 def _effect(request: Request, claim: Claim | None, until: datetime, now: datetime) -> Effect | None:
-    if claim is None or claim.free(now):
-        return None if request.only_in_force else Effect.BAN
-    said = end_of_word(claim.words, request.source) > 0
-    if claim.held:
+    word = Word(Kind.PERSON_BANS, now, request.source, until)
+    effect = decide(record_of(claim, (), now), word).effect
+    if request.only_in_force and effect is not Effect.SET_END:
+        return None
+    said = claim is not None and end_of_word(claim.words, request.source) > 0
+    if claim is None or effect is Effect.BAN:
+        return effect
+    if effect is Effect.RELEASE:
         waits_for_another = claim.held == Rule.BY_HAND and said
-        if waits_for_another and not request.only_in_force:
-            return Effect.NOTHING
-        return None if request.only_in_force else Effect.RELEASE
+        return Effect.NOTHING if waits_for_another else effect
     stands = said and claim.until == epoch(until) and not (request.end and claim.lifted_at != claim.until)
     return Effect.NOTHING if stands else Effect.SET_END
 

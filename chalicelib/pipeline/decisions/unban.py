@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlState
 from chalicelib.domain.policy.rules import accounts_for
+from chalicelib.domain.words.table import take_away
+from chalicelib.domain.words.word import Effect, Outcome
 from chalicelib.ledger import chunks, claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claim_words import Change
@@ -27,6 +29,7 @@ from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.unban_selection import select, select_again
 from chalicelib.pipeline.lifecycle import claiming, ending, ordering
+from chalicelib.pipeline.lifecycle.on_claim import record_of
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
@@ -153,12 +156,14 @@ class Undoing:
             return packed_words.without_report(claim.words, job.report)
         return packed_words.said_after(claim.words, self.carried_until) if self.carried_until else b""
 
+    def outcome(self, claim: Claim) -> Outcome:
+        """Decide what becomes of a URL: it stays banned, or held, where others asked for it too."""
+        record = record_of(claim, packed_words.unpack(claim.words, ()), self.now)
+        return take_away(record, packed_words.unpack(self.left(claim), ()))
+
     def stays(self, claim: Claim) -> bool:
         """Return whether a URL stays banned, or held, because others asked for it too."""
-        left = packed_words.all_words(self.left(claim))
-        if claim.waits(self.now):
-            return bool(left)
-        return packed_words.end_of_ban(left) > epoch(self.now)
+        return self.outcome(claim).effect is not Effect.LIFT
 
 
 def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
@@ -172,14 +177,13 @@ def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[lis
         return list(selected), []
     now, to_unban, changes = run.clock(), list[Claim](), list[Change]()
     for claim in selected:
-        if not undoing.stays(claim):
+        outcome, left = undoing.outcome(claim), undoing.left(claim)
+        if outcome.effect is Effect.LIFT:
             to_unban.append(claim)
-            continue
-        left = undoing.left(claim)
-        if left != claim.words:
-            furthest = packed_words.end_of_ban(left) or claim.until
+        elif left != claim.words:
+            assert outcome.until
             words = packed_words.marked(claim.words, left, until=_cool_until(now, job))
-            changes.append((claim, words, datetime.fromtimestamp(min(furthest, claim.until), tz=UTC)))
+            changes.append((claim, words, outcome.until))
     for claim, _, end in changes:  # the vendor bans for longer than what is left
         if epoch(end) < claim.until:
             reason = f"the ban came to the end that is left of it since {job.actor} undid {job.subject}"

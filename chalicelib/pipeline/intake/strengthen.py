@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
-from chalicelib.domain.model import Rule, UrlState
+from chalicelib.domain.model import Rule
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import FOREVER, Effect, Record, SourceWord, State, Word, added, set_aside
 from chalicelib.ledger import chunks, claim_words, unban_jobs
@@ -22,8 +22,9 @@ from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
+from chalicelib.pipeline.lifecycle.on_claim import record_of
 from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
-from chalicelib.pipeline.lifecycle.retrying import REFUSED_TRIES, after_refusal, plan_retries
+from chalicelib.pipeline.lifecycle.retrying import after_refusal, plan_retries
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 
@@ -77,7 +78,7 @@ def _changes_of(
     changes, retries = list[Change](), dict[str, datetime]()
     for key, claim in standing.items():
         words = unpack(claim.words, sources) or first_word(claim, chunks_by_id.get(claim.chunk))
-        record = _record(claim, words)
+        record = _record(claim, words, now)
         for word in urls_by_key[key].words:
             record, effect = _said(record, word)
             if effect is Effect.TRY_AGAIN:
@@ -135,15 +136,10 @@ def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str
     return pack(words) + (markers(claim.words, now=now, besides=words) if claim else b"")
 
 
-def _record(claim: Claim, words: tuple[SourceWord, ...]) -> Record:
-    if claim.tried:
-        state = State.FAILED if claim.outcome == UrlState.FAILED else State.VENDOR_REFUSED
-    else:
-        state = State.HELD if claim.held else State.IN_FORCE
+def _record(claim: Claim, words: tuple[SourceWord, ...], now: datetime) -> Record:
+    record = record_of(claim, words, now)
     # The verdict upon the report has told already that it releases nothing: whatever it says joins the hold.
-    rule = Rule.DECIDED_BEFORE if claim.held else ""
-    until, tried_again = datetime.fromtimestamp(claim.until, tz=UTC), claim.tries >= REFUSED_TRIES
-    return Record(state, words, until, rule, tried_again=tried_again)
+    return replace(record, rule=Rule.DECIDED_BEFORE) if record.state is State.HELD else record
 
 
 def _said(record: Record, word: Word) -> tuple[Record, Effect]:

@@ -16,12 +16,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, ChunkState, ReportedUrl, Rule, SchemeVariants
 from chalicelib.domain.policy.model import NO_RULES
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
+from chalicelib.domain.words.table import decide
+from chalicelib.domain.words.word import Effect, Kind, SourceWord, Word
 from chalicelib.ledger import (
     ban_counts,
     chunks,
@@ -44,6 +47,7 @@ from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.intake.taken_back import reported_urls, up_to
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.approved import approved
+from chalicelib.pipeline.lifecycle.on_claim import record_of
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
@@ -98,6 +102,14 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
                 yield _Place(url_key(account, spelling), spelling, account, moment, who)
 
 
+class _Alone(NamedTuple):
+    """A ban that nobody asks for once its source has taken its word back, and the words that are on record of it."""
+
+    claim: Claim
+    place: _Place
+    said: tuple[SourceWord, ...]
+
+
 class _Withdrawing:
     """Takes back what one message withdraws."""
 
@@ -114,7 +126,7 @@ class _Withdrawing:
         found = claims.read(run.rows, list(places), consistent=True, whole=True)
         claims_by_key = expiry.corrected(run, found)
         silent = chunks.read(run.rows, [claim.chunk for claim in claims_by_key.values() if not claim.words])
-        alone: dict[str, list[tuple[Claim, _Place]]] = {}
+        alone: dict[str, list[_Alone]] = {}
         for key, place in places.items():
             claim = claims_by_key.get(key)
             if claim is None:
@@ -123,21 +135,22 @@ class _Withdrawing:
             words = claim.words or packed_words.pack(first_word(claim, silent.get(claim.chunk)))
             if packed_words.marker_of(words, self._source) >= epoch(place.up_to):
                 continue
-            spoke = bool(packed_words.end_of_word(words, self._source))
-            set_aside = claim.ended(self._now) or claim.tried or claim.cooling(self._now)
-            if not spoke or set_aside:  # what was said before may arrive late
+            said = packed_words.unpack(words, [self._source])
+            outcome = decide(record_of(claim, said, self._now), self._word())
+            if outcome.effect is Effect.LEAVE_HOLD:
+                self._leave(claim, self._left(words, place))
+            elif outcome.effect is Effect.SHORTEN and outcome.until:
+                self._shorten(claim, self._left(words, place), epoch(outcome.until))
+            elif outcome.effect is Effect.HOLD:
+                alone.setdefault(place.account, []).append(_Alone(claim, place, said))
+            else:  # what was said before may arrive late: a marker stays
                 self._change(claim, self._left(words, place), claim.until)
-            elif claim.waits(self._now):
-                self._leave(claim, words, place)
-            else:
-                left = packed_words.end_of_ban(packed_words.without(words, self._source))
-                if left > epoch(self._now):
-                    self._shorten(claim, self._left(words, place), min(left, claim.until))
-                else:
-                    alone.setdefault(place.account, []).append((claim, place))
         for account, of_account in alone.items():
             self._ask_or_lift(account, of_account)
         return not self._failed
+
+    def _word(self, *, lifts: bool = False) -> Word:
+        return Word(Kind.WITHDRAWAL, self._now, self._source, lifts=lifts)
 
     def _left(self, words: bytes, place: _Place) -> bytes:
         """Return the words without the source's, with its marker."""
@@ -157,12 +170,8 @@ class _Withdrawing:
         if claim_words.change(self._run.rows, [change], now=self._now, lifted=lifted):
             self._failed = True
 
-    def _leave(self, claim: Claim, words: bytes, place: _Place) -> None:
-        """Take the word from a URL that waits for a person; without any word it leaves its hold."""
-        left = self._left(words, place)
-        if packed_words.all_words(left):
-            self._change(claim, left, claim.until)
-            return
+    def _leave(self, claim: Claim, left: bytes) -> None:
+        """Let a URL leave its hold, since no word asks for its ban any more."""
         rows = self._run.rows
         hold = chunks.read(rows, [claim.chunk]).get(claim.chunk)
         work = remaining.of_chunk(rows, claim.account, claim.chunk)
@@ -179,24 +188,25 @@ class _Withdrawing:
 
     def _shorten(self, claim: Claim, words: bytes, until: int) -> None:
         """Let the ban stand to the furthest end that is left, and have it lifted then."""
-        if until < claim.until:
-            end = datetime.fromtimestamp(until, tz=UTC)
-            name = unban_jobs.end_id(end, [claim.url])
-            reason = f"the ban came to the end that is left of it since {self._source} took its word back"
-            unban_jobs.lift_at(self._run.rows, Job(name, f"source:{self._source}", reason, 0, end, (claim.url,)))
-        self._change(claim, words, until, lifted=until < claim.until)
+        end = datetime.fromtimestamp(until, tz=UTC)
+        name = unban_jobs.end_id(end, [claim.url])
+        reason = f"the ban came to the end that is left of it since {self._source} took its word back"
+        unban_jobs.lift_at(self._run.rows, Job(name, f"source:{self._source}", reason, 0, end, (claim.url,)))
+        self._change(claim, words, until, lifted=True)
 
-    def _ask_or_lift(self, account: str, withdrawn: Sequence[tuple[Claim, _Place]]) -> None:
+    def _ask_or_lift(self, account: str, withdrawn: Sequence[_Alone]) -> None:
         """Lift the bans that nobody asks for any more, as far as the source may; ask a person about the others."""
         run, policy = self._run, self._run.policy
-        chunks_by_id = chunks.read(run.rows, [claim.chunk for claim, _ in withdrawn])
+        chunks_by_id = chunks.read(run.rows, [claim.chunk for claim, _, _ in withdrawn])
         lifting: list[tuple[Claim, _Place]] = []
         asking: list[tuple[Claim, _Place]] = []
         may_lift = policy.sources.get(self._source, NO_RULES).withdrawals_lift
-        for claim, place in withdrawn:
+        for claim, place, said in withdrawn:
             chunk = chunks_by_id.get(claim.chunk)
-            free = may_lift and chunk is not None and not approved(run.rows, chunk)
-            (lifting if free else asking).append((claim, place))
+            a_person_let_it_through = not may_lift or chunk is None or approved(run.rows, chunk)
+            record = record_of(claim, said, self._now, approved=a_person_let_it_through)
+            effect = decide(record, self._word(lifts=may_lift)).effect
+            (lifting if effect is Effect.LIFT else asking).append((claim, place))
         cap = policy.caps.lifts_per_source_per_hour
         if lifting and cap:
             used = ban_counts.count_lifts(run.rows, account, self._source, len(lifting), now=self._now)

@@ -28,9 +28,6 @@ LONGEST_WAIT = timedelta(days=1)
 REFUSED_WAIT = timedelta(days=1)
 """How long after the vendor refused a URL for its content a new word sends it again."""
 
-REFUSED_TRIES = 2
-"""How often a URL is sent that the vendor refuses for its content: once, and once more upon a new word."""
-
 
 def end_failed(run: Run, chunk: Chunk, keys: Collection[str], outcome: UrlState, *, reason: str) -> int:
     """End URLs of a chunk that the vendor failed or refused; return how many of them are sent again by themselves."""

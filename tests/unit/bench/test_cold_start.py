@@ -32,7 +32,7 @@ STAGES = {
     "intake": {
         "intake",
         *(f"lifecycle.{name}" for name in ("approved", "claiming", "expiry", "ordering", "releasing", "renewing")),
-        *("lifecycle.retrying", "lifecycle.successors", "lifecycle.version_1"),
+        *("lifecycle.on_claim", "lifecycle.retrying", "lifecycle.successors", "lifecycle.version_1"),
     },
     "submit": {"submission", "lifecycle", "vendor_refusals"},
     "track": {

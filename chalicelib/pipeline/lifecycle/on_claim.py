@@ -1,0 +1,48 @@
+"""What is on record of a URL, as the table of ``domain.words`` knows it: read from its claim."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from chalicelib.domain.model import UrlState
+from chalicelib.domain.words.word import Record, SourceWord, State
+from chalicelib.ledger.claims import Claim
+
+REFUSED_TRIES = 2
+"""How often a URL is sent that the vendor refuses for its content: once, and once more upon a new word."""
+
+
+def record_of(claim: Claim | None, words: tuple[SourceWord, ...], now: datetime, *, approved: bool = False) -> Record:
+    """Return the record of a URL. ``words`` are those of its claim; ``approved``: a person let its ban through.
+
+    A hold stands for what a person decided before it. A lift that is on its way counts as one that has cooled down to
+    its end: whoever needs to know the difference asks the lift's chunk.
+    """
+    if claim is None:
+        return Record(now=now)
+    until = datetime.fromtimestamp(max(claim.until, 0), tz=UTC)
+    state = state_of(claim, now)
+    if state in {State.REFUSED, State.COOLING}:
+        until = datetime.fromtimestamp(claim.cool_until, tz=UTC)
+    return Record(
+        state,
+        words,
+        until,
+        claim.held,
+        approved=approved,
+        tried_again=claim.tries >= REFUSED_TRIES,
+        now=now,
+    )
+
+
+def state_of(claim: Claim, now: datetime) -> State:
+    """Return the state of a URL that has a claim."""
+    if claim.waits(now):
+        return State.HELD
+    if claim.cooling(now):
+        return State.REFUSED if claim.refused else State.COOLING
+    if claim.ended(now):
+        return State.NOTHING
+    if claim.tried:
+        return State.FAILED if claim.outcome == UrlState.FAILED else State.VENDOR_REFUSED
+    return State.IN_FORCE
