@@ -20,6 +20,8 @@ from chalicelib.ledger import audit, chunk_chain, chunks, claim_decisions, claim
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.packed_words import end_of_ban
+from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.decisions.approved_ends import begin_now
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_chunk
@@ -145,6 +147,8 @@ def approve(
 def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collection[str]) -> Approval:
     """Lift bans whose sources took their words back: the hold asks whether to. Lifting takes no second person.
 
+    A URL for which a source has asked since stays banned: nobody was asked whether to lift that ban.
+
     Crash order: the decision, the unban, the hold. A crash before the last asks again, and lifts nothing twice.
     """
     now, policy = run.clock(), run.policy
@@ -156,6 +160,7 @@ def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collecti
         position
         for position in lifting
         if (claim := claims_by_key.get(hold.chunk.keys[position])) and not (claim.outcome or claim.held)
+        if end_of_ban(claim.words) <= epoch(now)
     ]
     if banned:
         part = chunk_chain.part_of(hold.chunk, banned)

@@ -94,6 +94,21 @@ def test_else_a_person_decides_and_the_ban_stays_meanwhile() -> None:
         assert not holds.all_held(world.rows, [ACCOUNT])
 
 
+@pytest.mark.parametrize("days_later", [0, 10])
+def test_a_person_who_is_asked_about_a_ban_lifts_none_that_another_source_asks_for_since(days_later: int) -> None:
+    world = _banned(_world())
+    _withdraw(world)
+    world.minutes(3)
+    world.clock.advance(days=days_later)  # later the ban has ended, and the report begins another one
+    world.minutes(3)
+    _report(world, source="desk", urls=URLS[:1])
+    world.minutes(3)
+    world.approve()
+    world.minutes(3)
+    assert world.state(URL) == "banned"
+    assert [_is_banned_there(world, url) for url in URLS] == [True, False, False]
+
+
 def test_what_another_source_said_stands_to_its_end_and_is_lifted_then() -> None:
     world = _banned(_world(**LIFTS), ("queue", 30), ("desk", 5))
     _withdraw(world)
