@@ -154,7 +154,7 @@ class Model:
     def pass_time(self, now: datetime) -> None:
         """Let what has come to its end end."""
         for url in self.urls.values():
-            if url.state == "banned" and url.end <= now:
+            if (url.state == "banned" and url.end <= now) or (url.state == "rejected" and url.until <= now):
                 url.become("nothing", url.end + self.late)
             if url.decided_until and url.decided_until <= now:
                 url.decided_until = None
@@ -289,11 +289,9 @@ class Model:
         return two
 
     def approve(self, name: str, now: datetime) -> None:
-        """Let the words of a hold stand: its ban begins now. Or lift what nobody asks for any more."""
+        """Let the words of a hold stand: its ban begins now."""
         url = self.urls[name]
-        if url.question:
-            url.decide("cooling", now + COOL_DOWN, now)
-        elif name in self.protected:
+        if name in self.protected:
             url.become("nothing", now)
         elif url.state == "held":
             furthest = max(url.words.values(), key=lambda said: (said.bans, said.until))
@@ -301,10 +299,15 @@ class Model:
             url.until, url.approved = max(url.until, furthest.until), True
 
     def refuse(self, name: str, now: datetime) -> None:
-        """Refuse a hold, or let a ban stand that nobody asks for any more."""
+        """Refuse a hold."""
+        if self.urls[name].state == "held":
+            self.urls[name].decide("refused", now + REFUSAL, now)
+
+    def answer(self, name: str, now: datetime, *, lift: bool) -> None:
+        """Answer whether to lift what nobody asks for any more. What somebody asks for since stays."""
         url = self.urls[name]
-        if url.state == "held":
-            url.decide("refused", now + REFUSAL, now)
+        if lift and url.question and not url.furthest(now):
+            url.decide("cooling", now + COOL_DOWN, now)
         url.question = False
 
     def ban(self, name: str, person: str, end: datetime, now: datetime, *, exact: bool, alone: bool) -> None:
