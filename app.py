@@ -20,6 +20,7 @@ from chalicelib.handlers import (
     exports,
     holds,
     operators,
+    outcomes,
     queues,
     reports,
     schedules,
@@ -139,7 +140,7 @@ def submit_tasks(event: SQSEvent) -> dict[str, Any]:
 @app.on_sqs_message(queue="outcomes.fifo", name="deliver_outcomes", batch_size=1)
 def deliver_outcomes(event: SQSEvent) -> dict[str, Any]:
     """Call a source back with the outcomes of its reports."""
-    return queues.call_source_back(services(), event.to_dict(), event.context)
+    return outcomes.call_source_back(services(), event.to_dict(), event.context)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="track_tasks")

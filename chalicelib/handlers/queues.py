@@ -6,7 +6,6 @@ so that the function ends by itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -26,9 +25,6 @@ MOST_RECEIVES = 500
 
 SUBMIT_MARGIN = timedelta(seconds=40)
 """One vendor call that times out, writing down its result, and slack."""
-
-OUTCOMES_MARGIN = timedelta(seconds=30)
-"""One receiver that uses up its whole timeout, reading a large report, and slack."""
 
 
 def take_queued_reports(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -85,17 +81,3 @@ def _track_young(services: Services, run: Run, message: HeldMessage) -> int | No
         wake_tracker(run, run.account)
         return None
     return tracked.again_after
-
-
-def call_source_back(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Call one source back about those of its reports that have ended, of those that a message names.
-
-    The message is done then, whatever became of the calls: what is not told is due in the ledger.
-    """
-    from chalicelib.pipeline.answers.outcomes import deliver_outcomes
-
-    (record,) = event["Records"]
-    named = json.loads(record["body"])
-    source = services.sources.get(str(named["source"]))
-    deliver_outcomes(services.run(context, OUTCOMES_MARGIN), source, named["reports"], services.post)
-    return {"batchItemFailures": []}

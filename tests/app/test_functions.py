@@ -13,7 +13,7 @@ from chalicelib.aws.sqs import OutcomesQueue, WakeQueue
 from chalicelib.bootstrap import now
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import ConfigurationError, LedgerUnavailable, NotQueued
-from chalicelib.handlers import queues, schedules
+from chalicelib.handlers import outcomes, queues, schedules
 from chalicelib.handlers.queues import SUBMIT_MARGIN
 from chalicelib.ledger import callbacks, control, remaining
 from chalicelib.pipeline.run import Run, each_account
@@ -303,7 +303,7 @@ def test_a_queue_that_takes_nothing_leaves_the_call_to_the_sweep(three: Api) -> 
 
 def test_a_source_that_is_not_configured_any_more_is_not_called(three: Api) -> None:
     body = json.dumps({"source": "gone", "reports": ["r-1"]})
-    assert queues.call_source_back(three.services, {"Records": [{"body": body}]}, Context(110)) == {
+    assert outcomes.call_source_back(three.services, {"Records": [{"body": body}]}, Context(110)) == {
         "batchItemFailures": []
     }
 

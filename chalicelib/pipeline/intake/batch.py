@@ -22,8 +22,8 @@ from chalicelib.ledger import claims, seals
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
-from chalicelib.pipeline.intake.counts import journal_taken, tell_taken
-from chalicelib.pipeline.intake.decide import decide, give_back
+from chalicelib.pipeline.intake.counts import give_back, journal_taken, tell_taken
+from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.envelopes import Fetch
 from chalicelib.pipeline.intake.messages import Message, read_record
 from chalicelib.pipeline.intake.refusals import call_back, record_refusals, refusals_of

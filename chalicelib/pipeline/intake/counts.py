@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from chalicelib.domain.model import Verdict, VerdictKind
-from chalicelib.ledger import journal
+from chalicelib.domain.policy.usage import Usage
+from chalicelib.domain.urls import host_of
+from chalicelib.ledger import ban_counts, journal
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.messages import Message
@@ -70,3 +73,18 @@ def tell_taken(
         queue_wait=(run.clock() - oldest).total_seconds(),
         **verdicts,
     )
+
+
+def give_back(run: Run, lost: Iterable[BatchUrl], not_extended: Iterable[BatchUrl], reserved_at: datetime) -> None:
+    """Give back what was reserved and not done, because somebody else claimed or changed the URLs meanwhile.
+
+    ``lost`` were to be banned, and the bans of ``not_extended`` were to be extended. A crash before leaves the counts
+    too high.
+    """
+    by_account: dict[str, Usage] = {}
+    for url in lost:
+        by_account.setdefault(url.account, Usage()).add(url.message.source.name, host_of(url.url))
+    for url in not_extended:
+        by_account.setdefault(url.account, Usage()).sources.update(url.extended_by)
+    for account, usage in by_account.items():
+        ban_counts.exchange(run.rows, account, usage, Usage(), now=reserved_at)

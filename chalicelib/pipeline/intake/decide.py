@@ -17,9 +17,8 @@ from chalicelib.ledger import ban_counts
 from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import report_id
-from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake import on_record
-from chalicelib.pipeline.intake.collect import BatchUrl, category_plan, plan_of
+from chalicelib.pipeline.intake.collect import BatchUrl, plan_of
 from chalicelib.pipeline.intake.corroboration import count_reporters
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
@@ -45,7 +44,9 @@ def decide(
     judge = Judge(policy, claims_by_key, count_reporters(run, policy, not_live, claims_by_key), now)
     if not policy.capped():
         return {key: judge.verdict(url, None) for key, url in urls_by_key.items()}
-    extended = (urls_by_key[key] for key in live if judge.extends(urls_by_key[key]))
+    extended = (
+        urls_by_key[key] for key in live if on_record.extends(claims_by_key[key], urls_by_key[key], policy, now)
+    )
     accounts = {url.account for url in (*not_live, *extended)}
     usages = ban_counts.read(run.rows, sorted(accounts), now=now)
     urls_by_account: dict[str, list[BatchUrl]] = {}
@@ -62,21 +63,6 @@ def decide(
                 ban_counts.exchange(run.rows, account, bans, instead, now=now)
         verdicts |= of_account
     return verdicts
-
-
-def give_back(run: Run, lost: Iterable[BatchUrl], not_extended: Iterable[BatchUrl], reserved_at: datetime) -> None:
-    """Give back what was reserved and not done, because somebody else claimed or changed the URLs meanwhile.
-
-    ``lost`` were to be banned, and the bans of ``not_extended`` were to be extended. A crash before leaves the counts
-    too high.
-    """
-    by_account: dict[str, Usage] = {}
-    for url in lost:
-        by_account.setdefault(url.account, Usage()).add(url.message.source.name, host_of(url.url))
-    for url in not_extended:
-        by_account.setdefault(url.account, Usage()).sources.update(url.extended_by)
-    for account, usage in by_account.items():
-        ban_counts.exchange(run.rows, account, usage, Usage(), now=reserved_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +117,16 @@ class Judge:
                 best, highest = (decided, message, reported), rank
             if said:
                 self._say(url, message, said, end)
-            if claim and said and said.kind is VerdictKind.BAN and self._is_extension(claim, message, reported):
+            if (
+                claim
+                and said
+                and said.kind is VerdictKind.BAN
+                and on_record.is_extension(claim, (message, reported), self.policy, self.now)
+            ):
                 url.extended_by.append(message.source.name)
         assert best
         url.claim_for(best[1], best[2])
         return best[0]
-
-    def extends(self, url: BatchUrl) -> bool:
-        """Return whether a report asks to extend the ban of a URL in force beyond what its category asks for."""
-        claim = self.claims_by_key[url.key]
-        return any(self._is_extension(claim, message, reported) for message, reported in url.candidates().values())
-
-    def _is_extension(self, claim: Claim, message: Message, reported: ReportedUrl) -> bool:
-        if not (reported.ban_days or message.source.ban_days) or claim.ended(self.now) or claim.held:
-            return False
-        end = plan_of(message, reported, self.policy).end(self.now)
-        beyond = end > category_plan(message, reported, self.policy).end(self.now)
-        return beyond and epoch(end) >= claim.until + on_record.SHORTEST_EXTENSION.total_seconds()
 
     @staticmethod
     def _say(url: BatchUrl, message: Message, own: Verdict, end: datetime) -> None:

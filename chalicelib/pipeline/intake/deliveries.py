@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import BadSignature, InputError, TooManyRequests
+from chalicelib.domain.model import ParsedReport
 from chalicelib.ledger import report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.run import Run
@@ -100,3 +101,18 @@ def authenticated(scheme: Scheme, source: Source, call: WebhookCall, now: dateti
         if body is call.body:
             raise
     return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=body, now=now)
+
+
+def tell_received(run: Run, report: Report, parsed: ParsedReport, *, accepted: int) -> None:
+    """Emit what a report held, and how many of its URLs are accepted."""
+    run.emit(
+        "report_received",
+        report_id=report.id,
+        source=report.source,
+        accepted=accepted,
+        refused=len(report.refusals),
+        skipped=parsed.parts_skipped,
+        elsewhere=parsed.elsewhere,
+        withdrawn=len(parsed.withdrawals),
+        correlation_id=parsed.correlation_id,
+    )

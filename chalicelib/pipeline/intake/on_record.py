@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
+from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import COOLING, LIVE, Situation
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import asks_only_a_person, end_of_word, has_spoken, marker_of, undone_sources
 from chalicelib.ledger.row import epoch
+from chalicelib.pipeline.intake.collect import BatchUrl, category_plan, plan_of
 from chalicelib.pipeline.intake.messages import Message
 
 WITHDRAWN = Verdict(VerdictKind.SUPPRESSED, Rule.WITHDRAWN, "the source took its report of the URL back")
@@ -109,3 +111,18 @@ def taken_back(claim: Claim, message: Message, reported: ReportedUrl) -> bool:
     """Return whether a report was taken back before it arrived: by its source, or by a person who undid the source."""
     up_to = marker_of(claim.words, message.source.name)
     return up_to > 0 and said_at(message, reported) <= datetime.fromtimestamp(up_to, tz=UTC)
+
+
+def extends(claim: Claim, url: BatchUrl, policy: Policy, now: datetime) -> bool:
+    """Return whether a report asks to extend the ban of a URL in force beyond what its category asks for."""
+    return any(is_extension(claim, report, policy, now) for report in url.candidates().values())
+
+
+def is_extension(claim: Claim, report: tuple[Message, ReportedUrl], policy: Policy, now: datetime) -> bool:
+    """Return whether one report asks for that."""
+    message, reported = report
+    if not (reported.ban_days or message.source.ban_days) or claim.ended(now) or claim.held:
+        return False
+    end = plan_of(message, reported, policy).end(now)
+    beyond = end > category_plan(message, reported, policy).end(now)
+    return beyond and epoch(end) >= claim.until + SHORTEST_EXTENSION.total_seconds()

@@ -20,14 +20,8 @@ from chalicelib.domain.policy.rules import PROTECTED, standing
 from chalicelib.domain.urls import canonical_url
 from chalicelib.ledger import callbacks, naming, reports, seals
 from chalicelib.ledger.reports import Refusal, Report
-from chalicelib.pipeline.intake.deliveries import (
-    Receipt,
-    WebhookCall,
-    authenticated,
-    limit_rate,
-    replayed,
-    report_id_of,
-)
+from chalicelib.pipeline.intake import deliveries
+from chalicelib.pipeline.intake.deliveries import Receipt, WebhookCall
 from chalicelib.pipeline.intake.ours import may_report, options_of, tell_silence, withdrawals_of
 from chalicelib.pipeline.intake.sealing import bodies_of, sealed_messages
 from chalicelib.pipeline.run import Run
@@ -49,13 +43,13 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     if source is None or auth is None:
         auth, secrets = of_nobody()
         source = Source(call.source, auth, secrets)
-    call_id = authenticated(auth, source, call, now)
-    report_id = report_id_of(run.rows, source, call_id, now)
+    call_id = deliveries.authenticated(auth, source, call, now)
+    report_id = deliveries.report_id_of(run.rows, source, call_id, now)
     if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
         known = reports.read(run.rows, report_id, at_once=True)
         if known:
-            return replayed(run, known)
-    limit_rate(run.rows, source, report_id, now)
+            return deliveries.replayed(run, known)
+    deliveries.limit_rate(run.rows, source, report_id, now)
     options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
     parsed = parse(body, format_for(call.header("content-type"), source.format), options)
     reported_urls, refusals = screen(parsed, source, policy, now)
@@ -83,17 +77,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
         queue.send(sealed_messages(messages, report, source, seals.current(run.rows, now=now)))
     if auth is Scheme.HUB and call_id.startswith(DIGEST):
         reports.note_queued(run.rows, report, keep=keep)
-    run.emit(
-        "report_received",
-        report_id=report.id,
-        source=source.name,
-        accepted=len(kept),
-        refused=len(report.refusals),
-        skipped=parsed.parts_skipped,
-        elsewhere=parsed.elsewhere,
-        withdrawn=len(parsed.withdrawals),
-        correlation_id=parsed.correlation_id,
-    )
+    deliveries.tell_received(run, report, parsed, accepted=len(kept))
     if parsed.names_nothing:
         usual = source.may_name_nothing or source.name in naming.lately(run.rows, [source.name], now=now)
         tell_silence(run, source.name, report.id, skipped=parsed.parts_skipped, usual=usual)

@@ -54,6 +54,7 @@ from chalicelib.pipeline.submission.brakes import Brakes
 from chalicelib.pipeline.submission.day_quota import DayQuota
 from chalicelib.pipeline.submission.lost_answers import LostAnswers
 from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
+from chalicelib.pipeline.submission.vendor_tasks import emit_submitted
 from chalicelib.pipeline.waking import wake_tracker
 from chalicelib.ports import BanVendor
 
@@ -205,11 +206,4 @@ class _Drain:
             wake_tracker(self.run, self.run.account)
         self.tasks += 1
         self.urls += task.count
-        self.run.emit(
-            "task_submitted",
-            task_id=task.id,
-            account=self.run.account,
-            action=task.action.value,
-            urls=task.count,
-            seconds=(self.run.clock() - task.received_at).total_seconds(),
-        )
+        emit_submitted(self.run, task)

@@ -33,6 +33,18 @@ def sent(task: Task) -> Sent:
     return Sent(task.vendor_task_id, task.created_at - SKEW, (task.submitted_at or task.created_at) + SKEW)
 
 
+def emit_submitted(run: Run, task: Task) -> None:
+    """Emit that the vendor took a task, and how long its oldest report had waited."""
+    run.emit(
+        "task_submitted",
+        task_id=task.id,
+        account=run.account,
+        action=task.action.value,
+        urls=task.count,
+        seconds=(run.clock() - task.received_at).total_seconds(),
+    )
+
+
 def emit_finished(run: Run, task: Task, state: TaskState, *, parts: int = 0, given_up: int = 0) -> None:
     """Emit that a task ended, into how many ``parts`` it was taken, and how many URLs were ``given_up``."""
     run.emit(
