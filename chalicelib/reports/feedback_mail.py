@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from chalicelib.domain.errors import InputError, TooLarge, UnreadableReport
@@ -71,13 +71,31 @@ class _Report:
     is_xarf: bool = False
 
 
+@dataclass(slots=True)
+class _Room:
+    """How many bytes the compressed attachments of a mail may have together when they are unpacked."""
+
+    left: int
+
+    def unpacked(self, content: bytes, options: ParserOptions) -> bytes:
+        """Unpack an attachment, if it is compressed. Raises UnreadableReport and TooLarge."""
+        try:
+            body = unpacked(content, replace(options, max_bytes=self.left))
+        except TooLarge:
+            self.left = 0
+            raise
+        if body is not content:
+            self.left -= len(body)
+        return body
+
+
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     """Read the reports of one mail. Raises UnreadableReport and TooLarge."""
     if len(body) > options.max_bytes:
         raise TooLarge(f"the mail has {len(body):,} bytes, the limit is {options.max_bytes:,}")
     if max(body.count(b"\n"), body.count(b"\r")) > reading.MAX_LINES:
         raise TooLarge(f"the mail has more than {reading.MAX_LINES:,} lines")
-    reports = list(_reports(mail_parts.read_mail(body), options))
+    reports = list(_reports(mail_parts.read_mail(body), options, _Room(options.max_bytes)))
     if not reports:
         raise UnreadableReport("the mail holds no message/feedback-report and no attached XARF: send one of the two")
     entries = Entries(options)
@@ -101,13 +119,13 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     return entries.report(correlation_id=next(iter(ids)) if len(ids) == 1 else "", test=bool(tests) and all(tests))
 
 
-def _reports(mail: Part, options: ParserOptions, levels: int = MAX_NESTING) -> Iterator[_Report]:
+def _reports(mail: Part, options: ParserOptions, room: _Room, levels: int = MAX_NESTING) -> Iterator[_Report]:
     """Yield the reports of a mail; of the mails that it encloses only where it holds none itself."""
     if levels <= 0:
         raise UnreadableReport(f"the mail nests deeper than {MAX_NESTING} levels")
     sender = mail_parts.address_of(mail)
     parts = mail_parts.leaves(mail)
-    own = [report for part in parts if (report := _report(part, sender, options))]
+    own = [report for part in parts if (report := _report(part, sender, options, room))]
     if not own and ("X-ARF" in mail or "X-XARF" in mail):
         texts = [part for part in parts if part.get_content_type() == "text/plain"]
         named = [part for part in texts if mail_parts.filename_of(part).lower() == "report.txt"]
@@ -122,10 +140,10 @@ def _reports(mail: Part, options: ParserOptions, levels: int = MAX_NESTING) -> I
         return
     for part in parts:
         if part.get_content_type() in _MAILS or _MAIL_NAME.search(mail_parts.filename_of(part)):
-            yield from _reports(mail_parts.read_mail(mail_parts.content_of(part)), options, levels - 1)
+            yield from _reports(mail_parts.read_mail(mail_parts.content_of(part)), options, room, levels - 1)
 
 
-def _report(part: Part, sender: str, options: ParserOptions) -> _Report | None:
+def _report(part: Part, sender: str, options: ParserOptions, room: _Room) -> _Report | None:
     """Read a part, if it is a report."""
     kind, name = part.get_content_type(), mail_parts.filename_of(part)
     if kind == _FEEDBACK:
@@ -136,7 +154,7 @@ def _report(part: Part, sender: str, options: ParserOptions) -> _Report | None:
     if not surely and not _JSON_TYPE.fullmatch(kind) and not _JSON_NAME.search(name):
         return None
     try:
-        value = reading.read_json(unpacked(mail_parts.content_of(part), options), options)
+        value = reading.read_json(room.unpacked(mail_parts.content_of(part), options), options)
     except InputError as error:
         return _Report(sender, [], problem=str(error)) if surely else None
     if surely or xarf.is_report(value) or (isinstance(value, list) and any(map(xarf.is_report, value))):

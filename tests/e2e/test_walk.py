@@ -35,6 +35,7 @@ HERE_IN_ORDER = (
     "make redrive STAGE=prod DRY=1",
     "make redrive STAGE=prod",
     "aws dynamodb delete-item",
+    'echo \'{"version"',
     "aws cloudformation delete-stack",
 )
 """How the commands begin that are run here, in the order of the walk."""
@@ -157,6 +158,9 @@ def test_the_page_leads_from_an_empty_account_to_a_removed_stack(walk: Walk) -> 
     assert "0 moved, 1 left" in walk.run(next(steps))
     assert "1 moved, 0 left" in walk.run(next(steps))
     walk.run(next(steps))  # the seal key
+    invoked = walk.run(next(steps))
+    assert "FunctionError" not in invoked
+    assert ACCOUNT in invoked, "the function's answer is shown"
     walk.run(next(steps))  # removing
     states = [each["StackStatus"] for each in walk.aws.cloudformation.list_stacks()["StackSummaries"]]
     assert states == ["DELETE_COMPLETE"]

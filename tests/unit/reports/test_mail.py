@@ -183,6 +183,15 @@ def test_a_text_of_that_shape_without_the_header_is_no_report() -> None:
         read(inner)
 
 
+def test_compressed_attachments_have_the_room_of_one_body_together() -> None:
+    """Each kilobyte would become a megabyte, five hundred times in one mail."""
+    content = json.dumps({**XARF, "evidence": "a" * 4_000_000}).encode()
+    parts = [attachment(gzip.compress(content), "application", "gzip", "xarf.json.gz") for _ in range(4)]
+    report = read(mail(LETTER, *parts, subtype="mixed"))
+    assert [entry.url for entry in report.urls] == [PAGE] * 2
+    assert ["when it is unpacked" in part.reason for part in report.skipped] == [True] * 2
+
+
 def test_a_mail_that_is_attached_as_a_file_is_read_as_one_that_was_forwarded() -> None:
     inner = mail(LETTER, feedback(FRAUD)).as_bytes()
     assert urls(mail(LETTER, attachment(inner, "application", "octet-stream", "report.eml"), subtype="mixed")) == [PAGE]
