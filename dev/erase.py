@@ -1,8 +1,9 @@
 """Erase a reporter's personal data on request: ``make erase STAGE=prod SUBJECT=ana@example.org``.
 
 Every row of the ledger is read once (``Scan``: about a tenth of a dollar for a million URLs) and those that name the
-person are changed. The key of the person's pseudonym in the archive is deleted, and so are the folded views of bans,
-which the next run of ``index_bans`` makes anew. Repeating it changes nothing. docs/policy.md says how
+person are changed. The key of the person's pseudonym in the archive is deleted. The index of bans is written anew
+without the person, and what it was before is deleted: folding it anew from the journal would lose the bans that are
+older than the journal, at vendors that end none by themselves. Repeating it changes nothing. docs/policy.md says how
 long what is kept.
 
 Options come from the environment: SUBJECT (the name or address as reports give it), STAGE, DRY=1 (only count),
@@ -12,18 +13,26 @@ AWS_ENDPOINT_URL for a local AWS; region and credentials as boto3 finds them.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from chalicelib.aws.dynamodb import Table
+from chalicelib.aws.s3 import ViewBucket
 from chalicelib.aws.wire import row_of
 from chalicelib.ledger import subjects
-from chalicelib.ports import Row
+from chalicelib.pipeline.answers.ban_index import CURRENT, Reader, write
+from chalicelib.ports import Row, Views
 
 VIEW = "bans/"
 """Where the folded views of bans stand."""
+
+TRIES = 5
+"""How often the index is written anew while ``index_bans`` writes it too, once a minute."""
 
 
 def scanned(client: Any, table: str) -> Iterator[Row]:
@@ -39,13 +48,34 @@ def scanned(client: Any, table: str) -> Iterator[Row]:
             yield row_of(item)
 
 
-def forget_views(s3: Any, bucket: str) -> int:
-    """Delete the folded views of bans; return how many objects they were."""
+def forget_in_index(views: Views, subject: str, *, now: datetime) -> tuple[int, str]:
+    """Take a person out of the index of bans; return from how many bans, and the key of the body that is left.
+
+    Raises RuntimeError where others kept writing it.
+    """
+    form = subjects.form_of(subject)
+    for _ in range(TRIES):
+        view = Reader(views).read(now)
+        named = [ban for ban in view.index.bans() if subjects.form_of(ban.reporter) == form]
+        if not named:
+            return 0, view.body
+        index = view.index.copy()
+        for ban in named:
+            index.put(ban._replace(reporter=subjects.ERASED))
+        body = f"{VIEW}{view.place}-{secrets.token_hex(4)}.txt.gz"  # readers keep a body by its name
+        if write(views, replace(view, index=index), body=body, now=now):
+            return len(named), body
+    raise RuntimeError("the index of bans was written by others all the time: run this again")
+
+
+def delete_others(s3: Any, bucket: str, body: str) -> int:
+    """Delete the bodies of the index but for one; return how many they were."""
     deleted = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=VIEW):
         for item in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=item["Key"])
-            deleted += 1
+            if item["Key"] not in {CURRENT, body}:
+                s3.delete_object(Bucket=bucket, Key=item["Key"])
+                deleted += 1
     return deleted
 
 
@@ -71,11 +101,13 @@ def main() -> int:
             sys.stdout.write(f"{count:,} rows name the person; nothing was changed\n")
             return 0
         changed = subjects.erase(Table(client, names["Ledger"]), rows, subject)
-        views = forget_views(boto3.client("s3", **session), names["Views"]) if "Views" in names else 0
-    except (BotoCoreError, ClientError) as error:
+        s3, now = boto3.client("s3", **session), datetime.now(UTC)
+        bans, body = forget_in_index(ViewBucket(s3, names["Views"]), subject, now=now)
+        delete_others(s3, names["Views"], body)
+    except (BotoCoreError, ClientError, RuntimeError) as error:
         sys.stderr.write(f"make erase: {error}\n")
         return 2
-    sys.stdout.write(f"{changed:,} rows changed, {views:,} views deleted, the key of the pseudonym deleted\n")
+    sys.stdout.write(f"{changed:,} rows and {bans:,} listed bans changed, the key of the pseudonym deleted\n")
     return 0
 
 

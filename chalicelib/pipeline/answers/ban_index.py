@@ -118,22 +118,27 @@ def index_bans(run: Run, reader: Reader, notify: Notify | None = None) -> int:
     if not events and told == view.ends_told and view.written_at and now - view.written_at < REST:
         return len(index)
     index.trim(now)
-    body = f"bans/{place}.json.gz"
-    reader.views.put(body, dump(index))
-    current = {
-        "format": FORMAT,
-        "place": place,
-        "body": body,
-        "bans": len(index),
-        "reported": index.reported,
-        "as_of": now.isoformat(),
-        "ends_told": told,
-    }
-    if not reader.views.put(CURRENT, json.dumps(current).encode(), version=view.version):
+    changed = replace(view, index=index, place=place, ends_told=told)
+    if not write(reader.views, changed, body=f"bans/{place}.txt.gz", now=now):
         run.emit("index_written_elsewhere", place=place)
         return len(index)
     run.emit("bans_indexed", bans=len(index), events=events, place=place)
     return len(index)
+
+
+def write(views: Views, view: View, *, body: str, now: datetime) -> bool:
+    """Write a view under a new name for its body; ``False`` if another one was written since it was read."""
+    views.put(body, dump(view.index))
+    current = {
+        "format": FORMAT,
+        "place": view.place,
+        "body": body,
+        "bans": len(view.index),
+        "reported": view.index.reported,
+        "as_of": now.isoformat(),
+        "ends_told": view.ends_told,
+    }
+    return views.put(CURRENT, json.dumps(current).encode(), version=view.version)
 
 
 def up_to_now(run: Run, reader: Reader) -> tuple[Index, datetime]:

@@ -10,11 +10,14 @@ from chalicelib.domain.ban_index import ORDERS, Ban, Index, Wanted, counted, dum
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import journal
 from chalicelib.ledger.row import epoch
+from chalicelib.ledger.subjects import ERASED
 from chalicelib.pipeline.answers import ban_index
 from chalicelib.pipeline.answers.ban_index import CURRENT, Reader, index_bans, up_to_now
+from dev.erase import forget_in_index
 from dev.fakes.objects import MemoryViews
 from dev.fakes.operations import ROOTS, banned, carry_on_all, held, lasting, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, START, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 
 def urls(world: World, reader: Reader) -> set[str]:
@@ -270,3 +273,33 @@ def test_the_view_says_when_each_source_reported_last() -> None:
     assert head
     assert head.reported["queue"] == epoch(first + timedelta(hours=1))
     assert epoch(first) - 180 <= head.reported["desk"] < epoch(first)
+
+
+def test_a_reporter_is_erased_from_the_index_and_the_bans_stay_listed() -> None:
+    world = World()
+    world.post({"urls": [{"url": url, "reporter": "Ana@Example.org"} for url in pages(2)]})
+    world.post({"urls": [{"url": pages(3)[2], "reporter": "bert@example.org"}]}, webhook_id="w2")
+    world.minutes(3)
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), Reader(world.views))
+    reader = Reader(world.views)
+    reader.read(world.clock())
+    assert forget_in_index(world.views, "ana@example.org", now=world.clock())[0] == 2
+    for reading in (reader, Reader(world.views)):  # also one that keeps what it has read
+        reporters = sorted(ban.reporter for ban in reading.read(world.clock()).index.bans())
+        assert reporters == sorted([ERASED, ERASED, "bert@example.org"])
+    assert urls(world, Reader(world.views)) == set(pages(3))
+    assert forget_in_index(world.views, "ana@example.org", now=world.clock())[0] == 0
+
+
+def test_an_index_that_is_written_meanwhile_is_erased_in_what_was_written() -> None:
+    world = World()
+    world.post({"urls": [{"url": pages(1)[0], "reporter": "ana@example.org"}]})
+    world.minutes(3)
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), Reader(world.views))
+    world.clock.advance(hours=2)
+    views = Meanwhile(world.views, "put", lambda: index_bans(world.run(), Reader(world.views)))
+    assert forget_in_index(views, "ana@example.org", now=world.clock())[0] == 1
+    (ban,) = Reader(world.views).read(world.clock()).index.bans()
+    assert ban.reporter == ERASED
