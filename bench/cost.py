@@ -49,11 +49,15 @@ TASK = 10.0
 END = 6.0
 """One transaction: the task's end, the removal of its index, its journal entry."""
 DRAIN = 2.0
-DRAIN_READS = 7.0
+DRAIN_READS = 8.0
 CHUNK_BYTES, URL_BYTES, ORIGIN_BYTES = 250.0, 29.0, 21.0
 """Compressed bytes of a chunk, of each URL with its key (real-shaped, 60 characters), and of each report in it."""
 REPORT_BYTES, REPORTED_BYTES = 330.0, 9.0
 """Bytes of a webhook report's row, and of each URL in it."""
+REPORT_DAY = 1.0625
+"""The row by which a webhook report is found by source and day; and the count of its rate, for one of 16."""
+REPORT_READS = 1.0
+"""The key that seals, and the count of its source's rate."""
 
 # --- durations, in seconds: assumed, see docs/cost.md -------------------------------------------------------------
 
@@ -106,6 +110,7 @@ class Bill:
 def bill(load: Load) -> Bill:
     """Apply the formula of docs/cost.md."""
     reports = math.ceil(load.urls / load.urls_per_report)
+    webhooks = reports if load.webhooks else 0
     batches = math.ceil(load.urls / load.urls_per_batch)
     share = load.new / load.urls if load.urls else 0.0
     chunks = math.ceil(batches * max(1.0, share * load.urls_per_batch / 1_000)) if load.new else 0
@@ -119,18 +124,18 @@ def bill(load: Load) -> Bill:
         + (batches if load.new else 0) * USAGE
         + tasks * (TASK + END)
         + drains * DRAIN
-        + (reports * _kilobytes(REPORT_BYTES + load.urls_per_report * REPORTED_BYTES) if load.webhooks else 0)
+        + webhooks * (_kilobytes(REPORT_BYTES + load.urls_per_report * REPORTED_BYTES) + REPORT_DAY)
     )
-    reads = load.urls * LOOK + chunks * math.ceil(chunk_bytes / 4096) + drains * DRAIN_READS
+    reads = load.urls * LOOK + chunks * math.ceil(chunk_bytes / 4096) + drains * DRAIN_READS + webhooks * REPORT_READS
     size = load.urls_per_report * load.bytes_per_url
     return Bill(
         writes=writes,
         reads=reads,
         sqs=reports * (_sent(size) if load.webhooks else 0) + _delivered(reports, size),
         fifo=(batches if load.new else 0) + 2 * drains,
-        webhooks=reports if load.webhooks else 0,
-        invocations=batches + drains + (reports if load.webhooks else 0),
-        gb_seconds=seconds(reports if load.webhooks else 0, batches, load.urls, drains, tasks),
+        webhooks=webhooks,
+        invocations=batches + drains + webhooks,
+        gb_seconds=seconds(webhooks, batches, load.urls, drains, tasks),
     )
 
 
