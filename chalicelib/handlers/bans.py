@@ -15,7 +15,7 @@ from chalicelib.handlers.http import only, operator
 from chalicelib.web import answer, json_body, text_field
 
 if TYPE_CHECKING:
-    from chalicelib.pipeline.decisions.ban_by_hand import Answer
+    from chalicelib.pipeline.decisions.by_hand_request import Answer
 
 ENDS = ("ban_days", "ban_for_days", "until")
 """Fields of which a request has one at the most."""
@@ -35,7 +35,7 @@ def change_end(services: Services, request: Request) -> Response:
 
 
 def _carry_out(services: Services, request: Request, *, only_in_force: bool) -> Response:
-    from chalicelib.pipeline.decisions import ban_by_hand
+    from chalicelib.pipeline.decisions import ban_by_hand, by_hand_request
 
     asking = operator(services, request, "operator")
     only(request)
@@ -48,7 +48,7 @@ def _carry_out(services: Services, request: Request, *, only_in_force: bool) -> 
     plan, end = _end(document, services.policy.approvals.longest_days, now())
     if only_in_force and not (plan or end):
         raise InputError("name the new end: one of ban_days, ban_for_days and until")
-    asked = ban_by_hand.Request(
+    asked = by_hand_request.Request(
         actor=asking.name,
         person=asking.person,
         reason="preview" if is_preview else text_field(document, "reason"),

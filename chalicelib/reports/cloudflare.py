@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
-from chalicelib.reports import reading
+from chalicelib.reports import json_text, reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
@@ -39,7 +39,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     Raises UnreadableReport and TooLarge.
     """
     entries = Entries(options)
-    reports = _reports(reading.read_json(body, options))
+    reports = _reports(json_text.read_json(body, options))
     for where, report in entries.objects(reports, "report"):
         try:
             _report(report, where, entries)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote_plus
 
 from chalicelib.domain.errors import InputError, UnreadableReport
-from chalicelib.reports.reading import Json, ParserOptions, as_list, as_object, get, read_json
+from chalicelib.reports.json_text import read_json
+from chalicelib.reports.reading import Json, ParserOptions, as_list, as_object, get
 
 MAX_ENVELOPES = 3
 """Most envelopes around a body: S3 → SNS and EventBridge → SNS are usual, more is a mistake."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from chalicelib.domain.errors import InputError, TooLarge, UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
-from chalicelib.reports import mail_parts, reading, xarf
+from chalicelib.reports import json_text, mail_parts, reading, xarf
 from chalicelib.reports.compression import unpacked
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.mail_parts import Fields, Part
@@ -154,7 +154,7 @@ def _report(part: Part, sender: str, options: ParserOptions, room: _Room) -> _Re
     if not surely and not _JSON_TYPE.fullmatch(kind) and not _JSON_NAME.search(name):
         return None
     try:
-        value = reading.read_json(room.unpacked(mail_parts.content_of(part), options), options)
+        value = json_text.read_json(room.unpacked(mail_parts.content_of(part), options), options)
     except InputError as error:
         return _Report(sender, [], problem=str(error)) if surely else None
     if surely or xarf.is_report(value) or (isinstance(value, list) and any(map(xarf.is_report, value))):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl
-from chalicelib.reports import reading
+from chalicelib.reports import json_text, reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, clipped
 from chalicelib.reports.rows import read_rows
@@ -149,7 +149,7 @@ def _first(row: _Row, fields: tuple[str, ...], limit: int) -> str:
 
 def _rows(feed: _Feed, body: bytes, options: ParserOptions, entries: Entries) -> Iterator[tuple[str, _Row]]:
     if body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
-        return entries.objects(_json_items(reading.read_json(body, options)))
+        return entries.objects(_json_items(json_text.read_json(body, options)))
     return _csv_rows(feed, reading.read_text(body, options), entries)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
-from chalicelib.reports import reading
+from chalicelib.reports import json_text, reading
 from chalicelib.reports.entries import Entries, superseded
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
@@ -49,7 +49,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     """Read every event and attribute of a body. Raises UnreadableReport and TooLarge."""
     entries = Entries(options)
     topic = _TOPIC.match(body[:100])
-    items = _items(reading.read_json(body[topic.end() :] if topic else body, options))
+    items = _items(json_text.read_json(body[topic.end() :] if topic else body, options))
     attributes: list[_Attribute] = []
     for where, item in entries.objects(items, "item"):
         attributes += _attributes(item, where, entries)

@@ -14,7 +14,7 @@ from datetime import datetime
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
 from chalicelib.domain.policy.duration import BAN_DAYS
-from chalicelib.reports import reading
+from chalicelib.reports import json_text, reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, as_text
 
@@ -31,7 +31,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
     Raises UnreadableReport and TooLarge.
     """
-    report = reading.as_object(reading.read_json(body, options), "the report")
+    report = reading.as_object(json_text.read_json(body, options), "the report")
     withdrawn = reading.as_list(report.get("withdrawn", []), "withdrawn")
     if "urls" not in report and not withdrawn:
         raise UnreadableReport(

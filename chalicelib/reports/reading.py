@@ -1,4 +1,4 @@
-"""Strict readers that the formats share: bytes to text, JSON and rows; fields to values.
+"""Strict readers that the formats share: bytes to text and rows, fields to values; ``json_text`` reads JSON.
 
 Every problem becomes UnreadableReport (or TooLarge) with a message that names the place, the problem and the remedy
 and repeats at most a short piece of the value. What is wrong with one value of a JSON body spoils that value alone: it
@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
 
@@ -25,15 +24,8 @@ MAX_CORRELATION_ID_LENGTH = 128
 MAX_URL_TEXT = 100_000
 """Characters of a URL kept here, more than any usable URL has: one that is cut is refused later, by itself."""
 
-MAX_VALUES = 500_000
-"""Most values of one JSON body, fifty for each URL that a report may name, counted by its brackets and commas. The
-smallest take three bytes in the body and two hundred in memory: 10 MB of them would be more than 300."""
-
 MAX_LINES = 300_000
 """Most lines of a body that is cut into lines: base64 of 10 MB has half as many, 10 MB of line ends become 450."""
-
-MAX_DIGITS = 4_000
-"""Most digits of an integer: Python refuses to read more than 4,300, since the time grows with their square."""
 
 HARMLESS = frozenset(
     (
@@ -44,13 +36,18 @@ HARMLESS = frozenset(
 )
 """Labels, types and tags by which a source says that a page is none to ban."""
 
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _NAMED_WORD = re.compile(r"^.*[:=]")
 """What stands in front of the last word of a tag."""
 
-_CONTAINERS = frozenset((dict, list))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _OTHER_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\0\0\xfe\xff", "UTF-32"))
+
+
+@dataclass(frozen=True, slots=True)
+class Flawed:
+    """A JSON value that cannot be trusted, such as an object with one key twice. It is none of the types of JSON."""
+
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +70,6 @@ class ParserOptions:
     is_ours: Callable[[str], bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Flawed:
-    """A JSON value that cannot be trusted, such as an object with one key twice. It is none of the types of JSON."""
-
-    problem: str
-
-
 def read_text(body: bytes, options: ParserOptions) -> str:
     """Decode UTF-8 with or without a byte order mark.
 
@@ -97,34 +87,6 @@ def read_text(body: bytes, options: ParserOptions) -> str:
         if b"\0" in body:  # an archive, a picture: no text of any encoding
             raise UnreadableReport(f"the body is not UTF-8 (byte {error.start:,}): send it in UTF-8") from None
         return body.decode("utf-8-sig", "replace")
-
-
-def read_json(body: bytes, options: ParserOptions) -> Json:
-    """Decode JSON (RFC 8259) with limits.
-
-    Objects with one key twice, NaN and huge integers become ``Flawed``; half of a surrogate pair becomes U+FFFD.
-    """
-    text = read_text(body, options)
-    if sum(map(text.count, "[{,")) > MAX_VALUES:
-        raise TooLarge(f"the body holds more than {MAX_VALUES:,} values: send it in parts")
-    try:
-        value: Any = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise UnreadableReport(
-            f"the body is not JSON: {error.msg[:80]} at line {error.lineno}, column {error.colno}"
-        ) from None
-    except RecursionError:  # the decoder gives up near 1,000 levels; nothing was changed by then
-        raise UnreadableReport(f"the body nests deeper than {options.max_depth} levels: flatten it") from None
-    if isinstance(value, Flawed):
-        raise UnreadableReport(f"the body is not JSON that can be trusted: it is {value.problem}")
-    _check_depth(value, options.max_depth)
-    if _SURROGATE_ESCAPE.search(text):
-        try:
-            json.dumps(value, ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError:
-            value = _without_surrogates(value)
-    checked: Json = value
-    return checked
 
 
 def shown(value: object) -> str:
@@ -263,53 +225,3 @@ def says_harmless(*fields: Json) -> bool:
         for field in fields
         for word in words_of(field)
     )
-
-
-def _check_depth(value: Json, max_depth: int) -> None:
-    """Refuse deep nesting, so that whoever walks the value may recurse; goes level by level itself."""
-    level: list[Any] = [value] if type(value) in _CONTAINERS else []
-    for _ in range(max_depth):
-        if not level:
-            return
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if type(outer) is dict else outer)
-            if type(inner) in _CONTAINERS
-        ]
-    if level:
-        raise UnreadableReport(f"the body nests deeper than {max_depth} levels: flatten it")
-
-
-def _without_surrogates(value: Any) -> Any:
-    """Replace halves of surrogate pairs, which are no text, by U+FFFD. The depth was checked before."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(inner) for inner in value]
-    if isinstance(value, dict):
-        return _object([(_without_surrogates(key), _without_surrogates(inner)) for key, inner in value.items()])
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Flawed:
-    value = dict(pairs)
-    if len(value) == len(pairs):
-        return value
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            return Flawed(f"an object in which the key {shown(key)} is there twice")
-        seen.add(key)
-    raise AssertionError("fewer keys than pairs, and none twice")
-
-
-def _integer(digits: str) -> int | Flawed:
-    return int(digits) if len(digits) <= MAX_DIGITS else Flawed(f"an integer of {len(digits):,} digits")
-
-
-def _constant(name: str) -> Flawed:
-    return Flawed(f"{name}, which is no JSON number")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)

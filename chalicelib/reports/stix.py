@@ -11,7 +11,7 @@ from datetime import datetime
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
-from chalicelib.reports import reading
+from chalicelib.reports import json_text, reading
 from chalicelib.reports.entries import Entries, superseded
 from chalicelib.reports.reading import Json, ParserOptions, clipped
 from chalicelib.reports.stix_patterns import URL_PATH, pattern_urls
@@ -22,7 +22,7 @@ _Indicator = dict[str, Json]
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
     """Read every indicator; objects of other types describe and are left out. Raises UnreadableReport and TooLarge."""
     entries = Entries(options)
-    objects = list(entries.objects(_objects(reading.read_json(body, options)), "objects"))
+    objects = list(entries.objects(_objects(json_text.read_json(body, options)), "objects"))
     names = {
         clipped(item.get("id"), 100): clipped(item.get("name"), reading.MAX_REPORTER_LENGTH)
         for _, item in objects

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from chalicelib.domain.errors import UnreadableReport
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Withdrawal
-from chalicelib.reports import reading
+from chalicelib.reports import json_text, reading
 from chalicelib.reports.entries import Entries
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
@@ -69,7 +69,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
     Raises UnreadableReport and TooLarge.
     """
-    value = reading.read_json(body, options)
+    value = json_text.read_json(body, options)
     reports = value if isinstance(value, list) else [value]
     if not reports:
         raise UnreadableReport("the array is empty: send at least one XARF report")

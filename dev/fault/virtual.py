@@ -20,7 +20,7 @@ from typing import Any
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import BadSignature
 from chalicelib.observe import TROUBLES
-from chalicelib.pipeline.decisions import ban_by_hand
+from chalicelib.pipeline.decisions import ban_by_hand, by_hand_request
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.track import track_tasks
 from chalicelib.ports import BanVendor
@@ -195,7 +195,7 @@ class VirtualStorm:
     def _set_end(self, url: str) -> None:
         """Give the bans of a URL an end soon, once they are in force at every account."""
         end = self.world.clock() + timedelta(minutes=self.dice.randint(2, 10))
-        asked = ban_by_hand.Request(
+        asked = by_hand_request.Request(
             "ana", "ana", "it is clean then", (url,), end=end, only_in_force=True, sources=tuple(self.world.sources)
         )
         if len(ban_by_hand.preview(self.world.run(), asked).items) == len(self.sides):

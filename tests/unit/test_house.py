@@ -72,6 +72,14 @@ def test_a_circle_is_found_however_it_is_imported(back: str) -> None:
     assert set(circle({"house": "", "house.a": "from house.b import x", "house.b": back})) == {"house.a", "house.b"}
 
 
+# --- sizes --------------------------------------------------------------------------------------------------------
+
+
+def test_no_module_that_ships_is_longer_than_300_lines() -> None:
+    lines = {name: len(file.read_text().splitlines()) for name, file in python_files("app.py", "chalicelib").items()}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+
+
 # --- the ledger's rows --------------------------------------------------------------------------------------------
 
 ROW_STEPS = {"Insert", "Put", "Update", "Delete", "Check"}

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.cutting import cut
@@ -44,7 +44,8 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import end_of_word, markers, no_longer_undone, pack, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
-from chalicelib.pipeline.decisions.holds import may_alone
+from chalicelib.pipeline.decisions.alone import may_alone
+from chalicelib.pipeline.decisions.by_hand_request import Answer, Item, Request
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.on_claim import record_of
 from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
@@ -56,54 +57,6 @@ TRIES = 5
 """How often URLs are decided again that something else changed between read and write."""
 
 NOT_IN_FORCE = Verdict(VerdictKind.REJECTED, Rule.NOT_IN_FORCE, "no ban of the URL is in force")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a person asks for. ``urls`` are canonical. Without ``plan`` and ``end`` the category's plan decides.
-
-    ``end`` is a moment at which edgeban lifts the bans, if the vendor has not ended them. ``only_in_force``: the end of
-    bans is changed, and nothing new is banned.
-    """
-
-    actor: str
-    person: str
-    reason: str
-    urls: tuple[str, ...]
-    plan: Plan | None = None
-    end: datetime | None = None
-    category: str = ""
-    only_in_force: bool = False
-    sources: Collection[str] = ()
-    """Names of the sources known by now."""
-
-    @property
-    def source(self) -> str:
-        """The name under which the person's word stands beside those of sources."""
-        return f"operator:{self.actor}"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A URL at an account, what is on record of it, and what the request does to it."""
-
-    key: str
-    url: str
-    account: str
-    claim: Claim | None
-    effect: Effect
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a request came to, or would come to."""
-
-    until: datetime
-    items: list[Item] = field(default_factory=list)
-    rejected: list[tuple[str, str, Verdict]] = field(default_factory=list)
-    """URL, account (empty where none serves the host) and why it is not banned."""
-    holds: list[str] = field(default_factory=list)
-    """Holds that a second person must approve."""
 
 
 def preview(run: Run, request: Request) -> Answer:

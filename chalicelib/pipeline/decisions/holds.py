@@ -16,12 +16,13 @@ from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.ledger import audit, chunk_chain, chunks, claim_decisions, claim_ends, claims, let_through, remaining
+from chalicelib.ledger import audit, chunk_chain, chunks, claim_decisions, claim_ends, claims, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.packed_words import end_of_ban
 from chalicelib.ledger.row import epoch
+from chalicelib.pipeline.decisions.alone import may_alone
 from chalicelib.pipeline.decisions.approved_ends import begin_now
 from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_chunk
@@ -222,21 +223,6 @@ def _first_approval(hold: Hold) -> tuple[str, str]:
     if work.approved_by:
         return work.approved_by, work.approved_person or person_of(work.approved_by)
     return (chunk.actor, chunk.origins[0].reporter) if chunk.rule == Rule.BY_HAND else ("", "")
-
-
-def may_alone(run: Run, account: str, person: str, urls: int) -> bool:
-    """Count URLs that a person is about to let through; ``False`` if they are more than one person may let through.
-
-    Then they are not counted: a second person decides as well. One that may not alone because of the size of this one
-    decision does not use up the day.
-    """
-    approvals, now = run.policy.approvals, run.clock()
-    if urls > approvals.two_above:
-        return False
-    if let_through.add(run.rows, account, person, urls, now=now) <= approvals.per_person_per_day:
-        return True
-    let_through.add(run.rows, account, person, -urls, now=now)
-    return False
 
 
 def _takes_two(run: Run, hold: Hold, person: str, urls: int) -> bool:

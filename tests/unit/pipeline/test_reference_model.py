@@ -36,7 +36,7 @@ from chalicelib.ledger import control, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import read as read_chunks
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import url_status
-from chalicelib.pipeline.decisions import ban_by_hand, holds
+from chalicelib.pipeline.decisions import ban_by_hand, by_hand_request, holds
 from chalicelib.pipeline.lifecycle.splitting import urls_of
 from dev.fakes.histories import judge_each
 from dev.fakes.operations import carry_on, carry_on_all, compare, renew
@@ -429,7 +429,7 @@ class History:
         ]
         alone = not (fresh and model.needs_two(len(fresh), person, now))
         self.note(f"{person} {'changes' if only_in_force else 'bans'} {places(urls)} for {days} {exact=} {alone=}")
-        request = ban_by_hand.Request(
+        request = by_hand_request.Request(
             person,
             person,
             "a ticket",

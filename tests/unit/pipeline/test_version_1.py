@@ -25,7 +25,7 @@ from chalicelib.domain.urls import url_key
 from chalicelib.ledger import audit, claims, reports
 from chalicelib.ledger.packed_words import unpack
 from chalicelib.pipeline.answers import history, url_status
-from chalicelib.pipeline.decisions import ban_by_hand, holds
+from chalicelib.pipeline.decisions import ban_by_hand, by_hand_request, holds
 from dev.fakes.operations import approve, carry_on_all, refuse, renew, undo
 from dev.fakes.vendor import FakeBan, FakeTask
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -171,7 +171,7 @@ def test_bans_of_version_1_are_undone(world: World, selected: str) -> None:
 
 def test_a_person_s_word_stands_over_every_record_of_version_1(world: World) -> None:
     urls = [url for url in SAMPLE["states"] if url != f"{WWW}open"]
-    request = ban_by_hand.Request("ana", "ana", "ticket", tuple(urls), plan_for(40), sources=tuple(world.sources))
+    request = by_hand_request.Request("ana", "ana", "ticket", tuple(urls), plan_for(40), sources=tuple(world.sources))
     ban_by_hand.ban(world.run(), request)
     world.vendor.refuse = set()
     settle(world, 15)
@@ -235,7 +235,7 @@ def _of_everything() -> World:
         (tuple(pages(9)[5:9]), {}),
     ]
     for urls, more in by_hand:
-        ban_by_hand.ban(world.run(), ban_by_hand.Request("ana", "ana", "ticket", urls, **more))
+        ban_by_hand.ban(world.run(), by_hand_request.Request("ana", "ana", "ticket", urls, **more))
         world.minutes(1)
     world.post({"urls": [*HELD, REFUSED]}, webhook_id="w2")
     world.intake()

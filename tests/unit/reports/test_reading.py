@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from chalicelib.domain.errors import TooLarge, UnreadableReport
-from chalicelib.reports.reading import Flawed, ParserOptions, lenient_time, read_json, read_text, shown
+from chalicelib.reports.json_text import read_json
+from chalicelib.reports.reading import Flawed, ParserOptions, lenient_time, read_text, shown
 
 OPTIONS = ParserOptions()
 

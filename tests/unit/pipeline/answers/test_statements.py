@@ -17,7 +17,8 @@ from chalicelib.ledger.row import stamp
 from chalicelib.pipeline.answers import as_json, statements
 from chalicelib.pipeline.answers.dsa import shaped
 from chalicelib.pipeline.answers.statements import Place, Statement
-from chalicelib.pipeline.decisions.ban_by_hand import Request, ban
+from chalicelib.pipeline.decisions.ban_by_hand import ban
+from chalicelib.pipeline.decisions.by_hand_request import Request
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.track import track_tasks
 from chalicelib.pipeline.upkeep.take_over import Request as TakeOver

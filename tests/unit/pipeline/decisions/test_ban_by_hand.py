@@ -17,7 +17,7 @@ from chalicelib.ledger import audit, claims
 from chalicelib.ledger.packed_words import unpack
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import ban_by_hand, holds
-from chalicelib.pipeline.decisions.ban_by_hand import Answer, Request
+from chalicelib.pipeline.decisions.by_hand_request import Answer, Request
 from chalicelib.pipeline.decisions.holds import Approval
 from dev.fakes.operations import ROOTS, approve, banned, carry_on_all, held, refuse, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, World, pages

@@ -12,8 +12,8 @@ from chalicelib.domain.policy.duration import plan_for
 from chalicelib.ledger import reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.answers.url_status import ReportedState
-from chalicelib.pipeline.decisions import ban_by_hand, holds
-from chalicelib.pipeline.decisions.ban_by_hand import Request
+from chalicelib.pipeline.decisions import ban_by_hand, by_hand_request, holds
+from chalicelib.pipeline.decisions.by_hand_request import Request
 from dev.fakes.operations import carry_on_all, compare, renew, undo
 from dev.fakes.world import ACCOUNT, POLICY, SOURCES, World, pages
 
@@ -36,7 +36,7 @@ def _report(world: World, days: int, *, source: str = "desk") -> str:
     return receipt.report_id
 
 
-def _by_hand(world: World, days: int, *, person: str = "ana") -> ban_by_hand.Answer:
+def _by_hand(world: World, days: int, *, person: str = "ana") -> by_hand_request.Answer:
     request = Request(person, person, "a ticket", (URL,), plan=plan_for(days), sources=tuple(world.sources))
     answer = ban_by_hand.ban(world.run(), request)
     world.minutes(3)

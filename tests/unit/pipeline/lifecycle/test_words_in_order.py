@@ -11,7 +11,7 @@ import pytest
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import chunks, claims, remaining, waiting_unbans
 from chalicelib.pipeline.decisions import ban_by_hand
-from chalicelib.pipeline.decisions.ban_by_hand import Request
+from chalicelib.pipeline.decisions.by_hand_request import Request
 from chalicelib.pipeline.lifecycle import claiming
 from dev.fakes.operations import approve, carry_on_all, refuse, undo, world_with
 from dev.fakes.vendor import LIMITS

@@ -14,7 +14,7 @@ from chalicelib.ledger import claims, reports
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import ban_by_hand
-from chalicelib.pipeline.decisions.ban_by_hand import Request
+from chalicelib.pipeline.decisions.by_hand_request import Request
 from chalicelib.ports import Update
 from dev.fakes.operations import deliver, renew, undo, world_with, world_with_callbacks
 from dev.fakes.world import ACCOUNT, POLICY, World, pages

@@ -17,7 +17,7 @@ from chalicelib.ledger import claim_words, claims
 from chalicelib.ledger.packed_words import pack, unpack
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import ban_by_hand
-from chalicelib.pipeline.decisions.ban_by_hand import Request
+from chalicelib.pipeline.decisions.by_hand_request import Request
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from chalicelib.ports import Rows
 from dev.fakes.operations import ROOTS, lasting, renew, undo, world_with

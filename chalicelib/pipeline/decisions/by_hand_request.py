@@ -1,0 +1,62 @@
+"""What a person asks for who bans by hand or sets an end, and what is answered for each URL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chalicelib.domain.model import (
+    Verdict,
+)
+from chalicelib.domain.policy.duration import Plan
+from chalicelib.domain.words.word import Effect
+from chalicelib.ledger.claims import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for. ``urls`` are canonical. Without ``plan`` and ``end`` the category's plan decides.
+
+    ``end`` is a moment at which edgeban lifts the bans, if the vendor has not ended them. ``only_in_force``: the end of
+    bans is changed, and nothing new is banned.
+    """
+
+    actor: str
+    person: str
+    reason: str
+    urls: tuple[str, ...]
+    plan: Plan | None = None
+    end: datetime | None = None
+    category: str = ""
+    only_in_force: bool = False
+    sources: Collection[str] = ()
+    """Names of the sources known by now."""
+
+    @property
+    def source(self) -> str:
+        """The name under which the person's word stands beside those of sources."""
+        return f"operator:{self.actor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A URL at an account, what is on record of it, and what the request does to it."""
+
+    key: str
+    url: str
+    account: str
+    claim: Claim | None
+    effect: Effect
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a request came to, or would come to."""
+
+    until: datetime
+    items: list[Item] = field(default_factory=list)
+    rejected: list[tuple[str, str, Verdict]] = field(default_factory=list)
+    """URL, account (empty where none serves the host) and why it is not banned."""
+    holds: list[str] = field(default_factory=list)
+    """Holds that a second person must approve."""
