@@ -11,12 +11,22 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import COOLING, LIVE, Situation
+from chalicelib.domain.policy.rules import COOLING, LIVE, REFUSED, Situation
+from chalicelib.domain.words.table import decide
+from chalicelib.domain.words.word import Effect, Kind, Outcome, Record, SourceWord, State, Word
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import asks_only_a_person, end_of_word, has_spoken, marker_of, undone_sources
+from chalicelib.ledger.packed_words import (
+    asks_only_a_person,
+    end_of_word,
+    has_spoken,
+    marker_of,
+    undone_sources,
+    unpack,
+)
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.collect import BatchUrl, category_plan, plan_of
 from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.lifecycle.on_claim import record_of
 
 WITHDRAWN = Verdict(VerdictKind.SUPPRESSED, Rule.WITHDRAWN, "the source took its report of the URL back")
 
@@ -56,41 +66,55 @@ def judge(
     source, now = report[0].source.name, situation.now
     assert now
     own = by_policy(situation)
-    told = _upon(claim, own, report, now)
-    if told.rule in {Rule.REFUSED, Rule.COOL_DOWN} and not has_spoken(claim.words, source):
-        own = by_policy(situation._replace(cooling=False, refused=False))
-        if own.kind is VerdictKind.BAN:
-            return replace(DECIDED_BEFORE, ban_days=own.ban_days), own
-    if told.kind is not VerdictKind.DUPLICATE:
-        return told, told
-    nothing_new = _says_nothing_new(claim, source, end)
-    if nothing_new and (claim.waits(now) or not asks_only_a_person(claim.words, source)):
-        return told, None
-    said = by_policy(situation._replace(live=False)) if own.rule == Rule.LIVE else own
-    return told, None if nothing_new and said.kind is not VerdictKind.BAN else said
-
-
-def _upon(claim: Claim, own: Verdict, report: tuple[Message, ReportedUrl], now: datetime) -> Verdict:
-    """Decide about a report by what is on record of its source: taken back, undone, or waiting for a person."""
-    asks_for_a_ban = own.kind in {VerdictKind.BAN, VerdictKind.HOLD} or own.rule in {Rule.LIVE, Rule.CORROBORATION}
+    asks_for_a_ban = own.kind in ASKING or own.rule in {Rule.LIVE, Rule.CORROBORATION, Rule.REFUSED, Rule.COOL_DOWN}
     if not asks_for_a_ban:
+        return own, own
+    nothing_new = _says_nothing_new(claim, source, end)
+    only_a_person = asks_only_a_person(claim.words, source)
+    if own.rule == Rule.LIVE and nothing_new and not only_a_person and not marker_of(claim.words, source):
+        return own, None  # most duplicates end here
+    if situation.live or situation.cooling or situation.refused:
+        own = by_policy(situation._replace(live=False, cooling=False, refused=False))
+    word = Word(WORDS.get(own.kind, Kind.TOO_FEW), said_at(*report), source, end, may_ban=own.kind is VerdictKind.BAN)
+    record = _record(claim, source, now)
+    told = _told(record, decide(record, word), own, taken_back=taken_back(claim, *report))
+    if told.kind is not VerdictKind.DUPLICATE:
+        return told, own if told.rule == Rule.DECIDED_BEFORE else told
+    new = not nothing_new or (only_a_person and own.kind is VerdictKind.BAN and record.state is not State.HELD)
+    return told, own if new else None
+
+
+ASKING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
+
+WORDS = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
+
+
+def _record(claim: Claim, source: str, now: datetime) -> Record:
+    """Return what is on record of a URL, as far as a report of one source needs to know it."""
+    record = record_of(claim, unpack(claim.words, [source]), now)
+    up_to = marker_of(claim.words, source)
+    moment = datetime.fromtimestamp(up_to, tz=UTC)
+    return replace(
+        record,
+        cap_of=source if claim.held == Rule.SOURCE_CAP and end_of_word(claim.words, source) else "",
+        asked=(source,) if has_spoken(claim.words, source) else (),
+        withdrawn=(SourceWord(source, moment, moment),) if up_to else (),
+    )
+
+
+def _told(record: Record, outcome: Outcome, own: Verdict, *, taken_back: bool) -> Verdict:
+    """Return what the source of a report is told, by what its word comes to."""
+    if taken_back:
+        undone = record.now is not None and record.withdrawn[0].said_at > record.now
+        return COOLING if undone else WITHDRAWN
+    if outcome.effect is Effect.HOLD and outcome.rule == Rule.DECIDED_BEFORE:
+        return replace(DECIDED_BEFORE, ban_days=own.ban_days)
+    decided_against = record.state in {State.REFUSED, State.COOLING}
+    if outcome.effect is Effect.SUPPRESS or (decided_against and outcome.effect is Effect.NOTE):
+        return REFUSED if record.state is State.REFUSED else COOLING
+    if outcome.effect in {Effect.BAN, Effect.HOLD, Effect.RELEASE} or record.state is State.NOTHING:
         return own
-    source = report[0].source.name
-    if taken_back(claim, *report):
-        return COOLING if marker_of(claim.words, source) > epoch(now) else WITHDRAWN
-    return _of_held(claim, source, own, now) if claim.waits(now) else own
-
-
-def _of_held(claim: Claim, source: str, own: Verdict, now: datetime) -> Verdict:
-    """Decide about a URL that waits for a person, by a report's own verdict: what is banned by itself is released.
-
-    A source whose cap holds the URL does not release it by saying it again. While what a person decided before stands,
-    no report releases it.
-    """
-    if own.kind is VerdictKind.HOLD or own.rule == Rule.CORROBORATION:
-        return LIVE
-    capped = claim.held == Rule.SOURCE_CAP and end_of_word(claim.words, source)
-    return LIVE if own.kind is VerdictKind.BAN and (capped or claim.cooling(now)) else own
+    return LIVE
 
 
 def _says_nothing_new(claim: Claim, source: str, end: datetime) -> bool:

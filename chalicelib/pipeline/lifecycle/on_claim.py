@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from chalicelib.domain.model import UrlState
+from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import Record, SourceWord, State
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.packed_words import undone_sources
 
 REFUSED_TRIES = 2
 """How often a URL is sent that the vendor refuses for its content: once, and once more upon a new word."""
@@ -28,18 +29,25 @@ def record_of(claim: Claim | None, words: tuple[SourceWord, ...], now: datetime,
         state,
         words,
         until,
-        claim.held,
+        _rule(claim, now),
         approved=approved,
         tried_again=claim.tries >= REFUSED_TRIES,
         now=now,
     )
 
 
+def _rule(claim: Claim, now: datetime) -> str:
+    """Return the rule of a hold. What a person decided before stands as long as it lasts, whatever the hold is for."""
+    if claim.waits(now) and claim.cooling(now):
+        return Rule.DECIDED_BEFORE
+    return "" if claim.held == Rule.DECIDED_BEFORE else claim.held
+
+
 def state_of(claim: Claim, now: datetime) -> State:
     """Return the state of a URL that has a claim."""
     if claim.waits(now):
         return State.HELD
-    if claim.cooling(now):
+    if claim.cooling(now) and not undone_sources(claim.words, now):  # else it binds some sources alone
         return State.REFUSED if claim.refused else State.COOLING
     if claim.ended(now):
         return State.NOTHING
