@@ -56,7 +56,6 @@ def measure(local: Local, rows: Sequence[FeedRow], count: int = BANS) -> list[Fi
         peak = max(ran.peak_kb for ran in warm.values()) / 1024
         counts = _ask(process, "bans", PAGE, metered=True).counts
     how = f"{count:,} bans in force, GET /v1/bans through the app's own route, in a process of its own"
-    slowest = max(cold.wall[0], *(min(ran.wall) for ran in warm.values()))
     folded = sum(line.get("read", 0) for line in unindexed.counts) / count
     asked = sum(line.get("read", 0) for line in counts)
     written = sum(line.get("written", 0) for line in unindexed.counts)
@@ -64,12 +63,14 @@ def measure(local: Local, rows: Sequence[FeedRow], count: int = BANS) -> list[Fi
         Figure(
             f"first page of {count:,} bans, cold and warm",
             f"≤ {SECONDS:.0f} s",
-            f"{cold.wall[0]:.2f} s, {min(warm['list'].wall):.2f} s",
-            met=slowest <= SECONDS,
-            how=f"{how}; cold: the first question about bans, {cold.cpu[0]:.2f} s of CPU",
+            f"{_shown(cold)}, {_shown(warm['list'])}",
+            met=cold.wall[0] <= SECONDS,
+            how=f"{how}; cold: the process has answered nothing about bans",
         ),
         *(
-            Figure(f"{name} among {count:,} bans", f"≤ {SECONDS:.0f} s", f"{min(ran.wall):.2f} s", met=True, how=how)
+            Figure(
+                f"{name} among {count:,} bans", f"≤ {SECONDS:.0f} s", _shown(ran), met=min(ran.wall) <= SECONDS, how=how
+            )
             for name, ran in warm.items()
             if name != "list"
         ),
@@ -102,6 +103,12 @@ def measure(local: Local, rows: Sequence[FeedRow], count: int = BANS) -> list[Fi
 
 
 PAGE = {"limit": "100"}
+
+
+def _shown(ran: Ran) -> str:
+    """Return elapsed seconds, and those of CPU: on a busy machine the first say little."""
+    return f"{min(ran.wall):.2f} s ({min(ran.cpu):.2f} s of CPU)"
+
 
 QUESTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "list": ("bans", PAGE),

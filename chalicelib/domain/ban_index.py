@@ -208,12 +208,18 @@ class Wanted:
         if self.host:
             host = self.host.lower()
             name = host.removeprefix(".")
-            found = [line for line in found if name in line and covers(host, host_of(_url(line)))]
+            found = [line for line in found if name in line and covers(host, _host(line))]
         return found
 
 
 def _url(line: str) -> str:
     return _unescape(line[_KEY.stop + 1 : line.index("\t", _KEY.stop + 1)])
+
+
+def _host(line: str) -> str:
+    start = line.index("://", _KEY.stop) + 3
+    host = line[start : line.index("/", start)]
+    return host_of(_url(line)) if ":" in host else host
 
 
 def _from(moment: datetime) -> int:
@@ -271,7 +277,7 @@ DIMENSIONS: Mapping[str, Callable[[str], str]] = {
     "category": lambda line: _unescape(line.split("\t", 8)[_CATEGORY]),
     "account": lambda line: _unescape(line.split("\t", 5)[_ACCOUNT]),
     "rule": lambda line: _unescape(line.split("\t", 9)[_RULE]),
-    "host": lambda line: host_of(_url(line)),
+    "host": _host,
     "ends": lambda line: _day(line[_END]),
 }
 """By what bans are counted; ``ends`` is a UTC day."""
