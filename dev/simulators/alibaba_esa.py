@@ -17,13 +17,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from dev.simulators.alibaba_signature import Refused, SignedRequest, Verifier
-from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply
+from dev.simulators.http_server import Logged, Reply, Request, SimulatorServer, json_reply
 
 SITE_ID = "123456789"
 RECORDS = ("*.example.com", "example.com", "*.example.net")
@@ -72,11 +72,13 @@ class Call:
     code: str = ""
 
 
-class AlibabaEsaSimulator(Simulated):
+class AlibabaEsaSimulator(Logged):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``records`` are the hosts of the site, exact or ``*.``. ``clock`` returns seconds since 1970.
     """
+
+    fault = Fault
 
     def __init__(
         self,
@@ -102,21 +104,9 @@ class AlibabaEsaSimulator(Simulated):
 
     # --- control -------------------------------------------------------------------------------------------
 
-    def add_faults(self, *faults: Mapping[str, Any]) -> None:
-        with self._lock:
-            self._faults = self._faults + [Fault(**fault) for fault in faults] if faults else []
-
     def refuse(self, containing: str) -> None:
         """Refuse calls with a URL that has this text; "" ends it."""
         self._refused = containing
-
-    def advance(self, seconds: float) -> None:
-        with self._lock:
-            self._advanced += seconds
-
-    def calls(self) -> list[dict[str, Any]]:
-        with self._lock:
-            return [asdict(call) for call in self.log]
 
     def banned(self) -> set[str]:
         """Return the URLs that the edge refuses."""

@@ -17,13 +17,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, quote, unquote
 
 from dev.simulators.cloudfrontkvs_signature import canonical, public_key, verifies
-from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply
+from dev.simulators.http_server import Logged, Reply, Request, SimulatorServer, json_reply
 
 ARN = "arn:aws:cloudfront::111122223333:key-value-store/8562e61f-caba-2845-9d99-b97d1ae5d3c0"
 MAX_KEYS, MAX_BODY = 50, 3 * 1024 * 1024
@@ -81,12 +81,14 @@ class Refused(Exception):
         self.code = code
 
 
-class KvsSimulator(Simulated):
+class KvsSimulator(Logged):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``strict_deletes`` refuses to delete a key that is not there: the service's
     documents do not say which. ``max_store`` are the bytes that the store holds.
     """
+
+    fault = Fault
 
     def __init__(
         self,
@@ -110,18 +112,6 @@ class KvsSimulator(Simulated):
         self.url = self._server.url
 
     # --- control -------------------------------------------------------------------------------------------
-
-    def add_faults(self, *faults: Mapping[str, Any]) -> None:
-        with self._lock:
-            self._faults = self._faults + [Fault(**fault) for fault in faults] if faults else []
-
-    def advance(self, seconds: float) -> None:
-        with self._lock:
-            self._advanced += seconds
-
-    def calls(self) -> list[dict[str, Any]]:
-        with self._lock:
-            return [asdict(call) for call in self.log]
 
     def edge_status(self, url: str) -> int:
         """Return what the viewer function answers at a place that is as late as it can be."""

@@ -14,10 +14,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, get_args
 
 MAX_BODY = 32 * 1024 * 1024
 
@@ -282,6 +282,31 @@ class Simulated:
     def now(self) -> float:
         """Return the time of the vendor, in Unix seconds."""
         return self._clock() + self._advanced
+
+
+class Logged(Simulated):
+    """A simulator that keeps a log of its calls, and the faults that are to strike the next ones."""
+
+    fault: ClassVar[Callable[..., Any]]
+    """Makes a fault of its fields."""
+    log: list[Any]
+    _lock: threading.RLock
+    _faults: list[Any]
+
+    def add_faults(self, *faults: Mapping[str, Any]) -> None:
+        """Add faults; without any, clear them."""
+        with self._lock:
+            self._faults = self._faults + [type(self).fault(**fault) for fault in faults] if faults else []
+
+    def advance(self, seconds: float) -> None:
+        """Set the vendor's time forward."""
+        with self._lock:
+            self._advanced += seconds
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return the log of the calls."""
+        with self._lock:
+            return [asdict(call) for call in self.log]
 
 
 class Startable(Protocol):

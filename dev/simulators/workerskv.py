@@ -24,11 +24,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
-from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.http_server import Logged, Reply, Request, SimulatorServer, json_reply, serve_until_interrupted
 from dev.simulators.workerskv_state import Namespace, Pair, UserRate, edge_key
 
 BASE = "/client/v4"
@@ -94,12 +94,14 @@ class Refused(Exception):
         self.code = code
 
 
-class WorkersKvSimulator(Simulated):
+class WorkersKvSimulator(Logged):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``rates=False`` throttles nothing. ``free_plan`` allows 1,000 writes a day.
     ``settle_seconds`` is how late the edge sees a change.
     """
+
+    fault = Fault
 
     def __init__(
         self,
@@ -129,22 +131,10 @@ class WorkersKvSimulator(Simulated):
 
     # --- control -------------------------------------------------------------------------------------------
 
-    def add_faults(self, *faults: Mapping[str, Any]) -> None:
-        with self._lock:
-            self._faults = self._faults + [Fault(**fault) for fault in faults] if faults else []
-
     def fail_keys(self, containing: str) -> None:
         """Name the keys with this text as unsuccessful instead of writing or deleting them; "" ends it."""
         with self._lock:
             self._failing = containing
-
-    def advance(self, seconds: float) -> None:
-        with self._lock:
-            self._advanced += seconds
-
-    def calls(self) -> list[dict[str, Any]]:
-        with self._lock:
-            return [asdict(call) for call in self.log]
 
     def banned(self) -> dict[str, float | None]:
         """Return each banned URL with the end of its ban, in seconds since 1970."""
