@@ -204,6 +204,18 @@ def test_a_callback_is_shown_and_made_again(desk: Api) -> None:
     refused(ask(desk, "get", "callbacks", of="nobody"), 404, "not_found", "no source")
 
 
+def test_a_callback_that_was_tried_is_made_again_at_once(desk: Api) -> None:
+    """Its report has a row of its own by then, which moves: the API's role must be let write it."""
+    sources = desk.world.sources = parse_sources({**SOURCES, "desk": {**SOURCES["desk"], **CALLBACK}})
+    desk.services._sources = fixed(sources)
+    report = desk.post({"urls": pages(1)}).json_body["report_id"]
+    desk.settle()
+    receiver = Receiver(desk.world, answers=[500])
+    assert deliver(desk.world, receiver, due=False) == {"failed": 1}
+    assert ask(desk, "post", f"callbacks/{report}/resend", {"reason": "it is up again"}).status_code == 202
+    assert [named for _, named in desk.world.ended] == [[report]]
+
+
 def test_an_unban_is_listed_and_read(desk: Api) -> None:
     desk.post({"urls": pages(2)})
     desk.settle()
