@@ -223,7 +223,7 @@ def received_by_webhook(process: Process, texts: Sequence[str], *, prefix: str =
     Raises ``RuntimeError`` if one is not accepted.
     """
     requests = [webhook(text, f"{prefix}{number}") for number, text in enumerate(texts)]
-    received = process.run("receive_report_alone", requests, metered=metered)
+    received = process.run("receive_report", requests, metered=metered)
     refused = [answer for answer in received.results if answer["statusCode"] != 202]
     if refused:
         raise RuntimeError(f"a report was not accepted: {refused[0]}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+import app
 from bench.cost import PRICES, Bill, Load, bill
 from bench.virtual import VirtualPipeline, steady
+from dev.package import ROOT
 
 SECONDS = 20
 
@@ -50,3 +54,11 @@ def test_a_webhook_is_one_request_and_one_message_for_each_64_kb(size: int, chun
     reports = 1_000 // size
     assert cost.webhooks == reports
     assert cost.sqs - bill(Load(new=1_000, urls_per_report=size)).sqs == reports * chunks
+
+
+def test_every_function_that_the_bench_runs_is_one_of_the_app() -> None:
+    called = {
+        name for file in (ROOT / "bench").glob("*.py") for name in re.findall(r'\.run\("(\w+)"', file.read_text())
+    }
+    assert called > {"receive_report", "intake_reports", "submit_tasks"}
+    assert [name for name in sorted(called) if not hasattr(app, name)] == []
