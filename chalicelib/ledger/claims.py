@@ -163,9 +163,10 @@ def claim(
     Safe to repeat: a URL that is the chunk's already counts as claimed. So a crash between any two of these writes is
     healed by claiming again for the same chunk.
     """
+    bans = not held or chunk.rule == Rule.DECIDED_BEFORE  # this one is banned by itself, but for what a person decided
     word_of = cache(
         lambda source, report: pack(
-            [SourceWord(source, chunk.received_at, chunk.until, bans=not held, said_in=report_id(report))]
+            [SourceWord(source, chunk.received_at, chunk.until, bans=bans, said_in=report_id(report))]
         )
     )
     claimed: set[str] = set()

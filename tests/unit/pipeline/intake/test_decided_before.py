@@ -214,3 +214,19 @@ def test_a_word_that_a_person_decided_against_asks_for_nothing_once_another_sour
     world.approve()
     world.minutes(3)
     assert abs(_claim(world).until - world.clock().timestamp() - 4 * 86_400) < 3_600
+
+
+def test_what_a_person_approved_again_stands_when_a_later_word_is_withdrawn() -> None:
+    world = _world()
+    undo(world, urls=(URLS[0],))  # nobody had reported it
+    world.minutes(3)
+    world.queue({"urls": [URLS[0]], "ban_duration": 7}, source="isp")
+    world.minutes(2)
+    world.approve()
+    world.minutes(3)
+    world.post({"urls": [URLS[0]], "ban_duration": 20}, webhook_id="longer")
+    world.minutes(3)
+    world.post({"withdrawn": [URLS[0]]}, webhook_id="back")
+    world.minutes(3)
+    assert not holds.all_held(world.rows, [ACCOUNT])
+    assert abs(_claim(world).until - world.clock().timestamp() - 7 * 86_400) < 3_600
