@@ -66,7 +66,7 @@ class Said:
 class Url:
     """What is on record of one URL.
 
-    ``state`` is nothing, few, held, banned, refused, cooling or rejected (by the vendor). ``granted`` is the end of the
+    ``state`` is nothing, held, banned, refused, cooling or rejected (by the vendor). ``granted`` is the end of the
     vendor's own ban. edgeban lifts a ban at its end if that was moved in (``lifted``), or if the vendor had lost
     it (``restored``). ``spoken`` are the sources that had spoken when a person decided. ``marks`` are the moments
     up to which what a source says is taken back: it withdrew it, or was undone until then. ``plan`` is how long the
@@ -386,10 +386,20 @@ def shown(url: Url) -> tuple[str, datetime | None]:
     return states.get(url.state, ""), end if end and end < AFTER and url.state != "held" else None
 
 
-def told(url: Url, source: str, report: str) -> tuple[str, datetime | None]:
-    """Return which state and end the source of a report is told; an empty state: several are right."""
-    verdict = url.verdicts[source, report]
-    if not verdict or (verdict == "few" and url.state != "few"):
-        return shown(url)
-    bound_until = max(url.marks[source], url.decided_until or BEFORE) if verdict == "undone" else url.decided_until
-    return "suppressed", bound_until if verdict in {"refused", "cooling", "undone"} else None
+def told(url: Url, source: Source, report: str) -> tuple[str, datetime | None]:
+    """Return which state and end the source of a report is told; an empty state: several are right.
+
+    A source under review learns whether its URL is banned, and nothing else.
+    """
+    verdict = url.verdicts[source.name, report]
+    waits = verdict == "few" and url.changed_at == BEFORE
+    if verdict and (waits or verdict != "few"):
+        mark = url.marks[source.name] if verdict == "undone" else BEFORE
+        bound_until = max(mark, url.decided_until or BEFORE) if verdict in {"refused", "cooling", "undone"} else BEFORE
+        state, end = "suppressed", bound_until if bound_until > BEFORE else None
+    else:
+        state, end = shown(url)
+    if not source.review:
+        return state, end
+    as_reviewed = {"": "", "banned": "banned", "held": "received"}
+    return "received" if waits else as_reviewed.get(state, "not_banned"), None
