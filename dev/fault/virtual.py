@@ -39,15 +39,15 @@ from dev.vendors import NAMES, Behaviour, connected, simulated
 REAL = Times(list_lags=30.0, long_lag=200.0, lasting=(40.0, 400.0), drip=0.1, late=0.02)
 """Times of a vendor. Those between two bytes pass on the machine's clock, and so are short."""
 
-TIMEOUT = 1.5
+TIMEOUT = 0.8
 """Seconds of the machine's clock for an answer: longer than a busy machine takes for one that does not drip."""
 
 SCALE = Scale("virtual", reports=160, deliveries=24, seconds=24 * 60, outage=300, unbans=8, ends=4)
 TASK_SECONDS = 20.0
 STEP = timedelta(seconds=20)
 STEPS_A_DELIVERY = 3
-CALM_MINUTES = 120
-"""After which everything has settled: some waits of the product are 15 minutes, and some follow each other."""
+CALM_MINUTES = [1] * 30 + [2] * 50
+"""Steps after which everything has settled: a task that the vendor forgot is given up after an hour."""
 
 LONGEST_BAN = timedelta(days=8)
 """After which no ban of a run is in force: each is for seven days."""
@@ -102,8 +102,8 @@ class VirtualStorm:
         self.breaks = False
         for side in self.sides:
             side.calm(self.plan.seed)
-        for _ in range(CALM_MINUTES):
-            self._step(timedelta(minutes=1))
+        for minutes in CALM_MINUTES:
+            self._step(timedelta(minutes=minutes))
         outcome = Outcome(self.plan.seed, {side.name: self._judge(side) for side in self.sides}, self._faults())
         outcome.silent = self.world.watch.silent_stops()
         outcome.others = [*self.problems, *self._bans_that_never_end()]
@@ -125,14 +125,17 @@ class VirtualStorm:
                 world.wakes.append(account)  # the wake-up is delivered again
         for account in self.clients:
             self._maybe_killed(lambda account=account: self._track(account))  # type: ignore[misc]
-        now = world.clock().timestamp()
-        rows = self._rows()
-        jobs = [row for row in rows if row["pk"] == "jobs"]
-        seen = list(states_of("", jobs, now))
+        self._look()
+
+    def _look(self) -> None:
+        """Watch what is in which state."""
+        rows, now = self.world.rows, self.world.clock().timestamp()
+        seen = list(states_of("", rows.query("jobs"), now))
         for account in self.clients:
-            of_account = [row for row in rows if row["pk"] == f"account#{account}" or row.get("account") == account]
-            seen += states_of(account, [row for row in of_account if row["pk"] != "jobs"], now)
-        world.watch.look(now, seen)
+            of_account = rows.query(f"account#{account}")
+            live = [(f"task#{str(row['sk'])[5:]}", "task") for row in of_account if str(row["sk"]).startswith("live#")]
+            seen += states_of(account, [*of_account, *rows.get(live).values()], now)
+        self.world.watch.look(now, seen)
 
     def _drain(self, account: str) -> None:
         client = self.world.crasher.wrap(self.clients[account])

@@ -22,7 +22,7 @@ def test_nothing_is_lost_doubled_or_out_of_bounds_while_everything_breaks(
     assert outcome.faults.total() >= 30, outcome.summary()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_every_vendor_bans_and_lifts_all_while_everything_breaks_in_virtual_time(seed: int) -> None:
     outcome = virtual.run(seed)
     assert not outcome.problems, f"run it again: make fault-virtual SEED={seed}\n{outcome.summary()}"
