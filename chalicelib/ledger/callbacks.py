@@ -183,17 +183,16 @@ def _due_at(place: str) -> datetime | None:
 
 
 def resend(rows: Rows, report: str, *, now: datetime) -> bool:
-    """Have a source called again about a report; ``False`` if a call of it was under way at this moment."""
+    """Have a source called again about a report; ``False`` if a call of it was under way at this moment.
+
+    The row that waits comes first: until the report's own row names it, it does not count, and neither does the row
+    that the own row named before. ``due`` removes what does not count.
+    """
     own = rows.get([_own(report)], consistent=True).get(_own(report), {})
     again = _waiting(report, now, until=now + KEEP)
+    rows.apply(Put(again))
     if not own:
-        return rows.apply(Put(again))
+        return True
     change: Row = {"place": again["sk"], "attempts": 0, "held": "", "expires_at": again["expires_at"]}
     remove = ("outcome", "finished_at", "first_attempt_at")
-    steps: list[Put | Update | Delete] = [
-        Update(_own(report), set=change, expect={"place": text(own, "place")}, remove=remove),
-        Put(again),
-    ]
-    if text(own, "place") not in {"", again["sk"]}:
-        steps.append(Delete((WAITING, text(own, "place"))))
-    return rows.transact(steps)
+    return rows.apply(Update(_own(report), set=change, expect={"place": text(own, "place")}, remove=remove))

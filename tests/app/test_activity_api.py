@@ -283,6 +283,25 @@ def test_what_a_receiver_answered_last_stands_beside_its_callback(desk: Api) -> 
     assert seen == [("waiting", 1, 503, True), ("delivered", 2, 204, False)]
 
 
+@pytest.mark.parametrize("answered", [503, 204])
+def test_a_source_that_was_called_is_called_again_when_a_person_asks_for_it(desk: Api, answered: int) -> None:
+    desk.services._sources = fixed(parse_sources({**SOURCES, "desk": {**SOURCES["desk"], **CALLBACK}}))
+    desk.world.sources = desk.services.sources
+    report = desk.post({"urls": pages(1)}).json_body["report_id"]
+    desk.settle()
+    desk.world.clock.advance(minutes=10)
+    deliver(desk.world, Receiver(desk.world, answers=[answered]))
+    asked = ask(desk, "post", f"callbacks/{report}/resend", {"reason": "their receiver was down"})
+    assert asked.status_code == 202
+    again = Receiver(desk.world)
+    deliver(desk.world, again)
+    (call,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
+    assert (len(again.got), call["state"], call["attempts"], call["last_status"]) == (1, "delivered", 1, 204)
+    desk.world.clock.advance(minutes=10)
+    deliver(desk.world, Receiver(desk.world))  # what does not count any more is removed when it is due
+    assert [row for row in desk.world.rows.query("report#callbacks") if report in str(row["sk"])] == []
+
+
 @pytest.mark.parametrize("path", ["unbans", "audit"])
 @pytest.mark.parametrize(
     ("token", "status"),
