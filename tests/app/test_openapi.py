@@ -30,6 +30,7 @@ from chalicelib.handlers.decisions import UNBAN_URLS
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState
+from chalicelib.pipeline.answers.url_status import ReviewedState
 from chalicelib.pipeline.decisions.holds import ApprovalState
 from chalicelib.pipeline.decisions.several_holds import DecidedStatus
 from chalicelib.reports import CONTENT_TYPES, PARSERS, reading
@@ -305,6 +306,10 @@ def test_every_content_type_and_format_is_described() -> None:
 
 ENUMS: dict[str, tuple[dict[str, Any], type[StrEnum]]] = {
     "state of a URL": (SCHEMAS["State"], UrlState),
+    "state that a source under review is told": (
+        SCHEMAS["UrlState"]["properties"]["state"]["anyOf"][1],
+        ReviewedState,
+    ),
     "action": (SCHEMAS["Task"]["properties"]["action"], Action),
     "state of a task": (SCHEMAS["Task"]["properties"]["state"], TaskState),
     "state of an account": (SCHEMAS["AccountState"]["properties"]["state"], AccountState),
