@@ -54,7 +54,7 @@ class Task:
     carried_out: bool = False
     """Whether the vendor has done it all, though its edge may still settle: a later call comes after it."""
     failed_at: tuple[int, ...] = ()
-    """Positions of the URLs that the vendor's answer named as failed."""
+    """Places, in the order of the task's URLs, of those that the vendor named as failed."""
     lasts: bool = False
     """Whether its bans last at the vendor until edgeban takes them back."""
 
@@ -86,6 +86,15 @@ class Task:
     def count(self) -> int:
         """URLs in the task."""
         return sum(part.count for part in self.slices)
+
+    def places(self) -> list[tuple[str, int]]:
+        """Return the chunk and the position of each URL, in order."""
+        return [(part.chunk, position) for part in self.slices for position in part.positions()]
+
+    def not_done(self) -> set[tuple[str, int]]:
+        """Return the chunk and the position of each URL that the vendor named as failed."""
+        places = self.places() if self.failed_at else []
+        return {places[place] for place in self.failed_at}
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -140,6 +149,8 @@ def finish(
     change: dict[str, Value] = {"state": state.value, "finished_at": millis(now), "reason": reason[:500]}
     if task.submitted_at and state is TaskState.SUCCEEDED:
         change["submitted_at"] = millis(task.submitted_at)  # as the vendor shows it
+    if task.failed_at and state is TaskState.SUCCEEDED:
+        change["failed_at"] = list(task.failed_at)
     if children:
         change["children"] = [child.id for child in children]
     writes: list[Write] = [

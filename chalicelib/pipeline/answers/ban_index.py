@@ -202,11 +202,14 @@ def _fold_taken(index: Index, event: Entry) -> None:
 
 
 def _fold_task(index: Index, task: Task, chunks_by_id: Mapping[str, Chunk]) -> None:
+    not_done = task.not_done()
     for part in task.slices:
         chunk = chunks_by_id.get(part.chunk)
         if chunk is None:
             continue
         for position in part.positions():
+            if (chunk.id, position) in not_done:  # another task carries it on, or nothing became of it
+                continue
             key = chunk.keys[position]
             before = index.get(key)
             if task.action is Action.UNBAN:

@@ -42,6 +42,9 @@ EVENTS: Final = 25
 BY_RULES: Final = frozenset({"", Rule.DEFAULT, Rule.RELEASED})
 """Rules of chunks that the policy decided alone. Of every other ban that was sent a person decided."""
 
+REPEATING: Final = frozenset({Rule.RETRY})
+"""Rules of chunks that carry out what an earlier chunk decided, since the vendor had failed to."""
+
 NO_DECISION: Final = frozenset({Rule.RENEWAL, Rule.DRIFT, Rule.TAKEN_OVER})
 """Rules of chunks whose bans are no decisions of their own."""
 
@@ -83,11 +86,12 @@ class Place(NamedTuple):
 
 
 class _Ban(NamedTuple):
-    """A ban that a vendor carried out."""
+    """A ban that a vendor carried out. ``decided`` is the chunk that was decided about: ``chunk`` may repeat it."""
 
     chunk: Chunk
     position: int
     task: Task
+    decided: Chunk
 
     @property
     def key(self) -> str:
@@ -158,23 +162,36 @@ def _is_ban(event: Entry) -> bool:
 def _of_claim(rows: Rows, claim: Claim) -> Iterator[_Ban]:
     """Yield the bans of a URL, newest first, as far back as its chunks are kept."""
     for chunk, position in chunks_of(rows, claim.key, (claim.unban, claim.chunk)):
-        if chunk.action is Action.BAN and chunk.rule not in NO_DECISION:
+        decided = _decided(rows, chunk)
+        if decided is not None:
             carried = list(carriers.of_chunk(rows, chunk.id, [position]))
-            if carried and expiry.of_task(carried[-1]):
-                yield _Ban(chunk, position, carried[-1])
+            if carried and expiry.of_task(carried[-1]) and (chunk.id, position) not in carried[-1].not_done():
+                yield _Ban(chunk, position, carried[-1], decided)
+
+
+def _decided(rows: Rows, chunk: Chunk) -> Chunk | None:
+    """Return the chunk that was decided about; ``None`` where a chunk is no decision of its own."""
+    decided: Chunk | None = chunk
+    while decided is not None and decided.rule in REPEATING:
+        decided = next(iter(chunks.read(rows, decided.renews).values()), None)
+    is_decision = decided is not None and decided.action is Action.BAN and decided.rule not in NO_DECISION
+    return decided if is_decision else None
 
 
 def _of_task(rows: Rows, task: Task) -> Iterator[_Ban]:
     """Yield the bans of a task that succeeded. What it failed to do is in the tasks that carry it on."""
     children = tasks.read(rows, task.children).values() if task.children else ()
+    not_done = task.not_done()
     chunks_by_id = chunks.read(rows, [part.chunk for part in task.slices])
     for part in task.slices:
         chunk = chunks_by_id.get(part.chunk)
-        if chunk is None or chunk.rule in NO_DECISION:
+        decided = _decided(rows, chunk) if chunk else None
+        if chunk is None or decided is None:
             continue
         for position in part.positions():
-            if not any(carriers.carries(child, chunk.id, [position]) for child in children):
-                yield _Ban(chunk, position, task)
+            is_done = (chunk.id, position) not in not_done
+            if is_done and not any(carriers.carries(child, chunk.id, [position]) for child in children):
+                yield _Ban(chunk, position, task, decided)
 
 
 # --- what is stated -------------------------------------------------------------------------------------------------
@@ -212,7 +229,7 @@ def _statement(ban: _Ban, claim: Claim | None, policy: Policy) -> Statement:
     assert applied_at
     url = chunk.urls[ban.position]
     return Statement(
-        puid=_puid(origin.report or chunk.id, url),
+        puid=_puid(origin.report or ban.decided.id, url),
         url=url,
         account=chunk.account,
         report=origin.report,
@@ -220,9 +237,9 @@ def _statement(ban: _Ban, claim: Claim | None, policy: Policy) -> Statement:
         category=origin.category,
         applied_at=applied_at,
         until=_end(ban, claim),
-        notified_at=None if by_hand else chunk.received_at,
-        automated_decision=chunk.rule in BY_RULES,
-        facts=_facts(chunk, origin.category.lower() if listed else "", by_hand=by_hand),
+        notified_at=None if by_hand else ban.decided.received_at,
+        automated_decision=ban.decided.rule in BY_RULES,
+        facts=_facts(ban.decided, origin.category.lower() if listed else "", by_hand=by_hand),
         ground=ground,
         source=source,
         rules=policy.statement,
@@ -243,7 +260,7 @@ def _end(ban: _Ban, claim: Claim | None) -> datetime | None:
     chunk, task = ban.chunk, ban.task
     if claim is None:
         planned = chunk.until
-        if planned < FOREVER and chunk.rule not in BY_RULES:  # a hold begins when it is approved
+        if planned < FOREVER and chunk.rule not in BY_RULES | REPEATING:  # a hold begins when it is approved
             planned = task.created_at + (chunk.until - chunk.created_at)
     else:
         planned = datetime.fromtimestamp(min(claim.until, epoch(FOREVER)), tz=UTC)

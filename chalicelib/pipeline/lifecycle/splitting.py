@@ -146,10 +146,17 @@ def carry_on(
     """
     now = run.clock()
     child = _part_of(task, failed, now=now, not_before=not_before)
-    if not tasks.finish(run.rows, task, state, reason=reason, children=[child], now=now):
+    if not tasks.finish(run.rows, _failing_at(task, failed), state, reason=reason, children=[child], now=now):
         return 0
     call_back_of_task(run, task)
     return child.count
+
+
+def _failing_at(task: Task, failed: tuple[Slice, ...]) -> Task:
+    """Return the task with the places of what it did not do: who reads it later must not take these for done."""
+    not_done = {(part.chunk, position) for part in failed for position in part.positions()}
+    failed_at = tuple(place for place, where in enumerate(task.places()) if where in not_done)
+    return replace(task, failed_at=failed_at) if failed else task
 
 
 def give_up(
@@ -188,7 +195,7 @@ def give_up(
                 claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
             else:
                 again += end_failed(run, chunk, keys, outcome, reason=reason)
-    ended = tasks.finish(run.rows, task, state, reason=reason, now=now)
+    ended = tasks.finish(run.rows, _failing_at(task, only), state, reason=reason, now=now)
     if ended:
         call_back_of_task(run, task, chunks_by_id)
     if ended and task.action is Action.UNBAN:

@@ -303,3 +303,16 @@ def test_an_index_that_is_written_meanwhile_is_erased_in_what_was_written() -> N
     assert forget_in_index(views, "ana@example.org", now=world.clock())[0] == 1
     (ban,) = Reader(world.views).read(world.clock()).index.bans()
     assert ban.reporter == ERASED
+
+
+def test_what_the_vendor_names_as_failed_is_not_listed_and_what_it_bans_later_is() -> None:
+    world, reader = World(), Reader(MemoryViews())
+    world.vendor.fail, world.vendor.names_failed = set(pages(3)[1:]), True
+    world.post({"urls": pages(3)})
+    world.minutes()
+    world.clock.advance(seconds=1)
+    assert urls(world, reader) == {pages(3)[0]}
+    world.vendor.fail = {pages(3)[1]}
+    world.minutes(8)
+    assert world.states(pages(3)) == {"banned": 2, "failed": 1}
+    assert urls(world, reader) == {pages(3)[0], pages(3)[2]}

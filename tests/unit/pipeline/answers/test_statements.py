@@ -278,6 +278,25 @@ def test_what_a_repetition_gives_up_is_not_stated() -> None:
     assert statements.of_url(world.run(), pages(3)[1]) == []
 
 
+def test_what_the_vendor_failed_and_edgeban_sent_again_is_the_decision_that_was_made_first() -> None:
+    world = world_with(**STATING)
+    world.vendor.fail, world.vendor.names_failed = {pages(3)[1]}, True
+    world.post({"urls": pages(3)})
+    world.minutes(8)
+    assert world.states(pages(3)) == {"banned": 2, "failed": 1}
+    world.vendor.fail = set()
+    world.clock.advance(days=1)
+    renew(world)
+    world.minutes(5)
+    assert world.states(pages(3)) == {"banned": 3}
+    late = next(each for each in stated(world) if each.url == pages(3)[1])
+    assert late.automated_decision
+    assert late.notified_at
+    assert late.applied_at - late.notified_at > timedelta(hours=23)
+    assert sorted(each.url for each in stated(world)) == sorted(pages(3))
+    assert [each.puid for each in statements.of_url(world.run(), pages(3)[1])] == [late.puid]
+
+
 def test_a_hundred_statements_cost_few_reads() -> None:
     world = world_with(**STATING)
     world.post({"urls": pages(100)})
