@@ -2,7 +2,7 @@
 
 *Failed*: the URL is sent again with growing waits for the policy's ``retry_days``, then it ends as failed, with an
 alarm. *Refused for its content*: a new word sends it once more, a day after the refusal; then the vendor's reason
-stands until the planned end. ``lifecycle.renewing`` finds what is due, by the rows of ``ledger.renewals``.
+stands until the planned end. ``lifecycle.renewing`` finds what is due, by the rows of ``ledger.due_chunks``.
 
 Crash order: the row by which the chunk is found, then the claims. A crash in between finds nothing to send yet, and the
 task that failed is given up again.
