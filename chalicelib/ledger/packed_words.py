@@ -175,6 +175,13 @@ def end_of_ban(packed: bytes) -> int:
     return max((until * 60 for _, _, until, bans, _ in _PACKED.iter_unpack(packed) if bans), default=0)
 
 
+def end_if_approved(packed: bytes) -> int:
+    """Return the end, in epoch seconds, that words ask for once a person approves them; 0 if there are none."""
+    return max(
+        ((bans, until * 60) for _, _, until, bans, _ in _PACKED.iter_unpack(packed) if until), default=(False, 0)
+    )[1]
+
+
 def _kept(packed: bytes, keep: Callable[..., bool]) -> bytes:
     return b"".join(_PACKED.pack(*word) for word in _each(packed) if keep(*word))
 

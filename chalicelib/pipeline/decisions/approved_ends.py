@@ -1,8 +1,8 @@
 """When the bans of a hold end that a person approves.
 
 They begin only now, so that none is shorter than its report asked for. What another source said of a URL while it
-waited stands, too: the furthest end counts. Crash order: the row by which longer bans are renewed, then the claims. All
-of it comes before the hold is released, and the next approval repeats it.
+waited stands, too: the furthest end counts of the words that are left. Crash order: the row by which longer bans are
+renewed, then the claims. All of it comes before the hold is released, and the next approval repeats it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.ledger import claim_decisions, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.packed_words import end_if_approved
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.run import Run
 
@@ -27,7 +28,8 @@ def begin_now(run: Run, chunk: Chunk, positions: Collection[int]) -> None:
     claims_by_key = claims.read(run.rows, keys, consistent=True)
     keys_by_end: dict[datetime, list[str]] = {}
     for key in keys:
-        said = claims_by_key[key].until if key in claims_by_key else 0
+        claim = claims_by_key.get(key)
+        said = end_if_approved(claim.words) or claim.until if claim else 0
         end = datetime.fromtimestamp(said, tz=UTC) if said > epoch(own) else own
         keys_by_end.setdefault(end, []).append(key)
     vendor_ends = now + timedelta(days=chunk.ban_days)

@@ -190,3 +190,20 @@ def test_a_held_url_stays_held_for_the_other_source_that_asked_for_it() -> None:
     undo(world, source="queue")
     world.minutes(3)
     assert world.state(SHARED) == "unbanned"
+
+
+@pytest.mark.parametrize("way", ["undo", "withdraw"])
+def test_a_word_that_is_taken_back_from_a_hold_lengthens_no_ban_once_that_is_approved(way: str) -> None:
+    world = World(policy=parse_policy({**POLICY, "sources": {name: {"trust": "review"} for name in ("desk", "queue")}}))
+    _report(world, 5)
+    world.minutes(2)
+    _report(world, 20, source="queue")
+    world.minutes(2)
+    if way == "undo":
+        undo(world, source="queue")
+    else:
+        world.queue({"withdrawn": [SHARED]})
+    world.minutes(3)
+    world.approve()
+    world.minutes(3)
+    assert abs(_claim(world).until - world.clock().timestamp() - 5 * 86_400) < 3_600
