@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib.config.policy import parse as parse_policy
 from chalicelib.pipeline.intake.receive import MAX_BODY
 from chalicelib.reports.reading import ParserOptions
-from dev.fakes.api import BEARER, HUB_SECRET, OTHER_SECRET, Api, refused, signed
+from dev.fakes.api import BEARER, HUB_SECRET, OTHER_SECRET, Api, fixed, refused, signed
 from dev.fakes.rows import MemoryRows
-from dev.fakes.world import ACCOUNT, pages
+from dev.fakes.world import ACCOUNT, POLICY, pages
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LIMITS = ParserOptions()
@@ -207,6 +208,18 @@ def test_the_state_of_each_url_comes_with_the_reason_for_it(api: Api) -> None:
     assert states[root]["rule"] == "bare_host"
     assert said["complete"] is True
     assert said["counts"] == {"banned": 1, "held": 1, "rejected": 2}
+
+
+def test_a_source_under_review_is_told_no_more_than_what_became_of_a_url_and_an_operator_all(api: Api) -> None:
+    policy = parse_policy({**POLICY, "sources": {"desk": {"trust": "review"}}})
+    api.world.policy, api.services._policy = policy, fixed(policy)
+    report = reported(api)
+    api.settle()
+    mine, theirs = (ask(f"reports/{report}").json_body for ask in (api.as_source, api.as_operator))
+    assert mine["urls"] == [{"url": url, "account": ACCOUNT, "state": "received"} for url in pages(2)]
+    assert mine["counts"] == {"received": 2}
+    assert {(each["state"], each["rule"]) for each in theirs["urls"]} == {("held", "review")}
+    assert theirs["counts"] == {"held": 2}
 
 
 def test_a_large_report_is_read_in_pages_that_hold_every_url_once(api: Api) -> None:
