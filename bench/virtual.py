@@ -25,8 +25,9 @@ from chalicelib.config.sources import parse as parse_sources
 from chalicelib.ledger import tasks
 from chalicelib.pipeline.answers.due_outcomes import name_due_reports
 from chalicelib.pipeline.answers.outcomes import AT_ONCE, deliver_outcomes
-from chalicelib.pipeline.intake.batch import Reading, intake_reports
+from chalicelib.pipeline.intake.batch import intake_reports
 from chalicelib.pipeline.intake.deliveries import WebhookCall
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.receive import receive_report
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks

@@ -17,7 +17,8 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.ledger import tasks
-from chalicelib.pipeline.intake.batch import Reading, intake_reports
+from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.pipeline.submission.track import track_tasks

@@ -33,7 +33,8 @@ def take_queued_reports(services: Services, event: Mapping[str, Any], context: A
     What fails by itself, such as a call that AWS throttled or a claim that another intake changed, passes: it comes
     again within seconds. A message that cannot be read waits for a person, at the queue's own pace.
     """
-    from chalicelib.pipeline.intake.batch import Reading, intake_reports
+    from chalicelib.pipeline.intake.batch import intake_reports
+    from chalicelib.pipeline.intake.envelopes import Reading
 
     records = event["Records"]
     reading = Reading(services.sources, services.intake_bodies())

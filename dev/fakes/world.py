@@ -19,8 +19,9 @@ from chalicelib.domain.urls import canonical_url, url_key
 from chalicelib.ledger import claims, reports
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
-from chalicelib.pipeline.intake.batch import Reading, Taken, intake_reports
+from chalicelib.pipeline.intake.batch import Taken, intake_reports
 from chalicelib.pipeline.intake.deliveries import Receipt, WebhookCall
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.receive import receive_report
 from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.run import Run

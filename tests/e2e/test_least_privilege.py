@@ -28,7 +28,8 @@ from chalicelib.ledger import callbacks, carriers, export_days, journal, remaini
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.row import millis
 from chalicelib.ledger.unban_jobs import Job
-from chalicelib.pipeline.intake.batch import Reading, intake_reports
+from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.run import Run as PipelineRun
 from chalicelib.ports import Put, Update
 from chalicelib.vendors.alibaba.client import CALENDAR

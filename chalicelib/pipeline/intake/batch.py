@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
-from chalicelib.config.sources import Source
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError, TooManyRequests
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
@@ -24,13 +23,13 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
 from chalicelib.pipeline.intake.counts import give_back, journal_taken, tell_taken
 from chalicelib.pipeline.intake.decide import decide
-from chalicelib.pipeline.intake.envelopes import Fetch
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.messages import Message, read_record
 from chalicelib.pipeline.intake.refusals import call_back, record_refusals, refusals_of
 from chalicelib.pipeline.intake.silence import look_at
 from chalicelib.pipeline.intake.strengthen import record_words
 from chalicelib.pipeline.intake.taken_back import without_taken_back
-from chalicelib.pipeline.intake.time_limit import READ_SECONDS, TookTooLong, time_limit
+from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
 from chalicelib.pipeline.intake.withdraw import withdraw
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.version_1 import completed
@@ -59,15 +58,6 @@ class Taken:
     unreadable: set[str] = field(default_factory=set)
     """Those of ``failed`` that a person must mend. The others pass: they are taken when they come again."""
     verdicts: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How messages are read. ``seconds`` is the time of each; ``fetch`` reads the objects that they name."""
-
-    sources: Mapping[str, Source]
-    fetch: Fetch | None = None
-    seconds: float = READ_SECONDS
 
 
 def intake_reports(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> Taken:

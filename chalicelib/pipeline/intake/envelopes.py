@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import InputError
+from chalicelib.pipeline.intake.time_limit import READ_SECONDS
 from chalicelib.reports.envelope import ObjectReference, Unwrapped
 
 Fetch = Callable[[ObjectReference], bytes]
 """Read an object that a message names. Raises InputError if it is not one of ours to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How messages are read. ``seconds`` is the time of each; ``fetch`` reads the objects that they name."""
+
+    sources: Mapping[str, Source]
+    fetch: Fetch | None = None
+    seconds: float = READ_SECONDS
 
 
 def source_of(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from chalicelib.aws.s3 import MAX_OBJECT, IntakeBodies
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
-from chalicelib.pipeline.intake.batch import Reading, Taken, intake_reports
+from chalicelib.pipeline.intake.batch import Taken, intake_reports
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.reports.envelope import ObjectReference, unwrap
 from dev.fakes.world import SOURCES, World, pages
 

@@ -13,7 +13,8 @@ import pytest
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import LedgerUnavailable
 from chalicelib.domain.urls import url_key
-from chalicelib.pipeline.intake.batch import Reading, intake_reports
+from chalicelib.pipeline.intake.batch import intake_reports
+from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.time_limit import TookTooLong, time_limit
 from chalicelib.reports.envelope import ObjectReference
 from dev.fakes.world import ACCOUNT, SOURCES, World, pages
