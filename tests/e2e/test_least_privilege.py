@@ -216,7 +216,9 @@ def go_through_everything(stack: Stack) -> None:
     drift(stack)
     age_tasks(stack)
     invoke(stack, "sweep", "renew_bans", "verify_bans", "index_bans", "archive_ledger")
-    for path in ("bans", "overview", "stats", "sources", "events", "unbans", "policy"):
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    days = f"stats?bucket=day&from={yesterday}"
+    for path in ("bans", "overview", "stats", days, "sources", "events", "unbans", "policy"):
         assert stack.get(path).status_code == 200, path
     outcomes(stack)
     day_of_exports(stack)
