@@ -67,9 +67,8 @@ class RecordedTasks:
 
         A refused task may have many parts: they take every other turn, so that new tasks do not wait for them.
         """
-        now, queue = self._run.clock(), self._queues[action]
-        while self._postponed and self._postponed[0][0] <= now:
-            self.add(self._postponed.pop(0)[1])
+        self._let_come_due()
+        queue = self._queues[action]
         if queue.tasks:
             return queue.tasks.popleft()
         queue.parts_turn = not queue.parts_turn
@@ -77,11 +76,18 @@ class RecordedTasks:
 
     def take_any(self, may_take: Callable[[Task], bool]) -> Task | None:
         """Take any task that is due and may be taken."""
+        self._let_come_due()
         for task in self._due():
             if may_take(task):
                 self.remove(task)
                 return task
         return None
+
+    def _let_come_due(self) -> None:
+        """Put the postponed tasks whose time has come in their queues."""
+        now = self._run.clock()
+        while self._postponed and self._postponed[0][0] <= now:
+            self.add(self._postponed.pop(0)[1])
 
     def remove(self, task: Task) -> None:
         """Take a task out of its queue, or from among the postponed ones."""

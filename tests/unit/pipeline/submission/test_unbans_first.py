@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from chalicelib.domain.errors import AccessRefused, AnswerUnknown, HostNotReady, QuotaExceeded, VendorError
 from chalicelib.domain.model import Action
 from chalicelib.ledger import control, waiting_unbans
+from chalicelib.pipeline.submission.submit import submit_tasks
 from chalicelib.ports import Update
 from dev.fakes.operations import banned, carry_on_all, undo
 from dev.fakes.world import ACCOUNT, World, pages
@@ -279,3 +281,26 @@ def test_an_unban_that_is_made_again_after_a_crash_and_a_report_is_in_the_call_o
         world.minutes(2)
         calls += [urls for action, urls, _ in world.vendor.calls if action is Action.UNBAN]
     assert set(calls) == {(URL,)}
+
+
+def test_a_drain_ends_that_may_send_nothing_and_has_a_call_to_look_up_that_comes_due() -> None:
+    world = World()
+    world.vendor.list_lags = timedelta(seconds=57)
+    world.queue({"urls": [URL]})
+    world.intake()
+    world.vendor.lose_answer, begun_at = True, world.clock()
+    world.drain(seconds=20)
+    undo(world, urls=(URL,))  # it waits for the ban, which may be at the vendor
+    undo(world, urls=pages(1))
+    world.vendor.errors = [AccessRefused("locked")]
+    world.clock.now = begun_at + timedelta(seconds=52)
+    beats = 0
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+        assert beats < 1_000, "the drain goes on for ever"
+
+    submit_tasks(replace(world.run(seconds=140).at(ACCOUNT), beat=beat), world.vendor, workers=0)
+    assert world.events("submission_blocked") or world.events("vendor_refuses")
+    assert world.events("task_adopted")
