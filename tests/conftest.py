@@ -12,11 +12,6 @@ UNIT = Path(__file__).parent / "unit"
 
 OTHERWISE_NEEDED: dict[tuple[str, str], str] = {
     ("api_handler", "dynamodb:UpdateItem Ledger"): "pause and resume: tests/app/test_operators_api.py",
-    (
-        "api_handler",
-        "dynamodb:PutItem Ledger report#*",
-    ): "a callback made again: tests/app/test_activity_api.py",
-    ("api_handler", "dynamodb:DeleteItem Ledger report#*"): "the same",
     ("archive_ledger", "s3:GetObject Archive/ledger-manifest/*"): "of one statement with the files that are read back",
     ("detect_drift", "dynamodb:PartiQLDelete Ledger"): "a chunk of lost bans whose URLs were all claimed meanwhile",
     ("renew_bans", "dynamodb:PartiQLDelete Ledger"): "a renewal whose URLs were all unbanned meanwhile",

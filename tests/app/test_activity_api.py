@@ -205,7 +205,7 @@ def test_a_callback_is_shown_and_made_again(desk: Api) -> None:
 
 
 def test_a_callback_that_was_tried_is_made_again_at_once(desk: Api) -> None:
-    """Its report has a row of its own by then, which moves: the API's role must be let write it."""
+    """Its report has a row of its own by then, and the API's role may write that."""
     sources = desk.world.sources = parse_sources({**SOURCES, "desk": {**SOURCES["desk"], **CALLBACK}})
     desk.services._sources = fixed(sources)
     report = desk.post({"urls": pages(1)}).json_body["report_id"]
