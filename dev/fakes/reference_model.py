@@ -337,9 +337,10 @@ class Model:
         """Let a person take words back: what others said stays, and only those who said these are bound."""
         url = self.urls[name]
         gone = {source for source, said in url.words.items() if taken.holds(url, source, said)}
-        if not gone or url.state not in {"banned", "held"}:
+        regardless = taken.whoever_said_so and (gone or taken.carried(url))
+        if url.state not in {"banned", "held"} or not (gone or regardless):
             return
-        if taken.whoever_said_so:
+        if regardless:
             url.decide("cooling", now + cool_down, now)
             return
         url.words = {source: said for source, said in url.words.items() if source not in gone}
@@ -360,10 +361,17 @@ class Taken:
     task_made_at: datetime = BEFORE
     whoever_said_so: bool = False
 
+    def carried(self, url: Url) -> bool:
+        """Whether the task carried the ban that is in force."""
+        return url.state == "banned" and url.began_at - MINUTES <= self.task_made_at
+
     def holds(self, url: Url, source: str, said: Said) -> bool:
         """Whether a word is taken back."""
-        carried = url.state == "banned" and url.began_at - MINUTES <= self.task_made_at >= said.first
-        return carried or source == self.source or (bool(self.report) and said.report == self.report)
+        return (
+            (self.carried(url) and self.task_made_at >= said.first)
+            or source == self.source
+            or (bool(self.report) and said.report == self.report)
+        )
 
 
 def counted_as(source: Source, reporter: str) -> str:
