@@ -194,6 +194,8 @@ class Model:
         elif url.state == "banned":
             self._strengthen(url, source, said, now)
         elif url.state == "held":
+            end = max(url.words.values(), key=lambda each: (each.bans, each.until)).until
+            said.until = said.until if said.until >= end + DAY else min(said.until, end)
             url.add(source, said)
             if own == "ban" and not url.decided_until and not (url.rule == "source_cap" and len(url.words) == 1):
                 self._ban(url, now, url.furthest(now) or said.until, counted=source)
@@ -338,7 +340,8 @@ class Model:
         url = self.urls[name]
         gone = {source for source, said in url.words.items() if taken.holds(url, source, said)}
         regardless = taken.whoever_said_so and (gone or taken.carried(url))
-        if url.state not in {"banned", "held"} or not (gone or regardless):
+        nobody_asks = taken.carried(url) and not url.words
+        if url.state not in {"banned", "held"} or not (gone or regardless or nobody_asks):
             return
         if regardless:
             url.decide("cooling", now + cool_down, now)

@@ -199,7 +199,7 @@ class History:
             self.expire()
         self.minutes(1)
         if self.world.wakes or tasks.live(self.world.rows, ACCOUNT):
-            self.minutes(4)
+            self.minutes(9 if self.vendor.fail else 4)  # what fails is tried again
         if self.calm:
             self.model.reached_at = self.world.clock()
 
