@@ -107,8 +107,9 @@ def approve(
     protected or taken out of the managed domains since is not banned. Raises NotFound, and Conflict if the same person
     approves twice where two must, or the second leaves other URLs out than the first.
 
-    Crash order: the decision, the hold's row with what is left out, the claims of that, the claims that go on, the
-    hold's release. A crash before the release leaves a hold that is approved again.
+    Crash order: the decision, the hold's row with what is left out, the claims of that, the claims that go on, which
+    wait no more, the hold's release. A crash before the release leaves a hold that is approved again. No claim says
+    that it waits once its ban is sent: a withdrawal would end it, and not the ban.
     """
     now, policy = run.clock(), run.policy
     person = person or person_of(actor)
@@ -137,9 +138,9 @@ def approve(
         claim_ends.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
     if hold.chunk.rule != Rule.DRIFT:
         begin_now(run, hold.chunk, allowed)
+    claim_decisions.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
     if not steps.release(run.rows, hold.work, allowed):
         raise HoldChanged
-    claim_decisions.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
     run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
     wake_submitter(run, hold.work.account)
     return Approval(needed, needed, approved=len(allowed), refused=len(left_out))

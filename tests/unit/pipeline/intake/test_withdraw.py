@@ -135,6 +135,26 @@ def test_what_a_person_approved_no_withdrawal_lifts() -> None:
     assert work.rule == "withdrawn"
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_whatever_is_killed_of_an_approval_a_withdrawal_leaves_no_ban_that_the_record_denies(after: bool) -> None:
+    calls = 0
+    killed = True
+    while killed:
+        calls += 1
+        world = _world(trust="review")
+        _report(world)
+        world.minutes(1)
+        with world.crash(calls, after=after):
+            world.approve()
+            killed = False
+        world.minutes(7)
+        _withdraw(world)
+        world.minutes(7)
+        world.vendor.settle()
+        assert _is_banned_there(world) == (world.state(URL) == "banned"), f"killed at call {calls}: {world.state(URL)}"
+    assert calls > 4
+
+
 def test_above_the_cap_of_its_source_and_hour_a_person_decides() -> None:
     world = _banned(_world(**LIFTS))
     world.policy = parse_policy(
