@@ -12,7 +12,7 @@ from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.policy.model import NO_RULES, Policy
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import claims
+from chalicelib.ledger import claim_words, claims
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import marker_of
 from chalicelib.ledger.reports import Refusal, Report
@@ -114,7 +114,8 @@ def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
     The report may have come again. A refusal for want of other reporters does not last: once enough have reported the
     URL, its claim says what became of it.
     """
-    return claim.report == report.id or refusal.rule == Rule.CORROBORATION
+    is_marker = claim.chunk == claim_words.NO_CHUNK  # of another source: not for this one to know
+    return claim.report == report.id or (refusal.rule == Rule.CORROBORATION and not is_marker)
 
 
 def urls_of(report: Report) -> list[str]:

@@ -9,9 +9,10 @@ import pytest
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.model import Action
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import claims
+from chalicelib.ledger import claims, reports
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import unpack
+from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import holds
 from dev.fakes.operations import carry_on_all, refuse, undo
 from dev.fakes.rows import MemoryRows
@@ -370,3 +371,16 @@ def test_a_reporter_s_withdrawal_killed_at_any_call_is_done_by_its_next_delivery
         _report(world, source="desk")
         world.minutes(3)
         assert not world.vendor.calls, at
+
+
+def test_a_source_that_waits_for_others_is_not_told_that_another_one_withdrew() -> None:
+    policy = parse_policy({**POLICY, "categories": {"phishing": {"min_reporters": 2}}})
+    world = World(rows=MemoryRows(), policy=policy)
+    receipt = world.post({"urls": [URL]}, webhook_id="waits")
+    world.intake()
+    _withdraw(world, urls=[URL])
+    world.minutes(2)
+    report = reports.read(world.rows, receipt.report_id)
+    assert report
+    (told,) = url_status.of_report(world.run(), report)
+    assert (told.state, told.rule) == ("suppressed", "corroboration")
