@@ -289,15 +289,6 @@ def test_a_task_that_is_refused_whole_ends_with_a_reason_for_each_url() -> None:
     assert claim["reason"] == "FAKE.0001 the fake vendor refuses a URL"
 
 
-def test_a_url_that_was_refused_may_be_reported_again() -> None:
-    world = queued(pages(1))
-    world.vendor.refuse = set(pages(1))
-    settled(world, pages(1), rejected=1)
-    world.vendor.refuse = set()
-    world.queue({"urls": pages(1)})
-    settled(world, pages(1), banned=1)
-
-
 def test_bisection_goes_on_in_the_next_drain_where_one_ran_out_of_time() -> None:
     urls = pages(1_000)
     world = queued(urls)

@@ -40,8 +40,9 @@ def test_a_task_ends_sixty_seconds_after_its_answer(seconds: int, expected: Task
     assert state(TASK_ID, ANSWERED + timedelta(seconds=seconds)) is expected
 
 
-def test_a_task_with_keys_that_were_not_written_has_failed_at_once() -> None:
-    assert state(f"{TASK_ID}-failed", ANSWERED) is TaskState.FAILED
+def test_a_task_with_keys_that_were_not_written_has_failed_once_its_other_keys_have_settled() -> None:
+    assert state(f"{TASK_ID}-failed", ANSWERED + timedelta(seconds=59)) is TaskState.PROCESSING
+    assert state(f"{TASK_ID}-failed", ANSWERED + timedelta(seconds=60)) is TaskState.FAILED
 
 
 @pytest.mark.parametrize("task_id", ["", "0123", f"{TASK_ID}-other", "99999999999999-0123456789abcdef0123456789abcdef"])
