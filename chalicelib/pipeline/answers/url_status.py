@@ -112,9 +112,9 @@ def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
     """Return whether a claim says more of a report's URL than what was refused of it.
 
     The report may have come again. A refusal for want of other reporters does not last: once enough have reported the
-    URL, its claim says what became of it.
+    URL, its claim says what became of it; so does it once a person lifted the URL.
     """
-    is_marker = claim.chunk == claim_words.NO_CHUNK  # of another source: not for this one to know
+    is_marker = claim.chunk == claim_words.NO_CHUNK and not claim.unban  # of another source: not for this one to know
     return claim.report == report.id or (refusal.rule == Rule.CORROBORATION and not is_marker)
 
 

@@ -12,7 +12,7 @@ from chalicelib.domain.policy.rules import category_of
 from chalicelib.ledger import reporters
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl
-from chalicelib.pipeline.intake.on_record import taken_back
+from chalicelib.pipeline.intake.on_record import binds_everybody, taken_back
 from chalicelib.pipeline.run import Run
 
 
@@ -43,8 +43,8 @@ def needing_reporters(
 
 
 def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: datetime) -> bool:
-    """Return whether a URL may be banned now: not where it is protected, cooling or in a dry run."""
-    cooling = claim is not None and claim.cooling(now)
+    """Return whether a URL may be banned now: not where it is protected, cooling for all or in a dry run."""
+    cooling = claim is not None and binds_everybody(claim, now)
     dry = policy.dry_run or url.account in policy.dry_accounts
     return not (cooling or dry or forbidden(url.url, url.account, policy, now))
 

@@ -44,7 +44,7 @@ Judgement = Callable[[Situation], Verdict]
 def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> Situation:
     """Say what is true of a URL that has a claim, whoever reports it."""
     waits = claim.waits(now)  # then its hold stands for what a person decided before
-    cooling = not waits and claim.cooling(now) and not undone_sources(claim.words, now)  # else it binds some sources
+    cooling = binds_everybody(claim, now)
     return Situation(
         account,
         live=not waits and not claim.ended(now),
@@ -53,6 +53,11 @@ def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> S
         reporters=reporters,
         now=now,
     )
+
+
+def binds_everybody(claim: Claim, now: datetime) -> bool:
+    """Return whether a person's decision stands against every source: undoing some sources binds only these."""
+    return not claim.waits(now) and claim.cooling(now) and not undone_sources(claim.words, now)
 
 
 def judge(

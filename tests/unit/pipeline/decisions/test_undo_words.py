@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
 from chalicelib.ledger.claims import Claim
@@ -14,7 +15,7 @@ from chalicelib.ledger.packed_words import unpack
 from chalicelib.ledger.row import text
 from dev.fakes.operations import carry_on_all, undo
 from dev.fakes.rows import MemoryRows
-from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from dev.fakes.world import ACCOUNT, POLICY, SOURCES, World, pages
 
 SHARED, ALONE = pages(2)
 
@@ -162,6 +163,21 @@ def test_the_cool_down_binds_only_the_source_that_was_undone() -> None:
     _report(world, 30)
     world.minutes(3)
     assert [word.source for word in unpack(_claim(world).words, world.sources)][:1] == ["desk"]
+
+
+def test_while_an_undoing_binds_its_source_other_reporters_are_counted() -> None:
+    world = World(sources=parse_sources(dict.fromkeys(("ana", "ben", "eva"), SOURCES["queue"])))
+    world.queue({"urls": [ALONE]}, source="ana")
+    world.minutes(3)
+    undo(world, source="ana")
+    world.minutes(3)
+    world.policy = parse_policy({**POLICY, "categories": {"phishing": {"min_reporters": 2}}})
+    seen = []
+    for source in ("ana", "ben", "ana", "eva"):
+        world.queue({"urls": [ALONE], "category": "phishing"}, source=source)
+        world.minutes(3)
+        seen.append(world.state(ALONE))
+    assert seen == ["unbanned", "unbanned", "unbanned", "banned"]
 
 
 def test_undoing_what_was_never_banned_leaves_no_cool_down() -> None:

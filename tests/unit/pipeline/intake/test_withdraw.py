@@ -384,3 +384,32 @@ def test_a_source_that_waits_for_others_is_not_told_that_another_one_withdrew() 
     assert report
     (told,) = url_status.of_report(world.run(), report)
     assert (told.state, told.rule) == ("suppressed", "corroboration")
+
+
+def test_a_source_that_waits_for_others_is_told_that_a_person_lifted_what_another_one_withdrew() -> None:
+    policy = parse_policy({**POLICY, "categories": {"phishing": {"min_reporters": 2}}})
+    world = World(rows=MemoryRows(), policy=policy)
+    receipt = world.post({"urls": [URL]}, webhook_id="waits")
+    world.intake()
+    _withdraw(world, urls=[URL])
+    world.minutes(2)
+    undo(world, urls=(URL,), cool_down_days=7)
+    world.minutes(2)
+    report = reports.read(world.rows, receipt.report_id)
+    assert report
+    (told,) = url_status.of_report(world.run(), report)
+    assert told.state == "unbanned"
+
+
+def test_once_a_source_asks_again_its_older_report_that_arrives_late_counts_as_any_other() -> None:
+    world = _world()
+    said = world.clock()
+    world.clock.advance(hours=1)
+    _withdraw(world)
+    world.minutes(1)
+    _report(world, 2)
+    world.minutes(3)
+    before = _claim(world).until
+    world.queue({"urls": [{"url": URL, "ban_duration": 9}], "reported_at": said.isoformat()})
+    world.minutes(3)
+    assert _claim(world).until > before
