@@ -187,6 +187,7 @@ class Model:
         why = url.verdicts[source, report.id] = self._why_nothing(url, report, own)
         if why or own == "few":
             return
+        url.marks.pop(source, None)  # once a source asks again, what it said before its withdrawal counts as well
         said = Said(report.received_at, now + report.asks_for, report.asks_for, own == "ban", report.id)
         if url.state in {"refused", "cooling"}:
             url.add(source, said)
