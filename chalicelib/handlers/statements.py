@@ -9,6 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
+from chalicelib.domain.urls import MAX_URL_LENGTH
 from chalicelib.handlers.http import listed, only, operator
 from chalicelib.web import answer, first_position, moment, page_size, query
 
@@ -76,7 +77,7 @@ def list_statements(services: Services, request: Request) -> Response:
 
 def _find(services: Services, request: Request) -> tuple[list[Statement], str]:
     """Return one page of the statements that are asked for, and the token of the next page."""
-    url = query(request, "url", needed=False)
+    url = query(request, "url", needed=False, longest=MAX_URL_LENGTH)
     report = query(request, "report_id", needed=False, longest=200)
     first, last = (query(request, name, needed=False, longest=40) for name in ("from", "to"))
     token = query(request, "next_token", needed=False, longest=300)
