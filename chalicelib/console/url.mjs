@@ -10,7 +10,7 @@ const ends = (account) => account.cool_until ?? account.until;
 
 /** What is true of the URL, in one sentence. */
 export function verdict(accounts) {
-  if (!accounts.length) return "Nobody reported it.";
+  if (!accounts.length) return "Not banned: no report of it was accepted.";
   const at = Map.groupBy ? Map.groupBy(accounts, (each) => each.state) : accounts.reduce((map, each) => map.set(each.state, [...(map.get(each.state) ?? []), each]), new Map());
   const banned = at.get("banned") ?? [];
   const where = (list) => (list.length === accounts.length ? (list.length === 1 ? `at ${visible(list[0].account)}` : `at all ${list.length} CDNs`) : `at ${list.length} of ${accounts.length} CDNs`);

@@ -44,7 +44,7 @@ class ChunkState(StrEnum):
 
 
 class UrlState(StrEnum):
-    """What is true of one reported URL at one vendor account. The last five are terminal (``UNBANNED`` after a ban)."""
+    """What is true of one reported URL at one vendor account. All but PENDING and PROCESSING end the wait."""
 
     PENDING = "pending"  # claimed, not at the vendor yet
     PROCESSING = "processing"  # the vendor works on it

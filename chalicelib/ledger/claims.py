@@ -30,8 +30,8 @@ class Claim:
     """What the ledger holds of one URL at one account.
 
     ``until`` is the planned end of the ban in epoch seconds. ``outcome`` is set only where the URL ended otherwise
-    than its task: rejected, suppressed, failed by itself, unbanned. ``cool_until``: reports are suppressed until then,
-    because a person unbanned the URL or refused its hold.
+    than its task: rejected, suppressed, failed by itself, unbanned, expired. ``cool_until``: reports are
+    suppressed until then, because a person unbanned the URL or refused its hold.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """Which chunks are looked at again when: one row a chunk and moment, for renewals and for ends.
 
 A chunk is renewed whose bans are planned to outlive what the vendor grants. Ends are at vendors whose bans never end:
-edgeban lifts them itself. The submitter plans both before it records the task, since it alone knows the vendor.
+edgeban lifts them itself; so are ends that a person moved to an earlier time.
 """
 
 from __future__ import annotations

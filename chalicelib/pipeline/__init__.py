@@ -1,1 +1,1 @@
-"""One module a Lambda function, one public function each; collaborators and the time are arguments."""
+"""What the Lambda functions do, a folder a capability. Collaborators and the time are arguments, bound in a `Run`."""

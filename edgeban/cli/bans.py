@@ -104,17 +104,17 @@ def why_command(session: Session, url: str, form: output.Form, *, exit_status: b
     except EdgebanError as error:
         if error.status != 404:
             raise
-        _never_reported(session, form, url, error, client)
+        _not_on_record(session, form, url, error, client)
         raise Ended(Status.NOT_BANNED if exit_status else Status.NOT_FOUND) from None
     output.document(session, form, explained, _explained(session, explained))
     if exit_status and not any(account["state"] == "banned" for account in explained["accounts"]):
         raise Ended(Status.NOT_BANNED)
 
 
-def _never_reported(session: Session, form: output.Form, url: str, error: EdgebanError, client: Client) -> None:
+def _not_on_record(session: Session, form: output.Form, url: str, error: EdgebanError, client: Client) -> None:
     verdicts = client.test_policy([url])
     answer = {"url": url, "accounts": [], "message": error.message, "policy": verdicts["verdicts"]}
-    lines = [f"{harmless(url)}   never reported"]
+    lines = [f"{harmless(url)}   NOT BANNED: {harmless(error.message.partition(';')[0])}"]
     lines += [f"  if it were reported: {_verdict(verdict)}" for verdict in verdicts["verdicts"]]
     output.document(session, form, answer, lines)
 

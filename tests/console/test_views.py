@@ -189,7 +189,7 @@ def test_a_url_shows_the_statement_of_reasons_and_what_the_policy_does_not_say(v
 def test_a_url_that_nobody_reported_shows_what_the_policy_would_do(visit: Visit) -> None:
     visit.tolerates = TOLD
     visit.sign_in(place="url?url=https%3A%2F%2Fnever.example.com%2Fx")
-    visit.page.wait_for_selector("text=Nobody reported it.")
+    visit.page.wait_for_selector("text=Not banned: no report of it was accepted.")
     visit.page.wait_for_selector("text=it would be a repeat")
 
 

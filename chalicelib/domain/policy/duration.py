@@ -1,4 +1,4 @@
-"""How long a ban lasts: this module alone decides it. Pure.
+"""How long a report asks for a ban: this module alone decides it. Pure. Later words may move the end.
 
 The first of these that says something holds: the report (``ban_duration``), the source (``ban_days`` of its
 configuration), the category of the report (the policy's ``categories``), the policy's default (7 days).
