@@ -56,7 +56,7 @@ def test_no_request_finds_a_5xx_or_an_answer_that_is_not_described(running: Stac
         "--phases",
         "examples,coverage,fuzzing",
         "--workers",
-        "2",
+        "1",  # two threads at once in ast.parse break CPython 3.11: "AST constructor recursion depth mismatch"
         "--max-examples",
         EXAMPLES,
         "--max-time",
