@@ -250,12 +250,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing: the simulator has its own log of calls."""
 
 
-class Simulated:
-    """A simulator's server and its clock, which tests may set forward. A context manager from start to stop."""
+class Served:
+    """A server that a simulator runs. A context manager from start to stop."""
 
     _server: SimulatorServer
-    _clock: Callable[[], float]
-    _advanced: float
 
     def start(self) -> None:
         self._server.start()
@@ -269,6 +267,13 @@ class Simulated:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Simulated(Served):
+    """A simulator's server and its clock, which tests may set forward."""
+
+    _clock: Callable[[], float]
+    _advanced: float
 
     def break_wire(self, *faults: WireFault) -> None:
         """Add faults of the connections; without any, clear them."""

@@ -21,9 +21,9 @@ import json
 import threading
 import uuid
 from collections import Counter
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.http_server import Reply, Request, Served, SimulatorServer, json_reply, serve_until_interrupted
 from dev.simulators.transparency_rules import problems
 
 PATH = "/api/v1/statements"
@@ -34,7 +34,7 @@ Fault = Literal["busy", "broken", "reset_before", "reset_after"]
 """429, 500, or a reset connection: before anything was made, or after all of it was."""
 
 
-class TransparencySimulator:
+class TransparencySimulator(Served):
     """The simulator. ``statements`` are what was made, by puid; ``faults`` are used up, one a call."""
 
     def __init__(self, *, port: int = 0) -> None:
@@ -46,19 +46,6 @@ class TransparencySimulator:
         self._lock = threading.Lock()
         self._server = SimulatorServer(self._handle, port=port)
         self.url = f"{self._server.url}{PATH}"
-
-    def start(self) -> None:
-        self._server.start()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _handle(self, request: Request) -> Reply:
         with self._lock:
