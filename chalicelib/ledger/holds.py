@@ -47,6 +47,7 @@ def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
 def refuse(rows: Rows, hold: Work, reason: str) -> bool:
     """Record that a person refused a hold, before its claims end: the sweep goes on from here after a crash."""
     change: Row = {"state": ChunkState.REFUSED.value, "refused": reason}
+    waiting_from.take_back(rows, hold.account, hold.chunk)
     return rows.apply(Update(_key(hold), set=change, expect=_as_read(hold)))
 
 

@@ -7,14 +7,14 @@ has told nobody, or tells once more in the next minute: a hold is told of at lea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from chalicelib.domain.errors import NotNotified
-from chalicelib.domain.model import ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import chunks, notices
+from chalicelib.ledger.waiting_from import Mark
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Notify, Rows
 
@@ -27,15 +27,17 @@ LINES: Final = 20
 OTHERS: Final = "(others)"
 
 
-def tell(run: Run, held: Iterable[Work], notify: Notify) -> int:
-    """Tell people of the holds among ``held`` that they were not told of; return of how many."""
-    waiting = [work for work in held if work.state is ChunkState.HELD]
-    new = [work for work in waiting if work.told_at is None]
+def tell(run: Run, held: Sequence[Work], notify: Notify, *, not_read: Sequence[Mark] = ()) -> int:
+    """Tell people of the holds among ``held`` that they were not told of; return of how many.
+
+    ``not_read`` count older holds that wait as well.
+    """
+    new = [work for work in held if work.told_at is None]
     now = run.clock()
     if not new or not notices.take_minute(run.rows, now):
         return 0
     try:
-        notify(_subject(new), _text(run.rows, new, waiting, now))
+        notify(_subject(new), f"{_text(run.rows, new)}\n{_in_all(held, not_read, now)}")
     except NotNotified as error:
         run.emit("hold_notice_failed", kind="holds", problem=str(error)[:300])
         return 0
@@ -49,24 +51,25 @@ def _subject(new: Sequence[Work]) -> str:
     return f"edgeban: {len(new):,} new hold{'s' * (len(new) != 1)} with {urls:,} URL{'s' * (urls != 1)} to decide"
 
 
-def _text(rows: Rows, new: Sequence[Work], waiting: Sequence[Work], now: datetime) -> str:
-    """Write counts by rule and source, and how to open the queue. No URL, no reporter, no note."""
-    oldest = now - min(work.received_at for work in waiting)
+def _text(rows: Rows, new: Sequence[Work]) -> str:
+    """Write counts by rule and source. No URL, no reporter, no note."""
     lines = [f"{'URLs':>6}  {'rule':<16}source"]
     counts = _by_rule_and_source(rows, new).most_common()
     shown, rest = counts[:LINES], counts[LINES:]
     lines += [f"{urls:>6,}  {rule:<16}{source}" for (rule, source), urls in shown]
     if rest:
         lines.append(f"{sum(urls for _, urls in rest):>6,}  and {len(rest)} more rules and sources")
-    return "\n".join(
-        (
-            f"{_subject(new)}.",
-            "",
-            *lines,
-            "",
-            f"In all {len(waiting):,} holds wait, the oldest for {oldest.total_seconds() / 3600:.1f} hours.",
-            "Decide: edgeban holds review, or the view Queue of the console (<API>/console).",
-        )
+    return "\n".join((f"{_subject(new)}.", "", *lines, ""))
+
+
+def _in_all(held: Sequence[Work], not_read: Sequence[Mark], now: datetime) -> str:
+    """Write how much waits, and how to open the queue."""
+    count = len(held) + sum(mark.held for mark in not_read)
+    received = [work.received_at for work in held] + [mark.oldest for mark in not_read if mark.oldest]
+    hours = (now - min(received)).total_seconds() / 3600
+    return (
+        f"In all {count:,} holds wait, the oldest for {hours:.1f} hours.\n"
+        "Decide: edgeban holds review, or the view Queue of the console (<API>/console)."
     )
 
 

@@ -1,18 +1,25 @@
-"""Thousands of holds of one URL are not read by every drain, and a released one is sent at once."""
+"""Thousands of holds of one URL are not read by every drain and every sweep, and a released one is sent at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 
 import pytest
 
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.domain.model import ChunkState
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.policy.model import Approvals
+from chalicelib.domain.urls import url_key
 from chalicelib.ledger import remaining, waiting_from
-from chalicelib.ledger.waiting_from import WORTH
-from chalicelib.pipeline.decisions import holds
+from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.waiting_from import READ_ALL_AFTER, WORTH
+from chalicelib.pipeline.decisions import hold_view, holds
 from chalicelib.pipeline.submission.sweep import sweep
+from chalicelib.ports import Update
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World
 from dev.fakes.wrappers import Meanwhile
@@ -35,11 +42,39 @@ def held(world: World) -> list[str]:
     return [work.chunk for work in holds.all_held(world.rows, [ACCOUNT])]
 
 
-def read_by_a_drain(world: World) -> int:
+def seed(world: World, count: int) -> None:
+    """Put that many holds of one URL each on record, as intake does, a second apart; the youngest is an hour old."""
+    at = world.clock() - timedelta(hours=1, seconds=count)
+    for number in range(count):
+        at += timedelta(seconds=1)
+        url = f"https://www.example.com/held/{number}"
+        key = url_key(ACCOUNT, url)
+        chunk = Chunk(
+            account=ACCOUNT,
+            action=Action.BAN,
+            ban_days=7,
+            rule="review",
+            urls=(url,),
+            keys=(key,),
+            origins=(Origin(f"r-{number}", "queue", "", "phishing"),),
+            created_at=at,
+            received_at=at,
+            until=at + timedelta(days=7),
+        )
+        remaining.open_chunk(world.rows, chunk, then=ChunkState.HELD)
+        assert remaining.seal(world.rows, chunk, {key}, then=ChunkState.HELD)
+
+
+def units_read(world: World, work: Callable[[], object]) -> float:
+    """Return the read units that some work takes."""
     assert isinstance(world.rows, MemoryRows)
     before = world.rows.units["halves read"]
-    world.drain()
-    return world.rows.units["halves read"] - before
+    work()
+    return (world.rows.units["halves read"] - before) / 2
+
+
+def read_by_a_drain(world: World) -> float:
+    return units_read(world, world.drain) * 2
 
 
 def test_a_drain_reads_what_waits_and_not_what_is_held() -> None:
@@ -120,3 +155,108 @@ def test_an_approval_that_is_killed_anywhere_leaves_a_hold_or_a_ban_that_is_sent
         world.drain()
         sent = [urls for _, urls, _ in world.vendor.calls] == [("https://www.example.com/held/0",)]
         assert sent != (hold in held(world)), (at, after)
+
+
+# --- the sweep ---------------------------------------------------------------------------------------------------
+
+
+def swept(world: World) -> dict[str, int]:
+    """Sweep, and return what the sweep says of holds."""
+    world.sweep()
+    event = world.events("account_swept")[-1]
+    return {name: event[name] for name in ("chunks_held", "holds_overdue")}
+
+
+def test_three_thousand_holds_cost_a_minute_what_none_do() -> None:
+    """The figures stand in docs/design.md."""
+    empty, world = World(), World()
+    seed(world, 3_000)
+    world.minutes(2)  # people are told of them, and the mark is written
+    for name in ("sweep", "drain", "track"):
+        assert units_read(world, getattr(world, name)) <= units_read(empty, getattr(empty, name)) + 1, name
+    reports = []
+    for each in (empty, world):
+        each.queue({"urls": [PAGE]})
+        reports.append(units_read(each, each.intake))
+    assert reports[0] == reports[1]
+    world.clock.advance(minutes=READ_ALL_AFTER / timedelta(minutes=1))
+    assert 100 < units_read(world, world.sweep) < 150, "all of them, every ten minutes"
+    shown: list[int] = []
+    listing = units_read(world, lambda: shown.append(len(hold_view.waiting(world.run(), hold_view.Wanted()))))
+    assert shown == [3_000]
+    assert 3_000 < listing < 3_200, "the list reads each with its chunk, to count it by source"
+
+
+def test_holds_that_are_not_read_are_counted_all_the_same() -> None:
+    world = with_holds(WORTH + 10)
+    seen = [swept(world)]
+    for _ in range(9):
+        world.clock.advance(minutes=1)
+        seen.append(swept(world))
+    assert seen == [{"chunks_held": WORTH + 10, "holds_overdue": 0}] * 10
+    world.queue({"urls": [PAGE]})
+    world.intake()
+    assert swept(world)["chunks_held"] == WORTH + 11
+
+
+def test_a_hold_that_waits_for_too_long_is_told_although_it_is_not_read() -> None:
+    world = with_holds()
+    world.policy = replace(world.policy, approvals=Approvals(alarm_after_minutes=125))
+    assert swept(world)["holds_overdue"] == 0
+    assert waiting_from.read(world.rows, ACCOUNT).speaks_for_holds(world.clock())
+    world.clock.advance(minutes=4)
+    assert swept(world)["holds_overdue"] >= 1
+    world.clock.advance(minutes=6)
+    assert swept(world)["holds_overdue"] == WORTH
+
+
+def test_a_message_about_a_new_hold_says_how_many_wait_in_all() -> None:
+    world = with_holds()
+    world.sweep()
+    world.clock.advance(minutes=1)
+    world.queue({"urls": [PAGE]})
+    world.intake()
+    world.sweep()
+    subject, text = world.notices[-1]
+    assert subject == "edgeban: 1 new hold with 1 URL to decide"
+    assert f"In all {WORTH + 1} holds wait, the oldest for 2.1 hours." in text
+
+
+def test_a_refusal_that_is_killed_anywhere_is_finished_by_the_next_sweep() -> None:
+    begun = with_holds()
+    begun.sweep()
+    hold, url = held(begun)[0], "https://www.example.com/held/0"
+    outcomes = set()
+    for at, after in product(range(1, 12), (False, True)):
+        assert isinstance(begun.rows, MemoryRows)
+        rows = MemoryRows()
+        rows.rows.update(deepcopy(begun.rows.rows))
+        world = World(rows=rows, policy=begun.policy)
+        world.clock.now = begun.clock()
+        with world.crash(at, after=after):
+            holds.refuse(world.run(), hold, actor="ana", reason="clean")
+        killed = world.crasher.calls == at
+        world.clock.advance(minutes=1)
+        world.sweep()
+        state = world.state(url)
+        assert (state, hold in held(world)) in {("held", True), ("rejected", False)}, (at, after)
+        outcomes.add((state, killed))
+    assert outcomes >= {("held", True), ("rejected", True), ("rejected", False)}
+
+
+def test_a_refusal_that_an_earlier_version_left_half_done_is_finished_within_ten_minutes() -> None:
+    """It does not take the mark back."""
+    world = with_holds()
+    world.sweep()
+    hold = held(world)[0]
+    half: dict[str, str] = {"state": ChunkState.REFUSED.value, "refused": "refused by ana: clean"}
+    world.rows.apply(Update((f"account#{ACCOUNT}", f"chunk#{hold}"), set={**half}))
+    world.minutes(11)
+    assert world.state("https://www.example.com/held/0") == "rejected"
+
+
+def test_a_mark_of_an_earlier_version_speaks_for_no_hold() -> None:
+    world = with_holds()
+    world.sweep()
+    world.rows.apply(Update((f"account#{ACCOUNT}", "waiting_from"), set={}, remove=("read_at", "held", "oldest")))
+    assert swept(world)["chunks_held"] == WORTH
