@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from aws_lambda_powertools import Logger
 
 from chalicelib.domain import errors
 from chalicelib.observe import ABOUT, HEARTBEATS, METRICS, NAMESPACE, REPEAT_AFTER, TROUBLES, Observer, Severity
+from chalicelib.pipeline.archive import exports, ledger
 from dev.package import ROOT
 
 RESOURCES = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]
@@ -238,3 +240,36 @@ def test_silence_is_an_alarm_where_nothing_else_would_tell() -> None:
         "SweepSilentAlarm",
         "LedgerLateAlarm",
     }
+
+
+def said() -> dict[str, str]:
+    """Return the words with a number that each alarm's message must have, from what the number is."""
+
+    def tries(queue: str) -> str:
+        return f"{RESOURCES[queue]['Properties']['RedrivePolicy']['maxReceiveCount']:,} times"
+
+    words = {
+        "ReportsDeadLettersAlarm": tries("ReportsQueue"),
+        "SubmitDeadLettersAlarm": tries("SubmitQueue"),
+        "MassUnbanAlarm": f"Over {ALARMS['MassUnbanAlarm']['Threshold']:,} URLs",
+        "RefusedSignaturesAlarm": f"Over {ALARMS['RefusedSignaturesAlarm']['Threshold']} requests in 5 minutes",
+        "ExportsLateAlarm": f" {exports.LATE // timedelta(hours=1)} hours after its end",
+        "LedgerLateAlarm": f" {ledger.LATE // timedelta(hours=1)} hours after its end",
+    }
+    for name, alarm in ALARMS.items():
+        minutes = alarm["EvaluationPeriods"] * alarm["Period"] // 60
+        if name in {"ReportsWaitAlarm", "SubmitWaitAlarm", "BansWaitAlarm"}:
+            words[name] = f"over {alarm['Threshold'] // 60} minutes"
+        elif name in {"PausedAlarm", "SweepSilentAlarm"}:
+            words[name] = f"for {minutes} minutes"
+        elif name not in words and "DatapointsToAlarm" in alarm and alarm["Period"] == 60 and alarm["Threshold"] == 0:
+            words[name] = f"in {alarm['DatapointsToAlarm']} of {minutes} minutes"
+    return words
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, alarm in ALARMS.items() if re.search(r"\d", alarm["AlarmDescription"])]
+)
+def test_an_alarm_says_the_number_at_which_it_rings(name: str) -> None:
+    """Whoever is woken reads nothing else at first."""
+    assert said()[name] in ALARMS[name]["AlarmDescription"]

@@ -180,6 +180,8 @@ def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collecti
         claiming.begin(run, unban, {key: claims_by_key[key] for key in part.keys})
     if not steps.release(run.rows, hold.work, ()):
         raise HoldChanged
+    who = {"actor": decision.actor, "subject": decision.subject}
+    run.emit("unban_carried_out", job_id=hold.chunk.id, **who, urls=len(banned), finished=True)
     run.emit("hold_approved", hold_id=hold.chunk.id, actor=decision.actor, urls=len(banned), complete=True)
     wake_submitter(run, hold.work.account)
     return Approval(1, 1, approved=len(banned), refused=len(left_out))
