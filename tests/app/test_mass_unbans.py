@@ -68,7 +68,7 @@ def watched(written: str) -> float:
 
 def rings(written: str) -> bool:
     assert (ALARM["Statistic"], ALARM["ComparisonOperator"]) == ("Sum", "GreaterThanThreshold")
-    return watched(written) > ALARM["Threshold"]
+    return bool(watched(written) > ALARM["Threshold"])
 
 
 def test_a_source_that_one_token_unbans_is_previewed_recorded_and_rings(
