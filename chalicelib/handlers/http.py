@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
@@ -26,9 +27,11 @@ LONGEST_ID = 200
 def served(view: View, current: Services, parts: Mapping[str, str], request: Request) -> Response:
     """Return the answer of a view to a request; ``parts`` are the named parts of its path.
 
-    An InputError becomes its answer, every other error a 500 that shows nothing but the request's id.
+    API Gateway hands these on as they stand in the path, percent-encoded. An InputError becomes its answer, every other
+    error a 500 that shows nothing but the request's id.
     """
     try:
+        parts = {name: unquote(value) for name, value in parts.items()}
         if any(len(value.encode("utf-8", "replace")) > LONGEST_ID for name, value in parts.items() if name != "source"):
             raise NotFound("there is nothing by so long a name: check it")
         return view(current, *parts.values(), request)

@@ -14,6 +14,7 @@ from chalice.app import Response
 
 from app import app
 from chalicelib.observe import TROUBLES
+from chalicelib.pipeline.intake.receive import MAX_BODY
 from dev.package import ROOT, PackagingError, package
 
 Resource = dict[str, Any]
@@ -476,6 +477,18 @@ def test_the_gateway_answers_in_our_own_shape(resources: dict[str, Resource]) ->
     for kind, answer in answers.items():
         filled = answer["responseTemplates"]["application/json"].replace("$context.error.messageString", '"words"')
         assert json.loads(filled)["error"].keys() == {"code", "message", "request_id"}, kind
+    assert f"{MAX_BODY // 1024**2} MB" in answers["REQUEST_TOO_LARGE"]["responseTemplates"]["application/json"]
+
+
+def test_a_method_or_path_that_no_route_has_is_not_found_as_the_gateway_answers_it(
+    resources: dict[str, Resource],
+) -> None:
+    """It would say 403, and speak of a missing token. HEAD and OPTIONS are such methods."""
+    definition = resources["RestAPI"]["Properties"]["DefinitionBody"]
+    assert {method for methods in definition["paths"].values() for method in methods} == {"get", "post", "patch"}
+    answer = definition["x-amazon-apigateway-gateway-responses"]["MISSING_AUTHENTICATION_TOKEN"]
+    assert answer["statusCode"] == "404"
+    assert '"code":"not_found"' in answer["responseTemplates"]["application/json"]
 
 
 def test_a_package_without_its_dependencies_is_refused(tmp_path: Path) -> None:
