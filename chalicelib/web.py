@@ -189,12 +189,20 @@ def wants_csv(request: Request) -> bool:
     return "text/csv" in accept.partition("application/json")[0]
 
 
+def _value(item: Mapping[str, Any], column: str) -> Any:
+    """Return what a column shows: a field, or with ``a.b`` a field of a field."""
+    value: Any = item
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def csv_answer(columns: Sequence[str], items: Iterable[Mapping[str, Any]], *, next_token: str = "") -> Response:
     """Make a CSV answer with a header line. No cell can be taken for a formula by a spreadsheet."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(columns)
-    writer.writerows([_cell(item.get(column)) for column in columns] for item in items)
+    writer.writerows([_cell(_value(item, column)) for column in columns] for item in items)
     headers: dict[str, str | list[str]] = {"Content-Type": "text/csv; charset=utf-8", "Cache-Control": "no-store"}
     if next_token:
         headers[NEXT_PAGE] = next_token

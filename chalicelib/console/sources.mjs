@@ -23,11 +23,7 @@ function List() {
   const sources = useApi("sources");
   const stats = useApi("stats", { from: isoDay(DAYS - 1), to: isoDay(), by: "source", bucket: "day" }, { poll: false });
   const spark = (name) => Array.from({ length: DAYS }, (_, i) => isoDay(DAYS - 1 - i)).map((day) => (stats.data?.series ?? []).filter((each) => each.value === name && each.bucket.slice(0, 10) === day).reduce((sum, each) => sum + (each.reported ?? 0), 0));
-  const undone = (name) => {
-    const own = (stats.data?.series ?? []).filter((each) => each.value === name);
-    const total = (key) => own.reduce((sum, each) => sum + (each[key] ?? 0), 0);
-    return total("banned") ? `${Math.round((1000 * total("unbanned")) / total("banned")) / 10} %` : "–";
-  };
+  const undone = ({ banned, undone, undone_share: share }) => (share === null ? number(undone) : `${number(undone)} of ${number(banned)} (${Math.round(1000 * share) / 10} %)`);
   const today = (name, to) => (s) => html`<a class="quiet" href=${to(s.name)}>${number(s.today?.[name])}</a>`;
   const reports = (source) => link("reports", { source, day: isoDay() });
   const columns = [
@@ -35,7 +31,7 @@ function List() {
     ["Messages", today("messages", reports), "num hide"], ["Today", today("reported", reports), "num"],
     ["to ban", today("ban", (source) => link("bans", { source, since: isoDay() })), "num"], ["held", today("hold", (source) => link("queue", { source })), "num"],
     ["repeats", today("duplicate", reports), "num hide"], ["rejected", today("rejected", reports), "num hide"],
-    ["30 days", (s) => stats.data && html`<${Spark} values=${spark(s.name)}/>`, "hide"], ["Undone", (s) => html`<a class="quiet muted" href=${link("audit", { about: `source:${s.name}` })}>${undone(s.name)}</a>`, "num hide"],
+    ["30 days", (s) => stats.data && html`<${Spark} values=${spark(s.name)}/>`, "hide"], ["Undone", (s) => s.last_30_days && html`<a class="quiet muted" href=${link("audit", { about: `source:${s.name}` })}>${undone(s.last_30_days)}</a>`, "num hide"],
   ];
   return html`<${Head} title="Sources" says=${sources.data ? `${count(sources.data.sources.length, "source")} ${sources.data.sources.length === 1 ? "is" : "are"} set up; ${number(sources.data.sources.reduce((sum, each) => sum + (each.today?.reported ?? 0), 0))} URLs reported today.` : ""}/>
     <${Panel}><${Answer} of=${sources}>${(data) => (data.sources.length ? html`<${Table} caption="Sources" columns=${columns} rows=${data.sources} keyOf=${(s) => s.name}/>` : html`<${Empty} title="No source is set up.">Make one with <code>edgeban source new NAME</code>: it prints the entry for the secret.</${Empty}>`)}</${Answer}></${Panel}>`;
@@ -58,11 +54,11 @@ function Source({ name }) {
   return html`<${Head} title=${visible(name)}><a class="chip" href=${link("sources")}>all sources</a><a class="chip" href=${link("reports", { source: name })}>its reports</a><a class="chip" href=${link("bans", { source: name })}>its bans</a></${Head}>
     <${Answer} of=${sources}>${(data) => {
       const own = data.sources.find((each) => each.name === name);
-      return own ? html`<dl class="panel facts"><div><dt>Signs with</dt><dd>${visible(own.auth)}</dd></div><div><dt>Format</dt><dd>${visible(own.format ?? "by Content-Type")}</dd></div><div><dt>Trust</dt><dd>${trust(own) || "as all"}</dd></div><div><dt>Category</dt><dd>${visible(own.category ?? "as reported")}</dd></div><div><dt>Cap an hour</dt><dd>${own.cap?.limit ? `${number(own.cap.used)} of ${number(own.cap.limit)}` : "none"}</dd></div><div><dt>Hosts</dt><dd>${own.hosts ? visible(own.hosts.join(", ")) : "all managed"}</dd></div><div><dt>Last report</dt><dd>${own.last_report_at ? html`<${When} at=${own.last_report_at} relative/>` : "none in 40 days"}</dd></div><div><dt>Outcomes go to</dt><dd>${visible(own.callback_host ?? "nobody")}</dd></div></dl>` : html`<${Panel}><${Empty} title="There is no such source.">It may have been removed; what it said stays on record.</${Empty}></${Panel}>`;
+      return own ? html`<dl class="panel facts"><div><dt>Signs with</dt><dd>${visible(own.auth)}</dd></div><div><dt>Format</dt><dd>${visible(own.format ?? "by Content-Type")}</dd></div><div><dt>Trust</dt><dd>${trust(own) || "as all"}</dd></div><div><dt>Category</dt><dd>${visible(own.category ?? "as reported")}</dd></div><div><dt>Cap an hour</dt><dd>${own.cap?.limit ? `${number(own.cap.used)} of ${number(own.cap.limit)}` : "none"}</dd></div><div><dt>Hosts</dt><dd>${own.hosts ? visible(own.hosts.join(", ")) : "all managed"}</dd></div><div><dt>Last report</dt><dd>${own.last_report_at ? html`<${When} at=${own.last_report_at} relative/>` : "none in 40 days"}</dd></div><div><dt>Undone, 30 days</dt><dd>${own.last_30_days ? `${number(own.last_30_days.undone)} of ${number(own.last_30_days.banned)} bans` : "–"}</dd></div><div><dt>Outcomes go to</dt><dd>${visible(own.callback_host ?? "nobody")}</dd></div></dl>` : html`<${Panel}><${Empty} title="There is no such source.">It may have been removed; what it said stays on record.</${Empty}></${Panel}>`;
     }}</${Answer}>
     <${Panel}><${Answer} of=${stats}>${(data) => {
-      const { times, columns: values } = byBucket(data.series.filter((each) => each.value === name), ["reported", "banned", "unbanned"]);
-      return times.length ? Chart && html`<${Chart} caption="Thirty days" times=${times} label=${(at) => new Date(at * 1000).toISOString().slice(5, 10)} series=${[{ name: "reported", colour: "--muted", values: values[0] }, { name: "banned", colour: "--accent", fill: "--accent-soft", values: values[1] }, { name: "unbanned", colour: "--bad", values: values[2] }]}/>` : html`<${Empty} title="It reported nothing in thirty days.">Its first report is drawn here.</${Empty}>`;
+      const { times, columns: values } = byBucket(data.series.filter((each) => each.value === name), ["reported", "banned", "undone"]);
+      return times.length ? Chart && html`<${Chart} caption="Thirty days" times=${times} label=${(at) => new Date(at * 1000).toISOString().slice(5, 10)} series=${[{ name: "reported", colour: "--muted", values: values[0] }, { name: "banned", colour: "--accent", fill: "--accent-soft", values: values[1] }, { name: "undone", colour: "--bad", values: values[2] }]}/>` : html`<${Empty} title="It reported nothing in thirty days.">Its first report is drawn here.</${Empty}>`;
     }}</${Answer}></${Panel}>
     ${may(me, "operator") && html`<${Panel} title="Undo what it said"><form class="filters" onSubmit=${start}><label><span>Since, UTC (empty: all)</span><input type="datetime-local" value=${since} onInput=${(e) => setSince(e.currentTarget.value)}/></label><label><span>Until, UTC (empty: now)</span><input type="datetime-local" value=${until} onInput=${(e) => setUntil(e.currentTarget.value)}/></label><label><span>Host, or .host and all below</span><input value=${host} onInput=${(e) => setHost(e.currentTarget.value)}/></label><button class="danger">Preview the unban</button></form></${Panel}>`}
     <${Panel} title="Outcomes sent to it"><${Answer} of=${callbacks}>${() => (callbacks.items.length ? html`<${Table} caption="Deliveries" columns=${columns} rows=${callbacks.items} keyOf=${(c) => c.report_id}/><${More} list=${callbacks} shown=""/>` : html`<${Empty} title="No outcome was sent.">A source with a callback hears of the end of each of its reports.</${Empty}>`)}</${Answer}></${Panel}>

@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +20,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from chalicelib.domain.cutting import cut
+from chalicelib.domain.source_counts import ByDay, recent
 from chalicelib.domain.urls import host_of
 
 FORMAT = 2
@@ -92,14 +94,15 @@ def _unescape(text: str) -> str:
 
 @dataclass(slots=True)
 class Index:
-    """The bans in force, as lines by URL key; planned ends that moved before their bans began; and when who reported.
+    """The bans in force, as lines by URL key; planned ends that moved before their bans began; and what sources did.
 
-    ``reported`` is source → when it last reported anything, in epoch seconds.
+    ``reported`` is source → when it last reported anything, in epoch seconds; ``by_day`` counts the bans of sources.
     """
 
     lines: dict[str, str] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
     reported: dict[str, int] = field(default_factory=dict)
+    by_day: ByDay = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -123,13 +126,14 @@ class Index:
 
     def copy(self) -> Index:
         """Return an index that can be changed without changing this one."""
-        return Index(dict(self.lines), dict(self.ends), dict(self.reported))
+        return Index(dict(self.lines), dict(self.ends), dict(self.reported), deepcopy(self.by_day))
 
     def trim(self, now: datetime) -> None:
         """Leave out what has ended."""
         moment = _seconds(int(now.timestamp()))
         self.lines = {key: line for key, line in self.lines.items() if line[_END] > moment}
         self.ends = {key: end for key, end in self.ends.items() if end > now.timestamp()}
+        self.by_day = recent(self.by_day, now)
 
 
 def covers(wanted: str, host: str) -> bool:
@@ -152,7 +156,8 @@ def dump(index: Index) -> bytes:
     """Write an index as compressed lines, the newest ban first: those of one decision compress each other."""
     body = io.BytesIO()
     with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=_LEVEL, mtime=0) as file:
-        file.write(json.dumps({"ends": index.ends, "reported": index.reported}).encode() + b"\n")
+        head = {"ends": index.ends, "reported": index.reported, "by_day": index.by_day}
+        file.write(json.dumps(head).encode() + b"\n")
         for lines in cut(sorted(index.lines.values(), reverse=True), count=_AT_ONCE):
             file.write("".join(f"{line}\n" for line in lines).encode())
     return body.getvalue()
@@ -163,7 +168,7 @@ def load(body: bytes) -> Index:
     with gzip.GzipFile(fileobj=io.BytesIO(body)) as file, io.TextIOWrapper(file, "utf-8", newline="\n") as text:
         head = json.loads(text.readline())
         lines = {line[_KEY]: line[:-1] for line in text}
-    return Index(lines, head["ends"], head["reported"])
+    return Index(lines, head["ends"], head["reported"], head.get("by_day", {}))
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

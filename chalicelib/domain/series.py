@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from chalicelib.domain.model import Action, TaskState
+from chalicelib.domain.model import Action, Rule, TaskState
+from chalicelib.domain.source_counts import FIELDS
 
 BUCKETS: Final = {"minute": "%Y-%m-%dT%H:%M:00+00:00", "hour": "%Y-%m-%dT%H:00:00+00:00", "day": "%Y-%m-%d"}
 VERDICTS: Final = ("ban", "hold", "duplicate", "rejected", "suppressed")
-COUNTS: Final = ("messages", "reported", *VERDICTS, "banned", "unbanned")
+COUNTS: Final = ("messages", "reported", *VERDICTS, "banned", "unbanned", "undone")
 COLUMNS: Final = ("bucket", "value", *COUNTS, "p50", "p95")
 
 BY_REPORTS: Final = ("source", "account")
@@ -22,11 +23,14 @@ BY_URLS: Final = ("category", "rule", "state")
 """Dimensions of single URLs: counted from what was decided about each, so that repeats are not among them."""
 
 NOT_COUNTED: Final = {
-    "source": frozenset({"banned", "unbanned"}),  # one task carries the URLs of several sources
+    "source": frozenset({"unbanned"}),  # the journal names the sources of what people undid alone
     "account": frozenset({"messages", "reported", *VERDICTS}),
     **dict.fromkeys(BY_URLS, frozenset({"messages", "duplicate"})),
 }
 """What a dimension does not tell: it is ``None``, and not 0."""
+
+BY_PEOPLE: Final = frozenset({Rule.UNBAN, Rule.UNDO})
+"""Rules of unbans that a person asked for."""
 
 MOST_VALUES: Final = 1_000
 """Most values of a dimension that are counted by name. Categories are senders' words: their number has no limit."""
@@ -67,15 +71,27 @@ class Series:
     def add_task(self, at: datetime, task: Mapping[str, object]) -> None:
         """Count a task that ended: account, action, state, urls and seconds."""
         urls, seconds, account = task.get("urls"), task.get("seconds"), task.get("account")
-        if self.by not in {"", "account"} or task.get("state") != TaskState.SUCCEEDED:
+        if task.get("state") != TaskState.SUCCEEDED:
+            return
+        if self.by == "source":
+            self._add_by_source(at, task)
+        if self.by not in {"", "account"}:
             return
         if not isinstance(urls, int) or not isinstance(seconds, int | float):
             return
         place = self._at(at, account if self.by and isinstance(account, str) else "")
         banned = task.get("action") == Action.BAN
-        self._counts.setdefault(place, Counter())["banned" if banned else "unbanned"] += urls
+        counts = self._counts.setdefault(place, Counter())
+        counts["banned" if banned else "unbanned"] += urls
+        counts["undone"] += sum(_numbers(task.get("undone")).values())
         if banned:
             self._seconds.setdefault(place, Counter())[round(seconds)] += urls
+
+    def _add_by_source(self, at: datetime, task: Mapping[str, object]) -> None:
+        """Count new bans, and what people undid, for the sources of the bans. A renewal is no new ban."""
+        for field, column in FIELDS.items():
+            for source, number in _numbers(task.get(field)).items():
+                self._counts.setdefault(self._at(at, source), Counter())[column] += number
 
     def add_url(self, at: datetime, event: Mapping[str, Any]) -> None:
         """Count what was decided about one URL: an event ban, hold, unban or refusal of the ledger's archive."""
@@ -86,6 +102,7 @@ class Series:
         counts = self._counts.setdefault(self._at(at, str(value)), Counter())
         if kind == "unban":
             counts["unbanned"] += 1
+            counts["undone"] += event.get("rule") in BY_PEOPLE
             return
         verdict = event.get("state") if kind == "refusal" else kind
         counts[verdict if verdict in VERDICTS else "rejected"] += 1
@@ -94,7 +111,7 @@ class Series:
     def add_counted(self, at: datetime, value: str, counts: Mapping[str, int | None]) -> None:
         """Take over what was counted before, as ``counted`` has it. Seconds of one place come from one count alone."""
         place = self._at(at, value)
-        named = {name: counts.get(name) or 0 for name in ("messages", *VERDICTS, "banned", "unbanned")}
+        named = {name: counts.get(name) or 0 for name in ("messages", *VERDICTS, "banned", "unbanned", "undone")}
         self._counts.setdefault(place, Counter()).update(named)
         self._quantiles[place] = (counts.get("p50"), counts.get("p95"))
 
@@ -115,6 +132,7 @@ class Series:
                 **{verdict: counts[verdict] for verdict in VERDICTS},
                 "banned": counts["banned"],
                 "unbanned": counts["unbanned"],
+                "undone": counts["undone"],
                 **self._times(place),
                 **without,
             }
@@ -141,6 +159,12 @@ class Series:
         for (bucket, value), counts in self._counts.items():
             merged.setdefault((bucket, value if value in large else THE_REST), Counter()).update(counts)
         self._counts = merged
+
+
+def _numbers(counts: object) -> dict[str, int]:
+    """Return the counts of a field of the journal that counts something."""
+    named = counts.items() if isinstance(counts, Mapping) else ()
+    return {str(name): int(number) for name, number in named}
 
 
 def quantile(seconds: Counter[int], share: float) -> int | None:

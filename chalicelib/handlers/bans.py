@@ -9,6 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
+from chalicelib.domain.plural import counted
 from chalicelib.domain.policy.duration import BAN_DAYS, FOREVER, PLANNED_DAYS, Plan, plan_for
 from chalicelib.handlers.decisions import PREVIEW_URLS, canonical_urls
 from chalicelib.handlers.http import only, operator
@@ -89,7 +90,8 @@ def _end(document: dict[str, Any], longest_days: int, moment: datetime) -> tuple
         end = _moment(document["until"], moment)
     last = end or (plan.end(moment) if plan else moment)
     if longest_days and last > plan_for(longest_days).end(moment):
-        raise InputError(f"the policy lets a person ban for {longest_days} days at the most (approvals.longest_days)")
+        days = counted(longest_days, "day")
+        raise InputError(f"the policy lets a person ban for {days} at the most (approvals.longest_days)")
     return plan, end
 
 

@@ -10,12 +10,14 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
+from chalicelib.domain.plural import counted
 from chalicelib.handlers.activity import LONGEST_SPAN, question
 from chalicelib.handlers.http import listed, only, operator
 from chalicelib.web import moment, query
 
 if TYPE_CHECKING:
     from chalicelib.domain.series import Series
+    from chalicelib.domain.source_counts import Bans
     from chalicelib.pipeline.run import Run
 
 LONGEST_SPANS = {"minute": timedelta(days=1), "hour": LONGEST_SPAN, "day": timedelta(days=92)}
@@ -43,7 +45,8 @@ def stats(services: Services, request: Request) -> Response:
         raise InputError(f"bucket must be one of {', '.join(counts.BUCKETS)}")
     longest = LONGEST_SPANS[bucket]
     if not timedelta() < until - since <= longest:
-        raise InputError(f"from and to must be a span of at most {longest.days} days for the bucket {bucket}")
+        most = counted(longest.days, "day")
+        raise InputError(f"from and to must be a span of at most {most} for the bucket {bucket}")
     series, run = counts.Series(by, bucket), question(services)
     if bucket == "day":
         complete, missing = _days(services, run, series, since=since, until=min(until, asked_at))
@@ -101,15 +104,27 @@ SOURCE_COLUMNS = (
     "trust",
     "dry_run",
     "max_per_hour",
-    "cap",
+    "cap.used",
+    "cap.limit",
+    "reports_per_minute",
     "callback_host",
     "last_report_at",
-    "today",
+    "today.messages",
+    "today.reported",
+    "today.ban",
+    "today.hold",
+    "today.duplicate",
+    "today.rejected",
+    "today.suppressed",
+    "last_30_days.banned",
+    "last_30_days.undone",
+    "last_30_days.undone_share",
 )
 
 
 def list_sources(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/sources``: how each source is configured, and what it reported today. Never a secret."""
+    """Answer ``GET /v1/sources``: how each source is configured, what it reported, what was undone. Never a secret."""
+    from chalicelib.domain import source_counts
     from chalicelib.domain.policy.model import NO_RULES
     from chalicelib.domain.series import VERDICTS, Series
     from chalicelib.ledger import ban_counts
@@ -121,12 +136,13 @@ def list_sources(services: Services, request: Request) -> Response:
     run, policy, at = question(services), services.policy, now()
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
     index = services.bans.head()
-    reported = dict(index.reported) if index else {}
+    behind = answers.Sources(index.place if index else "", dict(index.reported) if index else {})
     if index and index.place < stamp(midnight):  # what came before midnight and is not in the index yet
-        answers.read(run, Series("", "day"), since=_moment_of(index.place), until=midnight, reported=reported)
+        answers.read(run, Series("", "day"), since=_moment_of(index.place), until=midnight, sources=behind)
     series = Series("source", "day")
-    answers.read(run, series, since=midnight, until=at, reported=reported)
+    answers.read(run, series, since=midnight, until=at, sources=behind)
     today = series.counted()
+    bans = source_counts.summed(behind.by_day, index.by_source if index else {})
     usages = ban_counts.read(services.rows, policy.accounts, now=at).values()
     shown = []
     for name, source in sorted(services.sources.items()):
@@ -146,11 +162,16 @@ def list_sources(services: Services, request: Request) -> Response:
                 "cap": {"used": used, "limit": cap or None},
                 "reports_per_minute": source.reports_per_minute,
                 "callback_host": urlsplit(source.callback_url).hostname if source.callback_url else None,
-                "last_report_at": _time(reported.get(name)),
+                "last_report_at": _time(behind.reported.get(name)),
                 "today": {column: counts.get(column, 0) for column in ("messages", "reported", *VERDICTS)},
+                "last_30_days": _show_bans(bans.get(name, source_counts.Bans())),
             }
         )
     return listed(request, "sources", {"sources": shown}, SOURCE_COLUMNS)
+
+
+def _show_bans(bans: Bans) -> dict[str, int | float | None]:
+    return {"banned": bans.banned, "undone": bans.undone, "undone_share": bans.share}
 
 
 def _time(seconds: int | None) -> str | None:

@@ -10,6 +10,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import Conflict, InputError, NotFound
+from chalicelib.domain.plural import counted
 from chalicelib.handlers.http import only, operator
 from chalicelib.web import answer, json_body, moment, text_field
 
@@ -233,9 +234,9 @@ def _hold_against(expected: int, selected: Selected) -> None:
     more = selected.urls * 100 > expected * (100 + TOLERANCE)
     fewer = selected.counted_all and selected.urls * 100 < expected * (100 - TOLERANCE)
     if more or fewer:
-        count = f"{selected.urls:,}" if selected.counted_all else f"{selected.urls:,} or more"
-        problem = f"it is about {count} URLs, and {expected:,} are expected"
+        count = counted(selected.urls, "URL") + ("" if selected.counted_all else " or more")
+        problem = f"it is about {count}, and the request expects {expected:,}"
         raise Conflict(f"{problem}: look at the preview again; nothing was undone")
     if not selected.counted_all:
-        problem = f"only {selected.urls:,} URLs could be counted in {COUNT_TIME.seconds} s"
+        problem = f"the time of {COUNT_TIME.seconds} s was up after {counted(selected.urls, 'URL')}"
         raise Conflict(f"{problem}: leave expect out, or undo a part at a time; nothing was undone")

@@ -57,6 +57,8 @@ class Task:
     """Places, in the order of the task's URLs, of those that the vendor named as failed."""
     lasts: bool = False
     """Whether its bans last at the vendor until edgeban takes them back."""
+    by_source: tuple[tuple[str, int], ...] = ()
+    """URLs by the source of their bans (``lifecycle.by_source``): for the journal, when the task succeeds."""
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -174,6 +176,8 @@ def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
     }
     if task.submitted_at:
         brief["submitted_at"] = millis(task.submitted_at)
+    if task.by_source:
+        brief["sources" if task.action is Action.BAN else "undone"] = dict(task.by_source)
     return brief
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from chalicelib.domain.errors import TooLarge, UnreadableReport
 from chalicelib.domain.link_wrappers import unwrap_link
 from chalicelib.domain.model import ParsedReport, ReportedUrl, Skipped, Withdrawal
+from chalicelib.domain.plural import counted
 from chalicelib.domain.urls import refang, unescape_html
 from chalicelib.reports import reading
 from chalicelib.reports.reading import Json, ParserOptions
@@ -52,13 +53,13 @@ class Entries:
                 self._elsewhere += 1
                 return
             if len(self._urls) >= self._options.max_urls:
-                raise TooLarge(f"the report names more than {self._options.max_urls:,} URLs: send it in parts")
+                raise TooLarge(f"the report names more than {counted(self._options.max_urls, 'URL')}: send it in parts")
         self._urls.append(entry)
 
     def withdraw(self, withdrawal: Withdrawal, where: str) -> None:
         """Note that the source takes back what it said of a URL; nothing is banned for this part."""
         if len(self._withdrawals) >= self._options.max_urls:
-            raise TooLarge(f"the report withdraws more than {self._options.max_urls:,} URLs: send it in parts")
+            raise TooLarge(f"the report withdraws more than {counted(self._options.max_urls, 'URL')}: send it in parts")
         if self._respelled:
             withdrawal = replace(withdrawal, url=self._respell(withdrawal.url))
         self._withdrawals.append(withdrawal)
@@ -94,9 +95,8 @@ class Entries:
             more = f"{self._skips - len(skipped):,} more parts name nothing to ban"
             skipped = [*skipped, Skipped("the rest", more)]
         if self._elsewhere:
-            foreign = (
-                f"{self._elsewhere:,} URLs are unusable or not on our hosts: in a report of this size only counted"
-            )
+            urls = counted(self._elsewhere, "URL is", "URLs are")
+            foreign = f"{urls} unusable or not on our hosts: in a report of this size only counted"
             skipped = [*skipped, Skipped("other hosts", foreign)]
         return ParsedReport(
             urls=tuple(self._urls),

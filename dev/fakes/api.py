@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,11 @@ SOURCES: dict[str, Any] = {
     "slow": {"auth": "bearer", "secrets": [BEARER], "reports_per_minute": 2},
     "queue": {"auth": "none", "format": "native"},
 }
+ONE_OF_MANY = re.compile(
+    r"(?<![\d,.:/-])1 (?:URLs|bans|holds|reports|statements|others|tasks|days|hours|minutes|dead letters)\b"
+)
+"""One thing with the plural of its noun, which no message for people has."""
+
 OPERATORS = {"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "reader"}}
 
 
@@ -133,6 +139,7 @@ class DescribedAPI(TestHTTPClient):
         limits.check_function_answer(
             {"statusCode": answer.status_code, "headers": answer.headers, "body": answer.body.decode()}
         )
+        assert not (wrong := ONE_OF_MANY.findall(answer.body.decode())), wrong
         if str(answer.headers.get("Content-Type", "")).startswith("text/csv"):
             check_csv(path, method, answer.status_code)
         else:

@@ -15,7 +15,7 @@ import click.testing
 import pytest
 
 from chalicelib.config.operators import parse as parse_operators
-from dev.fakes.api import Api, fixed
+from dev.fakes.api import ONE_OF_MANY, Api, fixed
 from dev.fakes.served import served
 from dev.fakes.world import SECRET
 from edgeban import cli
@@ -56,6 +56,7 @@ class Shell:
         result = Result(status[0], ran.stdout, ran.stderr)
         for secret in (f"hidden-token-{who}", SECRET):
             assert secret not in result.out + result.err, "a secret is never written"
+        assert not (wrong := ONE_OF_MANY.findall(result.out + result.err)), wrong
         return result
 
     def json(self, *arguments: str, **options: Any) -> Any:

@@ -72,7 +72,7 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
         counts = client.ban_counts(by, **options)
         output.show(session, form, counts["counts"], COUNT_COLUMNS, empty="no ban matches")
         if session.on_terminal and not form.machine:
-            click.echo(f"{counts['total']:,} bans, as of {counts['as_of']}")
+            click.echo(f"{output.counted(counts['total'], 'ban')}, as of {counts['as_of']}")
         return
     most = limit or (100 if session.on_terminal and not form.machine else None)
     page = client.get("/bans", **{**options, "limit": min(most or 1000, 1000)})
@@ -82,7 +82,7 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
     shown = output.show(session, form, rows, BAN_COLUMNS, empty="no ban matches")
     if session.on_terminal and not form.machine:
         more = f"; --limit {total} shows all" if total > shown else ""
-        click.echo(f"{shown:,} of {total:,} bans, as of {page['as_of']}{more}")
+        click.echo(f"{shown:,} of {output.counted(total, 'ban')}, as of {page['as_of']}{more}")
 
 
 # --- why ---
@@ -154,7 +154,7 @@ def _timeline(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for approval in past.get("approvals", []):
             yield approval["at"], f"{approval['actor']} · {approval['decision']}: {approval['reason']}"
     for task in account.get("tasks", []):
-        count = f" with {task['urls'] - 1} others" if task["urls"] > 1 else ""
+        count = f" with {output.counted(task['urls'] - 1, 'other')}" if task["urls"] > 1 else ""
         yield task["submitted_at"] or task["created_at"], f"{task['action']} sent{count} [task {task['task_id']}]"
         if task.get("finished_at"):
             reason = f": {task['reason']}" if task.get("reason") else ""
@@ -275,15 +275,17 @@ def _preview_and_do(
 
 def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
     end = f"until {shown['until']}" if shown["until"] else "until somebody unbans"
-    yield f"{shown['urls']:,} bans {end}" + (" (a preview: nothing is done)" if shown["preview"] else "")
+    yield f"{output.counted(shown['urls'], 'ban')} {end}" + (
+        " (a preview: nothing is done)" if shown["preview"] else ""
+    )
     for entry in shown["first"][:SHOWN]:
         effect = EFFECTS.get(entry["effect"], entry["effect"])
         yield f"  {harmless(entry['url'])}  at {harmless(entry['account'])}: {effect}"
     if shown["urls"] > SHOWN:
-        yield f"  … and {shown['urls'] - SHOWN:,} others"
+        yield f"  … and {output.counted(shown['urls'] - SHOWN, 'other')}"
     for entry in shown["rejected"][:SHOWN]:
         yield f"  refused {harmless(entry['url'])}: {harmless(entry['reason'])} ({entry['rule']})"
     if shown["rejected_urls"] > SHOWN:
-        yield f"  … and {shown['rejected_urls'] - SHOWN:,} others refused"
+        yield f"  … and {output.counted(shown['rejected_urls'] - SHOWN, 'other')} refused"
     for hold in shown["holds"]:
         yield f"  a second person must approve: edgeban approve {hold}"

@@ -76,7 +76,7 @@ def show_hold(session: Session, hold_id: str, form: output.Form) -> None:
 def _head(hold: Mapping[str, Any], session: Session) -> Iterator[str]:
     where = f"{harmless(hold['rule'])} at {harmless(hold['account'])}"
     needed = f", needs {hold['approvals_needed']}" if hold["state"] == "held" else ""
-    yield f"{where}: {hold['url_count']:,} URLs, {hold['state']}{needed}"
+    yield f"{where}: {output.counted(hold['url_count'], 'URL')}, {hold['state']}{needed}"
     for decision in hold["decisions"]:
         at = times.short(decision["at"], utc=False, now=session.now())
         yield f"  {harmless(decision['actor'])} {harmless(decision['action'])} {at}: {harmless(decision['reason'])}"
@@ -99,7 +99,8 @@ def approve_command(
     reason = session.reason(reason)
     urls = sum(client.get(f"/holds/{hold_id}", limit=1)["url_count"] for hold_id in hold_ids)
     if urls > MANY or len(hold_ids) > 1:
-        session.confirm(f"Ban {urls - len(excepted):,} URLs of {len(hold_ids)} holds?", yes=yes, number=urls)
+        count, holds = output.counted(urls - len(excepted), "URL"), output.counted(len(hold_ids), "hold")
+        session.confirm(f"Ban {count} of {holds}?", yes=yes, number=urls)
     _decide(session, hold_ids, lambda hold_id: client.approve(hold_id, reason=reason, excepted=excepted))
 
 
@@ -164,7 +165,9 @@ def review_holds(session: Session, rule: str | None, source: str | None, default
             who = ", ".join(text for text in (entry["source"], entry["reporter"], entry["category"]) if text)
             click.echo(f"  {harmless(entry['url'])}   {harmless(who)}")
         if len(hold["urls"]) > MANY:
-            click.echo(f"  … and {len(hold['urls']) - MANY:,} others: edgeban holds show {listed['hold_id']}")
+            click.echo(
+                f"  … and {output.counted(len(hold['urls']) - MANY, 'other')}: edgeban holds show {listed['hold_id']}"
+            )
         choice = click.prompt("a approve, r refuse, e approve except, s skip, q quit", type=click.Choice(list("aresq")))
         if choice == "q":
             return

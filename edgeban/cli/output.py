@@ -38,6 +38,11 @@ def harmless(text: object) -> str:
     )
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: ``1 ban``, ``2,000 bans``. ``many`` is for a plural that takes more than an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def cell(text: str) -> str:
     """Return a CSV cell that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
@@ -50,7 +55,7 @@ class Column:
     field: str
     title: str
     kind: str = "text"
-    """``text``, ``time``, ``number``, ``state``, or ``url`` and ``id``, which are never cut."""
+    """``text``, ``time``, ``number``, ``share`` of 1, ``state``, or ``url`` and ``id``, which are never cut."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ def _table(session: Session, form: Form, rows: Sequence[Mapping[str, Any]], colu
     for column in columns:
         table.add_column(
             column.title,
-            justify="right" if column.kind == "number" else "left",
+            justify="right" if column.kind in {"number", "share"} else "left",
             no_wrap=column.kind != "url",
             overflow="fold" if column.kind in {"url", "id"} else "ellipsis",
         )
@@ -214,6 +219,8 @@ def _shown(value: Any, column: Column, *, form: Form, now: datetime) -> str:
         return times.short(plain(value), utc=form.utc, now=now)
     if column.kind == "number" and isinstance(value, int | float):
         return f"{value:,}"
+    if column.kind == "share" and isinstance(value, int | float):
+        return f"{value:.1%}"
     return harmless(plain(value)) or "–"
 
 

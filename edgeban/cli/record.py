@@ -37,7 +37,7 @@ DECISION_COLUMNS = (
     Column("after", "then"),
     Column("reason", "reason", "url"),
 )
-COUNTS = ("reported", "ban", "duplicate", "hold", "rejected", "suppressed", "banned", "unbanned")
+COUNTS = ("reported", "ban", "duplicate", "hold", "rejected", "suppressed", "banned", "unbanned", "undone")
 STAT_COLUMNS = (
     Column("bucket", "when"),
     Column("value", "value"),
@@ -71,8 +71,9 @@ def tasks_command(ctx: click.Context, /, form: output.Form, *, day: str | None) 
 def show_task(session: Session, task_id: str, form: output.Form, *, account: str | None) -> None:
     """Show a task with its URLs, and what the vendor said."""
     task = session.client().task(task_id, account or "")
+    urls = output.counted(task["urls"], "URL")
     lines = [
-        f"{task['action']} at {harmless(task['account'])}  {output.state(task['state'])}  {task['urls']:,} URLs",
+        f"{task['action']} at {harmless(task['account'])}  {output.state(task['state'])}  {urls}",
         *(f"  {name} {task[name]}" for name in ("created_at", "submitted_at", "finished_at") if task.get(name)),
         *([f"  the vendor's task {harmless(task['vendor_task_id'])}"] if task["vendor_task_id"] else []),
         *([f"  {harmless(task['reason'])}"] if task["reason"] else []),
@@ -163,7 +164,7 @@ def _event(event: Mapping[str, Any]) -> str:
     type=click.Choice(DIMENSIONS),
     default="source",
     show_default=True,
-    help="source: what was reported; account: what was banned; the others: what was decided about each URL.",
+    help="source: what it reported, and its bans; account: what was banned; the others: what was decided of each URL.",
 )
 @click.option("--from", "first", metavar="TIME", default="today", show_default=True, help="Where to begin.")
 @click.option("--to", "last", metavar="TIME", help="Now, if left out.")

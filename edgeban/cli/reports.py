@@ -66,7 +66,7 @@ def report_command(session: Session, urls: Sequence[str], form: output.Form, **o
         parts = splitting.split(body, content_type)
         receipts = [
             reporter.send(part, content_type=content_type)
-            for part in output.progress(session, parts, f"reporting {len(parts)} parts")
+            for part in output.progress(session, parts, f"reporting {output.counted(len(parts), 'part')}")
         ]
     accepted = sum(receipt["accepted"] for receipt in receipts)
     refused = [entry for receipt in receipts for entry in receipt["rejected"]]
@@ -95,7 +95,7 @@ def _read(file: Path, content_type: str | None) -> tuple[bytes, str]:
 
 
 def _receipt_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{document['accepted']:,} URLs accepted, {len(document['rejected']):,} refused"
+    yield f"{output.counted(document['accepted'], 'URL')} accepted, {len(document['rejected']):,} refused"
     for entry in document["rejected"][:20]:
         yield f"  refused {harmless(entry['url'])}: {harmless(entry['reason'])}"
     for entry in document["skipped"][:20]:

@@ -48,29 +48,30 @@ def troubles_of(overview: Mapping[str, Any]) -> Iterator[str]:
             by = f" by {account['by']}" if account.get("by") else ""
             yield f"{account['account']} is {account['state']}{by}: {account.get('reason') or 'no reason given'}"
         if account.get("holds", {}).get("overdue"):
-            yield f"{account['account']}: {account['holds']['overdue']} holds wait longer than they may"
+            overdue = output.counted(account["holds"]["overdue"], "hold waits", "holds wait")
+            yield f"{account['account']}: {overdue} longer than allowed"
     exports = overview.get("exports") or {}
     if exports.get("failed"):
-        yield f"{exports['failed']} days of the export failed"
+        yield f"{output.counted(exports['failed'], 'day')} of the export failed"
     for queue, count in (overview.get("dead_letters") or {}).items():
         if count:
-            yield f"{count} dead letters of {queue}: make redrive QUEUE={queue} DRY=1 shows them"
+            yield f"{output.counted(count, 'dead letter')} of {queue}: see make redrive QUEUE={queue} DRY=1"
 
 
 def _overview_lines(overview: Mapping[str, Any], troubles: list[str]) -> Iterator[str]:
     if overview["bans_in_force"] is not None:
-        yield f"{overview['bans_in_force']:,} bans in force, as of {overview['bans_as_of']}"
+        yield f"{output.counted(overview['bans_in_force'], 'ban')} in force, as of {overview['bans_as_of']}"
     for account in overview["accounts"]:
         holds, waiting = account["holds"], account["waiting"]
         yield (
             f"{output.harmless(account['account'])}  {output.state(account['state'])}"
-            f"   {waiting['urls']:,} URLs wait"
+            f"   {output.counted(waiting['urls'], 'URL waits', 'URLs wait')}"
             + (f", the oldest {times.span(waiting['oldest_seconds'])}" if waiting.get("oldest_seconds") else "")
-            + f"   {account.get('tasks_under_way', 0)} tasks under way"
+            + f"   {output.counted(account.get('tasks_under_way', 0), 'task')} under way"
         )
         if holds.get("count"):
             yield (
-                f"  {holds['count']} holds with {holds['urls']:,} URLs wait for a person"
+                f"  {output.counted(holds['count'], 'hold')} with {output.counted(holds['urls'], 'URL')} for a person"
                 + (f", the oldest {times.span(holds['oldest_seconds'])}" if holds.get("oldest_seconds") else "")
                 + ": edgeban holds review"
             )

@@ -26,6 +26,9 @@ SOURCE_COLUMNS = (
     Column("today.duplicate", "again", "number"),
     Column("today.hold", "held", "number"),
     Column("today.rejected", "refused", "number"),
+    Column("last_30_days.banned", "banned, 30 d", "number"),
+    Column("last_30_days.undone", "undone", "number"),
+    Column("last_30_days.undone_share", "share", "share"),
     Column("last_report_at", "last report", "time"),
     Column("callback_host", "callback to"),
 )
@@ -49,7 +52,7 @@ FORMATS = (
 @output.output_options
 @pass_session
 def sources_command(session: Session, form: output.Form) -> None:
-    """List the sources with today's numbers. No secret is shown."""
+    """List the sources with today's numbers, and the bans of 30 days that people undid. No secret is shown."""
     output.show(session, form, session.client().sources(), SOURCE_COLUMNS, empty="no source is configured")
 
 

@@ -100,7 +100,7 @@ def send_command(
         click.echo(line, err=not preview)
     if preview or not ready:
         raise Ended(Status.PARTLY if left_out else Status.DONE)
-    session.confirm(f"Send {len(ready):,} statements?", yes=yes, number=len(ready))
+    session.confirm(f"Send {output.counted(len(ready), 'statement')}?", yes=yes, number=len(ready))
     sent = Sent()
     batches = [ready[at : at + BATCH] for at in range(0, len(ready), BATCH)]
     for batch in output.progress(session, batches, "sending"):
@@ -124,10 +124,11 @@ def _ready(session: Session, asked: Mapping[str, str]) -> tuple[list[dict[str, A
 
 
 def _preview(ready: Sequence[Mapping[str, Any]], left_out: int, host: str) -> Iterator[str]:
-    yield f"{len(ready):,} statements would be sent to {harmless(host)}"
+    yield f"{output.counted(len(ready), 'statement')} would be sent to {harmless(host)}"
     for category, count in Counter(statement["category"] for statement in ready).most_common():
         yield f"  {count:,}  {harmless(category)}"
     if ready:
         yield f"the first: {json.dumps(ready[0], indent=2)}"
     if left_out:
-        yield f"{left_out:,} bans are left out: `edgeban statements --since …` names what the policy does not say"
+        bans = output.counted(left_out, "ban is", "bans are")
+        yield f"{bans} left out: `edgeban statements --since …` names what the policy does not say"

@@ -74,7 +74,7 @@ def unban_command(
         raise Ended(Status.NOT_FOUND)
     reason = session.reason(reason)
     if not (urls and len(urls) == 1):
-        session.confirm(f"Undo {shown['urls']:,} bans?", yes=yes, number=shown["urls"])
+        session.confirm(f"Undo {output.counted(shown['urls'], 'ban')}?", yes=yes, number=shown["urls"])
     if expect is None and shown["counted_all"] and not urls:
         expect = shown["urls"]
     done = client.unban(selection, reason=reason, expect=expect, cool_down_days=cool_down_days, **scope)
@@ -106,26 +106,28 @@ def _selection(session: Session, urls: Sequence[str], options: Mapping[str, Any]
 
 
 def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
-    more = "" if shown.get("counted_all", True) else " or more"
-    yield f"{shown['urls']:,}{more} bans would be undone"
+    more = "" if shown.get("counted_all", True) else ", or more,"
+    yield f"{output.counted(shown['urls'], 'ban')}{more} would be undone"
     for ban in shown["first"][:SHOWN]:
         yield f"  {harmless(ban['url'])}  at {harmless(ban['account'])}"
     if shown["urls"] > SHOWN:
-        yield f"  … and {shown['urls'] - min(SHOWN, len(shown['first'])):,} others"
+        yield f"  … and {output.counted(shown['urls'] - min(SHOWN, len(shown['first'])), 'other')}"
     if shown.get("not_found"):
-        yield f"{len(shown['not_found']):,} of the URLs have no ban on record; they are sent all the same, if managed"
+        no_ban = output.counted(len(shown["not_found"]), "of the URLs has", "of the URLs have")
+        yield f"{no_ban} no ban on record; what is of a managed host is sent all the same"
         for url in shown["not_found"][:SHOWN]:
             yield f"  {harmless(url)}"
     if shown.get("stay"):
-        yield f"{shown['stay']:,} stay, because others asked for them too: --even-if-others-said-so undoes them"
+        stay = output.counted(shown["stay"], "ban stays", "bans stay")
+        yield f"{stay}, because others asked for the same: --even-if-others-said-so undoes that too"
         for ban in shown.get("stay_first", [])[:SHOWN]:
             yield f"  {harmless(ban['url'])}  for {harmless(', '.join(ban['sources']))}"
 
 
 def _done(done: Mapping[str, Any]) -> Iterator[str]:
-    count = f"{done['urls']:,} URLs" if done.get("urls") is not None else "the URLs"
-    how_far = "unbanned" if done["complete"] else "are being unbanned"
-    yield f"{count} {how_far}; follow it: edgeban unbans {done['unban_id']}"
+    count = output.counted(done["urls"], "URL is", "URLs are") if done.get("urls") is not None else "its URLs are"
+    how_far = "on the way to the vendor" if done["complete"] else "on the way to the vendor so far, and it goes on"
+    yield f"{count} {how_far}, to be unbanned; follow it: edgeban unbans {done['unban_id']}"
 
 
 @click.command("unbans", short_help="List unbans, or show how far one is.")

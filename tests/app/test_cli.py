@@ -37,7 +37,7 @@ def shell(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
 def test_a_url_is_reported_banned_explained_and_unbanned(shell: Shell) -> None:
     reported = shell("report", PAGE, "--category", "phishing")
     assert reported.status == 0
-    assert "1 URLs accepted" in reported.out
+    assert "1 URL accepted" in reported.out
     shell.api.settle()
     told = shell("why", PAGE, "--exit-status")
     assert told.status == 0
@@ -164,7 +164,7 @@ def test_a_hold_is_listed_shown_and_approved(shell: Shell) -> None:
     listed = shell("holds", terminal=True).out
     assert "bare_host" in listed
     assert hold in listed.replace("\n", "")
-    assert "1 URLs, held, needs 1" in shell("holds", "show", hold, terminal=True).out
+    assert "1 URL, held, needs 1" in shell("holds", "show", hold, terminal=True).out
     approved = shell("approve", hold, "--reason", "ticket 1")
     assert approved.status == 0
     assert "approved" in approved.out
@@ -249,15 +249,15 @@ def test_an_unban_of_a_host_is_refused_where_it_is_about_other_than_expected(she
     host = ("unban", "--host", "www.example.com", "--source", "desk", "--reason", "r", "--yes", "--no-wait")
     assert "3 bans would be undone" in shell(*host, "--preview").out
     refused = shell(*host, "--expect", "1")
-    assert (refused.status, "about 3 URLs, and 1 are expected" in refused.err) == (5, True)
+    assert (refused.status, "about 3 URLs, and the request expects 1" in refused.err) == (5, True)
     done = shell(*host, "--expect", "3")
-    assert (done.status, "3 URLs unbanned" in done.out) == (0, True)
+    assert (done.status, "3 URLs are on the way to the vendor, to be unbanned" in done.out) == (0, True)
     assert shell("unban", "--host", "x", "--report", "r", "--reason", "r").status == 2
     assert shell("unban", "--host", "shop.example.com", "--since", "tomorrow", "--reason", "r").status == 5
 
 
 def test_an_unban_names_urls_of_which_no_ban_is_on_record(shell: Shell) -> None:
-    assert "1 of the URLs have no ban on record" in shell("unban", f"{PAGE}/never", "--preview").out
+    assert "1 of the URLs has no ban on record" in shell("unban", f"{PAGE}/never", "--preview").out
 
 
 def test_pausing_everything_asks_and_an_account_does_not(shell: Shell) -> None:

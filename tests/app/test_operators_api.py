@@ -450,7 +450,7 @@ def test_a_host_is_undone_after_a_preview_and_an_expectation(desk: Desk) -> None
     assert (preview["urls"], preview["counted_all"], "stay" in preview) == (12, True, False)
     for expected in (0, 10, 14):
         answer = desk.post("olaf", "unbans", {**asked, "expect": expected, "reason": "r"})
-        refused(answer, 409, "conflict", f"about 12 URLs, and {expected} are expected")
+        refused(answer, 409, "conflict", f"about 12 URLs, and the request expects {expected}")
     rows: Any = desk.api.world.rows
     assert not [key for key in rows.rows if key[0] == "jobs"]
     done = desk.post("olaf", "unbans", {**asked, "expect": 11, "reason": "an appeal"}).json_body

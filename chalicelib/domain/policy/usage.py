@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
+from chalicelib.domain.plural import counted
 from chalicelib.domain.policy.model import Caps, SourceRules
 
 HOST_COUNTERS = 256
@@ -69,4 +70,5 @@ def capped(usage: Usage, days: int, caps: Caps, rules: SourceRules, *, source: s
 
 
 def _above(rule: Rule, cap: int, what: str, days: int) -> Verdict:
-    return Verdict(VerdictKind.HOLD, rule, f"this hour saw {cap:,} bans {what}: a person decides about more", days)
+    reason = f"this hour saw {counted(cap, 'ban')} {what}: a person decides about more"
+    return Verdict(VerdictKind.HOLD, rule, reason, days)

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from chalicelib.domain.ban_index import FORMAT, Ban, Index, dump, load
+from chalicelib.domain import source_counts
+from chalicelib.domain.ban_index import FORMAT, Ban, Index, counted, dump, load
 from chalicelib.domain.model import Action, Rule, TaskState
 from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.domain.source_counts import Bans
 from chalicelib.ledger import KEEP, chunks, claim_words, journal, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.journal import Entry
@@ -59,12 +61,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How many bans the view holds, when it was written, up to which place, and when each source reported last."""
+    """How many bans the view holds, at which account, when it was written and up to which place; what sources did."""
 
     bans: int
     as_of: str
     place: str
     reported: Mapping[str, int]
+    by_account: Mapping[str, int] | None = None
+    """``None`` in a view that an earlier version wrote."""
+    by_source: Mapping[str, Bans] = field(default_factory=dict)
+    """The bans of the last 30 days."""
 
 
 @dataclass(slots=True)
@@ -101,7 +107,14 @@ class Reader:
         current = json.loads(found[0]) if found else {}
         if current.get("format") != FORMAT:
             return None
-        return Head(current["bans"], current["as_of"], current["place"], current["reported"])
+        return Head(
+            bans=current["bans"],
+            as_of=current["as_of"],
+            place=current["place"],
+            reported=current["reported"],
+            by_account=current.get("by_account"),
+            by_source={source: Bans(*counts) for source, counts in current.get("by_source", {}).items()},
+        )
 
 
 def index_bans(run: Run, reader: Reader, notify: Notify | None = None) -> int:
@@ -134,7 +147,9 @@ def write(views: Views, view: View, *, body: str, now: datetime) -> bool:
         "place": view.place,
         "body": body,
         "bans": len(view.index),
+        "by_account": dict(counted(view.index.lines.values(), "account")),
         "reported": view.index.reported,
+        "by_source": source_counts.summed(view.index.by_day, {}),
         "as_of": now.isoformat(),
         "ends_told": view.ends_told,
     }
@@ -177,6 +192,8 @@ def _fold_page(rows: Rows, index: Index, events: Sequence[Entry]) -> None:
             _fold_taken(index, event)
         elif event.kind == "task" and event.subject in tasks_by_id:
             _fold_task(index, tasks_by_id[event.subject], chunks_by_id)
+            assert event.at
+            source_counts.add(index.by_day, event.at, event.fields)
         elif event.subject in missing and event.subject in chunks_by_id:  # the vendor's list has lost these
             for key in chunks_by_id[event.subject].keys:
                 index.drop(key)

@@ -11,6 +11,7 @@ from typing import Final
 
 from chalicelib.domain.ban_index import DIMENSIONS, Index, Wanted
 from chalicelib.domain.errors import NotNotified
+from chalicelib.domain.plural import counted
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Notify
 
@@ -48,7 +49,7 @@ def tell_of_ends(run: Run, index: Index, notify: Notify, *, told: str) -> str:
 
 
 def _subject(count: int, last: str) -> str:
-    return f"edgeban: {count:,} ban{'s' * (count != 1)} end{'s' * (count == 1)} by {last} and will not be renewed"
+    return f"edgeban: {counted(count, 'ban ends', 'bans end')} by {last} and will not be renewed"
 
 
 def _text(lines: list[str], last: str) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+from chalicelib.domain import source_counts
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.ledger import chunk_chain, chunks, claims, journal, reports, subjects, tasks
 from chalicelib.ledger.chunks import Chunk
@@ -66,7 +67,7 @@ class LedgerEvents:
                 by_id = chunks.read(self.rows, [entry.subject])
                 return [event for chunk in by_id.values() for event in self._of_chunk(chunk, at)]
             case "task":
-                return [self._of_task(task, at) for task in tasks.read(self.rows, [entry.subject]).values()]
+                return [self._of_task(task, at, entry) for task in tasks.read(self.rows, [entry.subject]).values()]
             case "refused":
                 refusals = reports.journalled(entry.fields)
                 return [self._refusal(report, source, refusal, at=at) for report, source, refusal in refusals]
@@ -169,7 +170,7 @@ class LedgerEvents:
 
     # --- the rest ---------------------------------------------------------------------------------------------------
 
-    def _of_task(self, task: Task, at: str) -> dict[str, Any]:
+    def _of_task(self, task: Task, at: str, entry: Entry) -> dict[str, Any]:
         finished = task.finished_at or self.now
         return {
             "event": "task",
@@ -186,6 +187,7 @@ class LedgerEvents:
             "received_at": task.received_at.isoformat(),
             "finished_at": finished.isoformat(),
             "seconds": round((finished - task.received_at).total_seconds(), 1),
+            "details": {name: entry.fields[name] for name in source_counts.FIELDS if name in entry.fields},
         }
 
     def _refusal(self, report: str, source: str, refusal: Refusal, *, at: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Summary:
             if name == "taken":
                 series.add_taken(_THE_DAY, event.get("details", {}).get("sources"))
             elif name == "task":
-                series.add_task(_THE_DAY, event)
+                series.add_task(_THE_DAY, {**event, **event.get("details", {})})
             else:
                 series.add_url(_THE_DAY, event)
 

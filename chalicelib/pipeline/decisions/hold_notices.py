@@ -13,6 +13,7 @@ from typing import Final
 
 from chalicelib.domain.errors import NotNotified
 from chalicelib.domain.packing import Work
+from chalicelib.domain.plural import counted
 from chalicelib.ledger import chunks, notices
 from chalicelib.ledger.waiting_from import Mark
 from chalicelib.pipeline.run import Run
@@ -48,7 +49,7 @@ def tell(run: Run, held: Sequence[Work], notify: Notify, *, not_read: Sequence[M
 
 def _subject(new: Sequence[Work]) -> str:
     urls = sum(map(_urls, new))
-    return f"edgeban: {len(new):,} new hold{'s' * (len(new) != 1)} with {urls:,} URL{'s' * (urls != 1)} to decide"
+    return f"edgeban: {counted(len(new), 'new hold')} with {counted(urls, 'URL')} to decide"
 
 
 def _text(rows: Rows, new: Sequence[Work]) -> str:
@@ -58,7 +59,8 @@ def _text(rows: Rows, new: Sequence[Work]) -> str:
     shown, rest = counts[:LINES], counts[LINES:]
     lines += [f"{urls:>6,}  {rule:<16}{source}" for (rule, source), urls in shown]
     if rest:
-        lines.append(f"{sum(urls for _, urls in rest):>6,}  and {len(rest)} more rules and sources")
+        others = counted(len(rest), "other rule and source", "other rules and sources")
+        lines.append(f"{sum(urls for _, urls in rest):>6,}  of {others}")
     return "\n".join((f"{_subject(new)}.", "", *lines, ""))
 
 
@@ -68,7 +70,7 @@ def _in_all(held: Sequence[Work], not_read: Sequence[Mark], now: datetime) -> st
     received = [work.received_at for work in held] + [mark.oldest for mark in not_read if mark.oldest]
     hours = (now - min(received)).total_seconds() / 3600
     return (
-        f"In all {count:,} holds wait, the oldest for {hours:.1f} hours.\n"
+        f"In all {counted(count, 'hold waits', 'holds wait')}, the oldest for {hours:.1f} hours.\n"
         "Decide: edgeban holds review, or the view Queue of the console (<API>/console)."
     )
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from chalicelib.config.sources import Source
 from chalicelib.domain.errors import BadSignature, InputError, TooManyRequests
 from chalicelib.domain.model import ParsedReport
+from chalicelib.domain.plural import counted
 from chalicelib.ledger import report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.run import Run
@@ -77,9 +78,8 @@ def limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> Non
     """Count a delivery. Raises TooManyRequests if its source sent more this minute than it may."""
     limit = source.reports_per_minute
     if limit and report_rate.count(rows, source.name, report_id=report_id, limit=limit, now=now) > limit:
-        raise TooManyRequests(
-            f"the source sent more than {limit} reports this minute", retry_after=report_rate.seconds_left(now)
-        )
+        problem = f"the source sent more than {counted(limit, 'report')} this minute"
+        raise TooManyRequests(problem, retry_after=report_rate.seconds_left(now))
 
 
 def authenticated(scheme: Scheme, source: Source, call: WebhookCall, now: datetime) -> str:

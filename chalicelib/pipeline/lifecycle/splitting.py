@@ -15,6 +15,7 @@ from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
+from chalicelib.pipeline.lifecycle.by_source import attributed
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.lifecycle.retrying import end_failed
 from chalicelib.pipeline.run import Run
@@ -138,17 +139,25 @@ def withhold(run: Run, task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[Ta
 
 
 def carry_on(
-    run: Run, task: Task, failed: tuple[Slice, ...], *, state: TaskState, reason: str, not_before: datetime
+    run: Run,
+    task: Task,
+    failed: tuple[Slice, ...],
+    *,
+    reason: str,
+    not_before: datetime,
+    chunks_by_id: Mapping[str, Chunk],
 ) -> int:
     """End a task that did not work for some URLs, and begin one that repeats these; return how many it repeats.
 
-    The answer is 0 if somebody else ended the task first.
+    A task of which no URL worked has failed. The answer is 0 if somebody else ended the task first.
     """
     now = run.clock()
     child = _part_of(task, failed, now=now, not_before=not_before)
-    if not tasks.finish(run.rows, _failing_at(task, failed), state, reason=reason, children=[child], now=now):
+    ending_task = attributed(run.rows, _failing_at(task, failed), chunks_by_id)
+    state = TaskState.FAILED if child.count == task.count else TaskState.SUCCEEDED
+    if not tasks.finish(run.rows, ending_task, state, reason=reason, children=[child], now=now):
         return 0
-    call_back_of_task(run, task)
+    call_back_of_task(run, task, chunks_by_id)
     return child.count
 
 
@@ -195,7 +204,10 @@ def give_up(
                 claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
             else:
                 again += end_failed(run, chunk, keys, outcome, reason=reason)
-    ended = tasks.finish(run.rows, _failing_at(task, only), state, reason=reason, now=now)
+    ending_task = _failing_at(task, only)
+    if state is TaskState.SUCCEEDED:
+        ending_task = attributed(run.rows, ending_task, chunks_by_id)
+    ended = tasks.finish(run.rows, ending_task, state, reason=reason, now=now)
     if ended:
         call_back_of_task(run, task, chunks_by_id)
     if ended and task.action is Action.UNBAN:

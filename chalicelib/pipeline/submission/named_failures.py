@@ -38,11 +38,11 @@ def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str,
     groups: dict[bool, tuple[Slice, ...]] = sort_out(task.slices, failed)
     if True not in groups:
         return None
-    state = TaskState.SUCCEEDED if False in groups else TaskState.FAILED
     if _is_repetition(run, task):
         given_up = give_up(run, task, UrlState.FAILED, reason=reason, chunks_by_id=chunks_by_id, only=groups[True])
         return Ended(given_up=given_up or 0)
-    return Ended(carry_on(run, task, groups[True], state=state, reason=reason, not_before=not_before))
+    repeated = carry_on(run, task, groups[True], reason=reason, not_before=not_before, chunks_by_id=chunks_by_id)
+    return Ended(repeated)
 
 
 def _is_repetition(run: Run, task: Task) -> bool:

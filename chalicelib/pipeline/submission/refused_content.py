@@ -14,6 +14,7 @@ from chalicelib.domain.pacing import Pace
 from chalicelib.ledger import task_repeats, tasks
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.lifecycle.by_source import attributed
 from chalicelib.pipeline.lifecycle.splitting import give_up, host_of, split, split_by_host, urls_of
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
@@ -82,6 +83,7 @@ def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: Co
     elif task.count > 1:
         backlog.recorded.add(*split(run, task, reason=reason))
     elif task.action is Action.UNBAN and _is_lifted(run, vendor, urls[0], error, pace=pace):
+        task = attributed(run.rows, task, chunks_by_id)
         tasks.finish(run.rows, task, TaskState.SUCCEEDED, reason=reason, now=run.clock())
         run.emit("unbanned_already", task_id=task.id, account=run.account, code=error.code)
     elif give_up(run, task, UrlState.REJECTED, reason=reason, chunks_by_id=chunks_by_id) is not None:

@@ -17,9 +17,10 @@ from datetime import timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import TaskState
-from chalicelib.ledger import control, remaining, tasks, waiting_from, waiting_unbans
+from chalicelib.ledger import chunks, control, remaining, tasks, waiting_from, waiting_unbans
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.lifecycle.by_source import attributed
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.failed_tasks import FAILED, fail, fail_named, named_at_once, nothing_to_lift
@@ -164,7 +165,7 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
 
 
 def _succeed(run: Run, task: Task) -> None:
-    now = run.clock()
-    if tasks.finish(run.rows, task, TaskState.SUCCEEDED, now=now):
+    chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
+    if tasks.finish(run.rows, attributed(run.rows, task, chunks_by_id), TaskState.SUCCEEDED, now=run.clock()):
         emit_finished(run, task, TaskState.SUCCEEDED)
-        call_back_of_task(run, task)
+        call_back_of_task(run, task, chunks_by_id)

@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, Rule
+from chalicelib.domain.plural import counted
 from chalicelib.domain.policy.duration import PLANNED_DAYS, plan_for
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.rules import accounts_for
@@ -65,7 +66,7 @@ def take_over(run: Run, vendor: BanVendor, request: Request) -> TakenOver:
         raise ValueError(f"days must be from {PLANNED_DAYS[0]} to {PLANNED_DAYS[-1]}")
     taken_over = TakenOver()
     subject, now = f"account:{run.account}", run.clock()
-    after = f"{request.days} days"
+    after = counted(request.days, "day")
     audit.record(run.rows, Decision(request.actor, "take_over", subject, request.reason, now, after=after))
     pages = vendor.banned()
     if pages is not None:

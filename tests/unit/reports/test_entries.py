@@ -27,7 +27,7 @@ def test_only_so_many_skipped_parts_are_listed_and_all_are_counted() -> None:
 def test_the_first_url_too_many_is_too_large() -> None:
     entries = Entries(ParserOptions(max_urls=1))
     entries.add(ReportedUrl("a"))
-    with pytest.raises(TooLarge, match="more than 1 URLs"):
+    with pytest.raises(TooLarge, match="more than 1 URL:"):
         entries.add(ReportedUrl("b"))
 
 

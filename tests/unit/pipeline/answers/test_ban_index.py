@@ -63,6 +63,35 @@ def test_a_renewal_moves_the_end_and_is_no_new_ban() -> None:
     assert (after.banned_at, after.rule) == (before.banned_at, before.rule)
 
 
+def test_the_bans_of_a_source_are_counted_once_and_a_renewal_or_an_end_counts_for_nobody() -> None:
+    world, reader = lasting(ban_for_days=60), Reader(MemoryViews())
+    world.post({"urls": pages(3)})
+    world.minutes(3)
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), reader)
+    assert by_source(reader) == {"desk": (3, 0)}
+    world.clock.advance(days=28, hours=12)
+    renew(world)
+    world.minutes(3)
+    undo(world, urls=tuple(pages(1)))
+    world.minutes(3)
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), reader)
+    assert by_source(reader) == {"desk": (3, 1)}
+    world.clock.advance(days=3)
+    world.queue({"urls": pages(1, "shop.example.com")})
+    world.minutes(3)
+    world.clock.advance(minutes=11)
+    index_bans(world.run(), reader)
+    assert by_source(reader) == {"desk": (0, 1), "queue": (1, 0)}, "its first bans are older than 30 days"
+
+
+def by_source(reader: Reader) -> dict[str, tuple[int, int]]:
+    head = reader.head()
+    assert head
+    return {source: (bans.banned, bans.undone) for source, bans in head.by_source.items()}
+
+
 def test_what_has_ended_is_not_listed() -> None:
     world, reader = banned(), Reader(MemoryViews())
     world.clock.advance(days=8)

@@ -63,6 +63,7 @@ def test_a_day_is_counted_by_source_and_account_with_the_seconds_to_a_ban() -> N
     assert (shown["source", "desk"]["messages"], shown["source", "desk"]["ban"]) == (1, 3)
     assert (shown["source", "queue"]["duplicate"], shown["source", "queue"]["hold"]) == (2, 1)
     assert (shown["account", ACCOUNT]["banned"], shown["account", ACCOUNT]["unbanned"]) == (2, 1)
+    assert (shown["source", "desk"]["banned"], shown["source", "desk"]["undone"], shown["", ""]["undone"]) == (2, 1, 1)
     assert shown["account", ACCOUNT]["p50"] == shown["", ""]["p50"]
     assert shown["", ""]["p50"]
     assert (shown["", ""]["reported"], shown["", ""]["banned"]) == (7, 2)
