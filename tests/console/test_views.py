@@ -329,3 +329,12 @@ def test_the_first_paint_is_quick(visit: Visit) -> None:
     assert time.monotonic() - began < 5  # a hang; the figure itself is measured on the local stack
     entries = visit.page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
     assert not [name for name in entries if "uplot" in name]
+
+
+def test_a_source_shows_how_many_of_its_bans_people_undid(visit: Visit) -> None:
+    visit.sign_in(place="sources")
+    row = visit.page.locator("tbody tr", has_text="public-form")
+    row.wait_for()
+    assert "2 of 1,200 (0.2 %)" in row.inner_text()
+    visit.page.goto(visit.page.url.replace("#/sources", "#/sources/public-form"))
+    visit.page.wait_for_selector("text=2 of 1,200 bans")
