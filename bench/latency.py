@@ -11,7 +11,7 @@ OFFERED = ((1, 600), (100, 60), (1_000, 30))
 """Reports a second, and the seconds that this lasts."""
 
 
-BY_WEBHOOK = ((1, 300), (10, 60))
+BY_WEBHOOK = ((1, 300), (10, 60), (150, 20))
 """The same for reports that come by webhook, of a source that is called back."""
 
 P50, P99 = 1.3, 3.0

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from bench.cost import Bill, Load, bill
 from bench.virtual import SUBMIT_SECONDS, Waits, arrivals, poisson
 from chalicelib.domain.pacing import PREPARES
+from chalicelib.pipeline.submission.brakes import GATHERS
 
 DAY = 86_400
 CALL = 1_000
@@ -166,11 +167,12 @@ def submit(done: Sequence[Batch], setting: Setting, result: Simulated) -> list[t
     sent: list[tuple[float, int]] = []
     arriving = 0
     free = 0.0
-    last_call = -math.inf
+    last_call, tasks = -math.inf, 0
     while arriving < len(done) or waiting:
         at = free if waiting else max(free, done[arriving].at)
         begin = at + setting.waits.wake_hop + setting.waits.drain_begin
-        now = max(begin, last_call + 1 + pace)  # the last drain may have made all calls of its last second
+        waits = GATHERS.total_seconds() if tasks < setting.calls_a_second else 1 + pace  # its last second may be full
+        now = max(begin, last_call + waits)
         look = max(begin, now - PREPARES)
         count = sum(batch.urls for batch in waiting)
         tasks = 0

@@ -27,8 +27,12 @@ class Pace:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         last: datetime | None = None,
+        last_calls: int | None = None,
     ) -> None:
-        """``rate`` is in calls a second; ``last`` is when an earlier run called last."""
+        """``rate`` is in calls a second; ``last`` is when an earlier run called last.
+
+        ``last_calls`` is how many calls that run made in its last second; as many as it may, if that is not known.
+        """
         self._gap = timedelta(seconds=1 / (rate * SHARE))
         self._clock = clock
         self._sleep = sleep
@@ -37,13 +41,19 @@ class Pace:
         """When the last calls left, as many as a second allows."""
         self._span = timedelta(seconds=calls / rate) + SLACK
         self._last = last
-        # The earlier run may have made all calls of its last second.
-        self._next = last + timedelta(seconds=1) + self._gap if last else clock()
+        self._next = last + self._gap if last else clock()
+        if last:  # each of them counts as the latest of them
+            self._calls.extend([last] * (calls if last_calls is None else last_calls))
 
     @property
     def last(self) -> datetime | None:
         """When the last call left, of this run or the earlier one."""
         return self._calls[-1] if self._calls else self._last
+
+    @property
+    def last_calls(self) -> int:
+        """How many calls left in the second before the last one, that one included."""
+        return sum(self._calls[-1] - call < self._span for call in self._calls)
 
     @property
     def due(self) -> datetime:

@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from chalicelib.domain.errors import LedgerUnavailable, QuotaExceeded, VendorError
 from chalicelib.domain.model import Action
-from chalicelib.ledger.row import millis, moment, number, text
+from chalicelib.domain.pacing import Pace
+from chalicelib.ledger.row import millis, moment, number, numbers, text
 from chalicelib.ports import Check, Rows, Update, Value
 
 ACCESS_BLOCK = timedelta(minutes=10)
@@ -59,6 +60,8 @@ class Control:
     blocks: Mapping[str, Block] = field(default_factory=dict)
     """What the vendor refuses for now, by one of ``SUBJECTS``: calls for anything else are made."""
     last_call_at: datetime | None = None
+    last_calls: int | None = None
+    """How many calls the drain of ``last_call_at`` made in its last second; ``None`` if that is not known."""
     answered_at: datetime | None = None
     """When a drain last called a vendor that answered well; absent after a drain that met errors."""
     ended_after: timedelta = timedelta()
@@ -94,12 +97,18 @@ def of_row(row: Mapping[str, Value]) -> Control:
         block=block,
         blocks=blocks,
         last_call_at=moment(row, "last_call_at"),
+        last_calls=_last_calls(row),
         answered_at=moment(row, "answered_at"),
         ended_after=timedelta(seconds=number(row, "ended_after")),
         ended_late_at=moment(row, "ended_late_at"),
         tracker=number(row, "tracker"),
         tracked_by=text(row, "tracked_by"),
     )
+
+
+def _last_calls(row: Mapping[str, Value]) -> int | None:
+    at, *count = numbers(row, "last_calls") or (0,)
+    return count[0] if count and at == row.get("last_call_at") else None  # version 1 writes a later call without it
 
 
 def _block(row: Mapping[str, Value], name: str) -> Block | None:
@@ -190,14 +199,16 @@ def slow_end(state: Control, *, now: datetime) -> timedelta:
     return state.ended_after if is_recent else timedelta()
 
 
-def record_last_call(rows: Rows, account: str, *, now: datetime, well: bool) -> None:
-    """Write when a drain last called the vendor, so that the next one keeps the rate across the change.
+def record_last_calls(rows: Rows, account: str, pace: Pace, *, well: bool) -> None:
+    """Write when a drain called the vendor, so that the next one keeps the rate across the change.
 
     ``well`` says whether the vendor answered its calls: then the next drain lets calls overlap from its first one on.
     """
-    change: dict[str, Value] = {"last_call_at": millis(now)}
+    assert pace.last
+    at = millis(pace.last)
+    change: dict[str, Value] = {"last_call_at": at, "last_calls": [at, pace.last_calls]}
     if well:
-        change["answered_at"] = millis(now)
+        change["answered_at"] = at
     _change(rows, account, Update(_key(account), set=change, remove=() if well else ("answered_at",)))
 
 

@@ -74,9 +74,9 @@ class Run:
             seconds -= LONGEST_REST
         self.beat()
 
-    def pace(self, rate: float, *, last: datetime | None = None) -> Pace:
-        """Return what keeps this run's calls to ``rate`` a second; ``last`` is when another run called last."""
-        return Pace(rate, clock=self.clock, sleep=self.rest, last=last)
+    def pace(self, rate: float, *, last: datetime | None = None, last_calls: int | None = None) -> Pace:
+        """Return what keeps this run's calls to ``rate`` a second, behind those of an earlier run (see ``Pace``)."""
+        return Pace(rate, clock=self.clock, sleep=self.rest, last=last, last_calls=last_calls)
 
     def paced(self, steps: Iterator[T], pace: Pace) -> Iterator[T]:
         """Take the steps of a vendor's iterator, each when its call is due, and stop at the deadline.

@@ -14,6 +14,9 @@ from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 
+GATHERS = timedelta(seconds=0.5)
+"""How long after an earlier drain's last call a drain waits: what comes until then goes into one task."""
+
 PROOF_LASTS = timedelta(minutes=5)
 """How long a drain believes of a vendor that it answers well, because an earlier drain has seen it."""
 
@@ -38,7 +41,9 @@ class Brakes:
     ) -> None:
         """``state`` is the account's control row; ``closed`` says why actions may not be sent now."""
         self._run, self._backlog = run, backlog
-        self.pace = run.pace(limits.creates_per_second, last=state.last_call_at)
+        self.pace = run.pace(limits.creates_per_second, last=state.last_call_at, last_calls=state.last_calls)
+        if state.last_call_at:
+            self.pace.hold((state.last_call_at + GATHERS - run.clock()).total_seconds())
         self.pace.hold(vendor_refusals.seconds_held(run, state))
         self.closed: dict[Action, str] = {}
         for action, why in closed.items():

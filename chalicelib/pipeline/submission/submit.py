@@ -100,9 +100,9 @@ def submit_tasks(run: Run, vendor: BanVendor, *, workers: int | None = None) -> 
         run.emit("submitter_stale", account=run.account, problem=str(error))
         drained = Drained("stale", drain.tasks, drain.urls)
     else:
-        last_call_at = drain.brakes.pace.last
-        if last_call_at and last_call_at != state.last_call_at:
-            control.record_last_call(run.rows, run.account, now=last_call_at, well=drain.brakes.ended_well)
+        pace = drain.brakes.pace
+        if pace.last and pace.last != state.last_call_at:
+            control.record_last_calls(run.rows, run.account, pace, well=drain.brakes.ended_well)
     run.emit("drained", account=run.account, why=drained.why, tasks=drained.tasks, urls=drained.urls)
     return drained
 

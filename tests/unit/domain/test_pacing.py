@@ -109,10 +109,31 @@ def test_an_idle_while_is_not_made_up_for_by_a_burst() -> None:
     assert most_in_a_second(times) <= 10
 
 
-def test_whoever_follows_keeps_away_from_the_second_of_the_last_call() -> None:
+def test_whoever_follows_an_unknown_number_of_calls_keeps_away_from_their_second() -> None:
     pace, _ = paced(10, last=START - timedelta(milliseconds=1))
 
     assert pace.wait() - START > timedelta(milliseconds=999)
+
+
+def test_whoever_follows_a_single_call_waits_for_one_gap() -> None:
+    clock = Clock()
+    pace = Pace(10, clock=clock, sleep=clock.sleep, last=START, last_calls=1)
+
+    assert timedelta(milliseconds=100) < pace.wait() - START < timedelta(milliseconds=110)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 1500)), min_size=2, max_size=12))
+def test_no_second_sees_more_calls_than_the_rate_when_one_run_follows_another(runs: list[tuple[int, int]]) -> None:
+    clock = Clock()
+    pace = Pace(10, clock=clock, sleep=clock.sleep)
+    times: list[datetime] = []
+    for calls, pause in runs:
+        times += [pace.wait() for _ in range(calls)]
+        clock.now += timedelta(milliseconds=pause)
+        pace = Pace(10, clock=clock, sleep=clock.sleep, last=pace.last, last_calls=pace.last_calls)
+
+    assert most_in_a_second(times) <= 10
 
 
 def test_whoever_follows_long_after_the_last_call_goes_at_once() -> None:

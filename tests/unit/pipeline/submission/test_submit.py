@@ -24,7 +24,7 @@ from chalicelib.domain.model import Action, ChunkState
 from chalicelib.ledger import control, remaining, tasks, waiting_unbans
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.pipeline.lifecycle import claiming
-from chalicelib.ports import Key, Value
+from chalicelib.ports import Key, Update, Value
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, World, pages
 from dev.fakes.wrappers import Meanwhile
@@ -144,6 +144,29 @@ def test_a_drain_right_after_another_keeps_to_the_rate_across_the_change() -> No
 
     assert len(vendor.times) == 12
     assert vendor.most_in_a_second <= 10
+
+
+def test_a_drain_soon_after_a_single_call_waits_half_a_second_and_no_full_one() -> None:
+    world = backlog(1)
+    vendor = paced(world)
+    world.drain()
+    world.queue({"urls": pages(2)[1:]})
+    world.intake()
+    world.drain()
+
+    assert timedelta(seconds=0.4) < vendor.times[1] - vendor.times[0] < timedelta(seconds=0.7)
+
+
+def test_a_drain_that_follows_one_of_version_1_keeps_away_from_its_last_second() -> None:
+    world = backlog(1)
+    vendor = paced(world)
+    world.drain()
+    world.rows.apply(Update((f"account#{ACCOUNT}", "control"), remove=("last_calls",)))
+    world.queue({"urls": pages(2)[1:]})
+    world.intake()
+    world.drain()
+
+    assert vendor.times[1] - vendor.times[0] > timedelta(seconds=1)
 
 
 def test_durations_and_actions_are_never_mixed_in_a_call() -> None:
