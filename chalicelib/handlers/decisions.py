@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chalice.app import Request, Response
 
@@ -50,6 +50,12 @@ FIELDS: dict[str, type] = {
     "even_if_others_said_so": bool,
 }
 
+COUNTED: Final = (
+    "It counts no more for min_reporters. A ban for which it was only counted stays, in the name of the source whose "
+    "report completed the number."
+)
+"""What a preview says of a source or a report, where the policy wants several reporters."""
+
 TOLERANCE = 10
 """Percent by which an unban may select more or fewer URLs than its request expects."""
 
@@ -74,7 +80,8 @@ def unban(services: Services, request: Request) -> Response:
         if "expect" in document:
             _hold_against(document["expect"], selected)
         if document.get("preview", False):
-            return answer(200, {**selected.as_json(job), **not_found})
+            counted = {"note": COUNTED} if (job.source or job.report) and run.policy.needs_corroboration() else {}
+            return answer(200, {**selected.as_json(job), **not_found, **counted})
     elif job.task and not named:
         raise _nothing_selected(job)
     unban_jobs.record(services.rows, job)

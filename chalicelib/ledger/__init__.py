@@ -33,6 +33,7 @@ pk                          sk                      what it is
 ``subject#<hash>``          ``key``                 the key of a reporter's pseudonym in the archive
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``unban#<unban id>``        ``done``                how many URLs an unban undid that is carried out
+``undone``                  ``<unban id>``          a source or report that was undone: it makes no reporter count
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
 ``decisions#<year-month>``  ``<time>#…``            what people decided, whoever and about whatever

@@ -36,7 +36,8 @@ def unban(
 
     An earlier cool-down that ends later stands. The cool-down of what was undone (``Rule.UNDO``) binds only the sources
     that had asked for the ban: each leaves a marker until then. ``left`` are the words of the others; without it the
-    words are left about which a person would decide.
+    words are left about which a person would decide. Where a source withdrew its word (``Rule.WITHDRAWN``), ``left``
+    holds its marker as well.
 
     ``unended`` are earlier unbans that are still on their way: the claim remembers those of its URL.
     """
@@ -58,21 +59,23 @@ def unban(
         update = None
         if old is not None:
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}
-            words = left.get(key, held_only(old.words))
-            set_to = {**change, **_after_unban(chunk, old, words), **remembered(old, unended)}
+            set_to = {**change, **_after_unban(chunk, old, left.get(key)), **remembered(old, unended)}
             update = Update(key_of(key), set=set_to, expect=unchanged)
         takings.append(Taking(key, row, update))
     return marked | take(rows, takings, lambda claim: claim.unban == chunk.id)
 
 
-def _after_unban(chunk: Chunk, old: Claim, left: bytes) -> Row:
+def _after_unban(chunk: Chunk, old: Claim, left: bytes | None) -> Row:
     """Return how an unban changes a claim beside what it writes into every claim; ``left`` are the words that stand."""
     until = epoch(chunk.until)
     binds_some = undone_sources(old.words, chunk.created_at)
     if old.cool_until > until and not binds_some:
         return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
+    if chunk.rule == Rule.WITHDRAWN and left is not None:
+        return {"words": left}
     if chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}:
-        return {"words": marked(old.words, left, until=chunk.until)} if old.words else {}
+        standing = held_only(old.words) if left is None else left
+        return {"words": marked(old.words, standing, until=chunk.until)} if old.words else {}
     return {"words": no_longer_undone(old.words, chunk.created_at)} if binds_some else {}
 
 

@@ -1,4 +1,4 @@
-"""How a claim keeps the words of its sources: 17 bytes each.
+"""How a claim keeps the words of its sources: 21 bytes each.
 
 A word that was taken back leaves a *marker* in its place: the source, and the moment up to which what it says is taken
 back. A marker of a withdrawal is of the past. One in the future says that a person undid the source until then.
@@ -15,11 +15,17 @@ from functools import lru_cache
 
 from chalicelib.domain.words.word import OTHERS, SOURCES_KEPT, SourceWord
 
-_PACKED = struct.Struct(">4sII?4s")
-"""Source, when it spoke in seconds since 1970, its end in minutes since 1970, whether it bans, and the report.
+_PACKED = struct.Struct(">4sIII?4s")
+"""Source, since when it is known and when it said this in seconds since 1970, its end in minutes since 1970, whether it
+bans, and the report.
 
 The end of a marker is 0. Seconds last until 2106; the end of what lasts for ever takes minutes.
 """
+
+_WITHOUT_SAID = struct.Struct(">4sII?4s")
+"""The same as a row has it that was written before words said when they were said: since when the source is known."""
+
+_Entry = tuple[bytes, int, int, int, bool, bytes]
 
 KEEP_MARKERS = timedelta(days=14)
 """How long a marker takes back what the source had said before and what arrives late: as long as a queue keeps it."""
@@ -45,10 +51,11 @@ def report_id(name: str) -> bytes:
 
 
 def pack(words: Iterable[SourceWord]) -> bytes:
-    """Pack words for a claim's row: 17 bytes each, so that sixteen sources take 272."""
+    """Pack words for a claim's row: 21 bytes each, so that sixteen sources take 336."""
     return b"".join(
         _PACKED.pack(
             source_id(word.source),
+            _seconds(word.known_since),
             _seconds(word.said_at),
             -(-_seconds(word.until) // 60),
             word.bans,
@@ -71,8 +78,9 @@ def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
             _moment(until),
             bans,
             b"" if report == _NO_REPORT else report,
+            None if since == said_at else datetime.fromtimestamp(since, tz=UTC),
         )
-        for source, said_at, until, bans, report in _PACKED.iter_unpack(packed)
+        for source, since, said_at, until, bans, report in _each(packed)
         if until
     )
 
@@ -80,56 +88,57 @@ def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
 def end_of_word(packed: bytes, name: str) -> int:
     """Return the end of a source's word in epoch seconds; 0 if it has none. Every duplicate asks this."""
     source = source_id(name)
-    return next((until * 60 for spoken, _, until, _, _ in _PACKED.iter_unpack(packed) if spoken == source), 0)
+    return next((until * 60 for spoken, _, _, until, _, _ in _each(packed) if spoken == source), 0)
 
 
 def asks_only_a_person(packed: bytes, name: str) -> bool:
     """Return whether a source's word is one about which a person would decide: it bans nothing by itself."""
     source = source_id(name)
-    return any(until and not bans for spoken, _, until, bans, _ in _PACKED.iter_unpack(packed) if spoken == source)
+    return any(until and not bans for spoken, _, _, until, bans, _ in _each(packed) if spoken == source)
 
 
 def marker_of(packed: bytes, name: str) -> int:
     """Return the moment up to which what a source says is taken back, in epoch seconds; 0 if it has no marker."""
     source = source_id(name)
-    return next((at for spoken, at, until, _, _ in _PACKED.iter_unpack(packed) if spoken == source and not until), 0)
+    return next((at for spoken, _, at, until, _, _ in _each(packed) if spoken == source and not until), 0)
 
 
 def has_spoken(packed: bytes, name: str) -> bool:
     """Return whether a source has said anything of a URL, be it taken back. Of too many sources all count as one."""
     source = source_id(name)
-    return len(packed) >= SOURCES_KEPT * _PACKED.size or any(each[0] == source for each in _PACKED.iter_unpack(packed))
+    return len(packed) >= SOURCES_KEPT * _PACKED.size or any(each[0] == source for each in _each(packed))
 
 
 def undone_sources(packed: bytes, now: datetime) -> bool:
     """Return whether a person undid some sources, and that binds them still."""
     moment = _seconds(now)
-    return any(not until and at > moment for _, at, until, _, _ in _PACKED.iter_unpack(packed))
+    return any(not until and at > moment for _, _, at, until, _, _ in _each(packed))
 
 
 def markers(packed: bytes, *, now: datetime, besides: Iterable[SourceWord] = ()) -> bytes:
     """Return the markers that count still, but for those of sources that have a word ``besides``."""
     oldest = _seconds(now - KEEP_MARKERS)
     spoken = {source_id(word.source) for word in besides}
-    return _kept(packed, lambda source, at, until, *_: not until and at > oldest and source not in spoken)
+    return _kept(packed, lambda source, _, at, until, *__: not until and at > oldest and source not in spoken)
 
 
 def all_words(packed: bytes) -> bytes:
     """Return the words without the markers."""
-    return _kept(packed, lambda _source, _at, until, *_: bool(until))
+    return _kept(packed, lambda _source, _since, _at, until, *_: bool(until))
 
 
 def without(packed: bytes, name: str) -> bytes:
     """Take a source's word out."""
     taken = source_id(name)
-    return _kept(packed, lambda source, _at, until, *_: source != taken or not until)
+    return _kept(packed, lambda source, _since, _at, until, *_: source != taken or not until)
 
 
 def no_longer_undone(packed: bytes, now: datetime) -> bytes:
     """Let markers of the future end now: that the source had spoken stays known."""
     moment = _seconds(now)
     ended = (
-        (source, at if until else min(at, moment), until, bans, id_) for source, at, until, bans, id_ in _each(packed)
+        (source, since, at if until else min(at, moment), until, bans, report)
+        for source, since, at, until, bans, report in _each(packed)
     )
     return b"".join(_PACKED.pack(*word) for word in ended)
 
@@ -137,56 +146,56 @@ def no_longer_undone(packed: bytes, now: datetime) -> bytes:
 def without_marker(packed: bytes, name: str) -> bytes:
     """Take a source's marker out."""
     taken = source_id(name)
-    return _kept(packed, lambda source, _at, until, *_: source != taken or bool(until))
+    return _kept(packed, lambda source, _since, _at, until, *_: source != taken or bool(until))
 
 
 def without_report(packed: bytes, name: str) -> bytes:
     """Take out the words that stand as a report said them."""
     taken = report_id(name)
-    return _kept(packed, lambda _source, _at, until, _bans, report: report != taken or not until)
+    return _kept(packed, lambda _source, _since, _at, until, _bans, report: report != taken or not until)
 
 
 def said_after(packed: bytes, moment: datetime) -> bytes:
     """Take out the words of sources that had spoken by a moment."""
     seconds = _seconds(moment)
-    return _kept(packed, lambda _source, at, until, *_: at > seconds or not until)
+    return _kept(packed, lambda _source, since, _at, until, *_: since > seconds or not until)
 
 
 def held_only(packed: bytes) -> bytes:
     """Return the words about which a person would decide."""
-    return _kept(packed, lambda _source, _at, until, bans, _report: until and not bans)
+    return _kept(packed, lambda _source, _since, _at, until, bans, _report: until and not bans)
 
 
 def marked(packed: bytes, left: bytes, *, until: datetime) -> bytes:
     """Return what is ``left`` of words, with a marker in the place of each that is gone: taken back up to ``until``."""
-    staying = {each[0] for each in _PACKED.iter_unpack(left) if each[2]}
-    gone = [each[0] for each in _PACKED.iter_unpack(packed) if each[2] and each[0] not in staying]
+    staying = {source for source, _, _, until, _, _ in _each(left) if until}
+    gone = [source for source, _, _, until, _, _ in _each(packed) if until and source not in staying]
     others = _kept(left, lambda source, *_: source not in gone)
     return others + b"".join(mark(source, until) for source in gone)
 
 
 def mark(source: bytes, until: datetime) -> bytes:
     """Return the marker of a source."""
-    return _PACKED.pack(source, _seconds(until), 0, 0, _NO_REPORT)
+    return _PACKED.pack(source, _seconds(until), _seconds(until), 0, 0, _NO_REPORT)
 
 
 def end_of_ban(packed: bytes) -> int:
     """Return the furthest end, in epoch seconds, that words which are banned by themselves ask for; 0 if none does."""
-    return max((until * 60 for _, _, until, bans, _ in _PACKED.iter_unpack(packed) if bans), default=0)
+    return max((until * 60 for _, _, _, until, bans, _ in _each(packed) if bans), default=0)
 
 
 def end_if_approved(packed: bytes) -> int:
     """Return the end, in epoch seconds, that words ask for once a person approves them; 0 if there are none."""
-    return max(
-        ((bans, until * 60) for _, _, until, bans, _ in _PACKED.iter_unpack(packed) if until), default=(False, 0)
-    )[1]
+    return max(((bans, until * 60) for _, _, _, until, bans, _ in _each(packed) if until), default=(False, 0))[1]
 
 
 def _kept(packed: bytes, keep: Callable[..., bool]) -> bytes:
     return b"".join(_PACKED.pack(*word) for word in _each(packed) if keep(*word))
 
 
-def _each(packed: bytes) -> Iterator[tuple[bytes, int, int, bool, bytes]]:
+def _each(packed: bytes) -> Iterator[_Entry]:
+    if len(packed) % _PACKED.size and not len(packed) % _WITHOUT_SAID.size:
+        return ((source, at, at, *rest) for source, at, *rest in _WITHOUT_SAID.iter_unpack(packed))
     return _PACKED.iter_unpack(packed)
 
 

@@ -1,80 +1,187 @@
-"""Who reported a URL for which the policy wants several independent reporters. Names are kept as hashes."""
+"""Who reported a URL for which the policy wants several independent reporters. Names are kept as hashes.
+
+Beside the names stands for each in which source's report it was named last, and when that was said: a withdrawal takes
+out what was said by then, and who was undone counts no more (``ledger.undone``). Version 1 wrote the names alone: such
+a name counts until it is withdrawn.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import struct
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from chalicelib.ledger import KEEP
-from chalicelib.ledger.row import epoch, texts
-from chalicelib.ports import Insert, Key, Rows, Update, Value
+from chalicelib.ledger.packed_words import report_id, source_id
+from chalicelib.ledger.row import blob, epoch, texts
+from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 MOST_NAMES = 100
 """Names kept of a URL's reporters: no category asks for more."""
 
+MOST_MENTIONS = 200
+"""Mentions kept of these names: one for each source that names one."""
+
 TRIES = 5
 """How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
 
+SAID_AGAIN_AFTER = 86_400
+"""Seconds after which a name that is reported again is written again: each repeated report would cost a write."""
 
-def note(rows: Rows, asked: Mapping[str, Sequence[str]], *, now: datetime) -> dict[str, int]:
+_PACKED = struct.Struct(">8s4sI4s")
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who counts as one reporter, in which report of which source, and when that was said."""
+
+    name: str
+    source: str
+    said_at: datetime
+    report: str = ""
+
+
+class Mention(NamedTuple):
+    """What a row keeps of a reporter: hashes of the name, the source and the report, and when it was said."""
+
+    name: str
+    source: bytes
+    said_at: int
+    report: bytes
+
+
+Ignores = Callable[[str, Mention], bool]
+"""Tells whether a mention of a URL, by its key, counts no more."""
+
+
+def nobody(_key: str, _mention: Mention) -> bool:
+    """Ignore nobody."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporters:
+    """The reporters of one URL: their names, and the mentions of these."""
+
+    names: tuple[str, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Value]) -> _Reporters:
+        names = texts(row, "names")
+        entries = _PACKED.iter_unpack(blob(row, "said"))
+        mentions = (Mention(name.hex(), source, said_at, report) for name, source, said_at, report in entries)
+        return cls(names, tuple(mention for mention in mentions if mention.name in names))
+
+    def with_(self, reporter: Reporter, ignores: Callable[[Mention], bool]) -> _Reporters:
+        new = Mention(hash_of(reporter.name), source_id(reporter.source), epoch(reporter.said_at), b"")
+        new = new._replace(report=report_id(reporter.report))
+        old = self._mention(new)
+        if old and not (new.said_at >= old.said_at + SAID_AGAIN_AFTER or (ignores(old) and not ignores(new))):
+            return self
+        names = self.names if new.name in self.names else (*self.names, new.name)
+        mentions = (*(each for each in self.mentions if each is not old), new)
+        full = len(names) > MOST_NAMES or len(mentions) > MOST_MENTIONS
+        return self if full else _Reporters(names, mentions)
+
+    def without(self, reporter: Reporter) -> _Reporters:
+        """Take out what a source named up to a moment, and the name that no source names any more."""
+        gone = Mention(hash_of(reporter.name), source_id(reporter.source), epoch(reporter.said_at), b"")
+        old = self._mention(gone)
+        if old and old.said_at > gone.said_at:
+            return self
+        left = replace(self, mentions=tuple(each for each in self.mentions if each is not old))
+        if any(each.name == gone.name for each in left.mentions):
+            return left
+        return replace(left, names=tuple(name for name in self.names if name != gone.name))
+
+    def _mention(self, like: Mention) -> Mention | None:
+        return next((each for each in self.mentions if each[:2] == like[:2]), None)
+
+    def count(self, ignores: Callable[[Mention], bool]) -> int:
+        """Count the names that somebody names whose word counts, and those of which only the name is known."""
+        counted = {mention.name for mention in self.mentions if not ignores(mention)}
+        ignored = {mention.name for mention in self.mentions} - counted
+        return len(set(self.names) - ignored)
+
+    def row(self, now: datetime) -> Row:
+        row: Row = {"names": list(self.names), "count": len(self.names), "expires_at": epoch(now + KEEP)}
+        packed = b"".join(_PACKED.pack(bytes.fromhex(each.name), *each[1:]) for each in self.mentions)
+        return {**row, "said": packed} if packed else row
+
+
+def note(
+    rows: Rows, asked: Mapping[str, Sequence[Reporter]], *, now: datetime, ignores: Ignores = nobody
+) -> dict[str, int]:
     """Note who reported URLs that need several independent reporters; return how many each has by now.
 
-    Names are kept as hashes. Where another intake notes a reporter of the same URL at the same moment, it is read and
-    written again: so the second of them counts both. After too many tries a name is left out, until its next report.
+    Where another intake notes a reporter of the same URL at the same moment, it is read and written again: so the
+    second of them counts both. After too many tries a name is left out, until its next report.
     """
     counts: dict[str, int] = {}
-    pending = dict(asked)
-    for _ in range(TRIES):
-        found = rows.get([_key_of(key) for key in pending], consistent=True)
-        writes: list[tuple[str, Insert | Update]] = []
-        for key, names in pending.items():
-            row = found.get(_key_of(key), {})
-            before = texts(row, "names")
-            after = list(dict.fromkeys((*before, *map(hash_of, names))))[:MOST_NAMES]
-            counts[key] = len(after)
-            if len(after) == len(before):
-                continue
-            change: dict[str, Value] = {"names": list(after), "count": len(after), "expires_at": epoch(now + KEEP)}
-            pk, sk = _key_of(key)
-            noted = Update((pk, sk), set=change, expect={"names": list(before)}) if row else None
-            writes.append((key, noted or Insert({"pk": pk, "sk": sk, **change})))
-        failed = rows.write([write for _, write in writes]) if writes else set()
-        pending = {key: pending[key] for index, (key, _) in enumerate(writes) if index in failed}
-        if not pending:
-            break
+
+    def noted(key: str, before: _Reporters) -> _Reporters:
+        after = before
+        for reporter in asked[key]:
+            after = after.with_(reporter, lambda mention: ignores(key, mention))
+        counts[key] = after.count(lambda mention: ignores(key, mention))
+        return after
+
+    _change(rows, asked, noted, now)
     return counts
 
 
-def forget(rows: Rows, withdrawn: Mapping[str, Collection[str]], *, now: datetime) -> bool:
-    """Take names out of the reporters of URLs, because they took their word back.
+def forget(rows: Rows, withdrawn: Mapping[str, Collection[Reporter]], *, now: datetime) -> bool:
+    """Take out of the reporters of URLs what was said by the times of the withdrawals.
 
     ``False`` if other intakes kept changing some of these rows: then the withdrawal must come again.
     """
-    pending = dict(withdrawn)
+
+    def left(key: str, before: _Reporters) -> _Reporters:
+        for reporter in withdrawn[key]:
+            before = before.without(reporter)
+        return before
+
+    return _change(rows, withdrawn, left, now)
+
+
+def _change(rows: Rows, keys: Iterable[str], change: Callable[[str, _Reporters], _Reporters], now: datetime) -> bool:
+    """Change the reporters of URLs; ``False`` if others changed some of these rows in the same moment, all the time."""
+    pending = list(keys)
     for _ in range(TRIES):
         found = rows.get([_key_of(key) for key in pending], consistent=True) if pending else {}
-        writes: list[tuple[str, Update]] = []
-        for key, names in pending.items():
-            before = texts(found.get(_key_of(key), {}), "names")
-            gone = {hash_of(name) for name in names}
-            after: list[Value] = [name for name in before if name not in gone]
-            if len(after) < len(before):
-                change: dict[str, Value] = {"names": after, "count": len(after), "expires_at": epoch(now + KEEP)}
-                writes.append((key, Update(_key_of(key), set=change, expect={"names": list(before)})))
+        writes: list[tuple[str, Insert | Update]] = []
+        for key in pending:
+            row = found.get(_key_of(key), {})
+            before = _Reporters.of(row)
+            after = change(key, before)
+            if after == before:
+                continue
+            pk, sk = _key_of(key)
+            unchanged: Row = {"names": list(before.names), "said": blob(row, "said") or None}
+            new, gone = after.row(now), () if after.mentions else ("said",)
+            noted = Update((pk, sk), set=new, expect=unchanged, remove=gone) if row else None
+            writes.append((key, noted or Insert({"pk": pk, "sk": sk, **new})))
         failed = rows.write([write for _, write in writes]) if writes else set()
-        pending = {key: pending[key] for index, (key, _) in enumerate(writes) if index in failed}
+        pending = [key for index, (key, _) in enumerate(writes) if index in failed]
         if not pending:
             return True
     return False
 
 
-def count(rows: Rows, asked: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def count(rows: Rows, asked: Mapping[str, Sequence[Reporter]], *, ignores: Ignores = nobody) -> dict[str, int]:
     """Return how many reporters URLs would have if these reported them too. Nothing is noted."""
     found = rows.get([_key_of(key) for key in asked], consistent=True) if asked else {}
-    return {
-        key: len({*texts(found.get(_key_of(key), {}), "names"), *map(hash_of, names)}) for key, names in asked.items()
-    }
+    counts = {}
+    for key, reporters in asked.items():
+        of_url = _Reporters.of(found.get(_key_of(key), {}))
+        for reporter in reporters:
+            of_url = of_url.with_(reporter, lambda mention, key=key: ignores(key, mention))  # type: ignore[misc]
+        counts[key] = of_url.count(lambda mention, key=key: ignores(key, mention))  # type: ignore[misc]
+    return counts
 
 
 def hash_of(name: str) -> str:

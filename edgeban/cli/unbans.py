@@ -122,6 +122,8 @@ def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"{stay}, because others asked for the same: --even-if-others-said-so undoes that too"
         for ban in shown.get("stay_first", [])[:SHOWN]:
             yield f"  {harmless(ban['url'])}  for {harmless(', '.join(ban['sources']))}"
+    if shown.get("note"):
+        yield harmless(shown["note"])
 
 
 def _done(done: Mapping[str, Any]) -> Iterator[str]:

@@ -433,7 +433,10 @@ def test_a_preview_names_what_stays_and_for_whom(desk: Desk) -> None:
     preview = {"source": "desk", "preview": True}
     said = desk.post("olaf", "unbans", preview).json_body
     stay = [{"url": urls[0], "account": ACCOUNT, "sources": ["queue"]}]
-    assert (said["urls"], said["stay"], said["stay_first"]) == (2, 1, stay)
+    assert (said["urls"], said["stay"], said["stay_first"], "note" in said) == (2, 1, stay, False)
+    several = {"spam": {"min_reporters": 2}}
+    desk.api.services._policy = fixed(parse_policy({**POLICY, "categories": several}))
+    assert "was only counted stays" in desk.post("olaf", "unbans", preview).json_body["note"]
     said = desk.post("olaf", "unbans", {**preview, "even_if_others_said_so": True}).json_body
     assert (said["urls"], "stay" in said) == (3, False)
     regardless = {"urls": urls, "reason": "r", "even_if_others_said_so": True}

@@ -74,15 +74,24 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceWord:
-    """What one source says of a URL: the furthest end that it asked for, and when it first spoke."""
+    """What one source says of a URL: the furthest end that it asked for, and when it said so."""
 
     source: str
     said_at: datetime
+    """When the source said it, by its own clock where its report states a time. A withdrawal takes back what was said
+    no later than the withdrawal."""
     until: datetime
     bans: bool = True
     """Whether the report is banned by itself; otherwise a person decides about it, and its end binds nobody yet."""
     said_in: bytes = b""
     """Stands for the report that asked for this end (``packed_words.report_id``)."""
+    since: datetime | None = None
+    """When edgeban first received a word of the source, where that is another moment than ``said_at``."""
+
+    @property
+    def known_since(self) -> datetime:
+        """When edgeban first received a word of the source."""
+        return self.since or self.said_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,8 @@ class Word:
     may_ban: bool = True
     lifts: bool = False
     said_in: bytes = b""
+    received_at: datetime | None = None
+    """When edgeban received it, where that is another moment than ``said_at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +156,19 @@ class Outcome:
 def added(words: Iterable[SourceWord], word: Word) -> tuple[SourceWord, ...]:
     """Add a report's word to those on record, in the order of their sources' names.
 
-    Of one source the earliest time is kept and the furthest end of what would be banned by itself; the end of what
-    would be held counts only where nothing of the source would be banned.
+    Of one source the furthest end is kept of what would be banned by itself, with the time at which that was said; the
+    end of what would be held counts only where nothing of the source would be banned. Of two words with one end the
+    earlier is kept: a source that repeats itself changes nothing.
     """
     by_source = {kept.source: kept for kept in words}
     source = word.source
     if source not in by_source and len(by_source.keys() - {OTHERS}) >= SOURCES_KEPT:
         source = OTHERS
-    said = SourceWord(source, word.said_at, word.until, word.kind is Kind.BAN, word.said_in)
+    said = SourceWord(source, word.said_at, word.until, word.kind is Kind.BAN, word.said_in, word.received_at)
     if kept := by_source.get(source):
-        strongest = max(kept, said, key=lambda each: (each.bans, each.until))
-        said = replace(strongest, said_at=min(kept.said_at, said.said_at))
-    by_source[source] = said
+        strongest = max(kept, said, key=lambda each: (each.bans, each.until, -each.said_at.timestamp()))
+        said = replace(strongest, since=min(kept.known_since, said.known_since))
+    by_source[source] = said if said.since != said.said_at else replace(said, since=None)
     return tuple(by_source[name] for name in sorted(by_source))
 
 

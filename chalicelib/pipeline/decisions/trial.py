@@ -17,7 +17,7 @@ from chalicelib.domain.urls import canonical_url, host_of
 from chalicelib.ledger import ban_counts, claims, reporters
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
-from chalicelib.pipeline.intake.corroboration import needing_reporters
+from chalicelib.pipeline.intake.corroboration import needing_reporters, those_undone
 from chalicelib.pipeline.intake.decide import Judge
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.lifecycle.explaining import Explainer
@@ -68,7 +68,9 @@ def _judge(
     run: Run, policy: Policy, urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
 ) -> dict[str, Verdict]:
     now = run.clock()
-    counts = reporters.count(run.rows, needing_reporters(policy, urls_by_key.values(), claims_by_key))
+    asked = needing_reporters(policy, urls_by_key.values(), claims_by_key)
+    ignores = those_undone(run.rows, {url.key: url.url for url in urls_by_key.values()}) if asked else reporters.nobody
+    counts = reporters.count(run.rows, asked, ignores=ignores)
     judge = Judge(policy, claims_by_key, counts, now)
     accounts = sorted({url.account for url in urls_by_key.values()})
     usages = ban_counts.read(run.rows, accounts, now=now) if policy.capped() else {}

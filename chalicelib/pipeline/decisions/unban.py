@@ -21,7 +21,7 @@ from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlSt
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.words.table import take_away
 from chalicelib.domain.words.word import Effect, Outcome
-from chalicelib.ledger import chunks, claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs
+from chalicelib.ledger import chunks, claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs, undone
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
@@ -80,11 +80,13 @@ def carry_on(run: Run) -> None:
 def carry_out(run: Run, job: Job) -> int | None:
     """Unban what the job selects; return how many URLs, or ``None`` if time ran out and the sweep must go on.
 
-    Crash order: the chunks of a group, the place in the journal, the end of the job, the wake-ups. A crash repeats a
-    group and omits none; what the job has unbanned already is not selected again.
+    Crash order: what keeps those who are undone from counting as reporters, the chunks of a group, the place in the
+    journal, the end of the job, the wake-ups. A crash repeats a group and omits none; what the job has unbanned already
+    is not selected again.
     """
     urls_by_account: Counter[str] = Counter()
     finished = False
+    undone.record(run.rows, job)
     place = noted_place = job.place
     for group in select(run, job):
         if not _undo(run, job, group.claims, urls_by_account):

@@ -95,8 +95,11 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     """Take messages together."""
     taken, policy = Taken(), run.policy
     messages = list(_read(run, records, reading, taken))
-    urls_by_key, refusals = collect(without_taken_back(messages), policy, taken.verdicts)
-    claims_by_key = completed(run, expiry.corrected(run, claims.read(run.rows, list(urls_by_key))))
+    withdrawals_again = withdraw(run, messages)
+    urls_by_key, refusals = collect(without_taken_back(messages, policy), policy, taken.verdicts)
+    withdrawn = any(message.withdrawals for message in messages)  # then the claims may just have been written
+    found = claims.read(run.rows, list(urls_by_key), consistent=withdrawn)
+    claims_by_key = completed(run, expiry.corrected(run, found))
     reserved_at = run.clock()
     verdicts = decide(run, policy, urls_by_key, claims_by_key, reserved_at)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
@@ -124,7 +127,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
         lost += [url for url in urls if url.key not in claimed] if not kind.rule else []
     if policy.capped():
         give_back(run, lost, [urls_by_key[key] for key in changed_meanwhile], reserved_at)
-    taken.failed += sorted(withdraw(run, messages) - set(taken.failed))
+    taken.failed += sorted(withdrawals_again - set(taken.failed))
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     taken.failed += again

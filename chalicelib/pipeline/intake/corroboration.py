@@ -9,11 +9,14 @@ from chalicelib.domain.model import ReportedUrl
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import category_of
-from chalicelib.ledger import reporters
+from chalicelib.domain.urls import host_of
+from chalicelib.ledger import reporters, undone
 from chalicelib.ledger.claims import Claim
+from chalicelib.ledger.reporters import Ignores, Reporter
 from chalicelib.pipeline.intake.collect import BatchUrl
-from chalicelib.pipeline.intake.on_record import binds_everybody, taken_back
+from chalicelib.pipeline.intake.on_record import binds_everybody, said_at, taken_back
 from chalicelib.pipeline.run import Run
+from chalicelib.ports import Rows
 
 
 def count_reporters(
@@ -21,19 +24,28 @@ def count_reporters(
 ) -> dict[str, int]:
     """Count the reporters of the URLs that need several: one write a report, until they are enough.
 
-    Nobody is counted for a URL that cannot be banned now.
+    Nobody is counted for a URL that cannot be banned now, and nobody counts whose word a person undid since.
     """
     if not policy.needs_corroboration():
         return {}
     now = run.clock()
     countable = [url for url in urls if _may_be_banned(url, claims_by_key.get(url.key), policy, now)]
     reporters_by_key = needing_reporters(policy, countable, claims_by_key)
-    return reporters.note(run.rows, reporters_by_key, now=now) if reporters_by_key else {}
+    if not reporters_by_key:
+        return {}
+    ignores = those_undone(run.rows, {url.key: url.url for url in countable})
+    return reporters.note(run.rows, reporters_by_key, now=now, ignores=ignores)
+
+
+def those_undone(rows: Rows, urls_by_key: Mapping[str, str]) -> Ignores:
+    """Return what tells which mentions of these URLs a person undid."""
+    all_undone = undone.read(rows)
+    return lambda key, mention: undone.holds_any(all_undone, mention, host_of(urls_by_key[key]))
 
 
 def needing_reporters(
     policy: Policy, urls: Iterable[BatchUrl], claims_by_key: Mapping[str, Claim]
-) -> dict[str, list[str]]:
+) -> dict[str, list[Reporter]]:
     """Return who reported the URLs whose category wants several independent reporters, by their keys."""
     return {
         url.key: list(_reporters(url, policy, claims_by_key.get(url.key)))
@@ -49,12 +61,13 @@ def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: date
     return not (cooling or dry or forbidden(url.url, url.account, policy, now))
 
 
-def _reporters(url: BatchUrl, policy: Policy, claim: Claim | None) -> Iterator[str]:
+def _reporters(url: BatchUrl, policy: Policy, claim: Claim | None) -> Iterator[Reporter]:
     """Yield who reported a URL in its batch. Neither a source on trial counts nor what was taken back."""
     for message, reported in url.mentions():
         rules = policy.sources.get(message.source.name)
         if not (rules and rules.dry_run) and not (claim and taken_back(claim, message, reported)):
-            yield reporter_of(reported, message.source.name, relay=bool(rules and rules.relay))
+            name = reporter_of(reported, message.source.name, relay=bool(rules and rules.relay))
+            yield Reporter(name, message.source.name, said_at(message, reported), message.report_id)
 
 
 def reporter_of(reported: ReportedUrl, source: str, *, relay: bool) -> str:

@@ -18,7 +18,7 @@ from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import report_id
 from chalicelib.pipeline.intake import on_record
-from chalicelib.pipeline.intake.collect import BatchUrl, plan_of
+from chalicelib.pipeline.intake.collect import BatchUrl, ReportedHere, plan_of
 from chalicelib.pipeline.intake.corroboration import count_reporters
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
@@ -116,7 +116,7 @@ class Judge:
             if best is None or (rank[0] and rank > highest):
                 best, highest = (decided, message, reported), rank
             if said:
-                self._say(url, message, said, end)
+                self._say(url, (message, reported), said, end)
             if (
                 claim
                 and said
@@ -129,9 +129,10 @@ class Judge:
         return best[0]
 
     @staticmethod
-    def _say(url: BatchUrl, message: Message, own: Verdict, end: datetime) -> None:
+    def _say(url: BatchUrl, report: ReportedHere, own: Verdict, end: datetime) -> None:
         """Note what a report says of a URL, by its own verdict."""
         if kind := WORD_OF.get(own.kind):
-            source, said_in = message.source.name, report_id(message.report_id)
-            url.words.append(Word(kind, message.received_at, source, end, own.rule, said_in=said_in))
+            message, said_at = report[0], on_record.said_at(*report)
+            source, said_in, at = message.source.name, report_id(message.report_id), message.received_at
+            url.words.append(Word(kind, said_at, source, end, own.rule, said_in=said_in, received_at=at))
             url.mentioned.append(Mention(source, message.report_id, end, kind is Kind.BAN))

@@ -8,15 +8,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import ReportedUrl, Withdrawal
-from chalicelib.domain.urls import canonical_url
+from chalicelib.domain.model import ReportedUrl, SchemeVariants, Withdrawal
+from chalicelib.domain.policy.model import Policy
+from chalicelib.domain.urls import canonical_url, scheme_twin
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.intake.on_record import said_at
 
 
-def without_taken_back(messages: Sequence[Message]) -> list[Message]:
+def without_taken_back(messages: Sequence[Message], policy: Policy) -> list[Message]:
     """Return the messages without the URLs that the same source takes back in the same batch."""
-    moments = _taken_back_up_to(messages)
+    moments = _taken_back_up_to(messages, together=policy.scheme_variants is SchemeVariants.TOGETHER)
     if not moments:
         return list(messages)
     left = []
@@ -26,16 +27,20 @@ def without_taken_back(messages: Sequence[Message]) -> list[Message]:
     return left
 
 
-def _taken_back_up_to(messages: Sequence[Message]) -> dict[tuple[str, str], datetime]:
-    """Map source and canonical URL to the moment up to which the messages of a batch take back what it says."""
+def _taken_back_up_to(messages: Sequence[Message], *, together: bool) -> dict[tuple[str, str], datetime]:
+    """Map source and canonical URL to the moment up to which the messages of a batch take back what it says.
+
+    ``together``: whoever takes one scheme variant of a URL back takes both.
+    """
     moments: dict[tuple[str, str], datetime] = {}
     for message in messages:
         reported = reported_urls(message) if message.withdrawals else set()
         for withdrawal in message.withdrawals if not message.test else ():
             with suppress(UnusableUrl):
                 url = canonical_url(withdrawal.url)
-                if url not in reported:
-                    key, moment = (message.source.name, url), up_to(message, withdrawal)
+                moment = up_to(message, withdrawal)
+                for spelling in (url, scheme_twin(url) if together else "") if url not in reported else ():
+                    key = (message.source.name, spelling)
                     moments[key] = max(moment, moments.get(key, moment))
     return moments
 

@@ -1,5 +1,9 @@
 """Take a source's word back, because the source withdrew it.
 
+A withdrawal takes back what the source said no later than the withdrawal. What the source has said since stands: such a
+withdrawal was overtaken, and changes nothing. Withdrawals are taken before the reports of their batch, so that what a
+source says after its withdrawal stands however both are batched.
+
 A word that is taken back leaves a marker in the claim: what the source said before, and arrives late, is taken back as
 well. What is left of the words stands. If nothing is left, the ban is lifted or a person is asked, as the source's
 ``withdrawals`` say; the ban stays in force meanwhile.
@@ -40,6 +44,7 @@ from chalicelib.ledger import (
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import KEEP_MARKERS
+from chalicelib.ledger.reporters import Reporter
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.corroboration import reporter_of
@@ -61,8 +66,8 @@ class _Place:
     url: str
     account: str
     up_to: datetime
-    reporter: str
-    """Who counted as one reporter, where the policy wants several."""
+    reporter: Reporter
+    """Who counted as one reporter until then, where the policy wants several."""
 
 
 def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
@@ -78,10 +83,10 @@ def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
 
 def _forget_reporters(run: Run, places: Sequence[_Place]) -> bool:
     """Count who takes a word back no longer among the reporters of a URL; ``False`` if rows changed meanwhile."""
-    names_by_key: dict[str, set[str]] = {}
+    withdrawn: dict[str, set[Reporter]] = {}
     for place in places if run.policy.needs_corroboration() else ():
-        names_by_key.setdefault(place.key, set()).add(place.reporter)
-    return not names_by_key or reporters.forget(run.rows, names_by_key, now=run.clock())
+        withdrawn.setdefault(place.key, set()).add(place.reporter)
+    return not withdrawn or reporters.forget(run.rows, withdrawn, now=run.clock())
 
 
 def _places(run: Run, message: Message) -> Iterator[_Place]:
@@ -96,7 +101,8 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
             continue
         variant = scheme_twin(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
         named = ReportedUrl(url, reporter=withdrawal.reporter)
-        who, moment = reporter_of(named, message.source.name, relay=relay), up_to(message, withdrawal)
+        moment = up_to(message, withdrawal)
+        who = Reporter(reporter_of(named, message.source.name, relay=relay), message.source.name, moment)
         for account in accounts_for(url, policy):
             for spelling in (url, variant) if variant else (url,):
                 yield _Place(url_key(account, spelling), spelling, account, moment, who)
@@ -136,7 +142,9 @@ class _Withdrawing:
             if packed_words.marker_of(words, self._source) >= epoch(place.up_to):
                 continue
             said = packed_words.unpack(words, [self._source])
-            outcome = decide(record_of(claim, said, self._now), self._word())
+            if any(word.source == self._source and word.said_at > place.up_to for word in said):
+                continue  # the source has spoken again since
+            outcome = decide(record_of(claim, said, self._now), self._word(place))
             if outcome.effect is Effect.LEAVE_HOLD:
                 self._leave(claim, self._left(words, place))
             elif outcome.effect is Effect.SHORTEN and outcome.until:
@@ -149,8 +157,8 @@ class _Withdrawing:
             self._ask_or_lift(account, of_account)
         return not self._failed
 
-    def _word(self, *, lifts: bool = False) -> Word:
-        return Word(Kind.WITHDRAWAL, self._now, self._source, lifts=lifts)
+    def _word(self, place: _Place, *, lifts: bool = False) -> Word:
+        return Word(Kind.WITHDRAWAL, place.up_to, self._source, lifts=lifts)
 
     def _left(self, words: bytes, place: _Place) -> bytes:
         """Return the words without the source's, with its marker."""
@@ -205,7 +213,7 @@ class _Withdrawing:
             chunk = chunks_by_id.get(claim.chunk)
             a_person_let_it_through = not may_lift or chunk is None or approved(run.rows, chunk)
             record = record_of(claim, said, self._now, approved=a_person_let_it_through)
-            effect = decide(record, self._word(lifts=may_lift)).effect
+            effect = decide(record, self._word(place, lifts=may_lift)).effect
             (lifting if effect is Effect.LIFT else asking).append((claim, place))
         cap = policy.caps.lifts_per_source_per_hour
         if lifting and cap:
@@ -214,7 +222,7 @@ class _Withdrawing:
             asking += lifting[allowed:]
             lifting = lifting[:allowed]
         if lifting:
-            self._lift(account, [claim for claim, _ in lifting])
+            self._lift(account, lifting)
         if asking:
             self._ask(account, asking)
 
@@ -235,9 +243,11 @@ class _Withdrawing:
             reason="the source took its report back",
         )
 
-    def _lift(self, account: str, selected: Sequence[Claim]) -> None:
-        chunk = self._chunk(account, selected, Action.UNBAN)
-        lifted = claiming.begin(self._run, chunk, {claim.key: claim for claim in selected})
+    def _lift(self, account: str, withdrawn: Sequence[tuple[Claim, _Place]]) -> None:
+        selected = {claim.key: claim for claim, _ in withdrawn}
+        chunk = self._chunk(account, selected.values(), Action.UNBAN)
+        left = {claim.key: self._left(claim.words, place) for claim, place in withdrawn}
+        lifted = claiming.begin(self._run, chunk, selected, words=left)
         self._failed |= len(lifted) < len(selected)
         wake_submitter(self._run, account)
         self._run.emit("withdrawal_lifted", account=account, source=self._source, urls=len(lifted))

@@ -309,7 +309,7 @@ def test_a_walk_sees_its_deadline_where_nothing_is_to_be_undone() -> None:
 
     begun = world.clock()
     undo(world, seconds=3, rows=Each(world.rows, slow), source="desk")
-    assert world.clock() - begun < timedelta(seconds=12)
+    assert world.clock() - begun <= timedelta(seconds=12)
     (job,) = unban_jobs.unfinished(world.rows)
     assert job.place
 
