@@ -46,7 +46,8 @@ help: ## Show this list
 	@echo "  for a server of your own. T=path names the tests of unit, contract, app, e2e and fault-test."
 	@echo "  make bench takes FEED=path, and LONG=1 to go up to a million URLs"
 	@echo "  make fault takes SEEDS=n or SEED=n, VENDORS=all, and BOUNDED=1 for the form that make test runs; make fuzz takes INPUTS=n"
-	@echo "  make package, preflight, deploy and audit take RUNTIME=python3.11|python3.12|python3.13 and ARCH=x86_64|arm64"
+	@echo "  make package, preflight, deploy and audit take RUNTIME=python3.11|python3.12|python3.13 and ARCH=x86_64|arm64,"
+	@echo "  and SERVE_CONSOLE=no and ROW_CONDITIONS=no, which leave the console and the policies' conditions on rows out"
 	@echo "  make redrive takes STAGE, QUEUE=reports|submit, LIMIT=n, DRY=1, ALL=1; AWS_ENDPOINT_URL where it is a local AWS"
 
 # --- use ---------------------------------------------------------------------------------------------------
@@ -75,6 +76,10 @@ cli-docs: .venv/.ready ## Write docs/cli.md from the commands
 .PHONY: package
 package: .venv/.ready ## Package the app for STAGE as it goes to AWS; print where
 	@$(BIN)/python -m dev.package $(STAGE)
+
+.PHONY: packages
+packages: .venv/.ready ## Make the package of every RUNTIME and ARCH twice; check that they are byte-equal and hold the right wheels
+	@PACKAGES=all $(BIN)/python -m pytest tests/app/test_package.py
 
 .PHONY: redrive
 redrive: .venv/.ready ## Move dead letters of STAGE back to the queue they came from; DRY=1 shows them

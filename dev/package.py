@@ -1,20 +1,23 @@
 """Package the app as it goes to AWS: ``python -m dev.package [stage]``.
 
-RUNTIME and ARCH in the environment choose another Python and another processor. The result is kept by a hash of all
-that goes into it, so a second call without a change takes no time. Two packages of the same files are byte-equal.
+RUNTIME and ARCH in the environment choose another Python and another processor. SERVE_CONSOLE=no leaves the console
+out, ROW_CONDITIONS=no the policies' conditions on rows that PartiQL writes. The result is kept by a hash of all that
+goes into it, so a second call without a change takes no time. Two packages of the same files are byte-equal.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,6 +56,9 @@ class Target:
     architecture: str
     console: bool = True
     """Whether the package serves the console: SERVE_CONSOLE=no leaves its routes out of the template."""
+    row_conditions: bool = True
+    """Whether policies restrict rows by their keys where PartiQL writes them: ROW_CONDITIONS=no leaves that out
+    (docs/threat-model.md)."""
 
     @classmethod
     def of(cls, stage: str) -> Target:
@@ -63,7 +69,9 @@ class Target:
             raise PackagingError(f"RUNTIME is {runtime!r}; it can be {', '.join(RUNTIMES)}")
         if architecture not in ARCHITECTURES:
             raise PackagingError(f"ARCH is {architecture!r}; it can be {', '.join(ARCHITECTURES)}")
-        return cls(stage, runtime, architecture, console=os.environ.get("SERVE_CONSOLE", "yes") != "no")
+        said_no = {name for name in ("SERVE_CONSOLE", "ROW_CONDITIONS") if os.environ.get(name, "yes") == "no"}
+        kept = {"console": "SERVE_CONSOLE" not in said_no, "row_conditions": "ROW_CONDITIONS" not in said_no}
+        return cls(stage, runtime, architecture, **kept)
 
 
 def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-east-1") -> Path:
@@ -80,12 +88,30 @@ def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-eas
         if not (result / "sam.json").exists():
             unfinished = packages / "unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            _run_chalice(target, _copy(project, packages), region, unfinished)
+            copy = _copy(project, packages)
+            if not target.row_conditions:
+                for path in (copy / ".chalice" / "policies").iterdir():
+                    path.write_text(json.dumps(without_row_conditions(json.loads(path.read_text()))))
+            _run_chalice(target, copy, region, unfinished)
             unfinished.rename(result)
         os.utime(result)
         for old in sorted(packages.glob(f"{stage}-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
     return result
+
+
+def without_row_conditions(policy: dict[str, Any]) -> dict[str, Any]:
+    """Return a policy whose PartiQL actions are allowed on all rows of the tables that it names."""
+
+    def is_judged_by_statement(rule: Mapping[str, Any]) -> bool:
+        by_partiql = any(action.startswith("dynamodb:PartiQL") for action in rule["Action"])
+        return by_partiql and "dynamodb:LeadingKeys" in json.dumps(rule.get("Condition"))
+
+    rules = [
+        {name: part for name, part in rule.items() if name != "Condition" or not is_judged_by_statement(rule)}
+        for rule in policy["Statement"]
+    ]
+    return {**policy, "Statement": rules}
 
 
 def _digest(project: Path, target: Target) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from dev.chalice_package import GLIBC, MACHINES, NEWEST_GLIBC
 from dev.package import ARCHITECTURES, DEFAULT_RUNTIME, HERE, ROOT, RUNTIMES, SOURCES, PackagingError, package
 
 
@@ -35,18 +38,49 @@ def digests(directory: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
 
 
-def extensions(directory: Path) -> set[str]:
-    """Return what the names of the compiled modules of the layer say they were built for."""
+def shipped(directory: Path) -> dict[str, bytes]:
+    """Return the files of the layer, by their path below site-packages."""
     with zipfile.ZipFile(directory / "layer-deployment.zip") as layer:
-        names = layer.namelist()
-    return {match[1] for name in names if (match := re.search(r"\.(cpython-\d+-[\w-]+)\.so$", name))}
+        return {name.partition("/site-packages/")[2]: layer.read(name) for name in layer.namelist()}
 
 
-def test_two_packages_of_the_same_files_are_byte_equal(tmp_path: Path) -> None:
-    mine, other = package("prod"), package("prod", project=copy_of_the_project(tmp_path))
-    assert mine != other
-    assert digests(mine) == digests(other)
-    assert len(digests(mine)) == 3, "the template, the app, its layer"
+EVERY = os.environ.get("PACKAGES") == "all"
+"""``make packages``: each package takes some ten seconds to make, so ``make test`` tries four of the six."""
+
+DEFAULT = ("", "")
+ALL = [DEFAULT, *product(RUNTIMES, ARCHITECTURES)]
+SOME = [DEFAULT, ("python3.13", "arm64"), ("python3.12", "arm64"), ("python3.11", "x86_64")]
+
+E_MACHINE = {"x86_64": 62, "arm64": 183}
+"""The processor that an ELF file names in its header."""
+
+
+@pytest.fixture
+def packaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Package for the Python and the processor that the test is run for."""
+    runtime, architecture = request.param
+    monkeypatch.setenv("RUNTIME", runtime)
+    monkeypatch.setenv("ARCH", architecture)
+    return package("prod")
+
+
+def target(packaged: Path) -> tuple[str, str]:
+    """Return the Python and the processor that the template of a package names for all functions and the layer."""
+    resources = json.loads((packaged / "sam.json").read_text())["Resources"].values()
+    functions = [each["Properties"] for each in resources if each["Type"] == "AWS::Serverless::Function"]
+    (layer,) = [each["Properties"] for each in resources if each["Type"] == "AWS::Serverless::LayerVersion"]
+    (runtime,) = {each["Runtime"] for each in functions}
+    (architecture,) = {each for function in functions for each in function["Architectures"]}
+    assert layer["CompatibleRuntimes"] == [runtime]
+    return runtime, architecture
+
+
+@pytest.mark.parametrize("packaged", ALL if EVERY else [DEFAULT], indirect=True)
+def test_two_packages_of_the_same_files_are_byte_equal(packaged: Path, tmp_path: Path) -> None:
+    other = package("prod", project=copy_of_the_project(tmp_path))
+    assert packaged != other
+    assert digests(packaged) == digests(other)
+    assert len(digests(packaged)) == 3, "the template, the app, its layer"
 
 
 def test_nothing_of_the_machine_that_packs_is_in_the_package() -> None:
@@ -57,28 +91,52 @@ def test_nothing_of_the_machine_that_packs_is_in_the_package() -> None:
             assert [name for name in names if str(ROOT).encode() in opened.read(name)] == []
 
 
-@pytest.mark.parametrize(
-    ("runtime", "architecture", "built_for"),
-    [
-        ("", "", "cpython-313-x86_64-linux-gnu"),
-        ("python3.13", "arm64", "cpython-313-aarch64-linux-gnu"),
-        ("python3.12", "arm64", "cpython-312-aarch64-linux-gnu"),
-        ("python3.11", "x86_64", "cpython-311-x86_64-linux-gnu"),
-    ],
-)
-def test_the_wheels_are_those_of_the_runtime_and_the_processor(
-    monkeypatch: pytest.MonkeyPatch, runtime: str, architecture: str, built_for: str
-) -> None:
-    monkeypatch.setenv("RUNTIME", runtime)
-    monkeypatch.setenv("ARCH", architecture)
-    packaged = package("prod")
-    assert extensions(packaged) == {built_for}
-    resources = json.loads((packaged / "sam.json").read_text())["Resources"].values()
-    functions = [each["Properties"] for each in resources if each["Type"] == "AWS::Serverless::Function"]
-    (layer,) = [each["Properties"] for each in resources if each["Type"] == "AWS::Serverless::LayerVersion"]
-    assert {each["Runtime"] for each in functions} == {runtime or DEFAULT_RUNTIME}
-    assert {tuple(each["Architectures"]) for each in functions} == {(architecture or ARCHITECTURES[0],)}
-    assert layer["CompatibleRuntimes"] == [runtime or DEFAULT_RUNTIME]
+def test_a_package_is_for_python_3_13_on_x86_64_unless_somebody_says_otherwise() -> None:
+    assert target(package("prod")) == ("python3.13", "x86_64") == (DEFAULT_RUNTIME, ARCHITECTURES[0])
+
+
+@pytest.mark.parametrize("packaged", ALL if EVERY else SOME, indirect=True)
+def test_the_wheels_are_those_of_the_runtime_and_the_processor(packaged: Path) -> None:
+    """By their tags, by the names of compiled modules, by the headers of these, and by the glibc that they need."""
+    runtime, architecture = target(packaged)
+    assert (runtime, architecture) == (
+        os.environ["RUNTIME"] or DEFAULT_RUNTIME,
+        os.environ["ARCH"] or ARCHITECTURES[0],
+    )
+    machine, version = MACHINES[architecture], runtime.removeprefix("python3.")
+    files = shipped(packaged)
+    tags = {
+        tag
+        for name, text in files.items()
+        if name.endswith("/WHEEL")
+        for tag in re.findall(rb"^Tag: (.+)$", text, re.MULTILINE)
+    }
+    for python, abi, platform_tag in (tag.decode().strip().split("-") for tag in tags):
+        oldest = re.fullmatch(r"cp3(\d+)", python)
+        assert python in {"py2", "py3", f"cp3{version}"} or (
+            oldest and abi == "abi3" and int(oldest[1]) <= int(version)
+        )
+        assert abi in {"none", "abi3", f"cp3{version}"}
+        assert platform_tag == "any" or re.fullmatch(rf"manylinux.*_{machine}", platform_tag)
+    compiled = {name: data for name, data in files.items() if name.endswith(".so")}
+    assert len(compiled) >= 4
+    for name, data in compiled.items():
+        assert name.endswith((".abi3.so", f".cpython-3{version}-{machine}-linux-gnu.so")), name
+        assert data[:4] == b"\x7fELF"
+        assert int.from_bytes(data[18:20], "little") == E_MACHINE[architecture], name
+        needed = {(int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)", data)}
+        assert max(needed) <= (2, GLIBC.get(runtime, NEWEST_GLIBC)), name
+
+
+def test_every_distribution_of_the_layer_is_a_locked_one_and_carries_its_licence() -> None:
+    files = shipped(package("prod"))
+    carried = {name.split(".dist-info/")[0] for name in files if ".dist-info/" in name}
+    locked = re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert {f"{name.replace('-', '_')}-{version}" for name, version in locked if name != "chalice"} == carried
+    for distribution in carried:
+        assert [
+            name for name in files if re.match(rf"{re.escape(distribution)}\.dist-info/(licenses/)?LICEN[CS]E", name)
+        ], distribution
 
 
 def test_the_package_for_the_python_of_this_machine_is_imported_by_it_and_nothing_else(

@@ -102,3 +102,19 @@ def test_what_holds_data_is_kept_but_a_failed_creation_can_be_rolled_back(resour
         assert resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
         assert resources[name]["UpdateReplacePolicy"] == "Retain"
     assert resources["Ledger"]["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["ProtectsLedger", True, False]}
+
+
+def test_every_queue_and_schedule_starts_its_function_as_the_packaged_template_says(
+    resources: dict[str, Resource],
+) -> None:
+    mappings = [each["Properties"] for each in of_type(resources, "AWS::Lambda::EventSourceMapping").values()]
+    assert len(mappings) == 3
+    for mapping in mappings:
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
+    rules = [each["Properties"] for each in of_type(resources, "AWS::Events::Rule").values()]
+    asynchronous = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+    started = {target["Arn"]["Fn::GetAtt"][0] for rule in rules for target in rule["Targets"]}
+    assert {each["Properties"]["FunctionName"]["Ref"] for each in asynchronous} == started
+    assert len(started) == len(rules) == 8
+    assert {each["Properties"]["MaximumRetryAttempts"] for each in asynchronous} == {0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +25,19 @@ def requirements(path: Path) -> dict[str, Requirement]:
 
 
 LOCKED = requirements(ROOT / "requirements.txt")
-LISTED = (ROOT / "docs" / "licences.md").read_text().partition("|---|---|")[2]
+PAGE = (ROOT / "docs" / "licences.md").read_text()
+LISTED = PAGE.partition("|---|---|\n")[2]
 LICENCES = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+) \|$", LISTED, re.MULTILINE))
+VENDORED = {
+    name.lower(): (version, licence, re.findall(r"`([^`]+)`", files))
+    for name, version, licence, files in re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| (`[^|]+`) \|$", PAGE, re.MULTILINE
+    )
+}
+"""Part of the second table → its version, its licence and its files."""
+
+OPENING = {"MIT": "MIT License", "Apache-2.0": "Apache License", "MPL-2.0": "Mozilla Public"}
+"""Licence → words in its first lines."""
 
 
 def test_every_locked_distribution_has_a_version_and_hashes() -> None:
@@ -57,6 +70,21 @@ def test_the_licence_of_all_that_ships_is_listed_as_its_author_states_it() -> No
         stated[name] = str(about.get("license_expression") or about.get("license")).strip()
     stated["chalice"] = metadata.metadata("chalice")["License"]
     assert stated == {name: licence.split(" (")[0] for name, licence in LICENCES.items()}
+
+
+def test_the_files_of_others_in_the_app_are_listed_with_their_licence_and_unchanged() -> None:
+    lock = json.loads((ROOT / "console-vendor.lock").read_text())
+    locked = {each["name"]: (each["version"], each["licence"], [*each["files"]]) for each in lock["packages"]}
+    suffixes = VENDORED["public suffix list"]
+    assert {**locked, "public suffix list": suffixes} == VENDORED
+    console = ROOT / "chalicelib" / "console"
+    for name, (_, licence, files) in locked.items():
+        assert OPENING[licence] in "".join((console / f"{name}.LICENSE.txt").read_text().splitlines()[:3])
+        for file in (*files, f"{name}.LICENSE.txt"):
+            assert hashlib.sha256((console / file).read_bytes()).hexdigest() == lock["sha256"][file], file
+    head = "".join((ROOT / "chalicelib" / "config" / suffixes[2][0]).read_text().splitlines(keepends=True)[:8])
+    assert OPENING[suffixes[1]] in head
+    assert f"VERSION: {suffixes[0]}_" in head
 
 
 def test_the_shapes_of_rows_are_still_those_of_botocore() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,8 +13,8 @@ from dev.fakes import rights
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import World, pages
 from dev.fakes.wrappers import Meanwhile
-from dev.package import ROOT
-from dev.policies import Use, allowed_to, functions
+from dev.package import ROOT, without_row_conditions
+from dev.policies import POLICIES, Allowed, Use, allowed_by, allowed_to, functions, logical_name
 
 
 @pytest.mark.parametrize("file", rights.ENTRIES)
@@ -54,3 +55,29 @@ def test_what_happens_in_the_middle_of_a_function_is_not_what_that_function_does
     intake.queue({"urls": pages(1)})
     intake.intake()
     assert {*seen} == {"intake_reports", "submit_tasks"}
+
+
+def policies(function: str) -> dict[str, list[Allowed]]:
+    """Return what a function's policy allows with its conditions on rows, and without those that PartiQL is under."""
+    document = json.loads((POLICIES / f"{function}.json").read_text())
+    documents = {"with": document, "without": without_row_conditions(document)}
+    return {name: list(allowed_by(function, each, logical_name)) for name, each in documents.items()}
+
+
+@pytest.mark.parametrize("conditions", ["with", "without"])
+def test_the_outer_door_works_with_the_conditions_on_rows_and_without_them(
+    monkeypatch: pytest.MonkeyPatch, conditions: str
+) -> None:
+    """Without them only a function that was taken over can do more."""
+    allowed = policies("receive_report")[conditions]
+    monkeypatch.setattr(rights, "_allowed_to", lambda _: allowed)
+    monkeypatch.setattr(rights, "USES", {"receive_report": set()})
+    world = World()
+    assert world.post({"urls": pages(3), "correlation_id": "c-1"}).accepted == 3
+    assert Use("dynamodb:PartiQLInsert", "Ledger", "report#") in rights.USES["receive_report"]
+    claims_a_url = Use("dynamodb:PartiQLInsert", "Ledger", "url#")
+    assert any(each.allows(claims_a_url) for each in allowed) == (conditions == "without")
+
+
+def test_a_condition_on_rows_that_partiql_does_not_write_stays() -> None:
+    assert policies("deliver_outcomes")["with"] == policies("deliver_outcomes")["without"]
