@@ -50,7 +50,7 @@ def request() -> Request:
 
 
 def serve(method: str, path: str, view: View, content_types: Sequence[str] = ("application/json",)) -> None:
-    """Have a function of ``handlers`` answer a path: with the services, the named parts of the path, the request."""
+    """Route a path to a function of ``handlers``; it gets the services, the named parts of the path and the request."""
 
     def answer(**parts: str) -> Response:
         return served(view, services(), parts, request())
@@ -62,12 +62,12 @@ def serve(method: str, path: str, view: View, content_types: Sequence[str] = ("a
 
 serve("POST", "/v1/reports/{source}", webhook.receive, REPORT_CONTENT_TYPES)
 serve("GET", "/v1/reports", reports.find)
-serve("GET", "/v1/reports/{source}", reports.read)  # API Gateway has one name a place: here it is the report_id
+serve("GET", "/v1/reports/{source}", reports.read)  # the report_id: API Gateway allows one name for a place
 
 
 @app.lambda_function(name="receive_report")
 def receive_report(event: dict[str, Any], context: Any) -> Any:
-    """Serve the first of these routes by a function with a role of its own: the template points its POST there."""
+    """Serve ``POST /v1/reports/{source}``, which the template routes here: this function has a role of its own."""
     return app(event, context)
 
 
@@ -163,7 +163,7 @@ def index_bans(event: CloudWatchEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="detect_drift")
 def detect_drift(event: CloudWatchEvent) -> dict[str, Any]:
-    """Compare the ledger with the vendors' lists of bans, or take bans over where a person asks for that."""
+    """Compare the ledger with the vendors' lists of bans, or take bans over from them if a person asks for that."""
     return schedules.compare_or_take_over(services(), event.detail, event.context)
 
 

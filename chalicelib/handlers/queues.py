@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
 
 INTAKE_MARGIN = timedelta(seconds=25)
-"""The time of one message that takes too long to read, and writing down what was read."""
+"""Covers one message that takes too long to read, and the writes for the messages that were read."""
 
 MOST_RECEIVES = 500
-"""Deliveries of one wake-up after which it is replaced: the queue takes 1,000 for a sign that something is wrong."""
+"""A wake-up is replaced by a new one after so many deliveries. After 1,000 the queue would make it a dead letter."""
 
 SUBMIT_MARGIN = timedelta(seconds=40)
 """One vendor call that times out, writing down its result, and slack."""
@@ -30,8 +30,8 @@ SUBMIT_MARGIN = timedelta(seconds=40)
 def take_queued_reports(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Take a batch of messages with reports; answer which of them SQS must deliver again.
 
-    What fails by itself, such as a call that AWS throttled or a claim that another intake changed, passes: it comes
-    again within seconds. A message that cannot be read waits for a person, at the queue's own pace.
+    A message that failed for a cause that passes (AWS throttled a call, another intake changed a claim) comes again
+    within seconds. A message that cannot be read comes again at the queue's own pace, until it is a dead letter.
     """
     from chalicelib.pipeline.intake.batch import intake_reports
     from chalicelib.pipeline.intake.envelopes import Reading

@@ -1,6 +1,6 @@
-"""Chunks: the URLs that were claimed together and go to the vendor together. Here: what is written once and lasts.
+"""Chunks: the URLs that were claimed together and go to the vendor together. This module holds what never changes.
 
-What of a chunk is not in a task yet changes, and stands in a row of its own: ``ledger.remaining``.
+``ledger.remaining`` holds the part that changes: which URLs of a chunk are in no task yet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BRIEF_SOURCES = 8
 
 
 OPERATOR: Final = "operator:"
-"""What the name under which a person's word stands begins with; the name of a source has no colon."""
+"""A person's word is kept under a name that begins so. The name of a source has no colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Origin:
 
     @property
     def text(self) -> str:
-        """All that a chunk's row holds once for the URLs that have this origin in common."""
+        """The text that a chunk's row holds once for all URLs of this origin."""
         return f"{self.report}{self.source}{self.reporter}{self.category}{self.note}"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The lasting part of a chunk. ``urls`` are canonical, ``keys`` their URL keys, ``origins`` beside them."""
+    """The part of a chunk that never changes. ``urls`` are canonical; ``keys`` and ``origins`` are in their order."""
 
     account: str
     action: Action
@@ -66,8 +66,8 @@ class Chunk:
     renews: tuple[str, ...] = ()
     """Chunks whose bans this one carries on."""
     before: tuple[tuple[int, str, str], ...] = ()
-    """For URLs that were claimed before: position, and the chunks that banned and unbanned it. The chain of these is
-    a URL's history."""
+    """For each URL that was claimed before: its position, the chunk that banned it and the one that unbanned it. From
+    chunk to chunk, these lead through a URL's history."""
     actor: str = ""
     reason: str = ""
     """Who decided and why, where a person did."""
@@ -76,7 +76,7 @@ class Chunk:
     renew_at: datetime | None = None
     """When the bans are to be renewed, if they are planned to outlive what the vendor grants."""
     id: str = ""
-    """Ids sort by time, and only the same work at the same moment has the same id. A new chunk is given its own."""
+    """Ids sort by time. Only the same work at the same moment has the same id. A new chunk is given its id here."""
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -86,7 +86,7 @@ class Chunk:
 
     @property
     def expires_at(self) -> int:
-        """When the chunk's rows may go, in epoch seconds: a renewal carries the rest of a longer ban."""
+        """When DynamoDB may delete the chunk's rows, in epoch seconds. The renewal of a longer ban has its own rows."""
         return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP_DECISIONS)
 
 
@@ -104,7 +104,7 @@ def record(rows: Rows, chunk: Chunk) -> None:
 
 
 def _brief(chunk: Chunk) -> dict[str, Value]:
-    """Return what the journal tells of a chunk: who reads it needs no other row to count."""
+    """Return what the journal tells of a chunk. Its reader needs no other row to count."""
     by_source = Counter(origin.source for origin in chunk.origins).most_common(BRIEF_SOURCES)
     return {
         "account": chunk.account,

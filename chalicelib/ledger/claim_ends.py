@@ -45,7 +45,7 @@ def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reaso
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
 
 
-def give_back(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
+def return_claims(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
     """Give claims that a chunk took over back to the one that had them, whose bans end as said."""
     change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])

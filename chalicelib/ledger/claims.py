@@ -1,7 +1,7 @@
 """Claims: who owns a URL at a vendor account. The claim is what makes a ban single (I2).
 
-What people decide about a claimed URL stands in ``claim_decisions``, what sources say of it in ``claim_words``, how its
-claim ends otherwise than by a task in ``claim_ends``.
+``claim_decisions`` records what people decide about a claimed URL, ``claim_words`` what sources say of it, and
+``claim_ends`` how a claim ends without a task.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ NO_WORDS: Mapping[str, bytes] = {}
 class Claim:
     """What the ledger holds of one URL at one account.
 
-    ``until`` is the planned end of the ban in epoch seconds. ``outcome`` is set only where the URL ended otherwise
-    than its task: rejected, suppressed, failed by itself, unbanned, expired. ``cool_until``: reports are
-    suppressed until then, because a person unbanned the URL or refused its hold.
+    ``until`` is the planned end of the ban in epoch seconds. ``outcome`` is set only where the URL's end is not that of
+    its task: rejected, suppressed, failed alone, unbanned, expired. Until ``cool_until`` reports are suppressed,
+    because a person unbanned the URL or refused its hold.
     """
 
     key: str
@@ -44,58 +44,58 @@ class Claim:
     account: str = ""
     reason: str = ""
     unban: str = ""
-    """The chunk that unbans the URL, or did."""
+    """The chunk that unbans the URL, or has unbanned it."""
     unban_failed: str = ""
-    """The chunk that was to unban the URL, and that the vendor refused: the ban is never made again."""
+    """The unban chunk that the vendor refused. edgeban neither renews nor repeats the ban after that."""
     words: bytes = b""
     """What each source says of the URL (``packed_words``). Version 1 wrote none: its chunk's origin is the one word."""
     held: str = ""
     """The rule for which the URL waits for a person."""
     lifted_at: int = 0
-    """When edgeban lifts the ban, however long the vendor would ban: it counts where it is the planned end."""
+    """When edgeban lifts the ban, though the vendor would ban for longer. It counts only while it equals ``until``."""
     unbans: tuple[str, ...] = ()
-    """Chunks that unbanned the URL before, and had not ended when another chunk took it: later chunks wait for them,
-    since the chunk that has the URL may end before it is sent."""
+    """Earlier unban chunks that had not ended when another chunk took the URL. Later chunks wait for these too, since
+    the chunk that has the URL may end before it is sent."""
     tries: int = 0
     """How often the vendor failed at the ban, or refused the URL; 0 once it is not tried again (``tried``)."""
     failed_since: int = 0
-    """When it did so first, in epoch seconds."""
+    """When the vendor first did so, in epoch seconds."""
     retry_at: int = 0
-    """When edgeban sends the URL again by itself; 0: it does not."""
+    """When edgeban sends the URL again by itself, in epoch seconds; 0: never."""
 
     @property
     def all_unbans(self) -> tuple[str, ...]:
-        """The chunks that unban the URL, or did: any of them may still be on its way."""
+        """All unban chunks of the URL. Any of them may still be on its way."""
         return (self.unban, *self.unbans) if self.unban else self.unbans
 
     def belongs_to(self, chunk: str) -> bool:
-        """Whether the URL is the chunk's still: no other chunk took it over, and it did not end by itself."""
+        """Whether the chunk still has the URL: no other chunk took it over, and the claim has not ended."""
         return self.chunk == chunk and not self.outcome
 
-    def ended(self, now: datetime) -> bool:
-        """Whether a new report of the URL needs a new ban."""
+    def needs_new_ban(self, now: datetime) -> bool:
+        """Whether a new report of the URL leads to a new ban: it is free, and no failed ban of it may be sent again."""
         return self.free(now) and not (self.tried and self.until > epoch(now))
 
     def free(self, now: datetime) -> bool:
         """Whether another chunk may take the URL: no ban is in force, and none is on its way."""
-        return self.outcome in ENDED or self.until <= epoch(now)
+        return self.outcome in FREE_OUTCOMES or self.until <= epoch(now)
 
     @property
     def tried(self) -> bool:
-        """Whether the vendor failed at the URL or refused it, and its words stand: they may be sent again."""
+        """Whether the vendor failed at the URL or refused it, and its words stand, so that it may be sent again."""
         return self.tries > 0 and self.outcome in {UrlState.FAILED, UrlState.REJECTED}
 
     def cooling(self, now: datetime) -> bool:
-        """Whether a person's word stands against reports of the URL: it was unbanned, or its hold was refused."""
+        """Whether a person unbanned the URL or refused its hold, so that reports of it are suppressed now."""
         return self.cool_until > epoch(now)
 
     def waits(self, now: datetime) -> bool:
         """Whether the URL waits for a person."""
-        return bool(self.held) and not self.ended(now)
+        return bool(self.held) and not self.needs_new_ban(now)
 
     @property
     def refused(self) -> bool:
-        """Whether a person refused to ban the URL. Version 1 wrote no end of a refusal, and who refused."""
+        """Whether a person refused to ban the URL. Version 1 wrote who refused, and no end of the refusal."""
         return self.outcome == UrlState.REJECTED and (self.cool_until > 0 or self.reason.startswith("refused by "))
 
     @property
@@ -105,9 +105,10 @@ class Claim:
 
 
 READ = tuple(each.name for each in fields(Claim) if each.name not in {"key", "url", "reason"})
-"""What deciding about a reported URL needs of its claim."""
+"""The attributes of a claim that a decision about a reported URL needs."""
 
-ENDED = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
+FREE_OUTCOMES = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
+"""Another chunk may take a URL whose claim has one of these outcomes."""
 
 
 def key_of(url_key: str) -> Key:
@@ -155,15 +156,15 @@ def claim(
 ) -> set[str]:
     """Claim each URL of a chunk by one conditional write; return the keys that are the chunk's now.
 
-    ``claims_by_key`` is what a read showed. A claim whose ban has ended is taken over, and so is one of a chunk that
-    this one renews. Claims of a chunk that is ``held`` are kept for as long as the chunk, whenever a person decides.
-    ``words`` are what sources say of a URL, where that is more than the one word of the chunk's origin; of a URL whose
-    ban is carried on they stay as they are. A claim remembers those unbans of its URL for which the chunk waits.
+    ``claims_by_key`` holds the claims as they were read. The chunk takes over a claim whose ban has ended, and a claim
+    of a chunk that it renews. The claims of a ``held`` chunk are kept as long as the chunk, since a person may decide
+    late. ``words`` are what sources say of a URL, if they say more than the one word of the chunk's origin. A renewal
+    keeps the words as they are. A claim remembers the unbans of its URL that the chunk waits for.
 
-    Safe to repeat: a URL that is the chunk's already counts as claimed. So a crash between any two of these writes is
+    Safe to repeat: a URL that the chunk has already counts as claimed. So a crash between any two of these writes is
     healed by claiming again for the same chunk.
     """
-    bans = not held or chunk.rule == Rule.DECIDED_BEFORE  # this one is banned by itself, but for what a person decided
+    bans = not held or chunk.rule == Rule.DECIDED_BEFORE  # but for a person's decision this URL would be banned at once
     word_of = cache(
         lambda source, report: pack(
             [SourceWord(source, chunk.received_at, chunk.until, bans=bans, said_in=report_id(report))]
@@ -186,7 +187,7 @@ def claim(
                     "outcome": old.outcome or None,
                     "unban": old.unban or None,
                 }
-                if carried_on:  # a word that came meanwhile stands
+                if carried_on:  # a word that came meanwhile is not overwritten
                     unchanged["words"] = carried_on
                 removed: tuple[str, ...] = OVERRIDES if held else (*OVERRIDES, "held")
                 if held and chunk.rule in STANDING:
@@ -207,16 +208,16 @@ def remembered(old: Claim, unended: Collection[str]) -> Row:
 
 
 TAKE_TRIES = 3
-"""How often a URL is taken whose claim is gone. Twice is enough, unless its row comes and goes."""
+"""Attempts to take a URL. A second one takes a URL whose claim was deleted since the read."""
 
 STANDING = frozenset({Rule.DECIDED_BEFORE, Rule.BY_HAND})
-"""Rules of holds during which what a person decided before stands, until a person approves."""
+"""Rules of holds that leave an earlier decision of a person in force until a person approves the hold."""
 
 TRIES = ("tries", "failed_since", "retry_at")
-"""Attributes that tell how often the vendor failed: only what is sent again by itself keeps them."""
+"""Attributes that tell how often the vendor failed. Only a chunk that edgeban sends again by itself keeps them."""
 
 OVERRIDES = ("outcome", "reason", "cool_until", "unban", "unban_failed")
-"""Attributes that a new claim of the URL begins without."""
+"""Attributes of the old claim that a new claim of the URL removes."""
 
 
 @dataclass(frozen=True, slots=True)

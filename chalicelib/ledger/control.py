@@ -50,7 +50,8 @@ class Control:
     """What the control row of an account says."""
 
     account: str
-    epoch: int = 0
+    drain: int = 0
+    """The number of the last drain: each drain raises it, so that an older one is stopped."""
     paused: bool = False
     paused_by: str = ""
     reason: str = ""
@@ -89,7 +90,7 @@ def of_row(row: Mapping[str, Value]) -> Control:
         block = None
     return Control(
         account=text(row, "pk")[8:],
-        epoch=number(row, "epoch"),
+        drain=number(row, "epoch"),
         paused=bool(number(row, "paused")),
         paused_by=text(row, "paused_by"),
         reason=text(row, "reason"),
@@ -129,7 +130,7 @@ def begin_drain(rows: Rows, account: str, *, now: datetime) -> Control:
 
 def last_drain(rows: Rows, account: str) -> int:
     """Return the number of the account's last drain; 0 if it never had one."""
-    return read(rows, [account])[account].epoch
+    return read(rows, [account])[account].drain
 
 
 def last_tracker(rows: Rows, account: str) -> int:

@@ -50,7 +50,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
 
 
 def seal(rows: Rows, chunk: Chunk, claimed: Collection[str], *, then: ChunkState) -> bool:
-    """Close the claiming with the keys that were claimed; ``False`` if somebody sealed the chunk before."""
+    """Close a chunk with the keys that it claimed; ``False`` if somebody sealed it before."""
     excluded: list[Value] = [position for position, key in enumerate(chunk.keys) if key not in claimed]
     key = _key(chunk.account, chunk.id)
     still_open: Row = {"state": ChunkState.OPEN.value}
@@ -63,7 +63,7 @@ def seal(rows: Rows, chunk: Chunk, claimed: Collection[str], *, then: ChunkState
 def of_account(rows: Rows, account: str, *, limit: int = 0, after: str = "") -> list[Work]:
     """Read the chunks of an account that are not wholly in tasks, oldest first, consistently.
 
-    ``limit`` 0 means all; ``after`` is the id of the chunk behind which to begin.
+    ``limit`` 0 means all. The first chunk that is read is the one behind the id ``after``.
     """
     pk, behind = _key(account, after)
     return [_work(row) for row in rows.query(pk, prefix="chunk#", limit=limit, after=behind if after else "")]
@@ -83,8 +83,8 @@ def among(rows: Rows, account: str, ids: Iterable[str]) -> dict[str, Work]:
 def take_slices(rows: Rows, recorded: Sequence[Task], works: Mapping[str, Work]) -> None:
     """Link an account's recorded tasks to their chunks and take their slices off the waiting chunks.
 
-    Links come first: a chunk that is off the list of waiting ones is found by its links alone. Repeating it changes
-    nothing.
+    The links are written first: once a chunk is off the list of waiting chunks, only its links lead to its tasks.
+    Repeating this changes nothing.
     """
     parts = [(task, part) for task in recorded for part in task.slices]
     rows.write(
@@ -108,9 +108,9 @@ def take_slices(rows: Rows, recorded: Sequence[Task], works: Mapping[str, Work])
 
 
 def _take(rows: Rows, ends: Mapping[str, int], works: Mapping[str, Work]) -> None:
-    """Take what tasks carry by now off the waiting chunks: ``ends`` maps each chunk to the position they reach.
+    """Take the URLs that are in tasks off the waiting chunks: ``ends`` maps a chunk to the position behind the last.
 
-    A chunk that is taken to its end is removed. Repeating it changes nothing.
+    The row of a chunk without remaining URLs is removed. Repeating this changes nothing.
     """
     writes: list[Delete | Update] = []
     for chunk, end in ends.items():

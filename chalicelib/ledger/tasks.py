@@ -33,17 +33,17 @@ class Task:
     received_at: datetime
     """When the oldest of its reports arrived."""
     id: str = ""
-    """Ids sort by time, and only the same work at the same moment has the same id. A new task is given its own."""
+    """Ids sort by time. Only the same work at the same moment has the same id. A new task is given its id here."""
     root: str = ""
     """The first task of which this one is a part or a repetition; its own id for a first task."""
     state: TaskState = TaskState.SUBMITTING
     withheld: UrlState | None = None
-    """What its URLs end as without a call, where the policy forbids them; ``reason`` says why."""
+    """The state that its URLs end in without a call, if the policy forbids them; ``reason`` says why."""
     attempts: int = 0
     """Calls that may have had an effect, or are about to be made."""
     attempted_at: datetime | None = None
     not_before: datetime | None = None
-    """When it may be called at the earliest."""
+    """The vendor may not be called for it before this moment."""
     vendor_task_id: str = ""
     submitted_at: datetime | None = None
     finished_at: datetime | None = None
@@ -52,11 +52,11 @@ class Task:
     children: tuple[str, ...] = ()
     verified: Verified | None = None
     carried_out: bool = False
-    """Whether the vendor has done it all, though its edge may still settle: a later call comes after it."""
+    """Whether the vendor has done all of it, though its edge may still settle: a later call takes effect after it."""
     failed_at: tuple[int, ...] = ()
-    """Places, in the order of the task's URLs, of those that the vendor named as failed."""
-    lasts: bool = False
-    """Whether its bans last at the vendor until edgeban takes them back."""
+    """The URLs that the vendor named as failed, by their places in the order of the task's URLs."""
+    endless: bool = False
+    """Whether the vendor never ends its bans: they last until edgeban lifts them."""
     by_source: tuple[tuple[str, int], ...] = ()
     """URLs by the source of their bans (``lifecycle.by_source``): for the journal, when the task succeeds."""
 
@@ -76,12 +76,12 @@ class Task:
 
     @property
     def done_at_vendor(self) -> bool:
-        """Whether nothing of the task can come to effect after a call that is made now."""
+        """Whether a call that is made now takes effect after all that this task does."""
         return self.ended or self.carried_out
 
     @property
     def expires_at(self) -> int:
-        """When the task's rows may go, in epoch seconds."""
+        """When DynamoDB may delete the task's rows, in epoch seconds."""
         return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP_DECISIONS)
 
     @property
@@ -166,7 +166,7 @@ def finish(
 
 
 def _brief(task: Task, state: TaskState, now: datetime) -> dict[str, Value]:
-    """Return what the journal tells of a task that ended. ``seconds`` are those since its oldest report arrived."""
+    """Return what the journal tells of a task that ended. ``seconds`` have passed since its oldest report arrived."""
     brief: dict[str, Value] = {
         "account": task.account,
         "action": task.action.value,
@@ -211,7 +211,7 @@ def _live_key(account: str, task_id: str) -> Key:
 
 
 def vendor_key(account: str, vendor_task_id: str) -> Key:
-    """Return the key of the row that names our task of a vendor's."""
+    """Return the key of the row that says which of our tasks a vendor's task is."""
     return (f"vendor#{account}#{vendor_task_id}", "task")
 
 
@@ -239,7 +239,7 @@ def _inserts(task: Task) -> list[Write]:
         row["not_before"] = millis(task.not_before)
     if task.withheld:
         row.update(withheld=task.withheld.value, reason=task.reason)
-    if task.lasts:
+    if task.endless:
         row["lasts"] = 1
     pk, sk = _live_key(task.account, task.id)
     return [Insert(row), Put({"pk": pk, "sk": sk})]
@@ -271,7 +271,7 @@ def _task(row: Mapping[str, Value]) -> Task:
         children=texts(row, "children"),
         verified=read_from(row),
         withheld=UrlState(text(row, "withheld")) if row.get("withheld") else None,
-        lasts=bool(number(row, "lasts")),
+        endless=bool(number(row, "lasts")),
         carried_out=bool(number(row, "carried_out")),
         failed_at=numbers(row, "failed_at"),
     )

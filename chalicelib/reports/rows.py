@@ -49,7 +49,7 @@ def read_rows(text: str) -> Iterator[Row]:
             if cells is not None and len(cells) != width:
                 cells, problem = None, "a quotation mark is never closed"
             # What the row did not use, or should not have used, is read again.
-            lines.give_back(following[len(following) - len(tuple(spanning)) :] if cells is not None else following)
+            lines.push_back(following[len(following) - len(tuple(spanning)) :] if cells is not None else following)
         if cells is None:
             yield Row(number, [], problem)
         elif cells:  # none at all: a line of nothing but a byte order mark
@@ -91,7 +91,7 @@ class _Lines:
             taken.append(line)
         return taken
 
-    def give_back(self, lines: list[_Line]) -> None:
+    def push_back(self, lines: list[_Line]) -> None:
         """Put lines back in front."""
         self._waiting.extendleft(
             reversed([(n, text.removeprefix(_BOM)) for n, text in lines if text not in _LINE_ENDS])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from threading import RLock
 
@@ -27,6 +27,8 @@ class MemoryRows:
         self._indexed = 0
         self.units: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.check_named: Callable[[str, str], None] | None = None
+        """Raises for the key of a new row that the ledger's table does not name (``row_table``)."""
         self._lock = RLock()
 
     def get(
@@ -129,6 +131,8 @@ class MemoryRows:
             self.note(f"dynamodb:{operation}", "Ledger", key[0])
 
     def _remember(self, pk: str, sk: str) -> None:
+        if self.check_named:
+            self.check_named(pk, sk)
         sort_keys = self._partitions[pk]
         self._indexed += sk not in sort_keys
         sort_keys.add(sk)

@@ -31,7 +31,7 @@ from chalicelib.pipeline.submission.track import Tracked, track_tasks, track_you
 from chalicelib.pipeline.waking import TRACKER
 from chalicelib.ports import Rows
 from chalicelib.reports.signature import sign
-from dev.fakes import limits, rights
+from dev.fakes import limits, rights, row_table
 from dev.fakes.objects import MemoryViews
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeVendor
@@ -93,6 +93,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.vendor = FakeVendor(clock=self.clock)
+        if isinstance(self.rows, MemoryRows):
+            self.rows.check_named = row_table.check_named
 
     # --- what the pipeline is given ------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def test_i2_a_call_whose_answer_was_lost_is_adopted_and_not_repeated() -> None:
 
 
 def test_i2_a_submitter_that_was_taken_for_dead_sends_nothing_more() -> None:
-    """Mechanism: the account's epoch, checked in the transaction that records a task."""
+    """Mechanism: the number of the account's last drain, checked in the transaction that records a task."""
     world = World()
     world.queue({"urls": pages(3_000)})
     world.intake()

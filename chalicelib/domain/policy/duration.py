@@ -27,15 +27,15 @@ FOREVER = datetime(9990, 1, 1, tzinfo=UTC)
 
 
 class Plan(NamedTuple):
-    """How long a URL is banned. ``lasts`` is ``None`` until a person unbans it; beyond ``ban_days`` it is renewed."""
+    """How long a URL is banned. ``length`` is ``None`` until a person unbans it; beyond ``ban_days`` it is renewed."""
 
     ban_days: int
     """Days that the vendor call asks for."""
-    lasts: timedelta | None
+    length: timedelta | None
 
     def end(self, begin: datetime) -> datetime:
         """Return the planned end of a ban that begins at a moment."""
-        return FOREVER if self.lasts is None else begin + self.lasts
+        return FOREVER if self.length is None else begin + self.length
 
 
 def plan_for(days: int | None) -> Plan:
@@ -53,6 +53,6 @@ def planned(reported_days: int | None, source_days: int | None, category: Plan, 
     """
     days = reported_days or source_days
     plan = plan_for(days) if days else category
-    if longest_days and (plan.lasts is None or plan.lasts > timedelta(days=longest_days)):
+    if longest_days and (plan.length is None or plan.length > timedelta(days=longest_days)):
         return plan_for(longest_days)
     return plan

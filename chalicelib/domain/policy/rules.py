@@ -33,16 +33,16 @@ def accounts_for(url: str, policy: Policy) -> list[str]:
 
 
 def category_of(name: str, policy: Policy) -> Category:
-    """Return what holds for a category, which may be one that the policy does not list."""
+    """Return the policy's rules for a category: those of the default for one that it does not list."""
     return policy.categories.get(name.lower(), policy.default) if policy.categories else policy.default
 
 
 def standing(
     url: str, policy: Policy, now: datetime | None = None, *, source: str = "", account: str = ""
 ) -> Verdict | None:
-    """Decide what needs nothing but the URL and the policy; ``None`` if the URL may be banned.
+    """Return the verdict that the URL and the policy alone decide; ``None`` if the URL may be banned.
 
-    ``account`` empty: at any. Without ``now``, entries of ``protected`` that have expired protect as well.
+    An empty ``account`` stands for any. Without ``now``, entries of ``protected`` that have expired protect as well.
     """
     return _standing(url, host_of(url), policy, policy.sources.get(source, NO_RULES), Situation(account, now=now))
 
@@ -57,7 +57,7 @@ class Situation(NamedTuple):
     cooling: bool = False
     """The URL was unbanned a short while ago."""
     refused: bool = False
-    """A person decided not to ban the URL, and that stands."""
+    """A person decided not to ban the URL, and this decision has not ended."""
     reporters: int = 1
     """Independent reporters so far, this one included."""
     now: datetime | None = None
@@ -112,7 +112,7 @@ def verdict(
 
 
 def managed(host: str, account: str, policy: Policy) -> bool:
-    """Tell whether an account serves a host; ``account`` empty: whether any does."""
+    """Tell whether an account serves a host; with an empty ``account``, whether any account does."""
     if account:
         hosts = policy.accounts.get(account)
         return hosts is not None and hosts.covers(host)

@@ -55,5 +55,5 @@ def _confirmed(run: Run, keys: list[str], *, in_force: bool) -> int:
     confirmed = 0
     for claim in found:
         if claim is None or on_the_way.isdisjoint({claim.chunk, *claim.all_unbans}):
-            confirmed += (claim is not None and not claim.ended(now)) is in_force
+            confirmed += (claim is not None and not claim.needs_new_ban(now)) is in_force
     return confirmed + len(keys) - len(some)

@@ -267,7 +267,7 @@ def _end(ban: _Ban, claim: Claim | None) -> datetime | None:
     if planned >= FOREVER:
         return None
     lifted = claim is not None and claim.lifted_at == claim.until
-    return planned if lifted or task.lasts else max(planned, expiry.of_task(task) or planned)
+    return planned if lifted or task.endless else max(planned, expiry.of_task(task) or planned)
 
 
 def _facts(chunk: Chunk, category: str, *, by_hand: bool) -> str:

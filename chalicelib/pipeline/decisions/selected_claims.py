@@ -59,7 +59,7 @@ def claims_in_force(run: Run, keys: Sequence[str]) -> list[Claim]:
     """Return the claims of these keys whose bans have not ended, in the order of the keys."""
     claims_by_key, now = read_claims(run, keys), run.clock()
     existing = [claims_by_key[key] for key in dict.fromkeys(keys) if key in claims_by_key]
-    return [claim for claim in existing if not claim.ended(now)]
+    return [claim for claim in existing if not claim.needs_new_ban(now)]
 
 
 def read_claims(run: Run, keys: Sequence[str]) -> dict[str, Claim]:

@@ -100,7 +100,9 @@ def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim
     selected = []
     for key, (account, url) in places_by_key.items():
         claim = claims_by_key.get(key, Claim(key=key, chunk="", until=0, url=url, account=account))
-        if not claim.ended(now) or (account in accounts_for(url, policy) and made_at(claim.unban) < stamp(job.at)):
+        if not claim.needs_new_ban(now) or (
+            account in accounts_for(url, policy) and made_at(claim.unban) < stamp(job.at)
+        ):
             selected.append(claim)
     return selected
 

@@ -1,8 +1,8 @@
 """Turn queued reports into claims and chunks. A message is acknowledged only when its URLs are durable.
 
 Crash order: the chunk is *opened* (its URLs are durable, under a lease), the URLs are claimed, the chunk is *sealed*,
-the submitter is woken, the messages are acknowledged. A crash before the acknowledgement brings the messages again:
-what is claimed by then is a duplicate of a chunk that the sweep finishes, what is not is claimed by a new chunk.
+the submitter is woken, the messages are acknowledged. After a crash before the acknowledgement the messages come again.
+A URL that was claimed is then a duplicate, and the sweep finishes its chunk. A new chunk claims the other URLs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chalicelib.ledger import claims, seals
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
-from chalicelib.pipeline.intake.counts import give_back, journal_taken, tell_taken
+from chalicelib.pipeline.intake.counts import journal_taken, tell_taken, unreserve
 from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.messages import Message, read_record
@@ -37,7 +37,7 @@ from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
 CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
-"""Verdicts upon which a URL is claimed."""
+"""A URL with one of these verdicts is claimed."""
 
 
 class ChunkKind(NamedTuple):
@@ -47,7 +47,7 @@ class ChunkKind(NamedTuple):
     rule: str
     plan: Plan
     release: bool = False
-    """Whether the URLs leave holds, because they are reported by a source whose reports are banned by themselves."""
+    """Whether the URLs leave their holds, because a source whose reports need no approval reports them."""
 
 
 @dataclass(slots=True)
@@ -56,15 +56,15 @@ class Taken:
 
     failed: list[str] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
-    """Those of ``failed`` that a person must mend. The others pass: they are taken when they come again."""
+    """Those of ``failed`` that a person must mend. The others succeed when they come again."""
     verdicts: Counter[str] = field(default_factory=Counter)
 
 
 def intake_reports(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> Taken:
-    """Take a batch of queue messages. One that cannot be read comes back as failed, and ends as a dead letter.
+    """Take a batch of queue messages. A message that cannot be read comes back as failed, and ends as a dead letter.
 
-    What was received before is taken one by one, small messages first: whatever message made the batch fail, the others
-    are taken without it. Raises only if no message was taken.
+    Messages that were received before are taken one by one, the smallest first: the message that made their batch fail
+    then keeps no other one waiting. Raises only if no message was taken.
     """
     first = [record for record in records if not _received_before(record)]
     again = [record for record in records if _received_before(record)]
@@ -82,7 +82,7 @@ def intake_reports(run: Run, records: Sequence[Mapping[str, Any]], reading: Read
         taken.failed += alone.failed
         taken.unreadable |= alone.unreadable
         taken.verdicts += alone.verdicts
-    if failure and len(taken.failed) == len(records):  # it is not the message: let the function's errors be counted
+    if failure and len(taken.failed) == len(records):  # it is not one message: count the failure
         raise failure
     return taken
 
@@ -126,7 +126,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
             wake_submitter(run, kind.account)
         lost += [url for url in urls if url.key not in claimed] if not kind.rule else []
     if policy.capped():
-        give_back(run, lost, [urls_by_key[key] for key in changed_meanwhile], reserved_at)
+        unreserve(run, lost, [urls_by_key[key] for key in changed_meanwhile], reserved_at)
     taken.failed += sorted(withdrawals_again - set(taken.failed))
     unreadable = len(taken.failed)
     again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
@@ -141,7 +141,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
 
 
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
-    """Return the ids of the messages that report some URLs: they come again, and are decided by what is then there."""
+    """Return the ids of the messages that report these URLs. They come again, and their URLs are decided anew."""
     return {message.message_id for url in urls for message, _ in url.mentions()}
 
 

@@ -1,4 +1,4 @@
-"""The URLs of a batch of messages: each once an account, with every report that names it."""
+"""Collect the URLs of a batch of messages: one entry for a URL at an account, with every report that names it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MentionKind = tuple[str, str, int | None]
 
 @dataclass(slots=True)
 class BatchUrl:
-    """A URL at an account that a batch reports, with the mention that it is claimed for: at first the first."""
+    """A URL at an account. It is claimed for the mention in ``message`` and ``reported``: at first the first one."""
 
     key: str
     url: str
@@ -39,13 +39,13 @@ class BatchUrl:
     others: list[ReportedHere] = field(default_factory=list)
     """The other mentions of the URL in the batch."""
     verdicts: dict[MentionKind, Verdict] = field(default_factory=dict)
-    """The verdict upon each source, category and duration by itself, which is what its report is told."""
+    """The verdict upon each kind of mention alone. It is what the report of such a mention is told."""
     words: list[Word] = field(default_factory=list)
-    """What the batch says of the URL that the ledger may not have on record yet."""
+    """What the batch says of the URL, whether or not it is on record already."""
     mentioned: list[Mention] = field(default_factory=list)
-    """The same for the journal, with the reports that said it."""
+    """The same for the journal, with the report that said each."""
     extended_by: list[str] = field(default_factory=list)
-    """Sources that ask for a longer ban of a URL in force than the category does: it counts against their caps."""
+    """Sources that ask for a longer ban of a banned URL than the category does: this counts against their caps."""
 
     @property
     def category(self) -> str:
@@ -58,7 +58,7 @@ class BatchUrl:
         yield from self.others
 
     def candidates(self) -> dict[MentionKind, ReportedHere]:
-        """Return the mentions upon which the verdict may differ: one a source, category and duration."""
+        """Return one mention of each kind: mentions of one kind have the same verdict."""
         if not self.others:
             return {_kind(self.message, self.reported): (self.message, self.reported)}
         by_kind: dict[MentionKind, ReportedHere] = {}
@@ -67,7 +67,7 @@ class BatchUrl:
         return by_kind
 
     def verdict_for(self, message: Message, reported: ReportedUrl) -> Verdict:
-        """Return the verdict upon one mention by itself."""
+        """Return the verdict upon one mention alone."""
         return self.verdicts[_kind(message, reported)]
 
     def claim_for(self, message: Message, reported: ReportedUrl) -> None:
@@ -101,9 +101,9 @@ def category_plan(message: Message, reported: ReportedUrl, policy: Policy) -> Pl
 def collect(
     messages: Iterable[Message], policy: Policy, verdicts: Counter[str]
 ) -> tuple[dict[str, BatchUrl], list[tuple[Message, Refusal]]]:
-    """Canonicalise and dedupe a batch in memory: every URL once an account, by its key.
+    """Canonicalise and dedupe a batch in memory; return each URL at each account, by its key, and the refusals.
 
-    What is refused here is counted in ``verdicts`` and returned beside the URLs.
+    The refusals are counted in ``verdicts``.
     """
     urls_by_key: dict[str, BatchUrl] = {}
     seen: dict[str, list[BatchUrl]] = {}
@@ -140,6 +140,6 @@ def collect(
                 for spelling in ((url, variant) if variant else (url,))
                 for account in accounts
             ]
-            seen.update((batch_url.url, new) for batch_url in new)  # who names one scheme variant names both
+            seen.update((batch_url.url, new) for batch_url in new)  # to report one scheme variant is to report both
             urls_by_key.update((batch_url.key, batch_url) for batch_url in new)
     return urls_by_key, refusals

@@ -75,7 +75,7 @@ def tell_taken(
     )
 
 
-def give_back(run: Run, lost: Iterable[BatchUrl], not_extended: Iterable[BatchUrl], reserved_at: datetime) -> None:
+def unreserve(run: Run, lost: Iterable[BatchUrl], not_extended: Iterable[BatchUrl], reserved_at: datetime) -> None:
     """Give back what was reserved and not done, because somebody else claimed or changed the URLs meanwhile.
 
     ``lost`` were to be banned, and the bans of ``not_extended`` were to be extended. A crash before leaves the counts

@@ -1,4 +1,4 @@
-"""Decide about a batch of reported URLs: about each once an account, by the policy and what the ledger knows."""
+"""Decide about each URL of a batch at each account, by the policy and by what the ledger knows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
 
 PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
-"""Which verdict stands where several reports name one URL; all others rank below."""
+"""Which verdict wins if several reports name one URL. All other verdicts rank below these."""
 
 WORD_OF = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
-"""The word that a report says, by its own verdict; one of another verdict says nothing to the record."""
+"""The word that a report leaves on record, by its own verdict. A report with another verdict leaves none."""
 
 
 def decide(
@@ -35,11 +35,11 @@ def decide(
 ) -> dict[str, Verdict]:
     """Decide about every URL, and count what is to be banned or extended against the caps (I6).
 
-    What is to be banned is reserved before anything is claimed: a crash in between leaves the counts too high, and
-    never too low. If another intake reserved bans since the counts were read, the account is decided again with the
-    new counts. So only URLs above a cap are held, and none because many reports came at once.
+    The bans are reserved before anything is claimed: a crash in between leaves the counts too high, and never too low.
+    If another intake reserved bans since the counts were read, this decides about the account's URLs again with the new
+    counts. So only URLs above a cap are held, and none because many reports came at once.
     """
-    live = {key for key, claim in claims_by_key.items() if not claim.ended(now) and not claim.held}
+    live = {key for key, claim in claims_by_key.items() if not claim.needs_new_ban(now) and not claim.held}
     not_live = [url for key, url in urls_by_key.items() if key not in live]
     judge = Judge(policy, claims_by_key, count_reporters(run, policy, not_live, claims_by_key), now)
     if not policy.capped():
@@ -75,7 +75,7 @@ class Judge:
     now: datetime
 
     def account(self, urls: Iterable[BatchUrl], usage: Usage) -> tuple[dict[str, Verdict], Usage]:
-        """Decide about the URLs of one account, each upon ``usage`` and the bans of those before it.
+        """Decide about the URLs of one account in turn: each meets ``usage`` and the bans of the URLs before it.
 
         Return the verdicts, and the bans and extensions among them.
         """
@@ -91,7 +91,7 @@ class Judge:
         return verdicts, bans
 
     def verdict(self, url: BatchUrl, usage: Usage | None) -> Verdict:
-        """Decide about a URL by whichever of its reports bans it the longest, else holds it, else by the first.
+        """Decide by the report that bans the URL the longest; if none bans it, by one that holds it, else by the first.
 
         A report from a dry-run or review source never blocks a ban that a trusted source's report allows. The URL is
         claimed for the report that decided.

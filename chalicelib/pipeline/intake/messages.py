@@ -33,13 +33,13 @@ class Message:
     test: bool = False
     recorded: bool = False
     digest: str = ""
-    """The same for the same part of a report, however often it is queued."""
+    """Identifies a part of a report: it is the same each time that the part is queued."""
     skipped: int = 0
     """Parts that name nothing to ban."""
     names_nothing: bool = False
     """Whether it names no URL at all."""
     elsewhere: int = 0
-    """URLs that are not on our hosts, of a report so large that they are only counted."""
+    """How many URLs are not on our hosts. They are only counted where a report is too large to keep them."""
 
     @property
     def is_called_back(self) -> bool:
@@ -68,7 +68,7 @@ def read_record(
     source = source_of(unwrapped, attributes, sources)
     check_sender(source, given, record["body"], seal_keys)
     ours = given.get("report_id", "")
-    # What edgeban queued itself is read as it is: the spelling that the source's options undo was undone before.
+    # edgeban queued such a message itself, after applying the source's options: they are not applied a second time.
     options = ParserOptions(now=now) if ours else options_of(source, policy, now)
     parsed = [_parse(body, attributes, source, options) for body in bodies_in(unwrapped, fetch)]
     sent = record.get("attributes", {}).get("SentTimestamp")

@@ -47,7 +47,7 @@ def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> S
     cooling = binds_everybody(claim, now)
     return Situation(
         account,
-        live=not waits and not claim.ended(now),
+        live=not waits and not claim.needs_new_ban(now),
         cooling=cooling,
         refused=cooling and claim.refused,
         reporters=reporters,
@@ -150,7 +150,7 @@ def extends(claim: Claim, url: BatchUrl, policy: Policy, now: datetime) -> bool:
 def is_extension(claim: Claim, report: tuple[Message, ReportedUrl], policy: Policy, now: datetime) -> bool:
     """Return whether one report asks for that."""
     message, reported = report
-    if not (reported.ban_days or message.source.ban_days) or claim.ended(now) or claim.held:
+    if not (reported.ban_days or message.source.ban_days) or claim.needs_new_ban(now) or claim.held:
         return False
     end = plan_of(message, reported, policy).end(now)
     beyond = end > category_plan(message, reported, policy).end(now)

@@ -1,7 +1,7 @@
 """Take a report from the webhook: verify, record, queue, answer.
 
 Crash order: the report is recorded, then queued, then answered. A sender that saw no 202 sends again under the same
-``webhook-id``: the report is found on record and queued once more, which intake's claims make harmless.
+``webhook-id``. The report is then on record and is queued once more. That is harmless: intake claims each URL once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from chalicelib.reports import format_for, parse
 from chalicelib.reports.signature import DIGEST, Scheme, of_nobody
 
 MAX_BODY = 4 * 1024 * 1024
-"""Largest body, in bytes: a Lambda function gets 6 MB an invocation, and escaping may take a third of it."""
+"""Largest body, in bytes: Lambda passes at most 6 MB to an invocation, and escaping may take a third of that."""
 
 
 def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], queue: ReportQueue) -> Receipt:
@@ -69,7 +69,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     recorded = reports.record(run.rows, report, beside=beside, keep=keep)
     if recorded.body_sha256 != report.body_sha256:
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
-    report, kept = recorded, set(recorded.urls)  # what was answered first stands, whatever the policy says by now
+    report, kept = recorded, set(recorded.urls)  # the first answer stands, whatever the policy says now
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
     withdrawals = [] if report.test else withdrawals_of(parsed, source, policy)
     messages = bodies_of(report, accepted, withdrawals)
@@ -96,7 +96,7 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
 def screen(
     parsed: ParsedReport, source: Source, policy: Policy, now: datetime
 ) -> tuple[list[tuple[ReportedUrl, Verdict | None]], list[Refusal]]:
-    """Canonicalise each URL, and refuse at once what can be refused without the ledger.
+    """Canonicalise each URL; refuse the URLs that can be refused without reading the ledger.
 
     Return each usable URL with the verdict that refuses it, if one does, and all refusals.
     """

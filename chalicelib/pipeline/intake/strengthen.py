@@ -74,7 +74,7 @@ def _changes_of(
     standing = {
         key: claim
         for key, url in urls_by_key.items()
-        if url.words and (claim := claims_by_key.get(key)) and not claim.ended(now)
+        if url.words and (claim := claims_by_key.get(key)) and not claim.needs_new_ban(now)
     }
     if not standing:
         return [], {}

@@ -30,8 +30,8 @@ def begin(
 ) -> set[str]:
     """Open a new chunk, claim its URLs and seal it; return the keys that it claimed.
 
-    ``claims_by_key`` is what a read showed of its URLs. From it follows what the chunk remembers of them
-    (``Chunk.before``) and which chunks it waits for (``Chunk.after``). ``then`` is the state it is sealed with.
+    ``claims_by_key`` holds the claims of its URLs, as they were read. From them follow what the chunk remembers of its
+    URLs (``Chunk.before``) and the chunks that it waits for (``Chunk.after``). ``then`` is the state after the seal.
     ``words`` are what several sources say of a URL (``claims.claim``).
     """
     before = _earlier(chunk.keys, claims_by_key)
@@ -57,7 +57,7 @@ def claim_urls(
     words: Mapping[str, bytes] = claims.NO_WORDS,
 ) -> set[str]:
     """Claim the URLs of an open chunk, as its action and its rule ask; return the keys that it claimed."""
-    if chunk.rule == Rule.WITHDRAWN and chunk.action is Action.BAN:  # a question, while the ban stays in force
+    if chunk.rule == Rule.WITHDRAWN and chunk.action is Action.BAN:  # a hold that asks about a ban still in force
         return set(chunk.keys)
     if chunk.rule == Rule.ENDED:
         return claim_ends.mark(rows, chunk, claims_by_key)

@@ -72,7 +72,7 @@ def _ends(run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], now: datet
         end = expiry.of_task(task) or now + UNSENT
         positions = [position for part in task.slices if part.chunk == chunk.id for position in part.positions()]
         ends_by_position.update((position, end) for position in positions if position in ends_by_position)
-        if task.lasts:
+        if task.endless:
             lasting.update(positions)
     for position in kept:
         planned = datetime.fromtimestamp(claims_by_key[chunk.keys[position]].until, tz=UTC)

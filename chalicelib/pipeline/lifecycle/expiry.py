@@ -26,7 +26,7 @@ class Expiry:
 
     unended: bool
     until: datetime | None
-    lasts: bool = False
+    endless: bool = False
 
 
 def of_task(task: Task) -> datetime | None:
@@ -41,7 +41,7 @@ def of_chunk(rows: Rows, account: str, chunk: str) -> Expiry:
     found = list(carriers.of_chunk(rows, chunk))
     unended = remaining.of_chunk(rows, account, chunk) is not None or not all(task.ended for task in found)
     until = max((end for task in found if (end := of_task(task))), default=None)
-    return Expiry(unended, until, lasts=any(task.lasts for task in found))
+    return Expiry(unended, until, endless=any(task.endless for task in found))
 
 
 def of_positions(rows: Rows, chunk: Chunk) -> dict[int, Expiry]:
@@ -50,7 +50,7 @@ def of_positions(rows: Rows, chunk: Chunk) -> dict[int, Expiry]:
     waiting = set(range(work.next, work.count)).difference(work.excluded) if work else set[int]()
     by_position = {position: Expiry(position in waiting, None) for position in range(len(chunk.keys))}
     for task in carriers.of_chunk(rows, chunk.id):  # parents before their children: the last one holds
-        of_this = Expiry(not task.ended, of_task(task), task.lasts)
+        of_this = Expiry(not task.ended, of_task(task), task.endless)
         for part in task.slices:
             if part.chunk == chunk.id:
                 by_position.update(dict.fromkeys(part.positions(), of_this))

@@ -183,7 +183,7 @@ class Explainer:
         if last.state is not TaskState.SUCCEEDED:
             return OF_TASK[last.state], last.reason
         ends = expiry.of_task(last)  # later than planned, if the ban had to wait
-        in_force = last.lasts or claim.until > epoch(self._now) or (ends is not None and ends > self._now)
+        in_force = last.endless or claim.until > epoch(self._now) or (ends is not None and ends > self._now)
         return (UrlState.BANNED if in_force else UrlState.EXPIRED), claim.reason
 
     def _not_carried(self, claim: Claim, work: Work | None) -> tuple[UrlState, str]:

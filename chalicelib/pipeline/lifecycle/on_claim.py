@@ -49,7 +49,7 @@ def state_of(claim: Claim, now: datetime) -> State:
         return State.HELD
     if claim.cooling(now) and not undone_sources(claim.words, now):  # else it binds some sources alone
         return State.REFUSED if claim.refused else State.COOLING
-    if claim.ended(now):
+    if claim.needs_new_ban(now):
         return State.NOTHING
     if claim.tried:
         return State.FAILED if claim.outcome == UrlState.FAILED else State.VENDOR_REFUSED

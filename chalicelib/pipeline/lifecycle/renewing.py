@@ -67,7 +67,7 @@ def renew_chunk(run: Run, chunk: Chunk) -> int:
     for (verdict, until), keys in plan.stopped.items():
         reason = f"not renewed: {verdict.reason}"
         _tell_that_they_end(run, keys, claims_by_key, until)
-        claim_ends.give_back(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
+        claim_ends.return_claims(run.rows, keys, chunk=chunk.id, to=chunk.id, until=until, reason=reason)
         run.emit(
             "bans_not_renewed",
             account=chunk.account,
@@ -117,7 +117,7 @@ def _plan(run: Run, chunk: Chunk, claims_by_key: dict[str, Claim]) -> _Plan:
 
 def _outlives(claim: Claim, at_vendor: Expiry) -> bool:
     """Return whether a ban is planned for longer than the vendor grants. What edgeban ends itself never ends there."""
-    return not at_vendor.lasts and (at_vendor.until is None or claim.until > epoch(at_vendor.until))
+    return not at_vendor.endless and (at_vendor.until is None or claim.until > epoch(at_vendor.until))
 
 
 class _Permission:

@@ -231,7 +231,7 @@ def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) ->
     for owner, owned in keys_by_owner.items():
         until = expiry.of_chunk(run.rows, chunk.account, owner).until
         if until and until > run.clock():
-            claim_ends.give_back(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)
+            claim_ends.return_claims(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)
 
 
 def _part_of(
@@ -251,7 +251,7 @@ def _part_of(
         created_at=now,
         received_at=parent.received_at,
         root=parent.root,
-        lasts=parent.lasts,
+        endless=parent.endless,
         parent=parent.id,
         not_before=not_before,
         **ending(verdict),

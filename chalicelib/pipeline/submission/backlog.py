@@ -1,4 +1,4 @@
-"""What is to be submitted at one account, in its order: recorded tasks, and new ones packed from the waiting chunks.
+"""The tasks to submit at one account, in their order: recorded ones, and new ones packed from the waiting chunks.
 
 Before a task is recorded, the policy checks its URLs again. Forbidden URLs go into a task of their own, which ends them
 without a vendor call. Both tasks are recorded in one transaction, so that the decision holds whatever crashes after it.
@@ -30,12 +30,12 @@ WORK_AT_ONCE = 4_000
 
 
 class Backlog:
-    """The backlog of one account, as its one submitter takes it up. Unbans come before bans, whatever came first."""
+    """The backlog of one account, for its one submitter. Unbans come before all bans, even before older ones."""
 
-    def __init__(self, run: Run, *, epoch: int, limits: VendorLimits) -> None:
-        """``epoch`` is the submitter's number."""
-        self._run, self._epoch, self._limit = run, epoch, limits.urls_per_task
-        self._lasting = limits.longest_ban is None
+    def __init__(self, run: Run, *, drain: int, limits: VendorLimits) -> None:
+        """``drain`` is the number of the drain."""
+        self._run, self._drain, self._limit = run, drain, limits.urls_per_task
+        self._endless = limits.longest_ban is None
         self._granted_days = GrantedDays(run, limits.longest_ban)
         self.recorded = RecordedTasks(run)
         self._planned: dict[Action, deque[tuple[Slice, ...]]] = {Action.UNBAN: deque(), Action.BAN: deque()}
@@ -43,10 +43,10 @@ class Backlog:
         self.closed: set[Action] = set()
         """Actions that may not be sent now."""
         self.look_ups_allowed = True
-        """Whether a task may be looked up that may not be sent."""
+        """Whether a task that may not be sent may be looked up at the vendor."""
         self._unban_waits = False
         self._work: dict[str, Work] = {}
-        """The waiting chunks that the planned slices are of."""
+        """The waiting chunks that the planned slices belong to."""
         self._unbans_read_at = run.clock()
         self._chunks: dict[str, Chunk] = {}
         self.fresh: set[str] = set()
@@ -62,7 +62,7 @@ class Backlog:
         self._plan()
 
     def put_back(self, task: Task) -> None:
-        """Put a recorded task back that was certainly not sent: an unban of its URLs waits for it no more."""
+        """Put back a recorded task that certainly was not sent: an unban of its URLs need not wait for it."""
         self.recorded.add(task)
         self._plan()
 
@@ -74,7 +74,7 @@ class Backlog:
     def _may_take(self, task: Task) -> bool:
         """Return whether a task may be sent, or be looked up because an unban may wait for it.
 
-        Only a task is looked up whose last call may have had an effect.
+        A task is looked up only if its last call may have had an effect.
         """
         return task.action not in self.closed or (
             task.attempted_at is not None and self._unban_waits and self.look_ups_allowed
@@ -104,7 +104,7 @@ class Backlog:
         return task
 
     def chunks_of(self, slices: Sequence[Slice]) -> Mapping[str, Chunk]:
-        """Return chunks by id, those of these slices among them; each is read once."""
+        """Return chunks by id, those of these slices among them. Each chunk is read once."""
         missing = [part.chunk for part in slices if part.chunk not in self._chunks]
         if missing:
             if len(self._chunks) > CACHED_CHUNKS:
@@ -115,7 +115,7 @@ class Backlog:
     def more_waits(self, *, fill: bool = True) -> bool:
         """Read the waiting chunks again; return whether they fill a task, or hold an unban that may be sent.
 
-        ``fill`` False plans what does not fill a task, too.
+        With ``fill`` false, chunks that do not fill a task are planned too.
         """
         self._plan()
         if not fill:
@@ -129,7 +129,7 @@ class Backlog:
         return full and Action.BAN not in self.closed
 
     def _record(self, slices: tuple[Slice, ...]) -> None:
-        """Make a task of planned slices, and another one of each group of URLs that the policy forbids by now."""
+        """Make a task of planned slices, and one more for each group of URLs that the policy forbids by now."""
         now = self._run.clock()
         work = self._work[slices[0].chunk]
         chunks_by_id, ban_days = self.chunks_of(slices), work.ban_days
@@ -146,12 +146,12 @@ class Backlog:
                 received_at=min(self._work[part.chunk].received_at for part in group),
                 attempts=int(why is None),
                 attempted_at=now if why is None else None,
-                lasts=work.action is Action.BAN and self._lasting,
+                endless=work.action is Action.BAN and self._endless,
                 **splitting.ending(why),
             )
             for why, group in groups.items()
         ]
-        tasks.record_new(self._run.rows, new_tasks, drain=self._epoch)
+        tasks.record_new(self._run.rows, new_tasks, drain=self._drain)
         remaining.take_slices(self._run.rows, new_tasks, self._work)
         self.recorded.add(*new_tasks)
         self.fresh.update(task.id for task in new_tasks if not task.withheld)
@@ -184,7 +184,7 @@ class Backlog:
     def _read(self, *, bans: bool) -> dict[str, Work]:
         """Read the unbans, and the other chunks, oldest first, until enough of them can be sent.
 
-        Any number of older ones may be held: the sweep marks where they end.
+        Any number of the oldest chunks may be held. The sweep marks where they end.
         """
         work = {
             part.chunk: part for part in waiting_unbans.read(self._run.rows, self._run.account, now=self._run.clock())

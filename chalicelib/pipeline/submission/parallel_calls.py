@@ -1,4 +1,4 @@
-"""Several calls of a vendor under way at once, each answer recorded as soon as it comes.
+"""Make several calls of a vendor at once, and record each answer as soon as it comes.
 
 A vendor that takes 300 ms to answer is called ten times a second only if the calls overlap.
 """
@@ -20,8 +20,8 @@ from chalicelib.pipeline.run import LONGEST_REST, NEVER, Run
 from chalicelib.ports import BanVendor
 
 CALL_WITHIN = timedelta(seconds=20)
-"""How long after its attempt is on record a task may be called. A process that stood still for longer must not: the
-next submitter repeats the call ``vendor_tasks.LIST_LAG`` after the attempt, if the vendor does not show it."""
+"""How long after its attempt is on record a task may be called. A process that stood still for longer must not call:
+the next submitter repeats the call ``vendor_tasks.LIST_LAG`` after the attempt, if the vendor shows no such task."""
 
 
 class ParallelCalls:

@@ -11,18 +11,18 @@ What the next drain does if the submitter dies:
 
 - After 1 or 2: it repeats 2 (``Backlog.begin``). It cannot know whether the vendor was called, so it goes on as below.
 - After 3, or if no answer came: the task *may* be at the vendor. The drain looks it up and adopts it, or calls again
-  once the vendor certainly has it not (``lost_answers``).
+  once it is certain that the vendor does not have it (``lost_answers``).
 - After 4: nothing. ``track`` follows the task to its end.
 
 The submit queue is FIFO with one group per account, so one drain runs at a time. A drain beats (``Run.beat``); the
 wake-up of one that died is delivered again ten seconds after its last beat. If a drain that was believed dead still
-runs, the epoch stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
+runs, its number stops it: each drain takes a new one, and the transaction of step 1 checks it (``StaleSubmitter``).
 ``pipeline.waking`` says why no wake-up is lost.
 
 The vendor's answer decides what is next (``_Drain._answered``). A task whose content is refused is halved until the
-refused URLs stand alone (``refused_content``), one whose permission is refused is taken apart by host. Throttling and
-outages slow the drain down and then end it (``brakes``). Refused access blocks the account, a used-up quota the action
-(``vendor_refusals``).
+refused URLs stand alone (``refused_content``). A task whose permission is refused is split by host. Throttling and
+outages slow the drain down and then end it (``brakes``). Refused access blocks the account, a used-up quota blocks the
+action (``vendor_refusals``).
 
 Unbans go first (I11): before every waiting ban, while bans are paused, and while the quota of bans is used up.
 """
@@ -59,7 +59,7 @@ from chalicelib.pipeline.waking import wake_tracker
 from chalicelib.ports import BanVendor
 
 LOOK_AGAIN_WHILE_CALLING = timedelta(seconds=1)
-"""How long after the last call a drain looks at what has come since, while it waits for answers."""
+"""While a drain waits for answers, it looks for new chunks this long after its last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class _Drain:
         """Begin a drain. ``closed`` says why actions may not be sent now."""
         limits = vendor.limits
         self.run, self.vendor, self.workers = run, vendor, workers
-        self.backlog = Backlog(run, epoch=state.epoch, limits=limits)
+        self.backlog = Backlog(run, drain=state.drain, limits=limits)
         self.brakes = Brakes(run, self.backlog, limits, state=state, closed=closed)
         self.lost_answers = LostAnswers(run, vendor, self.backlog, self.brakes, adopted=self._submitted)
         self.refused_hosts = refused_content.RefusedHosts(run, self.backlog)
@@ -127,7 +127,7 @@ class _Drain:
         """Call the vendor for one task after the other, until none is left that may be called now."""
         run, backlog, brakes, pace = self.run, self.backlog, self.brakes, self.brakes.pace
         if not brakes.stopped:
-            pace.approach()  # what comes until the next call may be made goes into it
+            pace.approach()  # chunks that come before the next call may be made go into it
             backlog.begin()
         look_at = run.clock()
         with ParallelCalls(run, self.vendor, pace, workers=self.workers, handle=self._answered) as parallel_calls:
@@ -185,7 +185,7 @@ class _Drain:
             self.refused_hosts.accepted()
             self._submitted(task)
         elif isinstance(error, PermissionRefused) and self.refused_hosts.meet(task, error):
-            pass  # its parts, or the task itself, wait by now
+            pass  # the task, or the parts of it, are in the backlog now
         elif self.brakes.blocked(task, error):
             self.backlog.recorded.call_again(task)
         elif isinstance(error, ContentRefused):

@@ -1,12 +1,12 @@
 """Follow the tasks that a vendor works on to their end: ``succeeded`` or ``failed``.
 
 ``track_tasks`` follows all tasks, every minute. ``track_young`` follows those of the last minutes, within seconds: a
-drain that has submitted something wakes it, and it comes again as long as there are any (``Tracked.again_after``).
+drain that has submitted a task wakes it, and its wake-up comes again while there are young ones (``again_after``).
 
-A failed task is repeated or taken apart (``failed_tasks``): the submitter makes the repeated calls, ``track`` records
-the new tasks and wakes it.
+A failed task is repeated or split (``failed_tasks``): ``track`` records the new tasks and wakes the submitter, which
+makes the calls.
 
-A tracker that dies loses nothing: each task ends in one transaction, and what has not ended is followed by the next.
+A tracker that dies loses nothing: each task ends in one transaction, and the next tracker follows all others.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ YOUNG = timedelta(minutes=3)
 """Age up to which tasks are followed within seconds. The minute's run follows the older ones."""
 
 SHOWN_AFTER = timedelta(seconds=2)
-"""How long after its submission a task is looked for at the earliest."""
+"""A task is not looked for until this long after its submission."""
 
 SOONEST, LATEST = 2, 10
 """Seconds until young tasks are looked at again: an eighth of the youngest one's age, within these bounds."""
 
 LOST_AFTER = timedelta(hours=1)
-"""A task that the vendor accepted, and has not shown for so long, counts as failed."""
+"""A task that the vendor accepted, and has not shown since then for this long, counts as failed."""
 
 
 OLDEST = 50
-"""Waiting chunks that are looked at for one that waits for a task's end."""
+"""How many of the oldest chunks are read to see whether one waits for the end of a task."""
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
 
 
 def _turn_has_come(run: Run) -> bool:
-    """Whether something waits that may have waited for a task to end. More than the oldest is the sweep's to find."""
+    """Whether a chunk waits that may have waited for a task to end. The sweep finds what the oldest do not show."""
     mark = waiting_from.read(run.rows, run.account)
     oldest = remaining.of_account(run.rows, run.account, limit=OLDEST, after=mark.chunk)
     return any(work.after for work in (*oldest, *waiting_unbans.read(run.rows, run.account, now=None)))
@@ -139,7 +139,7 @@ def _turn_has_come(run: Run) -> bool:
 def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Iterator[tuple[Task, str, tuple[str, ...]]]:
     """Yield the tasks that have ended, and take them out of ``open_tasks``.
 
-    Beside a task that failed stand the problem and the URLs that the vendor names, beside one that succeeded nothing.
+    A failed task comes with the problem and the URLs that the vendor names, a succeeded one with neither.
     """
     pace = run.pace(vendor.limits.lists_per_second * TRACK_SHARE)
     begun_at = run.clock()
@@ -155,7 +155,7 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
                     yield task, "", ()
         if not open_tasks:
             return
-    if run.time_is_up:  # not all was seen: what is open may be further on
+    if run.time_is_up:  # not all pages were seen: an open task may be on a later one
         return
     for task in list(open_tasks.values()):
         overdue = task.submitted_at is not None and begun_at - task.submitted_at > LOST_AFTER

@@ -153,7 +153,7 @@ def _sort_out(run: Run, urls: Sequence[str], drift: Drift) -> None:
                 drift.lingering.append(url)
         elif claim is None or claim.outcome or claim.until < a_day_ago:
             drift.unknown.append(url)
-        elif not claim.held and not claim.ended(now):
+        elif not claim.held and not claim.needs_new_ban(now):
             drift.agreed.add(key)
 
 
@@ -200,7 +200,8 @@ def _absent(run: Run, chunk: Chunk, part: Slice, banned_keys: set[str]) -> list[
     return [
         position
         for position in absent
-        if chunk_chain.belongs(claims_by_key, chunk, position) and not claims_by_key[chunk.keys[position]].ended(now)
+        if chunk_chain.belongs(claims_by_key, chunk, position)
+        and not claims_by_key[chunk.keys[position]].needs_new_ban(now)
     ]
 
 

@@ -102,7 +102,7 @@ def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
             chunk.urls[position]
             for chunk, position in part
             if chunk_chain.belongs(claims_by_key, chunk, position)
-            and not claims_by_key[chunk.keys[position]].ended(now)
+            and not claims_by_key[chunk.keys[position]].needs_new_ban(now)
         ]
         if len(chosen) >= size:
             break

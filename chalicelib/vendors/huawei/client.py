@@ -69,7 +69,7 @@ class HuaweiCdn:
         return task_id
 
     def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
-        """Look for tasks of exactly these URLs by reading the task list: it names neither our id nor a finish time."""
+        """Look in the task list for tasks of exactly these URLs: the list names neither our id nor a finish time."""
         same_urls = frozenset(urls)
         for tasks in self._list_tasks([(since, until)]):
             ids = [task.id for task in tasks if task.action is action and frozenset(task.urls) == same_urls]

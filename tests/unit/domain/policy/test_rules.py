@@ -272,7 +272,7 @@ def test_a_report_without_a_category_has_that_of_its_source() -> None:
 def test_a_vendor_is_asked_for_1_to_30_days_whatever_is_planned(days: int | None) -> None:
     plan = plan_for(days)
     assert 1 <= plan.ban_days <= 30
-    assert plan.lasts is None or timedelta(days=plan.ban_days) <= plan.lasts <= timedelta(days=1095)
+    assert plan.length is None or timedelta(days=plan.ban_days) <= plan.length <= timedelta(days=1095)
 
 
 def test_a_reporter_counts_once_whatever_source_relays_it() -> None:

@@ -34,12 +34,12 @@ class Step(Enum):
 
 
 class Waker(NamedTuple):
-    """Somebody who makes work durable, reads the epoch, and sends; ``chunk`` is what it writes or ends."""
+    """Somebody who makes work durable, reads the drain's number, and sends; ``chunk`` is what it writes or ends."""
 
     kind: str
     chunk: int = GONE
     step: int = 0
-    epoch: int = GONE
+    number: int = GONE
 
 
 class Drain(NamedTuple):
@@ -47,7 +47,7 @@ class Drain(NamedTuple):
 
     receipt: int
     step: Step = Step.BEGIN
-    epoch: int = GONE
+    number: int = GONE
     seen: tuple[int, ...] = ()
     known: tuple[int, ...] = ()
 
@@ -62,7 +62,7 @@ class State(NamedTuple):
     drains: tuple[Drain, ...] = ()
     queue: tuple[tuple[str, int], ...] = ()
     accepted: frozenset[str] = frozenset()
-    epoch: int = 0
+    number: int = 0
     paused: bool = False
     left: tuple[tuple[str, int], ...] = ()
     """How often each mishap may still happen."""
@@ -97,7 +97,7 @@ class Model:
 
     def _wake(self, state: State, waker: Waker) -> Next:
         others = tuple(each for each in state.wakers if each is not waker)
-        steps = ["read", "write", "send"] if self.wrong == "the epoch is read first" else ["write", "read", "send"]
+        steps = ["read", "write", "send"] if self.wrong == "the number is read first" else ["write", "read", "send"]
         step = "send" if waker.step == 2 else "read" if waker.kind != "intake" else steps[waker.step]
         moved = waker._replace(step=waker.step + 1)
         name = f"{waker.kind} {waker.chunk} {step}s"
@@ -108,9 +108,9 @@ class Model:
             waiting = _with(state.waiting, waker.chunk, written)
             yield name, state._replace(waiting=waiting, wakers=(*others, moved))
         elif step == "read":
-            yield name, state._replace(wakers=(*others, moved._replace(epoch=state.epoch)))
+            yield name, state._replace(wakers=(*others, moved._replace(number=state.number)))
         else:
-            mark = "window" if self.wrong == "the mark is a window of time" else str(waker.epoch)
+            mark = "window" if self.wrong == "the mark is a window of time" else str(waker.number)
             yield name, _send(state._replace(wakers=others), mark)
         if waker.kind == "intake" and waker.step and (may := _spend(state, "crash")):
             yield "intake crashes, its report comes again", may._replace(wakers=(*others, Waker("intake", waker.chunk)))
@@ -133,11 +133,11 @@ class Model:
             ended = ends(acknowledged=self.wrong == "the deadline acknowledges")
             yield f"{name}: deadline", ended._replace(left=may.left)
         match drain.step:
-            case Step.BEGIN if self.wrong == "paused before the epoch is raised" and state.paused:
+            case Step.BEGIN if self.wrong == "paused before the number is raised" and state.paused:
                 yield name, ends(acknowledged=True)
             case Step.BEGIN:
-                raised = state._replace(epoch=state.epoch + 1)
-                yield name, goes_on(Step.CHECK_PAUSED, raised, epoch=raised.epoch)
+                raised = state._replace(number=state.number + 1)
+                yield name, goes_on(Step.CHECK_PAUSED, raised, number=raised.number)
             case Step.CHECK_PAUSED:
                 yield name, ends(acknowledged=True) if state.paused else goes_on(Step.READ_TASKS)
             case Step.READ_TASKS:
@@ -149,7 +149,7 @@ class Model:
                     name,
                     goes_on(Step.RECORD if seen else Step.END, state._replace(waiting=waiting), seen=seen, known=()),
                 )
-            case Step.RECORD if state.epoch != drain.epoch and self.wrong != "stale drains go on":
+            case Step.RECORD if state.number != drain.number and self.wrong != "stale drains go on":
                 yield name + ": stale", ends(acknowledged=self.wrong == "a stale drain acknowledges")
             case Step.RECORD:
                 chunk = drain.seen[0]
@@ -262,9 +262,9 @@ def test_a_chunk_that_waits_for_another_ones_task_is_woken_when_that_has_ended(m
 @pytest.mark.parametrize(
     ("wrong", "after", "mishaps"),
     [
-        ("the epoch is read first", {}, {}),
+        ("the number is read first", {}, {}),
         ("the mark is a window of time", {}, {}),
-        ("paused before the epoch is raised", {}, {"pause": 1}),
+        ("paused before the number is raised", {}, {"pause": 1}),
         ("a stale drain acknowledges", {}, {"stand_still": 1, "kill": 1}),
         ("the deadline acknowledges", {}, {"deadline": 1}),
         ("stale drains go on", {}, {"stand_still": 1}),
