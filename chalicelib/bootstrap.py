@@ -67,8 +67,8 @@ class Services:
         self.settings = environment.read()
         self.logger = Logger(service="edgeban")
         self.emit: Emit = Observer(self.logger, stage=self.settings.stage)
-        self.request_id = "-"
-        self.hops = 0  # wake-ups that led to the invocation at work
+        self.request_id, self.hops = "-", 0  # hops: wake-ups that led to the invocation at work
+        self.words_kept = b""  # words of the policy for statements that are on record for certain
 
     def begin(self, context: Any) -> None:
         """Note the invocation that begins: its id stands in every log line and every error."""

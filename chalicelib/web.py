@@ -226,9 +226,18 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
+LONGEST_POSITION = 6
+"""Digits of a position in a list."""
+
+
 def first_position(request: Request) -> int:
     """Read the ``next_token`` of a page that begins at a position. Raises InputError."""
-    token = query(request, "next_token", needed=False, longest=6) or "0"
-    if not token.isascii() or not token.isdigit():
+    return position(query(request, "next_token", needed=False, longest=6))
+
+
+def position(token: str) -> int:
+    """Read a position that is the token of a page; 0 if there is none. Raises InputError."""
+    token = token or "0"
+    if len(token) > LONGEST_POSITION or not token.isascii() or not token.isdigit():
         raise InputError("next_token must be the one of the page before")
     return int(token)

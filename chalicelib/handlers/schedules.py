@@ -44,8 +44,9 @@ def track_every_account(services: Services, context: Any) -> dict[str, Any]:
 def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
     """Sweep every account, go on with the unbans whose request ran out of time, name the reports that are due.
 
-    A failure of one keeps no other waiting.
+    Then the words of the policy are kept for statements. A failure of one keeps no other waiting.
     """
+    from chalicelib.pipeline.answers import statement_words
     from chalicelib.pipeline.answers.due_outcomes import name_due_reports
     from chalicelib.pipeline.decisions import unban
     from chalicelib.pipeline.submission.sweep import sweep
@@ -57,7 +58,10 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
         try:
             unban.carry_on(run)
         finally:
-            name_due_reports(run)
+            try:
+                name_due_reports(run)
+            finally:
+                services.words_kept = statement_words.keep(run, services.words_kept)
 
 
 # --- upkeep -----------------------------------------------------------------------------------

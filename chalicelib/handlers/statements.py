@@ -11,7 +11,8 @@ from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.domain.urls import MAX_URL_LENGTH
 from chalicelib.handlers.http import listed, only, operator
-from chalicelib.web import answer, first_position, moment, page_size, query
+from chalicelib.handlers.reports import REPORT_ID
+from chalicelib.web import answer, first_position, moment, page_size, position, query
 
 if TYPE_CHECKING:
     from chalicelib.pipeline.answers.statements import Place, Statement
@@ -22,6 +23,9 @@ QUESTION_TIME: Final = timedelta(seconds=15)
 
 LONGEST_SPAN: Final = timedelta(days=31)
 """The journal of older days is archived."""
+
+JOURNAL: Final = timedelta(days=39)
+"""How far back the journal is certain to be whole."""
 
 PAGE: Final = 100
 """The most statements in one answer: as many as the Commission's database takes in one call."""
@@ -35,8 +39,11 @@ COLUMNS: Final = (
     "report_id",
     "chunk_id",
     "decision",
+    "rule",
+    "decided_at",
     "applied_at",
     "until",
+    "decided_until",
     "territorial_scope",
     "facts",
     "notified_at",
@@ -49,6 +56,7 @@ COLUMNS: Final = (
     "explanation",
     "dsa_category",
     "redress",
+    "words_since",
     "missing",
 )
 
@@ -90,7 +98,7 @@ def _find(services: Services, request: Request) -> tuple[list[Statement], str]:
     if first:
         span = (moment("from", first) or now(), moment("to", last) or now())
         return _of_span(run, token, limit, span)
-    return _of_url(run, url, request, limit) if url else _of_report(run, report, request, limit)
+    return _of_url(run, url, request, limit) if url else _of_report(run, report, token, limit)
 
 
 def _of_url(run: Run, asked: str, request: Request, limit: int) -> tuple[list[Statement], str]:
@@ -107,16 +115,24 @@ def _of_url(run: Run, asked: str, request: Request, limit: int) -> tuple[list[St
     return found[start : start + limit], str(start + limit) if start + limit < len(found) else ""
 
 
-def _of_report(run: Run, report_id: str, request: Request, limit: int) -> tuple[list[Statement], str]:
+def _of_report(run: Run, report_id: str, token: str, limit: int) -> tuple[list[Statement], str]:
+    """Return the statements of a report: by its row, or of one that came by the queue by the journal.
+
+    Raises NotFound where nothing is known of it.
+    """
     from chalicelib.ledger import reports
+    from chalicelib.ledger.row import stamp
     from chalicelib.pipeline.answers import statements
 
-    start = first_position(request)
-    report = reports.read(run.rows, report_id)
-    if report is None:
-        raise NotFound("there is no report with this report_id, or it is older than the ledger keeps")
-    found, following = statements.of_report(run, report, start=start, limit=limit)
-    return found, "" if following is None else str(following)
+    report = reports.read(run.rows, report_id) if REPORT_ID.fullmatch(report_id) else None
+    if report is not None:
+        found, following = statements.of_report(run, report, start=position(token), limit=limit)
+        return found, "" if following is None else str(following)
+    place = _place(token) or statements.Place(stamp(now() - JOURNAL))
+    found, place_after = statements.of_span(run, place, until=now(), limit=limit, report=report_id)
+    if not (found or place_after or token):
+        raise NotFound("no ban of the last 39 days began with this report_id, and no report of that id is on record")
+    return found, _token(place_after)
 
 
 def _of_span(run: Run, token: str, limit: int, span: tuple[datetime, datetime]) -> tuple[list[Statement], str]:
@@ -130,7 +146,11 @@ def _of_span(run: Run, token: str, limit: int, span: tuple[datetime, datetime]) 
         raise InputError("from is too long ago: the journal of those days is archived")
     place = _place(token) or statements.Place(stamp(since))
     found, following = statements.of_span(run, place, until=until, limit=limit)
-    return found, f"{following.skip}.{following.event}" if following else ""
+    return found, _token(following)
+
+
+def _token(place: Place | None) -> str:
+    return f"{place.skip}.{place.event}" if place else ""
 
 
 def _place(token: str) -> Place | None:

@@ -35,6 +35,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "pipeline/answers/url_status.py": {"of_url": "api_handler", "of_report": "api_handler"},
     "pipeline/answers/outcomes.py": {"deliver_outcomes": "deliver_outcomes"},
     "pipeline/answers/due_outcomes.py": {"name_due_reports": "sweep"},
+    "pipeline/answers/statement_words.py": {"keep": "sweep"},
     "pipeline/upkeep/renew.py": {"renew_bans": "renew_bans"},
     "pipeline/upkeep/drift.py": {"detect_drift": "detect_drift"},
     "pipeline/upkeep/take_over.py": {"take_over": "detect_drift"},

@@ -29,9 +29,10 @@ COLUMNS = (
 CSV_COLUMNS = tuple(
     Column(name, name)
     for name in (
-        *("puid", "url", "account", "report_id", "decision", "applied_at", "until", "territorial_scope", "facts"),
+        *("puid", "url", "account", "report_id", "decision", "rule", "decided_at", "applied_at", "until"),
+        *("decided_until", "territorial_scope", "facts"),
         *("notified_at", "notice", "automated_detection", "automated_decision", "category", "ground", "basis"),
-        *("explanation", "dsa_category", "redress", "missing"),
+        *("explanation", "dsa_category", "redress", "words_since", "missing"),
     )
 )
 

@@ -8,13 +8,23 @@ from typing import Any
 import pytest
 
 from chalicelib.config.policy import parse
+from chalicelib.handlers import schedules
+from chalicelib.pipeline.answers import statement_words
 from dev.fakes.api import TOKEN, Api, fixed
-from dev.fakes.operations import ROOTS, STATING
+from dev.fakes.operations import ROOTS, STATEMENT, STATING
 from dev.fakes.world import POLICY, pages
 from dev.simulators.transparency_rules import problems
 
 URL = pages(1)[0]
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+
+
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return a minute."""
+        return 60_000
 
 
 @pytest.fixture
@@ -23,6 +33,7 @@ def stating(api: Api) -> Api:
     api.world.clock.advance(minutes=-10)
     api.world.policy = parse({**POLICY, **STATING})
     api.services._policy = fixed(api.world.policy)
+    statement_words.keep(api.world.run(), b"")
     return api
 
 
@@ -105,6 +116,28 @@ def test_a_token_of_no_page_is_refused(stating: Api, token: str) -> None:
 
 def test_a_report_that_nobody_knows_is_not_found(stating: Api) -> None:
     assert stating.as_operator("statements", report_id="r-" + "a" * 26).status_code == 404
+
+
+def test_a_report_that_came_by_the_queue_has_the_statements_of_its_bans(stating: Api) -> None:
+    stating.post({"urls": pages(6)[3:]})
+    stating.world.queue({"urls": pages(3)})
+    stating.settle()
+    report = next(each["report_id"] for each in all_of(stating, url=URL))
+    found = all_of(stating, report_id=report, limit="2")
+    assert [each["url"] for each in found] == pages(3)
+    assert {each["report_id"] for each in found} == {report}
+
+
+def test_the_sweep_keeps_the_words_so_that_a_later_policy_changes_no_statement(stating: Api) -> None:
+    stating.post({"urls": [URL]})
+    stating.settle()
+    before = all_of(stating, url=URL)
+    stating.services._policy = fixed(
+        parse({**POLICY, **STATING, "statement": {**STATEMENT, "redress": "Not any more."}})
+    )
+    schedules.sweep_every_account(stating.services, Context())
+    assert len(stating.world.rows.query("policy#statements")) == 2
+    assert all_of(stating, url=URL) == before
 
 
 def test_a_hold_has_no_statement(stating: Api) -> None:

@@ -118,8 +118,11 @@ def statement(statement: Statement) -> dict[str, Any]:
         "report_id": statement.report or None,
         "chunk_id": statement.chunk,
         "decision": "access_disabled",
+        "rule": statement.rule,
+        "decided_at": time(statement.decided_at),
         "applied_at": time(statement.applied_at),
         "until": time(statement.until),
+        "decided_until": time(statement.decided_until),
         "territorial_scope": list(rules.territorial_scope) if rules else None,
         "facts": statement.facts,
         "notified_at": time(statement.notified_at),
@@ -132,5 +135,6 @@ def statement(statement: Statement) -> dict[str, Any]:
         "explanation": ground.explanation if ground else None,
         "dsa_category": ground.dsa_category if ground else None,
         "redress": rules.redress if rules else None,
+        "words_since": time(statement.words_since),
         "missing": list(statement.missing),
     }

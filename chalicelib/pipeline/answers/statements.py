@@ -11,7 +11,7 @@ was taken over from the vendor's list: who decided it, and why, is not known.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,34 +19,22 @@ from typing import Final, NamedTuple
 
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState
 from chalicelib.domain.policy.duration import FOREVER
-from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import category_of
 from chalicelib.domain.policy.statement import CategoryStatement, Notice, SourceStatement, StatementRules
 from chalicelib.domain.urls import url_key
-from chalicelib.ledger import carriers, chunks, claims, journal, tasks
+from chalicelib.ledger import claims, journal, tasks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.journal import Entry
 from chalicelib.ledger.reports import Report
 from chalicelib.ledger.row import epoch
-from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.answers import url_status
-from chalicelib.pipeline.answers.history import chunks_of
+from chalicelib.pipeline.answers.decided_bans import BY_RULES, REPEATING, DecidedBan, decided_at, of_claim, of_task
+from chalicelib.pipeline.answers.statement_words import History, history
 from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.pipeline.run import Run
-from chalicelib.ports import Rows
 
 EVENTS: Final = 25
 """Events of the journal that are read at once: each is a task of up to 1,000 URLs."""
-
-BY_RULES: Final = frozenset({"", Rule.DEFAULT, Rule.RELEASED})
-"""Rules of chunks that the policy decided alone. Of every other ban that was sent a person decided."""
-
-REPEATING: Final = frozenset({Rule.RETRY})
-"""Rules of chunks that carry out what an earlier chunk decided, since the vendor had failed to."""
-
-NO_DECISION: Final = frozenset({Rule.RENEWAL, Rule.DRIFT, Rule.TAKEN_OVER})
-"""Rules of chunks whose bans are no decisions of their own."""
 
 BY_HAND: Final = SourceStatement(Notice.VOLUNTARY, automated_detection=False)
 """What made a person ban by hand: nobody reported."""
@@ -56,8 +44,9 @@ BY_HAND: Final = SourceStatement(Notice.VOLUNTARY, automated_detection=False)
 class Statement:
     """The reasons of one ban. ``rules``, ``ground`` and ``source`` are the policy's words; ``None`` where it has none.
 
-    ``applied_at`` is when the vendor confirmed the ban, ``until`` its planned end (``None``: when a person unbans it).
-    ``notified_at`` is when the oldest report of its chunk arrived; ``None`` for a ban by hand.
+    ``applied_at`` is when the vendor confirmed the ban, ``until`` its planned end (``None``: when a person unbans it),
+    ``decided_until`` the end that was planned when it was decided. ``notified_at`` is when the oldest report of its
+    chunk arrived; ``None`` for a ban by hand. ``words_since``: since when the policy's words are known to be in force.
     """
 
     puid: str
@@ -66,14 +55,18 @@ class Statement:
     report: str
     chunk: str
     category: str
+    rule: str
+    decided_at: datetime
     applied_at: datetime
     until: datetime | None
+    decided_until: datetime | None
     notified_at: datetime | None
     automated_decision: bool
     facts: str
     ground: CategoryStatement | None
     source: SourceStatement | None
     rules: StatementRules | None
+    words_since: datetime | None
     missing: tuple[str, ...]
     """Fields of the policy without which the statement is not complete."""
 
@@ -85,19 +78,6 @@ class Place(NamedTuple):
     skip: int = 0
 
 
-class _Ban(NamedTuple):
-    """A ban that a vendor carried out. ``decided`` is the chunk that was decided about: ``chunk`` may repeat it."""
-
-    chunk: Chunk
-    position: int
-    task: Task
-    decided: Chunk
-
-    @property
-    def key(self) -> str:
-        return self.chunk.keys[self.position]
-
-
 # --- questions ------------------------------------------------------------------------------------------------------
 
 
@@ -105,8 +85,8 @@ def of_url(run: Run, url: str) -> list[Statement]:
     """Return the statements of all bans of a canonical URL, newest first at each account."""
     keys = [url_key(account, url) for account in run.policy.accounts]
     claims_by_key = claims.read(run.rows, keys, consistent=True)
-    bans = [ban for claim in claims_by_key.values() for ban in _of_claim(run.rows, claim)]
-    return _statements(run, bans, claims_by_key)
+    bans = [ban for claim in claims_by_key.values() for ban in of_claim(run.rows, claim)]
+    return _statements(run, history(run), bans, claims_by_key)
 
 
 def of_report(run: Run, report: Report, *, start: int, limit: int) -> tuple[list[Statement], int | None]:
@@ -119,30 +99,34 @@ def of_report(run: Run, report: Report, *, start: int, limit: int) -> tuple[list
     chosen = urls[start : start + max(limit // max(len(accounts), 1), 1)]
     keys = [url_key(account, url) for url in chosen for account in accounts]
     claims_by_key = claims.read(run.rows, keys, consistent=True)
-    bans: list[_Ban] = []
+    bans: list[DecidedBan] = []
     for claim in claims_by_key.values():
-        of_claim = _of_claim(run.rows, claim)
-        bans += islice((ban for ban in of_claim if ban.chunk.origins[ban.position].report == report.id), 1)
+        bans_of_url = of_claim(run.rows, claim)
+        bans += islice((ban for ban in bans_of_url if ban.chunk.origins[ban.position].report == report.id), 1)
     following = start + len(chosen)
-    return _statements(run, bans, claims_by_key), following if following < len(urls) else None
+    return _statements(run, history(run), bans, claims_by_key), following if following < len(urls) else None
 
 
-def of_span(run: Run, place: Place, *, until: datetime, limit: int) -> tuple[list[Statement], Place | None]:
+def of_span(
+    run: Run, place: Place, *, until: datetime, limit: int, report: str = ""
+) -> tuple[list[Statement], Place | None]:
     """Return the statements of bans that took effect after a place, oldest first, and the place to go on from.
 
-    A page has at most ``limit`` of them. It may have fewer, or none, where time was up.
+    ``report``: of the bans that a report began alone. A page has at most ``limit`` of them. It may have fewer, or none,
+    where time was up.
     """
-    statements: list[Statement] = []
+    statements, words = list[Statement](), history(run)
     while events := journal.following(run.rows, place.event, until=until, limit=EVENTS):
         ended = [event.subject for event in events if _is_ban(event)]
         tasks_by_id = tasks.read(run.rows, ended)
         for event in events:
             task = tasks_by_id.get(event.subject)
-            bans = _of_task(run.rows, task) if task and expiry.of_task(task) else iter(())
+            bans = of_task(run.rows, task) if task and expiry.of_task(task) else iter(())
+            bans = (ban for ban in bans if report in {"", ban.chunk.origins[ban.position].report})
             page = list(islice(bans, place.skip, place.skip + limit - len(statements) + 1))
             room = limit - len(statements)
             keys = [ban.key for ban in page[:room]]
-            statements += _statements(run, page[:room], claims.read(run.rows, keys))
+            statements += _statements(run, words, page[:room], claims.read(run.rows, keys))
             if len(page) > room:
                 return statements, Place(place.event, place.skip + room)
             place = Place(event.place)
@@ -156,74 +140,41 @@ def _is_ban(event: Entry) -> bool:
     return event.kind == "task" and fields.get("state") == TaskState.SUCCEEDED and fields.get("action") == Action.BAN
 
 
-# --- which bans there were ------------------------------------------------------------------------------------------
-
-
-def _of_claim(rows: Rows, claim: Claim) -> Iterator[_Ban]:
-    """Yield the bans of a URL, newest first, as far back as its chunks are kept."""
-    for chunk, position in chunks_of(rows, claim.key, (claim.unban, claim.chunk)):
-        decided = _decided(rows, chunk)
-        if decided is not None:
-            carried = list(carriers.of_chunk(rows, chunk.id, [position]))
-            if carried and expiry.of_task(carried[-1]) and (chunk.id, position) not in carried[-1].not_done():
-                yield _Ban(chunk, position, carried[-1], decided)
-
-
-def _decided(rows: Rows, chunk: Chunk) -> Chunk | None:
-    """Return the chunk that was decided about; ``None`` where a chunk is no decision of its own."""
-    decided: Chunk | None = chunk
-    while decided is not None and decided.rule in REPEATING:
-        decided = next(iter(chunks.read(rows, decided.renews).values()), None)
-    is_decision = decided is not None and decided.action is Action.BAN and decided.rule not in NO_DECISION
-    return decided if is_decision else None
-
-
-def _of_task(rows: Rows, task: Task) -> Iterator[_Ban]:
-    """Yield the bans of a task that succeeded. What it failed to do is in the tasks that carry it on."""
-    children = tasks.read(rows, task.children).values() if task.children else ()
-    not_done = task.not_done()
-    chunks_by_id = chunks.read(rows, [part.chunk for part in task.slices])
-    for part in task.slices:
-        chunk = chunks_by_id.get(part.chunk)
-        decided = _decided(rows, chunk) if chunk else None
-        if chunk is None or decided is None:
-            continue
-        for position in part.positions():
-            is_done = (chunk.id, position) not in not_done
-            if is_done and not any(carriers.carries(child, chunk.id, [position]) for child in children):
-                yield _Ban(chunk, position, task, decided)
-
-
 # --- what is stated -------------------------------------------------------------------------------------------------
 
 
-def _statements(run: Run, bans: Sequence[_Ban], claims_by_key: Mapping[str, Claim]) -> list[Statement]:
+def _statements(
+    run: Run, words: History, bans: Sequence[DecidedBan], claims_by_key: Mapping[str, Claim]
+) -> list[Statement]:
     """State bans, but not those whose failure the vendor told of a URL alone."""
-    policy = run.policy
+    ban_of = {ban.decision: ban for ban in bans}
+    decided = {decision: decided_at(run.rows, ban) for decision, ban in ban_of.items()}
     return [
-        _statement(ban, claim, policy)
+        _statement(ban, claim, words, decided[ban.decision])
         for ban in bans
         for claim in [_own(claims_by_key.get(ban.key), ban)]
         if claim is None or claim.outcome != UrlState.FAILED
     ]
 
 
-def _own(claim: Claim | None, ban: _Ban) -> Claim | None:
+def _own(claim: Claim | None, ban: DecidedBan) -> Claim | None:
     """Return the claim where the ban's chunk has it still."""
     return claim if claim is not None and claim.chunk == ban.chunk.id else None
 
 
-def _statement(ban: _Ban, claim: Claim | None, policy: Policy) -> Statement:
+def _statement(ban: DecidedBan, claim: Claim | None, words: History, decided_at: datetime) -> Statement:
     chunk, origin = ban.chunk, ban.chunk.origins[ban.position]
     by_hand = origin.is_person
-    ground = category_of(origin.category, policy).statement
-    rules = policy.sources.get(origin.source)
-    source = BY_HAND if by_hand else rules.statement if rules else None
-    listed = origin.category.lower() in policy.categories
+    ground, ground_since = words.find(decided_at, lambda each: each.ground(origin.category))
+    source, source_since = words.find(decided_at, lambda each: each.sources.get(origin.source))
+    rules, rules_since = words.find(decided_at, lambda each: each.rules)
+    if by_hand:
+        source, source_since = BY_HAND, None
+    listed = words.at(decided_at).lists(origin.category)
     absent = {
         f"categories.{origin.category.lower() if listed else 'default'}.statement": ground,
         f"sources.{origin.source}.statement": source,
-        "statement": policy.statement,
+        "statement": rules,
     }
     applied_at = ban.task.finished_at or ban.task.submitted_at
     assert applied_at
@@ -235,14 +186,18 @@ def _statement(ban: _Ban, claim: Claim | None, policy: Policy) -> Statement:
         report=origin.report,
         chunk=chunk.id,
         category=origin.category,
+        rule=ban.decided.rule or Rule.DEFAULT.value,
+        decided_at=decided_at,
         applied_at=applied_at,
         until=_end(ban, claim),
+        decided_until=_end(ban, None),
         notified_at=None if by_hand else ban.decided.received_at,
         automated_decision=ban.decided.rule in BY_RULES,
         facts=_facts(ban.decided, origin.category.lower() if listed else "", by_hand=by_hand),
         ground=ground,
         source=source,
-        rules=policy.statement,
+        rules=rules,
+        words_since=max(filter(None, (ground_since, source_since, rules_since)), default=None),
         missing=tuple(field for field, words in absent.items() if words is None),
     )
 
@@ -255,7 +210,7 @@ def _puid(decision: str, url: str) -> str:
     return f"edgeban-{hashlib.sha256(f'{decision}|{url}'.encode()).hexdigest()[:32]}"
 
 
-def _end(ban: _Ban, claim: Claim | None) -> datetime | None:
+def _end(ban: DecidedBan, claim: Claim | None) -> datetime | None:
     """Return the planned end: the claim's while it is the ban's, else the end with which the ban was made."""
     chunk, task = ban.chunk, ban.task
     if claim is None:

@@ -14,7 +14,7 @@ from chalicelib.domain.model import Action
 from chalicelib.domain.policy.statement import EEA
 from chalicelib.ledger import reports
 from chalicelib.ledger.row import stamp
-from chalicelib.pipeline.answers import as_json, statements
+from chalicelib.pipeline.answers import as_json, statement_words, statements
 from chalicelib.pipeline.answers.dsa import shaped
 from chalicelib.pipeline.answers.statements import Place, Statement
 from chalicelib.pipeline.decisions.ban_by_hand import ban
@@ -307,6 +307,93 @@ def test_a_hundred_statements_cost_few_reads() -> None:
     assert len(stated(world)) == 100
     assert rows.units["halves read"] / 2 <= 60, "half a unit for each claim, and some for the task and its chunk"
     assert not rows.units["written"]
+
+
+# --- the words of the day ---------------------------------------------------------------------------------------------
+
+
+def terms(basis: str) -> dict[str, Any]:
+    """Return fields of a policy whose grounds have this basis."""
+    return {**STATING, "categories": {"default": {"statement": {**CATEGORY_STATEMENT, "basis": basis}}}}
+
+
+def change(world: World, **fields: Any) -> None:
+    """Put a policy in force, and let the sweep see it."""
+    world.policy = world_with(**fields).policy
+    statement_words.keep(world.run(), b"")
+    world.clock.advance(minutes=5)
+
+
+def test_a_ban_is_stated_in_the_words_that_held_when_it_was_decided() -> None:
+    world = world_with(**terms("Terms of 2025"))
+    change(world, **terms("Terms of 2025"))
+    world.post({"urls": [URL]})
+    world.minutes(3)
+    change(world, **{**terms("Terms of 2026"), "statement": {**STATEMENT, "redress": "Write a letter."}})
+    world.post({"urls": pages(2)[1:]}, webhook_id="w2")
+    world.minutes(3)
+    old, new = stated(world)
+    assert old.ground
+    assert new.ground
+    assert old.rules
+    assert new.rules
+    assert (old.ground.basis, new.ground.basis) == ("Terms of 2025", "Terms of 2026")
+    assert (old.rules.redress, new.rules.redress) == (STATEMENT["redress"], "Write a letter.")
+    assert old.words_since
+    assert new.words_since
+    assert old.words_since < old.decided_at < new.words_since < new.decided_at
+    assert statements.of_url(world.run(), URL) == [old]
+
+
+def test_a_hold_is_stated_in_the_words_that_held_when_a_person_approved_it() -> None:
+    world = world_with(**terms("Terms of 2025"))
+    change(world, **terms("Terms of 2025"))
+    world.post({"urls": ROOTS[:1]})
+    world.minutes(3)
+    change(world, **terms("Terms of 2026"))
+    world.approve()
+    world.minutes(3)
+    (statement,) = stated(world)
+    assert statement.ground
+    assert statement.ground.basis == "Terms of 2026"
+    assert statement.rule == "bare_host"
+
+
+def test_words_that_were_given_later_serve_and_say_since_when_they_are_there() -> None:
+    world = world_with()
+    change(world)
+    world.post({"urls": [URL]})
+    world.minutes(3)
+    assert stated(world)[0].missing
+    change(world, **terms("Terms of 2025"))
+    change(world, **terms("Terms of 2026"))
+    (statement,) = stated(world)
+    assert statement.ground
+    assert (statement.ground.basis, statement.missing) == ("Terms of 2025", ())
+    assert statement.words_since
+    assert statement.words_since > statement.decided_at
+
+
+def test_words_are_recorded_once_and_read_once_by_each_process() -> None:
+    world = world_with(**STATING)
+    rows = world.rows
+    assert isinstance(rows, MemoryRows)
+    known = statement_words.keep(world.run(), b"")
+    rows.units.clear()
+    assert statement_words.keep(world.run(), known) == known
+    assert not rows.units, "nothing is read where nothing changed"
+    assert statement_words.keep(world.run(), b"") == known
+    assert not rows.units["written"], "another process finds them on record"
+
+
+def test_an_end_that_moved_stands_beside_the_one_that_was_decided() -> None:
+    world = banned_with(categories={"default": {"ban_days": 7, "statement": CATEGORY_STATEMENT}})
+    world.queue({"urls": [URL], "ban_duration": 30})
+    world.minutes(3)
+    (statement,) = stated(world)
+    assert statement.until
+    assert statement.decided_until
+    assert (statement.until - statement.decided_until).days >= 22
 
 
 # --- pages, and names ------------------------------------------------------------------------------------------------

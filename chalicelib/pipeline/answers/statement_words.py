@@ -1,0 +1,66 @@
+"""Which words of the policy a statement of reasons uses: those in force when its ban was decided.
+
+The sweep records the words within a minute of a change. What was decided in that minute may be stated in either. Where
+the policy had no word at the time, the first later version that has it serves: a statement names since when its words
+are known to be in force, so that nobody takes them for older ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from chalicelib.domain.policy.statement_words import StatementWords, dump, load, words_of
+from chalicelib.ledger import statement_words
+from chalicelib.ledger.row import compress, decompress
+from chalicelib.pipeline.run import Run
+
+T = TypeVar("T")
+
+
+def keep(run: Run, known: bytes) -> bytes:
+    """Record the words of the policy if they changed; return them. ``known`` are those that are on record already."""
+    words = compress(dump(words_of(run.policy)))
+    if words != known and words != statement_words.latest(run.rows):
+        statement_words.record(run.rows, words, since=run.clock())
+    return words
+
+
+class Version(NamedTuple):
+    """Words, and since when they are known to be in force."""
+
+    since: datetime
+    words: StatementWords
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All versions, oldest first. There is always one."""
+
+    versions: Sequence[Version]
+
+    def find(self, at: datetime, word: Callable[[StatementWords], T | None]) -> tuple[T | None, datetime | None]:
+        """Return a word as it was at a moment, or as it was given first since, and since when it is known."""
+        for version in self._from(at):
+            if (found := word(version.words)) is not None:
+                return found, version.since
+        return None, None
+
+    def at(self, at: datetime) -> StatementWords:
+        """Return the version that was in force at a moment, or the first one that is known."""
+        return self._from(at)[0].words
+
+    def _from(self, at: datetime) -> Sequence[Version]:
+        in_force = max((index for index, version in enumerate(self.versions) if version.since <= at), default=0)
+        return self.versions[in_force:]
+
+
+def history(run: Run) -> History:
+    """Read all versions of the words; the policy in force is the last one, also before the sweep recorded it."""
+    recorded = [Version(since, load(decompress(words))) for since, words in statement_words.versions(run.rows)]
+    current = words_of(run.policy)
+    if not recorded or recorded[-1].words != current:
+        recorded.append(Version(run.clock(), current))
+    return History(recorded)
