@@ -60,6 +60,7 @@ class Said:
     lasts: timedelta
     bans: bool
     report: str = ""
+    said_at: datetime = BEFORE
 
 
 @dataclass
@@ -69,8 +70,9 @@ class Url:
     ``state`` is nothing, held, banned, refused, cooling or rejected (by the vendor). ``granted`` is the end of the
     vendor's own ban. edgeban lifts a ban at its end if that was moved in (``lifted``), or if the vendor had lost
     it (``restored``). ``spoken`` are the sources that had spoken when a person decided. ``marks`` are the moments
-    up to which what a source says is taken back: it withdrew it, or was undone until then. ``plan`` is how long the
-    report asked for that is held. ``verdicts`` tell by source and report why it changed nothing.
+    up to which what a source says is taken back: it withdrew it, or was undone until then. ``reporters`` say by who
+    counts, and source, when that was said in which report. ``plan`` is how long the report asked for that is held.
+    ``verdicts`` tell by source and report why it changed nothing.
     """
 
     name: str
@@ -88,7 +90,7 @@ class Url:
     words: dict[str, Said] = field(default_factory=dict)
     spoken: set[str] = field(default_factory=set)
     marks: dict[str, datetime] = field(default_factory=dict)
-    reporters: set[str] = field(default_factory=set)
+    reporters: dict[tuple[str, str], tuple[datetime, str]] = field(default_factory=dict)
     verdicts: dict[tuple[str, str], str] = field(default_factory=dict)
     changed_at: datetime = BEFORE
     began_at: datetime = BEFORE
@@ -117,9 +119,16 @@ class Url:
     def add(self, source: str, said: Said) -> None:
         """Keep the furthest word of a source; what is banned by itself is stronger than what is not."""
         before = self.words.get(source)
-        if before is None or (said.bans, said.until) > (before.bans, before.until):
+        if before is None or said.bans > before.bans or (said.bans == before.bans and said.until >= before.until + DAY):
             self.words[source] = said
             said.first = before.first if before else said.first
+
+    def count(self, report: Report) -> None:
+        """Count who reported; one who is named again within a day is not noted again."""
+        who = counted_as(report.source, report.reporter), report.source.name
+        said_at = report.said_at or report.received_at
+        if who not in self.reporters or said_at >= self.reporters[who][0] + DAY:
+            self.reporters[who] = said_at, report.id
 
     def furthest(self, now: datetime) -> datetime | None:
         """Find the furthest end of the words that are left and banned by themselves."""
@@ -188,7 +197,8 @@ class Model:
         if why or own == "few":
             return
         url.marks.pop(source, None)  # once a source asks again, what it said before its withdrawal counts as well
-        said = Said(report.received_at, now + report.asks_for, report.asks_for, own == "ban", report.id)
+        said_at = report.said_at or report.received_at
+        said = Said(report.received_at, now + report.asks_for, report.asks_for, own == "ban", report.id, said_at)
         if url.state in {"refused", "cooling"}:
             url.add(source, said)
             url.state, url.rule, url.plan = "held", "decided_before", said.lasts
@@ -213,10 +223,10 @@ class Model:
         source, needed = report.source, CATEGORIES[report.category][1]
         open_to_reporters = url.name not in self.protected and url.state not in {"banned", "refused", "cooling"}
         if open_to_reporters and needed > 1 and not taken_back(url, report):
-            url.reporters.add(counted_as(source, report.reporter))
+            url.count(report)
         verdicts = {
             "protected": url.name in self.protected,
-            "few": needed > max(1, len(url.reporters) if open_to_reporters else 1),
+            "few": needed > max(1, len({who for who, _ in url.reporters}) if open_to_reporters else 1),
             "review": source.review,
             "bare_host": url.root,
             "source_cap": 0 < source.cap <= self.counts.get(f"bans {source.name} {now:%d %H}", 0),
@@ -262,12 +272,17 @@ class Model:
         if soon:
             self.renew(url, now, EARLY)
 
-    def withdraw(self, name: str, source: Source, reporter: str, now: datetime) -> None:
-        """Let a source take its word back; what is left stands, else the ban is lifted or a person is asked."""
+    def withdraw(self, name: str, source: Source, reporter: str, now: datetime, said_at: datetime) -> None:
+        """Let a source take back what it said by then; what is left stands, else the ban is lifted or a person asked."""
         url = self.urls[name]
-        url.marks[source.name] = now
+        if url.reporters.get((counted_as(source, reporter), source.name), (AFTER, ""))[0] <= said_at:
+            del url.reporters[counted_as(source, reporter), source.name]
+        if url.marks.get(source.name, BEFORE) >= said_at:
+            return
+        if source.name in url.words and url.words[source.name].said_at > said_at:
+            return  # the source has spoken again since
+        url.marks[source.name] = said_at
         url.spoken.add(source.name)
-        url.reporters.discard(counted_as(source, reporter))
         if url.words.pop(source.name, None) is None:
             return
         if url.state == "held" and not url.words:
@@ -339,6 +354,11 @@ class Model:
     def undo(self, name: str, now: datetime, cool_down: timedelta, taken: Taken) -> None:
         """Let a person take words back: what others said stays, and only those who said these are bound."""
         url = self.urls[name]
+        url.reporters = {
+            (who, source): (at, report)
+            for (who, source), (at, report) in url.reporters.items()
+            if source != taken.source and (report != taken.report or not report)
+        }
         gone = {source for source, said in url.words.items() if taken.holds(url, source, said)}
         regardless = taken.whoever_said_so and (gone or taken.carried(url))
         nobody_asks = taken.carried(url) and not url.words

@@ -303,10 +303,12 @@ class History:
         source, url = self.dice.choice(SOURCES), self.dice.choice(URLS)
         self.sent += 1
         reporter = self.dice.choice(["x", "y"])
-        self.note(f"{source.name} withdraws {URLS.index(url)} {reporter}")
-        document = {"withdrawn": [{"url": url, "reporter": reporter}]}
+        now = self.world.clock()
+        said_at = now - timedelta(hours=self.dice.choice([3, 30])) if self.dice.random() < 0.3 else now
+        self.note(f"{source.name} withdraws {URLS.index(url)} {reporter} {said_at if said_at < now else ''}")
+        document = {"withdrawn": [{"url": url, "reporter": reporter, "said_at": said_at.isoformat()}]}
         self.deliver(document, source, crash=not source.withdrawals_lift)
-        self.model.withdraw(url, source, reporter, self.world.clock())
+        self.model.withdraw(url, source, reporter, self.world.clock(), said_at)
 
     def decided(self) -> None:
         dice, world, model, now = self.dice, self.world, self.model, self.world.clock()
