@@ -273,7 +273,7 @@ class Model:
             self.renew(url, now, EARLY)
 
     def withdraw(self, name: str, source: Source, reporter: str, now: datetime, said_at: datetime) -> None:
-        """Let a source take back what it said by then; what is left stands, else the ban is lifted or a person asked."""
+        """Let a source take back what it said by then; what is left stands, else it is lifted, or a person is asked."""
         url = self.urls[name]
         if url.reporters.get((counted_as(source, reporter), source.name), (AFTER, ""))[0] <= said_at:
             del url.reporters[counted_as(source, reporter), source.name]

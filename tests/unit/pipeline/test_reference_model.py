@@ -301,10 +301,13 @@ class History:
 
     def withdrawn(self) -> None:
         source, url = self.dice.choice(SOURCES), self.dice.choice(URLS)
+        if self.last_report and self.dice.random() < 0.6:
+            name, url = self.dice.choice(sorted(self.last_report))
+            source = next(each for each in SOURCES if each.name == name)
         self.sent += 1
         reporter = self.dice.choice(["x", "y"])
         now = self.world.clock()
-        said_at = now - timedelta(hours=self.dice.choice([3, 30])) if self.dice.random() < 0.3 else now
+        said_at = now - timedelta(hours=self.dice.choice([3, 30, 200])) if self.dice.random() < 0.5 else now
         self.note(f"{source.name} withdraws {URLS.index(url)} {reporter} {said_at if said_at < now else ''}")
         document = {"withdrawn": [{"url": url, "reporter": reporter, "said_at": said_at.isoformat()}]}
         self.deliver(document, source, crash=not source.withdrawals_lift)
