@@ -158,9 +158,9 @@ class Client:
         """
         return self._api.post("/unbans", {**_given(selection), **_given(fields)})
 
-    def unbans(self) -> Iterator[Answer]:
-        """Yield the unbans, newest first."""
-        return self.pages("/unbans", "unbans")
+    def unbans(self, state: str = "") -> Iterator[Answer]:
+        """Yield the unbans, newest first; those that are ``under_way``, ``complete`` or ``failed``, if one is named."""
+        return self.pages("/unbans", "unbans", **_given({"state": state or None}))
 
     def unban_job(self, unban_id: str) -> Answer:
         """Return how far an unban is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ EVENTS = 500
 UNBANS = 1_000
 """The most decisions that are looked through for unbans."""
 
-UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "complete", "unban_id")
+UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "failed", "complete", "unban_id")
+UNBAN_STATES = ("under_way", "complete", "failed")
 EVENT_COLUMNS = ("place", "at", "kind", "subject", "details")
 
 
@@ -103,11 +105,17 @@ def list_unbans(services: Services, request: Request) -> Response:
     from chalicelib.ledger import audit
 
     operator(services, request, "reader")
-    only(request, "limit", "next_token")
+    only(request, "state", "limit", "next_token")
     limit, after = page_size(request), decision_token(request)
+    wanted = query(request, "state", needed=False, longest=20)
+    if wanted and wanted not in UNBAN_STATES:
+        raise InputError(f"state must be one of {', '.join(UNBAN_STATES)}, or left out")
     decisions = audit.recent(services.rows, now=now(), limit=UNBANS, after=after)
     unbans = [named for named in decisions if named[1].action == "unban"]
-    progress = _progress(services, [decision.after for _, decision in unbans[:limit]])
+    progress = _progress(services, [decision for _, decision in unbans])
+    if wanted:
+        unbans = [named for named in unbans if wanted in progress.states(named[1].after)]
+    progress.read_undone(services, [decision for _, decision in unbans[:limit]])
 
     def show(named: tuple[str, Decision]) -> dict[str, Any]:
         return _show_unban(named[1], progress)
@@ -133,28 +141,47 @@ def read_unban(services: Services, unban_id: str, request: Request) -> Response:
     found = next((decision for _, decision in of_day if decision.after == unban_id), None)
     if found is None:
         raise NotFound("there is no such unban: take the unban_id of the answer to POST /v1/unbans")
-    return answer(200, _show_unban(found, _progress(services, [unban_id])))
+    progress = _progress(services, [found])
+    progress.read_undone(services, [found])
+    return answer(200, _show_unban(found, progress))
 
 
-Progress = tuple[Mapping[str, int], Mapping[str, int]]
-"""How many URLs unbans undid, by their ids: those under way so far, and those carried out."""
+@dataclass(slots=True)
+class Progress:
+    """How far unbans are, by their ids: URLs that those under way undid so far, URLs that failed, URLs undone."""
+
+    under_way: Mapping[str, int]
+    failed: Mapping[str, int]
+    undone: Mapping[str, int] = field(default_factory=dict)
+
+    def states(self, unban_id: str) -> set[str]:
+        """Return the words that are true of an unban, of ``UNBAN_STATES``."""
+        is_failed = {"failed"} if unban_id in self.failed else set[str]()
+        return is_failed | {"under_way" if unban_id in self.under_way else "complete"}
+
+    def read_undone(self, services: Services, unbans: Sequence[Decision]) -> None:
+        """Read how many URLs those unbans undid that are carried out."""
+        from chalicelib.ledger import unban_jobs
+
+        self.undone = unban_jobs.undone(services.rows, [decision.after for decision in unbans])
 
 
-def _progress(services: Services, unban_ids: Sequence[str]) -> Progress:
+def _progress(services: Services, unbans: Sequence[Decision]) -> Progress:
     from chalicelib.ledger import unban_jobs
 
     under_way = {job.id: job.undone for job in unban_jobs.unfinished(services.rows)}
-    return under_way, unban_jobs.undone(services.rows, unban_ids)
+    return Progress(under_way, unban_jobs.failed(services.rows, unbans))
 
 
 def _show_unban(decision: Decision, progress: Progress) -> dict[str, Any]:
-    under_way, carried_out = progress
+    urls = {**progress.under_way, **progress.undone}
     return {
         "unban_id": decision.after,
         "by": decision.actor,
         "reason": decision.reason,
         "selection": decision.subject,
         "at": decision.at.isoformat(),
-        "complete": decision.after not in under_way,
-        "urls": {**under_way, **carried_out}.get(decision.after, decision.targets or None),
+        "complete": decision.after not in progress.under_way,
+        "urls": urls.get(decision.after, decision.targets or None),
+        "failed": progress.failed.get(decision.after, 0),
     }

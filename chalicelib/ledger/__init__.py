@@ -40,12 +40,14 @@ pk                          sk                      what it is
 ``notices#holds``           ``<minute>``            that people were told of new holds in a minute
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``unban#<unban id>``        ``done``                how many URLs a finished unban has undone
+``unban#failed``            ``<time>#<who>#<task>`` how many URLs a task could not unban, of what a person asked for
 ``undone``                  ``<unban id>``          a source or report that was undone: it makes no reporter count
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
 ``decisions#<year-month>``  ``<time>#…``            everything that people decided in a month
 ``day#<date>``              ``<time>#<kind>#<id>``  what happened on a day, for the archive
 ``report#day#<date>``       ``<report id>``         what the outer door refused on a day, for the archive
+``policy#statements``       ``<time>``              the words of the policy for statements, in force since then
 ``reader#<function>…``      ``place``               how far a function has read the days
 ``exports``                 ``<account>``           an account whose vendor exports what it blocked itself
 ``exports#<account>``       ``<date>``, ``calls``   how far a day's export is; when the vendor may be called next

@@ -463,8 +463,9 @@ class FakeApi:
             "reason": "clean",
             "selection": "source:public-form",
             "at": before(hours=5),
+            "failed": 3,
         }
-        under_way = {**done, "unban_id": "u-2", "at": before(minutes=1), "complete": False, "urls": 120}
+        under_way = {**done, "unban_id": "u-2", "at": before(minutes=1), "complete": False, "urls": 120, "failed": 0}
         return {
             "unbans": [
                 under_way,

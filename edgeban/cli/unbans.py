@@ -18,10 +18,12 @@ UNBAN_COLUMNS = (
     Column("by", "by"),
     Column("reason", "reason"),
     Column("urls", "URLs", "number"),
+    Column("failed", "failed", "number"),
     Column("complete", "complete"),
     Column("unban_id", "unban", "id"),
 )
 SHOWN = 10
+STATES = ("under_way", "complete", "failed")
 
 
 @click.command("unban", short_help="Undo bans: by URL, host, source, category, report, decision or task.")
@@ -134,10 +136,16 @@ def _done(done: Mapping[str, Any]) -> Iterator[str]:
 
 @click.command("unbans", short_help="List unbans, or show how far one is.")
 @click.argument("unban_id", required=False)
+@click.option("--state", type=click.Choice(STATES), help="Only those; failed: the vendor did not unban some URLs.")
 @output.output_options
 @pass_session
-def unbans_command(session: Session, unban_id: str | None, form: output.Form) -> None:
-    """List the unbans, newest first, or show how far UNBAN_ID is."""
+def unbans_command(session: Session, unban_id: str | None, form: output.Form, *, state: str | None) -> None:
+    """List the unbans, newest first, or show how far UNBAN_ID is.
+
+    Exits with 6 if the vendor failed to unban some URLs of UNBAN_ID: their bans stand.
+    """
     client = session.client()
-    items = [client.unban_job(unban_id)] if unban_id else client.unbans()
-    output.show(session, form, items, UNBAN_COLUMNS, empty="nobody undid anything")
+    items = [client.unban_job(unban_id)] if unban_id else client.unbans(state or "")
+    output.show(session, form, items, UNBAN_COLUMNS, empty="no unban matches" if state else "nobody undid anything")
+    if unban_id and any(item["failed"] for item in items):
+        raise Ended(Status.PARTLY)

@@ -259,6 +259,24 @@ def test_an_unban_is_listed_and_read(desk: Api) -> None:
     refused(ask(desk, "get", "unbans/u-20260115T0-x"), 404, "not_found", "no such unban")
 
 
+def test_an_unban_tells_how_many_urls_the_vendor_failed_to_unban_and_is_found_by_that(desk: Api) -> None:
+    desk.post({"urls": pages(3)})
+    desk.settle()
+    well = ask(desk, "post", "unbans", {"urls": pages(1), "reason": "clean"}).json_body["unban_id"]
+    desk.settle()
+    desk.world.vendor.fail, desk.world.vendor.names_failed = {pages(3)[2]}, True
+    badly = ask(desk, "post", "unbans", {"urls": pages(3)[1:], "reason": "clean"}).json_body["unban_id"]
+    for _ in range(3):
+        desk.settle()
+    found = {each["unban_id"]: each["failed"] for each in ask(desk, "get", "unbans").json_body["unbans"]}
+    assert found == {badly: 1, well: 0}
+    assert ask(desk, "get", f"unbans/{badly}").json_body["failed"] == 1
+    for state, expected in (("failed", [badly]), ("complete", [badly, well]), ("under_way", [])):
+        answer = ask(desk, "get", "unbans", state=state).json_body
+        assert [each["unban_id"] for each in answer["unbans"]] == expected, state
+    refused(ask(desk, "get", "unbans", state="lost"), 400, "bad_request", "state must be one of under_way, complete")
+
+
 @pytest.mark.parametrize(
     ("path", "asked", "column"),
     [

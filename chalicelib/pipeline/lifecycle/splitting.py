@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit
 from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out, trimmed
 from chalicelib.domain.policy.forbidden import forbidden
-from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, tasks
+from chalicelib.domain.series import BY_PEOPLE
+from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import expiry, ordering
@@ -181,7 +183,8 @@ def give_up(
 
     ``None``: somebody else ended the task. ``only``: the others of its URLs are done.
 
-    Crash order: each URL's claim says why it ended, then the task ends. A crash in between repeats the first step.
+    Crash order: each URL's claim says why it ended, and the request to unban it how many failed, then the task ends. A
+    crash in between repeats the steps before.
     An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. If a
     renewal fails, the old ban stays in force until its own end.
     """
@@ -189,21 +192,16 @@ def give_up(
     slices = only or task.slices
     urls, again = sum(part.count for part in slices), 0
     state = TaskState.FAILED if urls == task.count else TaskState.SUCCEEDED
-    for part in slices:
+    if task.action is Action.UNBAN:
+        _give_up_unban(run, task, slices, chunks_by_id, reason=reason)
+    for part in slices if task.action is Action.BAN else ():
         chunk = chunks_by_id[part.chunk]
         keys = [chunk.keys[position] for position in part.positions()]
-        if task.action is Action.UNBAN:
-            banned = ordering.perhaps_banned(run.rows, chunk, keys)
-            claim_decisions.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
-            if chunk.rule == Rule.ENDED:  # the bans outlast their end: the lift is tried again
-                for ban in chunk.renews:
-                    due_chunks.plan_end(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
+        _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
+        if task.withheld:
+            claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
         else:
-            _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
-            if task.withheld:
-                claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
-            else:
-                again += end_failed(run, chunk, keys, outcome, reason=reason)
+            again += end_failed(run, chunk, keys, outcome, reason=reason)
     ending_task = _failing_at(task, only)
     if state is TaskState.SUCCEEDED:
         ending_task = attributed(run.rows, ending_task, chunks_by_id)
@@ -213,6 +211,25 @@ def give_up(
     if ended and task.action is Action.UNBAN:
         run.emit("unban_failed", task_id=task.id, account=task.account, urls=urls, problem=reason[:300])
     return urls - again if ended else None
+
+
+def _give_up_unban(
+    run: Run, task: Task, slices: Sequence[Slice], chunks_by_id: Mapping[str, Chunk], *, reason: str
+) -> None:
+    """Let the bans stand that were not lifted, and keep how many they are of what each person asked for."""
+    now, failed_of = run.clock(), Counter[tuple[str, datetime]]()
+    for part in slices:
+        chunk = chunks_by_id[part.chunk]
+        keys = [chunk.keys[position] for position in part.positions()]
+        banned = ordering.perhaps_banned(run.rows, chunk, keys)
+        claim_decisions.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
+        if chunk.rule in BY_PEOPLE:
+            failed_of[chunk.actor, chunk.received_at] += len(banned)
+        if chunk.rule == Rule.ENDED:  # the bans outlast their end: the lift is tried again
+            for ban in chunk.renews:
+                due_chunks.plan_end(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
+    for (actor, at), urls in failed_of.items():
+        unban_jobs.note_failed(run.rows, actor=actor, at=at, task=task.id, urls=urls, now=now)
 
 
 def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:

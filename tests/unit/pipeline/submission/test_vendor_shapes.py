@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.domain.errors import QuotaExceeded, Throttled
 from chalicelib.domain.model import Action, TaskState, VendorLimits
-from chalicelib.ledger import control
+from chalicelib.ledger import audit, control, unban_jobs
 from dev.fakes.operations import compare, undo
 from dev.fakes.vendor import LIMITS, FakeVendor
 from dev.fakes.world import ACCOUNT, World, pages
@@ -96,6 +96,38 @@ def test_a_tracker_killed_at_any_call_loses_no_named_url(after: bool) -> None:
             world.minutes(6)
             assert world.states(URLS) == {"banned": 98, "failed": 2}, (minutes, at)
             assert called(world) == [100, 2], (minutes, at)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_request_to_unban_knows_how_many_urls_failed_wherever_the_tracker_was_killed(after: bool) -> None:
+    def prepare() -> World:
+        world = world_at(LIMITS)
+        world.vendor.names_failed = True
+        world.post({"urls": URLS})
+        world.minutes(2)
+        world.vendor.fail = set(BAD)
+        undo(world, urls=tuple(URLS[:50]))
+        world.clock.advance(seconds=1)
+        undo(world, urls=tuple(URLS[50:]))
+        world.drain()
+        world.clock.advance(minutes=1)
+        world.track()
+        world.clock.advance(seconds=40)
+        world.drain()
+        world.clock.advance(minutes=1)
+        return world
+
+    world = prepare()
+    world.crasher.calls = 0
+    world.track()
+    for at in range(1, world.crasher.calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            world.track()
+        world.minutes(6)
+        decisions = [decision for _, decision in audit.of_actor(world.rows, "ana")]
+        failed = unban_jobs.failed(world.rows, decisions)
+        assert [failed.get(decision.after) for decision in decisions] == [None, 2], at
 
 
 # --- URLs a day ------------------------------------------------------------------------------------------------------
