@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 
 from ada_url import normalize_url
@@ -89,6 +90,7 @@ def url_key(account: str, canonical: str) -> str:
     return b2a_base64(digest[:16], newline=False).translate(_URLSAFE)[:22].decode()
 
 
+@lru_cache(maxsize=4096)
 def host_of(canonical: str) -> str:
     """Return the host of a canonical URL without its port; an IPv6 address keeps its brackets."""
     start = canonical.index("://") + 3

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import SourceWord
@@ -19,7 +20,7 @@ from chalicelib.ledger.packed_words import (
     pack,
     report_id,
 )
-from chalicelib.ledger.row import blob, epoch, number, text, texts
+from chalicelib.ledger.row import epoch, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
@@ -104,7 +105,8 @@ class Claim:
         return self.tried and self.retry_at > 0
 
 
-READ = tuple(each.name for each in fields(Claim) if each.name not in {"key", "url", "reason"})
+ATTRIBUTES = frozenset(each.name for each in fields(Claim)) - {"key"}
+READ = tuple(sorted(ATTRIBUTES - {"url", "reason"}))
 """The attributes of a claim that a decision about a reported URL needs."""
 
 FREE_OUTCOMES = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
@@ -117,26 +119,10 @@ def key_of(url_key: str) -> Key:
 
 
 def _claim(row: Mapping[str, Value]) -> Claim:
-    return Claim(
-        key=text(row, "pk")[4:],
-        chunk=text(row, "chunk"),
-        until=number(row, "until"),
-        outcome=text(row, "outcome"),
-        cool_until=number(row, "cool_until"),
-        report=text(row, "report"),
-        url=text(row, "url"),
-        account=text(row, "account"),
-        reason=text(row, "reason"),
-        unban=text(row, "unban"),
-        unban_failed=text(row, "unban_failed"),
-        words=blob(row, "words"),
-        held=text(row, "held"),
-        lifted_at=number(row, "lifted_at"),
-        unbans=texts(row, "unbans"),
-        tries=number(row, "tries"),
-        failed_since=number(row, "failed_since"),
-        retry_at=number(row, "retry_at"),
-    )
+    known: dict[str, Any] = {name: value for name, value in row.items() if name in ATTRIBUTES}
+    if "unbans" in known:
+        known["unbans"] = texts(row, "unbans")
+    return Claim(key=text(row, "pk")[4:], **known)
 
 
 def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bool = False) -> dict[str, Claim]:

@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from chalicelib.ports import Value
@@ -41,6 +42,7 @@ def texts(row: Mapping[str, Value], name: str) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
+@lru_cache(maxsize=256)
 def epoch(moment: datetime) -> int:
     """Return whole seconds since 1970, as DynamoDB's TTL wants them."""
     return int(moment.timestamp())

@@ -147,7 +147,9 @@ def test_few_files_and_lines_lead_from_a_webhook_to_a_confirmed_ban() -> None:
 
 
 def test_every_threat_names_a_test() -> None:
-    for line in THREATS.splitlines():
+    threats = [table for table in re.findall(r"(?:^\|.*\n)+", THREATS, re.MULTILINE) if table.startswith("| could")]
+    assert threats
+    for line in "".join(threats).splitlines():
         if line.startswith("| ") and not line.startswith("| could"):
             assert "`test_" in line, line
 

@@ -26,6 +26,8 @@ MOST_SOURCES = 40
 
 THE_REST = "(others)"
 
+REFUSED = frozenset({VerdictKind.REJECTED, VerdictKind.SUPPRESSED})
+
 
 def journal_taken(
     run: Run,
@@ -42,12 +44,16 @@ def journal_taken(
         counts[message.source.name][refusal.verdict] += 1
     for key, url in urls_by_key.items():
         kind = verdicts[key].kind
+        if not url.others:
+            if kind not in REFUSED:  # these are among the refusals
+                counts[url.message.source.name][kind.value] += 1
+            continue
         claimed = kind in {VerdictKind.BAN, VerdictKind.HOLD}
         for position, (message, reported) in enumerate(url.mentions()):
             own = kind if position == 0 else url.verdict_for(message, reported).kind
             if claimed and position > 0:
                 own = VerdictKind.DUPLICATE
-            if own not in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:  # these are among the refusals
+            if own not in REFUSED:
                 counts[message.source.name][own.value] += 1
     kept: dict[str, Value] = {}
     for index, (source, by_verdict) in enumerate(sorted(counts.items())):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -18,7 +18,7 @@ from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import report_id
 from chalicelib.pipeline.intake import on_record
-from chalicelib.pipeline.intake.collect import BatchUrl, ReportedHere, plan_of
+from chalicelib.pipeline.intake.collect import BatchUrl, MentionKind, ReportedHere, plan_of
 from chalicelib.pipeline.intake.corroboration import count_reporters
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
@@ -65,7 +65,7 @@ def decide(
     return verdicts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judge:
     """Decides about URLs by one policy, at one moment."""
 
@@ -73,6 +73,9 @@ class Judge:
     claims_by_key: Mapping[str, Claim]
     reporters: Mapping[str, int]
     now: datetime
+    ends: dict[MentionKind, datetime] = field(default_factory=dict)
+    last: tuple[tuple[Message, Verdict, datetime, datetime], Word, Mention] | None = None
+    """What was said last, and in which report: the URLs of a report mostly say the same."""
 
     def account(self, urls: Iterable[BatchUrl], usage: Usage) -> tuple[dict[str, Verdict], Usage]:
         """Decide about the URLs of one account in turn: each meets ``usage`` and the bans of the URLs before it.
@@ -105,7 +108,9 @@ class Judge:
         highest = (-1, self.now)
         url.words, url.mentioned, url.extended_by = [], [], []
         for kind, (message, reported) in url.candidates().items():
-            end = plan_of(message, reported, self.policy).end(self.now)
+            end = self.ends.get(kind)
+            if end is None:
+                end = self.ends[kind] = plan_of(message, reported, self.policy).end(self.now)
             by_policy = partial(verdict, url.url, reported, self.policy, message.source, usage=usage)
             if claim:
                 decided, said = on_record.judge(claim, (message, reported), end, situation, by_policy)
@@ -128,11 +133,14 @@ class Judge:
         url.claim_for(best[1], best[2])
         return best[0]
 
-    @staticmethod
-    def _say(url: BatchUrl, report: ReportedHere, own: Verdict, end: datetime) -> None:
+    def _say(self, url: BatchUrl, report: ReportedHere, own: Verdict, end: datetime) -> None:
         """Note what a report says of a URL, by its own verdict."""
         if kind := WORD_OF.get(own.kind):
             message, said_at = report[0], on_record.said_at(*report)
-            source, said_in, at = message.source.name, report_id(message.report_id), message.received_at
-            url.words.append(Word(kind, said_at, source, end, own.rule, said_in=said_in, received_at=at))
-            url.mentioned.append(Mention(source, message.report_id, end, kind is Kind.BAN))
+            said = (message, own, said_at, end)
+            if not self.last or any(one is not other for one, other in zip(said, self.last[0], strict=True)):
+                source, said_in, at = message.source.name, report_id(message.report_id), message.received_at
+                word = Word(kind, said_at, source, end, own.rule, said_in=said_in, received_at=at)
+                self.last = said, word, Mention(source, message.report_id, end, kind is Kind.BAN)
+            url.words.append(self.last[1])
+            url.mentioned.append(self.last[2])

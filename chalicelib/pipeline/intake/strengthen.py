@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
 
 from chalicelib.domain.model import Rule
 from chalicelib.domain.words.table import decide
@@ -49,14 +48,16 @@ def record_words(
     """
     now, policy, words_by_key = run.clock(), run.policy, dict[str, bytes]()
     said: list[Said] = []
-    packed = cache(lambda word: pack(added((), word)))  # most URLs of a report share its word
+    last, packed = None, b""  # most URLs of a report share its word
     for url in claimed_next:
         claim = claims_by_key.get(url.key)
         if len(url.words) > 1 or (claim and claim.words):
             words_by_key[url.key] = words = _packed_words_of(url, claim, sources, now)
             said.append(_said_of(url, claim, words, url.plan(policy).end(now)))
         elif url.words:
-            words_by_key[url.key] = packed(url.words[0])
+            if url.words[0] is not last:
+                last, packed = url.words[0], pack(added((), url.words[0]))
+            words_by_key[url.key] = packed
     changes, retries = _changes_of(run, sources, in_place, claims_by_key)
     said = [_said_of(in_place[claim.key], claim, words, until) for claim, words, until in changes] + said
     claim_words.record(run.rows, said, now=now)
