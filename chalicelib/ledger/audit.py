@@ -1,4 +1,4 @@
-"""What operators decided, append-only: found by operator, by subject, and by day for the archive.
+"""What operators decided. Rows are only added. They are found by operator, by subject, and by day for the archive.
 
 What edgeban decides by itself stands in the chunks, tasks and claims.
 """
@@ -27,20 +27,20 @@ class Decision:
     before: str = ""
     after: str = ""
     targets: int = 0
-    """How many URLs it was about, where that is known; 0 if not."""
+    """How many URLs the decision was about; 0 if that is not known."""
 
 
 MOST_SUBJECTS = 100
-"""Further subjects by which one decision is found."""
+"""How many further subjects lead to one decision, at most."""
 
 MONTHS = 15
-"""How many months back decisions are looked for: their rows live for ``10 * KEEP``, which is 400 days."""
+"""How many months back a reader looks for decisions: their rows live for ``10 * KEEP``, which is 400 days."""
 
 
 def record(rows: Rows, decision: Decision, *, also_about: Sequence[str] = ()) -> None:
     """Write a decision before it is carried out: the intent is on record even if the function dies on the way.
 
-    ``also_about`` are further subjects by which it is found, of which the first ``MOST_SUBJECTS`` count.
+    ``also_about`` are further subjects that lead to it. Only the first ``MOST_SUBJECTS`` count.
     """
     name = f"{stamp(decision.at)}#{secrets.token_hex(4)}"
     attributes: dict[str, Value] = {

@@ -1,8 +1,8 @@
-"""What was banned this hour and these days at an account, for the caps of the policy.
+"""How many bans began in this hour and on the last days at an account, for the caps of the policy.
 
-There is one row an account and hour, and one of the days. Their numbers change by atomic additions alone, so that
-intakes that count at the same moment never conflict. An intake *reserves* what it is about to ban, and gives back what
-it did not ban. A crash in between leaves the counts too high, and never too low.
+Each account has a row for each hour, and one row for the days. Their numbers change only by atomic additions, so that
+intakes that count at the same moment never conflict. An intake *reserves* the bans that it is about to make, and later
+takes back those that it did not make. A crash in between leaves the counts too high, and never too low.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIVE_DAYS = 7
 """Days whose bans count as live: the usual length of a ban."""
 
 KEEP_HOURS = timedelta(hours=3)
-"""How long an hour's row outlives its hour: a batch that began late counts in the hour that it began in."""
+"""How long an hour's row outlives its hour. A batch counts in the hour in which it began, even if it ends later."""
 
 AT_ONCE = 250
 """Numbers that one update may add to: DynamoDB takes 300 operators an expression."""
@@ -40,15 +40,15 @@ def read(rows: Rows, accounts: Iterable[str], *, now: datetime) -> dict[str, Usa
 
 
 def reserve(rows: Rows, account: str, bans: Usage, *, now: datetime) -> Usage:
-    """Count what is about to be banned; return the usage before it, with what others reserved meanwhile."""
+    """Count bans that are about to be made; return the usage before them, with all that others reserved meanwhile."""
     after = _add(rows, account, bans, now=now, sign=1)
     return after.minus(bans)
 
 
 def exchange(rows: Rows, account: str, reserved: Usage, instead: Usage, *, now: datetime) -> None:
-    """Count other bans in the place of those that were reserved. ``now`` is the moment of the reservation.
+    """Replace the reserved bans with others. ``now`` is the moment of the reservation.
 
-    First what comes is counted, then what goes is given back: a crash in between leaves the counts too high.
+    The new bans are added before the old ones are subtracted: a crash in between leaves the counts too high.
     """
     for bans, sign in ((instead.minus(reserved), 1), (reserved.minus(instead), -1)):
         if bans.sources or bans.hosts:
@@ -56,7 +56,7 @@ def exchange(rows: Rows, account: str, reserved: Usage, instead: Usage, *, now: 
 
 
 def count_lifts(rows: Rows, account: str, source: str, lifts: int, *, now: datetime) -> int:
-    """Count bans that a source's withdrawals lift in this hour; return how many they are by now, with these."""
+    """Count bans that a source's withdrawals lift; return how many they lift in this hour, these included."""
     name = f"w:{source}"
     return number(rows.add(_hour(account, now), {name: lifts}, beside={"expires_at": epoch(now + KEEP_HOURS)}), name)
 

@@ -1,8 +1,8 @@
-"""Reports whose outcome their source is still to be told.
+"""The reports whose source has not yet been told the outcome.
 
 A row in the partition ``WAITING`` says when to look at a report again. The report's own row ``callback`` says which of
 these rows counts, how often the source was called, and in the end how the call ended. A row in ``WAITING`` that does
-not count is left over from a repeated request; it is removed.
+not count is left over from a repeated request, and is removed.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update, Value
 
 WAITING: Final = "report#callbacks"
-"""Begins with ``report#``, because receive_report may write no other key. No report's id is ``callbacks``: they begin
-with ``r-``."""
+"""It begins with ``report#``, because receive_report may write no other key. No report has the id ``callbacks``: ids
+of reports begin with ``r-``."""
 
 FIRST_LOOK: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A report whose source is to be told its outcome. ``place`` is its row's sort key in ``WAITING``."""
+    """A report whose source will be told the outcome. ``place`` is the sort key of its row in ``WAITING``."""
 
     report: str
     place: str
     attempts: int = 0
     first_attempt_at: datetime | None = None
     on_record: bool = False
-    """Whether the report's own row exists: it does from the second look on."""
+    """Whether the report's own row exists. The first look at the report writes it."""
     held: str = ""
-    """The URLs that were held when the source was told last, as a hash: it is told again when a person has decided."""
+    """A hash of the URLs that were held when the source was last told. It is told again once a person has decided."""
     status: int = 0
     """The HTTP status that the receiver answered last; 0: it was not called, or did not answer."""
 
     @property
     def due(self) -> datetime | None:
-        """When the report is to be looked at again, whoever asks for that; ``None`` if no row says when."""
+        """When the report is looked at again; ``None`` if no row says when."""
         return _due_at(self.place)
 
 
 def first(report: str, received_at: datetime) -> Row:
-    """Make the row that has a new report looked at. It is written before the report, so that none is forgotten.
+    """Make the row by which a new report is found. It is written before the report, so that no report is forgotten.
 
-    Its time is to the millisecond, as the report's own is kept: so whoever has read the report knows the row.
+    Its time is in milliseconds, as in the report's row: the report's time therefore gives the key of this row.
     """
     received_at = datetime.fromtimestamp(millis(received_at) / 1000, tz=UTC)
     return _waiting(report, received_at + FIRST_LOOK, until=received_at + KEEP)
@@ -58,9 +58,9 @@ def _waiting(report: str, due: datetime, *, until: datetime) -> dict[str, Value]
 
 
 def of_reports(rows: Rows, received: Mapping[str, datetime]) -> list[Callback]:
-    """Read how far the calls are about reports, given when each was received. Those at their end are left out.
+    """Read how far the calls about reports are. ``received`` says when each report came. Ended calls are left out.
 
-    A report that nobody has looked at yet has no row of its own; its first row in ``WAITING`` follows from its time.
+    A report that nobody has looked at yet has no row of its own. The time of the report gives its row in ``WAITING``.
     """
     found = rows.get([_own(report) for report in received], consistent=True)
     return [
@@ -83,7 +83,7 @@ def _callback(report: str, place: str, own: Row) -> Callback:
 
 
 def due(rows: Rows, *, now: datetime, after: str, limit: int) -> list[Callback]:
-    """Read what is due, oldest first. Rows that do not count are removed on the way, and are not in the answer."""
+    """Read the reports that are due, oldest first. Rows that do not count are removed, and are not in the answer."""
     places = [text(row, "sk") for row in rows.query(WAITING, after=after, limit=limit)]
     places = [place for place in places if place.partition("#")[0] <= stamp(now)]
     keys = {place: _own(place.partition("#")[2]) for place in places}
@@ -105,14 +105,14 @@ def _own(report: str) -> Key:
 
 
 def drop(rows: Rows, callback: Callback) -> None:
-    """Forget a report that was never accepted: its sender saw no answer, and its next attempt writes a new row."""
+    """Forget a report that was never accepted. Its sender saw no answer; the next attempt writes a new row."""
     rows.write([Delete((WAITING, callback.place))])
 
 
 def move(rows: Rows, callback: Callback, *, due: datetime, now: datetime) -> None:
-    """Have a report looked at again later, with the attempts and held URLs that ``callback`` has by now.
+    """Write when a report is looked at again, with the attempts and the held URLs of ``callback``.
 
-    Nothing happens if another run has moved or finished it since it was read.
+    Nothing happens if another run has moved or finished the report since it was read.
     """
     later = _waiting(callback.report, due, until=now + KEEP)
     change: dict[str, Value] = {
@@ -153,7 +153,7 @@ def _settle(
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How far the call of a source is: ``outcome`` is empty while it is still to be made, at ``due``."""
+    """How far the call of a source is. While ``outcome`` is empty, the call is still to be made, at ``due``."""
 
     outcome: str
     attempts: int
@@ -164,7 +164,7 @@ class Delivery:
 
 
 def deliveries(rows: Rows, reports: Sequence[str]) -> dict[str, Delivery]:
-    """Return how far the calls about reports are; one that was not looked at yet is absent from the answer."""
+    """Return how far the calls about reports are. A report that nobody has looked at is absent from the answer."""
     found = rows.get([_own(report) for report in reports], consistent=True)
     return {
         pk.removeprefix("report#"): Delivery(
@@ -183,10 +183,10 @@ def _due_at(place: str) -> datetime | None:
 
 
 def resend(rows: Rows, report: str, *, now: datetime) -> bool:
-    """Have a source called again about a report; ``False`` if a call of it was under way at this moment.
+    """Have a source called again about a report; ``False`` if a call about it was under way at this moment.
 
-    The row that waits comes first: until the report's own row names it, it does not count, and neither does the row
-    that the own row named before. ``due`` removes what does not count.
+    Crash order: the new row in ``WAITING``, then the report's own row, which makes it count. After a crash in between
+    the new row does not count. ``due`` removes rows that do not count.
     """
     own = rows.get([_own(report)], consistent=True).get(_own(report), {})
     again = _waiting(report, now, until=now + KEEP)

@@ -1,6 +1,7 @@
-"""Which tasks carry which URLs of a chunk: a link for each part of it that is in a first task, and a walk from there.
+"""Which tasks carry which URLs of a chunk.
 
-A task that failed names the tasks that carry its URLs on (``Task.children``).
+A link names the first task of each part of a chunk. A failed task names the tasks that repeat its URLs
+(``Task.children``), so a walk from the links finds all tasks.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from chalicelib.ports import Rows
 
 
 def of_chunk(rows: Rows, chunk: str, positions: Collection[int] | None = None) -> Iterator[Task]:
-    """Yield the tasks that carried a chunk's URLs: its first ones, then those that carried their URLs on.
+    """Yield the tasks that carried a chunk's URLs: the first tasks, then the tasks that repeated them.
 
-    With ``positions`` only those that carried one of them. Each step reads one generation of tasks.
+    With ``positions``, only the tasks that carried one of these. Each step reads one generation of tasks.
     """
     ids = [task_id for task_id, _, _ in links(rows, chunk)]
     while ids:

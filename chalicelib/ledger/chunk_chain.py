@@ -1,4 +1,4 @@
-"""Which chunk has a URL, and which had it before: each chunk names those that had its URLs before it."""
+"""Which chunk has a URL, and which had it before: each chunk names the chunks that had its URLs before it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
 
 CHAIN = 50
-"""How many later chunks are looked through, from the one that has a URL now, for an earlier one that had it."""
+"""A walk back from the chunk that has a URL now to an earlier one goes through this many chunks at most."""
 
 
 def follower(rows: Rows, latest: Iterable[str], key: str, chunk: str, read_before: dict[str, Chunk]) -> Chunk | None:
     """Find the chunk that took a URL over from ``chunk``; ``None`` if none did.
 
-    ``latest`` are the chunks that have the URL now: from them the walk goes back, each chunk naming the one that had
-    the URL before. ``read_before`` keeps the chunks that are read, for the next URL.
+    ``latest`` are the chunks that have the URL now. The walk goes back from these: each chunk names the one that had
+    the URL before it. ``read_before`` keeps the chunks that are read, for the next URL.
     """
     ids = [each for each in latest if each]
     for _ in range(CHAIN):
@@ -34,7 +34,7 @@ def follower(rows: Rows, latest: Iterable[str], key: str, chunk: str, read_befor
 
 
 def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
-    """Return the chunk as if it had the URLs at these positions alone."""
+    """Return the chunk with only the URLs at these positions."""
     kept = sorted(positions)
     return replace(
         chunk,
@@ -45,6 +45,6 @@ def part_of(chunk: Chunk, positions: Iterable[int]) -> Chunk:
 
 
 def belongs(claims_by_key: Mapping[str, Claim], chunk: Chunk, position: int) -> bool:
-    """Whether the URL at a position of a chunk is the chunk's still (``Claim.belongs_to``)."""
+    """Whether a chunk still has the URL at one of its positions (``Claim.belongs_to``)."""
     claim = claims_by_key.get(chunk.keys[position])
     return claim is not None and claim.belongs_to(chunk.id)

@@ -30,16 +30,16 @@ def unban(
 ) -> set[str]:
     """Mark the URLs of an unban chunk, each by one conditional write; return the keys that it unbans.
 
-    From here on the operator's word stands, whatever the ledger knew of the URL: reports are suppressed until the
-    cool-down ends, which is the chunk's ``until``. A URL that the ledger did not know gets a claim whose ``chunk`` is
-    the unban chunk. Safe to repeat, as ``claim`` is.
+    From here on the operator's word is in force, whatever the ledger knew of the URL: reports are suppressed until the
+    cool-down ends, at the chunk's ``until``. A URL that the ledger did not know gets a claim whose ``chunk`` is the
+    unban chunk. Safe to repeat, as ``claim`` is.
 
-    An earlier cool-down that ends later stands. The cool-down of what was undone (``Rule.UNDO``) binds only the sources
-    that had asked for the ban: each leaves a marker until then. ``left`` are the words of the others; without it the
-    words are left about which a person would decide. Where a source withdrew its word (``Rule.WITHDRAWN``), ``left``
-    holds its marker as well.
+    An earlier cool-down stays in force if it ends later. If a source or a report is undone (``Rule.UNDO``), the
+    cool-down binds only the sources that had asked for the ban: each of them leaves a marker until its end. ``left``
+    are the words of the other sources. Without ``left``, the words stay that ask for a person's decision. If a source
+    withdrew its word (``Rule.WITHDRAWN``), ``left`` holds its marker as well.
 
-    ``unended`` are earlier unbans that are still on their way: the claim remembers those of its URL.
+    ``unended`` are earlier unbans that are still on their way. A claim remembers those of its URL.
     """
     marked: set[str] = set()
     takings: list[Taking] = []
@@ -66,7 +66,7 @@ def unban(
 
 
 def _after_unban(chunk: Chunk, old: Claim, left: bytes | None) -> Row:
-    """Return how an unban changes a claim beside what it writes into every claim; ``left`` are the words that stand."""
+    """Return the changes of an unban that depend on the claim before it; ``left`` are the words that stay."""
     until = epoch(chunk.until)
     binds_some = undone_sources(old.words, chunk.created_at)
     if old.cool_until > until and not binds_some:
@@ -80,7 +80,7 @@ def _after_unban(chunk: Chunk, old: Claim, left: bytes | None) -> Row:
 
 
 def leave_hold(rows: Rows, claim: Claim, words: bytes) -> bool:
-    """End the claim of a URL that left its hold, since nobody asks for its ban any more."""
+    """End the claim of a URL that left its hold, because no source asks for its ban any more."""
     change: Row = {
         "outcome": UrlState.SUPPRESSED.value,
         "reason": "its sources took their reports back",
@@ -91,7 +91,7 @@ def leave_hold(rows: Rows, claim: Claim, words: bytes) -> bool:
 
 
 def forget_cool_down(rows: Rows, keys: Sequence[str], *, unban: str) -> None:
-    """Take the cool-down off URLs whose undone ban no vendor ever had, where they are still the unban's."""
+    """End the cool-down of URLs whose ban was undone before any vendor had it, if the claims still name this unban."""
     rows.write(
         [
             Update(
@@ -107,7 +107,7 @@ def forget_cool_down(rows: Rows, keys: Sequence[str], *, unban: str) -> None:
 
 
 def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> set[str]:
-    """Move the end of cool-downs out to a moment, where it is later; return the keys that are still unbanned so."""
+    """Extend the cool-downs of URLs to a moment, if it is later; return the keys that are still unbanned as read."""
     shorter = [claim for claim in unbanned if claim.cool_until < epoch(until)]
     change: Row = {"cool_until": epoch(until), "expires_at": epoch(until + KEEP)}
     failed = rows.write([Update(key_of(claim.key), set=change, expect={"unban": claim.unban}) for claim in shorter])
@@ -117,7 +117,7 @@ def cool_longer(rows: Rows, unbanned: Sequence[Claim], *, until: datetime) -> se
 def refuse(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str, until: datetime) -> None:
     """Record that a person refused to ban the URLs of a hold: reports of them are suppressed until a moment.
 
-    An earlier decision against the URL that ends later stands.
+    An earlier decision against the URL stays in force if it ends later.
     """
     claims_by_key = read(rows, list(keys), consistent=True)
     updates = []
@@ -136,8 +136,8 @@ def refuse(rows: Rows, keys: Iterable[str], *, chunk: str, reason: str, until: d
 def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) -> None:
     """Record that these URLs of an unban chunk could not be unbanned.
 
-    A ban that was in force is in force still. A URL that was unbanned before stays unbanned. Of a URL that the ledger
-    did not know, it knows no more than that the unban failed.
+    A ban that was in force stays in force. A URL that was unbanned before stays unbanned. About a URL that the ledger
+    did not know, it records only that the unban failed.
     """
     unbans_by_position = {position: unban for position, _, unban in chunk.before}
     unbans_by_key = {chunk.keys[position]: unban for position, unban in unbans_by_position.items()}
@@ -154,11 +154,11 @@ def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) 
 
 
 def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
-    """Record that URLs of a chunk wait for a person no more, because one approved them."""
+    """Record that URLs of a chunk no longer wait for a person, because a person approved them."""
     rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held", "cool_until")) for key in keys])
 
 
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
-    """Move the planned end of the bans of a chunk that was held: they begin only now, whatever was decided before."""
+    """Set the planned end of the bans of a chunk that was held: they begin only now that a person has approved them."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}, remove=("cool_until",)) for key in keys])

@@ -1,4 +1,4 @@
-"""End claims otherwise than by a task: edgeban lifts the ban, the URL drops out, or another chunk gets it back."""
+"""End claims without a task: edgeban lifts the ban, the URL drops out, or an earlier chunk gets the claim back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from chalicelib.ports import Row, Rows, Update
 
 
 def mark(rows: Rows, lift: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
-    """Mark the URLs of a lift whose claims are still those of the chunk that it ends; return the keys that it lifts.
+    """Mark the URLs of a lift, if the chunk that it ends still has their claims; return the keys that it lifts.
 
-    Reports are not suppressed: a new one is banned anew, once the lift has ended. A claim whose planned end has moved
-    since it was read stays as it is. Safe to repeat.
+    Reports are not suppressed: a new report bans the URL again, once the lift has ended. A claim whose planned end has
+    moved since it was read stays as it is. Safe to repeat.
     """
     change: Row = {"outcome": UrlState.EXPIRED.value, "unban": lift.id, "reason": lift.reason[:300]}
     marked = {key for key in lift.keys if key in claims_by_key and claims_by_key[key].unban == lift.id}
@@ -40,12 +40,12 @@ def mark(rows: Rows, lift: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str
 
 
 def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reason: str) -> None:
-    """Record that URLs ended otherwise than by their task, where they are still the chunk's."""
+    """Record how URLs ended without a task, if the chunk still has them."""
     change: Row = {"outcome": outcome.value, "reason": reason[:300]}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
 
 
 def return_claims(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
-    """Give claims that a chunk took over back to the one that had them, whose bans end as said."""
+    """Return claims that a chunk took over to the chunk that had them before; the bans of that one end at ``until``."""
     change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])

@@ -1,4 +1,4 @@
-"""Record on claims that the vendor failed at bans or refused them, and when edgeban sends them again by itself."""
+"""Record on claims that the vendor failed to ban URLs or refused them, and when edgeban sends these again by itself."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def given_up(
     retries: Mapping[str, datetime],
     now: datetime,
 ) -> None:
-    """End claims whose chunk's task failed, as they were read. ``retries`` says which are sent again, and when.
+    """End claims after the task of their chunk has failed. ``retries`` says which URLs are sent again, and when.
 
-    A URL that the vendor failed and that is not sent again ends for good: a new report of it is a new ban. One that it
-    refused keeps its count, so that a new word sends it once more.
+    A URL that the vendor failed to ban, and that is not sent again, ends for good: a new report of it is a new ban. A
+    URL that the vendor refused keeps its count, so that a new word sends it once more.
     """
     rows.write([_update(claim, outcome, reasons[claim.key], retries.get(claim.key), now) for claim in failed])
 

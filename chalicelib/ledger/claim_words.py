@@ -1,6 +1,6 @@
 """Change what sources say of claimed URLs, and with it the planned end of a ban.
 
-Rows of the journal of the kind ``words`` tell what a batch changes. They are written before the claims.
+The journal tells what a batch changes, in rows of the kind ``words``. They are written before the claims.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from chalicelib.ledger.row import blob, compress, decompress, epoch
 from chalicelib.ports import Insert, Put, Row, Rows, Update, Value
 
 Change = tuple[Claim, bytes, datetime]
-"""A claim as it was read, what its sources say by now (``packed_words``), and the planned end."""
+"""A claim as it was read, what its sources say now (``packed_words``), and the new planned end."""
 
 NO_RETRIES: Mapping[str, datetime] = {}
 
 ROW_BYTES = 300_000
-"""Bytes of a journal row's document before it is compressed: the row stays below 400 KB whatever it holds."""
+"""Bytes of a journal row's document before it is compressed. It keeps every such row below 400 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ def change(
     lifted: bool = False,
     retries: Mapping[str, datetime] = NO_RETRIES,
 ) -> set[str]:
-    """Write changes; return the keys whose claims changed meanwhile. Each claim is one conditional write.
+    """Write changes, each claim by one conditional write; return the keys whose claims changed meanwhile.
 
-    ``recorded``: the caller wrote what changes into the journal. ``lifted``: edgeban lifts the bans at their planned
-    end, however long the vendor would ban them. ``retries`` says which URLs that the vendor refused are sent again, and
-    when.
+    ``recorded``: the caller has written the changes into the journal. ``lifted``: edgeban lifts the bans at their
+    planned end, though the vendor would ban for longer. ``retries`` says which of the URLs that the vendor refused are
+    sent again, and when.
     """
     if not changes:
         return set()
@@ -98,7 +98,7 @@ def change(
 
 
 def _update(new: Change, *, lifted: bool, retry_at: datetime | None) -> Update:
-    """Make the write of one change. A held claim, or one that ended for good, lasts as long as it did."""
+    """Make the write of one change. It moves no end of a claim that is held or that ended for good."""
     claim, words, until = new
     change: dict[str, Value] = {"words": words}
     if retry_at:
@@ -122,14 +122,14 @@ def mentioned(entry: Entry) -> Iterator[tuple[str, str, str]]:
 
 
 def ends_of(entry: Entry) -> list[tuple[str, int]]:
-    """Return the keys of the URLs that a batch changed, with the planned end that each has by now, in epoch seconds."""
+    """Return the keys of the URLs that a batch changed, with the new planned end of each, in epoch seconds."""
     document: list[list[Any]] = decompress(blob(entry.fields, "body"))
     # An earlier version wrote no account behind the key.
     return [(change[0], change[3] if isinstance(change[1], str) else change[2]) for change in document]
 
 
 NO_CHUNK = "0"
-"""Stands in the claim of a URL that a source withdrew before anybody reported it: it sorts before every chunk."""
+"""The chunk in the claim of a URL that a source withdrew before anybody reported it. It sorts before every chunk."""
 
 
 def mark(rows: Rows, key: str, *, url: str, account: str, words: bytes, until: datetime) -> bool:

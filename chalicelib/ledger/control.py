@@ -14,18 +14,18 @@ from chalicelib.ledger.row import millis, moment, number, numbers, text
 from chalicelib.ports import Check, Rows, Update, Value
 
 ACCESS_BLOCK = timedelta(minutes=10)
-"""How long nobody calls a vendor that refused access: five refused signatures lock a key for 5 minutes."""
+"""How long no function calls a vendor that refused access: five refused signatures lock a key for 5 minutes."""
 
 QUOTA_BLOCK = timedelta(minutes=15)
 CHANGE_TRIES = 10
-"""How often a change of a row is made that transactions on the row refuse."""
+"""How often a change is tried while transactions on the same row refuse it."""
 
 EVERYWHERE = "*"
 """The name under which all accounts are paused at once."""
 
 
 class AccountState(StrEnum):
-    """What keeps submission at an account, if anything does."""
+    """Whether something keeps tasks of an account from being submitted, and what."""
 
     RUNNING = "running"
     PAUSED = "paused"  # by an operator
@@ -34,7 +34,7 @@ class AccountState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A vendor's refusal that keeps calls from it. ``kind`` is the kind of the vendor's error."""
+    """A refusal of the vendor, during which it is not called. ``kind`` is the kind of the vendor's error."""
 
     until: datetime
     reason: str
@@ -42,7 +42,7 @@ class Block:
 
 
 LATE_END_COUNTS = timedelta(hours=1)
-"""How long a task that ended late tells that the vendor's list may be late still."""
+"""For this long after a task that ended late, the vendor's list is expected to be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +66,15 @@ class Control:
     answered_at: datetime | None = None
     """When a drain last called a vendor that answered well; absent after a drain that met errors."""
     ended_after: timedelta = timedelta()
-    """How long after its acceptance the last task ended that ended late."""
+    """How long after its acceptance the last late task ended."""
     ended_late_at: datetime | None = None
     tracker: int = 0
     tracked_by: str = ""
 
 
 SUBJECTS = (Action.BAN.value, Action.UNBAN.value, "exports", "creates", "lists")
-"""What a vendor may refuse for a while: the first three as a quota is used up, the others where it was called too fast.
-The attributes of such a block begin with ``blocked_`` and this name."""
+"""What a vendor may refuse for a while: the first three because a quota is used up, the others because it was called
+too fast. The attributes of such a block begin with ``blocked_`` and this name."""
 
 
 def _key(account: str) -> tuple[str, str]:
@@ -124,7 +124,7 @@ def read(rows: Rows, accounts: list[str]) -> dict[str, Control]:
 
 
 def begin_drain(rows: Rows, account: str, *, now: datetime) -> Control:
-    """Become the one submitter of the account: every earlier one is refused its next task (``still_drains``)."""
+    """Become the only submitter of the account: an earlier one cannot record its next task (``still_drains``)."""
     return of_row(rows.add(_key(account), {"epoch": 1}, beside={"drain_at": millis(now)}))
 
 
@@ -165,7 +165,7 @@ def set_paused(rows: Rows, account: str, *, actor: str, reason: str, now: dateti
 
 
 def resume(rows: Rows, account: str, *, actor: str, now: datetime) -> None:
-    """End a pause, and a block by the vendor with it: a person says that the cause is gone."""
+    """End a pause, and with it every block by the vendor: a person says that the cause is gone."""
     rows.add(_key(account), {"switched": 1}, beside={"paused": 0, "resumed_by": actor, "resumed_at": millis(now)})
     unblock(rows, account)
 
@@ -189,13 +189,13 @@ def block(rows: Rows, account: str, *, until: datetime, error: VendorError, subj
 
 
 def record_late_end(rows: Rows, account: str, after: timedelta, *, now: datetime) -> None:
-    """Write how long after its acceptance the vendor's list has shown the end of a task."""
+    """Write how long after the acceptance of a task the vendor's list has shown its end."""
     change: dict[str, Value] = {"ended_after": round(after.total_seconds()), "ended_late_at": millis(now)}
     _change(rows, account, Update(_key(account), set=change))
 
 
 def slow_end(state: Control, *, now: datetime) -> timedelta:
-    """Return how long tasks take until the vendor's list shows their end; 0 if none of the last hour was late."""
+    """Return how late the vendor's list shows the end of tasks; 0 if none of the last hour was late."""
     is_recent = state.ended_late_at is not None and now - state.ended_late_at < LATE_END_COUNTS
     return state.ended_after if is_recent else timedelta()
 
@@ -216,8 +216,8 @@ def record_last_calls(rows: Rows, account: str, pace: Pace, *, well: bool) -> No
 def _change(rows: Rows, account: str, update: Update) -> None:
     """Change the row of an account, if there is one.
 
-    A submitter's transaction on the row at the same moment refuses a change, as a condition that does not hold does: it
-    is made again, or a person who ends a block would end nothing.
+    A submitter's transaction on the row at the same moment makes the change fail, as a failed condition would. So the
+    change is tried again: otherwise a person who ends a block might end nothing.
     """
     for _ in range(CHANGE_TRIES):
         if rows.apply(update) or not rows.get([_key(account)], consistent=True):

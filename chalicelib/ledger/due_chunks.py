@@ -1,7 +1,7 @@
-"""Which chunks are looked at again when: one row a chunk and moment, for renewals and for ends.
+"""When each chunk is looked at again: one row for a chunk and a moment, for renewals and for ends.
 
-A chunk is renewed whose bans are planned to outlive what the vendor grants. Ends are at vendors whose bans never end:
-edgeban lifts them itself; so are ends that a person moved to an earlier time.
+A chunk is renewed if its bans are planned to outlive what the vendor grants. edgeban ends a chunk's bans itself if the
+vendor ends no bans, or if a later decision moved a ban's end to an earlier time.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Purpose = Literal["renewals", "ends"]
 
 @dataclass(frozen=True, slots=True)
 class DueChunk:
-    """A chunk that is due. ``chunk`` is ``None`` where its rows have expired."""
+    """A chunk that is due. ``chunk`` is ``None`` if its rows have expired."""
 
     key: Key
     chunk: Chunk | None
 
 
 def plan_renewal(rows: Rows, chunk: Chunk, *, at: datetime) -> None:
-    """Have a chunk renewed at a moment. The row by which it was found is dropped by whoever found it."""
+    """Plan a chunk's renewal for a moment. The caller drops the row by which it found the chunk."""
     rows.apply(Put(chunks.renewal(chunk, at)))
 
 
 def plan_end(rows: Rows, account: str, chunk: str, *, at: datetime) -> None:
-    """Have the bans of a chunk ended at a moment. Planning the same moment twice changes nothing."""
+    """Plan the end of a chunk's bans for a moment. Planning the same moment twice changes nothing."""
     row: Row = {
         "pk": f"ends#{account}",
         "sk": f"{stamp(at)}#{chunk}",
@@ -43,7 +43,7 @@ def plan_end(rows: Rows, account: str, chunk: str, *, at: datetime) -> None:
 
 
 def due(rows: Rows, purpose: Purpose, account: str, *, now: datetime, limit: int) -> list[DueChunk]:
-    """Read what is due at an account, the oldest first."""
+    """Read the chunks that are due at an account, the oldest first."""
     found = rows.query(f"{purpose}#{account}", limit=limit)
     found = [row for row in found if text(row, "sk") <= stamp(now)]
     chunks_by_id = chunks.read(rows, [text(row, "chunk") for row in found]) if found else {}
@@ -51,5 +51,5 @@ def due(rows: Rows, purpose: Purpose, account: str, *, now: datetime, limit: int
 
 
 def drop(rows: Rows, due_chunk: DueChunk) -> None:
-    """Take a chunk off the list once it is renewed or ended, planned anew, or gone."""
+    """Take a chunk off the list after its renewal or end, after it was planned anew, or if its rows are gone."""
     rows.apply(Delete(due_chunk.key))

@@ -1,8 +1,9 @@
-"""The rows of the vendors' exports, one a day: what is wanted, how far it is, and where it was archived.
+"""The rows of the vendors' exports, one for each day: whether it is wanted, how far it is, where it was archived.
 
-``wanted → creating → polling → downloading → archived | failed``. Whoever works on a day takes it first: one
-conditional write on the row's ``step``, under a lease, so that of many runs one wins. A lease that has passed means a
-crash, and the next run continues from the state in the row. An export only reads, so asking for it twice harms nothing.
+``wanted → creating → polling → downloading → archived | failed``. A run takes a day before it works on it: one
+conditional write on the row's ``step``, under a lease, so that only one of several runs gets the day. A lease that has
+passed means a crash: the next run continues from the state in the row. An export only reads, so asking for it twice
+harms nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _CALLS = "calls"
 
 
 class DayState(StrEnum):
-    """How far a day is. The last two are its ends, until an operator asks for the day again."""
+    """How far a day is. The last two states are final, until an operator asks for the day again."""
 
     WANTED = "wanted"
     CREATING = "creating"  # the vendor is being asked for an export
@@ -62,7 +63,7 @@ class ExportDay:
     vendor_task_id: str = ""
     created_at: datetime | None = None
     deadline: datetime | None = None
-    """When the export must be complete; after that the vendor is asked for another one."""
+    """When the export must be complete. After that moment edgeban asks the vendor for another one."""
     not_before: datetime | None = None
     lease_until: datetime | None = None
     reason: str = ""
@@ -72,9 +73,9 @@ class ExportDay:
     rejected: int = 0
     archived_at: datetime | None = None
     confirms: int = 0
-    """The archived attempt that this one is to confirm; 0: none. The row keeps what that one archived until it ends."""
+    """The archived attempt that this one is to confirm; 0: none. The row keeps its archive until this one ends."""
     asked_twice: bool = False
-    """Whether an archived attempt was confirmed, or is being confirmed: that is done once."""
+    """Whether an archived attempt was confirmed or is being confirmed, which is done once."""
 
     @property
     def ended(self) -> bool:
@@ -128,7 +129,7 @@ def _calendar(row: Row) -> ExportCalendar:
 
 
 def want(rows: Rows, account: str, days: Iterable[date], *, now: datetime, lost: str = "") -> None:
-    """Begin days that have no row yet. ``lost`` says why days cannot be had any more: they begin failed."""
+    """Write rows for days that have none. ``lost`` says why the vendor no longer has some: these begin as failed."""
     rows.write([Insert(_new(account, day, now=now, lost=lost)) for day in days])
 
 
@@ -165,7 +166,7 @@ def ask_to_confirm(rows: Rows, day: ExportDay) -> ExportDay | None:
 
 
 def confirm(rows: Rows, day: ExportDay, reason: str = "") -> ExportDay | None:
-    """Let the earlier attempt stand: its content is the same, or there is a reason why it could not be compared."""
+    """Keep the earlier attempt: its content is the same, or ``reason`` says why it could not be compared."""
     change: Row = {"attempt": day.confirms, "reason": reason[:LONGEST_REASON]}
     return _move(rows, day, DayState.ARCHIVED, change, remove=("confirms", "not_before", "deadline"))
 
@@ -206,7 +207,7 @@ def await_export(
 
 
 def give_back(rows: Rows, day: ExportDay, state: DayState, *, until: datetime, reason: str = "") -> ExportDay | None:
-    """Give a day back: the next run may take it from ``until`` on. An empty reason leaves the row's."""
+    """Give a day back: the next run may take it from ``until`` on. An empty reason keeps the one in the row."""
     change: dict[str, Value] = {"not_before": millis(until)}
     if reason:
         change["reason"] = reason[:LONGEST_REASON]
@@ -251,7 +252,7 @@ def _move(
 
 
 def take_turn(rows: Rows, account: str, call: Call, *, gap: timedelta, now: datetime) -> float:
-    """Take the next permitted call of a kind; return 0, or the seconds after which to try again."""
+    """Take the right to make the next call of a kind; return 0, or the seconds after which to try again."""
     key = (f"exports#{account}", _CALLS)
     row = rows.get([key], consistent=True).get(key)
     due = row.get(call) if row else None
@@ -266,7 +267,7 @@ def take_turn(rows: Rows, account: str, call: Call, *, gap: timedelta, now: date
 
 
 def delay_calls(rows: Rows, account: str, call: Call, *, until: datetime) -> None:
-    """Let no run make a call of a kind before ``until``."""
+    """Keep all runs from making a call of a kind before ``until``."""
     rows.apply(Update((f"exports#{account}", _CALLS), set={call: millis(until)}))
 
 

@@ -1,6 +1,6 @@
 """The steps of a held chunk: approved once, released to the submitter, refused by a person, left by URLs, removed.
 
-Each step answers whether it was done: it is not where somebody else decided about the hold at the same moment.
+Each step returns whether it was done. It is not done if somebody else decided about the hold at the same moment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chalicelib.ports import Delete, Key, Row, Rows, Update, Value
 
 
 def note_first_approval(rows: Rows, hold: Work, actor: str, person: str, excepted: Collection[int] = ()) -> bool:
-    """Record the first of two approvals: whose token it was, the person's name, and what it leaves out."""
+    """Record the first of two approvals: whose token it was, the person's name, and the URLs that it leaves out."""
     undecided: Row = {**_as_read(hold), "approved_by": None}
     change: dict[str, Value] = {"approved_by": actor, "approved_person": person}
     if excepted:
@@ -26,7 +26,7 @@ def note_first_approval(rows: Rows, hold: Work, actor: str, person: str, excepte
 def except_positions(rows: Rows, hold: Work, positions: Collection[int]) -> Work | None:
     """Record which positions an approval leaves out, before they end as refused; ``None`` if the hold has changed.
 
-    Whoever else decides at this moment has read another version, and is refused: nobody can release what is excepted.
+    Another decision at this moment has read an older version of the row and fails, so nobody can release these URLs.
     """
     change: Row = {"excepted": [*sorted(positions)], "version": hold.version + 1}
     if not rows.apply(Update(_key(hold), set=change, expect=_as_read(hold))):
@@ -35,7 +35,7 @@ def except_positions(rows: Rows, hold: Work, positions: Collection[int]) -> Work
 
 
 def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
-    """Hand these positions of a hold to the submitter, and leave out all others; without any, remove the hold."""
+    """Hand these positions of a hold to the submitter and leave out all others. Remove the hold if there are none."""
     unchanged: Row = {**_as_read(hold), "approved_by": hold.approved_by or None}
     if not positions:
         return rows.apply(Delete(_key(hold), expect=unchanged))
@@ -45,14 +45,14 @@ def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
 
 
 def refuse(rows: Rows, hold: Work, reason: str) -> bool:
-    """Record that a person refused a hold, before its claims end: the sweep goes on from here after a crash."""
+    """Record that a person refused a hold, before its claims end. After a crash the sweep goes on from here."""
     change: Row = {"state": ChunkState.REFUSED.value, "refused": reason}
     waiting_from.take_back(rows, hold.account, hold.chunk)
     return rows.apply(Update(_key(hold), set=change, expect=_as_read(hold)))
 
 
 def leave(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
-    """Let URLs leave a hold, before another chunk claims them; the hold is removed once none is left."""
+    """Let URLs leave a hold, before another chunk claims them. Remove the hold if no URL is left."""
     excluded = {*hold.excluded, *positions}
     if len(excluded) == hold.count:
         return rows.apply(Delete(_key(hold), expect=_as_read(hold)))
@@ -66,7 +66,7 @@ def remove(rows: Rows, hold: Work) -> None:
 
 
 def _as_read(hold: Work) -> Row:
-    """Demand that nobody decided about the hold, and that no URL left it, since it was read."""
+    """Return the condition that since the read nobody decided about the hold and no URL left it."""
     return {"state": ChunkState.HELD.value, "version": hold.version or None}
 
 

@@ -23,8 +23,8 @@ _HEAD = frozenset({"pk", "sk", "kind", "subject", "expires_at"})
 class Entry:
     """One event. ``kind`` says what ``subject`` (an id) is; ``fields`` hold facts that no other row keeps.
 
-    ``place`` is where the event stands in the journal. ``at`` is ``None`` for what ``receive_report`` refused:
-    read that time from the report's row.
+    ``place`` is where the event stands in the journal. ``at`` is ``None`` for an event of ``receive_report``, which
+    refused URLs: the report's row has that time.
     """
 
     kind: str

@@ -1,7 +1,7 @@
 """How many URLs one person let through alone: approved in holds, or banned by hand.
 
-There is one row an account, person and day, with a number for each hour. Numbers change by atomic additions alone, so
-that of many approvals at one moment none is overlooked. A crash leaves a count too high, and never too low.
+There is one row for each account, person and day, with a number for each hour. Numbers change only by atomic additions,
+so that no approval is overlooked when many come at one moment. A crash leaves a count too high, and never too low.
 """
 
 from __future__ import annotations

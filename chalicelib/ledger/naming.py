@@ -1,4 +1,4 @@
-"""When a source last named a URL, to half a day: a source that used to and names none has changed what it sends.
+"""When each source last named a URL, to half a day. A source that stops naming URLs has changed what it sends.
 
 The rows begin with ``report#``, since the function that receives reports may write no others.
 """

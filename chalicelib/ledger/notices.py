@@ -1,6 +1,6 @@
 """Which holds people were told of, and in which minutes of the clock.
 
-A hold's own row says that it was told. A row for each minute in which a message was sent keeps messages a minute apart.
+The row of a hold says that people were told of it. A row for each minute with a message keeps messages a minute apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def take_minute(rows: Rows, now: datetime) -> bool:
 
 
 def note_told(rows: Rows, holds: Iterable[Work], now: datetime) -> None:
-    """Record that people were told of these holds. Of one that was decided meanwhile nothing is recorded."""
+    """Record that people were told of these holds, except those that were decided meanwhile."""
     told = {"told_at": millis(now)}
     still_held = {"state": ChunkState.HELD.value}
     rows.write(

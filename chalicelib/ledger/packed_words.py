@@ -1,7 +1,8 @@
 """How a claim keeps the words of its sources: 21 bytes each.
 
-A word that was taken back leaves a *marker* in its place: the source, and the moment up to which what it says is taken
-back. A marker of a withdrawal is of the past. One in the future says that a person undid the source until then.
+A word that was taken back leaves a *marker* in its place: the source and a moment. All that the source says up to this
+moment is taken back. A withdrawal leaves a marker of the past. A marker with a future moment says that a person undid
+the source until then.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _WITHOUT_SAID = struct.Struct(">4sII?4s")
 _Entry = tuple[bytes, int, int, int, bool, bytes]
 
 KEEP_MARKERS = timedelta(days=14)
-"""How long a marker takes back what the source had said before and what arrives late: as long as a queue keeps it."""
+"""How long a marker is kept for words that were said before it and arrive late: as long as a queue keeps a message."""
 
 _NO_REPORT = bytes(4)
 
@@ -38,7 +39,7 @@ _UNKNOWN = re.compile("#[0-9a-f]{8}")
 
 @lru_cache(maxsize=1024)
 def source_id(name: str) -> bytes:
-    """Return the four bytes that stand for a source in a claim: those of ``#01020304``, as ``unpack`` names it, too."""
+    """Return the four bytes that stand for a source in a claim, also for a name such as ``#01020304`` of ``unpack``."""
     if _UNKNOWN.fullmatch(name):
         return bytes.fromhex(name[1:])
     return hashlib.sha256(name.encode()).digest()[:4]
@@ -68,7 +69,7 @@ def pack(words: Iterable[SourceWord]) -> bytes:
 def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
     """Undo ``pack``, without the markers.
 
-    ``names`` are the sources known by now; one that is not among them is named by its four bytes.
+    ``names`` are the sources known now. Any other source is named by its four bytes.
     """
     by_id = {source_id(name): name for name in (*names, OTHERS)}
     return tuple(
@@ -92,31 +93,31 @@ def end_of_word(packed: bytes, name: str) -> int:
 
 
 def asks_only_a_person(packed: bytes, name: str) -> bool:
-    """Return whether a source's word is one about which a person would decide: it bans nothing by itself."""
+    """Return whether a source's word bans nothing by itself: a person would decide about it."""
     source = source_id(name)
     return any(until and not bans for spoken, _, _, until, bans, _ in _each(packed) if spoken == source)
 
 
 def marker_of(packed: bytes, name: str) -> int:
-    """Return the moment up to which what a source says is taken back, in epoch seconds; 0 if it has no marker."""
+    """Return up to which moment a source's words are taken back, in epoch seconds; 0 if it has no marker."""
     source = source_id(name)
     return next((at for spoken, _, at, until, _, _ in _each(packed) if spoken == source and not until), 0)
 
 
 def has_spoken(packed: bytes, name: str) -> bool:
-    """Return whether a source has said anything of a URL, be it taken back. Of too many sources all count as one."""
+    """Return whether a source has said anything of a URL, even if it took it back; if there is no room, always true."""
     source = source_id(name)
     return len(packed) >= SOURCES_KEPT * _PACKED.size or any(each[0] == source for each in _each(packed))
 
 
 def undone_sources(packed: bytes, now: datetime) -> bool:
-    """Return whether a person undid some sources, and that binds them still."""
+    """Return whether a person undid some sources whose cool-down has not ended."""
     moment = _seconds(now)
     return any(not until and at > moment for _, _, at, until, _, _ in _each(packed))
 
 
 def markers(packed: bytes, *, now: datetime, besides: Iterable[SourceWord] = ()) -> bytes:
-    """Return the markers that count still, but for those of sources that have a word ``besides``."""
+    """Return the markers that still count, without those of sources that have a word in ``besides``."""
     oldest = _seconds(now - KEEP_MARKERS)
     spoken = {source_id(word.source) for word in besides}
     return _kept(packed, lambda source, _, at, until, *__: not until and at > oldest and source not in spoken)
@@ -134,7 +135,7 @@ def without(packed: bytes, name: str) -> bytes:
 
 
 def no_longer_undone(packed: bytes, now: datetime) -> bytes:
-    """Let markers of the future end now: that the source had spoken stays known."""
+    """Let markers with a future moment end now. They still show that the source had spoken."""
     moment = _seconds(now)
     ended = (
         (source, since, at if until else min(at, moment), until, bans, report)
@@ -150,7 +151,7 @@ def without_marker(packed: bytes, name: str) -> bytes:
 
 
 def without_report(packed: bytes, name: str) -> bytes:
-    """Take out the words that stand as a report said them."""
+    """Take out the words that a report said and that no later report changed."""
     taken = report_id(name)
     return _kept(packed, lambda _source, _since, _at, until, _bans, report: report != taken or not until)
 
@@ -162,12 +163,12 @@ def said_after(packed: bytes, moment: datetime) -> bytes:
 
 
 def held_only(packed: bytes) -> bytes:
-    """Return the words about which a person would decide."""
+    """Return the words that ban nothing by themselves: a person would decide about them."""
     return _kept(packed, lambda _source, _since, _at, until, bans, _report: until and not bans)
 
 
 def marked(packed: bytes, left: bytes, *, until: datetime) -> bytes:
-    """Return what is ``left`` of words, with a marker in the place of each that is gone: taken back up to ``until``."""
+    """Return the words that are ``left``, with a marker up to ``until`` in the place of each word that is gone."""
     staying = {source for source, _, _, until, _, _ in _each(left) if until}
     gone = [source for source, _, _, until, _, _ in _each(packed) if until and source not in staying]
     others = _kept(left, lambda source, *_: source not in gone)
@@ -180,12 +181,12 @@ def mark(source: bytes, until: datetime) -> bytes:
 
 
 def end_of_ban(packed: bytes) -> int:
-    """Return the furthest end, in epoch seconds, that words which are banned by themselves ask for; 0 if none does."""
+    """Return the furthest end, in epoch seconds, of the words that ban by themselves; 0 if there are none."""
     return max((until * 60 for _, _, _, until, bans, _ in _each(packed) if bans), default=0)
 
 
 def end_if_approved(packed: bytes) -> int:
-    """Return the end, in epoch seconds, that words ask for once a person approves them; 0 if there are none."""
+    """Return the furthest end, in epoch seconds, of the words once a person approves them; 0 if there are none."""
     return max(((bans, until * 60) for _, _, _, until, bans, _ in _each(packed) if until), default=(False, 0))[1]
 
 

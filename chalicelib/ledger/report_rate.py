@@ -13,10 +13,10 @@ KEEP_SECONDS = 600
 """How long a minute's row is kept: it is of no use once the minute has passed."""
 
 HIGH = 2_000
-"""Reports a minute from which on a limit is held within some percent, and not to the report."""
+"""A limit of so many reports a minute, or more, is kept within some percent, and not to the single report."""
 
 SAMPLE = 16
-"""Of a high limit only every sixteenth report is written, and counts as sixteen: the others cost half a read."""
+"""Under a high limit only every sixteenth report is written, and counts as sixteen. The others cost half a read."""
 
 
 def count(rows: Rows, source: str, *, report_id: str, limit: int, now: datetime) -> int:

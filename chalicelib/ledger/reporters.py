@@ -20,13 +20,13 @@ from chalicelib.ledger.row import blob, epoch, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 MOST_NAMES = 100
-"""Names kept of a URL's reporters: no category asks for more."""
+"""How many reporters of a URL are kept: no category asks for more."""
 
 MOST_MENTIONS = 200
 """Mentions kept of these names: one for each source that names one."""
 
 TRIES = 5
-"""How often a reporter is noted again, because another intake noted one of the same URL meanwhile."""
+"""How often a write is tried that fails because another intake noted a reporter of the same URL meanwhile."""
 
 SAID_AGAIN_AFTER = 86_400
 """Seconds after which a name that is reported again is written again: each repeated report would cost a write."""

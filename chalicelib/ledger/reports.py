@@ -1,7 +1,8 @@
-"""Reports: what arrived by webhook, kept so that its sender can ask what became of each URL.
+"""Reports that arrived by webhook. They are kept so that their senders can ask what became of each URL.
 
-The URLs of a report stand in parts beside its row, written before it, so that the row's one conditional write is what
-accepts the report. What becomes of a URL is read from its claim; only verdicts that leave no claim are written here.
+The URLs of a report stand in rows of their own, its parts. The parts are written before the report's row, so that one
+conditional write of that row accepts the report. The state of a URL is read from its claim. Only verdicts that leave no
+claim are written here.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from chalicelib.ports import Insert, Put, Row, Rows, Value
 
 PART_URLS = 1_000
 PART_BYTES = 256 * 1024
-"""URLs and bytes of URLs in one part at the most: its compressed row stays below DynamoDB's 400 KB."""
+"""The most URLs, and the most bytes of URLs, in one part: its compressed row stays below DynamoDB's 400 KB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A URL that was refused or suppressed, by which rule and why. ``account`` is empty where no account serves it."""
+    """A URL that was refused or suppressed, by which rule and why. ``account`` is empty if no account serves it."""
 
     url: str
     verdict: str
@@ -37,7 +38,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is recorded of a report. ``urls`` are the accepted ones, canonical; ``accounts`` the policy's by then."""
+    """What is recorded of a report. ``urls`` are accepted and canonical. ``accounts`` are those of the policy then."""
 
     id: str
     source: str
@@ -83,7 +84,7 @@ def received_at(rows: Rows, report: str) -> datetime | None:
 
 
 def note_queued(rows: Rows, report: Report, *, keep: timedelta) -> None:
-    """Record that all of a report is in the queue: when its body comes again, nothing is queued."""
+    """Record that all of a report is in the queue. If its body comes again, nothing more is queued."""
     rows.apply(Put({**_queued(report.id), "expires_at": epoch(report.received_at + keep)}))
 
 
@@ -101,10 +102,10 @@ def _queued(report: str) -> dict[str, Value]:
 def record(rows: Rows, report: Report, *, beside: Sequence[Row] = (), keep: timedelta = KEEP) -> Report:
     """Record a report unless it is there already; return what the ledger holds for its id.
 
-    Repeating it is harmless: the parts' keys hold their content's hash, so that neither another body under the same id
-    nor another policy can change what was accepted. ``beside`` are rows that lead to the report. They and its parts are
-    written before it: a crash leaves rows that lead nowhere, which their readers leave out, and never a report that is
-    not found.
+    Repeating this is harmless: the keys of the parts hold a hash of their content, so that neither another body under
+    the same id nor another policy can change what was accepted. ``beside`` are rows that lead to the report. These rows
+    and the parts are written before the report. A crash in between leaves rows that lead nowhere, which their readers
+    leave out, and never a report that cannot be found.
     """
     parts = split(report.urls)
     refusals = [_plain(refusal) for refusal in report.refusals]
@@ -165,14 +166,14 @@ def _of_source(source: str, day: date) -> str:
 
 
 def of_source(rows: Rows, source: str, day: date, *, after: str = "", limit: int) -> tuple[list[Summary], str]:
-    """Read the webhook reports of a source on a UTC day; return some, and after which the next begin (or nothing)."""
+    """Read a source's webhook reports of a UTC day; return some, and the id after which to go on (empty at the end)."""
     found = rows.query(_of_source(source, day), after=after, limit=limit + 1)
     ids = [text(row, "sk") for row in found[:limit]]
     return summaries(rows, ids), ids[-1] if len(found) > limit else ""
 
 
 def summaries(rows: Rows, ids: Sequence[str]) -> list[Summary]:
-    """Read what a list shows of reports. A request that was refused later leaves an id that leads nowhere."""
+    """Read what a list shows of reports. An id leads nowhere if its request was refused after the index was written."""
     heads = rows.get([(f"report#{each}", "report") for each in ids], consistent=True, attributes=SUMMARY)
     return [
         Summary(
@@ -193,9 +194,9 @@ def _correlation(source: str, correlation_id: str) -> str:
 
 
 def find(rows: Rows, source: str, correlation_id: str, *, after: str = "", limit: int) -> tuple[list[Summary], str]:
-    """Find a source's reports by the id that it gave them; return some, and after which the next begin (or nothing).
+    """Find a source's reports by its own id for them; return some, and the id after which to go on (empty at the end).
 
-    What the index leads to is held against the report itself: a request that was refused later leaves an entry, too.
+    Each entry of the index is compared with the report itself: a request that was refused later leaves an entry, too.
     """
     found = rows.query(_correlation(source, correlation_id), after=after, limit=limit + 1)
     ids = [text(row, "sk") for row in found[:limit]]
@@ -212,7 +213,7 @@ def _plain(refusal: Refusal) -> list[str]:
 
 
 def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
-    """Split refusals into parts as ``split`` does URLs; by their JSON, since a refused URL may hold anything."""
+    """Split refusals into parts by the size of their JSON, since a refused URL may hold anything."""
     parts = cut(
         refusals,
         count=PART_URLS,
@@ -223,10 +224,10 @@ def split_refusals(refusals: Iterable[list[str]]) -> list[list[list[str]]]:
 
 
 def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refusal]], *, now: datetime) -> None:
-    """Add to reports what intake refused or suppressed of them, since that leaves no claim to read it from.
+    """Add to reports which URLs intake refused or suppressed. No claim could tell it later.
 
-    The keys are report ids with the digest of the queue message: a message that is delivered again, and a report that
-    is sent again, write the same rows again.
+    The keys hold the report's id and the digest of the queue message. So a message that is delivered again, or a report
+    that is sent again, writes the same rows.
     """
     rows.write(
         [
@@ -245,7 +246,7 @@ def record_refusals(rows: Rows, refusals: Mapping[tuple[str, str], Sequence[Refu
 
 
 def journal_refusals(rows: Rows, refusals: Sequence[tuple[str, str, Refusal]], *, now: datetime) -> None:
-    """Note for the archive what intake refused or suppressed: report id, source and refusal of each."""
+    """Note refusals of intake for the archive: the report's id, the source and the refusal of each."""
     plain = [[report, source, *_plain(refusal)] for report, source, refusal in refusals]
     parts = [compress(part) for part in split_refusals(plain)]
     entries = [journal.entry("refused", hashlib.sha256(part).hexdigest()[:12], now=now, body=part) for part in parts]
@@ -271,7 +272,7 @@ def _accepted(rows: Rows, report: str) -> list[Row]:
 
 
 def read(rows: Rows, report: str, *, at_once: bool = False) -> Report | None:
-    """Read a report with all that was refused of it, or ``at_once``: only with what was refused at the outer door."""
+    """Read a report with all its refusals; with ``at_once``, only with those of the outer door."""
     found = _accepted(rows, report) if at_once else rows.query(f"report#{report}")
     head = next((row for row in found if row["sk"] == "report"), None)
     if head is None:

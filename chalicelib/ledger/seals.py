@@ -1,7 +1,7 @@
-"""Keys with which edgeban seals what it queues itself: one a month, made by whoever needs it first.
+"""Keys with which edgeban seals the messages that it queues itself: one a month, made by the first that needs it.
 
-A key is of edgeban alone, so that replacing a source's secret strands nothing that was accepted. Its rows begin with
-``report#``, since the function that receives reports may write no others.
+Only edgeban has these keys. So a source's secret can be replaced while accepted messages wait in the queue. The rows
+begin with ``report#``, since the function that receives reports may write no others.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ def current(rows: Rows, *, now: datetime) -> tuple[str, str]:
 
 
 def read(rows: Rows) -> dict[str, str]:
-    """Return all keys by their names: those of three months at the most."""
+    """Return all keys by their names, of three months at most."""
     return {text(row, "sk"): text(row, "key") for row in rows.query(_PLACE)}

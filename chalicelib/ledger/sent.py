@@ -1,4 +1,4 @@
-"""How many URLs were sent to a vendor on a day, where the vendor takes a number a day: one row an account and day."""
+"""How many URLs were sent to a vendor on a day, if the vendor limits them: one row for an account and a day."""
 
 from __future__ import annotations
 

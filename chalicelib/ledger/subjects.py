@@ -1,7 +1,7 @@
-"""The personal data of reporters: names stand in rows, keyed pseudonyms in the archive, and both can be erased.
+"""The personal data of reporters: rows hold names, the archive holds keyed pseudonyms, and both can be erased.
 
-A name that the archive writes is replaced by an HMAC with a key of that person's own (``subject#<hash>``). The archive
-is write-once: to erase a person from it, the key is deleted, and nobody can tell any more whose pseudonym it was.
+The archive replaces each name by an HMAC with a key of that person's own (``subject#<hash>``). The archive is
+write-once. To erase a person from it, the key is deleted: then nobody can tell whose pseudonym it was.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from chalicelib.ledger.row import blob, compress, decompress, epoch, text, texts
 from chalicelib.ports import Delete, Insert, Key, Row, Rows, Update
 
 SHORTEST = 4
-"""Characters of a person's name at the least: a shorter one would be found inside the notes of others."""
+"""Shortest name that can be erased, in characters: a shorter one would be found inside the notes of others."""
 
 ERASED = "(erased)"
-"""Stands where a person's name or a note about that person stood."""
+"""Replaces a person's name, and a note about that person."""
 
 
 def form_of(name: str) -> str:
-    """Return the form in which names are compared: upper and lower case and spaces do not tell two people apart."""
+    """Return the form in which names are compared: names that differ only in case or spaces are one person's."""
     return " ".join(name.casefold().split())
 
 
 def pseudonyms(rows: Rows, names: Iterable[str], *, now: datetime) -> dict[str, str]:
-    """Return the pseudonyms of names; who has no key yet is given one, which lasts as long as decisions are kept."""
+    """Return the pseudonyms of names. A person without a key gets one, which is kept as long as decisions are."""
     forms = {name: form_of(name) for name in names if form_of(name)}
     if not forms:
         return {}
@@ -50,9 +50,9 @@ def pseudonyms(rows: Rows, names: Iterable[str], *, now: datetime) -> dict[str, 
 def erase(rows: Rows, stored: Iterable[Row], name: str) -> int:
     """Erase a person from rows, and the key of that person's pseudonym; return how many rows were changed.
 
-    ``stored`` are rows of the ledger, of which those that name nobody are passed over. A crash leaves rows unchanged:
-    it is repeated. The key goes last, so that a day that is archived meanwhile makes no new one for a name that stands
-    in a row yet.
+    ``stored`` are rows of the ledger; rows that do not name the person are passed over. After a crash the erasure must
+    be repeated. The key is deleted last: otherwise the archive of a day could make a new key for a name that is still
+    in a row.
     """
     changed = 0
     for row in stored:

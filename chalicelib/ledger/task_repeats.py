@@ -12,13 +12,13 @@ from chalicelib.ports import Row, Rows, Update
 
 
 def record_not_sent(rows: Rows, task: Task) -> None:
-    """Write that the last attempt certainly had no effect, so that the next needs no look-up first."""
+    """Write that the last attempt certainly had no effect, so that the next attempt needs no look-up before it."""
     expect: Row = {"state": TaskState.SUBMITTING.value}
     rows.apply(Update(task_key(task.id), set={"attempts": 0}, expect=expect, remove=("attempted_at",)))
 
 
 def record_postponed(rows: Rows, task: Task, *, until: datetime) -> Task:
-    """Write that the last attempt had no effect, and that the next one is not to be made before a moment."""
+    """Write that the last attempt had no effect, and the moment before which the next one must not be made."""
     change: Row = {"attempts": 0, "not_before": millis(until)}
     expect: Row = {"state": TaskState.SUBMITTING.value}
     rows.apply(Update(task_key(task.id), set=change, expect=expect, remove=("attempted_at",)))
@@ -26,5 +26,5 @@ def record_postponed(rows: Rows, task: Task, *, until: datetime) -> Task:
 
 
 def count_retry(rows: Rows, root: str, calls: int) -> int:
-    """Add to the vendor calls spent on repeating parts of a first task that failed; return their number so far."""
+    """Count vendor calls that repeat parts of a failed first task; return how many there were so far."""
     return number(rows.add(task_key(root), {"retries": calls}), "retries")

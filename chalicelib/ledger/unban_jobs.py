@@ -1,4 +1,4 @@
-"""Unban jobs: what an operator asked to undo, on record from before the first step until the last one is done."""
+"""Unban jobs: what an operator asked to undo. A job is on record from before its first step until its last is done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text, te
 from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update
 
 ENDS_READ = 100
-"""Jobs that lift bans at their end, read at once: a sweep takes the first, and the next one the rest."""
+"""How many jobs that lift bans at their end a sweep reads: the next sweep reads the rest."""
 
 LONGEST_SUBJECT = 1_500
 """Characters of a URL by which a decision about it is found: a partition key holds 2,048 bytes."""
@@ -25,8 +25,8 @@ LONGEST_SUBJECT = 1_500
 class Job:
     """One request to undo bans.
 
-    It names URLs (``urls``, canonical), a ``task``, a ``report`` or a ``chunk``; or any of a ``source``, a ``host``
-    and a ``category``, all of which apply then.
+    It names URLs (``urls``, canonical), a ``task``, a ``report`` or a ``chunk``; or a ``source``, a ``host``, a
+    ``category`` or several of these: then it undoes the bans that match all of them.
     """
 
     id: str
@@ -41,23 +41,23 @@ class Job:
     source: str = ""
     chunk: str = ""
     host: str = ""
-    """With a dot in front it covers the host and all below it."""
+    """With a dot in front it covers the host and all hosts below it."""
     category: str = ""
     since: datetime | None = None
     until_time: datetime | None = None
-    """Only what was banned by then; ``None``: by now."""
+    """Only bans that were made by then are undone; ``None``: by now."""
     ends: bool = False
-    """Whether it lifts, at ``at``, bans that have come to the end which a person set."""
+    """Whether it lifts bans at ``at``, which is the end that a person set for them."""
     even_if_others_said_so: bool = False
-    """Whether bans that others asked for too are lifted as well."""
+    """Whether bans are lifted even if other sources asked for them too."""
     place: str = ""
-    """How far the journal, or the index of bans, has been walked."""
+    """How far the walk through the journal, or through the index of bans, has come."""
     undone: int = 0
     """How many URLs earlier runs have undone."""
 
     @property
     def subjects(self) -> list[str]:
-        """What the unban is about, one thing each."""
+        """The things that the unban is about, one by one."""
         parts = {
             "task": self.task,
             "report": self.report,
@@ -82,21 +82,21 @@ class Job:
 
     @property
     def takes_back_words(self) -> bool:
-        """Whether it takes back what was said of a URL, and not the URL's ban whoever asked for it."""
+        """Whether it takes back words, so that a ban stays if other sources asked for it too."""
         by_place = self.host and not (self.source or self.category)
         return not (self.urls or by_place or self.even_if_others_said_so)
 
 
 U_JOBS, S_JOBS = "u-", "s-"
-"""How ids of jobs begin: those that version 1 can carry out, and those with selections that it does not know."""
+"""How ids of jobs begin: one prefix for jobs that version 1 can carry out, one for selections that it does not know."""
 
 
 UNKNOWN_TO_VERSION_1 = frozenset({"chunk", "host", "category", "until_time"})
-"""Fields of a job that version 1 does not read: it would take the job for one of everything that has no report."""
+"""Fields of a job that version 1 does not read. It would undo everything that has no report."""
 
 
 def beginning_of(selection: Collection[str]) -> str:
-    """Return how the id of a job begins, by the fields of ``Job`` that select what it is about."""
+    """Return how the id of a job begins, by the fields of ``Job`` that its selection uses."""
     return U_JOBS if UNKNOWN_TO_VERSION_1.isdisjoint(selection) else S_JOBS
 
 
@@ -106,14 +106,14 @@ def new_id(now: datetime, *, beginning: str = U_JOBS) -> str:
 
 
 def day_of(job_id: str) -> str:
-    """Return the UTC day on which a job was asked for, as ``20260115``; anything else if it is no id of a job."""
+    """Return the UTC day on which a job was asked for, as ``20260115``. For a text that is no job's id it is no day."""
     return job_id[2:10] if job_id.startswith((U_JOBS, S_JOBS)) else ""
 
 
 def lift_at(rows: Rows, job: Job) -> None:
-    """Have bans lifted at the moment that ``job.at`` names. It is on record before the claims say so.
+    """Put a job on record that lifts bans at ``job.at``. It is on record before the claims say so.
 
-    Its name begins otherwise than those of other jobs, since version 1 would carry it out at once.
+    Its id begins in its own way, since version 1 would carry out at once any job whose id it knows.
     """
     rows.apply(Put(_row(job)))
 
@@ -160,7 +160,7 @@ _BEHIND_ENDS = "e."
 
 
 def unfinished(rows: Rows) -> list[Job]:
-    """Read the jobs that are not carried out yet, oldest first, but for those that lift bans at their end."""
+    """Read the jobs that are not carried out yet, oldest first, without those that lift bans at their end."""
     return sorted(_jobs(rows.query("jobs", after=_BEHIND_ENDS)), key=lambda job: job.id[2:])
 
 
@@ -206,9 +206,10 @@ def note_place(rows: Rows, job: Job, place: str, *, undone: int) -> None:
 
 
 def finish(rows: Rows, job: Job, *, undone: int, now: datetime) -> None:
-    """Take a job that is carried out off the record, and keep how many URLs it undid.
+    """Remove a job that is carried out, and keep how many URLs it undid.
 
-    The audit and the chunks keep what it did. The number comes first: a crash between the two counts again.
+    The audit and the chunks keep what it did. The number is written first: after a crash between the two writes the
+    job is carried out again, and the number written again.
     """
     if not job.ends:
         pk, sk = _done_key(job.id)
@@ -218,7 +219,7 @@ def finish(rows: Rows, job: Job, *, undone: int, now: datetime) -> None:
 
 
 def undone(rows: Rows, job_ids: Sequence[str]) -> dict[str, int]:
-    """Return how many URLs each job has undone that is carried out; earlier versions kept no number."""
+    """Return how many URLs each finished job has undone. Earlier versions kept no number."""
     found = rows.get([_done_key(job_id) for job_id in job_ids])
     return {pk.removeprefix("unban#"): number(row, "undone") for (pk, _), row in found.items()}
 

@@ -12,7 +12,7 @@ from chalicelib.ports import Key, Row, Rows, Update, Value
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How the edge answered for a sample of a ban task's URLs. A URL neither ``blocked`` nor ``open`` got no answer."""
+    """How the edge answered for a sample of a ban task's URLs. A URL without an answer is in neither count."""
 
     at: datetime
     sampled: int

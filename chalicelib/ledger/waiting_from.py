@@ -1,10 +1,9 @@
-"""Where drains and sweeps begin to read the chunks of an account: behind the oldest ones, where all of them are held.
+"""Where drains and sweeps begin to read the chunks of an account: behind the oldest ones, if all of these are held.
 
-Thousands of holds of one URL each would otherwise be read by every drain and every sweep. The sweep writes the mark
-when it has read all chunks, which it does every ten minutes. Between these it reads what lies behind the mark, and
-takes from the mark how many holds lie before it. Who releases or refuses a hold takes the mark back *before* the
-hold's state changes, so that the next drain and the next sweep read everything. Without a mark, as an earlier version
-leaves it, everything is read too.
+Otherwise every drain and every sweep would read thousands of holds of one URL each. Every ten minutes the sweep reads
+all chunks and writes the mark. Between these times it reads the chunks behind the mark; the mark says how many holds
+lie before it. A release or a refusal of a hold removes the mark *before* the hold's state changes, so that the next
+drain and the next sweep read everything. They also read everything if there is no mark: an earlier version wrote none.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from chalicelib.ledger.row import millis, moment, number, stamp, text
 from chalicelib.ports import Insert, Key, Put, Row, Rows, Update
 
 WORTH = 200
-"""Holds at an account from which on a mark is written: fewer are read with what waits, in one request."""
+"""A mark is written if an account has this many holds. Fewer are read with the waiting chunks, in one request."""
 
 MARGIN = timedelta(hours=1)
-"""How much younger than now a mark never is: ids sort by the clocks of the functions that made the chunks."""
+"""A mark is at least this old: ids sort by the clocks of the functions that made the chunks, which differ."""
 
 READ_ALL_AFTER = timedelta(minutes=10)
-"""Time after which the sweep reads the holds before the mark once more: what changed them without taking it back (a
-URL that left, a function of an earlier version) is seen then."""
+"""The sweep reads the holds before the mark again after this time. It then sees what changed them without removing the
+mark: a URL that left its hold, or a function of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """``chunk`` is the last one of the oldest chunks that are held; empty if nothing is to be left out."""
+    """``chunk`` is the last of the oldest chunks, which are all held; empty if no chunk may be left out."""
 
     chunk: str = ""
     released: str = ""
@@ -43,11 +42,11 @@ class Mark:
     oldest: datetime | None = None
     """When the oldest of these was received."""
     read_at: datetime | None = None
-    """When all chunks were read last; ``None`` where an earlier version wrote the mark."""
+    """When all chunks were last read; ``None`` if an earlier version wrote the mark."""
     is_written: bool = False
 
     def speaks_for_holds(self, now: datetime) -> bool:
-        """Whether the sweep takes the number of the holds up to ``chunk`` from here, and does not read them."""
+        """Whether the sweep takes the number of holds up to ``chunk`` from the mark, instead of reading the holds."""
         if not self.chunk or self.read_at is None:
             return False
         return timedelta() <= now - self.read_at < READ_ALL_AFTER

@@ -15,8 +15,8 @@ from chalicelib.ports import Delete, Row, Rows, Update, Value
 def read(rows: Rows, account: str, *, now: datetime | None) -> list[Work]:
     """Read the unbans of an account that are not wholly in tasks, oldest first, however many bans wait beside them.
 
-    The second row of an unban that has gone is removed on the way. A young one is kept: its first row may be under way.
-    Without ``now`` nothing is removed.
+    The second row of an unban whose first row is gone is removed. A young one is kept, since its first row may not be
+    written yet. Without ``now`` nothing is removed.
     """
     pk, _ = unban_key(account, "")
     ids = [text(row, "sk").removeprefix("unban#") for row in rows.query(pk, prefix="unban#")]
@@ -29,9 +29,9 @@ def read(rows: Rows, account: str, *, now: datetime | None) -> list[Work]:
 
 
 def withdraw(rows: Rows, work: Work, positions: Iterable[int]) -> None:
-    """Take URLs out of a waiting or held chunk before any task has them. Only the account's submitter may.
+    """Take URLs out of a waiting or held chunk before any task has them. Only the account's submitter may call this.
 
-    Nothing happens if the chunk's state has changed since it was read: a person has decided about a hold.
+    Nothing happens if the chunk's state has changed since it was read, because a person decided about a hold.
     """
     excluded: list[Value] = [*sorted({*work.excluded, *positions})]
     key = _key(work.account, work.chunk)
