@@ -51,7 +51,12 @@ KILLED = {"intake_reports": 6, "submit_tasks": 4, "track_tasks": 3, "sweep": 2, 
 LOGGING = ("submit_tasks", "track_tasks", "sweep")
 """Functions whose logs hold the alarms that a run may ring."""
 
-SETTLE_SECONDS = 240
+STANDS_STILL_SECONDS = 240
+"""How long nothing may change in what is under way, before a run counts as one that does not settle."""
+
+SETTLE_SECONDS = 900
+"""How long a run may take to settle: a busy machine moves slowly."""
+
 LOOK_SECONDS = 2.0
 """Between two looks at what is in which state."""
 
@@ -308,15 +313,18 @@ class Storm:
 
     def _settle(self) -> None:
         """Wait until nothing is under way. The vendor runs in this process: what takes long here would slow it down."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        began = moved = time.monotonic()
         at_rest = 0
         waits_for: list[str] = []
         while at_rest < 3:
-            if time.monotonic() > deadline:
-                self.problems.append(f"not settled after {SETTLE_SECONDS} s: {'; '.join(waits_for[:5])}")
+            now = time.monotonic()
+            if now > min(moved + STANDS_STILL_SECONDS, began + SETTLE_SECONDS):
+                still = f"for {now - moved:.0f} s nothing changed, of {now - began:.0f} s"
+                self.problems.append(f"not settled, {still}: {len(waits_for)} under way: {'; '.join(waits_for[:5])}")
                 return
             time.sleep(2)
-            waits_for = self._under_way()
+            before, waits_for = waits_for, self._under_way()
+            moved = moved if waits_for == before else time.monotonic()
             at_rest = 0 if waits_for else at_rest + 1
             self.redriven += redrive(
                 self.aws.sqs,
