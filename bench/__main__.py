@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ PACKAGES = ("ada-url", "boto3", "botocore", "chalice", "requests")
 
 def main() -> None:
     """Measure everything."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before all was measured"))
     feed, long = os.environ.get("FEED", ""), os.environ.get("LONG", "") not in {"", "0"}
     rows, managed = rows_of(feed, ROWS)
     begun, load = time.monotonic(), os.getloadavg()[0]
@@ -41,17 +43,25 @@ def main() -> None:
             ("money", lambda: cost.measure(aws, rows)),
             ("growth", lambda: handlers.growth(aws, rows, GROWTH_LONG if long else GROWTH)),
         ]
-        for name, measure in sections:
-            before = time.monotonic()
-            print(f"{name} ...", end=" ", flush=True)
-            figures += measure()
-            print(f"{time.monotonic() - before:.0f} s", flush=True)
-    print(f"\n{aligned(figures)}\n")
-    took = time.monotonic() - begun
-    write(DOCUMENT, f"{header(feed, long=long, seconds=took, load=load)}\n\n{markdown(figures)}\n")
+        left = [name for name, _ in sections]
+        try:
+            for name, measure in sections:
+                before = time.monotonic()
+                print(f"{name} ...", end=" ", flush=True)
+                figures += measure()
+                left.remove(name)
+                print(f"{time.monotonic() - before:.0f} s", flush=True)
+        finally:  # what was measured is written, whatever ends the run
+            took = time.monotonic() - begun
+            print(f"\n{aligned(figures)}\n")
+            write(DOCUMENT, f"{header(feed, long=long, seconds=took, load=load)}{_cut(left)}\n\n{markdown(figures)}\n")
+            print(f"{took:.0f} s; written to {DOCUMENT.relative_to(ROOT)}")
     missed = [figure.what for figure in figures if figure.met is False]
-    print(f"{took:.0f} s; written to {DOCUMENT.relative_to(ROOT)}")
     print("all targets met" if not missed else "targets missed: " + "; ".join(missed))
+
+
+def _cut(left: list[str]) -> str:
+    return f"\n- The run was cut short. Not measured: {', '.join(left)}" if left else ""
 
 
 GROWTH = (1_000, 10_000, 100_000)
