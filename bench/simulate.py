@@ -37,7 +37,8 @@ class Setting:
     calls_a_second: float = 10.0
     first_pollers: int = 5
     more_pollers_a_second: float = 5.0
-    most_pollers: int = 1_250
+    most_pollers: int = 10
+    """``MaximumConcurrency`` of the reports queue's event source in the template; AWS takes up to 1,250."""
     waits: Waits = field(default_factory=Waits)
     seed: int = 1
 
@@ -249,6 +250,7 @@ def main() -> None:
     parser.add_argument("--bursts", type=int, default=12, help="bursts of ten minutes")
     parser.add_argument("--factor", type=float, default=20.0, help="how much more a burst brings")
     parser.add_argument("--accounts", type=int, default=1, help="vendor accounts that share the URLs")
+    parser.add_argument("--intakes", type=int, default=10, help="intakes at once: MaximumConcurrency")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     reports = day(
@@ -262,6 +264,7 @@ def main() -> None:
         urls_per_report=options.urls_per_report,
         new_share=options.new_share,
         accounts=options.accounts,
+        most_pollers=options.intakes,
         seed=options.seed,
     )
     print(report(simulate(reports, setting), setting, max(reports)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bench.figures import quantile
 from bench.simulate import CALL, Setting, day, simulate
 from bench.virtual import Measured, VirtualPipeline, steady
+from dev.package import ROOT
 
 RUNS = [(2, 1, 60), (40, 1, 40), (10, 30, 30), (300, 1, 30), (15, 50, 20)]
 
@@ -39,13 +42,15 @@ def test_every_new_url_goes_to_the_vendor_once() -> None:
 
 
 def test_a_backlog_goes_at_the_vendors_rate_in_full_calls() -> None:
-    found = simulate([100_000] * 5, Setting(first_pollers=1_000))
+    found = simulate([100_000] * 5, Setting(first_pollers=1_000, most_pollers=1_000))
     assert found.new / found.tasks >= 0.95 * CALL
     assert found.quantile(1.0) == pytest.approx(500_000 / CALL / 10, abs=12)
 
 
 def test_more_accounts_drain_faster() -> None:
-    one, four = (simulate([50_000] * 5, Setting(first_pollers=1_000, accounts=count)) for count in (1, 4))
+    one, four = (
+        simulate([50_000] * 5, Setting(first_pollers=1_000, most_pollers=1_000, accounts=count)) for count in (1, 4)
+    )
     assert four.quantile(0.99) < one.quantile(0.99) / 2
 
 
@@ -53,3 +58,9 @@ def test_a_day_is_the_same_for_the_same_seed() -> None:
     given = {"urls_per_report": 10, "bursts": 3, "factor": 10.0}
     assert day(1_000_000, **given, seed=4) == day(1_000_000, **given, seed=4)  # type: ignore[arg-type]
     assert sum(day(1_000_000, **given)) * 10 == pytest.approx(1_000_000, rel=0.02)  # type: ignore[arg-type]
+
+
+def test_as_many_intakes_run_at_once_as_the_template_lets_run() -> None:
+    function = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]["IntakeReports"]
+    source = function["Properties"]["Events"]["IntakeReportsSqsEventSource"]["Properties"]
+    assert Setting().most_pollers == source["ScalingConfig"]["MaximumConcurrency"]

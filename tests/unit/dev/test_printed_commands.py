@@ -73,7 +73,7 @@ def aws(words: list[str]) -> None:
     by_name = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in by_name, f"aws {service} has no {operation}"
     shape = model.operation_model(by_name[operation]).input_shape
-    members = {f"--{xform_name(name, '-')}" for name in shape.members}
+    members = {f"--{xform_name(name, '-')}" for name in (shape.members if shape else ())}
     assert given <= members, f"aws {service} {operation} has no {given - members}"
 
 
