@@ -1,1 +1,1 @@
-"""What the Lambda functions do, a folder a capability. Collaborators and the time are arguments, bound in a `Run`."""
+"""What the Lambda functions do: one folder for each capability. A `Run` holds the collaborators and the clock."""

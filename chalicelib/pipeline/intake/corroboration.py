@@ -1,4 +1,4 @@
-"""Count the independent reporters of a URL, where its category wants several."""
+"""Count the independent reporters of a URL, if its category wants several."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from chalicelib.ports import Rows
 def count_reporters(
     run: Run, policy: Policy, urls: Iterable[BatchUrl], claims_by_key: Mapping[str, Claim]
 ) -> dict[str, int]:
-    """Count the reporters of the URLs that need several: one write a report, until they are enough.
+    """Count the reporters of the URLs that need several: one write for each report, until there are enough.
 
-    Nobody is counted for a URL that cannot be banned now, and nobody counts whose word a person undid since.
+    No reporter is counted for a URL that cannot be banned now, or if a person has undone the reporter's word since.
     """
     if not policy.needs_corroboration():
         return {}
@@ -55,7 +55,7 @@ def needing_reporters(
 
 
 def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: datetime) -> bool:
-    """Return whether a URL may be banned now: not where it is protected, cooling for all or in a dry run."""
+    """Return whether a URL may be banned now. It may not if it is protected, cooling for all, or in a dry run."""
     cooling = claim is not None and binds_everybody(claim, now)
     dry = policy.dry_run or url.account in policy.dry_accounts
     return not (cooling or dry or forbidden(url.url, url.account, policy, now))
@@ -71,9 +71,9 @@ def _reporters(url: BatchUrl, policy: Policy, claim: Claim | None) -> Iterator[R
 
 
 def reporter_of(reported: ReportedUrl, source: str, *, relay: bool) -> str:
-    """Name who counts as one reporter: the source, or the one whom the report of a relay names.
+    """Name the reporter that counts: the source itself or, for a relay, the reporter whom its report names.
 
-    Whoever may write names into a report could make up as many as are needed.
+    A source that could write its own names into reports could make up as many reporters as are needed.
     """
     named = " ".join(reported.reporter.casefold().split()) if relay else ""
     return named or f"source {source}"

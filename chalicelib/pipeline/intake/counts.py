@@ -1,7 +1,7 @@
-"""Count what a batch took: by source in one row of the journal, and in all for the metrics.
+"""Count the URLs of a batch: by source in one row of the journal, and all together for the metrics.
 
-The row is written last and is no record of any decision. A crash before it leaves it out; the batch that comes again
-counts its URLs as duplicates.
+The row is written last, and no decision depends on it. After a crash before it, the row is missing: the batch comes
+again, and its URLs count as duplicates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import Value
 
 MOST_SOURCES = 40
-"""Sources that a batch's row names: it stays below a few write units. The rest counts as ``THE_REST``."""
+"""How many sources a batch's row names, so that it costs few write units. All others count as ``THE_REST``."""
 
 THE_REST = "(others)"
 
@@ -82,9 +82,9 @@ def tell_taken(
 
 
 def unreserve(run: Run, lost: Iterable[BatchUrl], not_extended: Iterable[BatchUrl], reserved_at: datetime) -> None:
-    """Give back what was reserved and not done, because somebody else claimed or changed the URLs meanwhile.
+    """Subtract reserved bans that were not made, because somebody else claimed or changed the URLs meanwhile.
 
-    ``lost`` were to be banned, and the bans of ``not_extended`` were to be extended. A crash before leaves the counts
+    ``lost`` were to be banned; the bans of ``not_extended`` were to be extended. A crash before this leaves the counts
     too high.
     """
     by_account: dict[str, Usage] = {}

@@ -1,4 +1,4 @@
-"""Deliveries of the webhook: the same delivery is the same report, however often it comes; too many are refused."""
+"""Deliveries of the webhook: a delivery that comes again is the same report, and too many deliveries are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chalicelib.reports.compression import unpacked
 from chalicelib.reports.signature import DIGEST, Scheme, authenticate
 
 SAME_DELIVERY = timedelta(minutes=10)
-"""How long a body with a bearer token and without an id is one delivery."""
+"""For how long the same body, sent with a bearer token and without an id, counts as one delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class WebhookCall:
     """One call of the webhook, as it came."""
 
     source: str
-    """The name in the path; nobody has proved it yet."""
+    """The name in the path. The signature has not been checked yet."""
     headers: Mapping[str, str]
     body: bytes
 
@@ -51,7 +51,7 @@ class Receipt:
 def report_id_of(rows: Rows, source: Source, call_id: str, now: datetime) -> str:
     """Name the report of a delivery.
 
-    A body with a bearer token and without an id is one delivery for ``SAME_DELIVERY``, and a new word later.
+    The same body with a bearer token and without an id is one delivery during ``SAME_DELIVERY``, and a new one later.
     """
     if source.auth is not Scheme.BEARER or not call_id.startswith(DIGEST):
         return reports.report_id(source.name, call_id)
@@ -63,7 +63,7 @@ def report_id_of(rows: Rows, source: Source, call_id: str, now: datetime) -> str
 
 
 def replayed(run: Run, report: Report) -> Receipt:
-    """Answer a body that was taken before with what was said then: it is no new word, and costs no rate."""
+    """Repeat the answer to a body that was taken before: it says nothing new, and does not count against the rate."""
     run.emit("report_replayed", source=report.source, report_id=report.id)
     return Receipt(
         report_id=report.id,
@@ -85,8 +85,8 @@ def limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> Non
 def authenticated(scheme: Scheme, source: Source, call: WebhookCall, now: datetime) -> str:
     """Check who sent a report, and return the id of its delivery. Raises BadSignature.
 
-    API Gateway undoes ``Content-Encoding: gzip`` before a function sees the body. So what is signed is the body as it
-    was before, wherever the call comes through; the compressed bytes are taken too.
+    API Gateway undoes ``Content-Encoding: gzip`` before a function sees the body. So the signature covers the body
+    before compression, on every way that a call takes; a signature of the compressed bytes is accepted too.
     """
     try:
         return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=call.body, now=now)

@@ -1,4 +1,4 @@
-"""Who reports by a queue message, and with which bodies: the message's own, or objects in S3 that it names."""
+"""Find who reports by a queue message, and the bodies of the report: in the message, or in S3 objects that it names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Fetch = Callable[[ObjectReference], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How messages are read. ``seconds`` is the time of each; ``fetch`` reads the objects that they name."""
+    """How messages are read. ``seconds`` is the time for each; ``fetch`` reads the objects that they name."""
 
     sources: Mapping[str, Source]
     fetch: Fetch | None = None
@@ -24,9 +24,9 @@ class Reading:
 
 
 def source_of(unwrapped: Unwrapped, attributes: Mapping[str, str], sources: Mapping[str, Source]) -> Source:
-    """Find who reports: of an object the first part of its key (``<source>/…``), else the attribute ``source``.
+    """Find the source: for an object, the first part of its key (``<source>/…``), else the attribute ``source``.
 
-    Who may write below which prefix is granted by the bucket's owner, so no attribute may name another source.
+    The bucket's owner grants who may write below which prefix. So an attribute may not name another source.
     """
     prefixes = {reference.key.partition("/")[0] for reference in unwrapped.objects}
     if len(prefixes) > 1:

@@ -1,6 +1,6 @@
-"""Judge a report of a URL that the ledger knows: by what is on record of its source, of other sources and of people.
+"""Judge a report of a URL that the ledger knows, by what its source, other sources and people have said of it.
 
-docs/policy.md and the table of ``domain.words`` say what each of them means beside the others.
+docs/policy.md and the table of ``domain.words`` say what each word means beside the others.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ DECIDED_BEFORE = Verdict(
 )
 
 SHORTEST_EXTENSION = timedelta(days=1)
-"""An end that moves by less stays: a feed that repeats its list each hour would cost a write a URL each time."""
+"""An end does not move by less than this: otherwise a feed that repeats its list each hour costs a write a URL."""
 
 Judgement = Callable[[Situation], Verdict]
 """The policy's verdict upon one report by itself, in a situation."""
 
 
 def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> Situation:
-    """Say what is true of a URL that has a claim, whoever reports it."""
-    waits = claim.waits(now)  # then its hold stands for what a person decided before
+    """Say what is true of a URL that has a claim, for every source that reports it."""
+    waits = claim.waits(now)  # the hold stands for an earlier decision of a person
     cooling = binds_everybody(claim, now)
     return Situation(
         account,
@@ -56,7 +56,7 @@ def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> S
 
 
 def binds_everybody(claim: Claim, now: datetime) -> bool:
-    """Return whether a person's decision stands against every source: undoing some sources binds only these."""
+    """Return whether a person's decision binds every source. To undo some sources binds only these."""
     return not claim.waits(now) and claim.cooling(now) and not undone_sources(claim.words, now)
 
 
@@ -65,8 +65,8 @@ def judge(
 ) -> tuple[Verdict, Verdict | None]:
     """Judge one report of a URL that has a claim.
 
-    Return the verdict that its source is told, and the one whose word is added to the record; ``None`` if the report
-    says nothing new. ``end`` is when the ban would end that the report asks for.
+    Return the verdict that its source is told, and the verdict whose word is added to the record: ``None`` if the
+    report says nothing new. ``end`` is the end of the ban that the report asks for.
     """
     source, now = report[0].source.name, situation.now
     assert now
@@ -95,7 +95,7 @@ WORDS = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
 
 
 def _record(claim: Claim, source: str, now: datetime) -> Record:
-    """Return what is on record of a URL, as far as a report of one source needs to know it."""
+    """Return what is on record of a URL, as far as it matters for a report of one source."""
     record = record_of(claim, unpack(claim.words, [source]), now)
     up_to = marker_of(claim.words, source)
     moment = datetime.fromtimestamp(up_to, tz=UTC)
@@ -108,7 +108,7 @@ def _record(claim: Claim, source: str, now: datetime) -> Record:
 
 
 def _told(record: Record, outcome: Outcome, own: Verdict, *, taken_back: bool) -> Verdict:
-    """Return what the source of a report is told, by what its word comes to."""
+    """Return what the source of a report is told, by what its word leads to."""
     if taken_back:
         undone = record.now is not None and record.withdrawn[0].said_at > record.now
         return COOLING if undone else WITHDRAWN
@@ -123,7 +123,7 @@ def _told(record: Record, outcome: Outcome, own: Verdict, *, taken_back: bool) -
 
 
 def _says_nothing_new(claim: Claim, source: str, end: datetime) -> bool:
-    """Return whether a report of a URL in force says nothing that its claim does not say already.
+    """Return whether the claim of a banned URL says already all that a report of it says.
 
     A claim that version 1 wrote has no words: only a later end counts there.
     """
@@ -132,7 +132,7 @@ def _says_nothing_new(claim: Claim, source: str, end: datetime) -> bool:
 
 
 def said_at(message: Message, reported: ReportedUrl) -> datetime:
-    """Return when a report was said: as it states itself, and not later than edgeban received it."""
+    """Return when a report was said: the time that it states, but not later than edgeban received it."""
     return min(reported.reported_at or message.received_at, message.received_at)
 
 
@@ -143,12 +143,12 @@ def taken_back(claim: Claim, message: Message, reported: ReportedUrl) -> bool:
 
 
 def extends(claim: Claim, url: BatchUrl, policy: Policy, now: datetime) -> bool:
-    """Return whether a report asks to extend the ban of a URL in force beyond what its category asks for."""
+    """Return whether a report asks to extend the ban of a URL for longer than its category asks for."""
     return any(is_extension(claim, report, policy, now) for report in url.candidates().values())
 
 
 def is_extension(claim: Claim, report: tuple[Message, ReportedUrl], policy: Policy, now: datetime) -> bool:
-    """Return whether one report asks for that."""
+    """Return whether one report asks to extend a ban for longer than its category asks for."""
     message, reported = report
     if not (reported.ban_days or message.source.ban_days) or claim.needs_new_ban(now) or claim.held:
         return False

@@ -1,4 +1,4 @@
-"""What of a source's bodies is ours: which of its URLs count, how it writes them, what it takes back; and silence."""
+"""What a source's bodies mean to us: which of its URLs count, how it writes them, what it takes back; and silence."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def may_report(source: Source, url: str, policy: Policy) -> bool:
 
 
 def withdrawals_of(parsed: ParsedReport, source: Source, policy: Policy) -> list[Withdrawal]:
-    """Return what a report takes back of URLs that the source may report; what cannot be one of ours says nothing."""
+    """Return the withdrawals of URLs that the source may report. A withdrawal of any other URL has no effect."""
     withdrawals = []
     for withdrawal in parsed.withdrawals:
         with suppress(UnusableUrl):

@@ -1,4 +1,4 @@
-"""Tell the reports of a batch what was refused of them."""
+"""Record which URLs of a batch were refused, for the reports that named them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chalicelib.pipeline.run import Run
 
 
 def refusals_of(url: BatchUrl, verdicts: Counter[str]) -> Iterator[tuple[Message, Refusal]]:
-    """Yield what each report of a URL that this batch does not ban is told: the verdict upon it by itself."""
+    """Yield, for a URL that this batch does not ban, what each of its reports is told: the verdict upon it alone."""
     for position, (message, reported) in enumerate(url.mentions()):
         verdict = url.verdict_for(message, reported)
         if position > 0:  # the first is counted already
@@ -38,7 +38,7 @@ def record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> No
 
 
 def call_back(run: Run, messages: Iterable[Message]) -> None:
-    """Have sources called back about reports of which this batch bans nothing: they may be at their end already."""
+    """Have sources called back about reports of which this batch bans no URL: these reports may have ended already."""
     reports_by_source: dict[str, set[str]] = {}
     for message in messages:
         if message.is_called_back:

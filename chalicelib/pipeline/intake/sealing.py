@@ -1,4 +1,4 @@
-"""What edgeban queues itself: cut into messages, sealed, and known again by its seal."""
+"""The messages that edgeban queues itself: it cuts them, seals them, and knows them again by their seal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MESSAGE_BYTES = 200 * 1024
 
 
 def bodies_of(report: Report, accepted: Sequence[ReportedUrl], withdrawals: Sequence[Withdrawal]) -> list[bytes]:
-    """Split what was accepted over the bodies of queue messages."""
+    """Split the accepted URLs and the withdrawals into the bodies of queue messages."""
     # In bytes, with whatever JSON has to escape.
     parts = list(
         cut(
@@ -30,7 +30,7 @@ def bodies_of(report: Report, accepted: Sequence[ReportedUrl], withdrawals: Sequ
         )
     )
     bodies = [native.render(part, correlation_id=report.correlation_id, test=report.test) for part in parts]
-    # In messages of their own: a version of edgeban that does not know them refuses no ban beside them.
+    # In messages of their own: a version that does not know withdrawals would refuse the bans beside them.
     parts_withdrawn = cut(
         withdrawals,
         count=reports.PART_URLS,
@@ -45,8 +45,8 @@ def sealed_messages(
 ) -> list[tuple[str, dict[str, str]]]:
     """Make queue messages of bodies, each sealed with a key of edgeban's own, given with its name.
 
-    So whoever else may send to the queue can report only in the name of a source that does not sign. A version that
-    knows no keys of edgeban's own looks for the seal that is made with the source's secret.
+    So another sender to the queue can report only in the name of a source that does not sign. A version that knows no
+    keys of edgeban's own looks for the seal that is made with the source's secret.
     """
     name, own = key
     received_at = report.received_at.isoformat()
@@ -69,11 +69,11 @@ SealKeys = Callable[[], Mapping[str, str]]
 
 
 def check_sender(source: Source, given: Mapping[str, str], body: str, seal_keys: SealKeys) -> None:
-    """Refuse a message that its source did not send: of a source that signs, only what edgeban sealed is accepted.
+    """Refuse a message that its source did not send: for a source that signs, edgeban must have sealed the message.
 
-    A source that does not sign may not use edgeban's own attributes. Otherwise whoever may send to the queue could
-    report in the name of every source, or add URLs to another's report. What an earlier version queued is sealed with
-    the source's secret alone.
+    A source that does not sign may not use edgeban's own attributes. Otherwise any sender to the queue could report in
+    the name of every source, or add URLs to another source's report. An earlier version sealed only with the source's
+    secret.
     """
     ours = given.get("report_id", "")
     if source.auth is None:

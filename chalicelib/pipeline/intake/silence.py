@@ -1,4 +1,4 @@
-"""Tell of queued reports that name nothing: a source that used to name URLs and names none sends something else."""
+"""Tell of queued reports that name nothing: a source that used to name URLs and stops has changed what it sends."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Let what a batch says of URLs in force stand beside what was said before: the furthest end, and each source's word.
+"""Add what a batch says of banned URLs to what is on record: each source's word, and the furthest end.
 
 Crash order: the rows by which the bans are renewed, the journal, the jobs that lift bans at an end before the vendor's,
-the claims, the renewal of what ends soon. A crash in between leaves an entry in the journal, a job that lifts nothing,
-or a renewal that finds nothing to renew or is made within the hour; the messages come again.
+the claims, the renewal of bans that end soon. After a crash in between the messages come again. An entry in the journal
+may stay, a job may lift nothing, and a renewal may find nothing to renew or be made within the hour.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 
 EDGEBAN = "edgeban"
-"""The actor of a lift for which nobody asks but the end that was said."""
+"""The actor of a lift that no person asked for: the ban came to an end that a report had set."""
 
 LIFTED = "the ban came to the end that is left of it, which a report had moved out"
 
@@ -41,7 +41,7 @@ def record_words(
     in_place: Mapping[str, BatchUrl],
     claims_by_key: Mapping[str, Claim],
 ) -> tuple[dict[str, bytes], set[str]]:
-    """Put on record what a batch says of URLs, as far as a claim for one report does not say it by itself.
+    """Record what a batch says of URLs, apart from the one word of the report that a URL is claimed for.
 
     Return the words of the URLs that the batch claims next, and the keys of the URLs ``in_place`` whose claims changed
     meanwhile: their messages must come again.
@@ -67,9 +67,9 @@ def record_words(
 def _changes_of(
     run: Run, sources: Collection[str], urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim]
 ) -> tuple[list[Change], dict[str, datetime]]:
-    """Add the words of a batch to the claims of what is in force, held, failed or refused by the vendor.
+    """Add the words of a batch to the claims of URLs that are in force, held, failed or refused by the vendor.
 
-    Return the claims that change, and when those are sent again that the vendor refused.
+    Return the claims that change, and when the URLs are sent again that the vendor refused.
     """
     now = run.clock()
     standing = {
@@ -115,13 +115,13 @@ def _strengthen(run: Run, changes: Sequence[Change], retries: Mapping[str, datet
 
 
 def _moves_a_lift(change: Change) -> bool:
-    """Return whether edgeban was to lift the ban at the end that moves out: the vendor may ban for longer than that."""
+    """Return whether edgeban was to lift the ban at its old end, which now moves out."""
     claim, _, end = change
     return bool(claim.lifted_at) and claim.lifted_at == claim.until < epoch(end) and end < FOREVER
 
 
 def _said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) -> Said:
-    """Return what the journal keeps of the words of a batch about a URL."""
+    """Return what the journal keeps of a batch's words about a URL."""
     before = claim.until if claim else 0
     return Said(url.key, url.account, before, epoch(until), words, tuple(url.mentioned))
 
@@ -129,9 +129,9 @@ def _said_of(url: BatchUrl, claim: Claim | None, words: bytes, until: datetime) 
 def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str], now: datetime) -> bytes:
     """Return what sources say of a URL that a batch claims.
 
-    ``claim`` is the one on record. Its words stand where the URL leaves a hold. Where a person decides again about it,
-    the words that the person decided against are remembered, and ask for nothing. Those of a ban that ended are gone.
-    Markers stay.
+    ``claim`` is the one on record. If the URL leaves a hold, its words stay. If a person decides again about the URL,
+    the words that the person decided against are remembered, but ask for nothing. The words of a ban that has ended are
+    dropped. Markers stay.
     """
     stand = claim is not None and (claim.waits(now) or claim.cooling(now))
     words = unpack(claim.words, sources) if claim and stand else ()
@@ -143,12 +143,12 @@ def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str
 
 def _record(claim: Claim, words: tuple[SourceWord, ...], now: datetime) -> Record:
     record = record_of(claim, words, now)
-    # The verdict upon the report has told already that it releases nothing: whatever it says joins the hold.
+    # The verdict upon the report says already that it releases nothing: its word joins the hold, whatever it is.
     return replace(record, rule=Rule.DECIDED_BEFORE) if record.state is State.HELD else record
 
 
 def _said(record: Record, word: Word) -> tuple[Record, Effect]:
-    """Let one word of a report stand beside those on record; return the record and what is to be done."""
+    """Add one word of a report to the words on record; return the new record and what must be done."""
     assert record.until
     if word.until < record.until + SHORTEST_EXTENSION:
         word = replace(word, until=min(word.until, record.until))

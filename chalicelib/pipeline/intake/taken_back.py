@@ -1,4 +1,4 @@
-"""Leave out what a source reports and takes back in the same batch: it says nothing."""
+"""Leave out URLs that a source reports and takes back in the same batch: then it says nothing about them."""
 
 from __future__ import annotations
 

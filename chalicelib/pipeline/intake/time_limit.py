@@ -1,4 +1,4 @@
-"""End what takes too long, so that one message cannot use up the time of those beside it."""
+"""Stop reading a message that takes too long, so that it cannot use up the time of the messages beside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TookTooLong(BaseException):
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TookTooLong in the block after ``seconds``.
 
-    It works by a signal, which Python hands to the main thread alone: Lambda runs a handler there. In any other thread
+    It uses a signal, which Python delivers only to the main thread, where Lambda runs a handler. In any other thread
     there is no limit.
     """
     if threading.current_thread() is not threading.main_thread():

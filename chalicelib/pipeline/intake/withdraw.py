@@ -1,18 +1,18 @@
 """Take a source's word back, because the source withdrew it.
 
-A withdrawal takes back what the source said no later than the withdrawal. What the source has said since stands: such a
-withdrawal was overtaken, and changes nothing. Withdrawals are taken before the reports of their batch, so that what a
-source says after its withdrawal stands however both are batched.
+A withdrawal takes back what the source said before it or at the same moment. If the source has spoken since then, the
+newer word stays and the withdrawal changes nothing. Withdrawals are handled before the reports of their batch, so that
+a newer word of the source stays, whether or not both are in one batch.
 
-A word that is taken back leaves a marker in the claim: what the source said before, and arrives late, is taken back as
-well. What is left of the words stands. If nothing is left, the ban is lifted or a person is asked, as the source's
-``withdrawals`` say; the ban stays in force meanwhile.
+A word that is taken back leaves a marker in the claim. A report that the source made before the withdrawal, and that
+arrives late, is then taken back as well. The words of other sources stay. If none is left, the source's ``withdrawals``
+decide whether the ban is lifted or a person is asked; meanwhile the ban stays in force.
 
-Where the policy wants several reporters, the one who takes a word back counts no more.
+If the policy wants several reporters, a reporter who takes the word back no longer counts.
 
-Crash order: who reported, then for each URL: what asks the person, or has the ban lifted at its earlier end, is on
-record before the word is taken back; a lift is one chunk, which the sweep finishes. The message comes again until all
-of it is done.
+Crash order: first the reporters, then each URL. The hold that asks the person, or the job that lifts the ban at its
+earlier end, is on record before the word is taken back. A lift is one chunk, which the sweep finishes. The message
+comes again until all of it is done.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
 
 
 def _forget_reporters(run: Run, places: Sequence[_Place]) -> bool:
-    """Count who takes a word back no longer among the reporters of a URL; ``False`` if rows changed meanwhile."""
+    """Count a reporter no longer once it takes its word back; ``False`` if rows changed meanwhile."""
     withdrawn: dict[str, set[Reporter]] = {}
     for place in places if run.policy.needs_corroboration() else ():
         withdrawn.setdefault(place.key, set()).add(place.reporter)
@@ -109,7 +109,7 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
 
 
 class _Alone(NamedTuple):
-    """A ban that nobody asks for once its source has taken its word back, and the words that are on record of it."""
+    """A ban that no source asks for once this one has taken its word back, and the words that are on record of it."""
 
     claim: Claim
     place: _Place
@@ -179,7 +179,7 @@ class _Withdrawing:
             self._failed = True
 
     def _leave(self, claim: Claim, left: bytes) -> None:
-        """Let a URL leave its hold, since no word asks for its ban any more."""
+        """Let a URL leave its hold, because no word asks for its ban any more."""
         rows = self._run.rows
         hold = chunks.read(rows, [claim.chunk]).get(claim.chunk)
         work = remaining.of_chunk(rows, claim.account, claim.chunk)
@@ -195,7 +195,7 @@ class _Withdrawing:
             self._failed = True
 
     def _shorten(self, claim: Claim, words: bytes, until: int) -> None:
-        """Let the ban stand to the furthest end that is left, and have it lifted then."""
+        """Keep the ban until the furthest end of the words that are left, and have it lifted then."""
         end = datetime.fromtimestamp(until, tz=UTC)
         name = unban_jobs.end_id(end, [claim.url])
         reason = f"the ban came to the end that is left of it since {self._source} took its word back"
@@ -203,7 +203,7 @@ class _Withdrawing:
         self._change(claim, words, until, lifted=True)
 
     def _ask_or_lift(self, account: str, withdrawn: Sequence[_Alone]) -> None:
-        """Lift the bans that nobody asks for any more, as far as the source may; ask a person about the others."""
+        """Lift the bans that no source asks for any more, if this source may; ask a person about the others."""
         run, policy = self._run, self._run.policy
         chunks_by_id = chunks.read(run.rows, [claim.chunk for claim, _, _ in withdrawn])
         lifting: list[tuple[Claim, _Place]] = []

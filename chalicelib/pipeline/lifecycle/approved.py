@@ -1,4 +1,4 @@
-"""Whether a person let the bans of a chunk through: then a person's word stands behind them, too."""
+"""Whether a person approved the bans of a chunk: then they rest on a person's word, too."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ OF_A_PERSON: Final = frozenset(
 def approved(rows: Rows, chunk: Chunk) -> bool:
     """Return whether a person approved the bans of a chunk, or of one that it carries on.
 
-    What left its hold because of a report (``Rule.RELEASED``) was approved by nobody. A chain that is too long to be
-    followed counts as approved.
+    Nobody approved URLs that left their hold because of a report (``Rule.RELEASED``). If the chain of chunks is too
+    long to be followed, the bans count as approved.
     """
     for _ in range(chunk_chain.CHAIN):
         if chunk.rule in OF_A_PERSON:

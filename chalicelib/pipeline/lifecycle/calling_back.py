@@ -1,8 +1,9 @@
 """Have sources called back as soon as URLs of their reports have come to an end.
 
-Whoever ends a task names the reports of its URLs in a queue, after the end is on record. Whoever reads the queue looks
-whether all URLs of each report have ended (``pipeline.answers.outcomes``). What is not named, because of a crash or
-because a report's URL is in another report's chunk, is looked at when the row is due that its intake has written.
+A function that ends a task names the reports of its URLs in a queue, after the end is on record. The function that
+reads the queue checks whether all URLs of each report have ended (``pipeline.answers.outcomes``). A report may not be
+named, because of a crash or because its URL is in another report's chunk. It is checked when the row that its intake
+wrote is due.
 """
 
 from __future__ import annotations

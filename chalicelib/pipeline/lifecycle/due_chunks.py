@@ -14,7 +14,7 @@ READ_AT_ONCE = 50
 
 
 def work_through(run: Run, purpose: Purpose, work: Callable[[Run, Chunk], int]) -> int:
-    """Do the work for each chunk that is due, until the deadline; return the URLs that it was done for.
+    """Do the work for each chunk that is due, until the deadline; return how many URLs it was done for.
 
     Crash order: the work, then the row by which the chunk was found is dropped. A crash in between does the work again.
     """

@@ -1,12 +1,13 @@
-"""End the bans that the vendor does not end in time: at their planned end edgeban takes them back, as an unban does.
+"""Lift the bans that the vendor does not end in time: edgeban unbans them at their planned end.
 
-A vendor whose ``longest_ban`` is ``None`` blocks a URL until it is told otherwise. The submitter writes down when the
-bans of a chunk end (``ledger.due_chunks``), before it records their task. So does whoever moves a planned end in. The
-sweep comes here every minute.
+A vendor whose ``longest_ban`` is ``None`` blocks a URL until edgeban unbans it. The submitter writes down when the bans
+of a chunk end (``ledger.due_chunks``), before it records their task. A change that moves a planned end in writes it
+down too. The sweep lifts what is due every minute.
 
 Crash order: the lift (a chunk, as every unban), the next moment at which the chunk is looked at, the row that was due.
-A crash in between comes here again, and finds URLs that are marked already. Of an end and a report that moves it out at
-the same moment exactly one wins: the claim is marked on the condition that its planned end is the one that was read.
+After a crash in between the sweep comes here again, and finds URLs that are marked already. If a report moves the end
+out at the same moment, only one of the two succeeds: a claim is marked only if its planned end is still the one that
+was read.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from chalicelib.pipeline.lifecycle.due_chunks import work_through
 from chalicelib.pipeline.run import Run
 
 SOONEST = timedelta(minutes=1)
-"""When a chunk is looked at again at the earliest."""
+"""A chunk is not looked at again before this time has passed."""
 
 UNSENT = timedelta(hours=1)
-"""When a chunk is looked at again some of whose URLs no vendor has yet: their bans have not begun."""
+"""When a chunk is looked at again if no vendor has some of its URLs yet: their bans have not begun."""
 
 LIFT_DAYS = 1
 """The days that a lift's task states. They mean nothing at a vendor."""
@@ -36,7 +37,7 @@ REASON = "the ban came to its planned end"
 
 
 def end_due_bans(run: Run) -> int:
-    """Lift what is due at the run's account; return how many URLs."""
+    """Lift the bans that are due at the run's account; return how many URLs these are."""
     lifted = work_through(run, "ends", _lift)
     if lifted:
         run.emit("bans_ended", account=run.account, urls=lifted)
@@ -58,10 +59,10 @@ def _lift(run: Run, chunk: Chunk) -> int:
 
 
 def _ends(run: Run, chunk: Chunk, claims_by_key: Mapping[str, Claim], now: datetime) -> dict[int, datetime]:
-    """Return when edgeban is to end the ban of each position that is the chunk's still.
+    """Return when edgeban is to end the ban of each position that the chunk still has.
 
-    That is the planned end, or later if the ban began late. Where the vendor ends bans, edgeban ends those alone whose
-    end a later word moved in, and those that drift restored shortly before their end.
+    That is the planned end, or later if the ban began late. If the vendor ends bans itself, edgeban ends only those
+    whose end a later word moved in, and those that drift restored shortly before their end.
     """
     kept = [position for position in range(len(chunk.keys)) if chunk_chain.belongs(claims_by_key, chunk, position)]
     if not kept:

@@ -1,4 +1,4 @@
-"""How long the bans of a chunk last at the vendor: from when they were submitted, which may be long after the claim."""
+"""When the bans of a chunk end at the vendor. They begin when they are submitted, which may be long after the claim."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from chalicelib.ports import Rows
 class Expiry:
     """When the bans of a chunk end.
 
-    ``unended``: some of its URLs are still to be sent, or a task of it has not ended. ``until``: when the last ban
-    that the vendor made of it ends; ``None`` if it made none. ``lasts``: the vendor ends none of them, edgeban does.
+    ``unended``: some of its URLs are not sent yet, or a task of it has not ended. ``until``: when the last ban that the
+    vendor has made ends; ``None`` if it has made none. ``endless``: the vendor ends none of them; edgeban does.
     """
 
     unended: bool
@@ -30,7 +30,7 @@ class Expiry:
 
 
 def of_task(task: Task) -> datetime | None:
-    """Return when the bans of a task end, at the vendor or by edgeban at the earliest; ``None`` if it made none."""
+    """Return when the vendor ends the bans of a task, or when edgeban may first lift them; ``None`` if it made none."""
     if task.action is not Action.BAN or task.state is not TaskState.SUCCEEDED or task.submitted_at is None:
         return None
     return task.submitted_at + timedelta(days=task.ban_days)

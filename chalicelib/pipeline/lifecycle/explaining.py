@@ -34,7 +34,7 @@ class UrlStatus:
     account: str
     state: UrlState
     until: datetime | None
-    """When the ban ends, or what a person decided against it; ``None``: never, or the state has no end."""
+    """When the ban ends, or the person's decision against it; ``None``: never, or the state has no end."""
     reason: str = ""
     rule: str = ""
     report: str = ""
@@ -45,7 +45,7 @@ class UrlStatus:
     tasks: tuple[Task, ...] = ()
     key: str = ""
     unban: str = ""
-    """The chunk that unbans the URL, or did."""
+    """The chunk that unbans the URL, or has unbanned it."""
     refused: bool = False
     """Whether a person refused to ban the URL."""
     cool_until: datetime | None = None
@@ -55,7 +55,7 @@ class UrlStatus:
 
     @property
     def public_reason(self) -> str:
-        """The reason as sources may read it: what a person wrote, and who, is for operators alone."""
+        """The reason as sources may read it. Only operators may read what a person wrote, and who it was."""
         if self.refused:
             return REFUSED.reason
         if not self.unban or self.state in {UrlState.BANNED, UrlState.EXPIRED}:
@@ -64,7 +64,7 @@ class UrlStatus:
 
 
 class Explainer:
-    """Explains claims, and reads each chunk and task once however many URLs they carry."""
+    """Explains claims. It reads each chunk and each task once, for all URLs that they carry."""
 
     def __init__(self, rows: Rows, *, now: datetime) -> None:
         self._rows = rows
@@ -157,8 +157,8 @@ class Explainer:
         if claim.unban in self._chunks:
             position = self._positions[claim.unban].get(claim.key, -1)
             carried, work = self._carried(claim.unban, position), self._work.get(claim.unban)
-            # An unban that left its chunk before a task had it undid a ban that was never sent. So did one that failed,
-            # since the failure of any other unban takes the mark off the claim.
+            # Two unbans have undone a ban that was never sent: one whose URL left its chunk before a task had it, and
+            # one that failed, since every other failed unban takes its mark off the claim.
             has_ended = carried[-1].ended if carried else work is None or position in work.excluded
             if not has_ended and claim.outcome == UrlState.EXPIRED:
                 return UrlState.BANNED, LIFTING
@@ -203,15 +203,15 @@ def _cool_until(claim: Claim) -> datetime | None:
 
 
 def _end_is_unknown(chunk: chunks.Chunk, carried: Sequence[Task]) -> bool:
-    """Return whether the ban is one that the vendor had before edgeban, and that edgeban has not renewed yet."""
+    """Return whether edgeban took the ban over from the vendor and has not renewed it yet."""
     return chunk.rule == Rule.TAKEN_OVER and not carried
 
 
 def _end(claim: Claim, carried: Sequence[Task], chunk: chunks.Chunk | None) -> datetime | None:
     """Return when the state of a URL ends; ``None`` if it does not.
 
-    What a person decided ends with the cool-down. A ban that began late, because it had to wait, ends later than
-    planned. An end that was moved in since its chunk was made is what will be: edgeban lifts the ban. So it does with a
+    A person's decision ends with the cool-down. A ban that began late, because it had to wait, ends later than planned.
+    An end that was moved in after the chunk was made is the true end, since edgeban lifts the ban then. It also lifts a
     ban that drift restored for the vendor's whole days.
     """
     if claim.outcome and claim.outcome != UrlState.EXPIRED:

@@ -19,8 +19,8 @@ from chalicelib.ports import Rows
 def finish(run: Run, work: Work) -> bool:
     """Finish an open chunk whose maker died: claim its URLs again and seal it. Return whether something waits.
 
-    What was decided about a URL since the chunk was made stands: a redelivered report or an unban is the later word.
-    An unban that had marked the URL by then is carried out all the same: its ban may have been sent meanwhile.
+    A decision about a URL since the chunk was made stays: a redelivered report or an unban is the later word. If this
+    chunk is an unban that had marked the URL, it is carried out all the same: the ban may have been sent meanwhile.
     """
     chunk = chunks.read(run.rows, [work.chunk]).get(work.chunk)
     if chunk is None:
@@ -53,7 +53,7 @@ def _decided_at(claim: Claim) -> str:
 
 
 def _taken_over(rows: Rows, chunk: Chunk, later: Mapping[str, Claim]) -> set[str]:
-    """Find the keys that a chunk had claimed and that later decisions have taken over since."""
+    """Find the keys that a chunk had claimed, and that later decisions have taken over."""
     read: dict[str, Chunk] = {}
     return {
         key

@@ -1,4 +1,4 @@
-"""What is on record of a URL, as the table of ``domain.words`` knows it: read from its claim."""
+"""Read from a URL's claim what is on record of the URL, in the terms of the table in ``domain.words``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import undone_sources
 
 REFUSED_TRIES = 2
-"""How often a URL is sent that the vendor refuses for its content: once, and once more upon a new word."""
+"""How often edgeban sends a URL that the vendor refuses for its content: once, and once more after a new word."""
 
 
 def record_of(claim: Claim | None, words: tuple[SourceWord, ...], now: datetime, *, approved: bool = False) -> Record:
-    """Return the record of a URL. ``words`` are those of its claim; ``approved``: a person let its ban through.
+    """Return the record of a URL. ``words`` are those of its claim; ``approved``: a person approved its ban.
 
-    A hold stands for what a person decided before it. A lift that is on its way counts as one that has cooled down to
-    its end: whoever needs to know the difference asks the lift's chunk.
+    A hold stands for an earlier decision of a person. An unban that is on its way counts as one that is done, with its
+    cool-down: only the unban's chunk tells the two apart.
     """
     if claim is None:
         return Record(now=now)
@@ -37,7 +37,7 @@ def record_of(claim: Claim | None, words: tuple[SourceWord, ...], now: datetime,
 
 
 def _rule(claim: Claim, now: datetime) -> str:
-    """Return the rule of a hold. What a person decided before stands as long as it lasts, whatever the hold is for."""
+    """Return the rule of a hold. While an earlier decision of a person lasts, it is the rule of every hold."""
     if claim.waits(now) and claim.cooling(now):
         return Rule.DECIDED_BEFORE
     return "" if claim.held == Rule.DECIDED_BEFORE else claim.held

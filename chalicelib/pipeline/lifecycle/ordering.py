@@ -1,9 +1,9 @@
-"""Keep bans and unbans of one URL in the order in which they were decided: the last word wins.
+"""Keep bans and unbans of one URL in the order in which they were decided: the last decision wins.
 
 A chunk that names others in ``after`` waits until all their tasks have ended. An unban does not wait for bans that were
-not sent yet: it takes its URLs out of them. What may have been sent must end before the unban is sent, or a late ban
-would undo it. A URL whose ban was withdrawn before any task had it is dropped from the unban as well: there is nothing
-to undo at the vendor, and its claim says that it is unbanned.
+not sent yet: it takes its URLs out of them. A ban that may have been sent must end before the unban is sent; otherwise
+the ban could reach the vendor later and undo the unban. If a URL's ban was withdrawn before any task had it, the unban
+drops the URL as well: there is nothing to undo at the vendor, and the claim says that the URL is unbanned.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
 
 WITHDRAWABLE = {ChunkState.WAITING, ChunkState.HELD}
-"""States of a chunk from which an unban may take URLs: no task has them, and nobody is claiming or refusing them."""
+"""An unban may take URLs out of chunks in these states: no task has the URLs, and nobody claims or refuses them now."""
 
 
 def ready(rows: Rows, work: Work) -> bool:
     """Return whether a chunk that names others in ``after`` may be submitted now.
 
-    Only the account's submitter may ask: an unban's URLs are taken out of waiting and held chunks on the way.
+    Only the account's submitter may call this, because it takes an unban's URLs out of waiting and held chunks.
     """
     if work.action is Action.UNBAN:
         return _unban_ready(rows, work)
@@ -61,7 +61,7 @@ def unended(rows: Rows, account: str, ids: Collection[str]) -> set[str]:
 
 
 def perhaps_banned(rows: Rows, unban: Chunk, keys: Iterable[str]) -> list[str]:
-    """Return those of an unban chunk's URLs that may be banned at the vendor: all but those whose ban it never had."""
+    """Return the URLs of an unban chunk that may be banned at the vendor: all except those whose ban it never had."""
     bans_by_key = {unban.keys[position]: ban for position, ban, _ in unban.before}
     chunks_by_id = chunks.read(rows, bans_by_key.values())
     sent = {
@@ -99,7 +99,7 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
             continue
         positions = [position for position, key in enumerate(ban.keys) if key in positions_by_key]
         rest = _withdraw(rows, ban, positions)
-        if rest is None:  # nothing of it waits: what it had is in tasks
+        if rest is None:  # nothing of it waits: its URLs are in tasks
             withdrawn_by_ban[ban_id] = set()
         elif rest.state in WITHDRAWABLE:
             withdrawn_by_ban[ban_id] = {ban.keys[position] for position in positions if position in rest.excluded}
@@ -115,13 +115,13 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
     ]
     if never_sent:  # after the bans: a crash between the two sends an unban that changes nothing
         waiting_unbans.withdraw(rows, work, never_sent)
-        if unban.rule == Rule.UNDO:  # to undo what never was banned leaves no cool-down
+        if unban.rule == Rule.UNDO:  # a ban that was never made leaves no cool-down
             claim_decisions.forget_cool_down(rows, [unban.keys[position] for position in never_sent], unban=unban.id)
     return is_ready
 
 
 def _withdraw(rows: Rows, ban: Chunk, positions: Iterable[int]) -> Work | None:
-    """Take URLs out of a ban that was not sent yet; return what remains of it, ``None`` if it is wholly in tasks."""
+    """Take URLs out of a ban that was not sent yet; return the rest of the ban, ``None`` if tasks have all of it."""
     work = remaining.of_chunk(rows, ban.account, ban.id)
     unsent = _unsent(work, positions) if work and work.state in WITHDRAWABLE else []
     if work is None or not unsent:
@@ -147,7 +147,7 @@ def _never_sent(
 
 
 def _is_first_ban(chunk: Chunk, key: str) -> bool:
-    """Return whether nobody claimed a URL before a chunk did, and the chunk carries on no other."""
+    """Return whether a chunk was the first to claim a URL, and is no renewal."""
     position = chunk.keys.index(key)
     return not chunk.renews and all(at != position for at, _, _ in chunk.before)
 
@@ -155,9 +155,10 @@ def _is_first_ban(chunk: Chunk, key: str) -> bool:
 def waits_for(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> tuple[str, ...]:
     """List the chunks of the opposite action that must have ended before this one is sent.
 
-    A ban waits for every unban of its URLs: to ask which have ended would cost each report of such a URL a read. The
-    chunk that has a URL may leave it before it is sent, as a hold does: then an older unban may still be on its way.
-    The ban waits for that one too, and an unban for the bans that it waits for.
+    A ban waits for every unban of its URLs, even for ended ones: to find these would cost each report of such a URL a
+    read. The chunk that has a URL may drop it before it is sent, as a hold does. Then an older unban may still be on
+    its way: the ban waits for that one too. An unban waits for the bans of its URLs that have not ended, and for the
+    bans that earlier unbans of its URLs still wait for.
     """
     known = _known_claims(chunk, claims_by_key)
     earlier = _unbans_of(known)

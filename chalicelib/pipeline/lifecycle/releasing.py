@@ -1,8 +1,8 @@
-"""Let URLs leave their holds, because a report came that is banned by itself.
+"""Let URLs leave their holds, because a report came that needs no approval.
 
-Crash order: the new chunk is opened, each hold's row records what leaves it, the claims, the seal. The hold's row has a
-version upon which approving, refusing and leaving all depend: of two at one moment exactly one is done. The sweep
-repeats these steps for an open chunk, and what has left already leaves once.
+Crash order: the new chunk is opened, each hold's row records which URLs leave it, the claims, the seal. The hold's row
+has a version. An approval, a refusal and a leave each demand the version that they read: of two at one moment only one
+succeeds. The sweep repeats these steps for an open chunk. A URL that has left already does not leave twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
 
 TRIES = 5
-"""How often a hold is read again that changed between read and write."""
+"""How often a hold is read again if it changed between read and write."""
 
 
 def leave_holds(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:

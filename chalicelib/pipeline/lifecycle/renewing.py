@@ -1,16 +1,16 @@
-"""Carry the bans of one chunk on that are planned to outlive what the vendor grants (30 days at the most).
+"""Renew the bans of one chunk that are planned to last longer than the vendor grants (at most 30 days at any vendor).
 
-A chunk whose bans end soon is followed by one that renews it: the same URLs but for those that were unbanned or ended
-otherwise, through the same claim and the same submitter, which packs renewals into full tasks. The new chunk takes the
-claims over one by one, each on the condition that it is still the old chunk's and not unbanned: of a renewal and an
-unban at the same moment exactly one wins.
+A chunk whose bans end soon is followed by a chunk that renews it. The new chunk has the same URLs, except those that
+were unbanned or ended in another way. It goes through the same claims and the same submitter, which packs renewals into
+full tasks. It takes over each claim only if the old chunk still has it and nobody has unbanned it. So if a renewal and
+an unban come at the same moment, only one of them succeeds.
 
-Each URL is renewed by its own ends, at the vendor and as planned: parts of a chunk may have begun at different times,
-and a later report extends single ones. What the vendor failed, or refused, is sent again here when its time has come
-(``lifecycle.retrying``).
+Each URL is renewed by its own ends, the vendor's and the planned one: parts of a chunk may have begun at different
+times, and a later report extends single URLs. URLs that the vendor failed to ban, or refused, are sent again here when
+their time has come (``lifecycle.retrying``).
 
-Crash order: when the chunk is looked at again, the journal and the claims of what is not renewed, then the new chunks.
-Whoever calls has a row by which the chunk is found until all of it is done.
+Crash order: when the chunk is looked at again, then the journal and the claims of bans that are not renewed, then the
+new chunks. The caller keeps the row by which it found the chunk until all of it is done.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
 POSTPONED = timedelta(minutes=30)
-"""When a chunk is looked at again some of whose bans have not begun: they are held, or wait for the vendor."""
+"""When a chunk is looked at again if some of its bans have not begun: they are held, or wait for the vendor."""
 
 EARLY = timedelta(hours=2)
-"""How much earlier than it must a renewal may come."""
+"""How much too early a renewal may come."""
 
 UNBAN_FAILED = Verdict(VerdictKind.SUPPRESSED, Rule.UNBAN, "a person asked for the unban, which failed")
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be done about a chunk.
+    """What must be done about a chunk.
 
-    Positions to renew, positions to send again that the vendor failed or refused, keys to let end by why and when, and
-    the moments at which to look again.
+    It has the positions to renew, the positions to send again that the vendor failed or refused, the keys of bans that
+    may end (by reason and moment), and the moments at which to look at the chunk again.
     """
 
     kept: list[int] = field(default_factory=list)
@@ -58,7 +58,7 @@ class _Plan:
 
 
 def renew_chunk(run: Run, chunk: Chunk) -> int:
-    """Renew those of a chunk's bans that end soon; plan when the others are looked at. Return how many are renewed."""
+    """Renew the bans of a chunk that end soon; plan when to look at the others. Return how many bans are renewed."""
     now = run.clock()
     claims_by_key = claims.read(run.rows, chunk.keys, consistent=True)
     plan = _plan(run, chunk, claims_by_key)
@@ -116,12 +116,12 @@ def _plan(run: Run, chunk: Chunk, claims_by_key: dict[str, Claim]) -> _Plan:
 
 
 def _outlives(claim: Claim, at_vendor: Expiry) -> bool:
-    """Return whether a ban is planned for longer than the vendor grants. What edgeban ends itself never ends there."""
+    """Return whether a ban is planned to last longer than at the vendor. A ban that edgeban ends never ends there."""
     return not at_vendor.endless and (at_vendor.until is None or claim.until > epoch(at_vendor.until))
 
 
 class _Permission:
-    """Says why the policy lets a ban of one chunk end. The rule for roots does not bind what a person let through."""
+    """Says why the policy lets a ban of one chunk end. The rule for roots does not bind bans that a person approved."""
 
     def __init__(self, run: Run, chunk: Chunk) -> None:
         self._run, self._chunk = run, chunk
@@ -146,7 +146,7 @@ class _Permission:
 
 
 def _tell_that_they_end(run: Run, keys: Iterable[str], claims_by_key: Mapping[str, Claim], until: datetime) -> None:
-    """Write into the journal, of which the index of bans is folded, that bans end before their planned end."""
+    """Write into the journal that bans end before their planned end. The index of bans is made from the journal."""
     ending: Sequence[Claim] = [claims_by_key[key] for key in keys]
     said = [Said(claim.key, claim.account, claim.until, epoch(until), claim.words) for claim in ending]
     claim_words.record(run.rows, said, now=run.clock())
@@ -156,7 +156,7 @@ def _tell_that_they_end(run: Run, keys: Iterable[str], claims_by_key: Mapping[st
 
 
 def plan_extended(run: Run, changes: Iterable[Change]) -> None:
-    """Have each chunk looked at before its bans end at the vendor, where a planned end moves out."""
+    """Plan when to look at each chunk with a planned end that moves out: before its bans end at the vendor."""
     now, before = run.clock(), timedelta(hours=run.policy.renew_before_hours)
     ends = {claim.chunk: _moment(claim.until) for claim, _, until in changes if epoch(until) > claim.until}
     for chunk in chunks.read(run.rows, ends).values():
@@ -164,7 +164,7 @@ def plan_extended(run: Run, changes: Iterable[Change]) -> None:
 
 
 def renew_extended(run: Run, changes: Iterable[Change]) -> None:
-    """Renew at once what was extended shortly before its end: the next hour's run might come too late."""
+    """Renew at once the bans that were extended shortly before their end: the next hour's run might come too late."""
     soon = run.clock() + timedelta(hours=run.policy.renew_before_hours)
     ending = {
         claim.chunk: claim.account

@@ -1,11 +1,12 @@
-"""What becomes of a ban that the vendor failed, or whose URL it refused: edgeban tries again by itself.
+"""Send URLs again that the vendor failed to ban or refused: edgeban does so by itself.
 
-*Failed*: the URL is sent again with growing waits for the policy's ``retry_days``, then it ends as failed, with an
-alarm. *Refused for its content*: a new word sends it once more, a day after the refusal; then the vendor's reason
-stands until the planned end. ``lifecycle.renewing`` finds what is due, by the rows of ``ledger.due_chunks``.
+*Failed*: edgeban sends the URL again, with growing waits, for the policy's ``retry_days``. Then the URL ends as failed,
+with an alarm. *Refused for its content*: a new word sends the URL once more, a day after the refusal. If it is refused
+again, the vendor's reason stands until the planned end. ``lifecycle.renewing`` finds what is due, by the rows of
+``ledger.due_chunks``.
 
-Crash order: the row by which the chunk is found, then the claims. A crash in between finds nothing to send yet, and the
-task that failed is given up again.
+Crash order: the row by which the chunk is found, then the claims. After a crash in between the row finds nothing to
+send, and the step that gives up the failed task is repeated.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ LONGEST_WAIT = timedelta(days=1)
 """A failed URL is sent again after an hour, then after twice as long each time, at most after a day."""
 
 REFUSED_WAIT = timedelta(days=1)
-"""How long after the vendor refused a URL for its content a new word sends it again."""
+"""A new word sends a URL again only this long after the vendor refused it for its content."""
 
 
 def end_failed(run: Run, chunk: Chunk, keys: Collection[str], outcome: UrlState, *, reason: str) -> int:
-    """End URLs of a chunk that the vendor failed or refused; return how many of them are sent again by themselves."""
+    """End URLs of a chunk that the vendor failed or refused; return how many of them edgeban sends again by itself."""
     now = run.clock()
     claims_by_key = claims.read(run.rows, list(keys), consistent=True)
     failed = [claim for claim in claims_by_key.values() if claim.belongs_to(chunk.id)]
@@ -49,7 +50,7 @@ def end_failed(run: Run, chunk: Chunk, keys: Collection[str], outcome: UrlState,
 
 
 def _next_try(claim: Claim, now: datetime, budget: timedelta) -> datetime | None:
-    """Return when a failed URL is sent again; ``None`` if its budget is used up, or its planned end comes before."""
+    """Return when a failed URL is sent again; ``None`` if its budget is used up, or its planned end comes first."""
     at = now + min(FIRST_WAIT * 2 ** min(claim.tries, 10), LONGEST_WAIT)
     since = datetime.fromtimestamp(claim.failed_since, tz=UTC) if claim.failed_since else now
     in_time = at <= since + budget and epoch(at) < claim.until
@@ -61,7 +62,7 @@ def _reason(reason: str, at: datetime | None) -> str:
 
 
 def due_at(claim: Claim, chunk: Chunk, now: datetime) -> datetime | None:
-    """Return when a URL of a chunk is sent again; ``None`` if it is not, or nobody asks for it any more."""
+    """Return when a URL of a chunk is sent again; ``None`` if it is not, or if no source asks for it any more."""
     nobody_asks = bool(claim.words) and not all_words(claim.words)
     if claim.chunk != chunk.id or not claim.sent_again or claim.until <= epoch(now) or nobody_asks:
         return None
@@ -69,12 +70,12 @@ def due_at(claim: Claim, chunk: Chunk, now: datetime) -> datetime | None:
 
 
 def after_refusal(claim: Claim, now: datetime) -> datetime:
-    """Return when a new word sends a URL again that the vendor refused."""
+    """Return when a new word sends a refused URL again."""
     return max(datetime.fromtimestamp(claim.failed_since, tz=UTC) + REFUSED_WAIT, now)
 
 
 def plan_retries(run: Run, urls: Iterable[tuple[str, datetime]]) -> None:
-    """Have chunks looked at when URLs of theirs are sent again: the chunk of each URL, and the moment."""
+    """Plan when to look at chunks again whose URLs are sent again. ``urls`` has each URL's chunk and the moment."""
     moments: dict[str, datetime] = {}
     for chunk_id, at in urls:
         moments[chunk_id] = min(at, moments.get(chunk_id, at))

@@ -1,4 +1,4 @@
-"""What becomes of a task that the vendor refused or failed, or the policy forbids: parts go on, or URLs end."""
+"""Split or end a task that the vendor refused or failed, or that the policy forbids: parts go on, or URLs end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chalicelib.pipeline.lifecycle.retrying import end_failed
 from chalicelib.pipeline.run import Run
 
 LIFT_AGAIN = timedelta(days=1)
-"""When a lift at the end of bans is tried again that the vendor refused."""
+"""When edgeban tries again to lift bans at their end, after the vendor refused."""
 
 TAKEN_BACK = "some of its URLs were unbanned before it was sent: the others go on"
 WITHHELD = "the policy forbids some of its URLs by now: the others go on"
@@ -37,7 +37,7 @@ class Ending(TypedDict):
 
 
 def ending(verdict: Verdict | None) -> Ending:
-    """Return how URLs end that a verdict keeps from the vendor; ``None``: they are sent, and their task decides."""
+    """Return how URLs end that a verdict keeps from the vendor. Without a verdict they are sent: their task decides."""
     return {
         "withheld": UrlState(verdict.kind.value) if verdict else None,
         "reason": verdict.reason if verdict else "",
@@ -74,9 +74,9 @@ def split(
 
 
 def take_out(run: Run, task: Task, keys: Collection[str], chunks_by_id: Mapping[str, Chunk]) -> list[Task]:
-    """End a task that was certainly not sent, and carry on all its URLs but those with these keys.
+    """End a task that was certainly not sent, and make a task of all its URLs except those with these keys.
 
-    Returns the task that carries the others on, if there are any.
+    Return that task, if any URL is left.
     """
     groups = sort_out(task.slices, lambda chunk, position: chunks_by_id[chunk].keys[position] in keys)
     now, children = run.clock(), list[Task]()
@@ -88,7 +88,7 @@ def take_out(run: Run, task: Task, keys: Collection[str], chunks_by_id: Mapping[
 
 
 def split_by_host(run: Run, task: Task, urls: Sequence[str], *, reason: str) -> list[Task]:
-    """End a task of several hosts as failed and carry on half of its hosts each in two; return the new tasks."""
+    """End a task of several hosts as failed, and make two tasks with half of the hosts each; return these."""
     hosts = list(dict.fromkeys(map(host_of, urls)))
     first = set(hosts[: len(hosts) // 2])
     url_of = {
@@ -112,10 +112,10 @@ def host_of(url: str) -> str:
 def allowed(
     run: Run, action: Action, slices: tuple[Slice, ...], chunks_by_id: Mapping[str, Chunk]
 ) -> dict[Verdict | None, tuple[Slice, ...]]:
-    """Split what is about to be sent by why the policy as it is now forbids it; ``None`` stands for what it allows.
+    """Group the URLs that are about to be sent by the verdict that forbids them now; ``None`` for allowed ones.
 
-    Between claim and call a host may have left the account, and a URL may have been protected (I5). Unbans are always
-    allowed.
+    Between claim and call a host may have left the account, or the policy may have protected a URL (I5). Unbans are
+    always allowed.
     """
     if action is Action.UNBAN:
         return {None: slices}
@@ -127,9 +127,9 @@ def allowed(
 
 
 def withhold(run: Run, task: Task, chunks_by_id: Mapping[str, Chunk]) -> list[Task]:
-    """Replace a task that is certainly not at the vendor by its parts, if the policy forbids some of it by now.
+    """Split a task that is certainly not at the vendor, if the policy now forbids some of its URLs; return the parts.
 
-    The answer is empty if the policy allows all of it, or somebody else ended the task first.
+    The answer is empty if the policy allows all URLs, or if somebody else ended the task first.
     """
     parts = allowed(run, task.action, task.slices, chunks_by_id)
     if [*parts] == [None]:
@@ -149,7 +149,7 @@ def carry_on(
     not_before: datetime,
     chunks_by_id: Mapping[str, Chunk],
 ) -> int:
-    """End a task that did not work for some URLs, and begin one that repeats these; return how many it repeats.
+    """End a task that failed for some URLs, and begin one that repeats these; return how many it repeats.
 
     A task of which no URL worked has failed. The answer is 0 if somebody else ended the task first.
     """
@@ -164,7 +164,7 @@ def carry_on(
 
 
 def _failing_at(task: Task, failed: tuple[Slice, ...]) -> Task:
-    """Return the task with the places of what it did not do: who reads it later must not take these for done."""
+    """Return the task with the places of the URLs that it failed, so that no later reader takes these for done."""
     not_done = {(part.chunk, position) for part in failed for position in part.positions()}
     failed_at = tuple(place for place, where in enumerate(task.places()) if where in not_done)
     return replace(task, failed_at=failed_at) if failed else task
@@ -181,12 +181,11 @@ def give_up(
 ) -> int | None:
     """End a task and its URLs; return how many of them edgeban does not send again by itself.
 
-    ``None``: somebody else ended the task. ``only``: the others of its URLs are done.
+    Return ``None`` if somebody else ended the task. ``only`` are the URLs to end, if the vendor has done the others.
 
-    Crash order: each URL's claim says why it ended, and the request to unban it how many failed, then the task ends. A
-    crash in between repeats the steps before.
-    An unban that failed leaves the ban in force, unless that was taken back before the vendor ever had it. If a
-    renewal fails, the old ban stays in force until its own end.
+    Crash order: each URL's claim says why it ended, the request to unban says how many failed, then the task ends. A
+    crash in between repeats the steps before. A failed unban leaves the ban in force, unless the ban was taken back
+    before the vendor ever had it. If a renewal fails, the old ban stays in force until its own end.
     """
     now = run.clock()
     slices = only or task.slices
@@ -233,7 +232,7 @@ def _give_up_unban(
 
 
 def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:
-    """Give the claims that a renewal took over back to the bans that are still in force at the vendor."""
+    """Return the claims that a failed renewal took over to the chunks whose bans are still in force at the vendor."""
     if not chunk.renews or chunk.rule in {
         Rule.DRIFT,
         Rule.RELEASED,
@@ -259,7 +258,7 @@ def _part_of(
     not_before: datetime | None = None,
     verdict: Verdict | None = None,
 ) -> Task:
-    """Make the task that carries some URLs of another one on; with a ``verdict`` it ends them uncalled."""
+    """Make a task of some URLs of another one. With a ``verdict`` it ends these URLs without a call."""
     return Task(
         account=parent.account,
         action=parent.action,

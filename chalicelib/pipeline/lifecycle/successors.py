@@ -1,4 +1,4 @@
-"""Make the chunks that carry the bans of a chunk on: by renewal, and where drift restores them."""
+"""Make the chunks that follow another one and continue its bans: for a renewal, a retry, or after drift."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from chalicelib.ledger.row import epoch
 def successors(
     chunk: Chunk, positions: Collection[int], claims_by_key: Mapping[str, Claim], *, rule: str, now: datetime
 ) -> Iterator[Chunk]:
-    """Make the chunks that carry some of a chunk's bans on: one for each planned end, so that none is extended.
+    """Make the chunks that continue some of a chunk's bans: one chunk for each planned end, so that none is extended.
 
-    Only URLs whose claims still belong to the chunk are carried on; with ``Rule.RETRY`` those that the vendor failed or
-    refused. Their planned ends are read from the claims: the approval of a hold and a later report move them there, and
-    the chunk does not know.
+    They continue only URLs whose claims the chunk still has; with ``Rule.RETRY``, those that the vendor failed or
+    refused. The planned ends are read from the claims: an approval or a later report moves them there, and not in the
+    chunk.
     """
     positions_by_end: dict[int, list[int]] = {}
     for position in sorted(positions):

@@ -27,7 +27,7 @@ def first_word(claim: Claim, chunk: Chunk | None) -> tuple[SourceWord, ...]:
 def completed(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
     """Add to claims that version 1 wrote what their rows do not say: whether they are held, and who had reported them.
 
-    The second is asked only of what a person decided against.
+    The second is added only if a person decided against the URL.
     """
     decided = {key: claim for key, claim in claims_by_key.items() if not claim.words and claim.cooling(run.clock())}
     if decided:
