@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from chalice.app import Request, Response
@@ -116,6 +117,8 @@ SOURCE_COLUMNS = (
     "today.duplicate",
     "today.rejected",
     "today.suppressed",
+    "refused_today.reports",
+    "refused_today.urls",
     "last_30_days.banned",
     "last_30_days.undone",
     "last_30_days.undone_share",
@@ -127,7 +130,7 @@ def list_sources(services: Services, request: Request) -> Response:
     from chalicelib.domain import source_counts
     from chalicelib.domain.policy.model import NO_RULES
     from chalicelib.domain.series import VERDICTS, Series
-    from chalicelib.ledger import ban_counts
+    from chalicelib.ledger import ban_counts, refused_at_door
     from chalicelib.ledger.row import stamp
     from chalicelib.pipeline.answers import stats as answers
 
@@ -143,6 +146,7 @@ def list_sources(services: Services, request: Request) -> Response:
     answers.read(run, series, since=midnight, until=at, sources=behind)
     today = series.counted()
     bans = source_counts.summed(behind.by_day, index.by_source if index else {})
+    refused = refused_at_door.read(services.rows, services.sources, at.date())
     usages = ban_counts.read(services.rows, policy.accounts, now=at).values()
     shown = []
     for name, source in sorted(services.sources.items()):
@@ -164,10 +168,19 @@ def list_sources(services: Services, request: Request) -> Response:
                 "callback_host": urlsplit(source.callback_url).hostname if source.callback_url else None,
                 "last_report_at": _time(behind.reported.get(name)),
                 "today": {column: counts.get(column, 0) for column in ("messages", "reported", *VERDICTS)},
+                "refused_today": _show_refused(refused.get(name, {})),
                 "last_30_days": _show_bans(bans.get(name, source_counts.Bans())),
             }
         )
     return listed(request, "sources", {"sources": shown}, SOURCE_COLUMNS)
+
+
+def _show_refused(counts: Mapping[str, int]) -> dict[str, Any]:
+    from chalicelib.ledger.refused_at_door import URLS
+
+    urls = sum(count for kind, count in counts.items() if kind.startswith(URLS))
+    by_code = {kind: count for kind, count in sorted(counts.items()) if not kind.startswith(URLS)}
+    return {"reports": sum(by_code.values()), "by_code": by_code, "urls": urls}
 
 
 def _show_bans(bans: Bans) -> dict[str, int | float | None]:

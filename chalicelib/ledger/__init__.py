@@ -34,6 +34,7 @@ pk                          sk                      what it is
 ``report#callbacks``        ``<time>#<report id>``  an outcome that is to be told then
 ``report#source#<source>…`` ``<report id>``         a webhook report by its source and day
 ``report#named#<source>``   ``named``               when a source last named a URL
+``report#refused#<source>`` ``<day>``               what was refused at once of a source that had signed: counts
 ``report#seal``             ``<month>``             the key that seals what edgeban itself queues in a month
 ``rate#<source>#<minute>``  ``rate``                reports of a source with a rate limit
 ``subject#<hash>``          ``key``                 the key of a reporter's pseudonym in the archive

@@ -541,6 +541,7 @@ class FakeApi:
                     "cap": {"used": 41, "limit": 60 if trust == "capped" else 2000},
                     "last_report_at": before(minutes=3 + place),
                     "today": {**today, "hold": reported // 12, "rejected": 9, "suppressed": 3},
+                    "refused_today": {"reports": place, "by_code": {"unreadable_report": place}, "urls": 4 * place},
                     "last_30_days": {"banned": 20 * reported, "undone": place, "undone_share": place / 20 / reported},
                 }
             )

@@ -26,6 +26,8 @@ SOURCE_COLUMNS = (
     Column("today.duplicate", "again", "number"),
     Column("today.hold", "held", "number"),
     Column("today.rejected", "refused", "number"),
+    Column("refused_today.reports", "bad reports", "number"),
+    Column("refused_today.urls", "bad URLs", "number"),
     Column("last_30_days.banned", "banned, 30 d", "number"),
     Column("last_30_days.undone", "undone", "number"),
     Column("last_30_days.undone_share", "share", "share"),

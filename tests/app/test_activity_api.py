@@ -18,7 +18,7 @@ from chalicelib.ledger import journal
 from chalicelib.ledger.row import stamp
 from chalicelib.pipeline.answers.ban_index import index_bans
 from chalicelib.ports import Value
-from dev.fakes.api import SOURCES, Api, fixed, refused
+from dev.fakes.api import OTHER_SECRET, SOURCES, Api, fixed, refused
 from dev.fakes.operations import CALLBACK, Receiver, deliver
 from dev.fakes.world import ACCOUNT, pages
 
@@ -120,6 +120,15 @@ def test_what_a_person_undoes_counts_for_the_source_of_the_ban_before_and_after_
     answer = desk.get("sources", {"Authorization": "Bearer olaf's", "Accept": "text/csv"})
     by_name = {each["name"]: each for each in csv.DictReader(io.StringIO(answer.body.decode()))}
     assert (by_name["desk"]["last_30_days.undone"], by_name["desk"]["today.messages"].isdigit()) == ("4", True)
+
+
+def test_what_the_door_refused_of_a_source_is_shown_and_a_stranger_is_not(desk: Api) -> None:
+    desk.post({"urls": [*pages(1), "https://elsewhere.org/x"]})
+    desk.post(b"{")
+    desk.post({"urls": pages(1)}, secret=OTHER_SECRET)
+    desk.post({"urls": pages(1)}, source="nobody")
+    assert of_desk(desk)["refused_today"] == {"reports": 1, "by_code": {"unreadable_report": 1}, "urls": 1}
+    assert sum(each["refused_today"]["reports"] for each in ask(desk, "get", "sources").json_body["sources"]) == 1
 
 
 def of_desk(api: Api) -> dict[str, Any]:

@@ -338,3 +338,4 @@ def test_a_source_shows_how_many_of_its_bans_people_undid(visit: Visit) -> None:
     assert "2 of 1,200 (0.2 %)" in row.inner_text()
     visit.page.goto(visit.page.url.replace("#/sources", "#/sources/public-form"))
     visit.page.wait_for_selector("text=2 of 1,200 bans")
+    visit.page.wait_for_selector("text=2 reports, 8 URLs of others")

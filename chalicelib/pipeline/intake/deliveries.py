@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,13 +12,13 @@ from chalicelib.config.sources import Source
 from chalicelib.domain.errors import BadSignature, InputError, TooManyRequests
 from chalicelib.domain.model import ParsedReport
 from chalicelib.domain.plural import counted
-from chalicelib.ledger import report_rate, reports
+from chalicelib.ledger import refused_at_door, report_rate, reports
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 from chalicelib.reports import ParserOptions
 from chalicelib.reports.compression import unpacked
-from chalicelib.reports.signature import DIGEST, Scheme, authenticate
+from chalicelib.reports.signature import DIGEST, Scheme, authenticate, of_nobody
 
 SAME_DELIVERY = timedelta(minutes=10)
 """For how long the same body, sent with a bearer token and without an id, counts as one delivery."""
@@ -62,8 +64,18 @@ def report_id_of(rows: Rows, source: Source, call_id: str, now: datetime) -> str
     return before if earlier and now - earlier < SAME_DELIVERY else current
 
 
-def replayed(run: Run, report: Report) -> Receipt:
+def by_digest(source: Source, call_id: str) -> bool:
+    """Return whether a delivery is named by its body's digest, for want of an id that is signed."""
+    return source.auth is Scheme.HUB and call_id.startswith(DIGEST)
+
+
+def replayed(run: Run, source: Source, call_id: str, report_id: str) -> Receipt | None:
     """Repeat the answer to a body that was taken before: it says nothing new, and does not count against the rate."""
+    if not (by_digest(source, call_id) and reports.was_queued(run.rows, report_id)):
+        return None
+    report = reports.read(run.rows, report_id, at_once=True)
+    if report is None:
+        return None
     run.emit("report_replayed", source=report.source, report_id=report.id)
     return Receipt(
         report_id=report.id,
@@ -82,14 +94,19 @@ def limit_rate(rows: Rows, source: Source, report_id: str, now: datetime) -> Non
         raise TooManyRequests(problem, retry_after=report_rate.seconds_left(now))
 
 
-def authenticated(scheme: Scheme, source: Source, call: WebhookCall, now: datetime) -> str:
-    """Check who sent a report, and return the id of its delivery. Raises BadSignature.
+def authenticated(sources: Mapping[str, Source], call: WebhookCall, now: datetime) -> tuple[Source, str]:
+    """Check who sent a report; return the source and the id of its delivery. Raises BadSignature.
 
     API Gateway undoes ``Content-Encoding: gzip`` before a function sees the body. So the signature covers the body
     before compression, on every way that a call takes; a signature of the compressed bytes is accepted too.
     """
+    source = sources.get(call.source)
+    scheme = source.auth if source else None
+    if source is None or scheme is None:
+        scheme, secrets = of_nobody()
+        source = Source(call.source, scheme, secrets)
     try:
-        return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=call.body, now=now)
+        return source, authenticate(scheme, secrets=source.secrets, headers=call.headers, body=call.body, now=now)
     except BadSignature:
         encoding = call.header("content-encoding")
         if not encoding or scheme is Scheme.BEARER:
@@ -100,11 +117,24 @@ def authenticated(scheme: Scheme, source: Source, call: WebhookCall, now: dateti
             body = call.body
         if body is call.body:
             raise
-    return authenticate(scheme, secrets=source.secrets, headers=call.headers, body=body, now=now)
+    return source, authenticate(scheme, secrets=source.secrets, headers=call.headers, body=body, now=now)
 
 
-def tell_received(run: Run, report: Report, parsed: ParsedReport, *, accepted: int) -> None:
-    """Emit what a report held, and how many of its URLs are accepted."""
+@contextmanager
+def refusals_counted(rows: Rows, source: str, now: datetime) -> Iterator[None]:
+    """Count what is refused inside, by its error's code. The source has proved who it is: a stranger leaves no row."""
+    try:
+        yield
+    except InputError as error:
+        refused_at_door.add(rows, source, {error.code: 1}, now=now)
+        raise
+
+
+def tell_received(run: Run, report: Report, parsed: ParsedReport, *, accepted: int, again: bool) -> None:
+    """Emit what a report held and how many of its URLs are accepted; count those refused, unless it came before."""
+    if report.refusals and not again:
+        kinds = Counter(f"{refused_at_door.URLS}{refusal.verdict}" for refusal in report.refusals)
+        refused_at_door.add(run.rows, report.source, kinds, now=report.received_at)
     run.emit(
         "report_received",
         report_id=report.id,

@@ -27,7 +27,6 @@ from chalicelib.pipeline.intake.sealing import bodies_of, sealed_messages
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import ReportQueue
 from chalicelib.reports import format_for, parse
-from chalicelib.reports.signature import DIGEST, Scheme, of_nobody
 
 MAX_BODY = 4 * 1024 * 1024
 """Largest body, in bytes: Lambda passes at most 6 MB to an invocation, and escaping may take a third of that."""
@@ -35,20 +34,19 @@ MAX_BODY = 4 * 1024 * 1024
 
 def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], queue: ReportQueue) -> Receipt:
     """Take one report, or raise the InputError that says what its sender must change."""
-    now, policy, body = run.clock(), run.policy, call.body
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"the body has {len(body):,} bytes: send at most {MAX_BODY:,} a report")
-    source = sources.get(call.source)
-    auth = source.auth if source else None
-    if source is None or auth is None:
-        auth, secrets = of_nobody()
-        source = Source(call.source, auth, secrets)
-    call_id = deliveries.authenticated(auth, source, call, now)
+    if len(call.body) > MAX_BODY:
+        raise TooLarge(f"the body has {len(call.body):,} bytes: send at most {MAX_BODY:,} a report")
+    now = run.clock()
+    source, call_id = deliveries.authenticated(sources, call, now)
+    with deliveries.refusals_counted(run.rows, source.name, now):
+        return _take(run, now, call, source, call_id, queue)
+
+
+def _take(run: Run, now: datetime, call: WebhookCall, source: Source, call_id: str, queue: ReportQueue) -> Receipt:
+    policy, body = run.policy, call.body
     report_id = deliveries.report_id_of(run.rows, source, call_id, now)
-    if auth is Scheme.HUB and call_id.startswith(DIGEST) and reports.was_queued(run.rows, report_id):
-        known = reports.read(run.rows, report_id, at_once=True)
-        if known:
-            return deliveries.replayed(run, known)
+    if replayed := deliveries.replayed(run, source, call_id, report_id):
+        return replayed
     deliveries.limit_rate(run.rows, source, report_id, now)
     options = replace(options_of(source, policy, now), content_encoding=call.header("content-encoding"))
     parsed = parse(body, format_for(call.header("content-type"), source.format), options)
@@ -69,15 +67,15 @@ def receive_report(run: Run, call: WebhookCall, sources: Mapping[str, Source], q
     recorded = reports.record(run.rows, report, beside=beside, keep=keep)
     if recorded.body_sha256 != report.body_sha256:
         raise Conflict("this webhook-id was used for another body: send a new report under a new webhook-id")
-    report, kept = recorded, set(recorded.urls)  # the first answer stands, whatever the policy says now
+    again, report, kept = recorded is not report, recorded, set(recorded.urls)  # what was answered first stands
     accepted = [reported for reported, _ in reported_urls if reported.url in kept]
     withdrawals = [] if report.test else withdrawals_of(parsed, source, policy)
     messages = bodies_of(report, accepted, withdrawals)
     if messages:
         queue.send(sealed_messages(messages, report, source, seals.current(run.rows, now=now)))
-    if auth is Scheme.HUB and call_id.startswith(DIGEST):
+    if deliveries.by_digest(source, call_id):
         reports.note_queued(run.rows, report, keep=keep)
-    deliveries.tell_received(run, report, parsed, accepted=len(kept))
+    deliveries.tell_received(run, report, parsed, accepted=len(kept), again=again)
     if parsed.names_nothing:
         usual = source.may_name_nothing or source.name in naming.lately(run.rows, [source.name], now=now)
         tell_silence(run, source.name, report.id, skipped=parsed.parts_skipped, usual=usual)

@@ -17,19 +17,20 @@ from chalicelib.domain.errors import (
     BadSignature,
     Conflict,
     InputError,
+    LedgerUnavailable,
     TooLarge,
     TooManyRequests,
     UnknownFormat,
     UnreadableReport,
 )
 from chalicelib.domain.urls import canonical_url
-from chalicelib.ledger import reports
+from chalicelib.ledger import refused_at_door, reports
 from chalicelib.pipeline.intake.deliveries import Receipt
 from chalicelib.pipeline.intake.receive import MAX_BODY
 from chalicelib.reports.signature import sign
 from dev.fakes.rows import MemoryRows, size
 from dev.fakes.world import POLICY, SECRET, SOURCES, START, World, pages
-from dev.fakes.wrappers import Meanwhile
+from dev.fakes.wrappers import Each, Meanwhile
 
 OLD_SECRET = "whsec_" + "b2xkc2Vj" * 5
 FOREIGN = "https://www.example.edu/page"
@@ -71,6 +72,13 @@ def queued_urls(world: World) -> list[str]:
 
 def untouched(world: World) -> bool:
     return not memory(world).rows and not world.queued and not world.events("report_received")
+
+
+def only_counted(world: World, **counts: int) -> bool:
+    """Whether nothing is left of a report of the desk but these counts of what was refused."""
+    keys, today = list(memory(world).rows), world.clock().date()
+    nothing_else = keys == [("report#refused#desk", f"{today}")] and not world.queued
+    return nothing_else and refused_at_door.read(world.rows, ["desk", "other"], today) == {"desk": counts}
 
 
 # --- receipts -------------------------------------------------------------------------------------------------------
@@ -352,14 +360,14 @@ REFUSED: dict[str, tuple[type[InputError], int, Any]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_a_report_is_refused_and_leaves_nothing(case: str) -> None:
+def test_what_cannot_be_a_report_is_refused_and_leaves_nothing_but_a_count(case: str) -> None:
     error, http_status, document = REFUSED[case]
     world = with_source(format="native")
     with pytest.raises(error) as caught:
         world.post(document)
 
     assert caught.value.status == http_status
-    assert untouched(world)
+    assert untouched(world) if case == "too many bytes" else only_counted(world, **{caught.value.code: 1})
 
 
 def test_a_body_of_the_greatest_size_is_read() -> None:
@@ -369,13 +377,36 @@ def test_a_body_of_the_greatest_size_is_read() -> None:
     assert world.post(body + b" " * (MAX_BODY - len(body))).accepted == 1
 
 
-def test_a_content_type_without_a_format_is_refused_and_leaves_nothing() -> None:
+def test_a_content_type_without_a_format_is_refused_and_leaves_nothing_but_a_count() -> None:
     world = World()
     with pytest.raises(UnknownFormat) as caught:
         world.post({"urls": pages(1)}, headers={"Content-Type": "image/png"})
 
     assert caught.value.status == 415
-    assert untouched(world)
+    assert only_counted(world, unknown_format=1)
+
+
+def test_what_is_refused_of_a_source_is_counted_by_kind_and_a_repeated_report_once() -> None:
+    world = with_source(format="native", reports_per_minute=3)
+    foreign = ["https://elsewhere.org/1", "https://elsewhere.org/2", "not a url"]
+    for _ in range(2):
+        world.post({"urls": [*pages(1), *foreign]}, webhook_id="w1")
+    with pytest.raises(Conflict):
+        world.post({"urls": pages(2)}, webhook_id="w1")
+    with pytest.raises(TooManyRequests):
+        world.post({"urls": pages(2)}, webhook_id="w2")
+    counts = refused_at_door.read(world.rows, ["desk"], world.clock().date())
+    assert counts == {"desk": {"url_rejected": 3, "conflict": 1, "too_many_requests": 1}}
+
+
+def test_a_refusal_is_told_also_where_it_cannot_be_counted() -> None:
+    def unavailable(_add: object, *_: object, **__: object) -> None:
+        raise LedgerUnavailable("throttled for long")
+
+    world = with_source(format="native", reports_per_minute=0)
+    world.rows = Each(world.rows, unavailable, "add")
+    with pytest.raises(UnreadableReport):
+        world.post(b"{")
 
 
 UNSIGNED: dict[str, dict[str, Any]] = {
