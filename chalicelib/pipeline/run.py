@@ -52,7 +52,7 @@ class Run:
     account: str = ""
     call_back: CallBack = _nobody
     beat: Callable[[], None] = _nothing
-    """Say that the run goes on. Another run takes over from one that has not said so for some seconds."""
+    """Say that this run is alive. If it has not said so for some seconds, another run takes over."""
     open_views: Callable[[], Views] = _no_views
     """Open the bucket of views, which hold the index of bans."""
 
@@ -75,7 +75,7 @@ class Run:
         self.beat()
 
     def pace(self, rate: float, *, last: datetime | None = None, last_calls: int | None = None) -> Pace:
-        """Return what keeps this run's calls to ``rate`` a second, behind those of an earlier run (see ``Pace``)."""
+        """Return a pace that limits this run's calls to ``rate`` a second, after those of an earlier run (``Pace``)."""
         return Pace(rate, clock=self.clock, sleep=self.rest, last=last, last_calls=last_calls)
 
     def paced(self, steps: Iterator[T], pace: Pace) -> Iterator[T]:
@@ -116,8 +116,8 @@ def all_accounts_at_once(run: Run, accounts: Sequence[str], work: Callable[[Run]
 def each_account(run: Run, accounts: Sequence[str], work: Callable[[Run], T]) -> dict[str, T]:
     """Do the work at each account.
 
-    The remaining time is split evenly; what an account leaves unused goes to those after it. A failure at one account
-    is emitted and keeps no other waiting; the first one is raised at the end.
+    The remaining time is split evenly; time that an account leaves unused goes to the accounts after it. A failure at
+    one account is emitted, and the work at the others goes on. The first failure is raised at the end.
     """
     done: dict[str, T] = {}
     first_failure: Exception | None = None

@@ -1,11 +1,10 @@
 """What the pipeline does when a vendor refuses a call: one way for submit, track, drift and exports.
 
-A refusal stops no more than what it is about. A vendor that refuses access would refuse the next call too, and locks
-the key of an account that goes on calling: so a refusal of access blocks every call of the account for some minutes.
-Where the keys are good and lack a permission, the submitter first finds out whether it is for some hosts alone. A
-used-up quota blocks the action that it was refused for, and nothing else: bans wait, and unbans and lists go on. The
-block stands in the account's control row, where every function finds it. Any other error blocks nothing: the next run
-tries again.
+A refusal stops only what it is about. A vendor that refuses access would refuse the next call too, and would lock the
+key of an account that goes on calling. So a refusal of access blocks every call of the account for some minutes. If the
+keys are good and lack a permission, the submitter first finds out whether they lack it only for some hosts. A used-up
+quota blocks only the action that was refused: while bans wait, unbans and lists go on. The block stands in the
+account's control row, where every function finds it. Any other error blocks nothing: the next run tries again.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ Work = Literal["submission", "tracking", "drift", "exports"]
 ACTIONS = frozenset(Action)
 
 LONG_WAIT = 5.0
-"""Seconds. A shorter wait that a vendor asks for ends within the run, and is not written down."""
+"""In seconds. If a vendor asks for a shorter wait, it ends within the run and is not written down."""
 
 
 def blocked(run: Run, work: Work) -> bool:
-    """Whether a refusal still keeps this work from calling the vendor; emit that if it does."""
+    """Whether a refusal still keeps this work from calling the vendor; if it does, emit that."""
     state, now = control.read(run.rows, [run.account])[run.account], run.clock()
     for block in (state.block, state.blocks.get("exports" if work == "exports" else "lists")):
         if block and block.until > now:
@@ -69,7 +68,7 @@ def tell(run: Run, error: VendorError, **about: str) -> None:
 def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) -> bool:
     """Emit an error of the vendor, with what it is ``about``; block what it refuses. Return whether it blocks.
 
-    ``quota`` is what the call would have used up, one of ``control.SUBJECTS``.
+    ``quota`` is the quota that the call counts against, one of ``control.SUBJECTS``.
     """
     tell(run, error, **about)
     now = run.clock()
@@ -86,7 +85,7 @@ def note(run: Run, error: VendorError, *, quota: str = "lists", **about: str) ->
 
 
 def _block(run: Run, error: VendorError, until: datetime, *, subject: str) -> None:
-    """Block calls, and say so: a person must give new credentials, or ask the vendor for a larger quota."""
+    """Block calls and tell people: somebody must give new credentials, or ask the vendor for a larger quota."""
     control.block(run.rows, run.account, until=until, error=error, subject=subject)
     tell_refusal(run, error, subject=subject or "all")
 
@@ -97,13 +96,13 @@ def tell_refusal(run: Run, error: VendorError, *, subject: str) -> None:
 
 
 def hold_creates(run: Run, error: Throttled, seconds: float) -> None:
-    """Have the drains that follow wait, too, where a vendor that was called too fast asks for a long wait."""
+    """Make later drains wait, too, if a vendor that was called too fast asks for a long wait."""
     if seconds >= LONG_WAIT:
         until = run.clock() + timedelta(seconds=seconds)
         control.block(run.rows, run.account, until=until, error=error, subject="creates")
 
 
 def seconds_held(run: Run, state: Control) -> float:
-    """Return for how many seconds the vendor asked not to be called for a task; ``state`` is the control row."""
+    """Return for how many more seconds the vendor asked us to create no task; ``state`` is the control row."""
     block = state.blocks.get("creates")
     return max(0.0, (block.until - run.clock()).total_seconds()) if block else 0.0

@@ -24,7 +24,7 @@ def time(moment: datetime | None) -> str | None:
 
 
 def reported_state(status: ReportedState) -> dict[str, Any]:
-    """Write what a source may know of a URL of its report: not who else reported it."""
+    """Write what a source may know of a URL of its report. It may not know who else reported it."""
     document: dict[str, Any] = {"url": status.url, "account": status.account, "state": status.state.value}
     if status.reason:
         document["reason"] = status.reason

@@ -1,7 +1,7 @@
-"""The index of bans: a view in S3, folded from the journal. It costs no write a URL, and may be deleted at any time.
+"""The index of bans: a view in S3, made from the journal. It costs no write a URL, and may be deleted at any time.
 
-``index_bans`` runs every minute and keeps ``bans/current.json``, which names a place in the journal and an object with
-all bans in force at that place. Whoever asks folds what happened since then: an answer is as new as the journal.
+``index_bans`` runs every minute and writes ``bans/current.json``, which names a place in the journal and an object with
+all bans in force at that place. A reader adds the events since then, so that its answer is as new as the journal.
 
 The place stays ``LAG`` behind the clock, because an event is stamped before it is committed. Crash order: the object,
 then ``current.json``, only if nobody else has written it since. A crash leaves an object that nothing names.
@@ -32,17 +32,17 @@ from chalicelib.ports import Notify, Rows, Views
 
 CURRENT: Final = "bans/current.json"
 LAG: Final = timedelta(minutes=10)
-"""How far the place stays behind: longer than any function runs between the stamp of an event and its commit."""
+"""How far the place stays behind the clock: longer than any function takes from an event's time to its commit."""
 
 REST: Final = timedelta(hours=1)
-"""How long the view rests where nothing happens. The bucket deletes what is older than three days."""
+"""How long the view is kept if nothing happens. The bucket deletes objects that are older than three days."""
 
 PAGE: Final = 500
 CARRY_ON: Final = frozenset({Rule.RENEWAL, Rule.DRIFT})
-"""Rules of chunks that carry bans on: the ban keeps the rule for which it was made."""
+"""Rules of chunks that continue bans: such a ban keeps the rule for which it was first made."""
 
 NOT_HELD: Final = frozenset({"", Rule.RENEWAL, Rule.DRIFT, Rule.RELEASED, Rule.RETRY, Rule.TAKEN_OVER})
-"""Rules of chunks whose planned end does not move when they are sent. Of all others a person approved a hold."""
+"""Rules of chunks whose planned end does not move when they are sent. Chunks with other rules were approved holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class View:
     version: str = ""
     written_at: datetime | None = None
     ends_told: str = ""
-    """The day on which people were told last of what ends (``end_notices``)."""
+    """The day on which people were last told which bans end (``end_notices``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Reader:
     last: View | None = None
 
     def read(self, now: datetime) -> View:
-        """Return the view as it was written last; an empty one that begins when the journal does, if there is none."""
+        """Return the view as it was last written. Without one, return an empty view that begins with the journal."""
         found = self.views.get(CURRENT)
         if found is None:
             return View(Index(), stamp(now - KEEP))
@@ -102,7 +102,7 @@ class Reader:
         )
 
     def head(self) -> Head | None:
-        """Return what is said of the view as a whole, without its bans; ``None`` if there is none."""
+        """Return the view's own data without its bans; ``None`` if there is no view."""
         found = self.views.get(CURRENT)
         current = json.loads(found[0]) if found else {}
         if current.get("format") != FORMAT:
@@ -120,8 +120,8 @@ class Reader:
 def index_bans(run: Run, reader: Reader, notify: Notify | None = None) -> int:
     """Bring the view up to date; return how many bans it holds.
 
-    Where nothing happened it is written all the same every ``REST``, so that the place follows the clock. ``notify``
-    tells people once a day of the bans that end soon; ``None`` tells nobody.
+    If nothing happens, it is still written every ``REST``, so that the place follows the clock. ``notify`` tells people
+    once a day of the bans that end soon; ``None`` tells nobody.
     """
     now = run.clock()
     view = reader.read(now)
@@ -140,7 +140,7 @@ def index_bans(run: Run, reader: Reader, notify: Notify | None = None) -> int:
 
 
 def write(views: Views, view: View, *, body: str, now: datetime) -> bool:
-    """Write a view under a new name for its body; ``False`` if another one was written since it was read."""
+    """Write a view with a new name for its body; ``False`` if somebody else has written a view since the read."""
     views.put(body, dump(view.index))
     current = {
         "format": FORMAT,
@@ -157,7 +157,7 @@ def write(views: Views, view: View, *, body: str, now: datetime) -> bool:
 
 
 def up_to_now(run: Run, reader: Reader) -> tuple[Index, datetime]:
-    """Return the index, and the moment of which it is true: now, unless time ran out on the way."""
+    """Return the index and the moment for which it is true: now, unless the time ran out before."""
     now = run.clock()
     view = reader.read(now)
     index = view.index.copy()
@@ -166,7 +166,7 @@ def up_to_now(run: Run, reader: Reader) -> tuple[Index, datetime]:
 
 
 def fold(run: Run, index: Index, place: str, *, until: datetime) -> tuple[str, int]:
-    """Change an index by what happened after a place, in order; return the place that it reached, and how many events.
+    """Apply the events after a place to an index, in order; return the place that it reached, and how many events.
 
     The place is ``until``, or that of the last event if time ran out.
     """
@@ -200,7 +200,7 @@ def _fold_page(rows: Rows, index: Index, events: Sequence[Entry]) -> None:
 
 
 def _fold_words(index: Index, event: Entry) -> None:
-    """Move planned ends. What is said after a ban has ended is about the next one, which may be held."""
+    """Move planned ends. Words after a ban has ended are about the next ban, which may be held."""
     assert event.at
     for key, end in claim_words.ends_of(event):
         ban = index.get(key)

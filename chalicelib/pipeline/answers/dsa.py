@@ -1,7 +1,7 @@
 """Statements of reasons in the shape of the Commission's transparency database (``POST /api/v1/statements``).
 
-Field names, enumerations and limits: ``domain/policy/statement.py`` names the source. What the database requires and
-edgeban cannot know is the day on which the content was put up (``content_date``): the day of the report stands there,
+``domain/policy/statement.py`` names the source of the field names, enumerations and limits. The database also requires
+the day on which the content was put up (``content_date``), which edgeban cannot know. It writes the day of the report,
 on which the content was there already, and the facts say so.
 """
 
@@ -14,7 +14,7 @@ from chalicelib.domain.policy.statement import Ground, Notice
 from chalicelib.pipeline.answers.statements import Statement
 
 BATCH: Final = 100
-"""Statements that the database takes in one call."""
+"""How many statements the database takes in one call."""
 
 CONTENT: Final = "Resource served at a URL through a content delivery network"
 UNKNOWN_AGE: Final = (
@@ -30,9 +30,9 @@ SOURCE_TYPES: Final = {
 
 
 def shaped(statement: Statement) -> dict[str, Any] | None:
-    """Return a statement as the database takes it; ``None`` where the policy does not say all that it needs.
+    """Return a statement in the shape of the database; ``None`` if the policy does not say all that it needs.
 
-    The URL is not in it: the database is public, and a URL may hold personal data. ``puid`` leads back to it.
+    The URL is not in it: the database is public, and a URL may hold personal data. ``puid`` leads back to the URL.
     """
     ground, source, rules = statement.ground, statement.source, statement.rules
     if ground is None or source is None or rules is None:

@@ -1,7 +1,7 @@
-"""Every minute: name the reports that are due to be looked at, for whoever calls their sources back.
+"""Every minute: name the reports that are due, so that ``deliver_outcomes`` looks at them.
 
 Most reports were looked at when their last task ended (``pipeline.lifecycle.calling_back``). This finds the others:
-what a crash left out, what a receiver did not take, what waits for a person.
+reports that a crash left out, that a receiver did not take, or that wait for a person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chalicelib.pipeline.run import Run
 PAGE: Final = 100
 
 A_MINUTE: Final = 1_000
-"""Reports of one source that are named in a run, the oldest: the others are named in the next."""
+"""How many reports of one source a run names, the oldest first. The next run names the others."""
 
 
 def name_due_reports(run: Run) -> int:

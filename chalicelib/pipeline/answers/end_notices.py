@@ -1,6 +1,7 @@
-"""Tell people once a day which bans end in the days to come and are not renewed, by day and source.
+"""Tell people once a day which bans end in the coming days and are not renewed, by day and source.
 
-A report that comes again moves the end of its ban out, and a person may: who is told in time keeps a page down.
+A new report of a page moves the end of its ban out, and a person may move it too. People who are told in time can keep
+a page banned.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import Notify
 
 HOUR: Final = 6
-"""The hour of the day, UTC, from which on a day's message is sent."""
+"""The day's message is sent from this hour on, in UTC."""
 
 DAYS: Final = 3
-"""Whole days after today of whose ends a message tells: a weekend and one day."""
+"""A message tells of the ends on so many whole days after today: a weekend and one day."""
 
 LINES: Final = 20
-"""Lines of a message's table; the rest is one line."""
+"""How many lines a message's table has. One more line counts the rest."""
 
 
 def tell_of_ends(run: Run, index: Index, notify: Notify, *, told: str) -> str:
-    """Tell people of the ends to come, unless they were told today; return the day on which they were told last.
+    """Tell people which bans will end, unless they were told today; return the day on which they were last told.
 
-    ``told`` and the answer are days such as ``2026-01-15``; empty: nobody was told yet. Whoever calls writes the day
-    down afterwards: a crash in between tells twice. An index without bans tells of nothing, and of no day.
+    ``told`` and the answer are days such as ``2026-01-15``; empty: nobody was told yet. The caller writes the day down
+    afterwards: after a crash in between people are told twice. With an index without bans nobody is told, and the day
+    stays.
     """
     now = run.clock()
     today = f"{now:%Y-%m-%d}"

@@ -37,13 +37,13 @@ class PastDecision:
     chunk: str
     tasks: tuple[str, ...]
     approvals: tuple[Decision, ...] = ()
-    """What people decided about the hold that this was, oldest first."""
+    """What people decided about the hold, if it was one, oldest first."""
 
 
 def of_status(rows: Rows, status: UrlStatus) -> list[PastDecision]:
     """Return the decisions about a URL at an account, newest first, as far back as its chunks are kept.
 
-    Each chunk names the chunks that banned and unbanned its URLs before, so the past costs no write of its own.
+    Each chunk names the chunks that banned and unbanned its URLs before. So the history costs no writes of its own.
     """
     decisions: list[PastDecision] = []
     for chunk, position in chunks_of(rows, status.key, (status.unban, status.chunk)):

@@ -1,6 +1,7 @@
-"""Whether the index of bans says what the ledger says. It is compared once a day, after the vendor's list.
+"""Check once a day, after the vendor's list was read, that the index of bans agrees with the ledger.
 
-The index is folded from the journal and never read from the claims, so a mistake in the fold would stay unseen.
+The index is made from the journal and never from the claims. So without this check a mistake in making it would stay
+unseen.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ SETTLED: Final = timedelta(hours=1)
 """Younger bans are left out: the vendor's list was read some minutes ago."""
 
 LOOKED_AT: Final = 1_000
-"""Differences of each kind that are looked at in the ledger: more are no chance, and need no look."""
+"""How many differences of each kind are checked in the ledger. A larger number is certainly a mistake."""
 
 
 def check_index(run: Run, reader: Reader, *, listed: Collection[str], agreed: Collection[str]) -> tuple[int, int]:
     """Emit ``index_differs`` where it does; return how many bans the index lacks, and how many it has too many.
 
-    ``listed`` are the keys of the vendor's list and of what is missing there; ``agreed`` those that the ledger bans as
-    well. What is on its way at this moment is no difference.
+    ``listed`` are the keys of the vendor's list and of the URLs that it lacks; ``agreed`` those that the ledger bans,
+    too. A ban or unban that is on its way at this moment is no difference.
     """
     asked_at = run.clock()
     index, as_of = up_to_now(run, reader)
@@ -46,7 +47,7 @@ def check_index(run: Run, reader: Reader, *, listed: Collection[str], agreed: Co
 
 
 def _confirmed(run: Run, keys: list[str], *, in_force: bool) -> int:
-    """Count the URLs of which the ledger says so, and nothing of which is on its way."""
+    """Count the URLs whose state in the ledger is ``in_force``, and of which no ban or unban is on its way."""
     now, some = run.clock(), keys[:LOOKED_AT]
     claims_by_key = expiry.corrected(run, claims.read(run.rows, some, consistent=True, whole=True))
     found = [claims_by_key.get(key) for key in some]

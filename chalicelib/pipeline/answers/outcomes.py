@@ -1,11 +1,12 @@
 """Tell sources what became of their reports, by a signed Standard Webhook to their ``callback_url``.
 
-A message of the outcomes queue names reports of one source that may have ended: one of their tasks has, or they are due
-(``due_outcomes``). The queue hands over one message of a source at a time. A source is told once, when all URLs of its
-report have come to an end, and once more when a person has decided about those that were held then, or edgeban has sent
-those again that the vendor had failed.
+A message of the outcomes queue names reports of one source that may have ended: one of their tasks has ended, or they
+are due (``due_outcomes``). The queue hands over one message of a source at a time. A source is told once, when all URLs
+of its report have come to an end. It is told once more when a person has decided about URLs that were held then, or
+when edgeban has sent URLs again that the vendor had failed.
 
-Crash order: post, then record. A crash in between posts again under the same ``webhook-id``, which the receiver knows.
+Crash order: post, then record. After a crash in between edgeban posts again with the same ``webhook-id``, by which the
+receiver knows that it is a repetition.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from chalicelib.ports import Post
 from chalicelib.reports.signature import sign
 
 GIVE_UP: Final = timedelta(days=1)
-"""How long a receiver is tried, counted from the first attempt."""
+"""For how long a receiver is called again, counted from the first attempt."""
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 LONGEST_LOOK: Final = timedelta(minutes=15)
@@ -44,7 +45,7 @@ URLS: Final = 1_000
 
 
 AT_ONCE: Final = 16
-"""Calls of one receiver under way at once. With one that answers in 0.2 s that is some 50 reports a second."""
+"""How many calls of one receiver overlap. If it answers in 0.2 s, that is some 50 reports a second."""
 
 
 def deliver_outcomes(
@@ -52,7 +53,7 @@ def deliver_outcomes(
 ) -> dict[str, int]:
     """Look at reports of one source, until the deadline; return how many were delivered, wait, failed and so on.
 
-    ``source`` is ``None`` if it is not configured any more. What is not looked at stays due, and is named again.
+    ``source`` is ``None`` if it is no longer configured. A report that is not looked at stays due, and is named again.
     ``at_once`` 0 makes one call after the other, in the caller's thread: a test can then stop it anywhere.
     """
     courier = _Courier(run, source, post)
@@ -77,9 +78,9 @@ class _Courier:
     """What went wrong with the receiver's last call: no further one begins in this run."""
 
     def look(self, callback: Callback) -> str:
-        """Look at one report; return what came of it in a word, or nothing if it was not looked at.
+        """Look at one report; return the result in a word, or nothing if it was not looked at.
 
-        One that was called and not taken waits until it is due, whatever ends meanwhile.
+        If the receiver did not take a call about the report, the report waits until it is due, whatever ends meanwhile.
         """
         now = self.run.clock()
         is_due = callback.due is not None and callback.due <= now
@@ -119,7 +120,7 @@ class _Courier:
     def _attempt(self, source: Source, report: Report, states: list[ReportedState], held: str) -> tuple[int, str]:
         """Post once; return the status of the answer, 0 if there was none, and what went wrong, or nothing.
 
-        What tells of held URLs has an id of its own, so that a receiver does not take what follows for a repetition.
+        A callback with held URLs has an id of its own, so that a receiver does not take the next one for a repetition.
         """
         now = self.run.clock()
         told = url_status.told_to(self.run.policy, source.name, states)
@@ -138,14 +139,14 @@ class _Courier:
         return answered, "" if 200 <= answered < 300 else f"the receiver answered {answered}"
 
     def _told(self, callback: Callback, report: Report, outcome: str, held: str, **more: str) -> str:
-        """Note that the source was told of what is held, or could not be. A person's decision is told separately."""
+        """Note that the source was told which URLs are held, or could not be told. Decisions are told separately."""
         self._leave_to_person(callback, report, held)
         fields = {"report_id": report.id, "source": report.source, "attempts": callback.attempts + 1, "held": held}
         self.run.emit(f"outcome_{outcome}", **fields, **more)
         return outcome
 
     def _leave_to_person(self, callback: Callback, report: Report, held: str) -> None:
-        """Look again later; what follows then has tries of its own."""
+        """Look at the report again later. The next callback begins with a new count of attempts."""
         now = self.run.clock()
         due = now + _patience(report, now)
         again = replace(callback, attempts=0, first_attempt_at=None, held=held)
@@ -180,7 +181,7 @@ class _Courier:
 
 
 def _held(states: list[ReportedState]) -> str:
-    """Digest which URLs are held, or sent again by themselves, into a short word; empty if none is."""
+    """Hash the URLs that are held, or that edgeban sends again by itself, to a short text; empty if there are none."""
     open_still = (status for status in states if status.state is UrlState.HELD or status.sent_again)
     held = sorted(f"{status.account} {status.url}" for status in open_still)
     return hashlib.sha256("\n".join(held).encode()).hexdigest()[:12] if held else ""

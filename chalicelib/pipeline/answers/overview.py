@@ -1,4 +1,4 @@
-"""What goes on now, on one page: accounts, what waits, holds, caps, exports, and the last hour. Reads only."""
+"""What happens now, on one page: accounts, waiting URLs, holds, caps, exports, and the last hour. Reads only."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _account(run: Run, policy: Policy, switches: tuple[Control, Control], usage:
 
 
 def state(own: Control, everywhere: Control, at: datetime) -> dict[str, Any]:
-    """Return what keeps submission at an account: its own pause, the one of all accounts, or the vendor's refusal."""
+    """Return what stops submission at an account: its own pause, the pause of all accounts, or the vendor's refusal."""
     pause = own if own.paused else everywhere
     if pause.paused:
         since = pause.paused_at.isoformat() if pause.paused_at else None
@@ -79,7 +79,7 @@ def _oldest(work: Iterable[Work], now: datetime) -> int | None:
 
 
 def _caps(policy: Policy, usage: Usage) -> list[dict[str, Any]]:
-    """Return how far each cap of this hour is used; of sources and hosts, by the one that uses most of it."""
+    """Return how far each cap of this hour is used; for sources and hosts, by the one that has used the most."""
     used = {
         "per_source_per_hour": max(usage.sources.values(), default=0),
         "per_host_per_hour": max(usage.hosts.values(), default=0),

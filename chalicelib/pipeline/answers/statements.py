@@ -1,4 +1,4 @@
-"""Statements of reasons: of each ban what Article 17 of Regulation (EU) 2022/2065 asks for. Reads only.
+"""Statements of reasons: for each ban, what Article 17 of Regulation (EU) 2022/2065 asks for. Reads only.
 
 What the ledger knows is told as it is: decision, times, facts, and whether a person decided. What only the operator of
 edgeban knows (ground, territory, redress, kind of source) comes from the policy. What neither says is named as missing,
@@ -34,10 +34,10 @@ from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.pipeline.run import Run
 
 EVENTS: Final = 25
-"""Events of the journal that are read at once: each is a task of up to 1,000 URLs."""
+"""How many events of the journal are read at once: each is a task of up to 1,000 URLs."""
 
 BY_HAND: Final = SourceStatement(Notice.VOLUNTARY, automated_detection=False)
-"""What made a person ban by hand: nobody reported."""
+"""The source of a ban by hand: nobody reported the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class Statement:
     rules: StatementRules | None
     words_since: datetime | None
     missing: tuple[str, ...]
-    """Fields of the policy without which the statement is not complete."""
+    """Fields of the policy that a complete statement needs."""
 
 
 class Place(NamedTuple):
-    """Where a list goes on: after an event of the journal, and after so many bans of the next one."""
+    """Where a list goes on: after an event of the journal, and after so many bans of the next event."""
 
     event: str
     skip: int = 0
@@ -92,8 +92,8 @@ def of_url(run: Run, url: str) -> list[Statement]:
 def of_report(run: Run, report: Report, *, start: int, limit: int) -> tuple[list[Statement], int | None]:
     """Return the statements of the bans that a report began, and the number of its URL to go on from.
 
-    A URL that an earlier report had banned has none here. ``limit`` counts statements: there is at least room for all
-    of one URL.
+    A URL that an earlier report had banned has none here. ``limit`` counts statements. A page has at least all
+    statements of one URL.
     """
     urls, accounts = url_status.urls_of(report), dict.fromkeys((*report.accounts, *run.policy.accounts))
     chosen = urls[start : start + max(limit // max(len(accounts), 1), 1)]
@@ -158,7 +158,7 @@ def _statements(
 
 
 def _own(claim: Claim | None, ban: DecidedBan) -> Claim | None:
-    """Return the claim where the ban's chunk has it still."""
+    """Return the claim if the ban's chunk still has it."""
     return claim if claim is not None and claim.chunk == ban.chunk.id else None
 
 
@@ -203,9 +203,9 @@ def _statement(ban: DecidedBan, claim: Claim | None, words: History, decided_at:
 
 
 def _puid(decision: str, url: str) -> str:
-    """Name a statement: the same whenever it is asked for.
+    """Name a statement. Its name is the same each time.
 
-    What one report says of a URL is one decision, at however many accounts it is carried out.
+    What one report says of a URL is one decision, even if several accounts carry it out.
     """
     return f"edgeban-{hashlib.sha256(f'{decision}|{url}'.encode()).hexdigest()[:32]}"
 

@@ -1,4 +1,4 @@
-"""What is true of a URL and of the URLs of a report, and why (I7). Reads only; ``as_json`` writes the answers."""
+"""What is true of a URL, and of the URLs of a report, and why (I7). Reads only. ``as_json`` writes the answers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PAGE_BYTES = 2 * 1024 * 1024
 """Most bytes of URLs in one answer: Lambda answers 6 MB at the most, and JSON writes some characters with six bytes."""
 
 WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED})
-"""States whose end a source is told, where they have one."""
+"""A source is told the end of these states, if they have one."""
 
 
 DECIDED = frozenset({Rule.REFUSED, Rule.COOL_DOWN})
-"""Rules by which a person's decision suppresses a report until it ends."""
+"""Rules by which a person's decision suppresses reports until the decision ends."""
 
 
 class ReviewedState(StrEnum):
-    """All that a source under review is told of a URL: it shall learn nothing of rules, other sources and people."""
+    """All that a source under review is told of a URL. It must not learn about rules, other sources or people."""
 
     RECEIVED = "received"
     BANNED = "banned"
@@ -52,15 +52,15 @@ class ReportedState:
     reason: str = ""
     rule: str = ""
     until: datetime | None = None
-    """When the ban ends, or what a person decided against it; ``None``: never, or the state has no end."""
+    """When the ban ends, or the person's decision against it; ``None``: never, or the state has no end."""
     reported_before: bool = False
-    """Whether an earlier report is the one that the URL is banned for."""
+    """Whether the URL is banned for an earlier report."""
     sent_again: bool = False
-    """Whether edgeban sends the URL again by itself: what is told of it is not the last word."""
+    """Whether edgeban sends the URL again by itself, so that its state is not final."""
 
 
 def of_url(run: Run, url: str) -> list[UrlStatus]:
-    """Explain a canonical URL at each account, also one that serves its host no more; empty if nobody asked for it."""
+    """Explain a canonical URL at each account, even one that no longer serves its host; empty if it has no claim."""
     keys = [url_key(account, url) for account in run.policy.accounts]
     claims_by_key = claims.read(run.rows, keys, consistent=True, whole=True)
     return Explainer(run.rows, now=run.clock()).explain(claims_by_key[key] for key in keys if key in claims_by_key)
@@ -109,10 +109,10 @@ def of_report(run: Run, report: Report, urls: Sequence[str] | None = None) -> li
 
 
 def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
-    """Return whether a claim says more of a report's URL than what was refused of it.
+    """Return whether the state of a report's URL is that of its claim, and not the refusal on record.
 
-    The report may have come again. A refusal for want of other reporters does not last: once enough have reported the
-    URL, its claim says what became of it; so does it once a person lifted the URL.
+    The report may have come again. A refusal because of too few reporters does not last: once enough have reported the
+    URL, or once a person has lifted it, its claim says its state.
     """
     is_marker = claim.chunk == claim_words.NO_CHUNK and not claim.unban  # of another source: not for this one to know
     return claim.report == report.id or (refusal.rule == Rule.CORROBORATION and not is_marker)
@@ -124,7 +124,7 @@ def urls_of(report: Report) -> list[str]:
 
 
 def page(urls: Sequence[str], start: int, limit: int) -> list[str]:
-    """Take at most ``limit`` URLs from a place on, and no more than fit into one answer."""
+    """Take at most ``limit`` URLs from a place on, and no more than one answer has room for."""
     taken: list[str] = []
     size = 0
     for url in urls[start : start + limit]:

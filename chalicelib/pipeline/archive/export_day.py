@@ -1,4 +1,4 @@
-"""Take one day of an export one step further: create the export, ask how far it is, download it; or meet an error."""
+"""Take one day of an export one step further: create the export, ask how far it is, download it, or handle an error."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from chalicelib.pipeline.run import Run
 T = TypeVar("T")
 
 GAP: Final = 1.05
-"""Pause after a call, as a multiple of the vendor's interval. It is counted from the answer, so that a call that was
-long on its way does not reach the vendor together with the next."""
+"""Pause after a call, as a multiple of the vendor's interval. It begins with the answer, so that a slow call and the
+next one do not reach the vendor together."""
 
 CALL_LEASE: Final = timedelta(minutes=2)
 """Longer than a vendor call may take."""
@@ -43,10 +43,10 @@ COMPLETE_WITHIN: Final = timedelta(hours=1)
 """The vendor says about five minutes. After an hour it is asked for another export, and a person is told."""
 
 PATIENCE: Final = 10.0
-"""Most seconds that a run waits for the next thing to do. What comes later is left to the next run."""
+"""The most seconds that a run waits for its next step. Later steps are left to the next run."""
 
 DOWNLOAD_NEEDS: Final = timedelta(minutes=4)
-"""What must be left of a run to begin a download."""
+"""A download begins only if a run has so much time left."""
 
 OUT_OF_WINDOW: Final = "out_of_window"
 
@@ -62,7 +62,7 @@ class Archiving:
     archived: int = 0
     failed: int = 0
     overdue: int = 0
-    """Exports that were not ready in time, so that another one is asked for."""
+    """Exports that were not ready in time: the vendor is asked for another one."""
     open: int = 0
     late: int = 0
     why: str = "done"
@@ -136,7 +136,7 @@ class DayWork:
         try:
             vendor_task_id = self._call("create", lambda: vendor.create_export(name, vendor.calendar.start_of(day.day)))
         except ContentRefused as error:
-            # The vendor may count its window otherwise than we do. Its oldest day only gets older: no use in asking.
+            # The vendor may count its window in another way than we do. A day too old stays too old: do not ask again.
             if day.day <= self._oldest():
                 self._fail(day, OUT_OF_WINDOW)
                 return

@@ -1,8 +1,8 @@
 """Make the files of one exported day: the file as received, its rows, its rejects, and last the manifest.
 
-Crash order: raw → rows and rejects → reports to the queue → manifest. Everything after the raw file is made from it
-alone. So a run that continues after a crash, or comes second, makes the same objects, and does not download a raw file
-that is stored. The manifest's one conditional write makes the day archived.
+Crash order: raw → rows and rejects → reports to the queue → manifest. Everything after the raw file is made only from
+it. So a run that continues after a crash, or that comes second, makes the same objects, and does not download a stored
+raw file again. One conditional write of the manifest makes the day archived.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class _Earlier:
         self.manifest: dict[str, Any] = json.loads(body) if body else {}
 
     def is_same(self, path: Path) -> bool:
-        """Return whether a file has the content of the archived one."""
+        """Return whether a file has the same content as the archived one."""
         if not self.manifest:
             return False
         content = _Content(path)

@@ -18,14 +18,14 @@ from chalicelib.pipeline.archive.export_files import ExportRoute
 from chalicelib.pipeline.run import Run
 
 LATE: Final = timedelta(hours=12)
-"""A day that is not archived so long after its end is late: an alarm."""
+"""A day that is not archived this long after its end is late, which raises an alarm."""
 
 ASK_TWICE_AFTER: Final = timedelta(hours=36)
-"""When a day that was archived earlier is asked for once more, counted from its end. The vendor may still have been
-adding to it, and nothing in its answer says so."""
+"""How long after its end a day is asked for once more, if it was archived sooner. The vendor may still have added to it
+then, and nothing in its answer says so."""
 
 STILL_OPEN: Final = timedelta(days=31)
-"""How long before the window a day may lie whose export was asked for in time and is still awaited."""
+"""A day may be this much older than the window if its export was asked for in time and is still awaited."""
 
 
 def archive_exports(run: Run, route: ExportRoute) -> Archiving:
@@ -61,7 +61,7 @@ def _begin(work: DayWork) -> None:
 
 
 def _may_have_grown(day: ExportDay, end: datetime, now: datetime) -> bool:
-    """Return whether a day was archived soon after its end, and is to be asked for once more by now."""
+    """Return whether a day was archived soon after its end, and must now be asked for once more."""
     settled = end + ASK_TWICE_AFTER
     return (
         day.state is DayState.ARCHIVED
@@ -82,7 +82,7 @@ def _open_days(work: DayWork) -> list[ExportDay]:
 
 
 def _step(work: DayWork) -> bool:
-    """Do the next thing, after a short wait if need be; ``False`` if the run is over."""
+    """Take the next step, after a short wait if it needs one; ``False`` if the run is over."""
     now = work.run.clock()
     if work.result.why != "done":
         return False

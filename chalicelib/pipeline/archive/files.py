@@ -1,7 +1,7 @@
 """Files of an archive: made on disk with their SHA-256, and put into the store once.
 
-What is in the store is the truth. A run that comes second reads the first run's object back and continues with it. So a
-manifest describes exactly the objects that lie beside it, whatever crashed or ran at the same time.
+The objects in the store are the truth. A run that comes second reads the first run's object and continues with it. So a
+manifest describes exactly the objects beside it, whatever crashed or ran at the same time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Archive what was decided on each finished UTC day: its events, a summary of them, and last the manifest.
 
-Crash order as with exports: the events are stored first, and everything else is made from the stored ones. So summary
-and manifest agree with the events, whatever crashed in between. The outcomes are those at the time of archiving; what
-ends later stands in the day on which it ended.
+The crash order is that of exports: the events are stored first, and everything else is made from the stored events. So
+the summary and the manifest agree with the events, whatever crashed in between. An event has the outcome that its URL
+has when the day is archived. A later end is in the archive of the day on which it came.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import Objects, Rows
 
 SETTLES: Final = timedelta(hours=1)
-"""How long after its end a day is left alone: writes that began before midnight are done then, and most tasks have
-ended."""
+"""How long after its end a day is not archived yet. Then writes that began before midnight are done, and most tasks
+have ended."""
 
 LATE: Final = timedelta(hours=6)
-"""A day that is not archived so long after its end is late: an alarm."""
+"""A day that is not archived this long after its end is late, which raises an alarm."""
 
 BACK: Final = KEEP - timedelta(days=2)
-"""How far back the journal is certain to be complete: its rows expire."""
+"""So far back the journal is certainly complete. Older rows expire."""
 
 PARALLEL_READS: Final = 8
-"""Journal rows whose events are read side by side, and so held in memory: at most a chunk of 1,000 URLs each."""
+"""How many journal rows are read side by side, and held in memory with their events: at most 1,000 URLs each."""
 
 
 @dataclass(slots=True)

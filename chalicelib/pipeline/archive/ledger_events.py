@@ -1,4 +1,4 @@
-"""The events of a day, one record a URL: from the day's journal and by key, without a scan of the ledger."""
+"""The events of a day, one record for each URL. They are read from the day's journal and by key, without a scan."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LedgerEvents:
     vendors: Mapping[str, str]
     now: datetime
     names_reporters: bool = True
-    """Whether reporters stand in the events, by pseudonyms that may have to be made. A count needs none."""
+    """Whether the events name reporters, by pseudonyms, which may have to be made. A count needs no reporters."""
 
     def of_day(self, day: date, *, workers: int) -> Iterator[dict[str, Any]]:
         """Yield the events of a UTC day in the journal's order. ``workers`` 0 reads in the caller's thread."""
@@ -100,7 +100,7 @@ class LedgerEvents:
             if not owned and not status.tasks:
                 ended = self._ended_before(chunk, position, owner, later_chunks)
                 if ended is None:
-                    continue  # Another chunk had claimed the URL before: it is none of this chunk's.
+                    continue  # Another chunk had claimed the URL before: this chunk does not have it.
                 outcome = _Outcome(status, ended, chunk.reason or SUPERSEDED)
             elif chunk.action is Action.UNBAN:
                 outcome = _Outcome(status, self._of_unban(status, owner if owned else None, explainer), chunk.reason)
@@ -109,7 +109,7 @@ class LedgerEvents:
 
     @staticmethod
     def _of_unban(status: UrlStatus, owner: Claim | None, explainer: Explainer) -> UrlState:
-        """Return the state that an unban led to: the claim's own while the unban owns it, else its last task's."""
+        """Return the state that an unban led to: the claim's, while the unban has the claim; else its last task's."""
         if owner:
             (current,) = explainer.explain([owner])
             return current.state

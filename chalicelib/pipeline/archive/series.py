@@ -1,4 +1,4 @@
-"""Counts over time of what is archived: a finished day is read from its summary, one object instead of its journal."""
+"""Counts over time. An archived day is read from its summary: one object instead of the day's journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_archived_day(objects: Objects, series: Series, day: date) -> bool:
 def _of_marginals(summary: Mapping[str, Any], by: str) -> dict[str, dict[str, int | None]]:
     """Count a day whose summary has no series: an earlier version counted events by each of their fields alone.
 
-    It kept no repeats, and how many URLs a vendor banned only in sum.
+    It did not keep repeats, and kept only the sum of the URLs that a vendor banned.
     """
     counted: dict[str, dict[str, int | None]] = {}
     for event, column in (("ban", "ban"), ("hold", "hold"), ("unban", "unbanned"), ("refusal", "rejected")):

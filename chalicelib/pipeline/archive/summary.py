@@ -1,6 +1,6 @@
 """The numbers of a day, for a transparency report. Pure.
 
-They are counted from the day's archived events alone, one at a time. So whoever has the archive can count them again.
+They are counted only from the day's archived events, one at a time. So anybody with the archive can count them again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALL: Final = "all"
 """The name of the series without a dimension."""
 
 _THE_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Stands for the day in its series, which have one bucket."""
+"""The name of the only bucket in the series of a day."""
 
 
 class Summary:

@@ -1,4 +1,4 @@
-"""What slows the calls of a drain down, and what ends it: throttling, outages, refusals, a pause, the deadline."""
+"""Slow down the calls of a drain, or end it: because of throttling, outages, refusals, a pause or the deadline."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ GATHERS = timedelta(seconds=0.5)
 """How long after an earlier drain's last call a drain waits: what comes until then goes into one task."""
 
 PROOF_LASTS = timedelta(minutes=5)
-"""How long a drain believes of a vendor that it answers well, because an earlier drain has seen it."""
+"""For this long a drain trusts that the vendor answers well because an earlier drain has seen it."""
 
 PATIENCE = timedelta(seconds=10)
 """How long a drain with nothing else to do waits for a postponed task, instead of leaving it to the sweep."""
 
 MAX_FAILURES = 3
-"""Calls without an answer in a row after which the vendor counts as down: the next sweep tries again."""
+"""After so many calls in a row without an answer the vendor counts as down, and the next sweep tries again."""
 
 MAX_THROTTLES = 8
-"""Throttled calls in a row after which the vendor counts as down."""
+"""After so many throttled calls in a row the vendor counts as down."""
 
 CHECK_PAUSED = timedelta(seconds=10)
 """How often a drain reads whether somebody has paused the account."""
 
 
 class Brakes:
-    """The brakes of one drain: the pace of its calls, the actions that it may not send, and why it is to end."""
+    """The brakes of one drain: the pace of its calls, the actions that it may not send, and why it must end."""
 
     def __init__(
         self, run: Run, backlog: Backlog, limits: VendorLimits, *, state: Control, closed: Mapping[Action, str]
     ) -> None:
-        """``state`` is the account's control row; ``closed`` says why actions may not be sent now."""
+        """``state`` is the account's control row. ``closed`` says why some actions may not be sent now."""
         self._run, self._backlog = run, backlog
         self.pace = run.pace(limits.creates_per_second, last=state.last_call_at, last_calls=state.last_calls)
         if state.last_call_at:
@@ -49,15 +49,15 @@ class Brakes:
         for action, why in closed.items():
             self.close(action, why)
         self.stop = ""
-        """Why the drain is to end before its work is done; empty while it goes on."""
+        """Why the drain must end before its work is done; empty while it goes on."""
         self.proven = bool(state.answered_at and run.clock() - state.answered_at < PROOF_LASTS)
-        """Whether the vendor has answered well, now or a while ago: until it has, calls go one at a time."""
+        """Whether the vendor has answered well, in this drain or a while ago. Until then calls go one at a time."""
         self._failures = self._throttles = 0
         self._pause_checked_at = run.clock()
 
     @property
     def stopped(self) -> bool:
-        """Whether the drain is to end now."""
+        """Whether the drain must end now."""
         now = self._run.clock()
         if not self.stop and max(now, self.pace.due) >= self._run.deadline:
             held = self.pace.due - now > timedelta(seconds=vendor_refusals.LONG_WAIT)
@@ -69,7 +69,7 @@ class Brakes:
         return bool(self.stop)
 
     def wait_until(self, due_at: datetime | None) -> bool:
-        """Sleep until a postponed task is due, if that is soon; ``False`` if there is none to wait for."""
+        """Sleep until a postponed task is due, if that is soon; ``False`` if there is no such task."""
         now = self._run.clock()
         if due_at is None or due_at > min(now + PATIENCE, self._run.deadline):
             return False
@@ -83,7 +83,7 @@ class Brakes:
         return self.stop == "deadline" or (self.proven and not self._failures and not self.stop)
 
     def close(self, action: Action, why: str) -> None:
-        """Send no more of an action. A pause is for bans alone: it is there to stop harm, and an unban undoes harm."""
+        """Send no more of an action. A pause stops only bans: it is there to stop harm, and an unban undoes harm."""
         self.closed[action] = why
         self._backlog.closed.add(action)
 
@@ -100,7 +100,7 @@ class Brakes:
         self.proven, self._failures, self._throttles = True, 0, 0
 
     def throttled(self, error: Throttled) -> None:
-        """Wait as long as the vendor asks, twice as long after each call that it throttles in a row."""
+        """Wait as long as the vendor asks, and twice as long after each further call in a row that it throttles."""
         self._throttles += 1
         seconds = error.retry_after * 2 ** min(self._throttles - 1, 4)
         self.pace.hold(seconds)
@@ -109,7 +109,7 @@ class Brakes:
             self.stop = "down"
 
     def not_answered(self) -> None:
-        """Count a call without an answer and wait longer after each; too many in a row mean that the vendor is down."""
+        """Count a call without an answer, and wait longer after each. After too many in a row the vendor is down."""
         self._failures += 1
         self.pace.hold(2.0**self._failures - 1)
         if self._failures >= MAX_FAILURES:

@@ -1,7 +1,7 @@
-"""Keep to the URLs that a vendor takes a day: bans and unbans are counted apart, in the vendor's day.
+"""Keep to the number of URLs that a vendor takes a day. Bans and unbans count separately, in the vendor's day.
 
-What edgeban lifts by itself, at the end of bans, leaves a tenth of the day's unbans to people. A crash between a call
-and its count leaves the count too low by that call: the vendor then refuses, which blocks the action as well.
+Lifts that edgeban makes by itself at the end of bans leave a tenth of the day's unbans to people. A crash between a
+call and its count leaves the count too low by that call. The vendor then refuses, which also blocks the action.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LIFTS_SHARE = 0.9
 
 
 class DayQuota:
-    """The URLs of the day at the run's account. It costs nothing where the vendor names no such limit."""
+    """The URLs of the day at the run's account. It costs nothing if the vendor has no such limit."""
 
     def __init__(self, run: Run, limits: VendorLimits, backlog: Backlog, brakes: Brakes) -> None:
         self._run, self._backlog, self._brakes = run, backlog, brakes
@@ -33,8 +33,8 @@ class DayQuota:
     def has_room(self, task: Task, *, under_way: int) -> bool:
         """Return whether the day has room for a task beside the URLs whose calls are under way.
 
-        If it has none, the task waits for the next day, and so does its action. What people unban may still go where
-        there is no more room for lifts alone.
+        If it has none, the task waits for the next day, and so does its action. If only lifts have no more room, unbans
+        that people asked for still go.
         """
         limit = self._limits[task.action]
         if not limit:

@@ -1,10 +1,10 @@
-"""What becomes of a task that the vendor reports as failed: it is taken apart, repeated, or given up.
+"""Split, repeat or give up a task that the vendor reports as failed.
 
-Where the vendor names the URLs of a task that failed, those alone go on (``named_failures``). Elsewhere a task has one
-state and no detail of a URL. A failed task is taken apart into many parts at once, so that one URL that the vendor
-cannot ban keeps the others unbanned for two more rounds and no longer. Where many parts fail together it is hardly
-about their URLs, and most such failures pass: those that fail from then on are repeated whole, later. So is a URL that
-comes to stand alone. All parts of one task together get ``RETRY_CALLS`` calls; then their URLs end as ``failed``, and
+If the vendor names the URLs that failed, only these go on (``named_failures``). Otherwise a task has one state, which
+says nothing about single URLs. A failed task is split into many parts at once: if the vendor cannot ban one URL, the
+others stay unbanned for two more rounds and no longer. If many parts fail together, their URLs are hardly the cause,
+and most such failures pass: parts that fail from then on are repeated whole, later. A part of one URL is repeated
+later, too. All parts of one task together get ``RETRY_CALLS`` calls. Then their URLs end as ``failed``, and
 ``lifecycle.retrying`` sends them again later.
 """
 
@@ -29,10 +29,10 @@ HALVINGS = 5
 """A failed task becomes 32 parts: a URL among 1,000 stands alone after two rounds of the vendor's work."""
 
 MANY_PARTS = 4
-"""Failed parts of one task from which on the failure counts as one of the vendor's."""
+"""If so many parts of one task fail, the vendor itself counts as the cause."""
 
 PASSES_AFTER = timedelta(minutes=5)
-"""How long after such a failure the other parts are repeated."""
+"""How long after such a failure of the vendor the other parts are repeated."""
 
 RETRY_AFTER = timedelta(seconds=30)
 """How long after its failure a task is repeated."""
@@ -41,7 +41,7 @@ FAILED = "the vendor reports the task as failed"
 
 
 def nothing_to_lift(run: Run, vendor: BanVendor, task: Task) -> bool:
-    """Whether a failed task is an unban of one URL that the vendor's list does not show: somebody else lifted it."""
+    """Whether a failed task is the unban of one URL that the vendor's list no longer shows: somebody else lifted it."""
     if task.action is not Action.UNBAN or task.count > 1:
         return False
     (url,) = urls_of(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
@@ -49,7 +49,7 @@ def nothing_to_lift(run: Run, vendor: BanVendor, task: Task) -> bool:
 
 
 def fail(run: Run, task: Task, reason: str) -> bool:
-    """Repeat a failed task or take it apart within the budget, or end its URLs; return whether parts are to be sent."""
+    """Repeat or split a failed task within its budget, or end its URLs; return whether there are tasks to send."""
     now = run.clock()
     parent = _parent(run, task)
     alone, lost = task.count == 1, reason != FAILED
@@ -75,7 +75,7 @@ def fail(run: Run, task: Task, reason: str) -> bool:
 
 
 def fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
-    """End a task whose failed URLs the vendor names; return whether some are repeated, or ``None``: no URL is ours."""
+    """End a task whose failed URLs the vendor names; return whether some are repeated; ``None`` if none is ours."""
     now = run.clock()
     ended = end_with_named(run, task, named, reason=FAILED, not_before=now + RETRY_AFTER)
     if ended is None:
@@ -85,7 +85,7 @@ def fail_named(run: Run, task: Task, named: tuple[str, ...]) -> bool | None:
 
 
 def named_at_once(run: Run, task: Task) -> tuple[str, ...]:
-    """Return the URLs that failed by the vendor's answer to the call; empty if it named none."""
+    """Return the URLs that the vendor's answer to the call named as failed."""
     if not task.failed_at:
         return ()
     urls = urls_sent(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
@@ -97,7 +97,7 @@ def _parent(run: Run, task: Task) -> Task | None:
 
 
 def _many_failed(run: Run, parent: Task | None, failed: Task) -> bool:
-    """Whether many parts of a task have failed, ``failed`` among them: then it is hardly about the URLs of each."""
+    """Whether many parts of a task have failed, ``failed`` among them: then their URLs are hardly the cause."""
     if parent is None or len(parent.children) < MANY_PARTS:
         return False
     siblings = tasks.read(run.rows, parent.children).values()

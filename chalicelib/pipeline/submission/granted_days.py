@@ -1,6 +1,7 @@
-"""How many days a call asks for, where a vendor grants fewer than were planned, or ends no ban by itself.
+"""How many days a call asks for, if a vendor grants fewer than were planned or ends no ban by itself.
 
-Crash order: renewals and ends are planned before the task is recorded. One of a ban that was not sent is postponed.
+Crash order: renewals and ends are planned before the task is recorded. If the ban was then not sent, they are postponed
+when they are due.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from chalicelib.ledger.chunks import Chunk
 from chalicelib.pipeline.run import Run
 
 ENDS_LATER = timedelta(minutes=1)
-"""How long after the planned end bans are lifted: the last task of their chunk may be submitted somewhat later."""
+"""Bans are lifted this long after their planned end: the last task of their chunk may be submitted somewhat later."""
 
 
 class GrantedDays:
@@ -26,7 +27,7 @@ class GrantedDays:
         self._ends_planned: set[str] = set()
 
     def of_ban(self, work: Work, chunk_ids: Collection[str], chunks_by_id: Mapping[str, Chunk]) -> int:
-        """Return the days that a call asks for the bans of these chunks; plan what is left after them."""
+        """Return the days that a call asks for; plan the renewal or the end of the bans of these chunks after them."""
         if self._longest_ban is None:
             for chunk_id in {*chunk_ids} - self._ends_planned:
                 self._ends_planned.add(chunk_id)
@@ -40,7 +41,7 @@ class GrantedDays:
         return self._longest_ban.days
 
     def _plan_end(self, work: Work, chunk: Chunk) -> None:
-        """Have edgeban end the bans of a chunk when their days are over."""
+        """Plan that edgeban ends the bans of a chunk when their days are over."""
         if chunk.until < FOREVER:
             at = max(chunk.until, self._run.clock() + timedelta(days=work.ban_days)) + ENDS_LATER
             due_chunks.plan_end(self._run.rows, chunk.account, chunk.id, at=at)

@@ -1,9 +1,9 @@
-"""Recorded tasks whose last call may have had an effect: look them up at the vendor before they are called again (I2).
+"""Look up at the vendor each recorded task whose last call may have had an effect, before it is called again (I2).
 
-A submitter that died after the vendor answered leaves such a task, and so does a call without an answer. The vendor is
-asked for a task with exactly these URLs. If it has one that is no other task's, its id is written and nothing is sent
-twice. If it shows none ``LIST_LAG`` after the attempt, the call had no effect and is repeated. A vendor that is
-declarative has no tasks: the call is repeated at once, which does no harm.
+A submitter that died after the vendor answered leaves such a task, and so does a call without an answer. edgeban asks
+the vendor for a task with exactly these URLs. If the vendor has one that belongs to no other task of ours, its id is
+written and nothing is sent twice. If the vendor shows none ``LIST_LAG`` after the attempt, the call had no effect and
+is repeated. A declarative vendor has no tasks: the call is repeated at once, which does no harm.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from chalicelib.pipeline.submission.vendor_tasks import LIST_LAG, LOOK_UP_SHARE,
 from chalicelib.ports import BanVendor
 
 LIST_LAG_LONGEST = timedelta(hours=1)
-"""The same where the list lacks other tasks too that the vendor has accepted."""
+"""The same wait if the list also lacks other tasks that the vendor has accepted."""
 
 LOOK_AGAIN = timedelta(seconds=3)
 """How long after a lost answer its task is looked up."""
 
 
 class LostAnswers:
-    """Finds out what became of the last call of a task. ``adopted`` is told of each task that the vendor has."""
+    """Finds out whether a task's last call had an effect. ``adopted`` is called for each task that the vendor has."""
 
     def __init__(
         self, run: Run, vendor: BanVendor, backlog: Backlog, brakes: Brakes, *, adopted: Callable[[Task], None]
@@ -42,11 +42,11 @@ class LostAnswers:
         """The pace of this drain's look-ups in the vendor's lists."""
 
     def postpone(self, task: Task) -> None:
-        """Look a task up in a moment: its call has no answer, and may have had its effect."""
+        """Have a task looked up in a moment: its call has no answer, and may have had an effect."""
         self._backlog.recorded.postpone(task, self._run.clock() + LOOK_AGAIN)
 
     def settled(self, task: Task, urls: Sequence[str]) -> bool:
-        """Look a task up if its last call may have had an effect; return whether it is not to be called now."""
+        """Look a task up if its last call may have had an effect; return whether it must not be called now."""
         if task.attempted_at and not self._vendor.limits.declarative and self._may_be_there(task, urls):
             return True
         if task.action not in self._brakes.closed:
@@ -58,7 +58,7 @@ class LostAnswers:
     def _may_be_there(self, task: Task, urls: Sequence[str]) -> bool:
         """Look up a task whose last call has no recorded answer.
 
-        Returns ``False`` if the vendor has certainly not made it. Otherwise it is adopted, or looked up again later.
+        Return ``False`` if the vendor certainly did not make it. Otherwise it is adopted, or looked up again later.
         """
         assert task.attempted_at
         try:
@@ -85,7 +85,7 @@ class LostAnswers:
         return False
 
     def _list_lags(self, attempted_at: datetime, now: datetime) -> bool:
-        """Return whether the vendor's list may not show yet what was created at an attempt."""
+        """Return whether the vendor's list may not yet show a task that was created at this attempt."""
         if now >= attempted_at + LIST_LAG_LONGEST:
             return False
         try:
@@ -99,10 +99,10 @@ class LostAnswers:
         return now < attempted_at + LIST_LAG + control.slow_end(state, now=now)
 
     def _list_reaches(self, moment: datetime) -> bool | None:
-        """Return whether the vendor's list shows by now what was created at a moment; ``None`` if nothing tells.
+        """Return whether the vendor's list now shows tasks that were created at a moment; ``None`` if nothing tells.
 
-        Another task of ours tells, one that the vendor accepted and has not ended: the first one after that moment,
-        else the last one before it. Where the list lacks it, the list may lack others, too.
+        Another task of ours tells: one that the vendor accepted and that has not ended, the first one after that
+        moment, else the last one before it. If the list lacks it, the list may lack others, too.
         """
         live = tasks.live(self._run.rows, self._run.account)
         accepted = sorted((task for task in live if task.state is TaskState.PROCESSING), key=_accepted_at)
@@ -115,9 +115,8 @@ class LostAnswers:
     def _adopt(self, task: Task, urls: Sequence[str]) -> str:
         """Look for the vendor task that carries exactly these URLs, and record it as ``task``'s.
 
-        Returns the vendor's id, or an empty text if the vendor shows none that is free: one that is recorded for
-        another of our tasks is not. The look-up may have stopped at the deadline, so an empty text proves nothing if
-        the run is out of time.
+        Return the vendor's id. It is empty if the vendor shows no such task, or only one that is recorded for another
+        task of ours. The look-up may have stopped at the deadline: then an empty id proves nothing.
         """
         now, rows = self._run.clock(), self._run.rows
         steps = self._vendor.find_task(task.action, urls, task.created_at - SKEW, now + SKEW)

@@ -1,6 +1,6 @@
-"""What becomes of a task of which the vendor names the URLs that failed: the others are done, and only those go on.
+"""End a task whose failed URLs the vendor names: the other URLs are done, and only the named ones go on.
 
-The named URLs are repeated once, since most failures pass. What is named again ends as failed.
+The named URLs are repeated once, since most failures pass. A URL that is named again ends as failed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chalicelib.pipeline.run import Run
 
 
 class Ended(NamedTuple):
-    """What became of the URLs that the vendor named: how many are repeated, and how many are given up for good."""
+    """How many of the URLs that the vendor named are repeated, and how many are given up for good."""
 
     repeated: int = 0
     given_up: int = 0
@@ -27,8 +27,9 @@ class Ended(NamedTuple):
 def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str, not_before: datetime) -> Ended | None:
     """End a task whose failed URLs the vendor names.
 
-    ``None``: the names are none of this task's URLs, so nothing is known and nothing was done. One transaction ends
-    the task and begins the repetition. A crash before the end of a task whose URLs are given up repeats that step.
+    Return ``None`` if none of the names is a URL of this task: then nothing is known and nothing was done. One
+    transaction ends the task and begins the repetition. If its URLs are given up, a crash before the task's end repeats
+    that step.
     """
     chunks_by_id = chunks.read(run.rows, [part.chunk for part in task.slices])
 
@@ -46,6 +47,6 @@ def end_with_named(run: Run, task: Task, named: Collection[str], *, reason: str,
 
 
 def _is_repetition(run: Run, task: Task) -> bool:
-    """Return whether the task carries on all that its parent failed to do."""
+    """Return whether the task repeats all URLs that its parent failed."""
     parent = tasks.read(run.rows, [task.parent]).get(task.parent) if task.parent else None
     return parent is not None and (parent.state is TaskState.SUCCEEDED or parent.count == task.count)

@@ -1,4 +1,4 @@
-"""Tasks that are on record and wait for their call: of earlier drains, called again, or parts of others."""
+"""Tasks that are on record and wait for their call: from earlier drains, called again, or parts of other tasks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class _Queue:
     def __init__(self) -> None:
         self.tasks: deque[Task] = deque()
         self.parts: deque[Task] = deque()
-        """Tasks that carry on what another one could not."""
+        """Tasks that repeat URLs of another task."""
         self.parts_turn = False
 
 
 class RecordedTasks:
-    """The recorded tasks of one account, as its one submitter takes them up."""
+    """The recorded tasks of one account, for its one submitter."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -33,7 +33,7 @@ class RecordedTasks:
         self._postponed: list[tuple[datetime, Task]] = []
 
     def add(self, *recorded: Task) -> None:
-        """Put tasks in the queue, each when it may be called."""
+        """Put tasks into the queue; a task that may not be called yet joins it later."""
         now = self._run.clock()
         for task in recorded:
             if task.not_before and task.not_before > now:
@@ -43,7 +43,7 @@ class RecordedTasks:
                 (queue.parts if task.parent else queue.tasks).append(task)
 
     def add_first(self, *parts: Task) -> None:
-        """Put parts of a task before all other parts, so that few calls show what it was refused for."""
+        """Put parts of a task before all other parts, so that few calls show why it was refused."""
         for task in reversed(parts):
             self._queues[task.action].parts.appendleft(task)
 
@@ -55,11 +55,11 @@ class RecordedTasks:
         self.add(task)
 
     def postpone(self, task: Task, until: datetime) -> None:
-        """Keep a task back until then."""
+        """Keep a task back until a moment."""
         insort(self._postponed, (until, task), key=lambda pair: (pair[0], pair[1].id))
 
     def next_postponed(self, may_take: Callable[[Task], bool]) -> datetime | None:
-        """Return when the first postponed task comes due that may be taken; ``None`` if there is none."""
+        """Return when the first postponed task that may be taken is due; ``None`` if there is none."""
         return next((until for until, task in self._postponed if may_take(task)), None)
 
     def take(self, action: Action, *, new_ones_wait: bool) -> Task | None:

@@ -1,7 +1,7 @@
-"""What becomes of a task whose content the vendor refused: it is halved until the refused URLs stand alone.
+"""Halve a task whose content the vendor refused, until the refused URLs stand alone.
 
-A single refused URL ends with the vendor's reason. A host that the vendor refuses for now, for the host's state, is
-taken apart from the others and tried again for ``HOST_WAITS``.
+A single refused URL ends with the vendor's reason. If the vendor refuses a host for now because of the host's state,
+the host's URLs are separated from the others and tried again for ``HOST_WAITS``.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from chalicelib.pipeline.submission.vendor_tasks import emit_finished, is_banned
 from chalicelib.ports import BanVendor
 
 HOST_WAITS = timedelta(hours=6)
-"""How long the URLs of a host wait that the vendor refuses for the host's state, before they end as failed."""
+"""How long the URLs of a host that the vendor refuses for its state are tried, before they end as failed."""
 
 HOSTS_REFUSED = 3
-"""Hosts that are refused one after the other, and none accepted, after which the account itself counts as refused."""
+"""If so many hosts are refused one after the other, and none is accepted, the account itself counts as refused."""
 
 HOST_SOONEST, HOST_LATEST = timedelta(minutes=1), timedelta(minutes=15)
-"""When they are tried again: after half the time that they have waited, within these bounds."""
+"""The URLs of such a host are tried again after half the time that they have waited, within these bounds."""
 
 
 class RefusedHosts:
-    """The hosts of which a drain has learned that our keys lack the permission.
+    """The hosts for which a drain has learned that our keys lack the permission.
 
-    Their URLs wait, each try an alarm, until the permission is given or the policy takes the host out of the account. A
-    vendor that refuses ``HOSTS_REFUSED`` hosts by themselves and accepts none refuses the account.
+    Their URLs wait until the permission is given, or until the policy takes the host out of the account. Each try
+    raises an alarm. If the vendor refuses ``HOSTS_REFUSED`` hosts one by one and accepts none, the account is refused.
     """
 
     def __init__(self, run: Run, backlog: Backlog) -> None:
@@ -48,7 +48,7 @@ class RefusedHosts:
         self._accepted = True
 
     def meet(self, task: Task, error: PermissionRefused) -> bool:
-        """Take a refused task apart by host, or let its one host wait; ``False``: the account is refused."""
+        """Split a refused task by host, or let its only host wait; ``False`` if the account is refused."""
         urls = urls_of(task, self._backlog.chunks_of(task.slices))
         host = host_of(urls[0])
         if any(host_of(url) != host for url in urls):
@@ -74,7 +74,7 @@ class RefusedHosts:
 
 
 def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: ContentRefused, *, pace: Pace) -> None:
-    """Split a refused task in two, or end its single URL. ``pace`` is that of look-ups in the vendor's lists."""
+    """Split a refused task in two, or end its single URL. ``pace`` is the pace of look-ups in the vendor's lists."""
     reason = f"{error.code} {error}".strip()
     chunks_by_id = backlog.chunks_of(task.slices)
     urls = urls_of(task, chunks_by_id)
@@ -91,7 +91,7 @@ def isolate(run: Run, vendor: BanVendor, backlog: Backlog, task: Task, error: Co
 
 
 def _is_lifted(run: Run, vendor: BanVendor, url: str, error: ContentRefused, *, pace: Pace) -> bool:
-    """Return whether the URL of a refused unban is banned no more: somebody else may have lifted its ban."""
+    """Return whether the URL of a refused unban is no longer banned: somebody else may have lifted its ban."""
     return isinstance(error, NotBanned) or not is_banned(run, vendor, url, pace=pace)
 
 

@@ -31,10 +31,10 @@ class Seen:
 
 
 def sweep(run: Run, notify: Notify | None = None) -> dict[str, int]:
-    """Look at every account; return how many chunks and tasks of each wait to be submitted.
+    """Look at every account; return how many chunks and tasks of each account wait to be submitted.
 
-    ``notify`` tells people of new holds; ``None`` tells nobody. An account that fails keeps none of the others' holds
-    untold.
+    ``notify`` tells people of new holds; ``None`` tells nobody. If one account fails, people are still told of the
+    holds of the others.
     """
     seen = Seen()
     waiting: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""Let an unban wait for no ban that was certainly not sent: take its URLs out of the recorded bans (I11).
+"""Take the URLs of an unban out of recorded bans that certainly were not sent: it need not wait for these (I11).
 
-It waits for a ban that may have been sent. Such a ban is looked up even while it may not be called, so that the wait
-ends.
+An unban waits for a ban that may have been sent. Such a ban is looked up even while it may not be called, so that the
+wait ends.
 """
 
 from __future__ import annotations

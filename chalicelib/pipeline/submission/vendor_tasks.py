@@ -1,4 +1,4 @@
-"""Our tasks in the vendor's own lists: what was sent and when, and what became of it."""
+"""Find our tasks in the vendor's own lists: what was sent and when, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import BanVendor
 
 LIST_LAG = timedelta(seconds=60)
-"""How long after an attempt the vendor's list may still come to show its task."""
+"""For this long after an attempt, the vendor's list may not show its task yet."""
 
 SKEW = timedelta(minutes=5)
-"""How far the vendor's clock may be from ours."""
+"""How much the vendor's clock may differ from ours."""
 
 LOOK_UP_SHARE = 1 / 3
 """The submitter's share of the vendor's list rate."""
 
 TRACK_SHARE = 3 / 10
-"""A tracker's share of it. One follows young tasks and one follows all, each minute. All three may run at once, and
-together stay below the vendor's rate."""
+"""A tracker's share of the vendor's list rate. One tracker follows young tasks, and one follows all tasks each minute.
+The submitter and both trackers may run at once, and together stay below the vendor's rate."""
 
 
 def sent(task: Task) -> Sent:
@@ -46,7 +46,7 @@ def emit_submitted(run: Run, task: Task) -> None:
 
 
 def emit_finished(run: Run, task: Task, state: TaskState, *, parts: int = 0, given_up: int = 0) -> None:
-    """Emit that a task ended, into how many ``parts`` it was taken, and how many URLs were ``given_up``."""
+    """Emit that a task ended, into how many ``parts`` it was split, and how many URLs were ``given_up``."""
     run.emit(
         "task_finished",
         task_id=task.id,
@@ -61,7 +61,7 @@ def emit_finished(run: Run, task: Task, state: TaskState, *, parts: int = 0, giv
 
 
 def is_banned(run: Run, vendor: BanVendor, url: str, *, pace: Pace) -> bool:
-    """Ask the vendor's list for a URL whose unban was refused; ``True`` if it cannot say that there is no ban."""
+    """Ask the vendor's list for a URL whose unban was refused; ``False`` only if the list says that there is no ban."""
     try:
         pages = vendor.banned(url)
         if pages is None:
@@ -73,19 +73,19 @@ def is_banned(run: Run, vendor: BanVendor, url: str, *, pace: Pace) -> bool:
 
 
 def begun_at_the_vendor(task: Task, theirs: VendorTask) -> Task:
-    """Return the task as submitted when the vendor made it: the days of its bans count from then.
+    """Return the task with the time at which the vendor made it: the days of its bans count from then.
 
-    A task whose answer was lost may have been found days later. A time in which the vendor cannot have made the task is
-    not believed.
+    A task whose answer was lost may be found days later. A time at which the vendor cannot have made the task is
+    ignored.
     """
     span = sent(task)
     return replace(task, submitted_at=theirs.created_at) if span.since <= theirs.created_at <= span.until else task
 
 
 def is_shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:
-    """Ask for one task once more before it counts as lost: a list that moves while it is read may skip one.
+    """Ask for one task once more before it counts as lost: a list that changes while it is read may skip a task.
 
-    ``True`` as well if the time is up before all was seen.
+    Return ``True`` also if the time is up before the whole list was read.
     """
     pages = run.paced(vendor.follow([sent(task)]), pace)
     return any(theirs.id == task.vendor_task_id for page in pages for theirs in page) or run.time_is_up
@@ -96,7 +96,7 @@ OVERDUE_AFTER = timedelta(hours=2)
 
 
 def tell_overdue(run: Run, open_tasks: Iterable[Task]) -> None:
-    """Tell of the tasks that the vendor shows, and neither finishes nor fails."""
+    """Tell of tasks that the vendor shows and neither finishes nor fails for too long."""
     now = run.clock()
     for task in open_tasks:
         if task.submitted_at and now - task.submitted_at > OVERDUE_AFTER:

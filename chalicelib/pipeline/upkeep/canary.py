@@ -1,11 +1,12 @@
-"""Once a day, at each account that has one: ban a page of one's own and lift the ban, from the report to the edge.
+"""Once a day ban a page of your own at each account that has a canary, and lift the ban: from the report to the edge.
 
 The canary is a source like any other. It reports the page through the reports queue, waits until the edge refuses it,
-takes its word back, and waits until the edge serves it. So whatever stands still between a report and the edge rings,
-also where nothing else is reported. It has no rights but those of a source, and its step is a place that it notes.
+takes its word back, and waits until the edge serves it again. So if anything between a report and the edge stands
+still, a trouble rings, even if nobody else reports anything. The canary has only the rights of a source. It keeps its
+step in a row of its own (``reader#…``).
 
-Crash order: the message, then the step. A crash in between sends the message again: a duplicate, or a withdrawal of
-what is withdrawn.
+Crash order: the message, then the step. After a crash in between the message is sent again: a duplicate report, or a
+second withdrawal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from chalicelib.ports import Probe, ReportQueue
 from chalicelib.reports import native
 
 BAN_DAYS = 1
-"""Should nobody lift the ban, it ends a day later."""
+"""If nobody lifts the ban, it ends after a day."""
 
 
 NEVER_YET = datetime.fromtimestamp(0, tz=UTC)
@@ -42,7 +43,7 @@ class CanaryStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """How far the canary of one account is: the day on which it flew last, its step, and since when."""
+    """How far the canary of one account is: the day of its last flight, its step, and since when."""
 
     day: str = ""
     step: CanaryStep = CanaryStep.DONE
@@ -83,11 +84,11 @@ def fly(run: Run, probe: Probe, queue: ReportQueue) -> None:
 
 
 def _next(run: Run, flight: _Flight, canary: Canary, *, blocked: bool | None, said: str) -> CanaryStep | None:
-    """Return the step that follows, ``None`` if this one goes on. What took too long is told, and followed as well."""
+    """Return the next step; ``None`` if this one goes on. If a step took too long, tell people and go on."""
     if flight.step is CanaryStep.DONE:
         policy = run.policy
         if policy.dry_run or run.account in policy.dry_accounts or control.paused(run.rows, run.account):
-            return None  # nothing would be banned, as somebody wants it
+            return None  # somebody wants nothing to be banned now
         if blocked:  # the ban of another day was never lifted
             _tell_late(run, flight, canary, CanaryStep.LIFT, said)
             return CanaryStep.LIFT

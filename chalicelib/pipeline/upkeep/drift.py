@@ -1,10 +1,11 @@
-"""Compare the ledger with what the vendor says is banned, once a day, and mend what is missing.
+"""Compare the ledger with the vendor's list of banned URLs, once a day, and ban missing URLs again.
 
-Three kinds of drift: **missing**, we say banned and the vendor's list does not hold it: banned again, above a cap held
-for a person; **unknown**, the vendor bans it and no decision of ours asks for it, reported so that a person may unban
-it; **lingering**, unbanned by us and banned there still. The vendor's list is read page by page (50 URLs, below its
-rate) within one function's time, some 900,000 URLs: beyond that only what is unknown can be told, and the report says
-so.
+There are three kinds of drift. **Missing**: we say that the URL is banned, and the vendor's list lacks it. It is banned
+again; above a cap it is held for a person. **Unknown**: the vendor bans the URL, and no decision of ours asks for it.
+It is reported, so that a person may unban it. **Lingering**: we have unbanned the URL, and the vendor still bans it.
+
+The vendor's list is read page by page (50 URLs, below its rate) within one function's time: some 900,000 URLs. If the
+list is longer, only unknown URLs can be told, and the report says so.
 """
 
 from __future__ import annotations
@@ -34,21 +35,21 @@ LIST_SHARE = 2 / 3
 """The share of the vendor's list rate that a comparison uses."""
 
 NEARLY_FULL = 0.9
-"""The share of what a vendor's store holds at which a person is told: a full store takes no more bans."""
+"""A person is told if a vendor's store is filled to this share: a full store takes no more bans."""
 
 SETTLED = timedelta(hours=1)
 """Younger bans are left out: the vendor's list may not show them yet."""
 
 REBAN_AT_MOST = 1_000
-"""Missing bans that are banned again in one run: more look like a mistake of one side, and are held for a person."""
+"""The most missing bans that one run makes again. More look like a mistake of one side: they are held for a person."""
 
 ASK_AGAIN = timedelta(seconds=60)
-"""How long the single URLs may be asked for: at most ``REBAN_AT_MOST`` calls, within what the function keeps back."""
+"""The time to ask for single URLs: at most ``REBAN_AT_MOST`` calls, within the time that the function keeps back."""
 
 LIFTED = "a person asked for the unban, which failed; the vendor's list shows the ban no more"
 
 LISTED = 10_000
-"""URLs of each kind that the report names; it counts them all."""
+"""How many URLs of each kind the report names. It counts all of them."""
 
 TASKS_READ = 10
 """Tasks that are read at a time, with their chunks: the chunks of a full task come to 30 KB or so."""
@@ -70,12 +71,12 @@ class Drift:
     lingering: list[str] = field(default_factory=list)
     rebanned: int = 0
     held: int = 0
-    """Missing bans that wait for a person, since they are too many."""
+    """Missing bans that wait for a person, because they are too many."""
     key: str = ""
     listed: set[str] = field(default_factory=set, repr=False)
     """Keys of all URLs on the vendor's list."""
     agreed: set[str] = field(default_factory=set, repr=False)
-    """Keys of those of them that the ledger bans too."""
+    """Keys of the listed URLs that the ledger bans, too."""
     missing_keys: set[str] = field(default_factory=set, repr=False)
 
 
@@ -117,7 +118,7 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
 
 
 def _compare(run: Run, vendor: BanVendor, drift: Drift) -> list[Missing]:
-    """Read the vendor's list and sort its URLs, then find the bans that it lacks. Stops when time is up."""
+    """Read the vendor's list and sort its URLs, then find the bans that it lacks. Stop when time is up."""
     pages = vendor.banned()
     if pages is None:  # the vendor has no such list: no ban can be called missing
         drift.complete = False
@@ -165,7 +166,7 @@ def _key(account: str, url: str) -> str:
 
 
 def _missing(run: Run, banned_keys: set[str]) -> Iterator[list[Missing]]:
-    """Yield bans that should be in force and are not on the list, some at a time, so that the caller can stop.
+    """Yield bans that should be in force and are not on the list, in groups, so that the caller can stop.
 
     They are found by the tasks that ended in the days of the longest ban.
     """
@@ -206,9 +207,9 @@ def _absent(run: Run, chunk: Chunk, part: Slice, banned_keys: set[str]) -> list[
 
 
 def _still_missing(run: Run, missing: list[Missing], vendor: BanVendor, pace: Pace) -> list[Missing]:
-    """Ask the vendor for each URL by itself, up to the cap: a page may have been missed, as the list moves.
+    """Ask the vendor for each missing URL, up to the cap: a page may have been skipped, since the list changes.
 
-    A URL that there was no time to ask for does not count as missing.
+    A URL does not count as missing if there was no time to ask for it.
     """
     if sum(len(positions) for _, positions in missing) > REBAN_AT_MOST:
         return missing
@@ -240,7 +241,7 @@ def _ban_again(run: Run, missing: Missing, *, then: ChunkState) -> int:
 
 
 def _lift_was_asked(claim: Claim | None) -> bool:
-    """Whether a person asked to unban a URL and the vendor refused: whoever lifted it since, it stays lifted."""
+    """Whether a person asked to unban a URL and the vendor refused. If the ban was lifted since, it stays lifted."""
     return claim is not None and bool(claim.unban_failed)
 
 

@@ -1,13 +1,12 @@
-"""Take over bans that are at a vendor and that edgeban does not know: those of a newcomer, or made in the console.
+"""Take over bans that a vendor has and edgeban does not know: made before edgeban was used, or in the vendor's console.
 
-A person says for how many days the URLs are to be banned from now. When the vendor's own bans end is not known, since
-no vendor's list says it. So the claims are renewed at once, by the next run of ``renew_bans``: after that the vendor's
-bans are ours, with known ends. Until then the URLs are answered as banned, without an end and with the reason
-``UNKNOWN_END``.
+A person says for how many days from now the URLs stay banned. No vendor's list says when its own bans end. So the next
+run of ``renew_bans`` renews the claims at once: after that the bans are edgeban's own, with known ends. Until then the
+URLs are shown as banned, without an end and with the reason ``UNKNOWN_END``.
 
-Only URLs of hosts that the account manages are taken, and none that the policy protects or that a person lifted or
-refused. Crash order: the decision, and for each page of the vendor's list its chunk, then the claims. Repeating the
-command takes what is left.
+Only URLs of hosts that the account manages are taken over, and no URL that the policy protects or that a person lifted
+or refused. Crash order: the decision, then for each page of the vendor's list its chunk and the claims. If the command
+is repeated, it takes over the rest.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ UNKNOWN_END = "taken over: the vendor banned it before, and when that ban ends i
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who takes bans over, why, and for how many days from now they are to last."""
+    """Who takes bans over, why, and for how many days from now they last."""
 
     actor: str
     reason: str
@@ -61,7 +60,7 @@ class TakenOver:
 
 
 def take_over(run: Run, vendor: BanVendor, request: Request) -> TakenOver:
-    """Take over what the run's account has banned at its vendor. Raises ValueError if the days are out of bounds."""
+    """Take over the bans that the vendor has at the run's account. Raises ValueError if the days are out of bounds."""
     if request.days not in PLANNED_DAYS:
         raise ValueError(f"days must be from {PLANNED_DAYS[0]} to {PLANNED_DAYS[-1]}")
     taken_over = TakenOver()

@@ -1,7 +1,7 @@
 """Ask the edge whether bans are in force: some URLs of each ban task, once, a few minutes after it succeeded.
 
-The tasks are found in the days' journals, from where the run before stopped. Crash order: ask, record the answers on
-the task, move on. A crash in between asks again about the task that has no answers on record, and about no other.
+The tasks are found in the journal, from the place where the run before stopped. Crash order: ask, record the answers on
+the task, move on. After a crash in between, only the task without answers on record is asked about again.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import Probe, Rows
 
 LOOK_BACK = timedelta(days=1)
-"""Tasks that ended longer ago are not looked at: verification was switched on just now, or stood still for long."""
+"""Tasks that ended longer ago are skipped: verification was switched on just now, or stood still for long."""
 
 PAGE = 100
 """Events of the journal, or claims, read at a time."""
 
 OPEN_SHOWN = 10
-"""URLs that are open still and that a task's row names."""
+"""How many URLs that are still open a task's row names."""
 
 
 def verify_bans(run: Run, probe: Probe) -> int:
-    """Verify what is due at an account, until the deadline; return how many tasks."""
+    """Verify the tasks that are due at an account, until the deadline; return how many these are."""
     policy = run.policy
     verification = policy.verification
     if not verification.sample:
@@ -79,7 +79,7 @@ def _is_due(task: Task) -> bool:
 
 
 def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
-    """Choose URLs of a task that are ours to ask for (I5) and that it should be banning still.
+    """Choose URLs of a task that are on our hosts (I5) and that it should still ban.
 
     After a crash the same URLs are chosen again.
     """
@@ -112,7 +112,7 @@ def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
 def _ask(run: Run, urls: list[str], policy: Policy, probe: Probe) -> tuple[Verified, str]:
     """Ask for each URL, one after another; return the answers, and the last thing that went wrong.
 
-    When time is up the answers so far count: a task with slow URLs must not keep the others waiting for good.
+    When time is up, the answers so far count: a task with slow URLs must not keep the other tasks waiting for ever.
     """
     edge = policy.edges.get(run.account, EdgeOfAccount())
     expect = edge.expect or policy.verification.expect
