@@ -114,14 +114,24 @@ def emit_unread(emit: Emit, kind: str, error: Exception, failing: float) -> None
 def policy_text(text: str, objects: Callable[[], Objects]) -> str:
     """Return the text of a policy, which may stand in an object of the archive: a parameter holds 4,096 characters.
 
-    The object is read each time: it may be written over while the parameter stays the same. Raises ConfigurationError.
+    The object is read each time: it may be written over while the parameter stays the same. S3 refuses an object that is
+    not there to a function that may not list the bucket. Raises ConfigurationError.
     """
+    from botocore.exceptions import ClientError
+
     key = object_key(load("policy", text))
     if not key:
         return text
-    body = objects().get(key)
+    try:
+        body = objects().get(key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDenied":
+            raise
+        body = None
     if body is None:
-        raise ConfigurationError(f"policy: the object {key!r} is not there: write it to the archive bucket")
+        raise ConfigurationError(
+            f"policy: the object {key!r} is not there, or must not be read: write it to the archive bucket"
+        )
     try:
         return body.decode()
     except UnicodeDecodeError:

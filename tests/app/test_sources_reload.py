@@ -11,13 +11,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.aws.documents import MAX_AGE, UNREAD_FOR, Cached, emit_unread, policy_text
 from chalicelib.config.fields import load
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.policy.model import Policy
 from dev.fakes.api import BEARER, SOURCES, Api
+from dev.fakes.limits import refusal
 from dev.fakes.objects import MemoryObjects
 from dev.fakes.world import POLICY, pages
 from dev.package import ROOT
@@ -207,6 +210,19 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
     seconds[0] += MAX_AGE
     assert policy.get().dry_run
     assert [each["kind"] for each in api.world.events("configuration_refused")] == ["policy"] * 3
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "SlowDown"])
+def test_a_policy_object_that_is_not_there_is_named_also_to_a_function_that_may_not_list_the_bucket(code: str) -> None:
+    """To one that may not, S3 says AccessDenied, which would pass for a right that was taken away."""
+
+    class Denied(MemoryObjects):
+        def get(self, key: str) -> bytes | None:
+            raise refusal("GetObject", "no", code=code)
+
+    expected = ConfigurationError if code == "AccessDenied" else ClientError
+    with pytest.raises(expected, match="is not there" if code == "AccessDenied" else code):
+        policy_text('{"object": "policy/policy.json"}', Denied)
 
 
 def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
