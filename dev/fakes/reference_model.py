@@ -123,6 +123,11 @@ class Url:
             self.words[source] = said
             said.first = before.first if before else said.first
 
+    def repeats(self, source: str, until: datetime) -> bool:
+        """Whether a source has said as much before, and whether that is banned by itself."""
+        before = self.words.get(source)
+        return before is not None and before.bans and source not in self.marks and until < before.until + DAY
+
     def count(self, report: Report) -> None:
         """Count who reported; one who is named again within a day is not noted again."""
         who = counted_as(report.source, report.reporter), report.source.name
@@ -221,8 +226,9 @@ class Model:
     def _own_verdict(self, url: Url, report: Report, now: datetime) -> str:
         """Decide about a report as if the URL were new; its reporter is noted."""
         source, needed = report.source, CATEGORIES[report.category][1]
-        open_to_reporters = url.name not in self.protected and url.state not in {"banned", "refused", "cooling"}
-        if open_to_reporters and needed > 1 and not taken_back(url, report):
+        open_to_reporters = url.name not in self.protected and url.state not in {"refused", "cooling"}
+        repeated = url.state in {"banned", "held"} and url.repeats(source.name, now + report.asks_for)
+        if open_to_reporters and needed > 1 and not repeated and not taken_back(url, report):
             url.count(report)
         verdicts = {
             "protected": url.name in self.protected,

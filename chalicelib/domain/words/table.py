@@ -25,6 +25,9 @@ from chalicelib.domain.words.word import (
 
 Step = Callable[[Record, Word], Outcome]
 
+DRIFT: Final = "drift"
+"""The rule of a hold of bans that the vendor's list lacks (``domain.model.Rule.DRIFT``)."""
+
 
 def decide(record: Record, word: Word) -> Outcome:
     """Decide what a word does to what is on record.
@@ -119,16 +122,21 @@ def _take_back(record: Record, word: Word) -> Outcome:
     return _unchanged(record) if left == record.words else Outcome(Effect.TAKE_BACK, left, record.until, record.rule)
 
 
-def _take_back_or(effect: Effect) -> Step:
-    """Take a word back; where it was the last one, the record ends by ``effect``."""
+def _withdraw_failed(record: Record, word: Word) -> Outcome:
+    outcome = _take_back(record, word)
+    if outcome.effect is Effect.NOTHING or outcome.words:
+        return outcome
+    return Outcome(Effect.END, (), record.until, record.rule)
 
-    def step(record: Record, word: Word) -> Outcome:
-        outcome = _take_back(record, word)
-        if outcome.effect is Effect.NOTHING or outcome.words:
-            return outcome
-        return Outcome(effect, (), record.until, record.rule)
 
-    return step
+def _withdraw_held(record: Record, word: Word) -> Outcome:
+    """Take a word back from a hold. A ban that drift holds has its end already: it moves to those that are left."""
+    outcome = _take_back(record, word)
+    if outcome.effect is Effect.NOTHING:
+        return outcome
+    if not outcome.words:
+        return Outcome(Effect.LEAVE_HOLD, (), record.until, record.rule)
+    return _shortened(record, outcome.words) if record.rule == DRIFT else outcome
 
 
 def _withdraw_ban(record: Record, word: Word) -> Outcome:
@@ -149,15 +157,21 @@ def take_away(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
 
     What others asked for too stays, to the furthest end that is left; else it is lifted.
     """
-    if record.state is State.HELD and left:
+    if record.state is State.HELD and left and record.rule != DRIFT:
         return Outcome(Effect.TAKE_BACK, left, record.until, record.rule)
     asking = [kept for kept in left if kept.bans and (record.now is None or kept.until > record.now)]
-    if record.state is State.HELD or not asking:
+    if not asking:
         return Outcome(Effect.LIFT, left, record.until)
-    until = end_of_ban(asking)
+    return _shortened(record, left)
+
+
+def _shortened(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
+    """Move the end of a ban to the furthest of the words that are ``left``; it never moves out."""
+    asking = [kept for kept in left if kept.bans and (record.now is None or kept.until > record.now)]
+    until = end_of_ban(asking or left)
     if record.until is not None and until < record.until:
-        return Outcome(Effect.SHORTEN, left, until)
-    return Outcome(Effect.TAKE_BACK, left, record.until)
+        return Outcome(Effect.SHORTEN, left, until, record.rule)
+    return Outcome(Effect.TAKE_BACK, left, record.until, record.rule)
 
 
 def _person(effect: Effect) -> Step:
@@ -196,20 +210,20 @@ TABLE: Final[dict[State, dict[Kind, Step]]] = {
         Kind.TOO_FEW: _note,
         Kind.WITHDRAWAL: _forget,
         Kind.PERSON_BANS: _person(Effect.BAN),
-        Kind.PERSON_LIFTS: _person(Effect.COOL),
+        Kind.PERSON_LIFTS: _person(Effect.LIFT),
     },
     State.HELD: {
         Kind.BAN: _release,
         Kind.HOLD: _join_hold,
         Kind.TOO_FEW: _note,
-        Kind.WITHDRAWAL: _take_back_or(Effect.LEAVE_HOLD),
+        Kind.WITHDRAWAL: _withdraw_held,
         Kind.PERSON_BANS: _person(Effect.RELEASE),
         Kind.PERSON_LIFTS: _person(Effect.LIFT),
     },
     State.REFUSED: {
         Kind.BAN: _against_a_person,
         Kind.HOLD: _suppress,
-        Kind.TOO_FEW: _note,
+        Kind.TOO_FEW: _suppress,
         Kind.WITHDRAWAL: _take_back,
         Kind.PERSON_BANS: _person(Effect.BAN),
         Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
@@ -217,18 +231,10 @@ TABLE: Final[dict[State, dict[Kind, Step]]] = {
     State.COOLING: {
         Kind.BAN: _against_a_person,
         Kind.HOLD: _suppress,
-        Kind.TOO_FEW: _note,
+        Kind.TOO_FEW: _suppress,
         Kind.WITHDRAWAL: _take_back,
         Kind.PERSON_BANS: _person(Effect.BAN),
         Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
-    },
-    State.LIFTING: {
-        Kind.BAN: _against_a_person,
-        Kind.HOLD: _suppress,
-        Kind.TOO_FEW: _note,
-        Kind.WITHDRAWAL: _take_back,
-        Kind.PERSON_BANS: _person(Effect.BAN),
-        Kind.PERSON_LIFTS: _person_longest(Effect.JOIN),
     },
     State.VENDOR_REFUSED: {
         Kind.BAN: _try_again,
@@ -242,15 +248,7 @@ TABLE: Final[dict[State, dict[Kind, Step]]] = {
         Kind.BAN: _extend,
         Kind.HOLD: _add,
         Kind.TOO_FEW: _note,
-        Kind.WITHDRAWAL: _take_back_or(Effect.END),
-        Kind.PERSON_BANS: _person(Effect.BAN),
-        Kind.PERSON_LIFTS: _person(Effect.LIFT),
-    },
-    State.MISSING: {
-        Kind.BAN: _ban,
-        Kind.HOLD: _add,
-        Kind.TOO_FEW: _note,
-        Kind.WITHDRAWAL: _withdraw_ban,
+        Kind.WITHDRAWAL: _withdraw_failed,
         Kind.PERSON_BANS: _person(Effect.BAN),
         Kind.PERSON_LIFTS: _person(Effect.LIFT),
     },
@@ -263,8 +261,7 @@ STATE_AFTER: Final[dict[Effect, State]] = {
     Effect.RELEASE: State.IN_FORCE,
     Effect.HOLD: State.HELD,
     Effect.LEAVE_HOLD: State.NOTHING,
-    Effect.LIFT: State.LIFTING,
-    Effect.COOL: State.COOLING,
+    Effect.LIFT: State.COOLING,
     Effect.END: State.NOTHING,
 }
 """The state that an effect leads to; the others leave the state as it is."""

@@ -31,11 +31,9 @@ class State(StrEnum):
     TOO_FEW = "too_few"  # waits for more reporters
     HELD = "held"  # waits for a person
     REFUSED = "refused"  # a person refused to ban it, until a time
-    COOLING = "cooling"  # a person lifted it, until a time
-    LIFTING = "lifting"  # a lift is on its way, or waits for a second person
+    COOLING = "cooling"  # a person lifted it, until a time: also while the lift is on its way
     VENDOR_REFUSED = "vendor_refused"  # the vendor refused it for its content
     FAILED = "failed"  # the vendor failed at it; it is tried again by itself
-    MISSING = "missing"  # the vendor's list shows it no more
 
 
 class Kind(StrEnum):
@@ -67,8 +65,6 @@ class Effect(StrEnum):
     LEAVE_HOLD = "leave_hold"  # the URL leaves its hold, and nothing is banned
     SUPPRESS = "suppress"  # a person's word stands against the report
     LIFT = "lift"  # an unban is sent, and reports are suppressed until it has cooled down
-    COOL = "cool"  # reports are suppressed; nothing is sent, since nothing ever was
-    JOIN = "join"  # the lift that is under way serves this one as well
     END = "end"  # the record ends: nobody asks for the ban any more
 
 

@@ -13,8 +13,8 @@ from chalicelib.domain.urls import host_of
 from chalicelib.ledger import reporters, undone
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reporters import Ignores, Reporter
-from chalicelib.pipeline.intake.collect import BatchUrl
-from chalicelib.pipeline.intake.on_record import binds_everybody, said_at, taken_back
+from chalicelib.pipeline.intake.collect import BatchUrl, plan_of
+from chalicelib.pipeline.intake.on_record import binds_everybody, repeats, said_at, taken_back
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
@@ -25,11 +25,17 @@ def count_reporters(
     """Count the reporters of the URLs that need several: one write for each report, until there are enough.
 
     No reporter is counted for a URL that cannot be banned now, or if a person has undone the reporter's word since.
+    Where all sources repeat what is on record of them, no reporter is looked up.
     """
     if not policy.needs_corroboration():
         return {}
     now = run.clock()
-    countable = [url for url in urls if _may_be_banned(url, claims_by_key.get(url.key), policy, now)]
+    countable = [
+        url
+        for url in urls
+        if not _only_repeats(url, claims_by_key.get(url.key), policy, now)
+        and _may_be_banned(url, claims_by_key.get(url.key), policy, now)
+    ]
     reporters_by_key = needing_reporters(policy, countable, claims_by_key)
     if not reporters_by_key:
         return {}
@@ -59,6 +65,16 @@ def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: date
     cooling = claim is not None and binds_everybody(claim, now)
     dry = policy.dry_run or url.account in policy.dry_accounts
     return not (cooling or dry or forbidden(url.url, url.account, policy, now))
+
+
+def _only_repeats(url: BatchUrl, claim: Claim | None, policy: Policy, now: datetime) -> bool:
+    """Return whether the batch says nothing of a URL in force that is not on record of each source already."""
+    if claim is None or claim.needs_new_ban(now):
+        return False
+    return all(
+        repeats(claim, message.source.name, plan_of(message, reported, policy).end(now))
+        for message, reported in url.candidates().values()
+    )
 
 
 def _reporters(url: BatchUrl, policy: Policy, claim: Claim | None) -> Iterator[Reporter]:

@@ -41,7 +41,7 @@ def decide(
     """
     live = {key for key, claim in claims_by_key.items() if not claim.needs_new_ban(now) and not claim.held}
     not_live = [url for key, url in urls_by_key.items() if key not in live]
-    judge = Judge(policy, claims_by_key, count_reporters(run, policy, not_live, claims_by_key), now)
+    judge = Judge(policy, claims_by_key, count_reporters(run, policy, urls_by_key.values(), claims_by_key), now)
     if not policy.capped():
         return {key: judge.verdict(url, None) for key, url in urls_by_key.items()}
     extended = (

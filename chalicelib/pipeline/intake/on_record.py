@@ -74,10 +74,10 @@ def judge(
     asks_for_a_ban = own.kind in ASKING or own.rule in {Rule.LIVE, Rule.CORROBORATION, Rule.REFUSED, Rule.COOL_DOWN}
     if not asks_for_a_ban:
         return own, own
+    if own.rule == Rule.LIVE and repeats(claim, source, end):
+        return own, None  # most duplicates end here
     nothing_new = _says_nothing_new(claim, source, end)
     only_a_person = asks_only_a_person(claim.words, source)
-    if own.rule == Rule.LIVE and nothing_new and not only_a_person and not marker_of(claim.words, source):
-        return own, None  # most duplicates end here
     if situation.live or situation.cooling or situation.refused:
         own = by_policy(situation._replace(live=False, cooling=False, refused=False))
     word = Word(WORDS.get(own.kind, Kind.TOO_FEW), said_at(*report), source, end, may_ban=own.kind is VerdictKind.BAN)
@@ -120,6 +120,12 @@ def _told(record: Record, outcome: Outcome, own: Verdict, *, taken_back: bool) -
     if outcome.effect in {Effect.BAN, Effect.HOLD, Effect.RELEASE} or record.state is State.NOTHING:
         return own
     return LIVE
+
+
+def repeats(claim: Claim, source: str, end: datetime) -> bool:
+    """Return whether a report only repeats what is on record of its source, so that nobody needs to look further."""
+    asked = asks_only_a_person(claim.words, source) or marker_of(claim.words, source)
+    return not asked and _says_nothing_new(claim, source, end)
 
 
 def _says_nothing_new(claim: Claim, source: str, end: datetime) -> bool:

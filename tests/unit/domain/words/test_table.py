@@ -37,7 +37,7 @@ def table_of_the_page() -> dict[tuple[State, Kind], set[Effect]]:
 def reachable(state: State, kind: Kind) -> set[Effect]:
     """Every effect of a cell, over the records and words that can tell its cases apart."""
     records = [
-        record(state, *words, until=until, approved=approved, cap_of=cap_of, rule="review", tried_again=tried_again)
+        record(state, *words, until=until, approved=approved, cap_of=cap_of, rule=rule, tried_again=tried_again)
         for words in (
             [],
             [ban()],
@@ -50,6 +50,7 @@ def reachable(state: State, kind: Kind) -> set[Effect]:
         for approved in (False, True)
         for cap_of in ("", "desk")
         for tried_again in (False, True)
+        for rule in ("review", "drift")
     ]
     words = [
         Word(kind, day(1), source, day(until), rule="review", may_ban=may_ban, lifts=lifts)
