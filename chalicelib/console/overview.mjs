@@ -18,6 +18,7 @@ function troubles(data) {
   }));
   const dead = data.dead_letters ? (data.dead_letters.reports ?? 0) + (data.dead_letters.submit ?? 0) : 0;
   if (dead) list.push({ href: link("reports"), text: `${count(dead, "dead letter")}: run make redrive` });
+  if (data.exports?.late) list.push({ href: link("exports"), text: `${count(data.exports.late, "export day")} late` });
   if (data.exports?.failed) list.push({ href: link("exports"), text: `${count(data.exports.failed, "export day")} failed` });
   return list;
 }

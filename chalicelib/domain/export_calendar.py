@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from typing import Final
+
+LATE: Final = timedelta(hours=12)
+"""A day that is not archived this long after its end is late, which raises an alarm."""
 
 
 @dataclass(frozen=True, slots=True)

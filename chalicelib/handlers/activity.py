@@ -51,7 +51,7 @@ def overview(services: Services, request: Request) -> Response:
     run = question(services)
     index = services.bans.head()
     body = {
-        "accounts": answers.accounts(run),
+        "accounts": answers.accounts(run, index.by_account if index else None),
         "bans_in_force": index.bans if index else None,
         "bans_as_of": index.as_of if index else None,
         "exports": answers.exports(run),

@@ -280,7 +280,7 @@ class FakeApi:
             "accounts": self._accounts(),
             "bans_in_force": len(bans()),
             "bans_as_of": before(seconds=20),
-            "exports": {"open": 1, "failed": 1},
+            "exports": {"open": 1, "late": 0, "failed": 1},
             "unbans_under_way": 1,
             "dead_letters": {"reports": 0, "submit": 0},
             "last_hour": hour,

@@ -51,6 +51,9 @@ def troubles_of(overview: Mapping[str, Any]) -> Iterator[str]:
             overdue = output.counted(account["holds"]["overdue"], "hold waits", "holds wait")
             yield f"{account['account']}: {overdue} longer than allowed"
     exports = overview.get("exports") or {}
+    if exports.get("late"):
+        late = output.counted(exports["late"], "day of the export is", "days of the export are")
+        yield f"{late} late: edgeban exports"
     if exports.get("failed"):
         yield f"{output.counted(exports['failed'], 'day')} of the export failed"
     for queue, count in (overview.get("dead_letters") or {}).items():

@@ -14,7 +14,8 @@ from chalice.test import HTTPResponse
 
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.sources import parse as parse_sources
-from chalicelib.ledger import journal
+from chalicelib.domain.export_calendar import ExportCalendar
+from chalicelib.ledger import export_days, journal
 from chalicelib.ledger.row import stamp
 from chalicelib.pipeline.answers.ban_index import index_bans
 from chalicelib.ports import Value
@@ -53,6 +54,22 @@ def test_the_overview_shows_accounts_holds_caps_and_the_last_hour(desk: Api) -> 
     assert (hour["reported"], hour["to_ban"], hour["held"], hour["banned"]) == (4, 3, 1, 3)
     assert hour["p50"] is not None
     assert shown["dead_letters"] == {"reports": 0, "submit": 0}
+    assert (account["bans_in_force"], shown["exports"]) == (None, {"open": 0, "late": 0, "failed": 0})
+
+
+def test_the_overview_counts_the_bans_of_each_account_and_the_days_of_exports_that_are_late(desk: Api) -> None:
+    desk.world.clock.advance(minutes=-20)
+    desk.post({"urls": pages(3)})
+    desk.settle()
+    desk.world.clock.advance(minutes=15)
+    index_bans(desk.world.run(), desk.services.bans)
+    now = datetime.now(UTC)
+    export_days.register(desk.world.rows, "exports", vendor="alibaba", calendar=ExportCalendar(UTC, 31), now=now)
+    export_days.want(desk.world.rows, "exports", [(now - timedelta(days=days)).date() for days in (3, 2, 0)], now=now)
+    shown = desk.as_operator("overview").json_body
+    assert [account["bans_in_force"] for account in shown["accounts"]] == [3]
+    assert shown["exports"]["open"] == 3
+    assert shown["exports"]["late"] == 2
 
 
 def test_events_come_in_answers_that_lambda_gives_back_and_none_is_left_out(desk: Api) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from chalicelib.domain import errors
+from chalicelib.domain import errors, export_calendar
 from chalicelib.observe import ABOUT, HEARTBEATS, METRICS, NAMESPACE, REPEAT_AFTER, TROUBLES, Observer, Severity
-from chalicelib.pipeline.archive import exports, ledger
+from chalicelib.pipeline.archive import ledger
 from dev.package import ROOT
 
 RESOURCES = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]
@@ -253,7 +253,7 @@ def said() -> dict[str, str]:
         "SubmitDeadLettersAlarm": tries("SubmitQueue"),
         "MassUnbanAlarm": f"Over {ALARMS['MassUnbanAlarm']['Threshold']:,} URLs",
         "RefusedSignaturesAlarm": f"Over {ALARMS['RefusedSignaturesAlarm']['Threshold']} requests in 5 minutes",
-        "ExportsLateAlarm": f" {exports.LATE // timedelta(hours=1)} hours after its end",
+        "ExportsLateAlarm": f" {export_calendar.LATE // timedelta(hours=1)} hours after its end",
         "LedgerLateAlarm": f" {ledger.LATE // timedelta(hours=1)} hours after its end",
     }
     for name, alarm in ALARMS.items():

@@ -545,6 +545,7 @@ def test_holds_are_listed_and_read_with_who_reported_each(desk: Desk) -> None:
     said = desk.get("rita", f"holds/{hold_id}").json_body
     assert [each["url"] for each in said["urls"]] == ROOTS
     assert {(each["source"], each["category"]) for each in said["urls"]} == {("desk", "phishing")}
+    assert {each["reported_at"] for each in said["urls"]} == {said["urls"][0]["words"][0]["said_at"]}
     refused(desk.get("rita", "holds/none"), 404, "not_found", "its id is wrong, or its rows have expired")
 
 

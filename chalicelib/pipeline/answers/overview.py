@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from chalicelib.domain.export_calendar import LATE
 from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.model import Policy
@@ -24,13 +25,17 @@ EXPORTS: Final = 31
 """Days of an export that are looked at."""
 
 
-def accounts(run: Run) -> list[dict[str, Any]]:
-    """Return what is true of each account."""
+def accounts(run: Run, bans: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Return what is true of each account. ``bans`` are those in force by account; ``None``: that is not known."""
     policy, now = run.policy, run.clock()
     controls = control.read(run.rows, [control.EVERYWHERE, *policy.accounts])
     usages = ban_counts.read(run.rows, policy.accounts, now=now)
     return [
-        _account(run, policy, (controls[name], controls[control.EVERYWHERE]), usages[name]) for name in policy.accounts
+        {
+            **_account(run, policy, (controls[name], controls[control.EVERYWHERE]), usages[name]),
+            "bans_in_force": None if bans is None else bans.get(name, 0),
+        }
+        for name in policy.accounts
     ]
 
 
@@ -90,16 +95,15 @@ def _caps(policy: Policy, usage: Usage) -> list[dict[str, Any]]:
 
 
 def exports(run: Run) -> dict[str, int]:
-    """Count the days of exports that are not archived yet, and those that failed."""
-    days = [
-        day
-        for account in export_days.accounts(run.rows)
-        for day in export_days.read(run.rows, account, limit=EXPORTS, newest_first=True)
-    ]
-    return {
-        "open": sum(day.state not in {DayState.ARCHIVED, DayState.FAILED} for day in days),
-        "failed": sum(day.state is DayState.FAILED for day in days),
-    }
+    """Count the days of exports that are not archived yet, those of them that are late, and those that failed."""
+    now, counts = run.clock(), Counter[str]()
+    for account, calendar in export_days.accounts(run.rows).items():
+        for day in export_days.read(run.rows, account, limit=EXPORTS, newest_first=True):
+            is_open = day.state not in export_days.ENDS
+            counts["open"] += is_open
+            counts["late"] += is_open and not day.confirms and now - calendar.end_of(day.day) > LATE
+            counts["failed"] += day.state is DayState.FAILED
+    return {name: counts[name] for name in ("open", "late", "failed")}
 
 
 def last_hour(run: Run) -> dict[str, Any]:

@@ -10,15 +10,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from chalicelib.domain.export_calendar import LATE
 from chalicelib.ledger import export_days
 from chalicelib.ledger.export_days import DayState, ExportDay
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.archive.export_day import OUT_OF_WINDOW, PATIENCE, Archiving, DayWork, call_of
 from chalicelib.pipeline.archive.export_files import ExportRoute
 from chalicelib.pipeline.run import Run
-
-LATE: Final = timedelta(hours=12)
-"""A day that is not archived this long after its end is late, which raises an alarm."""
 
 ASK_TWICE_AFTER: Final = timedelta(hours=36)
 """How long after its end a day is asked for once more, if it was archived sooner. The vendor may still have added to it

@@ -51,7 +51,7 @@ COLUMNS: Final = (
 )
 """Columns of the list as CSV."""
 
-URL_COLUMNS: Final = ("url", "source", "reporter", "category", "report_id", "note")
+URL_COLUMNS: Final = ("url", "source", "reporter", "category", "report_id", "reported_at", "note")
 """Columns of the URLs of one hold as CSV."""
 
 STATES: Final = {"approve": "approved", "refuse": "refused"}
@@ -203,7 +203,7 @@ def one(run: Run, hold_id: str, *, start: int, limit: int, sources: Iterable[str
         "state": state,
         "since": chunk.received_at.astimezone(UTC).isoformat(),
         "url_count": len(positions),
-        "urls": [_url(chunk, position) | {"words": words.get(position, [])} for position in shown],
+        "urls": [_url(chunk, position, words.get(position, [])) for position in shown],
         "approvals_needed": needed or len({decision.actor for decision in decisions}),
         "decisions": [_decision(decision) for decision in decisions],
     }
@@ -212,8 +212,10 @@ def one(run: Run, hold_id: str, *, start: int, limit: int, sources: Iterable[str
     return body
 
 
-def _url(chunk: Chunk, position: int) -> dict[str, Any]:
+def _url(chunk: Chunk, position: int, words: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write a URL of a hold. It was reported when its source said so, or else when the hold's oldest report arrived."""
     origin = chunk.origins[position]
+    own = (word["said_at"] for word in words if word["source"] == origin.source)
     return {
         "url": chunk.urls[position],
         "report_id": origin.report,
@@ -221,6 +223,8 @@ def _url(chunk: Chunk, position: int) -> dict[str, Any]:
         "reporter": origin.reporter,
         "category": origin.category,
         "note": origin.note,
+        "reported_at": next(own, chunk.received_at.astimezone(UTC).isoformat()),
+        "words": list(words),
     }
 
 
