@@ -57,6 +57,9 @@ from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
+ASKING = frozenset({ChunkState.OPEN, ChunkState.HELD})
+"""States of a question that a person has not answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -253,9 +256,37 @@ class _Withdrawing:
         self._run.emit("withdrawal_lifted", account=account, source=self._source, urls=len(lifted))
 
     def _ask(self, account: str, withdrawn: Sequence[tuple[Claim, _Place]]) -> None:
-        """Ask a person whether the bans are to be lifted, then take the words back."""
-        chunk = self._chunk(account, [claim for claim, _ in withdrawn], Action.BAN)
-        claiming.begin(self._run, chunk, {}, then=ChunkState.HELD)
+        """Ask a person whether the bans are to be lifted, then take the words back.
+
+        A URL that an open question names already is not asked about again: a message that comes again after a crash
+        finds the question that it has made. If a person answers that question at this moment, a new one is made.
+        """
+        asked = self._asked_about(account)
+        self._make_question(account, [claim for claim, _ in withdrawn if claim.key not in asked])
         for claim, place in withdrawn:
             self._change(claim, self._left(claim.words, place), claim.until)
+        named = [claim for claim, _ in withdrawn if claim.key in asked]
+        if named:
+            still_asked = self._asked_about(account)
+            self._make_question(account, [claim for claim in named if claim.key not in still_asked])
         self._run.emit("withdrawal_held", account=account, source=self._source, urls=len(withdrawn))
+
+    def _make_question(self, account: str, selected: Sequence[Claim]) -> None:
+        if selected:
+            claiming.begin(self._run, self._chunk(account, selected, Action.BAN), {}, then=ChunkState.HELD)
+
+    def _asked_about(self, account: str) -> set[str]:
+        """Return the keys of the URLs that open questions name. The sweep seals one whose maker was killed."""
+        questions = [
+            work
+            for work in remaining.of_account(self._run.rows, account)
+            if work.rule == Rule.WITHDRAWN and work.action is Action.BAN and work.state in ASKING
+        ]
+        chunks_by_id = chunks.read(self._run.rows, [work.chunk for work in questions])
+        return {
+            key
+            for work in questions
+            if work.chunk in chunks_by_id
+            for position, key in enumerate(chunks_by_id[work.chunk].keys)
+            if position not in work.excluded
+        }
