@@ -99,14 +99,19 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
             continue
         positions = [position for position, key in enumerate(ban.keys) if key in positions_by_key]
         rest = _withdraw(rows, ban, positions)
-        if rest is None:  # nothing of it waits: its URLs are in tasks
-            withdrawn_by_ban[ban_id] = set()
+        carried = list(carriers.of_chunk(rows, ban_id, positions))
+        if rest is None:  # nothing of it waits: what no task has was withdrawn, perhaps before a crash
+            withdrawn_by_ban[ban_id] = {
+                ban.keys[position]
+                for position in positions
+                if not any(carriers.carries(task, ban_id, [position]) for task in carried)
+            }
         elif rest.state in WITHDRAWABLE:
             withdrawn_by_ban[ban_id] = {ban.keys[position] for position in positions if position in rest.excluded}
             is_ready = is_ready and not _unsent(rest, positions)
         else:
             is_ready = False
-        is_ready = is_ready and all(task.done_at_vendor for task in carriers.of_chunk(rows, ban_id, positions))
+        is_ready = is_ready and all(task.done_at_vendor for task in carried)
     bans_by_position = {position: ban for position, ban, _ in unban.before}
     never_sent = [
         position
@@ -114,9 +119,9 @@ def _unban_ready(rows: Rows, work: Work) -> bool:
         if _never_sent(key, bans_by_position.get(position, ""), chunks_by_id, withdrawn_by_ban)
     ]
     if never_sent:  # after the bans: a crash between the two sends an unban that changes nothing
-        waiting_unbans.withdraw(rows, work, never_sent)
-        if unban.rule == Rule.UNDO:  # a ban that was never made leaves no cool-down
+        if unban.rule == Rule.UNDO:  # a ban that was never made leaves no cool-down, whatever is killed
             claim_decisions.forget_cool_down(rows, [unban.keys[position] for position in never_sent], unban=unban.id)
+        waiting_unbans.withdraw(rows, work, never_sent)
     return is_ready
 
 
