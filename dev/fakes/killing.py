@@ -1,0 +1,229 @@
+"""Kill a step before and after each of its calls: once all has healed, the world is as if nobody had been killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.config.sources import parse as parse_sources
+from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.model import Action, ChunkState
+from chalicelib.ledger import claims, remaining, tasks, unban_jobs
+from chalicelib.ledger.packed_words import unpack
+from chalicelib.pipeline.lifecycle.explaining import Explainer
+from dev.fakes.operations import carry_on_all, renew
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
+
+HEALING = 12
+"""Minutes in which the sweep has finished whatever was left open, also where a sweep was killed."""
+
+LOOKS = (timedelta(hours=4), timedelta(hours=30), timedelta(hours=31), timedelta(days=6, hours=2), timedelta(days=10))
+"""When the world is looked at once more: what a crash left undone shows where a ban is to be renewed or to end."""
+
+SECOND_KILL = 13
+"""The second of two kills is at one of the first calls of whatever goes on."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that writes more than once.
+
+    ``does`` does it in a world that ``prepare`` returns. Whoever sees no answer asks again; if nobody does
+    (``asked_again``), the step is carried on by the sweep, or nothing was done at all. ``afterwards`` is what somebody
+    does once all has healed.
+    """
+
+    prepare: Callable[[], World]
+    does: Callable[[World], object]
+    asked_again: bool = True
+    afterwards: Callable[[World], object] = lambda world: None
+    fewest_calls: int = 2
+
+    def run(self, world: World) -> None:
+        """Do it, or as much as is left of it: a decision that is done by now is refused."""
+        with suppress(Conflict, NotFound):
+            self.does(world)
+
+
+@dataclass(frozen=True)
+class Near:
+    """A moment that a kill may delay by minutes."""
+
+    at: datetime | None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with an hour's tolerance."""
+        if not isinstance(other, Near) or not self.at or not other.at:
+            return isinstance(other, Near) and self.at == other.at
+        return abs(self.at - other.at) < timedelta(hours=1)
+
+    def __hash__(self) -> int:
+        """No two moments are told apart."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is killed: before or after its n-th call, between two rows of one write, or once more while healing.
+
+    ``waits`` is how long nobody comes back.
+    """
+
+    name: str
+    after: bool = False
+    tears: bool = False
+    twice: bool = False
+    waits: int = 0
+
+
+WAYS = [
+    Way("before a call"),
+    Way("after a call", after=True),
+    Way("between two rows", tears=True, waits=8),
+    Way("twice", after=True, twice=True, waits=7),
+]
+
+
+def judge_killed(step: Step, way: Way) -> None:
+    """Kill a step at each of its calls in one way. What came of it must be what came of it where nothing is killed."""
+    done, untouched = step.prepare(), step.prepare()
+    step.does(done)
+    untouched.queued.clear()
+    assert facts(done) != facts(untouched), "the step does nothing"
+    expected, nothing = lived(step, done), lived(step, untouched)
+    allowed = [expected] if step.asked_again else [expected, nothing]
+    at = 1
+    while True:
+        world = step.prepare()
+        world.crasher.tears, world.crasher.reads = way.tears, False
+        with world.crash(at, after=way.after):
+            step.does(world)
+        killed = world.crasher.calls >= at
+        world.crasher.tears = False
+        if not killed:
+            break
+        come_back(step, way, world, at)
+        came = lived(step, world)
+        assert came in allowed, f"killed {way.name} {at}: {differences(came, allowed[0])}"
+        at += 1
+    assert at > step.fewest_calls, f"only {at - 1} calls"
+
+
+def come_back(step: Step, way: Way, world: World, at: int) -> None:
+    """Let whoever saw no answer come back, and the sweep go on; killed once more, where the way says so."""
+    world.clock.advance(seconds=2)
+    if way.twice:
+        with world.crash(1 + at * 5 % SECOND_KILL, after=bool(at % 2)):
+            minutes(world, way.waits)
+            if step.asked_again:
+                step.run(world)
+    minutes(world, way.waits)
+    if step.asked_again:
+        step.run(world)
+
+
+def minutes(world: World, count: int) -> None:
+    """Let minutes pass, with the unbans that the sweep carries on."""
+    for _ in range(count):
+        carry_on_all(world)
+        world.minutes()
+
+
+def lived(step: Step, world: World) -> list[dict[str, Any]]:
+    """Let all heal and the days pass; return what was true at each look."""
+    began = world.clock()
+    seen = []
+    for look in (timedelta(), *LOOKS):
+        world.clock.now = max(world.clock.now, began + look)
+        minutes(world, 1)
+        renew(world)
+        minutes(world, 2 if look else HEALING)
+        if not look:
+            step.afterwards(world)
+            minutes(world, 3)
+        seen.append(facts(world))
+    return seen
+
+
+def facts(world: World) -> dict[str, Any]:
+    """Return what is true by now: of each URL, of the holds, at the vendor, and of what is under way."""
+    assert isinstance(world.rows, MemoryRows)
+    world.vendor.settle()
+    keys = sorted(pk[4:] for pk, sk in world.rows.rows if sk == "claim")
+    found = claims.read(world.rows, keys, consistent=True, whole=True).values()
+    work = remaining.of_account(world.rows, ACCOUNT)
+    held = Counter[str]()  # a crash may leave two holds where there would be one, of the same URLs in all
+    for each in work:
+        if each.state is ChunkState.HELD:
+            held[each.rule] += each.count - len(each.excluded)
+    calls = [(action, url) for action, urls, _ in world.vendor.calls for url in urls]
+    urls = {}
+    for claim, status in zip(found, Explainer(world.rows, now=world.clock()).explain(found), strict=True):
+        said = {word.source: (word.bans, Near(word.until)) for word in unpack(claim.words, world.sources)}
+        urls[claim.url] = {
+            "state": status.state.value,
+            "until": Near(status.until),
+            "decided until": Near(status.cool_until),
+            "words": said,
+            "banned": claim.url in world.vendor.bans,
+            "bans": calls.count((Action.BAN, claim.url)),
+        }
+    return {
+        **urls,
+        "held": dict(sorted(held.items())),
+        "under way": len([each for each in work if each.state is not ChunkState.HELD]),
+        "tasks": len(tasks.live(world.rows, ACCOUNT)),
+        "unbans": [job.subject for job in unban_jobs.unfinished(world.rows)],
+    }
+
+
+def differences(came: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
+    """Name what differs first, and at which look."""
+    for look, (one, other) in enumerate(zip(came, expected, strict=True)):
+        for name in sorted({*one, *other}):
+            if one.get(name) != other.get(name):
+                return f"look {look}, {name}:\n{one.get(name)}\nexpected\n{other.get(name)}"
+    return "nothing"
+
+
+# --- worlds of several sources ----------------------------------------------------------------------------------------
+
+
+def world_of_sources(**fields: Any) -> World:
+    """Return a world of sources of every kind, whose policy has these fields."""
+    signing = {"auth": "standard-webhooks", "secrets": [SECRET]}
+    policy = {
+        **deepcopy(POLICY),
+        "categories": {"malware": {"ban_for_days": 75}, "spam": {"ban_days": 3, "min_reporters": 2}},
+        "sources": {"public": {"trust": "review"}, "lab": {"withdrawals": "lift"}, "capped": {"max_per_hour": 1}},
+        **fields,
+    }
+    names = ("isp", "desk", "lab", "public", "capped")
+    return World(policy=parse_policy(policy), sources=parse_sources(dict.fromkeys(names, signing)))
+
+
+def say(world: World, source: str, urls: Sequence[str], days: int | None = None, **fields: Any) -> str:
+    """Let a source report URLs; nobody has taken the report from the queue yet."""
+    asked = {"ban_duration": days} if days else {}
+    document = {"urls": list(urls), **asked, **fields}
+    return world.post(document, webhook_id=f"{source} {world.clock()}", source=source).report_id
+
+
+def said(world: World, source: str, urls: Sequence[str], days: int | None = None, **fields: Any) -> str:
+    """Let a source report URLs, and all come of it that does in some minutes."""
+    report = say(world, source, urls, days, **fields)
+    world.minutes(4)
+    return report
+
+
+def take_back(world: World, source: str, urls: Sequence[str]) -> None:
+    """Let a source withdraw URLs; nobody has taken the message from the queue yet."""
+    document = {"withdrawn": [{"url": url} for url in urls]}
+    world.post(document, webhook_id=f"{source} takes back {world.clock()}", source=source)
