@@ -1,4 +1,4 @@
-"""The only place that wires settings, AWS, vendors and the pipeline together, once a process, at its first event."""
+"""The only place that wires settings, AWS, vendors and the pipeline together: once a process, at its first event."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def now() -> datetime:
 @cache
 def services() -> Services:
     """Make the services of this process."""
-    # A batch makes tens of thousands of objects and hardly a cycle: looking for cycles took about 7 % of its CPU.
+    # A batch makes tens of thousands of objects and hardly any cycle: to look for cycles took about 7 % of its CPU.
     gc.set_threshold(50_000)
     return Services()
 
@@ -77,11 +77,11 @@ class Services:
         self.logger.append_keys(request_id=self.request_id, function=function)
 
     def run(self, context: Any = None, margin: timedelta = timedelta(0)) -> Run:
-        """Return what one run of a function works with.
+        """Return the ``Run`` of one invocation.
 
-        ``context`` is the invocation's. The run's deadline lies ``margin`` before the end of the function's time; a
-        request, which brings no context, has no deadline. The queues and the policy are opened when they are first
-        used: a function that does not need one has no right to it.
+        The run's deadline lies ``margin`` before the end of the function's time. A request, which has no ``context``,
+        has no deadline. The queues and the policy are opened when they are first used, since a function that does not
+        need one has no right to it.
         """
         deadline = NEVER
         if context is not None:
@@ -148,7 +148,7 @@ class Services:
         return message
 
     def deliver_soon(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Have messages of the reports queue delivered again within seconds, those that came back often later."""
+        """Have messages of the reports queue delivered again within seconds; those that came back often come later."""
         from chalicelib.aws.sqs import deliver_soon
 
         if records:
@@ -177,7 +177,7 @@ class Services:
 
     @property
     def dead_letters(self) -> dict[str, int]:
-        """How many messages lie in each dead-letter queue, about."""
+        """About how many messages are in each dead-letter queue."""
         from chalicelib.aws.sqs import length
 
         queues = {"reports": "reports_dead_letters_url", "submit": "submit_dead_letters_url"}
@@ -207,7 +207,7 @@ class Services:
         return EdgeProbe()
 
     def intake_bodies(self) -> Fetch | None:
-        """Return what reads the objects that one batch names; ``None`` on a function without an intake bucket."""
+        """Return the reader of the objects that one batch names; ``None`` on a function without an intake bucket."""
         if not self.settings.intake_bucket:
             return None
         from chalicelib.aws.s3 import IntakeBodies

@@ -2,7 +2,7 @@
 
 The metrics are written to standard output in CloudWatch's embedded format. Each metric that has values in an hour costs
 money in that hour, once for each value of its dimension. So a metric exists only if an alarm or the dashboard reads it,
-in the one form in which it is read; a count of 0 is not written; and what has no metric stands in the log line.
+and only in the form that they read. A count of 0 is not written. The log line has all that has no metric.
 
 A *trouble* is an event that a person must hear of. All of them are one metric, ``Trouble``, with one alarm for each
 severity. The alarm does not name the cause: the log line does (field ``trouble``), and so does the dashboard.
@@ -31,7 +31,7 @@ class Metric(NamedTuple):
 
     unit: MetricUnit = COUNT
     by: str = ""
-    """The event's field that is a dimension beside the stage. It has few values: each is a metric that is paid for."""
+    """The event's field that is a dimension beside the stage. It has few values, since each value costs as a metric."""
 
 
 class Severity(StrEnum):
@@ -42,7 +42,7 @@ class Severity(StrEnum):
 
 
 class Trouble(NamedTuple):
-    """What a person must hear of. docs/operating.md has a heading with each cause's name, and the remedy."""
+    """An event that a person must hear of. docs/operating.md has a heading for each cause, with the remedy."""
 
     cause: str
     severity: Severity
@@ -100,7 +100,7 @@ METRICS: Mapping[str, Sequence[Metric]] = {
 """The metrics of each event. A test holds each of them to an alarm or a graph that reads it."""
 
 HEARTBEATS = {"LedgerDaysLate"}
-"""Metrics that are written even where they are 0, since an alarm watches for their silence."""
+"""Metrics that are written even if they are 0, since an alarm rings when they stop."""
 
 TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "configuration_refused": [Trouble("configuration_refused", Severity.NOW)],
@@ -131,14 +131,14 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "ledger_day_lost": [Trouble("ledger_day_lost", Severity.TODAY)],
     "hold_notice_failed": [Trouble("hold_notice_failed", Severity.TODAY)],
 }
-"""The troubles of each event. What lasts and is measured each minute, such as a pause, has an alarm of its own."""
+"""The troubles of each event. A lasting state that is measured each minute, such as a pause, has its own alarm."""
 
 ABOUT = ("account", "source", "kind", "subject", "day", "job_id", "task_id")
-"""Fields that tell one trouble of a cause from another of the same cause."""
+"""Fields that distinguish troubles of the same cause."""
 
 REPEAT_AFTER = 6 * 3600.0
-"""Seconds in which a process counts the same trouble once. The alarm is over meanwhile, so that another trouble rings:
-an alarm that stays on tells nobody of what comes next."""
+"""For so many seconds a process counts the same trouble only once. Meanwhile the alarm ends, so that the next trouble
+rings: an alarm that stays on tells nobody of the next trouble."""
 
 MOST_REMEMBERED = 1_000
 

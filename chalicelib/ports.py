@@ -1,4 +1,4 @@
-"""All that the pipeline needs from outside, on one page. ``aws`` and ``vendors`` implement it, tests fake it."""
+"""All that the pipeline needs from outside. ``aws``, ``vendors`` and ``outbound`` implement it, tests fake it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Demand that a row exists with these values, and leave it as it is. Only within a transaction."""
+    """Demand that a row exists with these values, without changing it. Only in a transaction."""
 
     key: Key
     expect: Row
@@ -78,7 +78,7 @@ class Rows(Protocol):
     def write(self, writes: Sequence[Write]) -> set[int]:
         """Do each write on its own, in any order; return the indices of those whose condition failed.
 
-        A row may appear once in a call. Raises on anything but a failed condition, some writes then done.
+        A row may appear once in a call. Raises on every failure except a failed condition; some writes are done then.
         """
 
     def apply(self, write: Write) -> bool:
@@ -97,8 +97,8 @@ class Rows(Protocol):
 class BanVendor(Protocol):
     """A CDN account where URLs can be banned.
 
-    Every call has a timeout, and is neither repeated nor paced in here. An iterator makes its calls as it is read, one
-    call a step: the pipeline waits for the vendor's rate before each step. Calls and steps raise ``VendorError``.
+    Every call has a timeout. A vendor's client neither repeats nor paces its calls. An iterator makes one call for each
+    step that is read: the pipeline waits for the vendor's rate before each step. Calls and steps raise ``VendorError``.
     """
 
     limits: VendorLimits
@@ -106,13 +106,13 @@ class BanVendor(Protocol):
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
         """Ask for a ban or unban of at most ``limits.urls_per_task`` URLs; return the vendor's task id.
 
-        Raises ``UrlsFailed`` where the answer already names URLs that failed.
+        Raises ``UrlsFailed`` if the answer already names URLs that failed.
         """
 
     def find_task(self, action: Action, urls: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
         """Look for tasks of exactly these URLs, created between ``since`` and ``until``.
 
-        Yields the id of each; an empty id where a call showed none. Not called if the vendor is declarative.
+        Yield the id of each; an empty id for a call that showed none. Not called if the vendor is declarative.
         """
 
     def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
@@ -123,10 +123,10 @@ class BanVendor(Protocol):
 
 
 class Wake(Protocol):
-    """Wake whoever works at one account. The pipeline sends wake-ups through ``pipeline.waking`` alone."""
+    """Wake the submitter or the tracker of an account. The pipeline sends wake-ups only through ``pipeline.waking``."""
 
     def __call__(self, group: str, *, mark: str) -> None:
-        """Send a wake-up to an account's group. One whose mark was sent in the last five minutes is dropped."""
+        """Send a wake-up to an account's group. It is dropped if its mark was sent in the last five minutes."""
 
 
 class Notify(Protocol):
@@ -140,9 +140,9 @@ class CallBack(Protocol):
     """Have a source called back about reports. ``pipeline.lifecycle.calling_back`` says when."""
 
     def __call__(self, source: str, reports: Sequence[str], *, mark: str) -> None:
-        """Have someone look soon whether these reports have ended. The same with the same mark, twice, is once.
+        """Have ``deliver_outcomes`` check soon whether these reports have ended. With the same mark this happens once.
 
-        Never raises: what is not looked at now is looked at when its row in the ledger is due.
+        Never raises: a report that is not checked now is checked when its row in the ledger is due.
         """
 
 
@@ -154,7 +154,7 @@ class Emit(Protocol):
 
 
 class Post(Protocol):
-    """Tell somebody outside. One call, with a timeout; no retries, no redirects, public addresses alone."""
+    """Send a body to somebody outside. One call with a timeout; no retries, no redirects, only public addresses."""
 
     def __call__(self, url: str, *, headers: Mapping[str, str], body: bytes) -> int:
         """Send a body and return the status of the answer.
@@ -165,7 +165,7 @@ class Post(Protocol):
 
 
 class Probe(Protocol):
-    """Ask the edge for a URL as a visitor would. No redirects, public addresses alone; the answer is not read."""
+    """Ask the edge for a URL as a visitor would. No redirects, only public addresses; the body is not read."""
 
     def __call__(self, url: str, *, edge: str = "") -> int:
         """Return the status of the answer. Raises as ``Post`` does.
@@ -204,7 +204,7 @@ class Objects(Protocol):
 
 
 class Views(Protocol):
-    """Objects that are made again whenever they are gone: nothing in here is the record of anything."""
+    """Objects that can be made again if they are gone: none of them is the only record of anything."""
 
     def get(self, key: str) -> tuple[bytes, str] | None:
         """Read an object and its version; ``None`` if there is none."""
@@ -235,7 +235,7 @@ class ExportRow:
     """A URL that the vendor blocked by itself. ``line`` counts from 1, the header included.
 
     ``blocked_at`` is in UTC; ``None`` means that the file does not say. ``url`` is as the file has it; ``canonical`` is
-    what the pipeline takes it for. ``reason`` is the vendor's code.
+    its canonical form. ``reason`` is the vendor's code.
     """
 
     line: int
@@ -249,7 +249,7 @@ class ExportRow:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row of an export that makes no sense: the reason in words, and the row's text, cut to some 2,000 characters."""
+    """A row of an export that cannot be read: the reason in words, and the row's text, cut to some 2,000 characters."""
 
     line: int
     reason: str
@@ -279,11 +279,11 @@ class ExportVendor(Protocol):
     def read_rows(self, blocks: Iterable[bytes]) -> Iterator[ExportRow | RejectedRow]:
         """Read the rows of an export's file in order, with a few blocks in memory at most.
 
-        The content never stops it: a row that cannot be read comes out as ``RejectedRow``.
+        No content stops the reading: a row that cannot be read is yielded as ``RejectedRow``.
         """
 
     def reason_in_words(self, code: str) -> tuple[str, str]:
-        """Return the words and the report category of a reason code. An unknown code is its own words."""
+        """Return the words and the report category of a reason code. For an unknown code the words are the code."""
 
 
 class Download(Protocol):

@@ -10,7 +10,7 @@ from chalicelib.domain.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one function. One that its environment lacks is empty, and is named when it is needed."""
+    """The settings of one function. A setting that the environment lacks is empty: an error names it when used."""
 
     stage: str = ""
     table: str = ""

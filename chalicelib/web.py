@@ -20,7 +20,7 @@ REPORT_CONTENT_TYPES = ["*/*"]
 """Chalice passes every content type on, so that our code refuses unknown ones in the shape of our errors."""
 
 ANSWER_BYTES = 2 * 1024 * 1024
-"""Most bytes of a list in an answer: Lambda gives back 6 MB, in which the answer's JSON is escaped once more."""
+"""The most bytes of a list in an answer: Lambda returns at most 6 MB, in which the JSON is escaped once more."""
 
 MAX_JSON = 512 * 1024
 """Most bytes of an operator's request."""
@@ -29,7 +29,7 @@ MAX_JSON = 512 * 1024
 def authenticate(headers: Mapping[str, str], operators: Mapping[str, Operator]) -> Operator:
     """Find the operator of ``Authorization: Bearer``. Raises NotAuthenticated.
 
-    Every hash is compared, each in constant time, so that the time of the answer tells nothing about the hashes.
+    Every hash is compared, in constant time, so that the time of the answer tells nothing about the hashes.
     """
     header = next((value for name, value in headers.items() if name.lower() == "authorization"), "")
     kind, _, token = header.partition(" ")
@@ -51,7 +51,7 @@ def answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 def within_bytes(items: Iterable[Any]) -> list[Any]:
-    """Take the first items, as many as fit into ``ANSWER_BYTES`` as an answer writes them; at least one."""
+    """Take as many of the first items as fit into ``ANSWER_BYTES`` in an answer's JSON, and at least one."""
     taken: list[Any] = []
     size = 0
     for item in items:
@@ -76,7 +76,7 @@ CHALICE_CODES = {405: "method_not_allowed", 415: "unknown_format"}
 
 
 def in_our_shape(response: Any, request_id: str) -> Any:
-    """Give an answer that Chalice made by itself the shape of our errors; return every other answer unchanged."""
+    """Give an answer that Chalice itself made the shape of our errors; return every other answer unchanged."""
     if not isinstance(response, Response) or not isinstance(response.body, dict) or "Code" not in response.body:
         return response
     code = CHALICE_CODES.get(response.status_code, "bad_request" if response.status_code < 500 else "internal")
@@ -180,7 +180,7 @@ def moment(name: str, text: str) -> datetime | None:
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 NEXT_PAGE = "Edgeban-Next-Token"
-"""The header that carries ``next_token`` where the body is CSV."""
+"""The header that carries ``next_token`` if the body is CSV."""
 
 
 def wants_csv(request: Request) -> bool:
@@ -198,7 +198,7 @@ def _value(item: Mapping[str, Any], column: str) -> Any:
 
 
 def csv_answer(columns: Sequence[str], items: Iterable[Mapping[str, Any]], *, next_token: str = "") -> Response:
-    """Make a CSV answer with a header line. No cell can be taken for a formula by a spreadsheet."""
+    """Make a CSV answer with a header line. A spreadsheet takes no cell for a formula."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(columns)

@@ -19,14 +19,14 @@ ROWS = (
     "PreparedStatementParameters",
     "PutItemInputAttributeMap",
 )
-"""Shapes of DynamoDB's service model that hold nothing but rows or parts of rows."""
+"""Shapes of DynamoDB's service model that hold only rows or parts of rows."""
 
 
 @cache
 def client(service: str) -> Any:
-    """Return the client of a service, made once a process. Endpoint, region and credentials are the environment's.
+    """Return the client of a service, made once a process. The environment has endpoint, region and credentials.
 
-    ``standard`` retries cover throttling and lost connections. Every write of ours may safely be repeated.
+    ``standard`` retries cover throttling and lost connections. Each of our writes may safely be repeated.
     """
     import boto3
     import botocore.session

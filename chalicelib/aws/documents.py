@@ -15,14 +15,14 @@ from chalicelib.ports import Emit, Objects
 T = TypeVar("T")
 
 UNREAD_FOR = 600
-"""Seconds in which a document that AWS does not hand out is no person's concern: a throttled read passes."""
+"""Nobody is told if AWS does not return a document for fewer seconds than this: a throttled read passes."""
 
 MAX_AGE = 30.0
 """Seconds for which a document is used without reading it again. A change is in force everywhere within a minute."""
 
 
 SPREAD = 0.3
-"""The part of a document's age by which processes differ."""
+"""Processes read a document again at different ages, which differ by up to this share."""
 
 
 class Cached(Generic[T]):
@@ -39,10 +39,10 @@ class Cached(Generic[T]):
     ) -> None:
         """``read`` returns the document's text and a function that makes its value, called only if the text is new.
 
-        ``on_error`` is given the error and the seconds since the first one in a row. ``clock`` is the wall's:
-        a monotonic one stands still while Lambda freezes the process, and a revoked token would live on.
-        ``spread`` draws a number from 0 to 1: by it each process reads again somewhat before its document is too old,
-        so that processes that began together do not ask together (Parameter Store answers 40 reads a second).
+        ``on_error`` gets the error and the seconds since the first error in a row. ``clock`` is the wall clock: a
+        monotonic clock stands still while Lambda freezes the process, and a revoked token would live on. ``spread``
+        draws a number from 0 to 1. By it each process reads again somewhat before its document is too old, so that
+        processes that began together do not read together (Parameter Store answers 40 reads a second).
         """
         self._read = read
         self._on_error = on_error
@@ -57,7 +57,7 @@ class Cached(Generic[T]):
 
     @property
     def text(self) -> str:
-        """The document that the value was made from, in words as it was written."""
+        """The text of the document that the value was made from."""
         return self._text or ""
 
     @property
@@ -66,7 +66,7 @@ class Cached(Generic[T]):
         return self._read_at
 
     def get(self) -> T:
-        """Return the value. While there is no good one yet, raises what reading or making it raised."""
+        """Return the value. While there is no good value yet, raises the error of reading or making it."""
         now = self._clock()
         if self._value is None or not 0 <= now - self._read_at < self._max_age:  # a wall clock may be set back
             try:
@@ -97,9 +97,9 @@ def parameter(client: Any, name: str) -> str:
 
 
 def emit_unread(emit: Emit, kind: str, error: Exception, failing: float) -> None:
-    """Tell a document that a person must mend from one that AWS did not hand out, which passes by itself.
+    """Emit that a document could not be used: a person must mend it, or AWS did not return it, which passes.
 
-    What does not pass within ``UNREAD_FOR`` is a person's to mend too, such as a right that was taken away. ``failing``
+    If it does not pass within ``UNREAD_FOR``, a person must mend it, too: a right may have been taken away. ``failing``
     is the seconds since the document was last read.
     """
     if isinstance(error, ConfigurationError):

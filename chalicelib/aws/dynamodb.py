@@ -15,11 +15,11 @@ from chalicelib.ports import Check, Delete, Insert, Key, Put, Row, Update, Value
 READ_KEYS = 100  # BatchGetItem's limit, docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 STATEMENTS = 25  # BatchExecuteStatement's and BatchWriteItem's limit, same place
 TRIES = 8
-"""How often what DynamoDB throttled of a batch is tried, with a pause that doubles from 50 ms."""
+"""How often the throttled part of a batch is tried, with a pause that doubles from 50 ms."""
 
 FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem", "TransactionConflict"})
-"""Statement errors that mean "the condition does not hold". A conflict with a transaction under way counts as one: the
-caller reads again and sees what the transaction did."""
+"""Statement errors that mean "the condition does not hold". A conflict with a transaction under way counts as such an
+error: the caller reads again and sees what the transaction did."""
 RETRIED = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError"})
 REFUSED_FOR_NOW = frozenset(
     {
@@ -139,7 +139,7 @@ class Table:
         raise LedgerUnavailable(f"DynamoDB left {len(requests)} rows unwritten after {TRIES} tries")
 
     def _write_conditional(self, writes: list[tuple[int, Write]]) -> set[int]:
-        """BatchExecuteStatement: a condition of its own for each row, in one round trip."""
+        """Write rows by BatchExecuteStatement: each row has its own condition, and all go in one round trip."""
         failed: set[int] = set()
         pending = writes
         for attempt in range(TRIES):
@@ -249,7 +249,7 @@ class Table:
         if len(batches) <= 1:
             return map(work, batches)
         futures = [self._pool.submit(work, batch) for batch in batches]
-        wait(futures)  # for all of them: after an error nothing is written behind the caller's back
+        wait(futures)  # for all of them: after an error no write goes on unseen
         return [future.result() for future in futures]
 
     def _pause(self, attempt: int) -> None:

@@ -13,10 +13,10 @@ from chalicelib.domain.errors import InputError, TooLarge, TooManyRequests
 from chalicelib.reports.envelope import ObjectReference
 
 MAX_OBJECT: Final = 10 * 1024 * 1024
-"""Most bytes of an intake object: as many as a parser takes."""
+"""The most bytes of an intake object: as many as a parser takes."""
 
 BATCH_URLS: Final = 200_000
-"""Most URLs, estimated by size, that the objects of one batch may hold: one invocation can take in as many."""
+"""The most URLs, estimated by size, in the objects of one batch: one invocation can take so many."""
 
 URL_BYTES: Final = 20
 """Shortest URL we expect, in bytes."""
@@ -24,10 +24,10 @@ URL_BYTES: Final = 20
 URLS_PER_REPORT: Final = 10_000
 
 BLOCK: Final = 256 * 1024
-"""Bytes of an archived object that are read at once."""
+"""How many bytes of an archived object are read at once."""
 
 MAX_FILE: Final = 5 * 1024**3
-"""Most bytes of one PutObject. A multipart upload takes more, but S3 then verifies a hash of the parts' hashes and not
+"""The most bytes of one PutObject. A multipart upload takes more, but S3 then verifies a hash of the parts' hashes, not
 the file's own: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html"""
 
 
@@ -129,8 +129,8 @@ class ViewBucket:
 class IntakeBodies:
     """Reads the bodies that one batch of queue messages names: implements ``pipeline.intake.Fetch``.
 
-    It reads only from our own intake bucket: a stranger's message must not make us read anything else. It counts what
-    a batch has taken, so every batch needs a new one.
+    It reads only from our own intake bucket: a stranger's message must not make us read anything else. It counts the
+    URLs of one batch, so every batch needs a new reader.
     """
 
     def __init__(self, client: Any, bucket: str, *, max_bytes: int = MAX_OBJECT, batch_urls: int = BATCH_URLS) -> None:
@@ -167,7 +167,7 @@ class IntakeBodies:
         return body
 
     def _fit(self, key: str, size: int) -> int:
-        """Return an object's URLs, estimated by its size. Raises where they are more than the batch may still hold."""
+        """Return an object's URLs, estimated by its size. Raises if they are more than the batch has room for."""
         if size > self._max_bytes:
             raise self._too_large(key)
         urls = min(URLS_PER_REPORT, size // URL_BYTES)

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.domain.errors import NotNotified
 
 LONGEST_SUBJECT = 99
-"""Characters of a subject: SNS takes fewer than 100, ASCII alone, and no line end."""
+"""The most characters of a subject: SNS takes fewer than 100, only ASCII, and no line end."""
 
 
 class Topic:

@@ -1,4 +1,4 @@
-"""The queues: reports on their way to intake, and wake-ups for those who work at one account."""
+"""The queues: reports on their way to intake, and wake-ups for submitters, trackers and callbacks."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from chalicelib.domain.errors import NotQueued
 from chalicelib.ports import Emit
 
 HOLD_SECONDS = 10
-"""Seconds after its last beat in which a dead invocation's message is delivered again."""
+"""A dead invocation's message is delivered again so many seconds after its last beat."""
 
 MOST_HOPS = 10
-"""Wake-ups in a row, each sent while the one before was followed. Lambda stops such a chain at 16, so the next one is
-left to the schedules, which begin a new chain."""
+"""The most wake-ups in a row, each sent by the invocation of the one before. Lambda stops such a chain at 16. So after
+these the schedules send the next wake-up, which begins a new chain."""
 
 BEAT_SECONDS = 3
 """Seconds between two beats: two may be missed."""
 
 BATCH = 10
-"""Most messages in one SendMessageBatch, by AWS's limit."""
+"""The most messages in one SendMessageBatch, by AWS's limit."""
 
 BATCH_BYTES = 900 * 1024
-"""Most bytes in one SendMessageBatch: AWS takes 1 MiB, less room for what our count leaves out."""
+"""The most bytes in one SendMessageBatch: AWS takes 1 MiB; the rest is room for bytes that we do not count."""
 
 
 REPORTS = 1_000
-"""Reports in one message about outcomes: some 30 KB, one request of SQS."""
+"""How many reports one message about outcomes names: some 30 KB, which SQS counts as one request."""
 
 
 class Queue:
@@ -69,12 +69,12 @@ def _size_of(message: tuple[str, Mapping[str, str]]) -> int:
 
 
 SOON = (2, 10, 60)
-"""Seconds until a message is delivered again that was received once, twice, three times. After that the visibility of
-the queue stands: what does not pass within a minute or two is an outage, and must not use up the receives."""
+"""Seconds until a message is delivered again after it was received once, twice, three times. After that the queue's own
+visibility counts: a failure that lasts longer than a minute or two is an outage, and must not use up the receives."""
 
 
 def deliver_soon(client: Any, url: str, records: Sequence[Mapping[str, Any]], *, emit: Emit) -> None:
-    """Have SQS deliver messages again soon that Lambda handed over. What fails here comes at the queue's visibility."""
+    """Have SQS deliver an invocation's messages again soon. If this fails, they come after the queue's visibility."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     entries = []
@@ -97,12 +97,12 @@ class WakeQueue:
     """A FIFO queue of wake-ups, one group for each account or source: implements ``ports.Wake``."""
 
     def __init__(self, client: Any, url: str, *, hops: Callable[[], int] = int) -> None:
-        """``hops`` is how many wake-ups led to the invocation at work, each sent by the one before."""
+        """``hops`` is how many wake-ups, each sent by the one before, led to this invocation."""
         self._client = client
         self._url = url
         self._hops = hops
         self._sent: dict[str, str] = {}
-        """The mark that this process sent last to each group: SQS would drop it again."""
+        """The last mark that this process sent to each group: SQS would drop a second one."""
 
     def __call__(self, group: str, *, mark: str) -> None:
         """See ``Wake``."""
@@ -118,9 +118,10 @@ class WakeQueue:
 
 
 class OutcomesQueue:
-    """The FIFO queue of reports that may have ended, one group a source: implements ``ports.CallBack``.
+    """The FIFO queue of reports that may have ended: implements ``ports.CallBack``.
 
-    So a slow receiver keeps no other source waiting, and no report of a source is looked at twice at the same time.
+    It has one group for each source. So a slow receiver keeps no other source waiting, and no report of a source is
+    looked at twice at the same time.
     """
 
     def __init__(self, client: Any, url: str, *, emit: Emit) -> None:
@@ -130,7 +131,7 @@ class OutcomesQueue:
         """See ``CallBack``."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        group = hashlib.sha256(source.encode()).hexdigest()[:32]  # a source's name may hold what SQS takes in no group
+        group = hashlib.sha256(source.encode()).hexdigest()[:32]  # SQS does not take every source's name as a group
         for number, part in enumerate(cut(reports, count=REPORTS)):
             try:
                 self._client.send_message(
@@ -144,17 +145,17 @@ class OutcomesQueue:
 
 
 class HeldMessage:
-    """The message that an invocation works on. It stays invisible only as long as the work goes on.
+    """The message that an invocation works on. It stays invisible only while the work goes on.
 
-    SQS delivers it again ``HOLD_SECONDS`` after the last beat, and until then no other message of its group: so another
-    invocation takes over from one that died, within seconds. Lambda deletes the message when the invocation has ended
-    well, and leaves its visibility as it is when the invocation failed or reports the message as failed.
+    SQS delivers it again ``HOLD_SECONDS`` after the last beat, and delivers no other message of its group until then.
+    So if an invocation dies, another one takes over within seconds. If an invocation ends well, Lambda deletes the
+    message. If it fails, or reports the message as failed, Lambda leaves the message's visibility as it is.
     """
 
     def __init__(
         self, client: Any, url: str, record: Mapping[str, Any], *, emit: Emit, clock: Callable[[], float] = time.time
     ) -> None:
-        """``record`` is the message as Lambda hands it over."""
+        """``record`` is the message as the invocation's event has it."""
         self._client, self._url, self._clock, self._emit = client, url, clock, emit
         self._receipt = str(record["receiptHandle"])
         body = json.loads(record["body"])
@@ -172,12 +173,12 @@ class HeldMessage:
             self._show_after(HOLD_SECONDS)
 
     def give_back(self, seconds: int = 0) -> dict[str, Any]:
-        """Have SQS deliver the message again after some seconds; return what the invocation is to answer Lambda."""
+        """Have SQS deliver the message again after some seconds; return the invocation's answer to Lambda."""
         self._show_after(seconds)
         return {"batchItemFailures": [{"itemIdentifier": self.id}]}
 
     def _show_after(self, seconds: int) -> None:
-        """Change the visibility. What fails is only told: the message is another invocation's, or SQS is away."""
+        """Change the visibility. A failure is only emitted: another invocation has the message, or SQS is away."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -60,7 +60,7 @@ def key_of(key: Key) -> dict[str, Any]:
 
 
 def where(key: Key, expect: Row) -> tuple[str, list[dict[str, Any]]]:
-    """Write a PartiQL condition on a key and what is expected there; return it with its parameters."""
+    """Write a PartiQL condition on a key and the expected attributes; return it with its parameters."""
     clauses, parameters = ['"pk" = ?', '"sk" = ?'], [to_wire(key[0]), to_wire(key[1])]
     for name, value in expect.items():
         if value is None:

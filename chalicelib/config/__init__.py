@@ -1,4 +1,4 @@
-"""The four documents that operators write, and the one reader that takes them apart.
+"""The four documents that operators write, and the one reader that parses them.
 
 fields            reads values; says what is wrong: the field's path, its problem and the remedy
 policy            what may be banned, for how long, and when a person decides (docs/policy.md)

@@ -10,13 +10,13 @@ from chalicelib.domain.policy.model import Canary, SourceRules
 from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 
 MINUTES = range(10, 1441)
-"""Minutes that a step may take. It is looked at every five."""
+"""How many minutes a step may take. The canary looks every five minutes."""
 
 
 def of_policy(
     policy: Fields, accounts: Mapping[str, HostPatterns], sources: Mapping[str, SourceRules]
 ) -> Canary | None:
-    """Read ``canary``; nothing where the policy has none. Raises ConfigurationError."""
+    """Read ``canary``; ``None`` if the policy has none. Raises ConfigurationError."""
     if "canary" not in policy:
         return None
     fields = policy.nested("canary").only(Canary._fields)

@@ -1,8 +1,8 @@
 """The one reader of configuration documents.
 
-Every error reads ``<document>: <path of the field> <problem>: <remedy>``. An unknown field is refused, so that a
-misspelt safety is never a missing one. A name that stands twice in one object is refused. Sizes are capped. Errors
-about a document that holds secrets name the kind of a value and never the value.
+Every error reads ``<document>: <path of the field> <problem>: <remedy>``. An unknown field is refused: otherwise a
+misspelt safety setting would simply be missing. A name that occurs twice in one object is refused. Sizes are limited.
+Errors about a document with secrets name the kind of a value and never the value.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.urls import HostPatterns
 
 MAX_DOCUMENT: Final = 4 * 1024 * 1024
-"""Characters of a document at the most: parsing one of this size takes a tenth of a second."""
+"""The most characters of a document: it takes a tenth of a second to parse one of this size."""
 
 MAX_ENTRIES: Final = 20_000
-"""Entries of one list, and names of one object, at the most."""
+"""The most entries of one list, and the most names of one object."""
 
 MAX_TEXT: Final = 8_192
-"""Characters of one string at the most: as many as the longest URL has."""
+"""The most characters of one string: as many as the longest URL has."""
 
 _FREE_NAME: Final = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,100}(?<=\S)")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,14}")
-"""Names that errors may repeat. Secrets have at least 16 characters: a longer name may be one that went astray."""
+"""Names that errors may repeat. Secrets have at least 16 characters: a longer name may be a secret in a wrong place."""
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def load(document: str, text: str) -> object:
-    """Parse the JSON of a document. Raises ConfigurationError, which repeats nothing but a name that is there twice."""
+    """Parse the JSON of a document. Raises ConfigurationError, which repeats only a name that occurs twice."""
     if len(text) > MAX_DOCUMENT:
         raise ConfigurationError(f"{document}: it has {len(text):,} characters: write at most {MAX_DOCUMENT:,}")
 
@@ -78,7 +78,7 @@ class Fields:
     # --- what is wrong --------------------------------------------------------------------------------------------
 
     def refuse(self, name: str, problem: str, remedy: str) -> NoReturn:
-        """Raise ConfigurationError about a field; about the object itself where ``name`` is empty."""
+        """Raise ConfigurationError about a field, or about the object itself if ``name`` is empty."""
         raise ConfigurationError(f"{self.document}: {self.path_of(name) or 'the document'} {problem}: {remedy}")
 
     def refuse_because(self, name: str, error: ConfigurationError) -> NoReturn:
@@ -90,7 +90,7 @@ class Fields:
         return f"{self.path}.{name}" if self.path and name else self.path or name
 
     def shown(self, value: object) -> str:
-        """Return a short piece of a value as the document has it; its kind alone where the document holds secrets."""
+        """Return a short piece of a value as the document has it; only its kind if the document holds secrets."""
         if value is None:
             return "missing or null"
         if self.holds_secrets and not isinstance(value, bool | float) and (type(value) is not int or value > 10**9):
@@ -102,7 +102,7 @@ class Fields:
     # --- objects --------------------------------------------------------------------------------------------------
 
     def only(self, known: Collection[str], *, replaced: Mapping[str, str] | None = None) -> Fields:
-        """Refuse fields that are not known. ``replaced`` says of each former field what to write instead."""
+        """Refuse unknown fields. ``replaced`` says for each former field what to write instead."""
         for name in self.values:
             if name in known:
                 continue
@@ -115,18 +115,18 @@ class Fields:
         return self
 
     def nested(self, name: str) -> Fields:
-        """Return the object in a field; an empty one where the field is absent."""
+        """Return the object in a field; an empty one if the field is absent."""
         return self._object(name, self.values.get(name, {}))
 
     def named(self, *, plain: bool = False) -> dict[str, Fields]:
-        """Return the objects of an object whose names are free.
+        """Return the objects of an object whose names the operator chooses.
 
-        ``plain``: the names become part of file names and of queues' group names, so they are letters, digits, - and _.
+        ``plain``: the names become part of file names and of queues' group names. They have letters, digits, - and _.
         """
         return {self._name(name, plain=plain): self._object(name, value) for name, value in self._entries()}
 
     def entries(self, name: str) -> list[Fields]:
-        """Return the objects of a list; none where the field is absent."""
+        """Return the objects of a list; none if the field is absent."""
         values = self._list(name, self.values.get(name, []), "objects")
         return [self._object(f"{name}[{index}]", value) for index, value in enumerate(values)]
 
@@ -175,14 +175,14 @@ class Fields:
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return true or false; ``default`` where the field is absent."""
+        """Return true or false; ``default`` if the field is absent."""
         value = self.values.get(name, default)
         if not isinstance(value, bool):
             self.refuse(name, f"is {self.shown(value)}", "write true or false")
         return value
 
     def whole(self, name: str, allowed: range, default: int | None = None, *, more: str = "") -> int:
-        """Return a whole number of a range; ``more`` is added to the remedy."""
+        """Return a whole number in a range; ``more`` is added to the remedy."""
         value = self.values.get(name, default)
         if type(value) is not int or value not in allowed:
             remedy = f"give a whole number from {allowed[0]} to {allowed[-1]:,}{more}"

@@ -22,7 +22,7 @@ class Operator:
     name: str
     role: str
     person: str = ""
-    """Who works with the token, as ``person_of`` writes it: several tokens of one person count as one person."""
+    """The person who works with the token, as ``person_of`` writes it: several tokens of one person count as one."""
 
     def may(self, role: str) -> bool:
         """Tell whether the operator's role allows what ``role`` allows."""
@@ -30,7 +30,7 @@ class Operator:
 
 
 def person_of(name: str) -> str:
-    """Return the form in which people are compared: upper and lower case and spaces do not tell two people apart."""
+    """Return the form in which people are compared: names that differ only in case or spaces are one person's."""
     return " ".join(name.casefold().split())
 
 

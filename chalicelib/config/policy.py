@@ -21,7 +21,7 @@ WITHDRAWALS = {"hold", "lift"}
 COUNT = range(1_000_000_001)
 STATUS = range(200, 600)
 MAX_SAMPLE = 20
-"""URLs of a task that are looked at: a few show whether the ban is in force, and each is a request to the edge."""
+"""How many URLs of a task are looked at: a few show whether the ban is in force, and each costs a request."""
 
 FIELDS = {
     "version",
@@ -58,7 +58,7 @@ TARGETS = ("host", "url", "prefix")
 
 
 def object_key(document: object) -> str:
-    """Return the key of the object that holds the policy, where the parameter only points to one; else nothing."""
+    """Return the key of the object that holds the policy, if the parameter only points to one; else an empty text."""
     if not isinstance(document, Mapping) or "object" not in document:
         return ""
     return Fields.of("policy", document).only({"object"}).text("object")
@@ -135,7 +135,7 @@ def _bare_hosts(fields: Fields) -> BareHosts:
 
 
 def _categories(fields: Fields) -> tuple[Category, dict[str, Category]]:
-    """Read the default category, and the listed ones: what they leave out is the default's."""
+    """Read the default category and the listed ones. A field that these leave out is the default's."""
     given = fields.nested("categories")
     categories: dict[str, Fields] = {}
     for name, category in given.named().items():
@@ -284,7 +284,7 @@ def _protection(entry: Fields) -> tuple[str, Protection]:
 
 
 def _keep_longer(protections: dict[K, Protection], key: K, protection: Protection) -> None:
-    """Keep the entry that protects longer, where two protect the same."""
+    """Keep the entry that protects longer, if two protect the same."""
     other = protections.get(key)
     if other is None or (other.expires and (protection.expires is None or other.expires < protection.expires)):
         protections[key] = protection

@@ -1,7 +1,7 @@
 """Tell names below which strangers register names of their own: ``com``, ``co.uk``, ``github.io``.
 
-The list is that of publicsuffix.org, shortened by ``dev/public_suffixes.py``; its first lines say of which day it is.
-It is read when a policy is first taken apart, in two to eight milliseconds, and not by the import of the app.
+The list is from publicsuffix.org, shortened by ``dev/public_suffixes.py``. Its first lines name its day. It is read
+when a policy is first parsed, in two to eight milliseconds, and not when the app is imported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 LIST = Path(__file__).with_suffix(".txt")
 PRIVATE = "// private"
-"""The line before the suffixes of companies, such as ``github.io``. Those above are of registries."""
+"""The line before the suffixes of companies, such as ``github.io``. The suffixes above it are of registries."""
 
 
 def registry_suffix(name: str) -> bool:

@@ -14,7 +14,7 @@ from chalicelib.reports.reading import MAX_CATEGORY_LENGTH
 from chalicelib.reports.signature import Scheme, check_secrets
 
 REPLAY_DAYS = 40
-"""Days for which a report is kept at the least, and so recognised."""
+"""For at least so many days a report is kept, and recognised if it comes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Source:
     html_escaped: bool = False
     unwrap_links: bool = False
     may_name_nothing: bool = False
-    """Whether reports without a URL to ban are usual, as of a source that reports port scans as well."""
+    """Whether reports without a URL to ban are usual: such a source reports port scans as well."""
     category: str = ""
     ban_days: int | None = None
     reports_per_minute: int = 0
     replay_days: int = REPLAY_DAYS
-    """Days for which a ``hub-sha256`` body without a delivery id is the same report when it comes again."""
+    """For so many days a ``hub-sha256`` body without a delivery id is the same report if it comes again."""
     hosts: HostPatterns | None = None
     callback_url: str = ""
     callback_secret: str = field(default="", repr=False)
@@ -48,12 +48,12 @@ NO_AUTH = "none"
 """The word for a source that signs nothing: it reports through the queue or the intake bucket, which AWS guards."""
 
 MAX_SECRETS = 2
-"""Secrets of one source at the most: the new one and the old one while they change."""
+"""The most secrets of one source: the new and the old one while they are exchanged."""
 
 MAX_REPORTS_PER_MINUTE = 1_000_000
 
 REPORTS_PER_MINUTE = 6_000
-"""What a source may send where its entry does not say: half of what API Gateway lets through for all of them."""
+"""What a source may send if its entry does not say: half of what API Gateway lets through for all sources."""
 
 FIELDS = {
     "auth",

@@ -18,11 +18,11 @@ from chalicelib.domain.policy.statement import (
 )
 
 GROUPS = {"EU": EU, "EEA": EEA}
-"""Words of ``territorial_scope`` that stand for several countries."""
+"""The words in ``territorial_scope`` that stand for several countries."""
 
 
 def of_category(category: Fields, default: CategoryStatement | None = None) -> CategoryStatement | None:
-    """Read ``statement`` of a category; ``default`` where it has none. Raises ConfigurationError, as all here do."""
+    """Read ``statement`` of a category; ``default`` if it has none. All functions here raise ConfigurationError."""
     if "statement" not in category:
         return default
     fields = category.nested("statement").only(CategoryStatement._fields)
@@ -35,7 +35,7 @@ def of_category(category: Fields, default: CategoryStatement | None = None) -> C
 
 
 def of_source(source: Fields) -> SourceStatement | None:
-    """Read ``statement`` of a source; nothing where it has none."""
+    """Read ``statement`` of a source; ``None`` if it has none."""
     if "statement" not in source:
         return None
     fields = source.nested("statement").only(SourceStatement._fields)
@@ -46,7 +46,7 @@ def of_source(source: Fields) -> SourceStatement | None:
 
 
 def of_policy(policy: Fields) -> StatementRules | None:
-    """Read ``statement`` of the policy itself; nothing where it has none."""
+    """Read ``statement`` of the policy itself; ``None`` if it has none."""
     if "statement" not in policy:
         return None
     fields = policy.nested("statement").only(StatementRules._fields)

@@ -11,8 +11,8 @@ from chalicelib.domain.model import VendorAccount
 def parse(document: object, credentials: Mapping[str, Collection[str]]) -> dict[str, VendorAccount]:
     """Validate the document of all vendor accounts. Raises ConfigurationError, which never repeats a value.
 
-    ``credentials`` names the vendors that there are, and for each the fields that say how its accounts are reached. The
-    vendor's ``connect`` says which of them an account needs.
+    ``credentials`` names all vendors, and for each vendor the fields that say how its accounts are reached. The
+    vendor's ``connect`` says which of these fields an account needs.
     """
     accounts: dict[str, VendorAccount] = {}
     for name, fields in Fields.of("vendors", document, holds_secrets=True).named(plain=True).items():

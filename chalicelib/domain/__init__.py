@@ -1,1 +1,1 @@
-"""What is true with no computer attached: no I/O, no clock, no AWS."""
+"""Pure rules: no I/O, no clock, no AWS."""

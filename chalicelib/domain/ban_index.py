@@ -1,7 +1,7 @@
-"""The index of bans in force: what it holds, how one event changes it, and how it is asked. Pure.
+"""The index of bans in force: what it holds, how one event changes it, and how to search it. Pure.
 
-A ban is kept as the line of text that stands for it in the file: a question looks at lines, and reads the fields only
-of those that it is about. Times stand first, at fixed places, so that lines are compared and sorted as they are.
+A ban is kept as its line in the file. A search looks at lines, and reads the fields only of those that it needs. The
+times come first, at fixed places, so that lines can be compared and sorted without being parsed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chalicelib.domain.source_counts import ByDay, recent
 from chalicelib.domain.urls import host_of
 
 FORMAT = 2
-"""Counts the shapes of the file. One of another shape is as good as none: the index is folded anew."""
+"""Counts the shapes of the file. A file of another shape is ignored, and the index is made anew from the journal."""
 
 _NEVER = "9999999999"
 _BANNED_AT, _END, _KEY = slice(0, 10), slice(11, 21), slice(22, 44)
@@ -49,11 +49,11 @@ class Ban(NamedTuple):
     until: int
     """When the ban that the vendor made ends."""
     planned_until: int | None
-    """When it is planned to end; ``None``: when a person unbans it."""
+    """The planned end; ``None``: when a person unbans the URL."""
 
     @property
     def end(self) -> int | None:
-        """When the URL is banned no more: a ban that is planned for longer than the vendor's is renewed."""
+        """When the URL stops being banned. A ban that is planned to last longer than the vendor's is renewed."""
         return None if self.planned_until is None else max(self.until, self.planned_until)
 
     def in_force(self, now: datetime) -> bool:
@@ -96,7 +96,7 @@ def _unescape(text: str) -> str:
 class Index:
     """The bans in force, as lines by URL key; planned ends that moved before their bans began; and what sources did.
 
-    ``reported`` is source → when it last reported anything, in epoch seconds; ``by_day`` counts the bans of sources.
+    ``reported`` maps each source to when it last reported, in epoch seconds. ``by_day`` counts the bans of sources.
     """
 
     lines: dict[str, str] = field(default_factory=dict)
@@ -113,11 +113,11 @@ class Index:
         return None if line is None else Ban.of(line)
 
     def put(self, ban: Ban) -> None:
-        """Take in a ban, or a change of one."""
+        """Add a ban, or replace it."""
         self.lines[ban.key] = ban.line()
 
     def drop(self, key: str) -> None:
-        """Take a ban out."""
+        """Remove a ban."""
         self.lines.pop(key, None)
 
     def bans(self) -> list[Ban]:
@@ -129,7 +129,7 @@ class Index:
         return Index(dict(self.lines), dict(self.ends), dict(self.reported), deepcopy(self.by_day))
 
     def trim(self, now: datetime) -> None:
-        """Leave out what has ended."""
+        """Remove the bans that have ended."""
         moment = _seconds(int(now.timestamp()))
         self.lines = {key: line for key, line in self.lines.items() if line[_END] > moment}
         self.ends = {key: end for key, end in self.ends.items() if end > now.timestamp()}
@@ -137,7 +137,7 @@ class Index:
 
 
 def covers(wanted: str, host: str) -> bool:
-    """Tell whether a host is asked for: exactly, or with a dot in front the host itself and all below it."""
+    """Tell whether a host matches: exactly, or, if ``wanted`` begins with a dot, that host and all hosts below it."""
     wanted = wanted.lower()
     return host == wanted or (wanted.startswith(".") and (host == wanted[1:] or host.endswith(wanted)))
 
@@ -149,11 +149,11 @@ _LEVEL = 3
 """Level of compression: level 6 makes the file a tenth smaller and takes half again as long."""
 
 _AT_ONCE = 5_000
-"""Lines that are written at once: never the whole text of the file is in memory."""
+"""How many lines are written at once, so that the whole text of the file is never in memory."""
 
 
 def dump(index: Index) -> bytes:
-    """Write an index as compressed lines, the newest ban first: those of one decision compress each other."""
+    """Write an index as compressed lines, the newest ban first: lines of one decision are alike and compress well."""
     body = io.BytesIO()
     with gzip.GzipFile(fileobj=body, mode="wb", compresslevel=_LEVEL, mtime=0) as file:
         head = {"ends": index.ends, "reported": index.reported, "by_day": index.by_day}
@@ -176,21 +176,21 @@ def load(body: bytes) -> Index:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which bans are asked for; what is empty or ``None`` asks for all."""
+    """Which bans are asked for. A field that is empty or ``None`` asks for all."""
 
     account: str = ""
     source: str = ""
     category: str = ""
     rule: str = ""
     host: str = ""
-    """With a dot in front it covers the host and all below it."""
+    """With a dot in front it covers the host and all hosts below it."""
     q: str = ""
-    """A part of the URL; upper and lower case are the same."""
+    """A part of the URL, in upper or lower case."""
     since: datetime | None = None
     ends_before: datetime | None = None
 
     def select(self, index: Index, *, now: datetime) -> list[str]:
-        """Return the lines of the bans in force that are asked for."""
+        """Return the lines of the wanted bans that are in force."""
         moment = _seconds(int(now.timestamp()))
         found = [line for line in index.lines.values() if line[_END] > moment]
         if self.since:
@@ -234,15 +234,15 @@ def _from(moment: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order of a list. ``place`` is by what lines are sorted; no two bans have the same."""
+    """An order of a list. Lines are sorted by their ``place``; no two bans have the same place."""
 
     place: Callable[[str], str]
     token: re.Pattern[str]
-    """What the place of a line looks like as the token of a page."""
+    """The form of a line's place as the token of a page."""
     newest_first: bool = False
 
     def page(self, lines: list[str], token: str) -> list[str]:
-        """Return the lines in this order, from behind the one whose place the token is. Raises ValueError."""
+        """Return the lines in this order that come after the token's place. Raises ValueError."""
         ordered = sorted(lines, key=self.place, reverse=self.newest_first)
         if not token:
             return ordered
@@ -254,12 +254,12 @@ class Order:
         return [line for line in ordered if self.place(line) > last]
 
     def token_of(self, line: str) -> str:
-        """Return the token of the page behind a line."""
+        """Return the token of the page after a line."""
         return self.place(line).replace("\t", " ")
 
 
 _URL_SHOWN = 120
-"""Characters of a URL by which a list is sorted: a token has room for them."""
+"""A list is sorted by so many characters of a URL: a token has room for these."""
 
 _WHOLE = re.compile(r"\d{10} \d{10} [\w-]{22}", re.ASCII)
 
@@ -285,7 +285,7 @@ DIMENSIONS: Mapping[str, Callable[[str], str]] = {
     "host": _host,
     "ends": lambda line: _day(line[_END]),
 }
-"""By what bans are counted; ``ends`` is a UTC day."""
+"""The dimensions by which bans are counted; ``ends`` is a UTC day."""
 
 
 def counted(lines: Iterable[str], dimension: str) -> list[tuple[str, int]]:

@@ -16,10 +16,10 @@ def cut(
     size_of: Callable[[T], int] | None = None,
     shared_of: Callable[[T], str] | None = None,
 ) -> Iterator[list[T]]:
-    """Yield parts of at most ``count`` items whose sizes come to at most ``size``, in order; none is empty.
+    """Yield parts of at most ``count`` items whose sizes add up to at most ``size``, in order; none is empty.
 
-    An item that is larger than ``size`` stands alone. ``shared_of`` names a text that a part holds once for all of its
-    items that have it in common: its bytes count once a part, beside ``size_of`` of each item.
+    An item that is larger than ``size`` is a part of its own. ``shared_of`` gives a text that a part holds once for all
+    items that share it: its bytes count once for each part, beside the ``size_of`` each item.
     """
     part: list[T] = []
     texts: set[str] = set()

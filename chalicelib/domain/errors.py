@@ -147,7 +147,7 @@ class ContentRefused(VendorError):
 
 
 class UrlsFailed(VendorError):
-    """The vendor did all of a call but for the URLs that it names. ``task_id`` is the call's, as of any other."""
+    """The vendor did all of a call except the URLs that it names. ``task_id`` is the id of this call."""
 
     kind = "urls_failed"
 
@@ -158,13 +158,13 @@ class UrlsFailed(VendorError):
 
 
 class NotBanned(ContentRefused):
-    """The vendor has no ban of these URLs: an unban of them is done, or of some of them if the call names several."""
+    """The vendor has no ban of these URLs, or of some if the call names several: an unban of those is done."""
 
     kind = "not_banned"
 
 
 class HostNotReady(ContentRefused):
-    """The state of a host at the vendor forbids the call, and did nothing: it passes, so the host's URLs wait."""
+    """A host's state at the vendor forbids the call, which did nothing. The state passes, so the host's URLs wait."""
 
     kind = "host_not_ready"
 
@@ -176,7 +176,7 @@ class AccessRefused(VendorError):
 
 
 class PermissionRefused(AccessRefused):
-    """The vendor knows the credentials and refuses them this call: perhaps for some of its hosts alone."""
+    """The vendor knows the credentials but refuses this call to them, perhaps only for some of its hosts."""
 
 
 class QuotaExceeded(VendorError):
@@ -189,7 +189,7 @@ class QuotaExceeded(VendorError):
 
 
 class LedgerUnavailable(EdgebanError):
-    """DynamoDB refused or throttled a call beyond our retries: repeat the whole work later, as queues do."""
+    """DynamoDB refused or throttled a call after all our retries: repeat the whole work later, as queues do."""
 
 
 class NotQueued(EdgebanError):

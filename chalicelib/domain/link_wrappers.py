@@ -1,4 +1,4 @@
-"""Links that a mail gateway wrapped: the page that was meant stands inside, and the wrapper's host is none of ours."""
+"""Links that a mail gateway wrapped: the reported page is inside the link, and the wrapper's host is not ours."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _SHADOWED = (
     *("protect-au.mimecast.com", "protect-za.mimecast.com", ".mimecastprotect.com"),
     *("url.avanan.click", "protect.checkpoint.com", "safe.menlosecurity.com"),
 )
-"""Hosts of wrappers that do not, or not always, show the page that they lead to."""
+"""Hosts of wrappers that do not always show the page that they lead to."""
 
 _SHOWN: tuple[re.Pattern[str], ...] = (
     re.compile(r"https://urldefense\.(?:com|us)/v3/__(https?:/[^*]*?)__;", re.IGNORECASE),
     re.compile(r"https://(?:url\.avanan\.click|protect\.checkpoint\.com)/v2/[^/]*?___(https?:.*?)___\.", re.IGNORECASE),
     re.compile(r"https://safe\.menlosecurity\.com/(https?:.+)", re.IGNORECASE),
 )
-"""Wrapped links in which the page stands as it is."""
+"""Wrapped links that contain the page's URL unchanged."""
 
 _CISCO = re.compile(r"https?://secure-web\.cisco\.com/[^/]+/(https?%3a%2f%2f[^/?#]+)$", re.IGNORECASE)
 _DEFENSE_3 = re.compile(r"https://urldefense\.(?:com|us)/v3/__(https?:/.*?)__;([\w-]*=*)!", re.IGNORECASE)
 _RUNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-"""How Proofpoint writes that several signs in a row were taken out: ``A`` is two of them."""
+"""Proofpoint's letters for several characters in a row that it took out: ``A`` is two characters."""
 
 _SLASH_ONCE = re.compile(r"(https?:/)(?=[^/])", re.IGNORECASE)
 _MAX_LENGTH = 16_384
@@ -58,7 +58,7 @@ _MAX_LAYERS = 3
 
 
 def wrapper_of(url: str) -> str:
-    """Return the host of the wrapper that a URL belongs to, or nothing where it is no wrapped link."""
+    """Return the host of the wrapper that a URL belongs to; empty if it is no wrapped link."""
     host, path = _place(url)
     if any(_is_at(host, wanted) and path.startswith(prefix) for wanted, prefix, _ in _PARAMETERS):
         return host
@@ -66,7 +66,7 @@ def wrapper_of(url: str) -> str:
 
 
 def unwrap_link(url: str) -> str:
-    """Return the page that a wrapped link leads to; what is no wrapped link, or does not show its page, as it is."""
+    """Return the page that a wrapped link leads to. Return any other URL, or a link that hides its page, unchanged."""
     for _ in range(_MAX_LAYERS):
         inner = _inner(url)
         if not inner.lower().startswith(("http://", "https://")):
@@ -104,7 +104,7 @@ def _given_in(url: str) -> str:
 
 
 def _filled_in(shown: str, taken_out: str) -> str:
-    """Undo version 3 of Proofpoint: put back the signs that it took out; nothing where they do not add up."""
+    """Undo version 3 of Proofpoint: put back the characters that it took out; empty if their numbers do not match."""
     signs = _from_base64(taken_out)
     pieces, at = [], 0
     for piece in re.split(r"(\*\*[\w-]|\*)", shown):
@@ -133,7 +133,7 @@ def _parameter(query: str, name: str) -> str:
 
 
 def _place(url: str) -> tuple[str, str]:
-    """Return host and path; nothing where the URL has none."""
+    """Return host and path; empty if the URL has none."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

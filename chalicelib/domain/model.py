@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 CHUNK_URLS = 1_000
-"""URLs in a chunk at the most: a chunk never needs more than one ban task."""
+"""The most URLs in a chunk: a chunk never needs more than one ban task."""
 
 CHUNK_BYTES = 256 * 1024
-"""Bytes of URLs and of what is said of them in a chunk at the most: its compressed row stays below 400 KB."""
+"""The most bytes of URLs and their origins in a chunk: its compressed row stays below 400 KB."""
 
 
 class Action(StrEnum):
@@ -21,7 +21,7 @@ class Action(StrEnum):
 
 
 class TaskState(StrEnum):
-    """States of a ban task: ``submitting`` until the vendor's task id is recorded, then as the vendor says."""
+    """States of a ban task: ``submitting`` until the vendor's task id is recorded, then what the vendor says."""
 
     SUBMITTING = "submitting"
     PROCESSING = "processing"
@@ -30,7 +30,7 @@ class TaskState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the task is at its end."""
+        """Whether the task has ended."""
         return self in {TaskState.SUCCEEDED, TaskState.FAILED}
 
 
@@ -44,7 +44,7 @@ class ChunkState(StrEnum):
 
 
 class UrlState(StrEnum):
-    """What is true of one reported URL at one vendor account. All but PENDING and PROCESSING end the wait."""
+    """The state of one reported URL at one vendor account. All states except PENDING and PROCESSING are final."""
 
     PENDING = "pending"  # claimed, not at the vendor yet
     PROCESSING = "processing"  # the vendor works on it
@@ -62,7 +62,7 @@ class UrlState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReportedUrl:
-    """One URL as a report names it. Empty or ``None`` means the report does not say: the source's default holds.
+    """One URL as a report names it. Empty or ``None``: the report does not say, and the source's default counts.
 
     ``ban_days`` is in days; ``reported_at`` is aware (UTC).
     """
@@ -87,7 +87,7 @@ class Skipped:
 class Withdrawal:
     """A source takes back its own word for a URL, found by the id that it gave or by URL and reporter.
 
-    ``said_at`` is aware (UTC): only what was said by then is taken back. ``reason`` is in words.
+    ``said_at`` is aware (UTC): only words that were said by then are taken back. ``reason`` is in words.
     """
 
     url: str
@@ -99,10 +99,10 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class ParsedReport:
-    """What a parser makes of one body. ``test`` reports walk the whole path and never reach a vendor.
+    """What a parser reads from one body. ``test`` reports take the whole way, but never reach a vendor.
 
-    ``parts_skipped`` counts all parts that name nothing to ban, of which ``skipped`` lists the first. ``elsewhere``
-    counts URLs that are not on our hosts and that a report of this size does not list.
+    ``parts_skipped`` counts all parts that name nothing to ban; ``skipped`` lists the first of them. ``elsewhere``
+    counts URLs that are not on our hosts, which a report of this size does not list.
     """
 
     urls: tuple[ReportedUrl, ...]
@@ -129,27 +129,27 @@ class VendorLimits:
     urls_per_task: int
     creates_per_second: float
     lists_per_second: float
-    """Calls a second of each list: tasks, banned URLs."""
+    """Calls a second for each of the two lists: tasks, and banned URLs."""
     task_window: timedelta
     """The longest span between start and end of one query of the task list."""
     longest_ban: timedelta | None
-    """The longest ban that the vendor grants; ``None``: a ban lasts until it is taken back."""
+    """The longest ban that the vendor grants; ``None``: the vendor ends no ban, so edgeban lifts it."""
     parallel: int = 40
-    """Calls that may be under way at once. Ten a second, each of which takes three seconds and is recorded after it."""
+    """How many calls may overlap: enough for ten calls a second of three seconds each, and for recording them."""
     declarative: bool = False
-    """Whether an answered call is done, and repeating one does no harm: there is no task to follow."""
+    """Whether an answered call is done and may safely be repeated: there is no task to follow."""
     urls_per_day: int = 0
     """URLs that may be banned a day; 0: no such limit is known."""
     unbans_per_day: int = 0
     """URLs that may be unbanned a day; 0: no such limit is known."""
     utc_offset: timedelta = timedelta()
-    """How far the clock by which the vendor's day begins is ahead of UTC."""
+    """How far ahead of UTC the vendor's day begins."""
     capacity: int = 0
     """URLs that the vendor's store holds; 0: no such limit is known."""
     settles: timedelta = timedelta()
     """How long after "done" the edge may still serve a banned URL."""
     longest_key: int = 0
-    """Bytes of a URL that the store takes as it is; 0: any."""
+    """The store takes URLs of so many bytes unchanged; 0: of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class VendorTask:
-    """A task as the vendor shows it. ``state`` is ``None`` where the vendor's word for it is not known."""
+    """A task as the vendor shows it. ``state`` is ``None`` if we do not know the vendor's word for it."""
 
     id: str
     action: Action | None
@@ -171,7 +171,7 @@ class VendorTask:
     urls: tuple[str, ...]
     created_at: datetime
     failed: tuple[str, ...] = ()
-    """Those of ``urls`` that the vendor names as failed; empty where it tells no detail of a URL."""
+    """The ``urls`` that the vendor names as failed; empty if it says nothing about single URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class VendorAccount:
 
 
 class BareHosts(StrEnum):
-    """What becomes of a report of the root of a host, whose ban takes a site's front page down."""
+    """What happens to a report of the root of a host: its ban would take a site's front page down."""
 
     BAN = "ban"  # as of any page
     HOLD = "hold"  # a person decides
@@ -225,7 +225,7 @@ class Rule(StrEnum):
     PROTECTED = "protected"
     BARE_HOST = "bare_host"  # the URL is the root of its host
     COOL_DOWN = "cool_down"  # unbanned a short while ago
-    REFUSED = "refused"  # a person decided not to ban it, and that stands
+    REFUSED = "refused"  # a person decided not to ban it, and the decision has not ended
     DECIDED_BEFORE = "decided_before"  # a person decided against it, and another source reports it
     WITHDRAWN = "withdrawn"  # its source took its word back
     LIVE = "live"  # banned already, or on its way
@@ -237,25 +237,25 @@ class Rule(StrEnum):
     ACCOUNT_CAP = "account_cap"
     SHARE_CAP = "share_cap"  # too large a share of the account's live bans
     # Intake's
-    CONTENTION = "contention"  # of holds that version 1 made: the bans could not be counted against the caps
+    CONTENTION = "contention"  # holds of version 1: it could not count the bans against the caps
     TEST = "test"  # the report is a test
     # Answers to a person who bans by hand
     NOT_IN_FORCE = "not_in_force"  # there is no ban whose end could be changed
     # Chunks that no report asked for
-    RENEWAL = "renewal"  # carries on bans that outlive what the vendor grants
-    RELEASED = "released"  # bans what was held, since a report came that is banned by itself
+    RENEWAL = "renewal"  # renews bans that last longer than the vendor grants
+    RELEASED = "released"  # bans URLs that were held, since a report came that needs no approval
     BY_HAND = "by_hand"  # a person banned it, without a report
     TAKEN_OVER = "taken_over"  # the vendor banned it before edgeban knew of it
-    RETRY = "retry"  # sends again what the vendor failed or refused
-    DRIFT = "drift"  # bans again what the vendor's list has lost
+    RETRY = "retry"  # sends URLs again that the vendor failed or refused
+    DRIFT = "drift"  # bans URLs again that the vendor's list has lost
     UNBAN = "unban"  # an operator's word
-    ENDED = "ended"  # lifts bans at their planned end, where the vendor does not
+    ENDED = "ended"  # lifts bans at their planned end, if the vendor does not
     UNDO = "undo"  # an operator took back what a source, a report or a task said
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision, the rule that made it, and the reason in words for the source. ``ban_days`` is the vendor's."""
+    """A decision, the rule that made it, and the reason in words for the source. The vendor gets ``ban_days``."""
 
     kind: VerdictKind
     rule: Rule

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 SHARE = 0.96
-"""The share of a vendor's rate that we use. Calls are on their way for unequal times: the rest is room, so that eleven
-calls never arrive within one second where ten may. 9.6 calls/s of 10 is above the 95 % that a backlog must get."""
+"""The share of a vendor's rate that we use. Some calls take longer to arrive than others. The rest of the rate is room,
+so that eleven calls never arrive in one second if ten may. 9.6 calls/s of 10 is above the 95 % that a backlog needs."""
 
 PREPARES = 0.1
-"""Seconds in which a caller prepares a call: reading what waits, and recording a task."""
+"""Seconds that a caller needs to prepare a call: it reads the waiting chunks and records a task."""
 
 SLACK = timedelta(milliseconds=40)
 """Added to the one-second window, so that jitter in flight cannot put an eleventh call into it."""
@@ -78,9 +78,9 @@ class Pace:
         return now
 
     def departs(self) -> None:
-        """Note that the last permitted call is sent only now: a busy process may be slow to come to it.
+        """Note that the last permitted call is sent only now: a busy process may be slow to send it.
 
-        Another thread may call this. If a later call was permitted meanwhile, that one counts as later than it is,
+        Another thread may call this. If a further call was permitted meanwhile, that call counts as later than it is,
         which only slows us down.
         """
         self._calls[-1] = self._clock()

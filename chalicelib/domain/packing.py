@@ -1,7 +1,7 @@
-"""Pack the URLs that wait in chunks into tasks of at most as many URLs as the vendor takes. Pure.
+"""Pack the waiting URLs of chunks into tasks of at most as many URLs as the vendor takes. Pure.
 
-Two types say "URLs of a chunk" here: ``Work`` is what is left of a chunk, ``Slice`` is a range of it in a task. The
-chunk itself, with its URLs, is ``ledger.chunks.Chunk``.
+Two types here stand for URLs of a chunk: ``Work`` is the rest of a chunk that is in no task, ``Slice`` is a range of a
+chunk in a task. The chunk itself, with its URLs, is ``ledger.chunks.Chunk``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left of a chunk: positions ``next`` to ``count``, without ``excluded`` (sorted), are in no task yet."""
+    """The rest of a chunk: positions ``next`` to ``count``, without ``excluded`` (sorted), are in no task yet."""
 
     chunk: str
     account: str
@@ -56,24 +56,24 @@ class Work:
     approved_by: str = ""
     """Who approved a hold that needs a second approval."""
     approved_person: str = ""
-    """Who works with that token. Version 1 did not write it: the token's name stands for the person."""
+    """The person who works with that token. Version 1 did not write it: then the token's name stands for the person."""
     refused: str = ""
     """Who refused a hold, and why."""
     version: int = 0
-    """How often a hold changed before it was decided: who decides must have seen it as it is."""
+    """How often the hold changed before it was decided: a decision must have read the last version."""
     excepted: tuple[int, ...] = ()
-    """Positions that who approved a hold left out: they are refused when it is approved."""
+    """Positions that the first approver of a hold left out: they are refused when the hold is approved."""
     then: ChunkState | None = None
-    """What an open chunk becomes when it is sealed."""
+    """The state that an open chunk gets when it is sealed."""
     told_at: datetime | None = None
-    """When people were told of a hold; earlier versions told nobody."""
+    """When people were told of the hold. Earlier versions told nobody."""
 
 
 def pack(waiting: Iterable[Work], *, limit: int) -> list[tuple[Slice, ...]]:
     """Plan the slices of tasks of at most ``limit`` URLs.
 
-    The oldest URLs come first, and every task is full but the last of its action and duration: one call carries one
-    action and one duration.
+    The oldest URLs come first. One call carries one action and one duration, and every task is full except the last of
+    its action and duration.
     """
     if limit < 1:
         raise ValueError("limit must be at least 1 URL")
@@ -110,7 +110,7 @@ def _longest(whole: Slice, room: int) -> Slice:
 
 
 def sort_out(slices: Iterable[Slice], group_of: Callable[[str, int], T]) -> dict[T, tuple[Slice, ...]]:
-    """Split slices by the group of each position: the slices of a group exclude what is in the other groups."""
+    """Split slices by the group of each position: the slices of a group exclude the positions of the other groups."""
     groups: dict[T, list[Slice]] = {}
     for part in slices:
         positions_by_group: dict[T, list[int]] = {}
@@ -123,14 +123,14 @@ def sort_out(slices: Iterable[Slice], group_of: Callable[[str, int], T]) -> dict
 
 
 def trimmed(part: Slice) -> Slice:
-    """Return a slice that begins and ends with one of its URLs: two that share no URL never begin at one position."""
+    """Return a slice that begins and ends with one of its URLs: two slices without a common URL then begin apart."""
     positions = part.positions()
     start, end = positions[0], positions[-1] + 1
     return Slice(part.chunk, start, end, tuple(position for position in part.excluded if start <= position < end))
 
 
 def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
-    """Split into two parts of as nearly the same number of URLs as can be, in order."""
+    """Split into two parts with numbers of URLs that differ as little as possible, in order."""
     parts = list(slices)
     half = sum(part.count for part in parts) // 2
     first: list[Slice] = []
@@ -148,7 +148,7 @@ def halve(slices: Iterable[Slice]) -> tuple[tuple[Slice, ...], tuple[Slice, ...]
 
 
 def divide(slices: Iterable[Slice], *, halvings: int) -> list[tuple[Slice, ...]]:
-    """Halve slices so many times over; a part that holds one URL stays whole."""
+    """Halve slices ``halvings`` times; a part with one URL stays whole."""
     parts = [tuple(slices)]
     for _ in range(halvings):
         halves = [halve(part) if sum(piece.count for piece in part) > 1 else (part,) for part in parts]

@@ -17,32 +17,32 @@ COUNTS: Final = ("messages", "reported", *VERDICTS, "banned", "unbanned", "undon
 COLUMNS: Final = ("bucket", "value", *COUNTS, "p50", "p95")
 
 BY_REPORTS: Final = ("source", "account")
-"""Dimensions that the counts of batches and tasks have; without a dimension these count as well."""
+"""Dimensions for which batches and tasks are counted, as they are for counts without a dimension."""
 
 BY_URLS: Final = ("category", "rule", "state")
-"""Dimensions of single URLs: counted from what was decided about each, so that repeats are not among them."""
+"""Dimensions of single URLs. They are counted from the decision about each URL, so repeats are not among them."""
 
 NOT_COUNTED: Final = {
     "source": frozenset({"unbanned"}),  # the journal names the sources of what people undid alone
     "account": frozenset({"messages", "reported", *VERDICTS}),
     **dict.fromkeys(BY_URLS, frozenset({"messages", "duplicate"})),
 }
-"""What a dimension does not tell: it is ``None``, and not 0."""
+"""The counts that a dimension cannot give: they are ``None``, and not 0."""
 
 BY_PEOPLE: Final = frozenset({Rule.UNBAN, Rule.UNDO})
 """Rules of unbans that a person asked for."""
 
 MOST_VALUES: Final = 1_000
-"""Most values of a dimension that are counted by name. Categories are senders' words: their number has no limit."""
+"""The most values of a dimension that are counted by name. Senders choose categories, so their number has no limit."""
 
 MOST_ROWS: Final = 10_000
-"""Rows of one answer, about: of more values, those with the smallest counts stand together."""
+"""About how many rows an answer has. If there are more values, those with the smallest counts share one row."""
 
 THE_REST: Final = "(others)"
 
 
 class Series:
-    """Counts into buckets, and in each by the values of a dimension; without one, the only value is empty."""
+    """Counts by bucket, and in each bucket by the values of a dimension. Without one, the only value is empty."""
 
     def __init__(self, by: str, bucket: str) -> None:
         self.by = by
@@ -94,7 +94,7 @@ class Series:
                 self._counts.setdefault(self._at(at, source), Counter())[column] += number
 
     def add_url(self, at: datetime, event: Mapping[str, Any]) -> None:
-        """Count what was decided about one URL: an event ban, hold, unban or refusal of the ledger's archive."""
+        """Count the decision about one URL: a ban, hold, unban or refusal among the events of the ledger's archive."""
         kind = str(event["event"])
         if self.by not in BY_URLS or kind not in {"ban", "hold", "unban", "refusal"}:
             return
@@ -109,7 +109,7 @@ class Series:
         counts["banned"] += event.get("finished_at") is not None
 
     def add_counted(self, at: datetime, value: str, counts: Mapping[str, int | None]) -> None:
-        """Take over what was counted before, as ``counted`` has it. Seconds of one place come from one count alone."""
+        """Add earlier counts, in the form of ``counted``. The seconds of one place come from one of the counts only."""
         place = self._at(at, value)
         named = {name: counts.get(name) or 0 for name in ("messages", *VERDICTS, "banned", "unbanned", "undone")}
         self._counts.setdefault(place, Counter()).update(named)
@@ -147,7 +147,7 @@ class Series:
         return {"p50": p50, "p95": p95}
 
     def _keep_large(self) -> None:
-        """Put the smallest values together where there are more rows than an answer has room for."""
+        """Join the smallest values into one row if there are more rows than an answer has room for."""
         if len(self._counts) <= MOST_ROWS:
             return
         totals = Counter[str]()
@@ -168,7 +168,7 @@ def _numbers(counts: object) -> dict[str, int]:
 
 
 def quantile(seconds: Counter[int], share: float) -> int | None:
-    """Return the seconds within which a share of the URLs was banned (nearest rank); ``None`` where none was."""
+    """Return the seconds within which a share of the URLs was banned (nearest rank); ``None`` if none was."""
     missing = math.ceil(seconds.total() * share)
     for value in sorted(seconds):
         missing -= seconds[value]

@@ -1,1 +1,1 @@
-"""What the routes and functions in ``app.py`` do: an event in, the pipeline called, an answer out."""
+"""The routes and functions of ``app.py``: they read an event, call the pipeline and make the answer."""

@@ -1,4 +1,4 @@
-"""Routes that show what goes on: the overview, counts over time, events, sources, unbans."""
+"""Routes that show what happens: the overview, events, unbans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUESTION_TIME = timedelta(seconds=15)
 LONGEST_SPAN = timedelta(days=31)
 EVENTS = 500
 UNBANS = 1_000
-"""The most decisions that are looked through for unbans."""
+"""How many decisions a request searches for unbans, at most."""
 
 UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "failed", "complete", "unban_id")
 UNBAN_STATES = ("under_way", "complete", "failed")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.domain.ban_index import Ban, Wanted
 
 QUESTION_TIME = timedelta(seconds=15)
-"""How long one question reads what happened since the index was written."""
+"""How long one request reads the events since the index was written."""
 
 MOST = 5_000
 """The most bans in one answer; an answer has fewer if their URLs are long."""
@@ -92,7 +92,7 @@ def count_bans(services: Services, request: Request) -> Response:
 
 
 def _select(services: Services, request: Request) -> tuple[list[str], datetime]:
-    """Return the lines of the bans in force that the request asks for, and the moment of which that is true."""
+    """Return the lines of the bans in force that the request asks for, and the moment for which this is true."""
     from chalicelib.pipeline.answers.ban_index import up_to_now
 
     wanted = _wanted(request)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chalicelib.pipeline.decisions.by_hand_request import Answer
 
 ENDS = ("ban_days", "ban_for_days", "until")
-"""Fields of which a request has one at the most."""
+"""A request has at most one of these fields."""
 
 LONGEST_CATEGORY = 128
 """Characters of a category."""

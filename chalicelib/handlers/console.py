@@ -1,7 +1,7 @@
 """The console's files: a page in the browser over the routes for operators. See docs/console.md.
 
-The files are served by a fixed table of names. Every file but the page itself is served below the digest of all files:
-a browser keeps it for good, and a page never loads files of two versions of the console.
+The files are served by a fixed table of names. Every file except the page itself is served under the digest of all
+files: a browser may keep it for ever, and a page never loads files of two versions of the console.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HEADERS: dict[str, str | list[str]] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""What every answer carries, a refusal too."""
+"""The headers of every answer, also of a refusal."""
 
 FOR_GOOD = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
@@ -67,7 +67,7 @@ def console() -> Console:
 
 
 def enter() -> Response:
-    """Answer ``GET /console``: send the browser to the page, below whatever path the stage has."""
+    """Answer ``GET /console``: send the browser to the page, under the stage's own path."""
     return Response(body="", status_code=302, headers={**HEADERS, "Location": f"console/{PAGE}"})
 
 
@@ -83,7 +83,7 @@ def page(request: Request) -> Response:
 
 
 def file(version: str, name: str) -> Response:
-    """Answer ``GET /console/{version}/{file}``: 404 for another version, so that a page is of one piece."""
+    """Answer ``GET /console/{version}/{file}``: 404 for another version, so that a page never mixes two versions."""
     known = console()
     if version != known.version or name not in known.texts or name == PAGE:
         message = "the console has no such file: load the page again"

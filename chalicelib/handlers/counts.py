@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from chalicelib.pipeline.run import Run
 
 LONGEST_SPANS = {"minute": timedelta(days=1), "hour": LONGEST_SPAN, "day": timedelta(days=92)}
-"""The longest span of counts by bucket: an answer has some thousand rows, and reads an object a day at the most."""
+"""The longest span of counts, by bucket: an answer has about a thousand rows, and reads at most one object a day."""
 
 JOURNAL = timedelta(days=39)
-"""How far back the journal is certain to be whole: its rows expire after 40 days."""
+"""So far back the journal is certainly complete: its rows expire after 40 days."""
 
 
 def stats(services: Services, request: Request) -> Response:
@@ -66,7 +66,7 @@ def stats(services: Services, request: Request) -> Response:
 
 
 def _count(run: Run, series: Series, *, since: datetime, until: datetime) -> bool:
-    """Count a span from the ledger, as far as time reaches."""
+    """Count a span from the ledger, until the time is up."""
     from chalicelib.domain.series import BY_URLS
     from chalicelib.pipeline.answers.stats import read
     from chalicelib.pipeline.archive.series import add_decided_urls
@@ -76,9 +76,9 @@ def _count(run: Run, series: Series, *, since: datetime, until: datetime) -> boo
 
 
 def _days(services: Services, run: Run, series: Series, *, since: datetime, until: datetime) -> tuple[bool, list[date]]:
-    """Count whole days from their summaries, and what is not archived from the ledger.
+    """Count whole days from their summaries, and days that are not archived from the ledger.
 
-    Return whether all was counted in time, and the days of which nothing is left to count.
+    Return whether all days were counted in time, and the days that have nothing left to count.
     """
     from chalicelib.pipeline.archive.series import add_archived_day
 

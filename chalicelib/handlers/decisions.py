@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from chalicelib.pipeline.run import Run
 
 COUNT_TIME = timedelta(seconds=10)
-"""How long a request counts what it is about, for a preview or ``expect``."""
+"""How long a request counts the URLs that it selects, for a preview or for ``expect``."""
 
 UNBAN_TIME = timedelta(seconds=15)
-"""How long a request works at an unban itself; the sweep does the rest. API Gateway ends a request after 29 s."""
+"""How long a request itself works at an unban. The sweep does the rest. API Gateway ends a request after 29 s."""
 
 LONGEST_HOST = 254
 """Characters of a host, with the dot in front."""
@@ -36,7 +36,7 @@ PREVIEW_URLS = 100
 
 SELECTORS = ("urls", "task_id", "report_id", "chunk_id", "source", "host", "category")
 TOGETHER = frozenset({"source", "host", "category"})
-"""Selectors that may be named together: what all of them apply to is undone."""
+"""Selectors that may be named together: the bans that match all of them are undone."""
 
 FIELDS: dict[str, type] = {
     "urls": list,
@@ -146,7 +146,7 @@ def _host(text: str) -> str:
 
 
 def _span(document: dict[str, Any], named: set[str], at: datetime) -> tuple[datetime | None, datetime | None]:
-    """Return from when on, and up to when, bans are undone; ``None``: without a bound. Raises InputError."""
+    """Return the moments between which bans are undone; ``None``: no bound. Raises InputError."""
     from chalicelib.pipeline.decisions.unban_by_source import LOOK_BACK
 
     since, until_time = (moment(name, document.get(name, "")) for name in ("since", "until_time"))
@@ -193,7 +193,7 @@ def _nothing_selected(job: Job) -> NotFound:
 
 @dataclass(slots=True)
 class Selected:
-    """What an unban selects: how many URLs, the first of them; and those that stay banned, and for whom."""
+    """What an unban selects: how many URLs, and the first of them; and which URLs stay banned for which sources."""
 
     urls: int = 0
     counted_all: bool = True
@@ -208,7 +208,7 @@ class Selected:
 
 
 def _look(services: Services, run: Run, job: Job) -> Selected:
-    """Count what an unban selects, as far as the time reaches, and change nothing."""
+    """Count what an unban selects, until the time is up, and change nothing."""
     from chalicelib.ledger.packed_words import unpack
     from chalicelib.pipeline.decisions.unban import Undoing
     from chalicelib.pipeline.decisions.unban_selection import select
@@ -237,7 +237,7 @@ def _look(services: Services, run: Run, job: Job) -> Selected:
 
 
 def _hold_against(expected: int, selected: Selected) -> None:
-    """Raise Conflict where an unban is about another number of URLs than the person expects."""
+    """Raise Conflict if an unban selects another number of URLs than the person expects."""
     more = selected.urls * 100 > expected * (100 + TOLERANCE)
     fewer = selected.counted_all and selected.urls * 100 < expected * (100 - TOLERANCE)
     if more or fewer:

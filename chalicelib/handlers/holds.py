@@ -1,4 +1,4 @@
-"""Routes for holds: what waits for a person, and what a person decides about it."""
+"""Routes for holds: the URLs that wait for a person, and the person's decisions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BULK_HOLDS = 100
 """The most holds that one request decides about."""
 
 EXCEPTIONS = 1_000
-"""The most URLs that one decision excepts: as many as a hold has."""
+"""The most URLs that one decision may except: as many as a hold has."""
 
 PAGE_URLS = 1_000
 
@@ -95,7 +95,7 @@ def refuse_hold(services: Services, hold_id: str, request: Request) -> Response:
 
 
 def decide_holds(services: Services, request: Request) -> Response:
-    """Answer ``POST /v1/holds/decisions``: decide about several holds in order, each by itself, until time is up."""
+    """Answer ``POST /v1/holds/decisions``: decide about several holds in order, each separately, until time is up."""
     from chalicelib.pipeline.decisions import several_holds
 
     asking = operator(services, request, "approver")

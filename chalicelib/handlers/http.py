@@ -1,4 +1,4 @@
-"""What every route does: turn errors into answers, find the operator who asks, cut a list into pages."""
+"""What all routes share: turn errors into answers, find the operator who asks, cut a list into pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 LONGEST_ID = 200
-"""Most bytes of an id in a path. No id of ours is as long, and DynamoDB takes no key of any length."""
+"""The most bytes of an id in a path. No id of ours is longer, and DynamoDB limits the length of keys."""
 
 
 def served(view: View, current: Services, parts: Mapping[str, str], request: Request) -> Response:
@@ -75,7 +75,7 @@ def page(
 ) -> dict[str, Any]:
     """Return the first items as a page, with the token of the last one shown if there are more.
 
-    They are ``limit`` at the most, and as many as an answer has room for.
+    A page has at most ``limit`` items, and no more than an answer has room for.
     """
     shown = within_bytes(show(item) for item in items[:limit])
     body: dict[str, Any] = {name: shown}
@@ -85,7 +85,7 @@ def page(
 
 
 def only(request: Request, *names: str) -> None:
-    """Refuse a query parameter that the route does not know: a misspelt filter is never a missing one."""
+    """Refuse a query parameter that the route does not know: otherwise a misspelt filter would simply be missing."""
     unknown = sorted((request.query_params or {}).keys() - set(names))
     if (twice := next((name for name in names if len(_values(request, name)) > 1), None)) is not None:
         raise InputError(f"the query parameter {twice} stands twice: give it once")
@@ -100,7 +100,7 @@ def _values(request: Request, name: str) -> list[str]:
 
 
 def listed(request: Request, name: str, body: Mapping[str, Any], columns: Sequence[str]) -> Response:
-    """Answer a list as JSON, or as CSV where the request's ``Accept`` asks for it."""
+    """Answer a list as JSON, or as CSV if the request's ``Accept`` asks for it."""
     if wants_csv(request):
         return csv_answer(columns, body[name], next_token=str(body.get("next_token", "")))
     return answer(200, body)

@@ -133,14 +133,14 @@ def _read_switch(services: Services, request: Request) -> tuple[str, str, str]:
 AUDIT_COLUMNS = ("at", "actor", "action", "about", "reason", "before", "after", "target_count")
 
 ACTION_PAGES = 10
-"""How many pages are looked through for decisions of one action, before the next page is left to the caller."""
+"""How many pages a request searches for decisions of one action, before it returns a token for the rest."""
 
 
 def read_audit(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/audit``: what people decided, newest first.
 
-    ``actor=``, ``about=`` (``hold:<id>``, ``account:<name>``, ``source:<name>``, ``url:<url>`` …) and ``day=`` choose
-    whose, about what and when; ``action=`` which of these.
+    ``actor=`` chooses whose decisions, ``about=`` about what (``hold:<id>``, ``account:<name>``, ``source:<name>``,
+    ``url:<url>`` …), ``day=`` of which day, and ``action=`` which action.
     """
     operator(services, request, "reader")
     only(request, "actor", "about", "day", "action", "limit", "next_token")

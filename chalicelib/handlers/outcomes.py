@@ -14,9 +14,9 @@ OUTCOMES_MARGIN = timedelta(seconds=30)
 
 
 def call_source_back(services: Services, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Call one source back about those of its reports that have ended, of those that a message names.
+    """Call one source back about the reports in a message that have ended.
 
-    The message is done then, whatever became of the calls: what is not told is due in the ledger.
+    The message is done then, even if calls failed: a report whose outcome was not delivered is due in the ledger.
     """
     from chalicelib.pipeline.answers.outcomes import deliver_outcomes
 

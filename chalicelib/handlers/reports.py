@@ -1,4 +1,4 @@
-"""Routes for abuse systems and operators: find reports, and ask what became of each."""
+"""Routes for abuse systems and operators: find reports, and ask for the state of their URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that a schedule starts: run the pipeline at every account, answer what became of it.
+"""Functions that a schedule starts: run the pipeline at every account, and answer with the results.
 
 The names of the Lambda functions stand in ``app.py``; the work itself at one account stands in ``pipeline/``. Each
 ``MARGIN`` is the time that a run leaves unused at its end, so that the function ends by itself.
@@ -68,7 +68,7 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 
 def renew_every_account(services: Services, context: Any) -> dict[str, Any]:
-    """Renew the bans of every account that would end before their plan does."""
+    """Renew the bans of every account that the vendor would end before their planned end."""
     from chalicelib.pipeline.upkeep.renew import renew_bans
 
     return each_account(services.run(context, RENEW_MARGIN), list(services.policy.accounts), renew_bans)
@@ -88,7 +88,7 @@ def verify_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 
 def compare_or_take_over(services: Services, detail: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Compare every account with its vendor; where a person asks to take bans over (``make take-over``), do that."""
+    """Compare every account with its vendor, or take bans over if a person asks for that (``make take-over``)."""
     if "take_over" not in detail:
         return compare_every_account(services, context)
     from chalicelib.pipeline.upkeep.take_over import Request, take_over

@@ -22,7 +22,7 @@ OPENAPI = Path(__file__).parents[1] / "openapi.json"
 
 
 def me(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/me``: the name and the role of the operator who asks, and of which stage."""
+    """Answer ``GET /v1/me``: the name and the role of the operator who asks, and the stage."""
     asking = operator(services, request, "reader")
     only(request)
     return answer(200, {"name": asking.name, "role": asking.role, "stage": services.settings.stage, "version": VERSION})
@@ -46,7 +46,7 @@ def health(services: Services, request: Request) -> Response:
 
 
 def _show_account(own: Control, everywhere: Control, at: datetime) -> dict[str, Any]:
-    """Return what keeps submission at an account: its own pause, the one of all accounts, or the vendor's refusal."""
+    """Return what stops submission at an account: its own pause, the pause of all accounts, or the vendor's refusal."""
     from chalicelib.ledger.control import AccountState
 
     pause = own if own.paused else everywhere

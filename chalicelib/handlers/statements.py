@@ -1,4 +1,4 @@
-"""The route for statements of reasons: what is told of a ban to whom it touches, and to the Commission's database."""
+"""The route for statements of reasons, for the people whom a ban affects and for the Commission's database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes for the policy: the document in force, and what it, or a draft, would decide."""
+"""Routes for the policy: the document in force, and what this document or a draft would decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The route that explains what is decided about a URL."""
+"""The route that explains the decisions about a URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook: take the report of an abuse system, answer what is accepted and what is refused at once."""
+"""The webhook: take the report of an abuse system; answer how many URLs are accepted, and which are refused at once."""
 
 from __future__ import annotations
 

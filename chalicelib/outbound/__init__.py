@@ -1,1 +1,1 @@
-"""Calls to addresses that strangers name: only public ones, pinned, with limits on bytes and time."""
+"""Calls to addresses that strangers choose: only public ones, pinned, with limits on bytes and time."""

@@ -1,8 +1,8 @@
-"""Send the outcome of a report to the callback URL of its source, and never to an address inside.
+"""Send the outcome of a report to the callback URL of its source, and never to an internal address.
 
 The URL is configuration, but its host belongs to the receiver, who may point it at any address tomorrow. So the URL is
-treated as a stranger's, as downloads are: only https, only public addresses, the connection goes to the address that
-was checked, and no redirect is followed.
+treated as a stranger's, as in downloads: only https, only public addresses, the connection goes to the address that was
+checked, and no redirect is followed.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ BLOCK: Final = 64 * 1024
 MAX_REDIRECTS: Final = 3
 
 EXPORT_BYTES = 1024**3
-"""Most bytes of an export's file. The file and what is made of it fit the disk and the time of archive_exports."""
+"""The most bytes of an export's file. The disk and the time of archive_exports suffice for it and its derived files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Ask the edge what a visitor gets for a URL, and never an address inside.
+"""Ask the edge what a visitor gets for a URL, and never an internal address.
 
 A stranger reported the URL, and its host may point at any address. So the connection goes to a public address that was
 checked, no redirect is followed, and the answer's body is not read.

@@ -1,9 +1,13 @@
-"""How long a report asks for a ban: this module alone decides it. Pure. Later words may move the end.
+"""How long a ban is that a report asks for: only this module decides it. Pure. Later words may move its end.
 
-The first of these that says something holds: the report (``ban_duration``), the source (``ban_days`` of its
-configuration), the category of the report (the policy's ``categories``), the policy's default (7 days).
+The first of these that names a length decides: the report (``ban_duration``), the source (``ban_days`` of its
+configuration), the category of the report (the policy's ``categories``), the policy's default (7 days). The policy's
+``longest_days`` of the source cuts the result.
 
-What is planned may outlast what a vendor grants in one call (``BAN_DAYS``). The call then asks for the longest ban, and
+Three words in code: ``ban_days`` is the number of days that the vendor call asks for, ``Plan.length`` is how long the
+ban is planned to last, ``until`` is when it is planned to end.
+
+A plan may last longer than a vendor grants in one call (``BAN_DAYS``). The call then asks for the longest ban, and
 ``pipeline.lifecycle.renewing`` renews it until its planned end. ``pipeline.lifecycle.expiry`` tells when a ban really
 ends: it begins when it is submitted, which may be long after it was planned.
 """
@@ -14,23 +18,23 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 BAN_DAYS = range(1, 31)
-"""Days a vendor ban may last."""
+"""How many days one ban at a vendor may last."""
 
 DEFAULT_DAYS = 7
-"""Days of a ban where neither report, source nor category says anything."""
+"""Days of a ban if neither report, source nor category names a length."""
 
 PLANNED_DAYS = range(1, 3 * 365 + 1)
-"""Days a ban may be planned for: a ban that outlasts one vendor ban is renewed."""
+"""For how many days a ban may be planned. A ban that lasts longer than one ban at the vendor is renewed."""
 
 FOREVER = datetime(9990, 1, 1, tzinfo=UTC)
 """The planned end of a ban that lasts until a person unbans it."""
 
 
 class Plan(NamedTuple):
-    """How long a URL is banned. ``length`` is ``None`` until a person unbans it; beyond ``ban_days`` it is renewed."""
+    """How long a URL is banned. ``length`` is ``None`` for a ban that lasts until a person unbans the URL."""
 
     ban_days: int
-    """Days that the vendor call asks for."""
+    """The number of days that the vendor call asks for. A longer ban is renewed after them."""
     length: timedelta | None
 
     def end(self, begin: datetime) -> datetime:
@@ -49,7 +53,7 @@ def plan_for(days: int | None) -> Plan:
 def planned(reported_days: int | None, source_days: int | None, category: Plan, longest_days: int | None) -> Plan:
     """Plan a ban: what the report asks for, else what its source asks for by default, else the category's plan.
 
-    ``longest_days`` bounds it whoever asks, since a source also chooses the category; ``None``: nothing does.
+    ``longest_days`` cuts every plan, even the category's, since a source also chooses the category. ``None``: no limit.
     """
     days = reported_days or source_days
     plan = plan_for(days) if days else category

@@ -1,4 +1,4 @@
-"""What may not be banned, whoever decided it: foreign hosts and protected URLs (I5)."""
+"""URLs that nobody may ban: on foreign hosts, or protected (I5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chalicelib.domain.urls import host_of
 
 
 def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
-    """Say why a canonical URL may not be banned at an account, whoever decided that it be (I5); ``None`` if it may."""
+    """Say why nobody may ban a canonical URL at an account (I5); ``None`` if it may be banned."""
     host = host_of(url)
     if not managed(host, account, policy):
         return NOT_MANAGED
@@ -24,8 +24,8 @@ def forbidden(url: str, account: str, policy: Policy, now: datetime) -> Verdict 
 def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | None:
     """Say why a person may not ban a canonical URL at an account; ``None`` if a person may.
 
-    Managed hosts, protection and dry runs bind everybody. Caps, trust and the rule for roots do not: they ask for a
-    person, and one has decided.
+    Managed hosts, protection and dry runs bind everybody. Caps, trust and the rule for roots do not bind a person: they
+    ask for a person's decision, and a person has decided.
     """
     if refused := forbidden(url, account, policy, now):
         return refused
@@ -34,7 +34,7 @@ def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | 
 
 
 def not_managed(url: str) -> Verdict:
-    """Return the verdict upon a canonical URL that no account serves; its reason names the trouble where it shows."""
+    """Return the verdict upon a canonical URL that no account serves. Its reason names a likely cause, if any."""
     host = host_of(url)
     if host.endswith("."):
         return replace(NOT_MANAGED, reason=f"the host ends with a dot: report it as {host[:-1][:100]}")

@@ -1,4 +1,4 @@
-"""The policy document, validated: what config.policy reads, and rules decides by. See docs/policy.md."""
+"""The policy document, validated: ``config.policy`` reads it, and ``rules`` decides by it. See docs/policy.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chalicelib.domain.urls import HostPatterns
 
 
 class Category(NamedTuple):
-    """What a category of reports asks for: how long, and how many independent reporters at the least."""
+    """What a category of reports asks for: how long a ban, and at least how many independent reporters."""
 
     plan: Plan = plan_for(DEFAULT_DAYS)
     min_reporters: int = 1
@@ -23,27 +23,26 @@ class Category(NamedTuple):
 
 
 class SourceRules(NamedTuple):
-    """How far a source is trusted. ``None`` means that the rule for all sources holds."""
+    """How far a source is trusted. ``None`` means that the rule for all sources applies."""
 
     review: bool = False
     dry_run: bool = False
     max_per_hour: int | None = None
     bare_hosts: BareHosts | None = None
     relay: bool = False
-    """Whether it passes on what others report, and names them truly: then each of them counts, and not the source."""
+    """Whether it passes on reports of others and names these truly: then each of them counts, instead of the source."""
     withdrawals_lift: bool = False
-    """Whether a ban is lifted that nobody asks for any more because the source took its word back. Else a person
-    decides."""
+    """Whether a ban is lifted if this source takes its word back and no other asks for it. Else a person decides."""
     statement: SourceStatement | None = None
     longest_days: int | None = None
-    """Days that a ban of its reports lasts at the most; ``None``: as long as the report or the category says."""
+    """The most days that a ban of its reports lasts; ``None``: as long as the report or the category says."""
 
 
 class Caps(NamedTuple):
     """Bans of one clock hour above which a person decides; 0 means no cap.
 
-    The defaults stand between real feeds, the largest of which names 1,263 new URLs on its worst day and all of which
-    together name some 2,000 a day, and a source that lists what is not abuse.
+    The defaults lie above real feeds: the largest names 1,263 new URLs on its worst day, and all of them together some
+    2,000 a day. They lie below a source that by mistake lists URLs that are no abuse.
     """
 
     per_source_per_hour: int = 2_000
@@ -51,9 +50,9 @@ class Caps(NamedTuple):
     per_account_per_hour: int = 5_000
     share_of_live: float = 0.25
     lifts_per_source_per_hour: int = 100
-    """Bans that withdrawals of one source lift by themselves; above it a person decides."""
+    """How many bans an hour withdrawals of one source lift by themselves; above that a person decides."""
     share_floor: int = 3_000
-    """Bans an hour that the share never forbids: a young ledger has few live bans."""
+    """So many bans an hour are allowed whatever the share: a young ledger has few live bans."""
 
     def any(self) -> bool:
         """Whether anything is capped."""
@@ -63,12 +62,12 @@ class Caps(NamedTuple):
 
 
 class Approvals(NamedTuple):
-    """Who approves a hold, and when its age is an alarm."""
+    """Who approves a hold, and at which age it raises an alarm."""
 
     two_above: int = 100
     alarm_after_hours: int = 24
     per_person_per_day: int = 1_000
-    """URLs that one person may let through alone in 24 hours at an account, by approving or by banning by hand."""
+    """How many URLs one person may let through alone in 24 hours at an account, by approving or by banning by hand."""
     longest_days: int = 0
     """The longest ban, in days, that a person may give by hand; 0: any, also until somebody unbans."""
     alarm_after_minutes: int = 0
@@ -83,7 +82,7 @@ class Approvals(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """Whether the edge is asked if bans are in force: ``sample`` URLs of a task, 0 for none."""
+    """Whether edgeban asks the edge if bans are in force: for ``sample`` URLs of a task, 0 for none."""
 
     sample: int = 0
     expect: frozenset[int] = frozenset({403})
@@ -93,20 +92,20 @@ class Verification(NamedTuple):
 
 
 class Canary(NamedTuple):
-    """A page of one's own at each account that is banned and lifted once a day (``pipeline.upkeep.canary``)."""
+    """A page of your own at each account, which is banned and lifted once a day (``pipeline.upkeep.canary``)."""
 
     source: str
-    """The source in whose name it is reported."""
+    """The source in whose name the page is reported."""
     urls: Mapping[str, str]
     """The page at each account, canonical."""
     hour: int
-    """The hour, UTC, from which on it is reported."""
+    """The page is reported from this hour on, in UTC."""
     minutes: int
     """Minutes that the ban and the lift may take, each."""
 
 
 class EdgeOfAccount(NamedTuple):
-    """Where an account's own edge is asked, and what it answers for a banned URL; empty: as for every account."""
+    """The host of an account's own edge, and its answers for a banned URL; empty: as for every account."""
 
     host: str = ""
     expect: frozenset[int] = frozenset()
@@ -125,7 +124,7 @@ class Policy:
     categories: Mapping[str, Category] = field(default_factory=dict)
     """By name in lower case."""
     default: Category = field(default_factory=Category)
-    """What holds for every category that is not listed."""
+    """The rules for every category that is not listed."""
     sources: Mapping[str, SourceRules] = field(default_factory=dict)
     bare_hosts: BareHosts = BareHosts.HOLD
     forced_hosts: HostPatterns = field(default_factory=lambda: HostPatterns([]))
@@ -135,18 +134,18 @@ class Policy:
     approvals: Approvals = field(default_factory=Approvals)
     cool_down_days: int = 7
     refusal_days: int = 30
-    """Days for which a person's refusal of a hold stands against reports."""
+    """For how many days a person's refusal of a hold suppresses reports."""
     renew_before_hours: int = 24
     retry_days: int = 3
-    """Days for which edgeban tries again by itself what a vendor failed, with growing waits; 0: not at all."""
+    """For how many days edgeban sends URLs again that a vendor failed, with growing waits; 0: not at all."""
     verification: Verification = field(default_factory=Verification)
     edges: Mapping[str, EdgeOfAccount] = field(default_factory=dict)
-    """By account, for those whose edge is not where DNS points or answers in its own way."""
+    """By account, if its edge is not where DNS points, or answers in its own way."""
     statement: StatementRules | None = None
     canary: Canary | None = None
 
     def capped(self) -> bool:
-        """Whether anything is capped, so that bans must be counted: also if by nothing but one source's own cap."""
+        """Whether anything is capped, even if only by one source's own cap: then bans must be counted."""
         return self.caps.any() or any(each.max_per_hour for each in self.sources.values())
 
     def needs_corroboration(self) -> bool:
@@ -158,7 +157,7 @@ NO_RULES = SourceRules()
 
 
 class ReportSource(Protocol):
-    """What the policy needs to know of the abuse system that reports; ``config.sources.Source`` is one."""
+    """What the policy needs to know about the source of a report. ``config.sources.Source`` implements it."""
 
     @property
     def name(self) -> str:

@@ -1,8 +1,8 @@
-"""What is never banned. Pure.
+"""The URLs that are never banned. Pure.
 
-A look-up takes constant time however long the list is, except that the prefixes of one host are tried one by one. URLs
-and prefixes are normalised with ``wide`` before they are compared, so that another spelling of a protected page is
-protected too.
+A look-up takes constant time, however long the list is, except that the prefixes of one host are tried one by one. URLs
+and prefixes are normalised with ``wide`` before they are compared. So every other spelling of a protected page is
+protected, too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Protection:
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """What is never banned. An entry without a query covers every query of its page, under every scheme and port."""
+    """The URLs that are never banned. An entry without a query covers its page with every query, scheme and port."""
 
     hosts: Mapping[str, Protection] = field(default_factory=dict)
     below: Mapping[str, Protection] = field(default_factory=dict)
@@ -41,12 +41,12 @@ class Protected:
     url_hosts: frozenset[str] = frozenset()
     """Hosts with an entry in ``urls``. Only these hosts, and those in ``prefixes``, need the wide form of a URL."""
     ignore_case: bool = True
-    """Whether paths and queries that differ by case alone are one page."""
+    """Whether paths and queries that differ only in case are one page."""
 
     def find(self, url: str, host: str, now: datetime | None, *, ignores_queries: bool = False) -> Protection | None:
         """Return an entry that protects a canonical URL at a moment.
 
-        A CDN that ``ignores_queries`` bans the page whatever the URL's query: an entry of any query protects it.
+        A CDN that ``ignores_queries`` bans the page with every query: an entry with any query then protects it.
         """
         host = host.rstrip(".")
         found = self.hosts.get(host)

@@ -1,4 +1,4 @@
-"""What was banned in one clock hour at an account, which the caps of the policy bound (I6). Pure."""
+"""How many bans began in one clock hour at an account. The caps of the policy limit them (I6). Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from chalicelib.domain.plural import counted
 from chalicelib.domain.policy.model import Caps, SourceRules
 
 HOST_COUNTERS = 256
-"""Counters that the hosts of an account share."""
+"""How many counters the hosts of an account share."""
 
 
 @dataclass(slots=True)
 class Usage:
     """Bans that began in one clock hour at one account, and the bans that are ``live`` there.
 
-    Hosts are many, so several may share one of ``HOST_COUNTERS`` counters. No host is counted too low; on average one
-    is counted too high by the hour's bans divided by ``HOST_COUNTERS``.
+    There are many hosts, so several may share one of ``HOST_COUNTERS`` counters. No host is counted too low. On average
+    a host is counted too high by the hour's bans divided by ``HOST_COUNTERS``.
     """
 
     live: int = 0
@@ -34,11 +34,11 @@ class Usage:
         self.hosts[counter_of(host)] += 1
 
     def of_host(self, host: str) -> int:
-        """Return the bans of a host, and of those that share its counter."""
+        """Return the bans of a host and of the hosts that share its counter."""
         return self.hosts[counter_of(host)]
 
     def copy(self) -> Usage:
-        """Return a usage that can be counted on without changing this one."""
+        """Return a copy, so that counting does not change this usage."""
         return Usage(self.live, self.total, self.sources.copy(), self.hosts.copy())
 
     def minus(self, other: Usage) -> Usage:
@@ -54,7 +54,7 @@ def counter_of(host: str) -> int:
 
 
 def capped(usage: Usage, days: int, caps: Caps, rules: SourceRules, *, source: str, host: str) -> Verdict | None:
-    """Say which cap leaves one more ban of this hour to a person; ``None`` if none does."""
+    """Say which cap is reached, so that a person decides about one more ban of this hour; ``None`` if none is."""
     cap = caps.per_source_per_hour if rules.max_per_hour is None else rules.max_per_hour
     if cap and usage.sources.get(source, 0) >= cap:
         return _above(Rule.SOURCE_CAP, cap, "from this source", days)

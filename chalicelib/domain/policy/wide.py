@@ -1,8 +1,9 @@
 """A form of URLs for comparing, which only protection and the rule for roots use.
 
-What is sent to a vendor is exact, and how a vendor matches it (case, query, encoding) is not documented. So what is
-protected is compared wide: two spellings that some server or CDN may take for the same page have the same form here.
-Wrongly equal is a report that a person has to ban by hand; wrongly different is a customer's page taken down.
+A vendor gets exact URLs, and how it matches them (case, query, encoding) is not documented. So protected URLs are
+compared wide: two spellings that some server or CDN may take for the same page have the same form here. If two pages
+are wrongly taken for one, a person has to ban one by hand. If one page is wrongly taken for two, a customer's page goes
+down.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 DECODINGS: Final = 8
-"""Times that a text is percent-decoded: escapes of escapes come from proxies that escape what was escaped."""
+"""How often a text is percent-decoded: some proxies escape a text that is escaped already."""
 
 _ODD = re.compile(r"[%;\\]|//|/\.|\./|\.$", re.ASCII)
-"""Signs by which a path may have another spelling. A path without them is its own form, but for its case."""
+"""A path with one of these characters may have another spelling. A path without them is its own form, except case."""
 
 _INDEX = re.compile(r"/(?:index|default|home)\.[a-z0-9]{1,5}", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 
 
 class WideForm(NamedTuple):
-    """The parts of a URL that are compared. Scheme and port are left out: every one of them is protected."""
+    """The parts of a URL that are compared. Scheme and port are left out: a page is protected under all of them."""
 
     host: str
     path: str
@@ -36,9 +37,9 @@ class WideForm(NamedTuple):
 
 
 def wide(canonical: str, *, ignore_case: bool = True) -> WideForm:
-    """Return the form for comparing of a canonical URL.
+    """Return the form of a canonical URL that is compared.
 
-    ``ignore_case`` tells whether paths and queries that differ by case alone are one page.
+    ``ignore_case`` tells whether paths and queries that differ only in case are one page.
     """
     rest = canonical[canonical.index("://") + 3 :]
     slash = rest.index("/")
@@ -51,7 +52,7 @@ def wide(canonical: str, *, ignore_case: bool = True) -> WideForm:
 
 
 def is_root(canonical: str, *, ignores_queries: bool = False) -> bool:
-    """Tell whether a canonical URL may be the root of its host, under whichever spelling.
+    """Tell whether a canonical URL may be the root of its host, in any spelling.
 
     ``/?``, ``//``, ``/;``, ``/%2f`` and ``/index.html`` are roots. A query that is not empty makes a page, unless the
     account's CDN ``ignores_queries``.
@@ -89,7 +90,7 @@ def _path(path: str) -> tuple[str, str]:
 
 
 def _text(text: str) -> str:
-    """Decode escapes, also escaped ones, and drop what cannot be seen."""
+    """Decode escapes, also escapes of escapes, and drop invisible characters."""
     for _ in range(DECODINGS):
         decoded = unquote(text, errors="replace")
         if decoded == text:

@@ -1,1 +1,1 @@
-"""What several words about one URL come to: the strongest stands, whichever came first (I2)."""
+"""The result of several words about one URL: the strongest word counts, in whatever order they came (I2)."""

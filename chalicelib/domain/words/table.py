@@ -30,10 +30,10 @@ DRIFT: Final = "drift"
 
 
 def decide(record: Record, word: Word) -> Outcome:
-    """Decide what a word does to what is on record.
+    """Decide what a word does to the record of a URL.
 
-    With each report's own time fixed and at most ``SOURCES_KEPT`` sources, any order of the same reports comes to the
-    same state, end and set of words.
+    If each report keeps its own time, and there are at most ``SOURCES_KEPT`` sources, any order of the same reports
+    leads to the same state, end and set of words.
     """
     taken_back_before_it_came = word.kind in REPORTS and any(
         marker.source == word.source and word.said_at <= marker.said_at for marker in record.withdrawn
@@ -96,7 +96,7 @@ def _release(record: Record, word: Word) -> Outcome:
 
 
 def _against_a_person(record: Record, word: Word) -> Outcome:
-    """Put only a source that had not spoken by then before a person again: the person decided against a ban."""
+    """Ask a person again only if the source had not spoken before the person decided against the ban."""
     spoke_before = record.word_of(word.source) is not None or word.source in record.asked
     if spoke_before or not word.may_ban:
         return _suppress(record, word)
@@ -140,7 +140,7 @@ def _withdraw_held(record: Record, word: Word) -> Outcome:
 
 
 def _withdraw_ban(record: Record, word: Word) -> Outcome:
-    """Take a word back from a ban: its end moves to those of the words that are left, or the ban is put in question."""
+    """Take a word back from a ban. The ban's end moves to the furthest end that is left; without one, ask or lift."""
     left = without(record.words, word)
     if left == record.words:
         return _unchanged(record)
@@ -153,9 +153,9 @@ def _withdraw_ban(record: Record, word: Word) -> Outcome:
 
 
 def take_away(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
-    """Decide what becomes of a ban, or of what waits, once words are taken away and these are ``left``.
+    """Decide what happens to a ban or a hold when words are taken away and these are ``left``.
 
-    What others asked for too stays, to the furthest end that is left; else it is lifted.
+    If others asked for it too, it stays until the furthest end that is left. Otherwise it is lifted.
     """
     if record.state is State.HELD and left and record.rule != DRIFT:
         return Outcome(Effect.TAKE_BACK, left, record.until, record.rule)
@@ -175,12 +175,12 @@ def _shortened(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
 
 
 def _person(effect: Effect) -> Step:
-    """Let a person's word stand, as it is said."""
+    """Apply a person's word as it is said."""
     return lambda record, word: Outcome(effect, record.words, word.until)
 
 
 def _person_longest(effect: Effect) -> Step:
-    """Let a person's lift stand, until the later of its end and the earlier decision's."""
+    """Apply a person's lift. It lasts until its own end or that of the earlier decision, whichever is later."""
     return lambda record, word: Outcome(effect, record.words, max(word.until, record.until or word.until))
 
 
@@ -264,11 +264,11 @@ STATE_AFTER: Final[dict[Effect, State]] = {
     Effect.LIFT: State.COOLING,
     Effect.END: State.NOTHING,
 }
-"""The state that an effect leads to; the others leave the state as it is."""
+"""The state that an effect leads to. All other effects leave the state as it is."""
 
 
 def after(record: Record, word: Word) -> Record:
-    """Return the record as it is once the word has been carried out: how a batch folds several words into one."""
+    """Return the record after a word has been carried out. A batch applies several words one after the other so."""
     outcome = decide(record, word)
     state = STATE_AFTER.get(outcome.effect, record.state)
     if outcome.effect is Effect.NOTE and record.state is State.NOTHING:

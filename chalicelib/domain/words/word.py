@@ -1,7 +1,7 @@
-"""Words about one URL, and what is on record of it.
+"""Words about one URL, and the URL's record.
 
-A word is something somebody says of a URL at an account: a report, a withdrawal by a source, a decision of a person.
-Every report has a verdict of its own, which the policy gives as if the URL were new: *ban until*, *hold*, *too few
+A word is something that somebody says about a URL at an account: a report, a withdrawal by a source, a decision of a
+person. Every report has its own verdict, which the policy gives as if the URL were new: *ban until*, *hold*, *too few
 reporters*.
 """
 
@@ -14,17 +14,17 @@ from enum import StrEnum
 from typing import Final
 
 SOURCES_KEPT: Final = 16
-"""Sources whose words a claim keeps apart. The words of further sources count as one, which is never taken back."""
+"""How many sources' words a claim keeps. The words of further sources count as one word, which is never taken back."""
 
 FOREVER: Final = datetime(9990, 1, 1, tzinfo=UTC)
-"""The end of a ban that lasts until somebody lifts it. It is stored as a time, and shown as no end at all."""
+"""The end of a ban that lasts until somebody lifts it. It is stored as a time, and shown as no end."""
 
 OTHERS: Final = "others"
-"""Stands for the sources beyond ``SOURCES_KEPT``."""
+"""The name of all sources beyond ``SOURCES_KEPT``."""
 
 
 class State(StrEnum):
-    """What is on record of a URL at an account, as far as a new word is concerned."""
+    """The state of a URL at an account, as far as it matters for a new word."""
 
     NOTHING = "nothing"  # never seen, or ended
     IN_FORCE = "in_force"  # on its way to the vendor, or banned
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a word says, a report's by its own verdict."""
+    """What a word says. For a report it is the report's own verdict."""
 
     BAN = "ban"
     HOLD = "hold"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
 
 
 class Effect(StrEnum):
-    """What is to be done about a word."""
+    """What a word leads to."""
 
     NOTHING = "nothing"  # the word changes nothing and is not written
     NOTE = "note"  # the reporter is noted, and nothing else
@@ -56,14 +56,14 @@ class Effect(StrEnum):
     TRY_AGAIN = "try_again"  # the word is added, and the URL is sent once more, a day after the vendor refused it
     ADD = "add"  # the word is added to the record
     EXTEND = "extend"  # the word is added and the planned end moves out
-    SHORTEN = "shorten"  # the word is taken back and the planned end moves to the furthest that is left
+    SHORTEN = "shorten"  # the word is taken back and the planned end moves to the furthest end that is left
     TAKE_BACK = "take_back"  # the word is taken back, the rest of the record stays
-    SET_END = "set_end"  # a person's end stands, sooner or later
+    SET_END = "set_end"  # the planned end becomes that of a person's word, whether sooner or later
     BAN = "ban"  # the URL is claimed and banned
     RELEASE = "release"  # the URL leaves its hold and is banned
     HOLD = "hold"  # the URL is claimed and held
     LEAVE_HOLD = "leave_hold"  # the URL leaves its hold, and nothing is banned
-    SUPPRESS = "suppress"  # a person's word stands against the report
+    SUPPRESS = "suppress"  # a person's decision against the URL suppresses the report
     LIFT = "lift"  # an unban is sent, and reports are suppressed until it has cooled down
     END = "end"  # the record ends: nobody asks for the ban any more
 
@@ -78,9 +78,9 @@ class SourceWord:
     no later than the withdrawal."""
     until: datetime
     bans: bool = True
-    """Whether the report is banned by itself; otherwise a person decides about it, and its end binds nobody yet."""
+    """Whether the report bans by itself. Otherwise a person decides about it, and its end does not count yet."""
     said_in: bytes = b""
-    """Stands for the report that asked for this end (``packed_words.report_id``)."""
+    """The report that asked for this end, in four bytes (``packed_words.report_id``)."""
     since: datetime | None = None
     """When edgeban first received a word of the source, where that is another moment than ``said_at``."""
 
@@ -95,8 +95,8 @@ class Word:
     """One word about a URL.
 
     ``until`` is the end of the ban that a report or a person asks for, or the end of a lift's cool-down.
-    ``may_ban`` tells whether the source's reports are banned by themselves. ``lifts`` tells whether the source's
-    withdrawal lifts a ban that nobody else asks for; otherwise a person decides.
+    ``may_ban`` tells whether the source's reports ban by themselves. ``lifts`` tells whether the source's withdrawal
+    lifts a ban that no other source asks for; otherwise a person decides.
     """
 
     kind: Kind
@@ -113,11 +113,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is on record of a URL at an account.
+    """The record of a URL at an account.
 
-    ``until`` is the planned end of the ban, or when a person's word (refused, lifted) ends. ``rule`` is the rule of a
-    hold. ``cap_of`` is the source whose own cap holds the URL. ``asked`` are the sources that a person has been asked
-    about since that person's decision.
+    ``until`` is the planned end of the ban, or of a person's decision (refused, lifted). ``rule`` is the rule of a
+    hold. ``cap_of`` is the source whose own cap holds the URL. ``asked`` are the sources about which a person has been
+    asked since that person's decision.
     """
 
     state: State = State.NOTHING
@@ -129,7 +129,7 @@ class Record:
     now: datetime | None = None
     """The moment of the decision: a word whose end has passed asks for nothing. ``None``: no end has passed."""
     tried_again: bool = False
-    """Whether the vendor refused the URL a second time: no further word sends it."""
+    """Whether the vendor has refused the URL a second time. Then no further word sends it."""
     asked: tuple[str, ...] = ()
     withdrawn: tuple[SourceWord, ...] = ()
     """Markers of withdrawals that came before what they withdraw: ``said_at`` is the time of the withdrawal."""
@@ -141,7 +141,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a word comes to: what is to be done, the words that are left, the planned end, and the rule to show."""
+    """The result of a word: the effect, the words that are left, the planned end, and the rule to show."""
 
     effect: Effect
     words: tuple[SourceWord, ...] = ()
@@ -169,19 +169,19 @@ def added(words: Iterable[SourceWord], word: Word) -> tuple[SourceWord, ...]:
 
 
 def without(words: tuple[SourceWord, ...], withdrawal: Word) -> tuple[SourceWord, ...]:
-    """Leave out what the source of a withdrawal said no later than the withdrawal."""
+    """Leave out the word of a withdrawal's source, unless the source said it after the withdrawal."""
     return tuple(
         word for word in words if not (word.source == withdrawal.source and word.said_at <= withdrawal.said_at)
     )
 
 
 def set_aside(words: Iterable[SourceWord]) -> tuple[SourceWord, ...]:
-    """Return words against which a person decided: they are remembered, and ask for no ban any more."""
+    """Mark words as decided against by a person: they are remembered, but no longer ask for a ban."""
     return tuple(replace(word, bans=False) for word in words)
 
 
 def end_of_ban(words: Iterable[SourceWord]) -> datetime:
-    """Return the furthest end of what would be banned by itself; of what would be held where nothing else is said.
+    """Return the furthest end of the words that ban by themselves; if there are none, of those that would be held.
 
     Raises ValueError if there is no word.
     """

@@ -1,4 +1,4 @@
-"""What one person may let through alone, by approving and by banning by hand."""
+"""How many URLs one person may let through alone, by approving holds and by banning by hand."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""When the bans of a hold end that a person approves.
+"""When the bans of an approved hold end.
 
-They begin only now, so that none is shorter than its report asked for. What another source said of a URL while it
-waited stands, too: the furthest end counts of the words that are left. Crash order: the row by which longer bans are
-renewed, then the claims. All of it comes before the hold is released, and the next approval repeats it.
+They begin only with the approval, so that no ban is shorter than its report asked for. The words of other sources, said
+while the URL waited, count too: a ban ends at the furthest end. Crash order: the row by which longer bans are renewed,
+then the claims. Both come before the hold is released, and the next approval repeats them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.run import Run
 
 SOONEST = timedelta(hours=1)
-"""When an approved chunk is looked at for renewal at the earliest."""
+"""An approved chunk is not looked at for renewal before this time has passed."""
 
 
 def begin_now(run: Run, chunk: Chunk, positions: Collection[int]) -> None:
-    """Move the planned ends of the bans of a hold, before its chunk can be packed."""
+    """Move the planned ends of a hold's bans, before its chunk can be packed."""
     now = run.clock()
     own = now + (chunk.until - chunk.created_at)
     keys = [chunk.keys[position] for position in sorted(positions)]

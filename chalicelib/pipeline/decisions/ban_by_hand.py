@@ -1,13 +1,13 @@
 """A person bans URLs, or sets the end of their bans, without a report.
 
-Managed hosts, protection and dry runs bind a person as they bind a source; caps, trust and the rule for roots do not.
-What a person bans counts like an approval: above what one may let through alone it becomes a hold, rule ``by_hand``,
-which a second person approves.
+Managed hosts, protection and dry runs bind a person as they bind a source. Caps, trust and the rule for roots do not.
+A ban by hand counts like an approval. If it is more than one person may let through alone, it becomes a hold with the
+rule ``by_hand``, which a second person approves.
 
 Crash order: the audit; the job that lifts bans at an end before the vendor's; for each new chunk the steps of
 ``lifecycle.claiming``; for bans in force the rows by which they are renewed, the journal, the claims. The sweep
 finishes an open chunk, and a job whose claims were never changed lifts nothing.
-A person who saw no answer asks again: what is done by then is in force with that end, and is not done twice.
+A person who saw no answer asks again. What was done is in force with that end then, and is not done twice.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
 TRIES = 5
-"""How often URLs are decided again that something else changed between read and write."""
+"""How often URLs are decided again if something else changed them between read and write."""
 
 NOT_IN_FORCE = Verdict(VerdictKind.REJECTED, Rule.NOT_IN_FORCE, "no ban of the URL is in force")
 
@@ -68,7 +68,7 @@ def preview(run: Run, request: Request) -> Answer:
 
 
 def ban(run: Run, request: Request) -> Answer:
-    """Carry a request out. What something else keeps changing at the same moment is left out of ``items``."""
+    """Carry a request out. URLs that something else keeps changing are left out of ``items``."""
     now, policy = run.clock(), run.policy
     plan = _plan(request, policy, now)
     answer = Answer(plan.end(now))
@@ -103,7 +103,7 @@ def _plan(request: Request, policy: Policy, now: datetime) -> Plan:
 
 
 def _places(run: Run, request: Request, answer: Answer) -> dict[str, tuple[str, str]]:
-    """Return the URLs at accounts that a person may ban, by their keys; note those that nobody may."""
+    """Return the URLs at accounts that a person may ban, by their keys; note the URLs that nobody may ban."""
     policy, now = run.policy, run.clock()
     places: dict[str, tuple[str, str]] = {}
     for url in request.urls:
@@ -120,7 +120,7 @@ def _places(run: Run, request: Request, answer: Answer) -> dict[str, tuple[str, 
 
 
 def _decide(run: Run, request: Request, places: dict[str, tuple[str, str]], answer: Answer) -> list[Item]:
-    """Decide what the request does to each URL, by what is on record of it now."""
+    """Decide what the request does to each URL, by the URL's present record."""
     now = run.clock()
     found = claims.read(run.rows, list(places), consistent=True, whole=True)
     claims_by_key = completed(run, expiry.corrected(run, found))
@@ -159,7 +159,7 @@ def _needs_lift(request: Request, items: Iterable[Item], until: datetime) -> boo
 
 
 def _claim_new(run: Run, request: Request, items: Sequence[Item], plan: Plan, answer: Answer) -> set[str]:
-    """Claim what is to be banned anew, an account at a time; return the keys that are claimed."""
+    """Claim the URLs that get a new ban, one account after the other; return the keys that are claimed."""
     claimed: set[str] = set()
     fresh = [item for item in items if item.effect in {Effect.BAN, Effect.RELEASE}]
     for account in dict.fromkeys(item.account for item in fresh):
@@ -211,10 +211,10 @@ def _claim(run: Run, request: Request, part: Sequence[Item], plan: Plan, *, hold
 
 
 def _words(request: Request, item: Item, until: datetime, now: datetime, *, waits: bool) -> bytes:
-    """Return the words of a URL that a person bans: with those of a hold that it leaves, and the markers of others.
+    """Return the words of a URL that a person bans, with those of a hold that it leaves, and the markers of others.
 
-    Whoever a person undid is bound no more, now that a person bans the URL. A word that waits for a second person moves
-    no end before that one has decided.
+    Sources that a person undid are no longer bound, since a person bans the URL now. A word that waits for a second
+    person moves no end before the second person has decided.
     """
     assert item.claim
     before = unpack(item.claim.words, request.sources) if item.effect is Effect.RELEASE else ()
@@ -224,7 +224,7 @@ def _words(request: Request, item: Item, until: datetime, now: datetime, *, wait
 
 
 def _mark_end(run: Run, keys: Sequence[str]) -> None:
-    """Mark new bans as ending at a moment, at which edgeban lifts them: vendors ban for whole days."""
+    """Mark that edgeban lifts new bans at a moment: vendors ban only for whole days."""
     of_keys = claims.read(run.rows, keys, consistent=True).values()
     changes = [(claim, claim.words, datetime.fromtimestamp(claim.until, tz=UTC)) for claim in of_keys]
     claim_words.change(run.rows, changes, now=run.clock(), lifted=True)
@@ -233,7 +233,7 @@ def _mark_end(run: Run, keys: Sequence[str]) -> None:
 def _with_word(
     request: Request, words: Iterable[SourceWord], now: datetime, until: datetime, *, bans: bool = True
 ) -> tuple[SourceWord, ...]:
-    """Let a person's word stand beside those of sources: the last one that this person said."""
+    """Add a person's word to those of sources, in the place of an earlier word of this person."""
     others = [word for word in words if word.source != request.source]
     return added(others, Word(Kind.BAN if bans else Kind.HOLD, now, request.source, until))
 
@@ -256,7 +256,7 @@ def _set_ends(run: Run, request: Request, items: Sequence[Item], answer: Answer)
 
 
 def _lift_at_end(run: Run, request: Request, end: datetime) -> None:
-    """Have the bans lifted at their end, where the vendor would ban for longer. Where it does not, nothing is sent."""
+    """Have bans lifted at their end if the vendor would ban for longer. For all others nothing is sent."""
     reason = f"the ban came to the end that {request.actor} set: {request.reason}"
     name = unban_jobs.end_id(end, request.urls)
     unban_jobs.lift_at(run.rows, Job(name, request.actor, reason[:500], 0, end, request.urls))

@@ -1,4 +1,4 @@
-"""What a person asks for who bans by hand or sets an end, and what is answered for each URL."""
+"""What a person asks for to ban by hand or to set an end, and the answer for each URL."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from chalicelib.ledger.claims import Claim
 class Request:
     """What a person asks for. ``urls`` are canonical. Without ``plan`` and ``end`` the category's plan decides.
 
-    ``end`` is a moment at which edgeban lifts the bans, if the vendor has not ended them. ``only_in_force``: the end of
-    bans is changed, and nothing new is banned.
+    ``end`` is when edgeban lifts the bans, if the vendor has not ended them. ``only_in_force``: the request changes
+    ends of bans and bans nothing new.
     """
 
     actor: str
@@ -31,17 +31,17 @@ class Request:
     category: str = ""
     only_in_force: bool = False
     sources: Collection[str] = ()
-    """Names of the sources known by now."""
+    """Names of the sources that are known now."""
 
     @property
     def source(self) -> str:
-        """The name under which the person's word stands beside those of sources."""
+        """The name under which the person's word is kept, beside those of sources."""
         return f"operator:{self.actor}"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A URL at an account, what is on record of it, and what the request does to it."""
+    """A URL at an account, its record, and what the request does to it."""
 
     key: str
     url: str
@@ -52,11 +52,11 @@ class Item:
 
 @dataclass(slots=True)
 class Answer:
-    """What a request came to, or would come to."""
+    """The result of a request, or of its preview."""
 
     until: datetime
     items: list[Item] = field(default_factory=list)
     rejected: list[tuple[str, str, Verdict]] = field(default_factory=list)
-    """URL, account (empty where none serves the host) and why it is not banned."""
+    """URL, account (empty if none serves the host), and why the URL is not banned."""
     holds: list[str] = field(default_factory=list)
     """Holds that a second person must approve."""

@@ -1,7 +1,7 @@
 """Tell people that new holds wait: at most one message in a minute of the clock, however many holds there are.
 
-Crash order: the minute is taken, the message is sent, then each hold's row says that it was told. Who dies in between
-has told nobody, or tells once more in the next minute: a hold is told of at least once.
+Crash order: the minute is taken, the message is sent, then each hold's row says that people were told. A run that dies
+in between has told nobody, or people are told once more in the next minute. So people learn of each hold at least once.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import Notify, Rows
 
 LOOKED_INTO: Final = 100
-"""Holds of which one message names the sources: each costs the read of its chunk."""
+"""For how many holds one message names the sources: each costs the read of its chunk."""
 
 LINES: Final = 20
-"""Lines of one message's table; the rest is one line."""
+"""How many lines a message's table has. One more line counts the rest."""
 
 OTHERS: Final = "(others)"
 
 
 def tell(run: Run, held: Sequence[Work], notify: Notify, *, not_read: Sequence[Mark] = ()) -> int:
-    """Tell people of the holds among ``held`` that they were not told of; return of how many.
+    """Tell people of those holds in ``held`` that they were not told of before; return how many these are.
 
-    ``not_read`` count older holds that wait as well.
+    The marks ``not_read`` count older holds that wait as well.
     """
     new = [work for work in held if work.told_at is None]
     now = run.clock()
@@ -76,7 +76,7 @@ def _in_all(held: Sequence[Work], not_read: Sequence[Mark], now: datetime) -> st
 
 
 def _by_rule_and_source(rows: Rows, new: Sequence[Work]) -> Counter[tuple[str, str]]:
-    """Count the URLs of holds. The sources of most are read; what is beyond ``LOOKED_INTO`` counts for others."""
+    """Count the URLs of holds by rule and source. The source of holds beyond ``LOOKED_INTO`` counts as ``OTHERS``."""
     counts: Counter[tuple[str, str]] = Counter()
     chunks_by_id = chunks.read(rows, [work.chunk for work in new[:LOOKED_INTO]])
     for work in new:

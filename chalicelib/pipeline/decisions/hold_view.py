@@ -1,4 +1,4 @@
-"""What waits for a person, as people see it: with sources, hosts, approvals and age. Reads only."""
+"""The holds that wait for a person, as people see them: with sources, hosts, approvals and age. Reads only."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ STATES: Final = {"approve": "approved", "refuse": "refused"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which holds are asked for; what is empty asks for all. ``host`` with a dot in front covers what is below."""
+    """Which holds are asked for; an empty field asks for all. ``host`` with a dot in front covers hosts below it."""
 
     account: str = ""
     source: str = ""
@@ -69,7 +69,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class HoldView:
-    """A hold with what people need to know before they open it."""
+    """A hold, with the facts that people need before they open it."""
 
     hold: Hold
     approvals: tuple[Decision, ...]
@@ -79,7 +79,7 @@ class HoldView:
 
     @property
     def sources(self) -> Counter[str]:
-        """Count its URLs by source."""
+        """Count the hold's URLs by source."""
         return Counter(self.hold.chunk.origins[position].source for position in self.hold.positions)
 
 
@@ -159,7 +159,7 @@ def _approval(decision: Decision) -> dict[str, Any]:
 
 
 def groups(views: Sequence[HoldView]) -> list[dict[str, Any]]:
-    """Count the holds by rule and source, those with the most holds first. A hold of two sources is in both groups."""
+    """Count the holds by rule and source, the largest groups first. A hold of two sources is in both groups."""
     grouped: dict[tuple[str, str], list[HoldView]] = {}
     for view in views:
         for source in view.sources:
@@ -178,7 +178,7 @@ def groups(views: Sequence[HoldView]) -> list[dict[str, Any]]:
 
 
 def one(run: Run, hold_id: str, *, start: int, limit: int, sources: Iterable[str] = ()) -> dict[str, Any]:
-    """Write one hold with a page of its URLs, also one that is decided. Raises NotFound.
+    """Write one hold with a page of its URLs, even if it is decided already. Raises NotFound.
 
     ``sources`` are the names of those known by now: what others said of a URL that waits already is shown with it.
     """
@@ -229,7 +229,7 @@ def _url(chunk: Chunk, position: int, words: Sequence[Mapping[str, Any]]) -> dic
 
 
 def _words(run: Run, chunk: Chunk, positions: Sequence[int], sources: Iterable[str]) -> dict[int, list[dict[str, Any]]]:
-    """Return what each source says of the URLs at these positions, the one that they are held for among them."""
+    """Return what each source says of the URLs at these positions, also the source for whose report they are held."""
     names = tuple(sources)
     found = claims.read(run.rows, [chunk.keys[position] for position in positions], consistent=True)
     return {

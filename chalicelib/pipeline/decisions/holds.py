@@ -1,6 +1,6 @@
-"""What waits for a person: a hold is a chunk that was claimed and sealed, and is not submitted until it is approved.
+"""Holds, which wait for a person: a hold is a chunk that was claimed and sealed, and is not submitted until approved.
 
-An approved hold goes the way of every ban: its chunk becomes one that waits, and the submitter packs it.
+An approved hold goes the way of every ban: its chunk becomes a waiting one, and the submitter packs it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class HoldChanged(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A hold, with its URLs as they stand: what was unbanned meanwhile is not among them."""
+    """A hold with the URLs that it still has: URLs that were unbanned meanwhile are left out."""
 
     work: Work
     chunk: Chunk
@@ -53,7 +53,7 @@ class Hold:
 
 
 class ApprovalState(StrEnum):
-    """What an approval made of a hold."""
+    """The state of a hold after an approval."""
 
     HELD = "held"  # another person must approve it as well
     APPROVED = "approved"  # its URLs are about to be banned
@@ -66,13 +66,13 @@ class Approval:
     approvals: int
     approvals_needed: int
     approved: int = field(default=0, compare=False)
-    """URLs that are about to be banned."""
+    """How many URLs are about to be banned."""
     refused: int = field(default=0, compare=False)
-    """URLs that the approval left out: they end as refused."""
+    """How many URLs the approval left out: they end as refused."""
 
     @property
     def state(self) -> ApprovalState:
-        """What became of the hold."""
+        """The state of the hold after this approval."""
         return ApprovalState.APPROVED if self.approvals >= self.approvals_needed else ApprovalState.HELD
 
 
@@ -101,7 +101,7 @@ def approvals_needed(policy: Policy, hold: Hold) -> int:
 def approve(
     run: Run, hold_id: str, *, actor: str, reason: str, person: str = "", excepted: Collection[str] = ()
 ) -> Approval:
-    """Approve a hold; a second person must approve it as well where one may not alone (``_takes_two``).
+    """Approve a hold. If one person may not approve it alone (``_takes_two``), a second person must approve it as well.
 
     ``person`` is who works with the token of ``actor``. URLs that are ``excepted`` end as refused. What was unbanned,
     protected or taken out of the managed domains since is not banned. Raises NotFound, and Conflict if the same person
@@ -149,7 +149,7 @@ def approve(
 def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collection[str]) -> Approval:
     """Lift bans whose sources took their words back: the hold asks whether to. Lifting takes no second person.
 
-    A URL for which a source has asked since stays banned: nobody was asked whether to lift that ban.
+    If a source has asked for a URL since then, the URL stays banned: nobody was asked whether to lift that ban.
 
     Crash order: the decision, the unban, the hold. A crash before the last asks again, and lifts nothing twice.
     """
@@ -188,7 +188,7 @@ def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collecti
 
 
 def _positions_of(hold: Hold, urls: Collection[str]) -> set[int]:
-    """Return the positions of URLs of a hold. Raises InputError, and Conflict if the first approver named others."""
+    """Return the positions of URLs in a hold. Raises InputError, and Conflict if the first approver named others."""
     positions_by_url = {hold.chunk.urls[position]: position for position in hold.positions}
     unknown = [url for url in urls if url not in positions_by_url]
     if unknown:
@@ -218,9 +218,9 @@ def _leave_out(run: Run, hold: Hold, positions: Collection[int], *, why: str) ->
 
 
 def _first_approval(hold: Hold) -> tuple[str, str]:
-    """Return whose token approved a hold first, and who works with it; empty if nobody approved.
+    """Return whose token approved a hold first, and the person behind it; both empty if nobody approved.
 
-    Who bans by hand above what one may let through alone is the first of the two.
+    If a person bans by hand more than one may let through alone, this person is the first of the two.
     """
     work, chunk = hold.work, hold.chunk
     if work.approved_by:
@@ -231,7 +231,7 @@ def _first_approval(hold: Hold) -> tuple[str, str]:
 def _takes_two(run: Run, hold: Hold, person: str, urls: int) -> bool:
     """Return whether a second person must approve ``urls`` of a hold.
 
-    One must where it is large, where the first person let much through today, and where that person reported it.
+    One must if the hold is large, if the first person has let much through today, or if that person reported it.
     """
     reporters = {person_of(hold.chunk.origins[position].reporter) for position in hold.positions}
     return person in reporters or not may_alone(run, hold.work.account, person, urls)
@@ -251,7 +251,7 @@ def _still_ours(rows: Rows, hold: Hold, policy: Policy, now: datetime) -> set[in
 
 
 def _forbidden(hold: Hold, policy: Policy, now: datetime) -> dict[Verdict, list[str]]:
-    """Return the keys of what the policy forbids by now, by the verdict that forbids it."""
+    """Return the keys of the URLs that the policy forbids now, by the verdict that forbids them."""
     keys_by_verdict: dict[Verdict, list[str]] = {}
     for position in hold.positions:
         if verdict := forbidden(hold.chunk.urls[position], hold.work.account, policy, now):

@@ -1,4 +1,4 @@
-"""Claims that a request to undo bans selects, whatever it names: as they stand in the ledger, group by group."""
+"""The claims that a request to undo bans selects, whatever it names. They are read from the ledger, group by group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chalicelib.ports import Rows
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Claims to unban together, and the place from which the journal is walked on once they are.
+    """Claims to unban together, and the place where the walk through the journal goes on after that.
 
     A claim without a chunk stands for a URL that the ledger does not know.
     """
@@ -27,7 +27,7 @@ class Group:
 
 
 def of_owners(run: Run, keys: Sequence[str], owners: set[str]) -> Iterator[Group]:
-    """Find the bans in force that belong to some chunks, or to chunks that carry on theirs."""
+    """Find the bans in force of some chunks, and of the chunks that continue their bans."""
     for some_keys in cut(keys, count=CHUNK_URLS):
         in_force = claims_in_force(run, some_keys)
         carrying_on = carrying_on_from(run.rows, {claim.chunk for claim in in_force}, owners)
@@ -35,7 +35,7 @@ def of_owners(run: Run, keys: Sequence[str], owners: set[str]) -> Iterator[Group
 
 
 def carrying_on_from(rows: Rows, chunk_ids: set[str], owners: set[str]) -> set[str]:
-    """Return those of the chunks that are owners or carry on an owner's bans, perhaps over several renewals."""
+    """Return those of the chunks that are owners, or that continue an owner's bans over one or more renewals."""
     carrying_on, earlier = set[str](), {chunk_id: chunk_id for chunk_id in chunk_ids}
     while earlier:
         carrying_on |= {chunk_id for chunk_id, ancestor in earlier.items() if ancestor in owners}
@@ -49,7 +49,7 @@ def carrying_on_from(rows: Rows, chunk_ids: set[str], owners: set[str]) -> set[s
 
 
 def has_word(claim: Claim, job: Job) -> bool:
-    """Return whether a word of a claim is the job's source's, or stands as its report said it."""
+    """Return whether a word of a claim is of the job's source, or is as the job's report said it."""
     if job.source:
         return bool(packed_words.end_of_word(claim.words, job.source))
     return bool(job.report) and packed_words.without_report(claim.words, job.report) != claim.words

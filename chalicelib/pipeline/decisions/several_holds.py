@@ -1,4 +1,4 @@
-"""Decide about several holds at once: each by itself, so that one that fails stops no other."""
+"""Decide about several holds at once. Each is decided separately, so that a failure stops no other decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chalicelib.pipeline.run import Run
 
 
 class DecidedStatus(StrEnum):
-    """What became of one decision of several."""
+    """The result of one decision of several."""
 
     DONE = "done"
     FAILED = "failed"  # the error says why
@@ -22,7 +22,7 @@ class DecidedStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One decision of several: to approve a hold but for some of its URLs, or to refuse it."""
+    """One decision of several: to approve a hold, perhaps without some of its URLs, or to refuse it."""
 
     hold_id: str
     approve: bool
@@ -31,7 +31,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of one decision of several. ``state`` is the hold's, empty unless it is done."""
+    """The result of one decision of several. ``state`` is the hold's; it is empty unless the decision is done."""
 
     hold_id: str
     status: DecidedStatus
@@ -40,7 +40,7 @@ class Decided:
 
 
 def decide_all(run: Run, wishes: Sequence[Wish], *, actor: str, reason: str, person: str = "") -> list[Decided]:
-    """Decide about holds in order, each by itself: one that fails stops no other. Stops when time is up."""
+    """Decide about holds in order, each separately: a failure stops no other decision. Stop when time is up."""
     results = []
     for wish in wishes:
         if run.time_is_up:

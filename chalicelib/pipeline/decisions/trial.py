@@ -1,4 +1,4 @@
-"""What a policy would decide about URLs, as intake decides it. Nothing is counted and nothing is written."""
+"""Say what a policy would decide about URLs, as intake decides. Nothing is counted and nothing is written."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from chalicelib.pipeline.lifecycle.explaining import Explainer
 from chalicelib.pipeline.run import Run
 
 BANNED_UNTIL = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
-"""Verdicts whose ban has an end that is known: of a hold, if it were approved now."""
+"""Verdicts whose ban has a known end. For a hold it is the end if the hold were approved now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What would be decided about one URL at one account; ``account`` is empty where none serves it."""
+    """What would be decided about one URL at one account. ``account`` is empty if none serves the URL."""
 
     url: str
     canonical: str
@@ -85,7 +85,7 @@ def _judge(
 
 
 def _of(url: str, tried: Mapping[str, list[Tried]], refused: Mapping[str, Verdict]) -> list[Tried]:
-    """Return what was decided about one reported URL, also where another spelling of it came before."""
+    """Return what was decided about one reported URL, even if another spelling of it came before."""
     try:
         canonical = canonical_url(url)
     except UnusableUrl:

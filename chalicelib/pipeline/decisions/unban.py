@@ -1,7 +1,7 @@
 """Undo bans: by URL, task, report, chunk, host or category, or all of a source gone wrong.
 
-A request is recorded as a job before anything is done, and carried out in steps of a chunk. Each step may be repeated:
-the sweep goes on with a job whose request died.
+A request is recorded as a job before anything is done, and carried out chunk by chunk. Each step may be repeated: the
+sweep goes on with a job whose request died.
 
 A URL that an operator names is sent to the vendor whatever the ledger knows of it, since the vendor may block a URL
 that nobody here asked for, or whose ban should have ended. By anything else only bans in force are undone. Who names
@@ -34,13 +34,13 @@ from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
 TRIES = 5
-"""How often, in one run, URLs are unbanned again that something else changed between read and write."""
+"""How often one run tries again to unban URLs that something else changed between read and write."""
 
 OVERDUE_AFTER = timedelta(hours=1)
-"""How long a request to unban may be carried out before a person is told."""
+"""A person is told if it takes longer than this to carry a request out."""
 
 UNBAN_DAYS = 7
-"""The vendor's duration field of an unban: sent where the vendor's API demands one, without meaning there."""
+"""The duration in an unban. It has no meaning, and is sent only if the vendor's API demands one."""
 
 
 def names_something(run: Run, job: Job, sources: Container[str]) -> bool:
@@ -80,9 +80,9 @@ def carry_on(run: Run) -> None:
 def carry_out(run: Run, job: Job) -> int | None:
     """Unban what the job selects; return how many URLs, or ``None`` if time ran out and the sweep must go on.
 
-    Crash order: what keeps those who are undone from counting as reporters, the chunks of a group, the place in the
-    journal, the end of the job, the wake-ups. A crash repeats a group and omits none; what the job has unbanned already
-    is not selected again.
+    Crash order: the row that keeps undone sources from counting as reporters, the chunks of a group, the place in the
+    journal, the end of the job, the wake-ups. After a crash a group is repeated and none is left out. URLs that the job
+    has unbanned already are not selected again.
     """
     urls_by_account: Counter[str] = Counter()
     finished = False
@@ -109,7 +109,7 @@ def carry_out(run: Run, job: Job) -> int | None:
 
 
 def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counter[str]) -> bool:
-    """Unban these claims and count them to their accounts; ``False`` if some change faster than they are unbanned."""
+    """Unban these claims and count them to their accounts; ``False`` if some change faster than this can unban them."""
     for _ in range(TRIES):
         selected, changed = _leave_to_others(run, selected, job)
         for account, claims_of_account in _by_account(selected).items():
@@ -130,12 +130,12 @@ def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counte
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """What a job takes back of the words of a URL, and what is left of them."""
+    """Which words of a URL a job takes back, and which are left."""
 
     job: Job
     now: datetime
     carried_until: datetime | None
-    """When the job's task or chunk was made: it carried what had been said by then."""
+    """When the job's task or chunk was made. It carried the words that had been said by then."""
 
     @classmethod
     def of(cls, run: Run, job: Job) -> Undoing:
@@ -146,7 +146,7 @@ class Undoing:
         return cls(job, run.clock(), carrier.created_at if carrier else None)
 
     def left(self, claim: Claim) -> bytes:
-        """Return the words that others said, which stand."""
+        """Return the words of others, which stay."""
         job = self.job
         if not job.takes_back_words:
             return b""
@@ -159,7 +159,7 @@ class Undoing:
         return packed_words.said_after(claim.words, self.carried_until) if self.carried_until else b""
 
     def outcome(self, claim: Claim) -> Outcome:
-        """Decide what becomes of a URL: it stays banned, or held, where others asked for it too."""
+        """Decide what happens to a URL: it stays banned, or held, if others asked for it too."""
         record = record_of(claim, packed_words.unpack(claim.words, ()), self.now)
         return take_away(record, packed_words.unpack(self.left(claim), ()))
 
@@ -169,10 +169,10 @@ class Undoing:
 
 
 def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
-    """Take words back where others asked for the ban too: it stays in their name, to their furthest end.
+    """Take words back whose ban others asked for too: the ban stays for the others, until their furthest end.
 
-    A source that is undone leaves a marker until its cool-down ends. Return the claims that are to be unbanned, and
-    those that changed meanwhile.
+    A source that is undone leaves a marker until its cool-down ends. Return the claims that must be unbanned, and those
+    that changed meanwhile.
     """
     undoing = Undoing.of(run, job)
     if not job.takes_back_words:
@@ -205,7 +205,7 @@ def _by_account(selected: Iterable[Claim]) -> dict[str, list[Claim]]:
 
 
 def _join(run: Run, account: str, selected: Sequence[Claim], job: Job) -> set[str]:
-    """Join unbans that are on their way: the later of both cool-downs stands, and nothing is sent twice."""
+    """Join unbans that are on their way: the later of both cool-downs counts, and nothing is sent twice."""
     unbanned = [claim for claim in selected if claim.outcome == UrlState.UNBANNED]
     if not unbanned:
         return set()

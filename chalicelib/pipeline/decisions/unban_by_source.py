@@ -1,4 +1,4 @@
-"""Which bans a request to undo a source is about, or a report that came by the queue: only the chunks know these."""
+"""Find the bans of a source, or of a report that came by the queue, to undo them: only the chunks name these."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
 LOOK_BACK = timedelta(days=40)
-"""How far back a source's bans are undone: no ban that is not renewed is older than 30 days."""
+"""So far back a source's bans are undone: a ban that is not renewed is never older than 30 days."""
 
 CHUNKS_AT_ONCE = 20
-"""Rows of the journal, and chunks with all their URLs, that are read at a time."""
+"""How many rows of the journal, or chunks with all their URLs, are read at a time."""
 
 
 def of_origin(run: Run, job: Job) -> Iterator[Group]:
-    """Find the bans that a source, or a report, caused or has a word about."""
+    """Find the bans that a source or a report caused, or about which it has a word."""
     seen: set[str] = set()  # a chunk may be found more than once, and is looked at once
     if not job.place:
         yield from unfinished(run, job, seen)
@@ -34,7 +34,7 @@ def of_origin(run: Run, job: Job) -> Iterator[Group]:
 
 
 def unfinished(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
-    """Find what waits, is held or under way, however old it is."""
+    """Find the bans that wait, are held or are under way, however old they are."""
     for account in run.policy.accounts:
         chunk_ids = [work.chunk for work in remaining.of_account(run.rows, account)]
         chunk_ids += [part.chunk for task in tasks.live(run.rows, account) for part in task.slices]
@@ -45,9 +45,9 @@ def unfinished(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
 
 
 def _of_journal(run: Run, job: Job, seen: set[str]) -> Iterator[Group]:
-    """Walk the journal for the chunks that were made in the days of ``LOOK_BACK``, and for those that were sent then.
+    """Walk the journal for chunks that were made during the last ``LOOK_BACK``, and for chunks that were sent then.
 
-    A hold may have been approved, and so sent, weeks after it was made. There is no scan of the ledger.
+    A hold may have been approved and sent weeks after it was made. There is no scan of the ledger.
     """
     end = min(run.clock(), job.until_time or run.clock())
     place = job.place or stamp(job.at - LOOK_BACK)
@@ -80,7 +80,7 @@ def _chunks_of_page(rows: Rows, page: Sequence[journal.Entry]) -> dict[str, list
 
 
 def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> list[Claim]:
-    """Return the bans in force of the job's source or report in those of the chunks that were not seen yet."""
+    """Return the bans in force of the job's source or report, in the chunks that were not seen yet."""
     unseen = [chunk for chunk in read if chunk.id not in seen]
     seen.update(chunk.id for chunk in unseen)
     banned = {
@@ -100,13 +100,13 @@ def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> lis
 
 
 def _in_span(job: Job, chunk: Chunk) -> bool:
-    """Return whether a chunk was made in the time that the job is about. A source's walk begins in the right place."""
+    """Return whether a chunk was made in the job's span of time. The walk of a source begins where this span does."""
     too_early = job.by_index and job.since is not None and chunk.created_at < job.since
     return not too_early and (job.until_time is None or chunk.created_at <= job.until_time)
 
 
 def _of_words(run: Run, job: Job, event: journal.Entry) -> list[Claim]:
-    """Return the bans in force about which the job's source or report has a word, among those that a batch changed."""
+    """Return, of the bans that a batch changed, those in force about which the job's source or report has a word."""
     keys = {
         key: None
         for key, source, report in claim_words.mentioned(event)

@@ -1,7 +1,7 @@
-"""Which URLs a request to undo bans is about: URLs by name, or the bans of a task, a report, a chunk, a source, a host.
+"""Find the URLs of a request to undo bans: URLs by name, or the bans of a task, a report, a chunk, a source, a host.
 
-What is asked by host or category is found in the index of bans, everything else in the ledger. Claims have the last
-word: the index may be behind, and says only where to look.
+The bans of a host or a category are found in the index of bans, all others in the ledger. The claims decide: the index
+may be behind, and only says where to look.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Place = tuple[str, str]
 
 
 def select(run: Run, job: Job) -> Iterator[Group]:
-    """Find what a job is about, group by group.
+    """Find the bans of a job, group by group.
 
-    An empty group comes now and then, so that the caller can check its deadline.
+    Some groups are empty, so that the caller can check its deadline now and then.
     """
     if job.urls:
         return _of_urls(run, job)
@@ -50,10 +50,10 @@ def select(run: Run, job: Job) -> Iterator[Group]:
 
 
 def select_again(run: Run, job: Job, changed: Sequence[Claim]) -> list[Claim]:
-    """Select anew among claims that changed since they were selected.
+    """Select again among claims that changed since they were selected.
 
-    A renewal may have taken a ban over: it is undone if it is still the same report's. What ended needs no unban,
-    unless the operator named its URL.
+    A renewal may have taken a ban over: the ban is undone if it is still of the same report. A ban that has ended needs
+    no unban, unless the operator named its URL.
     """
     if job.urls:
         return _to_unban_by_name(run, job, [(claim.account, claim.url) for claim in changed])
@@ -68,14 +68,14 @@ def select_again(run: Run, job: Job, changed: Sequence[Claim]) -> list[Claim]:
 
 
 def _of_urls(run: Run, job: Job) -> Iterator[Group]:
-    # Whichever account serves the host now: another may have served it when the URL was banned.
+    # Look at every account: another one may have served the host when the URL was banned.
     places = [(account, url) for url in job.urls for account in run.policy.accounts]
     for some_places in cut(places, count=CHUNK_URLS):
         yield Group(_to_unban_by_name(run, job, some_places))
 
 
 def _ended_by_a_person(run: Run, places_by_key: Mapping[str, Place]) -> list[Claim]:
-    """Return the claims whose planned end has passed and is one that a person set.
+    """Return the claims whose planned end has passed, if a person set this end.
 
     A later word may have moved the end out, and then nothing is lifted.
     """
@@ -88,9 +88,9 @@ def _ended_by_a_person(run: Run, places_by_key: Mapping[str, Place]) -> list[Cla
 
 
 def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim]:
-    """Return the claims of these URLs where a ban is in force, and otherwise where the account serves the host.
+    """Return the claims of these URLs that have a ban in force, and the others if the account serves the host.
 
-    Left out is what was unbanned since the operator asked: this job did it before a crash, or a later one.
+    URLs that were unbanned since the operator asked are left out: this job did that before a crash, or a later job did.
     """
     policy, now = run.policy, run.clock()
     places_by_key = {url_key(account, url): (account, url) for account, url in places}
@@ -108,7 +108,7 @@ def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim
 
 
 def not_in_force(run: Run, urls: Sequence[str]) -> list[str]:
-    """Return those of the URLs of which no ban is in force, on its way or waiting, by the ledger."""
+    """Return the URLs that have no ban in force, on its way or waiting, by the ledger."""
     keys_by_url = {url: [url_key(account, url) for account in run.policy.accounts] for url in urls}
     known = {claim.key for claim in claims_in_force(run, [key for keys in keys_by_url.values() for key in keys])}
     return [url for url, keys in keys_by_url.items() if known.isdisjoint(keys)]
@@ -144,10 +144,10 @@ def _keys_of_task(rows: Rows, task: Task) -> list[str]:
 
 
 def _of_report(run: Run, report: Report) -> Iterator[Group]:
-    """Find the bans that a report caused, and not those of the same URLs that another report caused."""
+    """Find the bans that a report caused. Bans of the same URLs that another report caused are left out."""
     # A report's URLs may have been banned under both schemes.
     urls = [variant for url in report.urls for variant in (url, scheme_twin(url)) if variant]
-    # Accounts that served a host then, and those that serve it now.
+    # Look at the accounts of the policy then, and at those of the policy now.
     accounts = dict.fromkeys((*run.policy.accounts, *report.accounts))
     keys = [url_key(account, url) for url in urls for account in accounts]
     for some_keys in cut(keys, count=CHUNK_URLS):
@@ -165,9 +165,10 @@ def _of_report(run: Run, report: Report) -> Iterator[Group]:
 
 
 def _of_index(run: Run, job: Job) -> Iterator[Group]:
-    """Find the bans of a host or a category: first what is on its way, then what is in force.
+    """Find the bans of a host or a category: first those on their way, then those in force.
 
-    What comes into force between the two is found by either. The walk goes by keys, so that it can be gone on with.
+    A ban that comes into force between the two is found by one of them. The walk goes in the order of keys, so that it
+    can be continued.
     """
     if not job.place:
         yield from unfinished(run, job, set())
