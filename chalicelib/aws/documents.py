@@ -114,8 +114,8 @@ def emit_unread(emit: Emit, kind: str, error: Exception, failing: float) -> None
 def policy_text(text: str, objects: Callable[[], Objects]) -> str:
     """Return the text of a policy, which may stand in an object of the archive: a parameter holds 4,096 characters.
 
-    The object is read each time: it may be written over while the parameter stays the same. To a function that may not
-    list the bucket, S3 says of an object that is not there that it must not be read. Raises ConfigurationError.
+    The object is read each time: it may be replaced while the parameter stays the same. If the function may not list
+    the bucket, S3 answers "access denied" for an object that is missing. Raises ConfigurationError.
     """
     from botocore.exceptions import ClientError
 

@@ -130,7 +130,7 @@ def _withdraw_failed(record: Record, word: Word) -> Outcome:
 
 
 def _withdraw_held(record: Record, word: Word) -> Outcome:
-    """Take a word back from a hold. A ban that drift holds has its end already: it moves to those that are left."""
+    """Take a word back from a hold. A ban that drift holds has an end: it moves to the furthest that is left."""
     outcome = _take_back(record, word)
     if outcome.effect is Effect.NOTHING:
         return outcome

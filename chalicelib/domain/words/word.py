@@ -33,7 +33,7 @@ class State(StrEnum):
     REFUSED = "refused"  # a person refused to ban it, until a time
     COOLING = "cooling"  # a person lifted it, until a time: also while the lift is on its way
     VENDOR_REFUSED = "vendor_refused"  # the vendor refused it for its content
-    FAILED = "failed"  # the vendor failed at it; it is tried again by itself
+    FAILED = "failed"  # the vendor failed to ban it; edgeban tries again by itself
 
 
 class Kind(StrEnum):
