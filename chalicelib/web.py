@@ -232,7 +232,7 @@ LONGEST_POSITION = 6
 
 def first_position(request: Request) -> int:
     """Read the ``next_token`` of a page that begins at a position. Raises InputError."""
-    return position(query(request, "next_token", needed=False, longest=6))
+    return position(query(request, "next_token", needed=False, longest=LONGEST_POSITION))
 
 
 def position(token: str) -> int:

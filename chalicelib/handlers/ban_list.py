@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
-from chalicelib.handlers.http import listed, only, operator
+from chalicelib.handlers.http import host, listed, only, operator
 from chalicelib.web import moment, page_size, query
 
 if TYPE_CHECKING:
@@ -100,6 +100,16 @@ def _select(services: Services, request: Request) -> tuple[list[str], datetime]:
     return wanted.select(index, now=as_of), as_of
 
 
+def _text(request: Request) -> str:
+    """Read the part of a URL that is looked for. Raises InputError if no URL can have it."""
+    text = query(request, "q", needed=False, longest=2_000)
+    if not text.isascii():
+        raise InputError(
+            "q is looked for in URLs as they are banned, which are ASCII: write xn--… in a host, %C3%BC in a path"
+        )
+    return text
+
+
 def _wanted(request: Request) -> Wanted:
     from chalicelib.domain.ban_index import Wanted
 
@@ -108,8 +118,8 @@ def _wanted(request: Request) -> Wanted:
         source=query(request, "source", needed=False, longest=200),
         category=query(request, "category", needed=False, longest=200),
         rule=query(request, "rule", needed=False, longest=100),
-        host=query(request, "host", needed=False, longest=300),
-        q=query(request, "q", needed=False, longest=2_000),
+        host=host(query(request, "host", needed=False, longest=300)),
+        q=_text(request),
         since=moment("since", query(request, "since", needed=False, longest=40)),
         ends_before=moment("ends_before", query(request, "ends_before", needed=False, longest=40)),
     )

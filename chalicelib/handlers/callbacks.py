@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import Conflict, InputError, NotFound
-from chalicelib.handlers.http import listed, only, operator
+from chalicelib.handlers.http import REPORT_ID, listed, only, operator, token_like
 from chalicelib.web import answer, json_body, page_size, query, text_field
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_callbacks(services: Services, request: Request) -> Response:
     name = query(request, "of", longest=200)
     if name not in services.sources:
         raise NotFound(f"there is no source {name[:100]!r}")
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    limit, after = page_size(request), token_like(request, REPORT_ID)
     found, more = reports.of_source(services.rows, name, day_of(request), after=after, limit=limit)
     deliveries = callbacks.deliveries(services.rows, [report.id for report in found])
     wanted = bool(services.sources[name].callback_url)

@@ -45,7 +45,9 @@ def stats(services: Services, request: Request) -> Response:
     if bucket not in counts.BUCKETS:
         raise InputError(f"bucket must be one of {', '.join(counts.BUCKETS)}")
     longest = LONGEST_SPANS[bucket]
-    if not timedelta() < until - since <= longest:
+    if since >= until:
+        raise InputError("from must lie before to, and to is now if it is left out")
+    if until - since > longest:
         most = counted(longest.days, "day")
         raise InputError(f"from and to must be a span of at most {most} for the bucket {bucket}")
     series, run = counts.Series(by, bucket), question(services)

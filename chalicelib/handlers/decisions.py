@@ -11,7 +11,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.plural import counted
-from chalicelib.handlers.http import only, operator
+from chalicelib.handlers.http import host, only, operator
 from chalicelib.web import answer, json_body, moment, text_field
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ COUNT_TIME = timedelta(seconds=10)
 
 UNBAN_TIME = timedelta(seconds=15)
 """How long a request itself works at an unban. The sweep does the rest. API Gateway ends a request after 29 s."""
-
-LONGEST_HOST = 254
-"""Characters of a host, with the dot in front."""
 
 UNBAN_URLS = 1_000
 """The most URLs that one request may name."""
@@ -120,7 +117,7 @@ def _job(services: Services, document: dict[str, Any], *, actor: str, at: dateti
         "report": document.get("report_id", ""),
         "source": document.get("source", ""),
         "chunk": document.get("chunk_id", ""),
-        "host": _host(document.get("host", "")),
+        "host": host(document.get("host", "")),
         "category": document.get("category", ""),
         "since": since,
         "until_time": until_time,
@@ -136,13 +133,6 @@ def _job(services: Services, document: dict[str, Any], *, actor: str, at: dateti
         even_if_others_said_so=document.get("even_if_others_said_so", False),
         **selection,
     )
-
-
-def _host(text: str) -> str:
-    """Read a host, or with a dot in front a host and all below it. Raises InputError."""
-    if len(text) > LONGEST_HOST or any(char in text for char in "/:@*? "):
-        raise InputError("host must be a host such as shop.example.com, or .example.com for it and all below it")
-    return text.lower()
 
 
 def _span(document: dict[str, Any], named: set[str], at: datetime) -> tuple[datetime | None, datetime | None]:

@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
-from chalicelib.handlers.http import listed, only, operator, page
+from chalicelib.handlers.http import OURS, host, listed, only, operator, page, token_like
 from chalicelib.web import answer, json_body, page_size, query, text_field, texts_field
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def list_holds(services: Services, request: Request) -> Response:
         query(request, "account", needed=False, longest=100),
         query(request, "source", needed=False, longest=200),
         query(request, "rule", needed=False, longest=100),
-        query(request, "host", needed=False, longest=300),
+        host(query(request, "host", needed=False, longest=300)),
     )
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    limit, after = page_size(request), token_like(request, OURS)
     waiting = hold_view.waiting(services.run(), wanted)
     following = [view for view in waiting if view.hold.work.chunk > after]
     body = page("holds", following, limit, show=hold_view.show, token=lambda view: view.hold.work.chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services
 from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed, NotFound
+from chalicelib.domain.urls import HostPatterns
 from chalicelib.web import answer, authenticate, csv_answer, query, refusal, wants_csv, within_bytes
 
 View = Callable[..., Response]
@@ -68,6 +70,39 @@ def decision_token(request: Request) -> str:
     if not token.isascii() or token[8:9] != "T" or not token.isprintable():
         raise InputError("next_token must be the one of the page before")
     return token
+
+
+LONGEST_HOST = 254
+"""Characters of a host, with the dot in front."""
+
+
+def host(text: str) -> str:
+    """Read a host, or with a dot in front a host and all below it, in its canonical form; empty if there is none.
+
+    Raises InputError: a host that no URL can have would find nothing, and look as if nothing were banned.
+    """
+    name = text.removeprefix(".")
+    try:
+        canonical = next(iter(HostPatterns([name]).names)) if text else ""
+    except ConfigurationError:
+        canonical = "*"
+    if "*" in name + canonical or len(text) > LONGEST_HOST:
+        raise InputError("host must be a host such as shop.example.com, or .example.com for it and all below it")
+    return f".{canonical}" if text.startswith(".") else canonical
+
+
+def token_like(request: Request, pattern: re.Pattern[str]) -> str:
+    """Return the ``next_token``, nothing if there is none. Raises InputError if it is that of another list."""
+    token = query(request, "next_token", needed=False, longest=200)
+    if token and not pattern.fullmatch(token):
+        raise InputError("next_token must be the one of the page before")
+    return token
+
+
+OURS = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{12}", re.ASCII)
+"""What ids of chunks and tasks look like."""
+
+REPORT_ID = re.compile("r-[a-z2-7]{26}")
 
 
 def page(

@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import decision_token, listed, only, operator, page
+from chalicelib.handlers.http import OURS, decision_token, listed, only, operator, page, token_like
 from chalicelib.web import answer, first_position, json_body, page_size, query, text_field, within_bytes
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def list_tasks(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request, "day", "limit", "next_token")
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    limit, after = page_size(request), token_like(request, OURS)
     day = query(request, "day", needed=False, longest=10)
     if day:
         task_ids = [event.subject for event in journal.read(services.rows, _day(day)) if event.kind == "task"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import BadSignature, InputError, NotFound
-from chalicelib.handlers.http import listed, only, operator
+from chalicelib.handlers.http import REPORT_ID, listed, only, operator, token_like
 from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 from chalicelib.reports.signature import authenticate_question, of_nobody
 from chalicelib.web import first_position, page_size, query
@@ -22,8 +21,6 @@ PAGE_URLS: Final = 1_000
 
 COLUMNS: Final = ("report_id", "source", "received_at", "accepted", "correlation_id", "test")
 URL_COLUMNS: Final = ("url", "account", "state", "rule", "reason", "until", "reported_before")
-
-REPORT_ID: Final = re.compile("r-[a-z2-7]{26}")
 
 
 def read(services: Services, report_id: str, request: Request) -> Response:
@@ -96,8 +93,10 @@ def _of_source(services: Services, request: Request, name: str) -> Response:
 
     operator(services, request, "reader")
     only(request, "of", "day", "limit", "next_token")
-    limit, after = page_size(request), query(request, "next_token", needed=False, longest=200)
+    limit, after = page_size(request), token_like(request, REPORT_ID)
     found, more = reports.of_source(services.rows, name, day_of(request), after=after, limit=limit)
+    if not found and name not in services.sources:
+        raise NotFound(f"there is no source {name[:100]!r}, and no report of it on that day")
     body: dict[str, Any] = {"reports": [_brief(summary, accepted=summary.accepted) for summary in found]}
     if more:
         body["next_token"] = more

@@ -10,8 +10,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.domain.urls import MAX_URL_LENGTH
-from chalicelib.handlers.http import listed, only, operator
-from chalicelib.handlers.reports import REPORT_ID
+from chalicelib.handlers.http import REPORT_ID, listed, only, operator
 from chalicelib.web import answer, first_position, moment, page_size, position, query
 
 if TYPE_CHECKING:
@@ -140,7 +139,9 @@ def _of_span(run: Run, token: str, limit: int, span: tuple[datetime, datetime]) 
     from chalicelib.pipeline.answers import statements
 
     since, until = span
-    if not timedelta() < until - since <= LONGEST_SPAN:
+    if since >= until:
+        raise InputError("from must lie before to, and to is now if it is left out")
+    if until - since > LONGEST_SPAN:
         raise InputError(f"from and to must be a span of at most {LONGEST_SPAN.days} days")
     if now() - since > LONGEST_SPAN + timedelta(days=7):
         raise InputError("from is too long ago: the journal of those days is archived")

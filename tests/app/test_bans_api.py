@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dev.fakes.api import TOKEN, Api, refused
 from dev.fakes.world import pages
 
@@ -43,6 +45,40 @@ def test_a_question_that_cannot_be_read_is_refused(api: Api) -> None:
         ({"sort": "colour"}, "sort must be one of"),
         ({"since": "noon"}, "since must be a time"),
         ({"next_token": "x"}, "next_token must be"),
+        ({"host": "*.example.com"}, "or .example.com for it and all below it"),
+        ({"host": "https://www.example.com/"}, "host must be a host"),
+        ({"host": "a..b"}, "host must be a host"),
+        ({"q": "bücher"}, "write xn--… in a host"),
     ):
         refused(api.as_operator("bans", **asked), 400, "bad_request", words)
     refused(api.as_operator("bans/counts", by="colour"), 400, "bad_request", "by must be one of")
+
+
+@pytest.mark.parametrize(
+    "host", ["bücher.example.com", "XN--BCHER-KVA.example.com", ".bücher.example.com", ".EXAMPLE.com"]
+)
+def test_a_host_is_found_in_every_spelling_of_it(api: Api, host: str) -> None:
+    api.world.clock.advance(minutes=-10)
+    api.post({"urls": ["https://bücher.example.com/x"]})
+    api.settle()
+    assert api.as_operator("bans", host=host).json_body["total"] == 1
+
+
+@pytest.mark.parametrize("path", ["tasks", "holds", "reports?of=desk", "callbacks?of=desk", "audit", "unbans"])
+def test_the_token_of_another_list_is_refused_and_does_not_look_like_an_end(api: Api, path: str) -> None:
+    api.world.clock.advance(minutes=-10)
+    api.post({"urls": pages(3)})
+    api.settle()
+    token = api.as_operator("bans", limit="1").json_body["next_token"]
+    name, _, asked = path.partition("?")
+    answer = api.as_operator(name, next_token=token, **dict([asked.split("=")] if asked else []))
+    refused(answer, 400, "bad_request", "next_token must be the one of the page before")
+
+
+def test_a_source_that_nobody_knows_has_no_empty_list_of_reports(api: Api) -> None:
+    refused(api.as_operator("reports", of="dsek"), 404, "not_found", "there is no source 'dsek'")
+
+
+def test_a_span_that_ends_before_it_begins_is_named(api: Api) -> None:
+    asked = {"from": "2026-11-28", "to": "2026-11-27"}
+    refused(api.as_operator("stats", **asked), 400, "bad_request", "from must lie before to")
