@@ -45,7 +45,13 @@ def end(rows: Rows, keys: Iterable[str], *, chunk: str, outcome: UrlState, reaso
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])
 
 
-def return_claims(rows: Rows, keys: Iterable[str], *, chunk: str, to: str, until: datetime, reason: str) -> None:
-    """Return claims that a chunk took over to the chunk that had them before; the bans of that one end at ``until``."""
-    change: Row = {"chunk": to, "until": epoch(until), "expires_at": epoch(until + KEEP), "reason": reason[:300]}
+def return_claims(
+    rows: Rows, keys: Iterable[str], *, chunk: str, to: str, reason: str, until: datetime | None = None
+) -> None:
+    """Return claims that a chunk took over to the chunk that had them before.
+
+    The bans of that one end at ``until``; without it the planned ends stand.
+    """
+    ends: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)} if until else {}
+    change: Row = {"chunk": to, "reason": reason[:300], **ends}
     rows.write([Update(key_of(key), set=change, expect={"chunk": chunk, "outcome": None}) for key in keys])

@@ -16,9 +16,10 @@ from chalicelib.domain.series import BY_PEOPLE
 from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, tasks, unban_jobs
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.lifecycle import expiry, ordering
+from chalicelib.pipeline.lifecycle import ordering
 from chalicelib.pipeline.lifecycle.by_source import attributed
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
+from chalicelib.pipeline.lifecycle.handing_back import hand_back
 from chalicelib.pipeline.lifecycle.retrying import end_failed
 from chalicelib.pipeline.run import Run
 
@@ -185,7 +186,7 @@ def give_up(
 
     Crash order: each URL's claim says why it ended, the request to unban says how many failed, then the task ends. A
     crash in between repeats the steps before. A failed unban leaves the ban in force, unless the ban was taken back
-    before the vendor ever had it. If a renewal fails, the old ban stays in force until its own end.
+    before the vendor ever had it. If a renewal fails, the old ban stays in force, and may be renewed again.
     """
     now = run.clock()
     slices = only or task.slices
@@ -196,7 +197,7 @@ def give_up(
     for part in slices if task.action is Action.BAN else ():
         chunk = chunks_by_id[part.chunk]
         keys = [chunk.keys[position] for position in part.positions()]
-        _hand_back(run, chunk, keys, reason=f"not renewed: {reason}")
+        again += hand_back(run, task, chunk, keys, outcome, reason=reason)
         if task.withheld:
             claim_ends.end(run.rows, keys, chunk=chunk.id, outcome=outcome, reason=reason)
         else:
@@ -229,25 +230,6 @@ def _give_up_unban(
                 due_chunks.plan_end(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
     for (actor, at), urls in failed_of.items():
         unban_jobs.note_failed(run.rows, actor=actor, at=at, task=task.id, urls=urls, now=now)
-
-
-def _hand_back(run: Run, chunk: Chunk, keys: Collection[str], *, reason: str) -> None:
-    """Return the claims that a failed renewal took over to the chunks whose bans are still in force at the vendor."""
-    if not chunk.renews or chunk.rule in {
-        Rule.DRIFT,
-        Rule.RELEASED,
-        Rule.BY_HAND,
-        Rule.RETRY,
-    }:  # what these carry on is not in force
-        return
-    keys_by_owner: dict[str, list[str]] = {}
-    for position, ban, _ in chunk.before:
-        if ban in chunk.renews and chunk.keys[position] in keys:
-            keys_by_owner.setdefault(ban, []).append(chunk.keys[position])
-    for owner, owned in keys_by_owner.items():
-        until = expiry.of_chunk(run.rows, chunk.account, owner).until
-        if until and until > run.clock():
-            claim_ends.return_claims(run.rows, owned, chunk=chunk.id, to=owner, until=until, reason=reason)
 
 
 def _part_of(

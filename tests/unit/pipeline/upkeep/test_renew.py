@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -346,6 +346,112 @@ def test_a_renewal_that_fails_on_the_way_leaves_the_ban_that_is_in_force(forbidd
     world.post({"urls": URLS[1:2]}, webhook_id="again")
     world.minutes(3)
     assert world.state(URLS[1]) == "banned"
+
+
+# --- what the vendor fails --------------------------------------------------------------------------------------------
+
+
+def _failing_renewal(**policy: Any) -> World:
+    """Return a world in which the vendor fails to renew a ban of 60 days, a day before its own 30 are over."""
+    world = world_with(categories={"phishing": {"ban_for_days": 60}}, **policy)
+    world.post({"urls": URLS})
+    world.minutes(3)
+    world.clock.advance(days=29)
+    world.vendor.fail = {URLS[0]}
+    assert renew(world) == 40
+    world.minutes(9)
+    return world
+
+
+def test_a_renewal_that_the_vendor_fails_is_sent_again_and_the_ban_has_no_gap() -> None:
+    world = _failing_renewal()
+    ends_at = _until(world, URLS[0])
+    assert world.state(URLS[0]) == "banned"
+    assert ends_at > timedelta(days=30)
+    assert [event["urls"] for event in world.events("bans_tried_again")] == [1]
+    assert not sum(event["given_up"] for event in world.events("task_finished"))
+    banned = hours_on(world, 9)
+    world.vendor.fail = set()
+    banned += hours_on(world, 32 * 24)  # a vendor's bans last whole days
+    assert all(banned[: 30 * 24])
+    assert world.states(URLS) == {"expired": 40}
+    assert not world.events("bans_not_renewed")
+
+
+def hours_on(world: World, hours: int) -> list[bool]:
+    """Let hours pass; whether the vendor banned the first URL at each."""
+    banned = []
+    for _ in range(hours):
+        world.clock.advance(minutes=50)
+        renew(world)
+        world.minutes(10)
+        world.vendor.settle()
+        banned.append(URLS[0] in world.vendor.bans)
+    return banned
+
+
+def test_it_is_tried_with_growing_waits_until_the_vendor_s_ban_ends_and_then_as_any_that_failed() -> None:
+    world = _failing_renewal()
+    tried = []
+    for hour in range(1, 24):
+        before = len(world.vendor.calls)
+        hours_on(world, 1)
+        if any(URLS[0] in urls for _, urls, _ in world.vendor.calls[before:]):
+            tried.append(hour)
+    assert len(tried) == 4
+    assert world.state(URLS[0]) == "banned"
+    told = len(world.events("bans_tried_again"))
+    assert told == 1 + len(tried)
+    hours_on(world, 3)
+    assert world.state(URLS[0]) == "failed"
+    world.vendor.fail = set()
+    hours_on(world, 3)
+    assert world.state(URLS[0]) == "banned"
+    assert _until(world, URLS[0]) > timedelta(days=29)
+    assert world.live_bans(URLS[0]) == 2
+
+
+@pytest.mark.parametrize("cause", ["no days to try", "refused"])
+def test_what_is_not_renewed_ends_with_the_vendor_s_ban_says_so_and_is_told_before(cause: str) -> None:
+    world = _failing_renewal(**({"retry_days": 0} if cause == "no days to try" else {}))
+    if cause == "refused":
+        world.vendor.fail, world.vendor.refuse = set(), {URLS[0]}
+        hours_on(world, 2)
+    (event,) = world.events("bans_not_renewed")
+    assert event["urls"] == 1
+    assert timedelta(0) < datetime.fromisoformat(event["ends_at"]) - world.clock() <= timedelta(days=1)
+    assert timedelta(0) < _until(world, URLS[0]) <= timedelta(days=1)
+    hours_on(world, 26)
+    assert world.state(URLS[0]) == "expired"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_renewal_that_fails_and_is_killed_at_any_call_is_sent_again_once(after: bool) -> None:
+    for at in range(1, 30, 2):
+        world = world_with(categories={"phishing": {"ban_for_days": 60}})
+        world.post({"urls": URLS[:1]})
+        world.minutes(3)
+        world.clock.advance(days=29)
+        world.vendor.fail = {URLS[0]}
+        renew(world)
+        world.drain()
+        world.minutes(1)
+        with world.crash(at, after=after):
+            world.track()
+        world.minutes(9)
+        assert world.state(URLS[0]) == "banned", at
+        world.vendor.fail = set()
+        assert all(hours_on(world, 30)), at
+        assert world.live_bans(URLS[0]) == 2, at
+
+
+def test_what_was_withdrawn_while_its_renewal_failed_is_not_renewed_again() -> None:
+    world = _failing_renewal(sources={"desk": {"withdrawals": "lift"}})
+    world.post({"withdrawn": [{"url": URLS[0]}]}, webhook_id="back")
+    world.vendor.fail = set()
+    hours_on(world, 30)
+    assert world.states(URLS) == {"unbanned": 1, "banned": 39}
+    assert URLS[0] not in world.vendor.bans
 
 
 def test_renewals_for_which_there_was_no_time_are_told_of() -> None:
