@@ -137,11 +137,11 @@ unit: .venv/.ready ## Tests of one module at a time
 
 .PHONY: contract
 contract: .venv/.ready .venv-aws/.ready $(SDK) ## Tests of what we say to others: vendors against their simulators, by their own SDK too
-	$(call pytest,contract)
+	$(call pytest,contract,-n 2)
 
 .PHONY: app
 app: .venv/.ready .venv-aws/.ready ## Tests of the app's routes, functions and packaged template
-	$(call pytest,app)
+	$(call pytest,app,-n 2)
 
 .PHONY: console-test
 console-test: .venv/.ready .venv-console/.ready ## Tests of the console in a real Chromium; skipped where there is none

@@ -27,7 +27,7 @@ PLANNED_DAYS = range(1, 3 * 365 + 1)
 """For how many days a ban may be planned. A ban that lasts longer than one ban at the vendor is renewed."""
 
 FOREVER = datetime(9990, 1, 1, tzinfo=UTC)
-"""The planned end of a ban that lasts until a person unbans it."""
+"""The planned end of a ban that lasts until a person unbans it. It is stored as a time, and shown as no end."""
 
 
 class Plan(NamedTuple):

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from chalicelib.domain.policy.duration import FOREVER
+
 SOURCES_KEPT: Final = 16
 """How many sources' words a claim keeps. The words of further sources count as one word, which is never taken back."""
-
-FOREVER: Final = datetime(9990, 1, 1, tzinfo=UTC)
-"""The end of a ban that lasts until somebody lifts it. It is stored as a time, and shown as no end."""
 
 OTHERS: Final = "others"
 """The name of all sources beyond ``SOURCES_KEPT``."""

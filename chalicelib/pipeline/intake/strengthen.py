@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from chalicelib.domain.model import Rule
+from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.domain.words.table import decide
-from chalicelib.domain.words.word import FOREVER, Effect, Record, SourceWord, State, Word, added, set_aside
+from chalicelib.domain.words.word import Effect, Record, SourceWord, State, Word, added, set_aside
 from chalicelib.ledger import chunks, claim_words, unban_jobs
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim

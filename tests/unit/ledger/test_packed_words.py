@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.words.word import FOREVER, OTHERS, SOURCES_KEPT, SourceWord
+from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.domain.words.word import OTHERS, SOURCES_KEPT, SourceWord
 from chalicelib.ledger.packed_words import all_words, end_of_ban, pack, said_after, source_id, unpack, without
 
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
