@@ -19,6 +19,7 @@ from chalicelib.handlers import (
     decisions,
     exports,
     holds,
+    lifts,
     operators,
     outcomes,
     queues,
@@ -91,6 +92,8 @@ serve("GET", "/v1/statements", statements.list_statements)
 serve("POST", "/v1/bans", bans.ban)
 serve("PATCH", "/v1/bans", bans.change_end)
 serve("POST", "/v1/unbans", decisions.unban)
+serve("POST", "/v1/unbans/{unban_id}/approve", lifts.approve_unban)
+serve("POST", "/v1/unbans/{unban_id}/cancel", lifts.cancel_unban)
 serve("POST", "/v1/holds/{hold_id}/approve", holds.approve_hold)
 serve("POST", "/v1/holds/{hold_id}/refuse", holds.refuse_hold)
 serve("POST", "/v1/holds/decisions", holds.decide_holds)

@@ -159,12 +159,20 @@ class Client:
         return self._api.post("/unbans", {**_given(selection), **_given(fields)})
 
     def unbans(self, state: str = "") -> Iterator[Answer]:
-        """Yield the unbans, newest first; those that are ``under_way``, ``complete`` or ``failed``, if one is named."""
+        """Yield the unbans, newest first; those of one ``state``, if one is named."""
         return self.pages("/unbans", "unbans", **_given({"state": state or None}))
 
     def unban_job(self, unban_id: str) -> Answer:
         """Return how far an unban is."""
         return self._api.get(f"/unbans/{quote(unban_id, safe='')}")
+
+    def approve_unban(self, unban_id: str, *, reason: str) -> Answer:
+        """Approve an unban that waits for a second person."""
+        return self._api.post(f"/unbans/{quote(unban_id, safe='')}/approve", {"reason": reason})
+
+    def cancel_unban(self, unban_id: str, *, reason: str) -> Answer:
+        """Cancel an unban that waits for a second person."""
+        return self._api.post(f"/unbans/{quote(unban_id, safe='')}/cancel", {"reason": reason})
 
     def approve(self, hold_id: str, *, reason: str, excepted: Sequence[str] = ()) -> Answer:
         """Approve a hold; the excepted URLs end as refused."""

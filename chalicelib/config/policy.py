@@ -202,6 +202,7 @@ def _approvals(fields: Fields) -> Approvals:
         fields.whole("per_person_per_day", COUNT, default.per_person_per_day),
         fields.whole("longest_days", range(PLANNED_DAYS.stop), default.longest_days),
         fields.whole("alarm_after_minutes", range(365 * 24 * 60 + 1), default.alarm_after_minutes),
+        fields.whole("lifts_two_above", COUNT, default.lifts_two_above),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,8 @@ EVENTS = 500
 UNBANS = 1_000
 """How many decisions a request searches for unbans, at most."""
 
-UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "failed", "complete", "unban_id")
-UNBAN_STATES = ("under_way", "complete", "failed")
+UNBAN_COLUMNS = ("at", "by", "reason", "selection", "urls", "failed", "complete", "waits", "unban_id")
+UNBAN_STATES = ("under_way", "complete", "failed", "waiting")
 EVENT_COLUMNS = ("place", "at", "kind", "subject", "details")
 
 
@@ -152,12 +152,15 @@ class Progress:
 
     under_way: Mapping[str, int]
     failed: Mapping[str, int]
+    waiting: Collection[str]
+    """Those under way that wait for a second person."""
     undone: Mapping[str, int] = field(default_factory=dict)
 
     def states(self, unban_id: str) -> set[str]:
         """Return the words that are true of an unban, of ``UNBAN_STATES``."""
         is_failed = {"failed"} if unban_id in self.failed else set[str]()
-        return is_failed | {"under_way" if unban_id in self.under_way else "complete"}
+        is_waiting = {"waiting"} if unban_id in self.waiting else set[str]()
+        return is_failed | is_waiting | {"under_way" if unban_id in self.under_way else "complete"}
 
     def read_undone(self, services: Services, unbans: Sequence[Decision]) -> None:
         """Read how many URLs those unbans undid that are carried out."""
@@ -169,8 +172,9 @@ class Progress:
 def _progress(services: Services, unbans: Sequence[Decision]) -> Progress:
     from chalicelib.ledger import unban_jobs
 
-    under_way = {job.id: job.undone for job in unban_jobs.unfinished(services.rows)}
-    return Progress(under_way, unban_jobs.failed(services.rows, unbans))
+    jobs = unban_jobs.unfinished(services.rows)
+    waiting = {job.id for job in jobs if job.waits}
+    return Progress({job.id: job.undone for job in jobs}, unban_jobs.failed(services.rows, unbans), waiting)
 
 
 def _show_unban(decision: Decision, progress: Progress) -> dict[str, Any]:
@@ -182,6 +186,7 @@ def _show_unban(decision: Decision, progress: Progress) -> dict[str, Any]:
         "selection": decision.subject,
         "at": decision.at.isoformat(),
         "complete": decision.after not in progress.under_way,
+        "waits": decision.after in progress.waiting,
         "urls": urls.get(decision.after, decision.targets or None),
         "failed": progress.failed.get(decision.after, 0),
     }

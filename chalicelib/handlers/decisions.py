@@ -12,6 +12,7 @@ from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.plural import counted
 from chalicelib.handlers.http import host, only, operator
+from chalicelib.handlers.lifts import UNBAN_TIME, ask_for_a_second_person
 from chalicelib.web import answer, json_body, moment, text_field
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 COUNT_TIME = timedelta(seconds=10)
 """How long a request counts the URLs that it selects, for a preview or for ``expect``."""
-
-UNBAN_TIME = timedelta(seconds=15)
-"""How long a request itself works at an unban. The sweep does the rest. API Gateway ends a request after 29 s."""
 
 UNBAN_URLS = 1_000
 """The most URLs that one request may name."""
@@ -63,32 +61,37 @@ def unban(services: Services, request: Request) -> Response:
     from chalicelib.pipeline.decisions.unban import carry_out, names_something
     from chalicelib.pipeline.decisions.unban_selection import not_in_force
 
-    actor = operator(services, request, "operator").name
+    asking = operator(services, request, "operator")
     only(request)
     document = json_body(request, FIELDS)
-    job = _job(services, document, actor=actor, at=now())
+    job = _job(services, document, actor=asking.name, at=now())
     run = services.run().at("", deadline=job.at + COUNT_TIME)
     named = names_something(run, job, services.sources)
     not_found = {"not_found": not_in_force(run, job.urls)} if job.urls else {}
-    if document.get("preview", False) or "expect" in document:
+    limit = services.policy.approvals.lifts_two_above
+    needed = 1
+    if document.get("preview", False) or "expect" in document or limit:
         selected = _look(services, run, job)
+        needed = 2 if limit and (selected.old > limit or not selected.counted_all) else 1
         if selected.counted_all and not selected.urls and not named:
             raise _nothing_selected(job)
         if "expect" in document:
             _hold_against(document["expect"], selected)
         if document.get("preview", False):
             counted = {"note": COUNTED} if (job.source or job.report) and run.policy.needs_corroboration() else {}
-            return answer(200, {**selected.as_json(job), **not_found, **counted})
+            return answer(200, {**selected.as_json(job), "approvals_needed": needed, **not_found, **counted})
+        if needed == 2:
+            return ask_for_a_second_person(services, job, asking.person, (selected.old, selected.urls))
     elif job.task and not named:
         raise _nothing_selected(job)
     unban_jobs.record(services.rows, job)
     urls = carry_out(run.at("", deadline=now() + UNBAN_TIME), job)
     if urls is None:
         body = {"unban_id": job.id, "complete": False, "message": "a scheduled function completes it"}
-        return answer(202, {**body, **not_found})
+        return answer(202, {**body, "approvals_needed": 1, **not_found})
     if not urls and not named:
         raise _nothing_selected(job)
-    return answer(202, {"unban_id": job.id, "complete": True, "urls": urls, **not_found})
+    return answer(202, {"unban_id": job.id, "complete": True, "approvals_needed": 1, "urls": urls, **not_found})
 
 
 def _job(services: Services, document: dict[str, Any], *, actor: str, at: datetime) -> Job:
@@ -188,6 +191,8 @@ class Selected:
     urls: int = 0
     counted_all: bool = True
     first: list[dict[str, str]] = field(default_factory=list)
+    old: int = 0
+    """How many of the URLs have bans that are older than a day."""
     stay: int = 0
     stay_first: list[dict[str, Any]] = field(default_factory=list)
 
@@ -200,6 +205,7 @@ class Selected:
 def _look(services: Services, run: Run, job: Job) -> Selected:
     """Count what an unban selects, until the time is up, and change nothing."""
     from chalicelib.ledger.packed_words import unpack
+    from chalicelib.pipeline.decisions.second_person import is_young
     from chalicelib.pipeline.decisions.unban import Undoing
     from chalicelib.pipeline.decisions.unban_selection import select
 
@@ -218,6 +224,7 @@ def _look(services: Services, run: Run, job: Job) -> Selected:
                     selected.stay_first.append({**shown, "sources": others})
                 continue
             selected.urls += 1
+            selected.old += not is_young(claim, job.at)
             if len(selected.first) < PREVIEW_URLS:
                 selected.first.append(shown)
         if run.time_is_up:

@@ -54,6 +54,14 @@ class Job:
     """How far the walk through the journal, or through the index of bans, has come."""
     undone: int = 0
     """How many URLs earlier runs have undone."""
+    only_from: datetime | None = None
+    """Only bans that began since then are undone: older ones wait for a second person (``second_person``)."""
+    waits: bool = False
+    """Whether it waits for a second person."""
+    person: str = ""
+    """Who asked, where it waits: a second person must be another one."""
+    approved_by: str = ""
+    """Which operator approved it, where it waited."""
 
     @property
     def subjects(self) -> list[str]:
@@ -87,11 +95,14 @@ class Job:
         return not (self.urls or by_place or self.even_if_others_said_so)
 
 
+WAITING = "w-"
+"""What stands before the id of a job that waits for a second person: version 1 carries none of them out."""
+
 U_JOBS, S_JOBS = "u-", "s-"
 """How ids of jobs begin: one prefix for jobs that version 1 can carry out, one for selections that it does not know."""
 
 
-UNKNOWN_TO_VERSION_1 = frozenset({"chunk", "host", "category", "until_time"})
+UNKNOWN_TO_VERSION_1 = frozenset({"chunk", "host", "category", "until_time", "only_from"})
 """Fields of a job that version 1 does not read. It would undo everything that has no report."""
 
 
@@ -115,7 +126,7 @@ def lift_at(rows: Rows, job: Job) -> None:
 
     Its id begins in its own way, since version 1 would carry out at once any job whose id it knows.
     """
-    rows.apply(Put(_row(job)))
+    rows.apply(Put(row_of(job)))
 
 
 def end_id(at: datetime, urls: Iterable[str]) -> str:
@@ -132,11 +143,12 @@ def record(rows: Rows, job: Job) -> None:
     """Put the request on record. From here on it will be carried out."""
     decision = Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id, targets=len(job.urls))
     audit.record(rows, decision, also_about=subjects(job.urls) if job.urls else job.subjects)
-    rows.apply(Insert(_row(job)))
+    rows.apply(Insert(row_of(job)))
 
 
-def _row(job: Job) -> Row:
-    pk, sk = _key(job.id)
+def row_of(job: Job) -> Row:
+    """Return a job as its row has it."""
+    pk, sk = key_of(job)
     return {
         "pk": pk,
         "sk": sk,
@@ -152,6 +164,8 @@ def _row(job: Job) -> Row:
         **{name: getattr(job, name) for name in ("place", "chunk", "host", "category") if getattr(job, name)},
         **({"since": millis(job.since)} if job.since else {}),
         **({"until_time": millis(job.until_time)} if job.until_time else {}),
+        **({"only_from": millis(job.only_from)} if job.only_from else {}),
+        **({"person": job.person} if job.waits else {}),
     }
 
 
@@ -160,7 +174,10 @@ _BEHIND_ENDS = "e."
 
 
 def unfinished(rows: Rows) -> list[Job]:
-    """Read the jobs that are not carried out yet, oldest first, without those that lift bans at their end."""
+    """Read the jobs that are not carried out yet, oldest first, without those that lift bans at their end.
+
+    Those that wait for a second person are among them.
+    """
     return sorted(_jobs(rows.query("jobs", after=_BEHIND_ENDS)), key=lambda job: job.id[2:])
 
 
@@ -177,7 +194,7 @@ def _jobs(rows_read: Iterable[Row]) -> list[Job]:
         assert at
         jobs.append(
             Job(
-                id=text(row, "sk"),
+                id=text(row, "sk").removeprefix(WAITING),
                 actor=text(row, "actor"),
                 reason=text(row, "reason"),
                 cool_down_days=number(row, "cool_down_days"),
@@ -195,6 +212,10 @@ def _jobs(rows_read: Iterable[Row]) -> list[Job]:
                 even_if_others_said_so=bool(number(row, "even_if_others_said_so")),
                 place=text(row, "place"),
                 undone=number(row, "undone"),
+                only_from=moment(row, "only_from"),
+                waits=text(row, "sk").startswith(WAITING),
+                person=text(row, "person"),
+                approved_by=text(row, "approved_by"),
             )
         )
     return jobs
@@ -248,6 +269,11 @@ def failed(rows: Rows, decisions: Sequence[Decision]) -> dict[str, int]:
 
 def _done_key(job_id: str) -> Key:
     return (f"unban#{job_id}", "done")
+
+
+def key_of(job: Job) -> Key:
+    """Return the key of a job's row."""
+    return _key(f"{WAITING}{job.id}" if job.waits else job.id)
 
 
 def _key(job_id: str) -> Key:

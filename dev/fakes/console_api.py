@@ -464,6 +464,7 @@ class FakeApi:
             "selection": "source:public-form",
             "at": before(hours=5),
             "failed": 3,
+            "waits": False,
         }
         under_way = {**done, "unban_id": "u-2", "at": before(minutes=1), "complete": False, "urls": 120, "failed": 0}
         return {

@@ -54,6 +54,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "handlers/bans.py": {"*": "api_handler"},
     "handlers/exports.py": {"*": "api_handler"},
     "handlers/holds.py": {"*": "api_handler"},
+    "handlers/lifts.py": {"*": "api_handler"},
     "handlers/statements.py": {"*": "api_handler"},
     "handlers/trials.py": {"*": "api_handler"},
     "pipeline/answers/ban_index.py": {"index_bans": "index_bans"},

@@ -20,10 +20,11 @@ UNBAN_COLUMNS = (
     Column("urls", "URLs", "number"),
     Column("failed", "failed", "number"),
     Column("complete", "complete"),
+    Column("waits", "waits"),
     Column("unban_id", "unban", "id"),
 )
 SHOWN = 10
-STATES = ("under_way", "complete", "failed")
+STATES = ("under_way", "complete", "failed", "waiting")
 
 
 @click.command("unban", short_help="Undo bans: by URL, host, source, category, report, decision or task.")
@@ -80,7 +81,7 @@ def unban_command(
     if expect is None and shown["counted_all"] and not urls:
         expect = shown["urls"]
     done = client.unban(selection, reason=reason, expect=expect, cool_down_days=cool_down_days, **scope)
-    if wait and not done["complete"]:
+    if wait and not done["complete"] and done.get("approvals_needed") != 2:
         unban_id = done["unban_id"]
         done = wait_until(
             lambda: client.unban_job(unban_id),
@@ -124,11 +125,18 @@ def _preview(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"{stay}, because others asked for the same: --even-if-others-said-so undoes that too"
         for ban in shown.get("stay_first", [])[:SHOWN]:
             yield f"  {harmless(ban['url'])}  for {harmless(', '.join(ban['sources']))}"
+    if shown.get("approvals_needed") == 2:
+        yield "a second person must approve it; bans younger than a day are lifted at once"
     if shown.get("note"):
         yield harmless(shown["note"])
 
 
 def _done(done: Mapping[str, Any]) -> Iterator[str]:
+    if done.get("approvals_needed") == 2:
+        unban_id = done["unban_id"]
+        yield f"it waits for a second person: edgeban unbans {unban_id} --approve --reason …"
+        yield f"bans younger than a day do not wait: {output.counted(done['urls'], 'URL is', 'URLs are')} lifted"
+        return
     count = output.counted(done["urls"], "URL is", "URLs are") if done.get("urls") is not None else "its URLs are"
     how_far = "on the way to the vendor" if done["complete"] else "on the way to the vendor so far, and it goes on"
     yield f"{count} {how_far}, to be unbanned; follow it: edgeban unbans {done['unban_id']}"
@@ -137,14 +145,30 @@ def _done(done: Mapping[str, Any]) -> Iterator[str]:
 @click.command("unbans", short_help="List unbans, or show how far one is.")
 @click.argument("unban_id", required=False)
 @click.option("--state", type=click.Choice(STATES), help="Only those; failed: the vendor did not unban some URLs.")
+@click.option("--approve", "decision", flag_value="approve", help="Approve UNBAN_ID, which waits for a second person.")
+@click.option("--cancel", "decision", flag_value="cancel", help="Cancel UNBAN_ID, which waits for a second person.")
+@reason_option
+@yes_option
 @output.output_options
 @pass_session
-def unbans_command(session: Session, unban_id: str | None, form: output.Form, *, state: str | None) -> None:
+def unbans_command(session: Session, unban_id: str | None, form: output.Form, *, yes: bool, **options: Any) -> None:
     """List the unbans, newest first, or show how far UNBAN_ID is.
 
+    Where the policy says so, one of many URLs waits until another person approves it: --approve, or --cancel.
     Exits with 6 if the vendor failed to unban some URLs of UNBAN_ID: their bans stand.
     """
-    client = session.client()
+    client, state = session.client(), options["state"]
+    if options["decision"]:
+        if not unban_id:
+            raise click.UsageError("name the unban that you decide about: edgeban unbans UNBAN_ID")
+        reason = session.reason(options["reason"])
+        if options["decision"] == "approve":
+            session.confirm(f"Approve the unban of {client.unban_job(unban_id)['selection']}?", yes=yes)
+            output.document(session, form, done := client.approve_unban(unban_id, reason=reason), _done(done))
+        else:
+            done = client.cancel_unban(unban_id, reason=reason)
+            output.document(session, form, done, iter([f"{unban_id}: cancelled; it undid nothing"]))
+        return
     items = [client.unban_job(unban_id)] if unban_id else client.unbans(state or "")
     output.show(session, form, items, UNBAN_COLUMNS, empty="no unban matches" if state else "nobody undid anything")
     if unban_id and any(item["failed"] for item in items):

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from dev.fakes.api import Api
+from chalicelib.config.policy import parse as parse_policy
+from dev.fakes.api import Api, fixed
 from dev.fakes.shell import Shell, shell_of
-from dev.fakes.world import SECRET
+from dev.fakes.world import POLICY, SECRET
 
 PAGE = "https://www.example.com/login"
 ROOT = "https://www.example.com/"
@@ -254,6 +255,25 @@ def test_an_unban_of_a_host_is_refused_where_it_is_about_other_than_expected(she
     assert (done.status, "3 URLs are on the way to the vendor, to be unbanned" in done.out) == (0, True)
     assert shell("unban", "--host", "x", "--report", "r", "--reason", "r").status == 2
     assert shell("unban", "--host", "shop.example.com", "--since", "tomorrow", "--reason", "r").status == 5
+
+
+def test_an_unban_that_waits_is_approved_by_another_person_or_cancelled(shell: Shell) -> None:
+    shell.api.services._policy = fixed(parse_policy({**POLICY, "approvals": {"lifts_two_above": 1}}))
+    shell.api.world.clock.advance(days=-3)
+    for name in ("one", "two"):
+        shell.api.world.queue({"urls": [f"{PAGE}/{name}/{number}" for number in range(2)]})
+    shell.api.settle()
+    shell.api.world.clock.now = datetime.now(UTC)
+    by_name = [[f"{PAGE}/{name}/{number}" for number in range(2)] for name in ("one", "two")]
+    assert "a second person must approve it" in shell("unban", *by_name[0], "--preview").out
+    first, second = (shell.json("unban", *urls, "--reason", "r", "--yes")["unban_id"] for urls in by_name)
+    assert [each["unban_id"] for each in shell.json("unbans", "--state", "waiting")] == [second, first]
+    assert "it takes another person" in shell("unbans", first, "--approve", "--reason", "r", "--yes").err
+    assert "--yes" in shell("unbans", first, "--approve", "--reason", "r", who="bert").err
+    assert shell.json("unbans", first, "--approve", "--reason", "r", "--yes", who="bert")["urls"] == 2
+    assert "cancelled; it undid nothing" in shell("unbans", second, "--cancel", "--reason", "r").out
+    assert shell.json("unbans", "--state", "waiting") == []
+    assert shell("unbans", "--approve", "--reason", "r").status == 2
 
 
 def test_an_unban_names_urls_of_which_no_ban_is_on_record(shell: Shell) -> None:

@@ -135,6 +135,8 @@ NAMED = [
     ("POST", "/v1/holds/{hold_id}/approve"),
     ("POST", "/v1/holds/{hold_id}/refuse"),
     ("POST", "/v1/callbacks/{report_id}/resend"),
+    ("POST", "/v1/unbans/{unban_id}/approve"),
+    ("POST", "/v1/unbans/{unban_id}/cancel"),
 ]
 
 

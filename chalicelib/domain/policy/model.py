@@ -72,6 +72,8 @@ class Approvals(NamedTuple):
     """The longest ban, in days, that a person may give by hand; 0: any, also until somebody unbans."""
     alarm_after_minutes: int = 0
     """Above 0 it counts instead of the hours."""
+    lifts_two_above: int = 0
+    """URLs whose bans are older than a day, above which an unban waits for a second person; 0: it never waits."""
 
     @property
     def alarm_after(self) -> timedelta:

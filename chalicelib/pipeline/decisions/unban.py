@@ -27,6 +27,7 @@ from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.decisions import second_person
 from chalicelib.pipeline.decisions.unban_selection import select, select_again
 from chalicelib.pipeline.lifecycle import claiming, ending, ordering
 from chalicelib.pipeline.lifecycle.on_claim import record_of
@@ -64,7 +65,8 @@ def carry_on(run: Run) -> None:
 
     A job that fails stops no other.
     """
-    jobs = [*unban_jobs.unfinished(run.rows), *unban_jobs.ends_due(run.rows, now=run.clock())]
+    unfinished = [second_person.look_at(run, job) if job.waits else job for job in unban_jobs.unfinished(run.rows)]
+    jobs = [*filter(None, unfinished), *unban_jobs.ends_due(run.rows, now=run.clock())]
     for index, job in enumerate(jobs):
         age = run.clock() - job.at
         if age > OVERDUE_AFTER:
@@ -89,7 +91,7 @@ def carry_out(run: Run, job: Job) -> int | None:
     undone.record(run.rows, job)
     place = noted_place = job.place
     for group in select(run, job):
-        if not _undo(run, job, group.claims, urls_by_account):
+        if not _undo(run, job, _of_one_person(job, group.claims), urls_by_account):
             break
         place = group.place or place
         time_is_up = run.time_is_up
@@ -108,6 +110,12 @@ def carry_out(run: Run, job: Job) -> int | None:
     return urls if finished else None
 
 
+def _of_one_person(job: Job, selected: Sequence[Claim]) -> Sequence[Claim]:
+    """Leave out bans that are too old to be lifted without a second person, where the job is of the young ones."""
+    since = job.only_from
+    return [claim for claim in selected if second_person.began_since(claim, since)] if since else selected
+
+
 def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counter[str]) -> bool:
     """Unban these claims and count them to their accounts; ``False`` if some change faster than this can unban them."""
     for _ in range(TRIES):
@@ -122,7 +130,7 @@ def _undo(run: Run, job: Job, selected: Sequence[Claim], urls_by_account: Counte
                 changed += [claim for claim in part if claim.key not in unbanned]
         if not changed:
             return True
-        selected = select_again(run, job, changed)
+        selected = _of_one_person(job, select_again(run, job, changed))
         if not selected:
             return True
     return False

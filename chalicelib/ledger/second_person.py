@@ -1,0 +1,52 @@
+"""Unbans that wait for a second person: asked for, approved by another one or cancelled, then carried out as others.
+
+Crash order of an approval: the row says who approved, the job is put among those that are carried out, the waiting row
+goes. The sweep goes on from the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from chalicelib.ledger import audit, unban_jobs
+from chalicelib.ledger.audit import Decision
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.ports import Delete, Insert, Row, Rows, Update
+
+
+def ask(rows: Rows, job: Job, *, urls: int) -> None:
+    """Put an unban of some number of URLs on record that another person must approve."""
+    decision = Decision(job.actor, "unban", job.subject, job.reason, job.at, before="", after=job.id, targets=urls)
+    audit.record(rows, decision, also_about=unban_jobs.subjects(job.urls) if job.urls else job.subjects)
+    rows.apply(Insert(unban_jobs.row_of(job)))
+
+
+def find(rows: Rows, job_id: str) -> Job | None:
+    """Return an unban that waits; ``None`` if it waits no more."""
+    return next((job for job in unban_jobs.unfinished(rows) if job.waits and job.id == job_id), None)
+
+
+def approve(rows: Rows, job: Job, actor: str) -> bool:
+    """Record who approved a waiting unban; ``False`` if somebody decided about it before."""
+    return rows.apply(Update(unban_jobs.key_of(job), set={"approved_by": actor}, expect=_undecided(job)))
+
+
+def begin(rows: Rows, job: Job, *, now: datetime) -> Job:
+    """Put an approved unban among those that are carried out, as asked for now. Repeating it changes nothing."""
+    begun = replace(job, waits=False, at=now)
+    rows.apply(Insert(unban_jobs.row_of(begun)))
+    rows.apply(Delete(unban_jobs.key_of(job)))
+    return begun
+
+
+def cancel(rows: Rows, job: Job, *, now: datetime) -> bool:
+    """Remove a waiting unban; ``False`` if somebody decided about it before. It counts as one that undid nothing."""
+    if not rows.apply(Delete(unban_jobs.key_of(job), expect=_undecided(job))):
+        return False
+    unban_jobs.finish(rows, replace(job, waits=False), undone=0, now=now)
+    return True
+
+
+def _undecided(job: Job) -> Row:
+    return {"actor": job.actor, "approved_by": None}
