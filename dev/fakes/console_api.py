@@ -222,6 +222,7 @@ def account(name: str, **more: Any) -> Json:
         "until": None,
         "waiting": {"urls": 0, "oldest_seconds": None},
         "tasks_under_way": 2,
+        "bans_in_force": 240,
         "holds": {"count": 0, "urls": 0, "oldest_seconds": None, "overdue": 0},
         "caps": [{"cap": "per_account_per_hour", "used": 812, "limit": 5000}],
         **more,
@@ -311,7 +312,7 @@ class FakeApi:
         source = found["sources"][0]["value"] if found["sources"] else ""
         word = {"source": source, "said_at": found["since"], "until": None, "bans": False}
         said = {"report_id": "r-pu6f7ity", "source": source, "reporter": "", "category": "malware", "note": ""}
-        said |= {"words": [word]}
+        said |= {"words": [word], "reported_at": found["since"]}
         return {
             "hold_id": name,
             "account": found["account"],
