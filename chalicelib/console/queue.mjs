@@ -9,6 +9,12 @@ const READ = 900;  // URLs of a group that are read to be shown; a decision is a
 const sourcesOf = (hold) => (hold.sources ?? []).map((each) => each.value).sort();
 const keyOf = (hold) => JSON.stringify([hold.rule, sourcesOf(hold), hold.account]);
 
+/** The sources that ask for URLs of a group by now, and for which none of them is held. */
+export function alsoAsking(group) {
+  const asking = group.holds.flatMap((hold) => (hold.asked_by ?? []).map((each) => each.value));
+  return [...new Set(asking)].filter((source) => !group.sources.includes(source)).sort();
+}
+
 /** Put the holds of one rule, source and account together: they are decided together. */
 export function grouped(holds) {
   const groups = new Map();
@@ -28,7 +34,7 @@ const given = (group) => group.holds.flatMap((hold) => hold.approvals ?? []);
 
 function Groups({ groups, chosen, choose }) {
   return html`<div class="panel groups" role="listbox" aria-label="Holds by rule and source" tabindex="0">${groups.map((group) => html`<div key=${group.key} class="group" role="option" aria-selected=${group.key === chosen.key} onClick=${() => choose(group.key)}>
-    <b>${capital(rule(group.rule))}</b><small class=${group.overdue ? "late" : ""}>${group.overdue ? "overdue, " : ""}${age(group.since)}</small><small>${names(group.sources) || "edgeban itself"}</small><small>${needs(group) > 1 ? (given(group).length ? `${Math.min(given(group).length, 1)} of 2 given` : "two needed") : ""}</small>
+    <b>${capital(rule(group.rule))}</b><small class=${group.overdue ? "late" : ""}>${group.overdue ? "overdue, " : ""}${age(group.since)}</small><small>${names(group.sources) || "edgeban itself"}${alsoAsking(group).length ? `, also ${names(alsoAsking(group))}` : ""}</small><small>${needs(group) > 1 ? (given(group).length ? `${Math.min(given(group).length, 1)} of 2 given` : "two needed") : ""}</small>
     <small>${count(group.urls, "URL")}${group.holds.length > 1 ? `, ${count(group.holds.length, "hold")}` : ""}</small><small>${visible(group.account)}</small></div>`)}</div>`;
 }
 
@@ -124,7 +130,7 @@ function Group({ group, next, reload, move }) {
 
   const hosts = group.holds.reduce((total, hold) => total + (hold.host_count ?? 0), 0);
   const known = (row) => (is(row) ? "excepted: ends as refused" : html`${row.note ? visible(row.note) : html`<a href=${link(`reports/${encodeURIComponent(row.report_id)}`)}>report</a>`}${row.reporter ? ` of ${visible(row.reporter)}` : ""}`);
-  return html`<div class="panel" aria-label="The chosen group"><div class="why"><div><b>${count(group.urls, "URL")} of ${names(group.sources) || "edgeban itself"} ${group.urls === 1 ? "waits" : "wait"}: ${rule(group.rule)}.</b></div>
+  return html`<div class="panel" aria-label="The chosen group"><div class="why"><div><b>${count(group.urls, "URL")} of ${names(group.sources) || "edgeban itself"} ${group.urls === 1 ? "waits" : "wait"}: ${rule(group.rule)}.</b>${alsoAsking(group).length ? html` Also asked for by ${names(alsoAsking(group))}.` : ""}</div>
       <div class="muted">${why(group.rule)} ${hosts ? `${count(hosts, "host")}.` : ""} Banned for ${count(group.holds[0].ban_days, "day")} at ${visible(group.account)} if you approve.</div>
       ${needs(group) > 1 && html`<div><${State} of="held">${Math.min(approvers.length, 1)} of 2 approvals</${State}> <span class="muted">${approvers.slice(0, 1).map((each) => `${visible(each.by)} at ${clock(each.at).slice(0, 5)}: ${visible(each.reason)}. `)}${mine ? "It needs another person than you." : approvers.length ? "You are the second." : "Two people must agree."}</span></div>`}</div>
     ${urls.error ? html`<${Problem} error=${urls.error}/>` : !rows.length ? html`<div class="skeleton" aria-busy="true"><i></i><i></i><i></i></div>` : html`<div class="scroll" tabindex="0" role="region" aria-label="URLs of the group" aria-busy=${urls.reading ? "true" : "false"}><table><caption class="unseen">URLs of the group</caption><thead><tr><th scope="col"><span class="unseen">Ban</span></th><th scope="col">URL</th><th scope="col" class="hide">Reported as</th><th scope="col">What is known</th></tr></thead>

@@ -29,7 +29,7 @@ PAGE_URLS = 1_000
 
 def list_holds(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/holds``: the holds that wait for a person, and how many there are by rule and source."""
-    from chalicelib.pipeline.decisions import hold_view
+    from chalicelib.pipeline.decisions import asked_by, hold_view
 
     operator(services, request, "reader")
     only(request, "account", "source", "rule", "host", "limit", "next_token")
@@ -40,9 +40,15 @@ def list_holds(services: Services, request: Request) -> Response:
         host(query(request, "host", needed=False, longest=300)),
     )
     limit, after = page_size(request), token_like(request, OURS)
-    waiting = hold_view.waiting(services.run(), wanted)
+    run = services.run()
+    waiting = hold_view.waiting(run, wanted)
     following = [view for view in waiting if view.hold.work.chunk > after]
-    body = page("holds", following, limit, show=hold_view.show, token=lambda view: view.hold.work.chunk)
+    asked = asked_by.read(run, [view.hold for view in following[:limit]], services.sources)
+
+    def show(view: hold_view.HoldView) -> dict[str, Any]:
+        return hold_view.show(view, asked[view.hold.work.chunk])
+
+    body = page("holds", following, limit, show=show, token=lambda view: view.hold.work.chunk)
     return listed(request, "holds", {**body, "groups": hold_view.groups(waiting)}, hold_view.COLUMNS)
 
 

@@ -53,7 +53,7 @@ class Refused(Exception):
 def hold(name: str, rule: str, source: str, urls: list[str], **more: Any) -> Json:
     """Return a hold as the list has it, with its URLs under ``_urls``."""
     hosts = Counter(urlsplit(url).hostname or "" for url in urls)
-    age = more.pop("age", 600)
+    age, also = more.pop("age", 600), more.pop("also", ())
     return {
         "hold_id": name,
         "account": "huawei-main",
@@ -63,6 +63,9 @@ def hold(name: str, rule: str, source: str, urls: list[str], **more: Any) -> Jso
         "ban_days": 30,
         "approved_by": None,
         "sources": [{"value": source, "urls": len(urls)}] if source else [],
+        "asked_by": [{"value": name, "urls": len(urls)} for name in ((source, *also) if source else ())],
+        "asked_by_count": 1 + len(also) if source else 0,
+        "asked_of": len(urls),
         "categories": ["malware"],
         "hosts": [{"value": host, "urls": count} for host, count in hosts.most_common(10)],
         "host_count": len(hosts),
@@ -87,7 +90,7 @@ def holds() -> list[Json]:
     return [
         *roots,
         hold("h-cap", "source_cap", "new-desk", files, age=360, approvals_needed=2, **given),
-        hold("h-review", "review", "public-form", [*forms, HOSTILE], age=2460, approvals_needed=2),
+        hold("h-review", "review", "public-form", [*forms, HOSTILE], age=2460, approvals_needed=2, also=["isp"]),
         hold("h-drift", "drift", "", drift, age=7200),
     ]
 

@@ -17,6 +17,7 @@ from edgeban.errors import EdgebanError, Unreachable
 HOLD_COLUMNS = (
     Column("rule", "rule"),
     Column("sources", "sources"),
+    Column("asked_by", "asked by"),
     Column("urls", "URLs", "number"),
     Column("hosts", "hosts"),
     Column("since", "since", "time"),

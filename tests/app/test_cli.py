@@ -164,6 +164,7 @@ def test_a_hold_is_listed_shown_and_approved(shell: Shell) -> None:
     hold = hold_of(shell)
     listed = shell("holds", terminal=True).out
     assert "bare_host" in listed
+    assert "asked by" in listed
     assert hold in listed.replace("\n", "")
     assert "1 URL, held, needs 1" in shell("holds", "show", hold, terminal=True).out
     approved = shell("approve", hold, "--reason", "ticket 1")

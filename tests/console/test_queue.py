@@ -33,6 +33,12 @@ def test_holds_of_one_rule_and_source_are_one_group(visit: Visit) -> None:
     assert "164 URLs in 12 holds wait" in visit.text()
 
 
+def test_a_group_says_who_asks_for_its_urls_beside_the_source_that_they_are_held_for(visit: Visit) -> None:
+    ready(visit)
+    visit.page.locator(".group", has_text="also isp").click()
+    assert "Also asked for by isp." in visit.text()
+
+
 def test_a_group_is_approved_with_a_reason_and_an_exception(visit: Visit, decided: Any) -> None:
     visit.tolerates = ("404",)  # a hold that was decided while its URLs are read
     ready(visit)

@@ -18,6 +18,7 @@ from chalicelib.ledger import audit, chunk_chain, chunks, claims, remaining
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.packed_words import unpack
+from chalicelib.pipeline.decisions.asked_by import AskedBy
 from chalicelib.pipeline.decisions.holds import Hold, all_held, approvals_needed
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
@@ -41,6 +42,8 @@ COLUMNS: Final = (
     "overdue",
     "ban_days",
     "sources",
+    "asked_by",
+    "asked_by_count",
     "categories",
     "hosts",
     "host_count",
@@ -122,8 +125,8 @@ def _decisions(rows: Rows, hold_id: str) -> list[Decision]:
     return [decision for _, decision in reversed(audit.about(rows, f"hold:{hold_id}", limit=DECISIONS))]
 
 
-def show(view: HoldView) -> dict[str, Any]:
-    """Write a hold as the list has it."""
+def show(view: HoldView, asked_by: AskedBy) -> dict[str, Any]:
+    """Write a hold as the list has it; ``asked_by`` says who asks for its URLs by now."""
     hold = view.hold
     urls = [hold.chunk.urls[position] for position in hold.positions]
     origins = [hold.chunk.origins[position] for position in hold.positions]
@@ -137,6 +140,7 @@ def show(view: HoldView) -> dict[str, Any]:
         "ban_days": hold.work.ban_days,
         "approved_by": hold.work.approved_by or None,
         "sources": _counted(view.sources, HOSTS),
+        **asked_by.as_json(),
         "categories": sorted({origin.category for origin in origins if origin.category}),
         "hosts": _counted(hosts, HOSTS),
         "host_count": len(hosts),
