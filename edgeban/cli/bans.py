@@ -24,9 +24,16 @@ BAN_COLUMNS = (
     Column("source", "source"),
     Column("category", "category"),
     Column("banned_at", "banned", "time"),
-    Column("until", "ends", "time"),
+    Column("planned_until", "ends", "time"),
     Column("rule", "rule"),
     Column("report_id", "report", "id"),
+)
+CSV_COLUMNS = tuple(
+    Column(name, name)
+    for name in (
+        *("url", "account", "source", "reporter", "category", "rule", "report_id", "chunk_id", "task_id"),
+        *("banned_at", "until", "planned_until"),
+    )
 )
 COUNT_COLUMNS = (Column("value", "value"), Column("bans", "bans", "number"))
 SHOWN = 10
@@ -79,7 +86,7 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
     total = page["total"]
     rows = client.further(page, "/bans", "bans", **options, limit=1000)
     rows = rows if most is None else itertools.islice(rows, most)
-    shown = output.show(session, form, rows, BAN_COLUMNS, empty="no ban matches")
+    shown = output.show(session, form, rows, CSV_COLUMNS if form.csv else BAN_COLUMNS, empty="no ban matches")
     if session.on_terminal and not form.machine:
         more = f"; --limit {total} shows all" if total > shown else ""
         click.echo(f"{shown:,} of {output.counted(total, 'ban')}, as of {page['as_of']}{more}")
