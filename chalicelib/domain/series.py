@@ -26,6 +26,7 @@ NOT_COUNTED: Final = {
     "source": frozenset({"unbanned"}),  # the journal names the sources of what people undid alone
     "account": frozenset({"messages", "reported", *VERDICTS}),
     **dict.fromkeys(BY_URLS, frozenset({"messages", "duplicate"})),
+    "category": frozenset({"messages", "duplicate", "unbanned", "undone"}),  # an unban has none of its own
 }
 """The counts that a dimension cannot give: they are ``None``, and not 0."""
 
@@ -97,6 +98,8 @@ class Series:
         """Count the decision about one URL: a ban, hold, unban or refusal among the events of the ledger's archive."""
         kind = str(event["event"])
         if self.by not in BY_URLS or kind not in {"ban", "hold", "unban", "refusal"}:
+            return
+        if kind == "unban" and self.by == "category":
             return
         value = event.get(self.by) or ("default" if self.by == "rule" else "")
         counts = self._counts.setdefault(self._at(at, str(value)), Counter())

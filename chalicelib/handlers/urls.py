@@ -14,13 +14,16 @@ from chalicelib.web import answer, query
 def read(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/urls?url=``."""
     from chalicelib.domain.errors import UnusableUrl
-    from chalicelib.domain.urls import canonical_url, host_of
+    from chalicelib.domain.urls import canonical_url, host_of, refang
     from chalicelib.pipeline.answers import as_json, history, url_status
 
     operator(services, request, "reader")
     only(request, "url")
+    asked = query(request, "url")
+    if asked.lower().startswith("hxxp"):  # as the console copies it: a question bans nothing
+        asked = refang(asked)
     try:
-        url = canonical_url(query(request, "url"))
+        url = canonical_url(asked)
     except UnusableUrl as error:
         raise InputError(f"url: {error.reason}") from error
     statuses = url_status.of_url(services.run(), url)

@@ -139,9 +139,19 @@ def subjects(urls: Iterable[str]) -> list[str]:
     return [f"url:{url}" for url in urls if len(url) <= LONGEST_SUBJECT]
 
 
+LONGEST_NAMED = 500
+"""Characters of a URL that a decision names as what it is about: the journal's sort key holds 1,024 bytes."""
+
+
+def subject_of(urls: Sequence[str]) -> str:
+    """Return what a decision about URLs is about: the URL where it is one, else how many."""
+    return f"url:{urls[0]}" if len(urls) == 1 and len(urls[0]) <= LONGEST_NAMED else f"urls:{len(urls)}"
+
+
 def record(rows: Rows, job: Job) -> None:
     """Put the request on record. From here on it will be carried out."""
-    decision = Decision(job.actor, "unban", job.subject, job.reason, job.at, after=job.id, targets=len(job.urls))
+    subject = subject_of(job.urls) if job.urls else job.subject
+    decision = Decision(job.actor, "unban", subject, job.reason, job.at, after=job.id, targets=len(job.urls))
     audit.record(rows, decision, also_about=subjects(job.urls) if job.urls else job.subjects)
     rows.apply(Insert(row_of(job)))
 

@@ -37,6 +37,9 @@ CSV_COLUMNS = tuple(
 )
 COUNT_COLUMNS = (Column("value", "value"), Column("bans", "bans", "number"))
 SHOWN = 10
+NOW = "9999"
+"""Stands for the time of what is true now: it sorts behind every time."""
+
 VERDICT_COLUMNS = (
     Column("url", "URL", "url"),
     Column("account", "account"),
@@ -79,7 +82,7 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
         counts = client.ban_counts(by, **options)
         output.show(session, form, counts["counts"], COUNT_COLUMNS, empty="no ban matches")
         if session.on_terminal and not form.machine:
-            click.echo(f"{output.counted(counts['total'], 'ban')}, as of {counts['as_of']}")
+            click.echo(f"{output.counted(counts['total'], 'ban')}, as of {times.clock(counts['as_of'])}")
         return
     most = limit or (100 if session.on_terminal and not form.machine else None)
     page = client.get("/bans", **{**options, "limit": min(most or 1000, 1000)})
@@ -89,7 +92,7 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
     shown = output.show(session, form, rows, CSV_COLUMNS if form.csv else BAN_COLUMNS, empty="no ban matches")
     if session.on_terminal and not form.machine:
         more = f"; --limit {total} shows all" if total > shown else ""
-        click.echo(f"{shown:,} of {output.counted(total, 'ban')}, as of {page['as_of']}{more}")
+        click.echo(f"{shown:,} of {output.counted(total, 'ban')}, as of {times.clock(page['as_of'])}{more}")
 
 
 # --- why ---
@@ -128,7 +131,8 @@ def _not_on_record(session: Session, form: output.Form, url: str, error: Edgeban
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
     where = f" at {verdict['account']}" if verdict.get("account") else ""
-    rule = f" ({verdict['rule']}: {verdict.get('reason') or ''})" if verdict.get("rule") else ""
+    why = ": ".join(text for text in (verdict.get("rule"), verdict.get("reason")) if text)
+    rule = f" ({why})" if why else ""
     return f"{verdict['verdict']}{harmless(where)}{harmless(rule)}"
 
 
@@ -139,10 +143,11 @@ def _explained(session: Session, explained: Mapping[str, Any]) -> Iterator[str]:
         yield f"{url}   PROTECTED by {harmless(protected['entry'])}: {harmless(protected['comment'])}"
     for account in explained["accounts"]:
         until = account.get("until")
-        end = f" until {until} ({times.relative(until, now)})" if until else ""
+        what = ", reports of it are suppressed" if account["state"] == "unbanned" else ""
+        end = f"{what} until {times.clock(until)} ({times.relative(until, now)})" if until else ""
         yield f"{url}   {output.state(account['state'])} at {harmless(account['account'])}{end}"
         for at, text in sorted(_timeline(account), key=lambda entry: entry[0]):
-            yield f"  {times.short(at, utc=True, now=now) if at else '                    '}  {harmless(text)}"
+            yield f"  {'now' if at == NOW else times.clock(at) if at else '':20}  {harmless(text)}"
         if account["state"] == "banned":
             yield f"  undo: edgeban unban '{url}' --reason …"
         if account["state"] == "held":
@@ -157,7 +162,10 @@ def _timeline(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         reason = f": {past['reason']}" if past.get("reason") else ""
         of = f" as {past['category']}" if past.get("category") else ""
         report = f" [report {past['report_id']}]" if past.get("report_id") else ""
-        yield past["at"], f"{who} · {past['action']}{of}{rule}{reason}{report}"
+        waits = account["state"] == "held" and past.get("chunk_id") == account.get("chunk_id")
+        action = "hold" if past.get("approvals") or waits else past["action"]
+        what = action if action == "unban" else f"{action}{of}{rule}"
+        yield past["at"], f"{who} · {what}{reason}{report}"
         for approval in past.get("approvals", []):
             yield approval["at"], f"{approval['actor']} · {approval['decision']}: {approval['reason']}"
     for task in account.get("tasks", []):
@@ -170,7 +178,7 @@ def _timeline(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         who = account.get("reporter") or account.get("source") or "somebody"
         yield "", f"{who} reported it as {account.get('category') or 'abuse'} [report {account.get('report_id')}]"
     if account.get("reason"):
-        yield "9999", f"now: {account['reason']}"
+        yield NOW, account["reason"]
 
 
 # --- what the policy would do ---
@@ -281,7 +289,7 @@ def _preview_and_do(
 
 
 def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
-    end = f"until {shown['until']}" if shown["until"] else "until somebody unbans"
+    end = f"until {times.clock(shown['until'])}" if shown["until"] else "until somebody unbans"
     yield f"{output.counted(shown['urls'], 'ban')} {end}" + (
         " (a preview: nothing is done)" if shown["preview"] else ""
     )

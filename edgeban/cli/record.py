@@ -215,15 +215,18 @@ def report_month_command(session: Session, month: str, *, as_csv: bool) -> None:
     for by, table in tables.items():
         click.echo(f"\n## By {by}\n\n| {by} | {' | '.join(COUNTS)} |\n|{' --- |' * (len(COUNTS) + 1)}")
         for value, counts in table.items():
-            cells = " | ".join(f"{counts[name]:,}" for name in COUNTS)
+            cells = " | ".join("–" if counts[name] is None else f"{counts[name]:,}" for name in COUNTS)
             click.echo(f"| {harmless(value).replace('|', chr(92) + '|') or '(none)'} | {cells} |")
 
 
-def _summed(series: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTS, 0))
+def _summed(series: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int | None]]:
+    """Add up the buckets of each value. What a dimension does not tell is ``None``, and not 0."""
+    sums: dict[str, dict[str, int | None]] = defaultdict(lambda: dict.fromkeys(COUNTS))
     for entry in series:
+        of_value = sums[str(entry["value"])]
         for name in COUNTS:
-            sums[str(entry["value"])][name] += int(entry.get(name) or 0)
+            if entry.get(name) is not None:
+                of_value[name] = (of_value[name] or 0) + int(entry[name])
     return dict(sorted(sums.items()))
 
 

@@ -63,7 +63,8 @@ def troubles_of(overview: Mapping[str, Any]) -> Iterator[str]:
 
 def _overview_lines(overview: Mapping[str, Any], troubles: list[str]) -> Iterator[str]:
     if overview["bans_in_force"] is not None:
-        yield f"{output.counted(overview['bans_in_force'], 'ban')} in force, as of {overview['bans_as_of']}"
+        bans, as_of = output.counted(overview["bans_in_force"], "ban"), times.clock(overview["bans_as_of"])
+        yield f"{bans} in force, as of {as_of}"
     for account in overview["accounts"]:
         holds, waiting = account["holds"], account["waiting"]
         yield (

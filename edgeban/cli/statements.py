@@ -21,7 +21,6 @@ COLUMNS = (
     Column("url", "URL", "url"),
     Column("ground", "ground"),
     Column("basis", "basis"),
-    Column("notice", "notice"),
     Column("automated_decision", "automated"),
     Column("missing", "missing"),
     Column("puid", "puid", "id"),

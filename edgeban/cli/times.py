@@ -54,6 +54,12 @@ def read(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def clock(text: str | None) -> str:
+    """Return a time in UTC to the second, as a sentence shows it."""
+    at = read(text)
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else text or "–"
+
+
 def relative(text: str | None, now: datetime) -> str:
     """Return how far a time is from now, such as ``3 h ago`` and ``in 13 days``."""
     at = read(text)
@@ -78,4 +84,4 @@ def short(text: str | None, *, utc: bool, now: datetime) -> str:
     at = read(text)
     if at is None:
         return text or "–"
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if utc else relative(text, now)
+    return clock(text) if utc else relative(text, now)

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -374,6 +375,26 @@ def test_what_happens_is_followed_an_event_a_line(shell: Shell) -> None:
     assert shell("tail").out.count("\n") == len(lines)
     rows = list(csv.DictReader(io.StringIO(shell("tail", "--csv").out)))
     assert [(row["kind"], json.loads(row["details"])) for row in rows] == [(e["kind"], e["details"]) for e in lines]
+
+
+def test_why_reads_as_sentences_also_after_an_unban_and_of_a_defanged_url(shell: Shell) -> None:
+    banned(shell)
+    assert shell("unban", PAGE, "--reason", "an appeal", "--yes").status == 0
+    shell.api.settle()
+    told = shell("why", PAGE.replace("https", "hxxps").replace(".", "[.]")).out
+    assert "UNBANNED at huawei-main, reports of it are suppressed until 20" in told
+    assert "anna · unban: an appeal" in told
+    assert "\n  now  " in told
+    assert not re.search(r"9999|\d\+00:00|: \)", told), (
+        "no sort key, no time for machines, no empty reason"
+    )
+    assert "(default)" in shell("why", f"{PAGE}/never").out
+
+
+def test_a_month_shows_what_it_does_not_know_as_unknown(shell: Shell) -> None:
+    banned(shell)
+    told = shell("report-month", datetime.now(UTC).strftime("%Y-%m")).out
+    assert "| desk | 3 | 3 | 0 | 0 | 0 | 0 | 3 | – | 0 |" in told
 
 
 def test_the_numbers_of_a_day_and_of_a_month(shell: Shell) -> None:

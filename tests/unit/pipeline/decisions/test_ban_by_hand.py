@@ -61,7 +61,7 @@ def test_a_url_that_nobody_reported_is_banned_in_the_person_s_name() -> None:
     assert (status.state, status.rule, status.source) == ("banned", "by_hand", "operator:ana")
     assert 19.9 < end_in_days(world) <= 20
     ((_, decision),) = audit.of_actor(world.rows, "ana")
-    assert (decision.action, decision.subject, decision.reason) == ("ban", "urls:1", "ticket 4711")
+    assert (decision.action, decision.subject, decision.reason) == ("ban", f"url:{PAGE}", "ticket 4711")
 
 
 def test_without_an_end_the_category_s_plan_decides() -> None:

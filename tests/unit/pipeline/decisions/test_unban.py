@@ -53,7 +53,7 @@ def test_a_banned_url_is_unbanned_at_the_vendor_and_says_who_and_why() -> None:
     assert URLS[0] not in world.vendor.bans
     assert set(world.vendor.bans) == set(URLS[1:])
     ((_, decision),) = audit.of_actor(world.rows, "ana")
-    assert (decision.action, decision.reason, decision.subject) == ("unban", "customer appealed", "urls:1")
+    assert (decision.action, decision.reason, decision.subject) == ("unban", "customer appealed", f"url:{URLS[0]}")
 
 
 def test_reports_in_the_cool_down_are_suppressed_and_say_so() -> None:
