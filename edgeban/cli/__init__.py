@@ -12,7 +12,7 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("service", "Show what runs, what waits and what is late."),
     "bans": ("bans", "List the bans in force, or count them."),
-    "why": ("bans", "Tell why a URL is banned, or why it is not."),
+    "why": ("why", "Tell why a URL is banned, or why it is not."),
     "test": ("bans", "Try the policy, or a draft of it, on URLs."),
     "ban": ("bans", "Ban URLs by hand."),
     "extend": ("bans", "Change when bans end."),

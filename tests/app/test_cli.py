@@ -385,9 +385,7 @@ def test_why_reads_as_sentences_also_after_an_unban_and_of_a_defanged_url(shell:
     assert "UNBANNED at huawei-main, reports of it are suppressed until 20" in told
     assert "anna · unban: an appeal" in told
     assert "\n  now  " in told
-    assert not re.search(r"9999|\d\+00:00|: \)", told), (
-        "no sort key, no time for machines, no empty reason"
-    )
+    assert not re.search(r"9999|\d\+00:00|: \)", told), "no sort key, no time for machines, no empty reason"
     assert "(default)" in shell("why", f"{PAGE}/never").out
 
 
