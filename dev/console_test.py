@@ -42,7 +42,7 @@ def main() -> int:
     python = ROOT / ".venv-console" / "bin" / "python"
     tests = sys.argv[1:] or ["tests/console"]
     # The other suites' conftest needs all that the app needs; this environment has a browser's driver alone.
-    command = [str(python), "-m", "pytest", "--confcutdir=tests/console", *tests]
+    command = [str(python), "-m", "pytest", "--confcutdir=tests/console", "-n", "2", "--dist", "loadfile", *tests]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "CHROMIUM": browser()}, check=False).returncode
 
 
