@@ -14,11 +14,14 @@ from chalice.test import HTTPResponse
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import NotFound
-from chalicelib.ledger import unban_jobs
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import claims, unban_jobs
+from chalicelib.ledger.chunks import made_at
+from chalicelib.ledger.row import stamp
 from chalicelib.pipeline.decisions import second_person, unban
 from dev.fakes.api import Api, fixed, refused
-from dev.fakes.operations import banned, carry_on_all
-from dev.fakes.world import POLICY, World, pages
+from dev.fakes.operations import banned, carry_on_all, lasting, renew
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 ROLES = {"rita": "reader", "olaf": "operator", "nora": "operator", "olaf-2": "operator"}
 OLD, NEW = pages(3), pages(2, host="shop.example.com")
@@ -178,3 +181,15 @@ def test_of_an_approval_and_a_cancellation_at_one_moment_one_counts() -> None:
     world.clock.advance(minutes=1, seconds=timedelta(minutes=1).seconds)
     carry_on_all(world)
     assert world.states(pages(3)) == {"banned": 3}
+
+
+def test_a_ban_that_was_renewed_today_is_as_old_as_its_first_report() -> None:
+    world = lasting(ban_for_days=90)
+    world.post({"urls": pages(1), "category": "phishing"})
+    settle(world)
+    world.clock.advance(days=29, hours=12)
+    assert renew(world) == 1
+    key = url_key(ACCOUNT, pages(1)[0])
+    claim = claims.read(world.rows, [key], consistent=True, whole=True)[key]
+    assert made_at(claim.chunk) > stamp(world.clock() - timedelta(hours=1)), "the renewal's chunk is of now"
+    assert not second_person.is_young(claim, world.clock())
