@@ -277,7 +277,7 @@ def report(result: Simulated, setting: Setting, most_reports: int) -> str:
     lines = [
         ("reported URLs", f"{result.urls:,}, of them {result.new:,} new"),
         ("busiest second", f"{most_reports:,} reports, {most_reports * setting.urls_per_report:,} URLs"),
-        ("intakes", f"{result.intakes:,}, {result.most_pollers:,} at once at the most"),
+        ("intakes", f"{result.intakes:,}, {result.most_pollers:,} at once at most"),
         (
             "vendor tasks",
             f"{result.tasks:,}, {result.new / max(1, result.tasks):,.0f} URLs each, {result.drains:,} drains",
@@ -288,7 +288,7 @@ def report(result: Simulated, setting: Setting, most_reports: int) -> str:
         ),
         (
             "waiting for the vendor",
-            f"{max(result.waiting, default=0):,} URLs at the most, at {worst // 60:02}:{worst % 60:02}",
+            f"{max(result.waiting, default=0):,} URLs at most, at {worst // 60:02}:{worst % 60:02}",
         ),
         ("AWS, by queue", f"${cost.dollars():,.2f}: " + ", ".join(f"{k} {v:,.2f}" for k, v in cost.lines().items())),
     ]

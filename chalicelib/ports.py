@@ -85,7 +85,7 @@ class Rows(Protocol):
         """Do one write; ``False`` if its condition failed."""
 
     def transact(self, writes: Sequence[Write]) -> bool:
-        """Do all writes or none (100 at the most); ``False`` if a condition failed."""
+        """Do all writes or none (100 at most); ``False`` if a condition failed."""
 
     def add(self, key: Key, amounts: Mapping[str, int], *, beside: Row | None = None) -> dict[str, Value]:
         """Add to numbers by attribute, creating row and numbers as needed, and set attributes beside them.

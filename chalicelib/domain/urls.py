@@ -18,7 +18,7 @@ from ada_url import normalize_url
 from chalicelib.domain.errors import ConfigurationError, UnusableUrl
 
 MAX_URL_LENGTH = 8_192
-"""Characters of a canonical URL at the most."""
+"""Characters of a canonical URL at most."""
 
 MAX_RAW_LENGTH = 65_536
 """Characters of a URL as reported: long dot segments and fragments may go away, but parsing them costs time."""

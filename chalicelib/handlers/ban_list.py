@@ -22,7 +22,7 @@ MOST = 5_000
 """The most bans in one answer; an answer has fewer if their URLs are long."""
 
 PAGE_BYTES = 2 * 1024 * 1024
-"""Most bytes of lines of the index in one answer: Lambda answers 6 MB at the most."""
+"""Most bytes of lines of the index in one answer: Lambda answers 6 MB at most."""
 
 COLUMNS = (
     "url",

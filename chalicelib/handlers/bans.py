@@ -91,7 +91,7 @@ def _end(document: dict[str, Any], longest_days: int, moment: datetime) -> tuple
     last = end or (plan.end(moment) if plan else moment)
     if longest_days and last > plan_for(longest_days).end(moment):
         days = counted(longest_days, "day")
-        raise InputError(f"the policy lets a person ban for {days} at the most (approvals.longest_days)")
+        raise InputError(f"the policy lets a person ban for {days} at most (approvals.longest_days)")
     return plan, end
 
 

@@ -52,7 +52,7 @@ class Mark:
         return timedelta() <= now - self.read_at < READ_ALL_AFTER
 
     def overdue_at(self, now: datetime, age: timedelta) -> int:
-        """Return how many of the holds up to ``chunk`` have waited for longer than ``age``, at the least."""
+        """Return how many of the holds up to ``chunk`` have waited for longer than ``age``, at least."""
         return max(self.overdue, int(self.oldest is not None and now - self.oldest > age))
 
 

@@ -20,7 +20,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 """The deadline of a run that has none."""
 
 LONGEST_REST = 1.0
-"""Seconds that a run sleeps at the most between two beats."""
+"""Seconds that a run sleeps at most between two beats."""
 
 
 def _nothing() -> None:

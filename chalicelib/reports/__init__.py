@@ -1,4 +1,4 @@
-"""Bytes to reports: which format a body has, and what it names. Pure: no I/O, no clock."""
+"""Read reports from bytes: find the format of a body and the URLs that it names. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CONTENT_TYPES: dict[str, str] = {
     "message/feedback-report": "feedback-mail",
     "multipart/report": "feedback-mail",
 }
-"""Content types that mean one format. ``text/plain`` means none: letters have it as well as lists of URLs."""
+"""Content types that mean one format. ``text/plain`` means none: letters have it, and so have lists of URLs."""
 
 
 def parse(body: bytes, format_name: str, options: ParserOptions) -> ParsedReport:
@@ -53,7 +53,7 @@ def parse(body: bytes, format_name: str, options: ParserOptions) -> ParsedReport
 def format_for(content_type: str, configured: str) -> str:
     """Name the format of a body: the one that is configured for its source, else the one that its Content-Type means.
 
-    Nothing is guessed from what a body looks like: a letter or a web page would be taken for a list of URLs to ban.
+    No format is guessed from the body itself: a letter or a web page could be taken for a list of URLs to ban.
     Raises UnknownFormat.
     """
     if configured:

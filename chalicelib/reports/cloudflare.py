@@ -1,4 +1,4 @@
-"""Cloudflare's abuse reports, in the shape that is submitted and in the one that is read back.
+"""Cloudflare's abuse reports, in the shape that a client submits and in the shape that the API returns.
 
 https://developers.cloudflare.com/api/resources/abuse_reports/. Fields such as ``original_work`` name the victim's URLs
 and are not read.
@@ -28,7 +28,7 @@ CATEGORIES: dict[str, str] = {
     "TM": "trademark",
     "NCSEI": "ncsei",
 }
-"""``act`` of a submitted report and ``type`` of one that is read. Registrar and network reports name no page to ban."""
+"""``act`` of a submitted report, ``type`` of a returned one. Registrar and network reports name no page to ban."""
 
 _NO_FREE_TEXT = frozenset(("csam", "ncsei"))
 

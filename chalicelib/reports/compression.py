@@ -1,4 +1,4 @@
-"""Bodies that come compressed: gzip is unpacked within the limits of a body, and other packing is named."""
+"""Compressed bodies: gzip is unpacked within the limits of a body; any other compression is refused by its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chalicelib.reports.reading import ParserOptions
 
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31
-"""What zlib is told to expect a gzip header."""
+"""The value by which zlib expects a gzip header."""
 
 _PACKED: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive"),
@@ -21,7 +21,7 @@ _PACKED: tuple[tuple[bytes, str], ...] = (
     (b"Rar!\x1a\x07", "a RAR archive"),
 )
 MAX_MEMBERS = 100
-"""Most files of one gzip body: behind each the rest of the body is copied."""
+"""The most files in one gzip body: after each file the rest of the body is copied."""
 
 _ENCODINGS = frozenset(("", "identity", "gzip", "x-gzip"))
 
@@ -29,8 +29,8 @@ _ENCODINGS = frozenset(("", "identity", "gzip", "x-gzip"))
 def unpacked(body: bytes, options: ParserOptions) -> bytes:
     """Return a body as it was before its sender compressed it.
 
-    gzip is known by its first two bytes, which no text has, whether or not the header ``Content-Encoding`` says so: a
-    gateway may have unpacked the body and left the header. Raises UnreadableReport and TooLarge.
+    gzip is recognised by its first two bytes, which no text has, and not by the header ``Content-Encoding``: a gateway
+    may have unpacked the body and kept the header. Raises UnreadableReport and TooLarge.
     """
     if body.startswith(_GZIP):
         return _ungzipped(body, options.max_bytes)
@@ -44,7 +44,7 @@ def unpacked(body: bytes, options: ParserOptions) -> bytes:
 
 
 def _ungzipped(body: bytes, limit: int) -> bytes:
-    """Unpack all members of a gzip file. Memory and time are bounded by the limit, not by what the file claims."""
+    """Unpack all members of a gzip file. The limit bounds memory and time, whatever size the file claims."""
     parts: list[bytes] = []
     room = limit
     while body:

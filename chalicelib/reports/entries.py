@@ -1,4 +1,4 @@
-"""What a format collects from a body: URLs within the limits of one report, withdrawals, and what it left out."""
+"""Collect what a body names: URLs within the limits of one report, withdrawals, and the parts that are left out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from chalicelib.reports import reading
 from chalicelib.reports.reading import Json, ParserOptions
 
 MAX_SKIPPED = 1_000
-"""Parts without a URL that a report lists one by one; the rest is counted."""
+"""How many parts without a URL a report lists one by one. The rest is only counted."""
 
 Parser = Callable[[bytes, ParserOptions], ParsedReport]
-"""A format: raises UnreadableReport or TooLarge, and nothing else whatever the bytes are."""
+"""The parser of a format. For any bytes it raises UnreadableReport or TooLarge, and nothing else."""
 
 
 class Entries:
@@ -25,7 +25,7 @@ class Entries:
 
     A part of a body ends in one of four ways: it names a URL (``add``), it takes one back (``withdraw``), it is
     understood and names nothing to ban (``skip``), or it cannot be read (``flaw``). One bad part never spoils the
-    others; a body of which every part is bad is refused as a whole.
+    others. If every part is bad, the whole body is refused.
     """
 
     def __init__(self, options: ParserOptions) -> None:
@@ -40,10 +40,10 @@ class Entries:
         self._flaws = 0
 
     def add(self, entry: ReportedUrl) -> None:
-        """Take a URL, in the spelling that the source's options undo.
+        """Add a URL, after undoing the spelling that the source's options name.
 
-        Only where a body names more URLs than a report may, those that are not ours stop counting: a published feed
-        names thousands of pages, of which a few are ours. Raises TooLarge with the first URL of ours too many.
+        If a body names more URLs than a report may, URLs on other hosts no longer count: a published feed names
+        thousands of pages, and only a few are on our hosts. Raises TooLarge at the first URL of ours too many.
         """
         if self._respelled:
             entry = replace(entry, url=self._respell(entry.url))
@@ -57,7 +57,7 @@ class Entries:
         self._urls.append(entry)
 
     def withdraw(self, withdrawal: Withdrawal, where: str) -> None:
-        """Note that the source takes back what it said of a URL; nothing is banned for this part."""
+        """Note that the source takes back its word about a URL. This part bans nothing."""
         if len(self._withdrawals) >= self._options.max_urls:
             raise TooLarge(f"the report withdraws more than {counted(self._options.max_urls, 'URL')}: send it in parts")
         if self._respelled:
@@ -78,7 +78,7 @@ class Entries:
         self.skip(where, problem)
 
     def objects(self, items: Iterable[Json], place: str = "") -> Iterator[tuple[str, dict[str, Json]]]:
-        """Yield the JSON objects of an array with their places, such as ``urls[3]``; what is none is a flaw."""
+        """Yield the JSON objects of an array with their places, such as ``urls[3]``. Any other item is a flaw."""
         for index, item in enumerate(items):
             where = f"{place}[{index}]"
             if isinstance(item, dict):
@@ -116,7 +116,7 @@ class Entries:
         return unwrap_link(url) if self._options.unwrap_links else url
 
     def _keep_ours(self) -> None:
-        """Stop counting the URLs that are not ours; done once, from then on each is looked at as it comes."""
+        """Drop the URLs that are not ours. This is done once; after it each URL is checked as it comes."""
         if self._scoped:
             return
         self._scoped = True
@@ -129,10 +129,10 @@ class Entries:
 
 
 def superseded(parts: Iterable[tuple[str, str]]) -> set[int]:
-    """Return the indexes of parts of which a later version of the same id is there.
+    """Return the indexes of the parts that have a later version under the same id.
 
-    Each part is its id and a version that sorts as it should; of two equal versions the later part stands. A part
-    without an id stands.
+    Each part is its id and a version that can be sorted. Of two equal versions the later part counts. A part without an
+    id always counts.
     """
     latest: dict[str, tuple[str, int]] = {}
     older: set[int] = set()

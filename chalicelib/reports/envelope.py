@@ -1,4 +1,4 @@
-"""What AWS wraps around a report on its way into a queue: SNS, EventBridge, S3 events; also one inside another."""
+"""Envelopes that AWS puts around a report on its way into a queue: SNS, EventBridge, S3 events, even one in another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chalicelib.reports.json_text import read_json
 from chalicelib.reports.reading import Json, ParserOptions, as_list, as_object, get
 
 MAX_ENVELOPES = 3
-"""Most envelopes around a body: S3 → SNS and EventBridge → SNS are usual, more is a mistake."""
+"""The most envelopes around a body. S3 → SNS and EventBridge → SNS are usual; more than these are a mistake."""
 
 NO_OBJECT = "an event of S3 that creates no object"
 
@@ -23,7 +23,7 @@ _NOT_A_REPORT = re.compile(
     r"|(?:^|/)(?:\.|_temporary/|__MACOSX/|AWSLogs/)"
     r"|(?:^|/)(?:ConfigWritabilityCheckFile|ELBAccessLogTestFile|aws-programmatic-access-test-object)$",
 )
-"""Keys of objects that are no reports: marks that jobs leave, and what AWS services put beside one's own objects."""
+"""Keys of objects that are no reports: marks that jobs leave, and objects that AWS services put beside reports."""
 
 _MARKS = (b'"TopicArn"', b'"detail-type"', b'"Records"', b"s3:TestEvent")
 _OPTIONS = ParserOptions(max_depth=64)  # the format's own limit counts from inside the envelope
@@ -37,7 +37,7 @@ class ObjectReference:
     key: str
     version_id: str = ""
     size: int | None = None
-    """In bytes, as the event says; to refuse without fetching."""
+    """In bytes, as the event says, to refuse the object without fetching it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Unwrapped:
 
 
 def unwrap(body: str, attributes: Mapping[str, str]) -> Unwrapped:
-    """Take a queue message out of its envelopes; what is none comes back as it is.
+    """Take a queue message out of its envelopes. A message without an envelope is returned as it is.
 
     Attributes of the queue message win over those of an envelope; the ``source`` of an EventBridge event, which
     can have no message attributes, counts as the attribute of that name. Raises UnreadableReport at a broken S3 event.
@@ -83,7 +83,7 @@ def _open(outer: Unwrapped) -> Unwrapped | None:
 
 
 def _message(body: bytes) -> dict[str, Json]:
-    """Decode what may be an envelope; empty where it is none. Most messages are bare, and not worth decoding twice."""
+    """Decode a possible envelope; empty if it is none. Most messages have none: these are not decoded twice."""
     if not body.lstrip().startswith(b"{") or not any(mark in body for mark in _MARKS):
         return {}
     try:
@@ -117,7 +117,7 @@ def _from_eventbridge(event: dict[str, Json], outer: Unwrapped) -> Unwrapped:
         # Unlike in notifications, the key is not URL-encoded here.
         return _of_objects([_reference(detail, "versionId", "version-id")], outer)
     attributes = {"source": source} if isinstance(source, str) else {}
-    # A value that cannot be trusted becomes NaN, which is none either: its reader refuses that value by itself.
+    # A value that cannot be trusted becomes NaN, which is no JSON either: its reader refuses only that value.
     body = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False, default=lambda _: math.nan)
     return replace(outer, body=body.encode("utf-8", "replace"), attributes={**attributes, **(outer.attributes or {})})
 

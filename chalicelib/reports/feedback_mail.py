@@ -1,8 +1,8 @@
 """Reports by mail: feedback reports of RFC 5965 (ARF), XARF in an attachment, and X-ARF 0.1 and 0.2 as text.
 
-A report by mail encloses the mail that is complained about. That mail is evidence and may be made up by the abuser,
-even as a report of its own. So nothing in it is read: an enclosed mail is only opened where the mail around it is no
-report itself, as one that was forwarded.
+A report by mail encloses the mail that it complains about. That mail is evidence, and the abuser may have made it look
+like a report. So nothing in it is read. An enclosed mail is opened only if the mail around it is no report, but
+forwards one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chalicelib.reports.mail_parts import Fields, Part
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
 MAX_NESTING = 8
-"""How deep a report may lie in forwarded mails."""
+"""How many forwarded mails may enclose a report."""
 
 FEEDBACK_TYPES: dict[str, str] = {
     "abuse": "abuse",
@@ -60,8 +60,8 @@ _COMMENT = re.compile(r"\([^()]*\)")
 class _Report:
     """One report of a mail: the fields of a feedback report, or what an attachment holds.
 
-    ``problem`` says why an attachment that has to be XARF cannot be read. ``is_xarf``: the fields are those of X-ARF
-    0.1 or 0.2.
+    ``problem`` says why an attachment that must be XARF cannot be read. ``is_xarf``: the fields are those of X-ARF 0.1
+    or 0.2.
     """
 
     sender: str
@@ -73,7 +73,7 @@ class _Report:
 
 @dataclass(slots=True)
 class _Room:
-    """How many bytes the compressed attachments of a mail may have together when they are unpacked."""
+    """How many bytes all compressed attachments of a mail may have together after unpacking."""
 
     left: int
 
@@ -120,7 +120,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
 
 def _reports(mail: Part, options: ParserOptions, room: _Room, levels: int = MAX_NESTING) -> Iterator[_Report]:
-    """Yield the reports of a mail; of the mails that it encloses only where it holds none itself."""
+    """Yield the reports of a mail; if it has none itself, those of the mails that it encloses."""
     if levels <= 0:
         raise UnreadableReport(f"the mail nests deeper than {MAX_NESTING} levels")
     sender = mail_parts.address_of(mail)
@@ -165,7 +165,7 @@ def _report(part: Part, sender: str, options: ParserOptions, room: _Room) -> _Re
 def _feedback(report: _Report, where: str, entries: Entries) -> None:
     kind = _COMMENT.sub("", mail_parts.first(report.fields, "feedback-type")).lower().partition(";")[0].strip(' "')
     if kind == XARF:
-        return  # the attachment says it all; where there is none, the mail names nothing
+        return  # the attachment has the report; without one, the mail names nothing
     category = FEEDBACK_TYPES.get(kind)
     if category is None and kind != NOT_SPAM:
         entries.skip(where, f"feedback of the type {reading.shown(kind)} accuses no page")

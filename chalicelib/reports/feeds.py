@@ -21,7 +21,7 @@ _Row = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class _Feed:
-    """How to read one feed. Of several fields the first that says something counts."""
+    """How to read one feed. Of several fields the first one with a value counts."""
 
     name: str
     columns: dict[int, tuple[str, ...]]
@@ -49,7 +49,7 @@ def _not_a_url(row: _Row) -> str:
 
 
 def _tags(row: _Row) -> Sequence[Json]:
-    """Return its tags: an array, or one text such as ``#phishing #scam`` or ``exe,elf``."""
+    """Return a row's tags, which are an array, or one text such as ``#phishing #scam`` or ``exe,elf``."""
     tags = row.get("tags")
     return tags.replace(",", " ").split() if isinstance(tags, str) else reading.listed(tags)
 

@@ -10,11 +10,11 @@ from chalicelib.domain.errors import TooLarge, UnreadableReport
 from chalicelib.reports.reading import Flawed, Json, ParserOptions, read_text, shown
 
 MAX_VALUES = 500_000
-"""Most values of one JSON body, fifty for each URL that a report may name, counted by its brackets and commas. The
-smallest take three bytes in the body and two hundred in memory: 10 MB of them would be more than 300."""
+"""The most values of one JSON body: fifty for each URL that a report may name, counted by brackets and commas. The
+smallest values take three bytes in the body and two hundred in memory: 10 MB of these would take more than 300 MB."""
 
 MAX_DIGITS = 4_000
-"""Most digits of an integer: Python refuses to read more than 4,300, since the time grows with their square."""
+"""The most digits of an integer: Python refuses to read more than 4,300, since the time grows with their square."""
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -50,7 +50,7 @@ def read_json(body: bytes, options: ParserOptions) -> Json:
 
 
 def _check_depth(value: Json, max_depth: int) -> None:
-    """Refuse deep nesting, so that whoever walks the value may recurse; goes level by level itself."""
+    """Refuse deep nesting, so that later code may recurse. This check itself goes level by level."""
     level: list[Any] = [value] if type(value) in _CONTAINERS else []
     for _ in range(max_depth):
         if not level:
@@ -66,7 +66,7 @@ def _check_depth(value: Json, max_depth: int) -> None:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Replace halves of surrogate pairs, which are no text, by U+FFFD. The depth was checked before."""
+    """Replace halves of surrogate pairs, which are no text, by U+FFFD. The depth must have been checked."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, list):

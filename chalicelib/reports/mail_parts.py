@@ -1,8 +1,8 @@
-"""Mail as mailers write it, read by the standard library within bounds: its parts, their content, and their fields.
+"""Read mails with the standard library, within limits: their parts, the content of the parts, and their fields.
 
-The standard library raises errors of its own on hostile headers, takes a time that grows with the square of a header's
+The standard library raises its own errors on hostile headers, takes a time that grows with the square of a header's
 length, descends without a limit, and reads an enclosed mail before its transfer encoding is undone. The classes here
-bound the first three, and leave enclosed mails and feedback reports closed, so that ``content_of`` can decode them.
+limit the first three. They do not parse enclosed mails and feedback reports, so that ``content_of`` can decode these.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from chalicelib.domain.errors import TooLarge, UnreadableReport
 from chalicelib.reports import reading
 
 MAX_PARTS = 500
-"""Most parts of one mail."""
+"""The most parts of one mail."""
 
 MAX_MULTIPARTS = 8
-"""How deep multiparts may lie in each other in one mail."""
+"""How deep multiparts may be nested in one mail."""
 
 MAX_HEADER = 2_000
-"""Most characters of a header that are looked at: a boundary has 70, a file name 255."""
+"""How many characters of a header are read, at most: a boundary has 70, a file name 255."""
 
 MAX_SENDER = 500
-"""Most characters of the header From that are looked at: an address has 254, beside a name."""
+"""How many characters of the header From are read, at most: an address has 254, beside a name."""
 
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,40})\?[bBqQ]\?[^?\s]*\?=")
 _BEFORE_HEADERS = re.compile(rb"\A(?:\xef\xbb\xbf|[\r\n]|>From [^\r\n]{0,1000})+")
-"""What files and relays put in front of a mail: a byte order mark, empty lines, the line of a mailbox, quoted."""
+"""What files and relays put before a mail: a byte order mark, empty lines, the first line of a mailbox, also quoted."""
 
 _FIELD = re.compile(r"([!-9;-~]{1,76}):[ \t]*(.*)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _SCHEME = re.compile(r"[a-z]{2,8}(?:\[:\]|:|\[://\])", re.IGNORECASE)
 
 _HEADER_ERRORS = (MessageError, ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
-"""What the standard library raises on broken parameters and encoded words, such as a NUL in a charset."""
+"""The errors that the standard library raises on broken parameters and encoded words, such as a NUL in a charset."""
 
 _NO_CHARSETS = frozenset(
     ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem", "palmos")
 )
-"""Codecs that no mailer writes text in. Python's own take a time that grows with the square, or invent escapes."""
+"""Codecs in which no mailer writes text. Python's own codecs take a time that grows with the square, or add escapes."""
 
 Fields = list[tuple[str, str]]
-"""Names in lower case, and values in which a line end stands where the value was folded."""
+"""Names in lower case, with their values. A value has a line end where it was folded."""
 
 
 class _Policy(EmailPolicy):
-    """Gives each header as text in one line and within bounds.
+    """A policy of the mail parser: each header becomes one line of text of limited length.
 
-    The structured parser of this policy would take half a second for a content type of 2,000 characters, for each of
-    the parts, and raises errors of its own; parameters are read from the text without it.
+    The structured parser of the standard policy takes half a second for a content type of 2,000 characters, for each
+    part, and raises its own errors. Parameters are read from the text without it.
     """
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
@@ -65,31 +65,31 @@ class _Policy(EmailPolicy):
 
 
 class Part(EmailMessage):
-    """A mail or a part of one. What it encloses as ``message/…`` is content to decode, and not read by itself."""
+    """A mail or a part of one. A part ``message/…`` is content to decode: it is not parsed as a mail."""
 
     depth = 0
 
     def attach(self, payload: Any) -> None:
-        """Add a part, as the parser does before it reads it. Raises UnreadableReport where it lies too deep."""
+        """Add a part; the parser does so before it reads the part. Raises UnreadableReport if it is nested too deep."""
         payload.depth = self.depth + 1
         if payload.depth > MAX_MULTIPARTS:
             raise UnreadableReport(f"the mail nests deeper than {MAX_MULTIPARTS} levels")
         super().attach(payload)
 
     def get_content_maintype(self) -> str:
-        """Return the first half of the content type; the parser descends into what is a ``message``."""
+        """Return the first half of the content type; the parser would descend into a ``message``."""
         main = super().get_content_maintype()
         return "text" if main == "message" else main
 
     def get_content_type(self) -> str:
-        """Return the content type; plain text where the header cannot be read."""
+        """Return the content type; plain text if the header cannot be read."""
         try:
             return super().get_content_type()
         except _HEADER_ERRORS:
             return "text/plain"
 
     def get_boundary(self, failobj: Any = None) -> Any:
-        """Return the boundary; none where the header cannot be read."""
+        """Return the boundary; none if the header cannot be read."""
         try:
             return super().get_boundary(failobj)
         except _HEADER_ERRORS:
@@ -118,7 +118,7 @@ def read_mail(body: bytes) -> Part:
 
 
 def leaves(mail: Part) -> list[Part]:
-    """Return the parts of a mail that are no multiparts, in order; enclosed mails stay closed."""
+    """Return the parts of a mail that are no multiparts, in order. Enclosed mails are one part each."""
     if not mail.is_multipart():
         return [mail]
     return [leaf for part in mail.get_payload() if isinstance(part, Part) for leaf in leaves(part)]
@@ -142,7 +142,7 @@ def content_of(part: Part) -> bytes:
 
 
 def _is_charset(name: str) -> bool:
-    """Tell whether a name is that of a charset in which mailers write text."""
+    """Tell whether a name names a charset in which mailers write text."""
     try:
         return codecs.lookup(name).name.replace("_", "-") not in _NO_CHARSETS
     except (LookupError, ValueError):
@@ -184,7 +184,7 @@ def first(fields: Fields, name: str) -> str:
 
 
 def uris(fields: Fields, name: str) -> list[str]:
-    """Return the URIs of every field of a name: what was folded is one URI again, unless another begins there."""
+    """Return the URIs of every field with a name. A folded URI is joined, unless another URI begins in the new line."""
     found = []
     for field, value in fields:
         if field == name:
@@ -206,7 +206,7 @@ def address_of(part: Part) -> str:
 
 
 def _decoded(value: str) -> str:
-    """Undo the encoded words of RFC 2047; what cannot be decoded stays as it is."""
+    """Undo the encoded words of RFC 2047. A word that cannot be decoded stays as it is."""
     from email.header import decode_header, make_header
 
     charsets = {word[1].partition("*")[0] for word in _ENCODED_WORD.finditer(value)}
@@ -219,7 +219,7 @@ def _decoded(value: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Replace bytes that were no text: the parser keeps them as lone surrogates, which nothing can store."""
+    """Replace bytes that were no text: the parser keeps these as lone surrogates, which cannot be stored."""
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

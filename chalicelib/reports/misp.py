@@ -1,8 +1,8 @@
 """MISP: events and attributes, alone, in arrays, in search results, in feeds, and as ZeroMQ publishes them.
 
 https://www.misp-standard.org/rfc/misp-standard-core.html. Only attributes of the types ``url`` and ``uri`` that the
-event marks as fit for detection (``to_ids``) are taken; a ``link`` is a reference to read, and must never be banned.
-Of several versions of one attribute the latest stands.
+event marks as fit for detection (``to_ids``) are taken. A ``link`` is a reference to read, and must never be banned.
+Of several versions of one attribute the latest counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chalicelib.reports.entries import Entries, superseded
 from chalicelib.reports.reading import Json, ParserOptions, clipped, get
 
 _TOPIC = re.compile(rb"\s*misp_json\w{0,40}\s+")
-"""What ZeroMQ puts in front of a message."""
+"""The text that ZeroMQ puts before a message."""
 
 _NAME_NOTHING = frozenset(
     (
@@ -37,7 +37,7 @@ _Object = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class _Attribute:
-    """An attribute with the event that it belongs to. ``deleted``: the message says so of it or of what holds it."""
+    """An attribute and its event. ``deleted``: the message says so of the attribute, its object or its event."""
 
     fields: _Object
     event: Json
@@ -70,7 +70,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
 
 def _items(value: Json) -> list[Json]:
-    """Return what a body lists: events, attributes and objects, wrapped or not."""
+    """Return the events, attributes and objects of a body, wrapped or not."""
     if isinstance(value, list):
         return value
     top = reading.as_object(value, "the body")
@@ -110,7 +110,7 @@ def _attributes(item: _Object, where: str, entries: Entries) -> Iterator[_Attrib
 
 
 def _one_or_many(value: Json) -> list[Json]:
-    """Return what a field lists. PHP writes an array with gaps as an object of numbers."""
+    """Return the items of a field. PHP writes an array with gaps as an object with numbers as keys."""
     if value is None:
         return []
     if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
@@ -119,7 +119,7 @@ def _one_or_many(value: Json) -> list[Json]:
 
 
 def _version(attribute: _Attribute) -> str:
-    """Return what sorts the versions of one attribute: the time of its change; deleted is the last word of a moment."""
+    """Return the sort key of an attribute's version: its time of change. At the same time, deleted comes last."""
     changed = reading.lenient_time(attribute.fields.get("timestamp"))
     return f"{changed.isoformat(timespec='microseconds') if changed else ''} {attribute.deleted}"
 
@@ -150,7 +150,7 @@ def _why_harmless(fields: Json, event: Json) -> str:
 
 
 def _category(fields: Json) -> str:
-    """Prefer a plain tag such as phishing to MISP's own category, which is that of the observation."""
+    """Return a plain tag such as phishing, rather than MISP's own category, which describes the observation."""
     names = (clipped(get(tag, "name"), reading.MAX_CATEGORY_LENGTH) for tag in _one_or_many(get(fields, "Tag")))
     plain = (name.lower() for name in names if name and ":" not in name)
     return next(plain, "") or clipped(get(fields, "category"), reading.MAX_CATEGORY_LENGTH)

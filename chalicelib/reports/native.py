@@ -1,8 +1,8 @@
 """edgeban's own format: a JSON object whose ``urls`` are strings or objects.
 
-Values beside a URL win over those of the report. Unknown fields are refused rather than ignored, because a misspelt
-``ban_duration`` would otherwise ban for the default time without a word: beside a URL they refuse that URL, at the
-report the whole of it.
+Values beside a URL win over those of the report. Unknown fields are refused and not ignored: otherwise a misspelt
+``ban_duration`` would silently ban for the default time. An unknown field beside a URL refuses that URL, one at the
+report the whole report.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Shared = tuple[str, str, int | None, datetime | None, str]
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read a report. What is wrong beside one URL is told, and the other URLs are taken.
+    """Read a report. If something is wrong beside one URL, that is told, and the other URLs are taken.
 
     Raises UnreadableReport and TooLarge.
     """
@@ -67,7 +67,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
 
 def render_withdrawals(withdrawals: Sequence[Withdrawal]) -> bytes:
-    """Write a report that takes words back and names nothing to ban; ``parse`` reads it back as the same."""
+    """Write a report that takes words back and names nothing to ban. ``parse`` reads the same report from it."""
     withdrawn = [
         {
             "url": each.url,
@@ -82,7 +82,7 @@ def render_withdrawals(withdrawals: Sequence[Withdrawal]) -> bytes:
 
 
 def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool = False) -> bytes:
-    """Write a report that ``parse`` reads back as the same; values that all URLs share stand once, at the top."""
+    """Write a report from which ``parse`` reads the same. Values that all URLs share are written once, at the top."""
     beside = [_fields(url) for url in urls]
     first = beside[0] if beside else {}
     report = {name: value for name, value in first.items() if all(fields.get(name) == value for fields in beside)}
@@ -99,13 +99,13 @@ def render(urls: Sequence[ReportedUrl], *, correlation_id: str = "", test: bool 
 
 
 def _written(report: dict[str, object]) -> bytes:
-    """Write JSON that a queue takes: SQS refuses U+FFFE and U+FFFF as they are, so they are escaped."""
+    """Write JSON that a queue takes: SQS refuses U+FFFE and U+FFFF, so these are escaped."""
     text = json.dumps(report, ensure_ascii=False, separators=(",", ":"))
     return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff").encode()
 
 
 def _withdrawal(entry: Json, where: str) -> Withdrawal:
-    """Read a URL about which the source takes back what it said: a string, or an object."""
+    """Read a URL about which the source takes its word back: a string or an object."""
     fields: Json = {"url": entry} if isinstance(entry, str) else entry
     if not isinstance(fields, dict):
         raise UnreadableReport(f"{where} must be a string or an object, not {reading.kind_of(entry)}")
@@ -138,7 +138,7 @@ def _url(entry: Json, index: int, shared: _Shared) -> ReportedUrl:
 
 
 def _shared(fields: dict[str, Json], index: int | None, outer: _Shared) -> _Shared:
-    """Read the values that may stand at the report or beside a URL. Runs once a URL, so only failures name places."""
+    """Read the values that may stand at the report or beside a URL. It runs for each URL: only failures name places."""
     category = fields.get("category", outer[0])
     if not isinstance(category, str) or len(category) > reading.MAX_CATEGORY_LENGTH:
         category = as_text(category, _place(index, "category"), reading.MAX_CATEGORY_LENGTH)
@@ -175,7 +175,7 @@ def _check_fields(fields: dict[str, Json], known: frozenset[str], where: str) ->
 
 
 def _fields(url: ReportedUrl) -> dict[str, object]:
-    """Return what is said of a URL, by the names of the format; what is not said is left out."""
+    """Return the values of a URL by the format's names, without those that the report does not give."""
     fields: dict[str, object] = {}
     if url.category:
         fields["category"] = url.category

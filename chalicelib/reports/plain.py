@@ -12,9 +12,9 @@ _BOM = "\ufeff"
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read a list of URLs; a line that is no URL is refused on its own, later. Raises UnreadableReport and TooLarge.
+    """Read a list of URLs. A line that is no URL is refused alone, later. Raises UnreadableReport and TooLarge.
 
-    A U+FEFF at the start of a line is left out: lists are put together from files that each begin with one.
+    A U+FEFF at the start of a line is left out: some lists are joined from files that each begin with one.
     """
     entries = Entries(options)
     if body.count(b"\n") + body.count(b"\r") > 2 * MAX_LINES:

@@ -1,8 +1,8 @@
 """Strict readers that the formats share: bytes to text and rows, fields to values; ``json_text`` reads JSON.
 
-Every problem becomes UnreadableReport (or TooLarge) with a message that names the place, the problem and the remedy
-and repeats at most a short piece of the value. What is wrong with one value of a JSON body spoils that value alone: it
-becomes ``Flawed``, which no reader takes for anything else.
+Every problem becomes UnreadableReport (or TooLarge). Its message names the place, the problem and the remedy, and
+repeats at most a short piece of the value. A problem with one value of a JSON body spoils only that value: it becomes
+``Flawed``, which no reader takes for anything else.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MAX_REPORTER_LENGTH = 200
 MAX_NOTE_LENGTH = 1_000
 MAX_CORRELATION_ID_LENGTH = 128
 MAX_URL_TEXT = 100_000
-"""Characters of a URL kept here, more than any usable URL has: one that is cut is refused later, by itself."""
+"""How many characters of a URL are kept: more than any usable URL has, so that a cut URL is refused later."""
 
 MAX_LINES = 300_000
-"""Most lines of a body that is cut into lines: base64 of 10 MB has half as many, 10 MB of line ends become 450."""
+"""The most lines of a body: base64 of 10 MB has half as many; 10 MB of line ends would take 450 MB of memory."""
 
 HARMLESS = frozenset(
     (
@@ -34,10 +34,10 @@ HARMLESS = frozenset(
         *("whitelist", "whitelisted", "allowlist", "allowlisted"),
     )
 )
-"""Labels, types and tags by which a source says that a page is none to ban."""
+"""Labels, types and tags by which a source says that a page must not be banned."""
 
 _NAMED_WORD = re.compile(r"^.*[:=]")
-"""What stands in front of the last word of a tag."""
+"""What comes before the last word of a tag."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _OTHER_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\0\0\xfe\xff", "UTF-32"))
@@ -45,7 +45,7 @@ _OTHER_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\0\0\xf
 
 @dataclass(frozen=True, slots=True)
 class Flawed:
-    """A JSON value that cannot be trusted, such as an object with one key twice. It is none of the types of JSON."""
+    """A JSON value that cannot be trusted, such as an object with one key twice. It is not a type of JSON."""
 
     problem: str
 
@@ -54,8 +54,8 @@ class Flawed:
 class ParserOptions:
     """What a source's configuration says about its bodies, and the limits of one report.
 
-    ``defanged``, ``html_escaped`` and ``unwrap_links`` undo such spelling in every URL. ``content_encoding`` is the
-    header of that name. ``max_bytes`` is in bytes, unpacked. ``now`` is when the report came in (aware); without it
+    ``defanged``, ``html_escaped`` and ``unwrap_links`` undo such a spelling in every URL. ``content_encoding`` is the
+    header of that name. ``max_bytes`` counts unpacked bytes. ``now`` is when the report came (aware); without it
     nothing counts as expired. ``is_ours`` tells whether a URL is on a host that this source may report.
     """
 
@@ -73,8 +73,8 @@ class ParserOptions:
 def read_text(body: bytes, options: ParserOptions) -> str:
     """Decode UTF-8 with or without a byte order mark.
 
-    A byte that is no UTF-8 becomes U+FFFD, so that it spoils its own line or value alone: a URL that holds U+FFFD is
-    refused by itself.
+    A byte that is no UTF-8 becomes U+FFFD, so that it spoils only its own line or value: a URL with U+FFFD is refused
+    alone.
     """
     if len(body) > options.max_bytes:
         raise TooLarge(f"the body has {len(body):,} bytes, the limit is {options.max_bytes:,}: send it in parts")
@@ -134,7 +134,7 @@ def as_text(value: Json, where: str, limit: int) -> str:
 
 
 def url_text(value: Json) -> str:
-    """Return a URL as it is written, or empty: what is cut or stripped here could be another URL."""
+    """Return a URL exactly as it is written, or empty: a URL that is cut or stripped could be another URL."""
     return value[:MAX_URL_TEXT] if isinstance(value, str) else ""
 
 
@@ -150,12 +150,12 @@ def first_text(value: Json, limit: int) -> str:
 
 
 def listed(value: Json) -> list[Json]:
-    """Return an array, or an empty one where there is something else: for parts a foreign format need not have."""
+    """Return an array; an empty one for any other value. For parts that a foreign format need not have."""
     return value if isinstance(value, list) else []
 
 
 def get(value: Json, *path: str) -> Json:
-    """Return what lies at a path of keys, or ``None`` where there is no such thing."""
+    """Return the value at a path of keys; ``None`` if there is none."""
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -194,7 +194,7 @@ def lenient_time(value: Json) -> datetime | None:
 
 
 def is_true(value: Json) -> bool:
-    """Tell whether a field of a foreign format says yes: as a boolean, a number, or a word in any spelling."""
+    """Tell whether a field of a foreign format says yes, as a boolean, a number, or a word in any spelling."""
     if isinstance(value, str):
         return value.strip().lower() in ("true", "1", "yes", "y")
     return isinstance(value, (bool, int)) and value == 1
@@ -215,9 +215,9 @@ def words_of(value: Json) -> list[str]:
 
 
 def says_harmless(*fields: Json) -> bool:
-    """Tell whether one of a source's labels, types or tags says that the page is none to ban.
+    """Tell whether one of a source's labels, types or tags says that the page must not be banned.
 
-    A word may stand alone, behind a name space (``misp:false-positive``), or as the value of one
+    A word may stand alone, after a name space (``misp:false-positive``), or as the value of a predicate
     (``workflow:result="benign"``).
     """
     return any(

@@ -1,4 +1,4 @@
-"""CSV, row by row: one row that is none, such as one with a stray quotation mark, never spoils those around it."""
+"""Read CSV row by row: a broken row, such as one with a stray quotation mark, never spoils the rows around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chalicelib.domain.errors import TooLarge
 from chalicelib.reports.reading import MAX_LINES
 
 MAX_ROW_LINES = 20
-"""Lines that one row may span. More are a quotation mark that was never closed."""
+"""How many lines one row may span. If it spans more, a quotation mark was never closed."""
 
 _BOM = "\ufeff"
 _LINE_ENDS = frozenset(("\n", "\r\n", "\r"))
@@ -30,10 +30,10 @@ class Row:
 
 
 def read_rows(text: str) -> Iterator[Row]:
-    """Yield the rows of a CSV text; empty lines are left out, and so is U+FEFF at the start of a line.
+    """Yield the rows of a CSV text, without empty lines and without U+FEFF at the start of a line.
 
-    A row that spans lines has to have as many cells as the row before it: otherwise its quotation mark was never
-    closed, and the lines behind it are rows of their own. Raises TooLarge.
+    A row that spans several lines must have as many cells as the row before it. Otherwise its quotation mark was never
+    closed, and each of its lines is a row. Raises TooLarge.
     """
     if text.count("\n") + text.count("\r") > 2 * MAX_LINES:
         raise TooLarge(f"the body has more than {MAX_LINES:,} lines: send it in parts")
@@ -66,7 +66,7 @@ def _cells(lines: Iterator[str]) -> tuple[list[str] | None, str]:
 
 
 class _Lines:
-    """The lines of a text with their numbers, of which some can be given back."""
+    """The lines of a text with their numbers. Lines can be pushed back."""
 
     def __init__(self, text: str) -> None:
         self._source = enumerate(StringIO(text, newline=""), 1)
@@ -82,7 +82,7 @@ class _Lines:
         return None
 
     def following(self, count: int) -> list[_Line]:
-        """Take up to that many lines, those given back first; empty ones stay, since a row may hold them."""
+        """Take up to that many lines, pushed-back ones first. Empty lines are among them, since a row may hold them."""
         taken = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
         for line in self._source:
             if len(taken) >= count:
@@ -92,7 +92,7 @@ class _Lines:
         return taken
 
     def push_back(self, lines: list[_Line]) -> None:
-        """Put lines back in front."""
+        """Put lines back before the next line."""
         self._waiting.extendleft(
             reversed([(n, text.removeprefix(_BOM)) for n, text in lines if text not in _LINE_ENDS])
         )

@@ -1,9 +1,9 @@
 """Who sent this body: Standard Webhooks, ``X-Hub-Signature-256`` and bearer tokens.
 
 Standard Webhooks (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md) is
-written out here; the tests hold it against the package ``standardwebhooks``. The package itself is not used at run
-time because it reads the clock (``now`` is an argument here), decodes the body to text before it checks it, so that
-a body that is not UTF-8 cannot be verified, and lets ValueError and binascii.Error out on a malformed header.
+implemented here; the tests compare it with the package ``standardwebhooks``. The package is not used at run time for
+three reasons. It reads the clock (``now`` is an argument here). It decodes the body to text before it checks it, so
+that a body that is not UTF-8 cannot be verified. It raises ValueError and binascii.Error on a malformed header.
 
 Header names are case-insensitive everywhere. Each function returns the idempotency id of the request. No message
 repeats a secret, a signature or an expected value.
@@ -27,17 +27,17 @@ TOLERANCE = timedelta(minutes=5)
 """How far a timestamp may be from now, in either direction: what the standard's own libraries allow."""
 
 MIN_SECRET_LENGTH = 16
-"""Characters of a hub secret or a bearer token at the least: shorter ones can be guessed."""
+"""The fewest characters of a hub secret or a bearer token: shorter ones can be guessed."""
 
 MAX_SIGNATURES = 20
-"""Signatures in one header at the most; a rotation needs two."""
+"""The most signatures in one header; a rotation needs two."""
 
 WEBHOOK_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 DELIVERY_HEADERS = ("webhook-id", "x-github-delivery", "x-gitea-delivery", "x-gogs-delivery")
-"""Headers that name a delivery where the scheme signs no id. The first that is there counts."""
+"""Headers that name a delivery if the scheme signs no id. The first one in the request counts."""
 
 DIGEST = "sha256:"
-"""How the id of a delivery begins that has none of its own: the SHA-256 of its body follows."""
+"""The beginning of the id of a delivery without its own id. The SHA-256 of its body follows."""
 
 SVIX_HEADERS = ("svix-id", "svix-timestamp", "svix-signature")
 
@@ -76,11 +76,11 @@ def authenticate(
 def authenticate_question(
     scheme: Scheme, *, secrets: Sequence[str], headers: Mapping[str, str], asked: str, now: datetime
 ) -> None:
-    """Check a request without a body: a source that asks for one of its reports (``asked``: what it asks for).
+    """Check a request without a body, by which a source asks for one of its reports (``asked``).
 
-    Standard Webhooks signs the empty body, and is good for minutes because it signs id and time. A hub signature of
-    the empty body would be the same for ever and for everything: it signs what is asked for in the body's place, so
-    that one that leaks tells no more than what it was made for. A bearer token is what it is.
+    Standard Webhooks signs the empty body; the signature is valid for minutes, because it covers id and time. A hub
+    signature of the empty body would be the same for ever and for every question. So it signs what is asked for instead
+    of the body: a signature that leaks opens only that. A bearer token needs nothing more.
 
     Raises BadSignature, and ConfigurationError if a secret is unusable.
     """
@@ -89,10 +89,10 @@ def authenticate_question(
 
 
 def of_nobody() -> tuple[Scheme, tuple[str, ...]]:
-    """Return scheme and secrets to hold an unknown source's request against.
+    """Return a scheme and secrets with which to check the request of an unknown source.
 
-    The answer is then exactly that to a known source of this scheme whose secret is wrong, so that nobody can guess
-    names. The other schemes' answers name their own headers, because that helps their senders more.
+    The answer is then exactly the one to a known source of this scheme with a wrong secret, so that nobody can find out
+    names. The answers of the other schemes name their own headers, because that helps their senders more.
     """
     return Scheme.STANDARD_WEBHOOKS, (f"whsec_{token_hex(32)}",)
 
@@ -131,8 +131,8 @@ def verify(
 ) -> str:
     """Check a Standard Webhooks signature over the raw body and return the ``webhook-id``.
 
-    Any of the signatures may match any of the live secrets. A replay within the tolerance is the caller's to
-    recognise, by the id. Raises BadSignature, and ConfigurationError if a secret is unusable.
+    Any of the signatures may match any of the live secrets. The caller must recognise a replay within the tolerance by
+    its id. Raises BadSignature, and ConfigurationError if a secret is unusable.
     """
     check_secrets(Scheme.STANDARD_WEBHOOKS, secrets)
     names = _header_names(headers)
@@ -194,7 +194,7 @@ def verify_bearer(secrets: Sequence[str], headers: Mapping[str, str], body: byte
 
 
 def seal(secret: str, report_id: str, received_at: str, body: bytes) -> str:
-    """Return what marks a queue message as one of a report that we received and whose sender we know."""
+    """Return the mark of a queue message that belongs to a report which we received from a known sender."""
     return hmac_digest(secret.encode(), f"{report_id}|{received_at}|".encode() + body, sha256).hex()
 
 
@@ -209,7 +209,7 @@ def _signature(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> str:
 
 
 def _any_equal(expected: Sequence[str], given: Sequence[str]) -> bool:
-    """Compare all with all, in a time that does not depend on where they differ.
+    """Compare all texts with all, in a time that does not depend on where they differ.
 
     As bytes, since ``compare_digest`` refuses text that is not ASCII.
     """
@@ -219,7 +219,7 @@ def _any_equal(expected: Sequence[str], given: Sequence[str]) -> bool:
 
 
 def _header_names(headers: Mapping[str, str]) -> tuple[str, str, str]:
-    """Name the headers of a signed request: those of the standard, else those that Svix gave the same scheme before.
+    """Name the headers of a signed request: those of the standard, else the older names that Svix used for it.
 
     A request has one set of names: headers of both are never combined.
     """
@@ -228,7 +228,7 @@ def _header_names(headers: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
-    """Find a header by its lower-case name; a header that is there twice with two values is nobody's."""
+    """Find a header by its lower-case name. Raises BadSignature for a header that is there twice with two values."""
     values = {value for key, value in headers.items() if key.lower() == name}
     if len(values) > 1:
         raise BadSignature(f"the header {name} is there twice, with two values: send it once")

@@ -1,8 +1,8 @@
 """STIX 2.0 and 2.1 indicators of URLs, in bundles, TAXII 2 envelopes and bare arrays.
 
-https://docs.oasis-open.org/cti/stix/v2.1/os/stix-v2.1-os.html (4.7 Indicator, 9 Patterning). A URL is taken only where
-its pattern makes the URL alone sufficient: equality, lists and OR. Under AND, NOT, FOLLOWEDBY or a qualifier it is not.
-Of several versions of one indicator the latest stands.
+https://docs.oasis-open.org/cti/stix/v2.1/os/stix-v2.1-os.html (4.7 Indicator, 9 Patterning). A URL is taken only if the
+URL alone satisfies the pattern: by equality, lists and OR. Under AND, NOT, FOLLOWEDBY or a qualifier it does not. Of
+several versions of one indicator the latest counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Indicator = dict[str, Json]
 
 
 def parse(body: bytes, options: ParserOptions) -> ParsedReport:
-    """Read every indicator; objects of other types describe and are left out. Raises UnreadableReport and TooLarge."""
+    """Read every indicator. Objects of other types only describe: they are left out. See ``Parser``."""
     entries = Entries(options)
     objects = list(entries.objects(_objects(json_text.read_json(body, options)), "objects"))
     names = {
@@ -76,7 +76,7 @@ def _objects(value: Json) -> list[Json]:
 
 
 def _say_what_else(objects: list[tuple[str, _Indicator]], entries: Entries) -> None:
-    """Say that objects of other types were left out, where there is no indicator at all."""
+    """Say that objects of other types were left out, if there is no indicator at all."""
     if objects:
         kinds = sorted({clipped(item.get("type"), 40) or "unknown" for _, item in objects})
         entries.skip(
@@ -85,7 +85,7 @@ def _say_what_else(objects: list[tuple[str, _Indicator]], entries: Entries) -> N
 
 
 def _version(indicator: _Indicator) -> str:
-    """Return what sorts the versions of one indicator: the time of its change; revoked is the last word of a moment."""
+    """Return the sort key of an indicator's version: its time of change. At the same time, revoked comes last."""
     changed = reading.lenient_time(indicator.get("modified") or indicator.get("created"))
     return (
         f"{changed.isoformat(timespec='microseconds') if changed else ''} {reading.is_true(indicator.get('revoked'))}"

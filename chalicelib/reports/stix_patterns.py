@@ -30,9 +30,9 @@ class _NotSufficient(Exception):
 
 
 def pattern_urls(pattern: str) -> list[str] | None:
-    """Return the URLs of which each alone satisfies a pattern, or ``None`` if it is more than a choice, or no pattern.
+    """Return the URLs that each alone satisfy a pattern; ``None`` if it is more than a choice, or no pattern.
 
-    Goes through the pattern once, whatever it holds.
+    It goes through the pattern once, whatever the pattern holds.
     """
     try:
         return _choice(_tokens(pattern.rstrip()))
@@ -55,8 +55,8 @@ def _tokens(pattern: str) -> Iterator[_Token]:
 def _choice(tokens: Iterator[_Token]) -> list[str]:
     """Read ``path = value`` and ``path IN (values)`` joined by OR, in observations joined by OR.
 
-    Where all is OR, brackets change nothing; they only have to match. Square ones enclose an observation: comparisons
-    stand inside of one, and observations outside.
+    If everything is joined by OR, brackets change nothing; they only have to match. Square brackets enclose an
+    observation: comparisons are inside, and observations outside.
     """
     urls: list[str] = []
     brackets: list[str] = []  # the closing ones of those that are open
@@ -83,7 +83,7 @@ def _choice(tokens: Iterator[_Token]) -> list[str]:
 
 
 def _comparison(path: _Token, tokens: Iterator[_Token]) -> list[str]:
-    """Read an operator and its operand behind a path; return the URLs among the values."""
+    """Read the operator and the operand after a path; return the URLs among the values."""
     if path[0] != "path":
         raise _NotSufficient
     operator = next(tokens)

@@ -1,12 +1,12 @@
 """XARF: version 4 (https://github.com/xarf/xarf-spec, 4.2.0, all 32 types), both shapes of version 3, arrays of them.
 
-Only the fields that the specification makes the abusive URL are read. A report also holds URLs of victims and of
-evidence (``cloned_site``, ``legitimate_site``, ``original_url``, ``screenshot_url``, ``target_url`` …): those must
-never be banned, so nothing here looks for URLs in general. Evidence is not read at all, and reports of child abuse
-material leave no free text behind either.
+Only fields that hold the abusive URL by the specification are read. A report also holds URLs of victims and of evidence
+(``cloned_site``, ``legitimate_site``, ``original_url``, ``screenshot_url``, ``target_url`` …), which must never be
+banned. So nothing here searches for URLs in general. Evidence is not read at all, and no free text is kept from reports
+of child abuse material.
 
-The package ``xarf`` is not used: it does not check URLs and times, lets its own exceptions and RecursionError out,
-mints new report ids for version 3, and costs 0.3 s to import.
+The package ``xarf`` is not used: it does not check URLs and times, raises its own exceptions and RecursionError, makes
+new report ids for version 3, and takes 0.3 s to import.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ TYPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "vulnerability/misconfiguration": (),
     "vulnerability/open_service": (),
 }
-"""Where each type names what to ban: paths of keys. None: there is nothing a CDN could ban."""
+"""Where each type names the URLs to ban: paths of keys. No path: the type has nothing that a CDN could ban."""
 
 _NO_FREE_TEXT = frozenset(("content/csam", "content/csem"))
 
@@ -82,7 +82,7 @@ def parse(body: bytes, options: ParserOptions) -> ParsedReport:
 
 
 def check_tests(tests: list[bool]) -> None:
-    """Raise UnreadableReport where tests and real reports come together: one of the two would be treated wrongly."""
+    """Raise UnreadableReport if a body has both tests and real reports: one of the two would be treated wrongly."""
     if any(tests) and not all(tests):
         raise UnreadableReport(f"only some of the reports carry the tag {TEST_TAG}: send tests apart from real reports")
 
@@ -93,7 +93,7 @@ def is_report(value: Json) -> bool:
 
 
 def take(report: dict[str, Json], where: str, entries: Entries) -> bool | None:
-    """Read one report into the entries; tell whether it is a test, or ``None`` where it cannot be read."""
+    """Read one report into the entries; tell whether it is a test, or ``None`` if it cannot be read."""
     if "xarf_version" in report:
         version = report["xarf_version"]
         if not isinstance(version, str) or not version.startswith("4."):
@@ -156,7 +156,7 @@ def _version_3(report: dict[str, Json], where: str, entries: Entries) -> None:
 
 
 def _category(kind: str) -> str:
-    """Content is named by its type (phishing, malware …), the rest by its category."""
+    """Name reports of content by their type (phishing, malware …), all others by their category."""
     category, _, name = kind.partition("/")
     return name if category in ("content", "messaging") else category
 

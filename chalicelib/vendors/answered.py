@@ -1,7 +1,7 @@
-"""Tasks of vendors that have none: a call that was answered is done, and its made-up id tells what became of it.
+"""Tasks for vendors that have none: an answered call is done, and an id that the client makes up tells the result.
 
 Such a vendor is declarative (``VendorLimits.declarative``). Its client makes up an id for each answered call, and
-``follow`` reads the id, without a call.
+``follow`` reads that id, without a call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def task_id(answered_at: datetime, *, failed: bool = False) -> str:
 
 
 def shown(task: Sent, *, now: datetime, settles: timedelta) -> VendorTask:
-    """Return a task as its id tells: it ends when every place of the edge has settled."""
+    """Return the state of a task, as its id tells it: it ends when every place of the edge has settled."""
     parts = _TASK_ID.fullmatch(task.id)
     if parts is None:
         return VendorTask(task.id, None, None, (), task.since)
@@ -34,7 +34,7 @@ def shown(task: Sent, *, now: datetime, settles: timedelta) -> VendorTask:
 
 
 class AnsweredCalls:
-    """The part of a ``BanVendor`` that every such client shares. The client sets ``limits`` and ``_clock``."""
+    """The part of a ``BanVendor`` that all these clients share. The client sets ``limits`` and ``_clock``."""
 
     limits: VendorLimits
     _clock: Callable[[], datetime]
@@ -50,7 +50,7 @@ class AnsweredCalls:
         return iter(())
 
     def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
-        """Yield the tasks as their ids tell, without a call: they end when every place of the edge has settled."""
+        """Yield the state of the tasks, as their ids tell it, without a call."""
         now = self._clock()
         if tasks:
             yield [shown(task, now=now, settles=self.limits.settles) for task in tasks]

@@ -1,4 +1,4 @@
-"""Connections to a vendor that stay open, and whose answers keep to a deadline."""
+"""Connections to a vendor that stay open, and whose answers must meet a deadline."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 IDLE_TIMEOUT: Final = 5.0
-"""Seconds after which an unused connection is replaced by a new one before the next request. While Lambda keeps a
-function frozen, the other side may drop its connections unseen: a request on one of them is reset, and nothing tells
-that reset from an answer that was lost."""
+"""A connection that was unused for so many seconds is replaced before the next request. While Lambda keeps a function
+frozen, the other side may drop its connections unseen. A request on such a connection is reset, and this reset looks
+like a lost answer."""
 
 CONNECTIONS: Final = 40
-"""Connections that stay open: as many as calls may be under way at once (``VendorLimits.parallel``)."""
+"""How many connections stay open: as many as calls may overlap (``VendorLimits.parallel``)."""
 
 
 class _Request(threading.local):
@@ -31,7 +31,7 @@ class _Request(threading.local):
 
     deadline = math.inf
     sent_in_part = False
-    """Whether the connection broke before the request was sent to its end."""
+    """Whether the connection broke before the whole request was sent."""
 
 
 request_at_work = _Request()
@@ -40,7 +40,7 @@ request_at_work = _Request()
 class _TimedReader(io.RawIOBase):
     """Reads an answer from a socket until the deadline of its request.
 
-    A socket's own timeout begins anew with every byte, also while the headers come.
+    A socket's own timeout begins again with every byte, also while the headers arrive.
     """
 
     def __init__(self, sock: socket.socket, file: io.BufferedIOBase) -> None:
@@ -92,7 +92,7 @@ class _WatchedTls(_Watched, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    """Keeps connections, and closes one that idled for too long before it is used again."""
+    """Keeps connections. Before it uses one again that was idle for too long, it closes it."""
 
     ConnectionCls = _Watched
     idle_timeout = IDLE_TIMEOUT
@@ -114,7 +114,7 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
 
 
 class TimedAdapter(HTTPAdapter):
-    """The adapter of requests, with connections that are watched and answers that keep to their deadline."""
+    """The adapter for ``requests``, with watched connections and answers that must meet their deadline."""
 
     def __init__(self, idle_timeout: float) -> None:
         self._idle_timeout = idle_timeout

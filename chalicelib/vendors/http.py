@@ -31,11 +31,11 @@ READ_TIMEOUT: Final = 10.0
 """Seconds between two bytes from the vendor, at most."""
 
 TOTAL_TIMEOUT: Final = 15.0
-"""Seconds for a whole answer, headers and body. Without it, one that comes byte by byte would take forever. It is
-shorter than what the functions keep back of their time (``handlers.queues``)."""
+"""Seconds for a whole answer, headers and body. Without it, an answer that comes byte by byte would never end. It is
+shorter than the time that the functions keep back (``handlers.queues``)."""
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-"""Most bytes of a body, after decompression."""
+"""The most bytes of a body, after decompression."""
 
 READ_SIZE: Final = 64 * 1024
 
@@ -204,9 +204,9 @@ def _where(method: str, url: str) -> str:
 def _translate(exc: Exception, where: str) -> VendorError:
     """Translate a transport failure: ``Unavailable`` if the vendor cannot have seen the request.
 
-    That is certain only if no connection was made, or if it broke before the whole request was sent: nobody acts on a
-    part of a body. A connection that is reset after that looks the same as a vendor that crashed in the middle of its
-    work, so every later failure is ``AnswerUnknown``.
+    That is certain only if no connection was made, or if it broke before the whole request was sent: no server acts on
+    a part of a body. A later reset looks the same as a vendor that crashed in the middle of its work, so every later
+    failure is ``AnswerUnknown``.
     """
     if _never_connected(exc):
         return Unavailable(f"{where}: no connection ({_kind(exc)})")

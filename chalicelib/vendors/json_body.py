@@ -1,4 +1,4 @@
-"""The JSON of an answer, of which nothing is certain."""
+"""Read the JSON of an answer that may have any content."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ VENDORS: Final = {
 """Vendors where URLs can be banned, by the name that an account's configuration uses."""
 
 EXPORT_VENDORS: Final = {"alibaba": Vendor("alibaba.client", alibaba.CREDENTIALS)}
-"""Vendors that export which URLs they blocked by themselves."""
+"""Vendors that export the URLs which they blocked by themselves."""
 
 
 def parse_accounts(document: object) -> dict[str, VendorAccount]:
@@ -50,7 +50,7 @@ def parse_accounts(document: object) -> dict[str, VendorAccount]:
 
 
 class Clients:
-    """The clients of a process. Each is made anew when the configuration of its account changes."""
+    """The clients of a process. A client is made again when the configuration of its account changes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Cover spans of time with windows that a vendor's task list can be asked for. Pure."""
+"""Cover spans of time with windows that a query of a vendor's task list may have. Pure."""
 
 from __future__ import annotations
 

@@ -56,11 +56,11 @@ MEGABYTE = 1024 * 1024
 NOW = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 SECRET = "whsec_" + "c2VjcmV0" * 5
 CONFIGURATION = 64 * 1024
-"""Bytes that Secrets Manager takes at the most."""
+"""Bytes that Secrets Manager takes at most."""
 
 MAX_MEGABYTES = 256
 MAX_SECONDS = 10.0
-"""Most processor time for one input, of the 10 MB that are read at the most."""
+"""Most processor time for one input, of the 10 MB that are read at most."""
 BATCH = 5_000
 SHOWN = 20
 SAID = 50_000
@@ -575,7 +575,7 @@ def main() -> int:
         print(f"{totals.inputs[name]:10,}  {name:24} {totals.accepted[name]:9,} accepted {slowest}")
     print(f"{totals.inputs.total():10,}  inputs from seed {seed} in {time.monotonic() - started:.0f} s")
     print(f"{len(totals.findings):10,}  findings")
-    print(f"{totals.megabytes:10,}  MB of memory at the most")
+    print(f"{totals.megabytes:10,}  MB of memory at most")
     for line in totals.findings[:SHOWN]:
         print(line)
     if totals.megabytes > MAX_MEGABYTES:

@@ -56,7 +56,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much a run holds. ``seconds``: how long things break at the least, the outage in their midst."""
+    """How much a run holds. ``seconds``: how long things break at least, the outage in their midst."""
 
     name: str
     reports: int

@@ -89,7 +89,7 @@ def show_task(session: Session, task_id: str, form: output.Form, *, account: str
 @click.option("--day", metavar="YYYY-MM-DD", help="Only of this day (UTC).")
 @click.option("--action", help="Only of this kind, such as unban.")
 @click.option("--since", metavar="TIME", help="Only since: 2h, 12:00, yesterday, 2026-11-01.")
-@click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+@click.option("--limit", type=click.IntRange(1), help="So many at most.")
 @output.output_options
 @pass_session
 def audit_command(session: Session, form: output.Form, **options: Any) -> None:

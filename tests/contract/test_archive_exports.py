@@ -279,9 +279,7 @@ def test_a_file_of_200_mb_is_archived_in_less_than_256_mb(tmp_path: Path) -> Non
         )
         assert done.returncode == 0, done.stderr[-2000:]
         said = json.loads(done.stdout)
-        print(
-            f"200 MB: {said['peak_kib'] / 1024:.0f} MB at the most, {said['rows']:,} rows, {said['messages']} messages"
-        )
+        print(f"200 MB: {said['peak_kib'] / 1024:.0f} MB at most, {said['rows']:,} rows, {said['messages']} messages")
         assert said["raw"]["content_bytes"] > 199 * 1024**2
         assert said["peak_kib"] < 256 * 1024
         assert list(tmp_path.iterdir()) == [], "nothing is left on the function's disk"

@@ -85,7 +85,7 @@ class Sdk:
                 return
 
     def _tasks(self, since: datetime, until: datetime) -> list[VendorTask]:
-        """Read the tasks of seven days at the most."""
+        """Read the tasks of seven days at most."""
         first, last = (int(at.timestamp() * 1000) for at in (max(since, until - timedelta(days=7)), until))
         states = {"processing": TaskState.PROCESSING, "succeed": TaskState.SUCCEEDED, "failed": TaskState.FAILED}
         tasks: list[VendorTask] = []

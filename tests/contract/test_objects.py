@@ -128,6 +128,6 @@ def test_a_large_file_is_sent_and_read_without_being_held_in_memory(bare_aws: Lo
     )
     assert done.returncode == 0, done.stderr[-2000:]
     size, peak_kib = map(int, done.stdout.split())
-    print(f"128 MB sent and read: {peak_kib / 1024:.0f} MB at the most")
+    print(f"128 MB sent and read: {peak_kib / 1024:.0f} MB at most")
     assert size == 128 * 1024**2
     assert peak_kib < 110 * 1024

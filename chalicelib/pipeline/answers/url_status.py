@@ -23,7 +23,7 @@ TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 """States in which edgeban has done its part (I1). ``held`` is one: the next step is a person's."""
 
 PAGE_BYTES = 2 * 1024 * 1024
-"""Most bytes of URLs in one answer: Lambda answers 6 MB at the most, and JSON writes some characters with six bytes."""
+"""Most bytes of URLs in one answer: Lambda answers 6 MB at most, and JSON writes some characters with six bytes."""
 
 WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED})
 """A source is told the end of these states, if they have one."""

@@ -12,7 +12,7 @@ from chalicelib.vendors.http import VendorResponse
 
 
 class Remedies(NamedTuple):
-    """What a person is to do where a product refuses an account."""
+    """What a person must do if a product refuses an account."""
 
     no_permission: str
     not_offered: str
@@ -20,7 +20,7 @@ class Remedies(NamedTuple):
 
 
 MAX_ANSWER: Final = 1024 * 1024
-"""Most bytes of an answer. Real ones have a few hundred."""
+"""The most bytes of an answer. Real ones have a few hundred."""
 
 RETRY_AFTER: Final = 2.0
 """Seconds to wait after a throttled answer that does not say how long."""
@@ -68,7 +68,7 @@ class Answer(NamedTuple):
 
 
 def read_answer(response: VendorResponse, *, where: str, remedies: Remedies) -> Answer:
-    """Return the fields of a success. Raises every class of ``VendorError`` but ``Unavailable``."""
+    """Return the fields of a success. Raises every class of ``VendorError`` except ``Unavailable``."""
     answer = _read(response.body)
     if 200 <= response.status < 300 and not answer.code:
         return answer
@@ -86,7 +86,7 @@ def read_answer(response: VendorResponse, *, where: str, remedies: Remedies) -> 
 
 
 def _by_status(status: int, *, has_code: bool) -> tuple[type[VendorError], str]:
-    """Judge an answer that has no code, or an unknown one, by its status."""
+    """Judge an answer without a code, or with an unknown one, by its status."""
     if status == 429:
         return Throttled, ""
     if status in (401, 403):

@@ -1,7 +1,7 @@
 """Alibaba Cloud ESA: block and unblock URLs of one site by ``BlockObject``. The call has no task, no state and no list.
 
-An answered call is all that one ever learns, and repeating it does no harm: the URL is blocked anew, for the new time.
-So the vendor is taken as declarative. A block ends by itself.
+The answer to a call is all that one ever learns. To repeat a call does no harm: the URL is blocked again, for the new
+time. So the vendor counts as declarative. A block ends by itself.
 
 Source: the page and the SDK of ``BlockObject``, version 2024-09-10. The SDK (``alibabacloud_esa20240910`` 3.16.0) sends
 the parameters in the query of a POST without a body.
@@ -89,7 +89,7 @@ class AlibabaEsa(answered.AnsweredCalls):
         return answered.task_id(self._clock())
 
     def banned(self, url: str = "") -> None:
-        """Return ``None``: no call lists what is blocked."""
+        """Return ``None``: no call lists the blocked URLs."""
 
 
 def connect(

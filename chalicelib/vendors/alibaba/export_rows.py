@@ -1,7 +1,7 @@
 """Read the rows of an export's file.
 
-The vendor documents little of the file's form: five columns and their order. So the reader takes columns by name where
-there is a header, accepts every plausible form of a time, and sets a row that makes no sense aside with its reason.
+The vendor documents little of the file's form: five columns and their order. So the reader takes columns by name if
+there is a header, accepts every plausible form of a time, and rejects a row that it cannot read, with the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chalicelib.ports import ExportRow, RejectedRow
 from chalicelib.vendors.alibaba.export_text import Line, read_lines
 
 COLUMNS: Final = ("gmt_created", "punish_domain", "punish_url", "user_id", "reason")
-"""The documented columns in the documented order, which holds where the file has no header:
+"""The documented columns in the documented order, which counts if the file has no header:
 https://www.alibabacloud.com/help/en/cdn/developer-reference/api-cdn-2018-05-10-createillegalurlexporttask"""
 
 CHINA: Final = timezone(timedelta(hours=8), "UTC+8")

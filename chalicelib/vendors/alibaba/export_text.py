@@ -1,9 +1,9 @@
 """Cut the bytes of an export into lines, in the encoding that the bytes show.
 
 The vendor does not document the encoding of its file. A byte order mark decides (UTF-8 or GB18030). Without one, the
-first block of lines that is not all ASCII decides: the encoding in which fewer of its lines are broken, UTF-8 if they
-are equal. The choice holds to the end of the file; a later line that is broken in it is rejected alone. A block
-decides and not a line, because a single GB18030 word may be valid UTF-8 by chance, and a whole block hardly can.
+first block of lines that is not all ASCII decides: the encoding in which fewer of its lines are broken; if the numbers
+are equal, UTF-8. The choice is kept to the end of the file. A later line that is broken in this encoding is rejected
+alone. A block decides and not a line: a single GB18030 word may by chance be valid UTF-8, but hardly a whole block.
 
 Lines can be cut before decoding: no character of either encoding contains the byte of a line break, quote or comma.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_LINE: Final = 64 * 1024
-"""Most bytes of a line. A longer line is cut and rejected."""
+"""The most bytes of a line. A longer line is cut and rejected."""
 
 DECIDING_BYTES: Final = 64 * 1024
 """Fewest bytes of whole lines in a block that decides the encoding."""
@@ -33,7 +33,7 @@ class Line:
 
 
 def read_lines(blocks: Iterable[bytes]) -> Iterator[Line]:
-    """Yield the lines of a file that arrives in blocks of any size, but for empty ones. Lines end with LF or CRLF."""
+    """Yield the lines of a file in blocks of any size, without empty lines. Lines end with LF or CRLF."""
     number = 0
     encoding = ""
     for batch in _batches(blocks):
@@ -91,7 +91,7 @@ def _batches(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _raw_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut at LF. A line longer than ``MAX_LINE`` keeps two bytes more, so that it is seen to be too long."""
+    """Cut at LF. A line longer than ``MAX_LINE`` keeps two bytes more, which show that it is too long."""
     keep = MAX_LINE + 2  # one byte more than the longest line with its CR
     rest = b""
     for block in blocks:

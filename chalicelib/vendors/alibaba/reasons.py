@@ -1,4 +1,4 @@
-"""The vendor's reason codes: their words, and the category of a report that each stands for."""
+"""The vendor's reason codes: their words, and the report category of each."""
 
 from __future__ import annotations
 

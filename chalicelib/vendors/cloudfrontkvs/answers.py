@@ -44,7 +44,7 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
 
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
-    """Return the document of a success. Raises every class of ``VendorError`` but ``Unavailable``."""
+    """Return the document of a success. Raises every class of ``VendorError`` except ``Unavailable``."""
     document = object_in(response.body)
     if response.status == 200 and document is not None:
         return document

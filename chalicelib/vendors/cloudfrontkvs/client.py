@@ -1,8 +1,8 @@
 """Amazon CloudFront KeyValueStore: ban a URL by writing its key into the store, unban it by deleting the key.
 
-A viewer function of the customer's distribution answers 403 where the key of a request is there
-(``edge/cloudfront-function``). The store is declarative: a call that was answered is done, and repeating it does no
-harm. It has one version (``ETag``), so one call is made at a time. A key has no end: edgeban deletes it.
+A viewer function of the customer's distribution answers 403 if the store has the key of a request
+(``edge/cloudfront-function``). The store is declarative: an answered call is done, and repeating it does no harm. The
+store has one version (``ETag``), so one call is made at a time. A key has no end: edgeban deletes it.
 
 Calls: https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_Operations_Amazon_CloudFront_KeyValueStore.html
 """
@@ -45,7 +45,7 @@ _ARN: Final = re.compile(r"arn:aws[a-z-]*:cloudfront::[0-9]{12}:key-value-store/
 
 
 def key_of(url: str) -> str:
-    """Return the key of a canonical URL: the URL itself, or its SHA-256 where it is longer than a key may be.
+    """Return the key of a canonical URL: the URL itself, or its SHA-256 if the URL is longer than a key may be.
 
     ``keyOf`` in ``edge/cloudfront-function/function.js`` makes the same key from a request.
     """
@@ -53,7 +53,7 @@ def key_of(url: str) -> str:
 
 
 class CloudFrontKvs(answered.AnsweredCalls):
-    """One KeyValueStore: a ``BanVendor``. A task is one request, or two where the version is unknown."""
+    """One KeyValueStore: a ``BanVendor``. A task is one request, or two if the store's version is unknown."""
 
     limits = LIMITS
 
@@ -62,7 +62,7 @@ class CloudFrontKvs(answered.AnsweredCalls):
         self._url = store_url
         self._auth, self._http, self._clock = auth, http, clock
         self._etag = ""
-        """The store's version after our last write; empty where it is not known."""
+        """The store's version after our last write; empty if it is not known."""
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:  # noqa: ARG002 - no duration
         """Write or delete the keys of 1 to 50 URLs, all or none. ``ban_days`` means nothing here.
@@ -77,7 +77,7 @@ class CloudFrontKvs(answered.AnsweredCalls):
             change: dict[str, Any] = {"Puts": [{"Key": key, "Value": values[key]} for key in keys]}
         else:
             change = {"Deletes": [{"Key": key} for key in keys]}
-            self._etag = ""  # the store is asked for first: if it is gone, that must not look like keys that are gone
+            self._etag = ""  # the next call asks for the store first: a missing store must not look like missing keys
         etag, self._etag = self._etag or self._version(), ""
         try:
             headers = {"If-Match": etag, "Content-Type": "application/json"}
@@ -153,7 +153,7 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
 
 
 def _value(url: str) -> str:
-    """Return what stands beside a key: the URL of a hash, where it fits, for whoever lists the store."""
+    """Return the value of a key: for a hashed key the URL, if it fits, so that a list of the store shows it."""
     octets = len(url.encode())
     return url if LONGEST_KEY < octets <= LONGEST_VALUE else PRESENT
 

@@ -57,7 +57,7 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
 }
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
-"""What may be a signature, key or token: none is shorter, and the vendor sometimes quotes a refused signature."""
+"""Text that may be a signature, key or token. None of these is shorter; the vendor may quote a refused signature."""
 
 # The states of AccessControlTask. A task whose state is not listed here stays open.
 STATES: Final[Mapping[str, TaskState]] = {
@@ -74,7 +74,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     """Return the document of a success. An answer with HTTP 200 whose body holds an error is a failure.
 
-    Raises every class of ``VendorError`` but ``Unavailable``.
+    Raises every class of ``VendorError`` except ``Unavailable``.
     """
     document = object_in(response.body)
     code, text = _error_in(document)
@@ -102,9 +102,9 @@ def _kind(status: int, code: str) -> type[VendorError]:
         return documented
     if status == 413 or (status in (200, 400) and code.startswith("CDN.")):
         # 413: the body is too long, and half of the URLs make half of the body.
-        # A CDN.* code that is not in the table: our calls differ in their URLs alone, and CDN does not document its
-        # limits on URLs (length, characters). So the code is about a URL, and halving the task finds which. Halving
-        # ends at single URLs, each rejected with this code on record, where a person sees it if the guess was wrong.
+        # A CDN.* code that is not in the table. Our calls differ only in their URLs, and CDN does not document its
+        # limits on URLs (length, characters). So the code is about a URL, and halving the task finds it. Halving ends
+        # at single URLs, each rejected with this code on record: a person sees it there if the guess was wrong.
         return ContentRefused
     if 400 <= status < 500 and status != 408:
         # The gateway refused before CDN saw a URL: a wrong endpoint, or an API that is not opened for the account.
@@ -132,7 +132,7 @@ def _printable(text: str, length: int) -> str:
 
 
 def rows_of(answer: Mapping[str, Any], name: str) -> list[Any]:
-    """Read a list of rows. A missing one counts as empty only if the total is 0: a task must not seem unknown."""
+    """Read a list of rows. A missing list counts as empty only if the total is 0: a task must not seem unknown."""
     rows = answer[name]
     if rows is None and answer["total"] == 0:
         return []

@@ -121,8 +121,8 @@ class TokenAuth(AuthBase):
     The token's scope is the whole account ("domain"): CDN is a global service and takes no other
     (https://support.huaweicloud.com/api-cdn/cdn_02_0030.html).
 
-    The call that needs a token raises ``AccessRefused``, ``Throttled`` or ``Unavailable`` if there is none: however
-    the token request failed, the call itself was not sent.
+    Without a token, the call that needs it raises ``AccessRefused``, ``Throttled`` or ``Unavailable``: however the
+    token request failed, the call itself was not sent.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class TokenAuth(AuthBase):
         if response.status == 429:
             raise Throttled("IAM throttles token requests", request_id=request_id)
         if 400 <= response.status < 500:
-            # The answer's text names the user and sometimes the policy; the status alone says what to look at.
+            # The answer's text names the user and sometimes the policy. The status is enough to know what to check.
             raise AccessRefused(f"IAM refuses a token: HTTP {response.status}", request_id=request_id)
         raise Unavailable(f"IAM gave no token: HTTP {response.status}", request_id=request_id)
 
@@ -186,7 +186,7 @@ class TokenAuth(AuthBase):
 
 
 def _use_until(response: VendorResponse, asked_at: datetime) -> datetime:
-    """Return when to stop using a new token: shortly before its end, which is the documented one if none is given."""
+    """Return when to stop using a new token: shortly before its end. Without an end, the documented life counts."""
     try:
         expires_at = datetime.fromisoformat(json.loads(response.body)["token"]["expires_at"])
     except (ValueError, KeyError, TypeError):
@@ -198,7 +198,7 @@ def _use_until(response: VendorResponse, asked_at: datetime) -> datetime:
 
 
 def auth_of(account: VendorAccount, *, clock: Clock, http: VendorHttp) -> AkSkAuth | TokenAuth:
-    """Make what proves who an account is, from its credentials.
+    """Make the authentication of an account from its credentials.
 
     They are ``access_key`` and ``secret_key`` (with ``security_token`` if they are temporary, and ``domain_id`` to sign
     the account's id), or ``user``, ``password`` and ``domain`` (the account's name) of an IAM user, with

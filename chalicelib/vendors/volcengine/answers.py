@@ -65,19 +65,20 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "CDN.InvalidParam": ContentRefused,
     "CDN.InternalError": AnswerUnknown,
 }
-"""A code may have a detail behind a dot (``InvalidParameter.Urls``): the longest entry before a dot decides."""
+"""A code may have a detail after a dot (``InvalidParameter.Urls``): the longest entry before a dot decides."""
 
 _QUOTA: Final = re.compile(r"quota|额度|配额", re.IGNORECASE)
-"""The vendor documents no code for a day's quota that is used up. Taken for content, it would reject every URL."""
+"""Words of an answer that tell of a used-up daily quota: no code for it is documented. Otherwise the answer would count
+as a refusal of the content, and every URL would be rejected."""
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
-"""What may be a signature, a key or a token, which the gateway quotes in some messages."""
+"""Text that may be a signature, a key or a token: the gateway quotes these in some messages."""
 
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     """Return ``Result`` of a success. An answer with HTTP 200 whose metadata hold an error is a failure.
 
-    Raises every class of ``VendorError`` but ``Unavailable``.
+    Raises every class of ``VendorError`` except ``Unavailable``.
     """
     document = _mapping(_document(response.body))
     metadata, result = _mapping(document.get("ResponseMetadata")), document.get("Result")
@@ -109,7 +110,7 @@ def _kind(status: int, code: str, text: str) -> type[VendorError]:  # noqa: PLR0
         return documented
     if status == 413 or (code and status in (200, 400)):
         # 413: the body is too long, and half of the URLs make half of the body.
-        # The gateway's codes are all in the table, so another one is CDN's and about a URL: halving finds which.
+        # All codes of the gateway are in the table. So any other code is CDN's and about a URL: halving finds the URL.
         return ContentRefused
     if 400 <= status < 500 and status != 408:
         return AccessRefused  # not an answer of this call: the endpoint or the permission is wrong

@@ -4,7 +4,7 @@ Calls: https://www.volcengine.com/docs/6454/79890 (SubmitBlockTask), 79893 (Subm
 (DescribeContentBlockTasks). The vendor opens all three for an account on a service ticket. BytePlus has them in its
 SDKs (``byteplus-sdk``) and on no page.
 
-A block has no duration: it lasts until it is taken back. The vendor has no list of what is blocked now.
+A block has no duration: it lasts until it is unblocked. The vendor has no list of the URLs that are blocked now.
 """
 
 from __future__ import annotations
@@ -100,15 +100,15 @@ class VolcengineCdn:
         return self._list_tasks(list(Action), [(task.since, task.until) for task in tasks])
 
     def banned(self, url: str = "") -> None:
-        """Return ``None``: there is no list of what is blocked, and that of tasks ends after 92 days."""
+        """Return ``None``: the vendor has no list of blocked URLs, and its list of tasks ends after 92 days."""
 
     def _list_tasks(
         self, actions: Sequence[Action], spans: Sequence[tuple[datetime, datetime]]
     ) -> Iterator[list[VendorTask]]:
         """Yield the tasks created in spans of time, a page a call.
 
-        The list has a row for each URL, in an order that is not documented, so that a task may be on several pages. A
-        task is known when the window's last page is read; pages before it yield nothing.
+        The list has a row for each URL, in an order that is not documented, so a task may be on several pages. A task
+        is complete only after the window's last page; pages before that yield nothing.
         """
         for action in actions:
             for start, end in windows(spans, longest=LIMITS.task_window):
@@ -209,7 +209,7 @@ def _row(row: Mapping[str, Any]) -> _UrlRow:
 
 
 def _tasks(rows: Iterable[_UrlRow]) -> list[VendorTask]:
-    """Gather rows by task. A page that moved while it was read may repeat a URL: its latest state counts."""
+    """Group rows by task. If the list changes while it is read, a URL may be repeated: its latest state counts."""
     by_task: dict[str, dict[str, _UrlRow]] = {}
     for row in rows:
         by_task.setdefault(row.task_id, {})[row.url] = row
@@ -228,7 +228,7 @@ def _task(task_id: str, rows: Sequence[_UrlRow]) -> VendorTask:
 
 
 def _state(states: set[TaskState | None]) -> TaskState | None:
-    """Return the state of a task from those of its URLs: it is over when all of them are, and fails if one failed."""
+    """Return the state of a task from its URLs' states: it ends when all of these have, and fails if one did."""
     for state in (None, TaskState.PROCESSING, TaskState.FAILED):
         if state in states:
             return state

@@ -45,11 +45,11 @@ ERRORS: Final[Mapping[int, type[VendorError]]] = {
 }
 
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
-"""What may be a token: none is shorter."""
+"""Text that may be a token: no token is shorter."""
 
 
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
-    """Return the envelope of a success. Raises every class of ``VendorError`` but ``Unavailable``."""
+    """Return the envelope of a success. Raises every class of ``VendorError`` except ``Unavailable``."""
     document = object_in(response.body)
     if response.status == 200 and document is not None and document.get("success") is True:
         return document
@@ -91,7 +91,7 @@ def _first_error(document: Mapping[str, Any] | None) -> tuple[int, str]:
 
 
 def _retry_after(response: VendorResponse) -> float:
-    """Return the seconds to wait. The API names them where a rate was exceeded."""
+    """Return the seconds to wait. The API names them if a rate was exceeded."""
     try:
         seconds = float(response.headers.get("Retry-After", ""))
     except ValueError:

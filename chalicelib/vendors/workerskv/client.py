@@ -1,8 +1,8 @@
 """Cloudflare Workers KV: ban a URL by writing its key into a namespace, unban it by deleting the key.
 
-A Worker on the customer's routes answers 403 where the key of a request is there (``edge/cloudflare-worker``). The
-store is declarative: a call that was answered is done, and repeating it does no harm. A ban ends by itself, since each
-key carries its end. There are no tasks: ``create_task`` makes up an id that tells ``follow`` what became of it.
+A Worker on the customer's routes answers 403 if the store has the key of a request (``edge/cloudflare-worker``). The
+store is declarative: an answered call is done, and repeating it does no harm. A ban ends by itself, since each key has
+its end. There are no tasks: ``create_task`` makes up an id from which ``follow`` reads the result.
 
 Calls: https://developers.cloudflare.com/api/resources/kv/subresources/namespaces/.
 """
@@ -45,7 +45,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def key_of(url: str) -> str:
-    """Return the key of a canonical URL: the URL itself, or its SHA-256 where it is longer than a key may be.
+    """Return the key of a canonical URL: the URL itself, or its SHA-256 if the URL is longer than a key may be.
 
     ``keyOf`` in ``edge/cloudflare-worker/worker.js`` makes the same key from a request.
     """
@@ -67,7 +67,7 @@ class WorkersKv(answered.AnsweredCalls):
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
         """Write or delete the keys of 1 to 1,000 URLs; a ban ends by itself after ``ban_days``.
 
-        Raises ``UrlsFailed`` where the vendor names keys that it did not write, ``ValueError`` if the count or the
+        Raises ``UrlsFailed`` if the vendor names keys that it did not write, ``ValueError`` if the count or the
         duration is outside the limits, every class of ``VendorError`` otherwise.
         """
         if not 1 <= len(urls) <= LIMITS.urls_per_task:
@@ -76,7 +76,7 @@ class WorkersKv(answered.AnsweredCalls):
             if not timedelta(days=1) <= timedelta(days=ban_days) <= LONGEST_BAN:
                 raise ValueError(f"a ban lasts 1 to {LONGEST_BAN.days} days, not {ban_days}")
             ends_at = int((self._clock() + timedelta(days=ban_days)).timestamp())
-            # The value is the URL, so that whoever lists the namespace sees which URL a hash stands for.
+            # The value is the URL, so that a list of the namespace shows the URL of each hash.
             pairs = [{"key": key_of(url), "value": url, "expiration": ends_at} for url in urls]
             answer = self._call("PUT", "/bulk", pairs)
         else:
