@@ -27,7 +27,7 @@ function Unbans() {
   const unbans = useApi("unbans", { limit: 10 });
   const columns = [
     ["When, UTC", (u) => html`<${When} at=${u.at}/>`], ["Who", (u) => html`<b>${visible(u.by)}</b>`], ["Of", (u) => (typeof u.selection === "string" ? html`<${About} about=${u.selection}/>` : html`<span class="muted">${visible(JSON.stringify(u.selection))}</span>`), "wide"],
-    ["URLs", (u) => number(u.urls), "num hide"], ["Failed", (u) => (u.failed ? html`<a href=${link("tasks", { day: u.at.slice(0, 10) })}>${number(u.failed)}</a>` : "–"), "num"], ["State", (u) => html`<${State} of=${u.complete ? "done" : "processing"}>${u.complete ? "done" : "under way"}</${State}>`],
+    ["URLs", (u) => number(u.urls), "num hide"], ["Failed", (u) => (u.failed ? html`<a href=${link("tasks", { day: u.at.slice(0, 10) })}>${number(u.failed)}</a>` : "–"), "num"], ["State", (u) => html`<${State} of=${u.complete ? "done" : "processing"}>${u.complete ? "done" : u.waits ? "waits for a second person" : "under way"}</${State}>`],
   ];
   return html`<${Panel} title="Unbans"><${Answer} of=${unbans} lines=${2}>${(data) => (data.unbans.length ? html`<${Table} caption="How far unbans are" columns=${columns} rows=${data.unbans} keyOf=${(u) => u.unban_id}/>` : html`<${Empty} title="No unban is under way.">One that takes longer than a request is followed here to its end.</${Empty}>`)}</${Answer}></${Panel}>`;
 }

@@ -139,13 +139,23 @@ def test_every_distribution_of_the_layer_is_a_locked_one_and_carries_its_licence
         ], distribution
 
 
-def test_the_package_for_the_python_of_this_machine_is_imported_by_it_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def interpreter(runtime: str) -> str:
+    """Return the path of this machine's Python of a version; skip the test where it has none."""
+    found = sys.executable if runtime == HERE else shutil.which(runtime)
+    if platform.machine() != "x86_64" or not found:
+        pytest.skip(f"this machine has no {runtime} on x86_64")
+    if subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"{found} does not run")
+    return found
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES if EVERY else sorted({HERE, DEFAULT_RUNTIME} & {*RUNTIMES}))
+def test_a_package_is_imported_by_its_python_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runtime: str
 ) -> None:
     """As on Lambda: the app and its layer alone are on the path, and no site-packages of this machine."""
-    if HERE not in RUNTIMES or platform.machine() != "x86_64":
-        pytest.skip("no package is made for the Python and the processor of this machine")
-    monkeypatch.setenv("RUNTIME", HERE)
+    python = interpreter(runtime)
+    monkeypatch.setenv("RUNTIME", runtime)
     monkeypatch.setenv("ARCH", "x86_64")
     for archive in package("prod").glob("*.zip"):
         with zipfile.ZipFile(archive) as opened:
@@ -156,7 +166,7 @@ def test_the_package_for_the_python_of_this_machine_is_imported_by_it_and_nothin
         "print(len(app.app.handler_map), [each.__file__ for each in (boto3, ada_url, requests)])"
     )
     (layer,) = tmp_path.glob("python/lib/*/site-packages")
-    command = [sys.executable, "-I", "-S", "-c", script, str(tmp_path), str(layer)]
+    command = [python, "-I", "-S", "-c", script, str(tmp_path), str(layer)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(str(tmp_path)) == 3
