@@ -75,6 +75,7 @@ function Reasons({ url }) {
       ${told("Banned", `${day(newest.applied_at)} ${newest.until ? `to ${day(newest.until)}` : "with no end"}`)}${told("Ground", newest.ground && GROUNDS[newest.ground])}${told("Basis", newest.basis && visible(newest.basis))}
       ${told("Decided", newest.automated_decision ? "automatically" : "by a person")}${told("Led to by", newest.notice && NOTICES[newest.notice])}${told("Found", newest.automated_detection == null ? null : newest.automated_detection ? "automatically" : "by people")}${told("Holds in", newest.territorial_scope && newest.territorial_scope.map(visible).join(" "))}
       ${newest.explanation && html`<div class="whole"><dt>Why</dt><dd>${visible(newest.explanation)}</dd></div>`}${newest.redress && html`<div class="whole"><dt>Redress</dt><dd>${visible(newest.redress)}</dd></div>`}
+      ${newest.words_since > newest.decided_at && html`<div class="whole"><dt>Words of the policy</dt><dd>${`known since ${day(newest.words_since)}, after the decision`}</dd></div>`}
       ${newest.missing.length > 0 && html`<div class="whole"><dt>The policy does not say</dt><dd><a href=${link("policy")}>${newest.missing.map(visible).join(", ")}</a></dd></div>`}</dl>`;
   }}</${Answer}></${Panel}>`;
 }

@@ -195,8 +195,11 @@ def statement(url: str, account: str) -> Json:
         "report_id": "r-pu6f7ity",
         "chunk_id": "h-cap",
         "decision": "access_disabled",
+        "rule": "source_cap",
+        "decided_at": before(minutes=6),
         "applied_at": before(minutes=5),
         "until": before(days=-90),
+        "decided_until": before(days=-90),
         "territorial_scope": ["AT", "BE", "DE", "FR"],
         "facts": "On 2026-11-27 the provider received a report that a URL served through its network falls under the "
         "category malware. A person decided to disable access to it.",
@@ -210,6 +213,7 @@ def statement(url: str, account: str) -> Json:
         "explanation": "The file harms the computer of whoever opens it.",
         "dsa_category": "STATEMENT_CATEGORY_SCAMS_AND_FRAUD",
         "redress": "Object within six months at https://www.example.com/appeals, or go to court.",
+        "words_since": before(minutes=2),
         "missing": ["sources.new-desk.statement"],
     }
 

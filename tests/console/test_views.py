@@ -182,7 +182,14 @@ def test_a_url_shows_the_statement_of_reasons_and_what_the_policy_does_not_say(v
     panel.wait_for()
     panel.get_by_text("Terms of service, section 4.2").wait_for()
     told = panel.inner_text()
-    for words in ("by a person", "against the terms", "AT BE DE FR", "go to court", "sources.new-desk.statement"):
+    for words in (
+        "by a person",
+        "against the terms",
+        "AT BE DE FR",
+        "go to court",
+        "after the decision",
+        "sources.new-desk.statement",
+    ):
         assert words in told
 
 

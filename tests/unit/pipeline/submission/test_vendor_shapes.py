@@ -10,10 +10,12 @@ import pytest
 
 from chalicelib.domain.errors import QuotaExceeded, Throttled
 from chalicelib.domain.model import Action, TaskState, VendorLimits
+from chalicelib.domain.series import Series
 from chalicelib.ledger import audit, control, unban_jobs
+from chalicelib.pipeline.answers import stats
 from dev.fakes.operations import compare, undo
 from dev.fakes.vendor import LIMITS, FakeVendor
-from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.world import ACCOUNT, START, World, pages
 
 URLS = pages(100)
 BAD = {URLS[7], URLS[42]}
@@ -55,6 +57,21 @@ def test_urls_that_work_the_second_time_are_banned() -> None:
 
     assert world.states(URLS) == {"banned": 99, "failed": 1}
     assert called(world) == [100, 2]
+
+
+def test_bans_and_unbans_count_for_their_source_but_for_the_urls_that_the_vendor_names() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed, world.vendor.fail = True, set(BAD)
+    world.post({"urls": URLS})
+    world.minutes(1)
+    world.vendor.fail = {URLS[7]}  # one works the second time
+    world.minutes(4)
+    world.vendor.fail = {URLS[3]}
+    undo(world, urls=tuple(URLS[:5]))
+    world.minutes(5)
+    series = Series("source", "day")
+    assert stats.read(world.run(), series, since=START, until=world.clock())
+    assert (series.counted()["desk"]["banned"], series.counted()["desk"]["undone"]) == (99, 4)
 
 
 def test_an_unban_that_fails_for_some_urls_leaves_those_banned() -> None:
