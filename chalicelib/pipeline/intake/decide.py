@@ -54,9 +54,12 @@ def decide(
         urls_by_account.setdefault(url.account, []).append(url)
     verdicts: dict[str, Verdict] = {}
     for account, urls in urls_by_account.items():
-        usage = usages.get(account, Usage())
-        of_account, bans = judge.account(urls, usage)
-        if bans.sources:
+        usage = usages.get(account)
+        of_account, bans = judge.account(urls, usage or Usage())
+        if usage is None and any(url.words for url in urls):  # also what is said of a ban in force has a cap
+            usage = ban_counts.read(run.rows, [account], now=now)[account]
+            of_account, bans = judge.account(urls, usage)
+        if usage and bans.sources:
             before = ban_counts.reserve(run.rows, account, bans, now=now)
             if before.total > usage.total or any(before.sources[name] > usage.sources[name] for name in bans.sources):
                 of_account, instead = judge.account(urls, before)

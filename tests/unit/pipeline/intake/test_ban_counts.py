@@ -13,6 +13,7 @@ import pytest
 from chalicelib.config.policy import parse
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import ban_counts, claims, control
+from chalicelib.ledger.packed_words import unpack
 from chalicelib.pipeline.decisions import holds
 from dev.fakes.operations import NO_CAPS, undo, world_with
 from dev.fakes.rows import MemoryRows
@@ -52,6 +53,21 @@ def test_above_the_cap_of_a_host_only_that_host_is_held() -> None:
     world.minutes(3)
     assert world.states(pages(8, "a.example.com")) == {"banned": 5, "held": 3}
     assert world.states(pages(3, "b.example.com")) == {"banned": 3}
+
+
+@pytest.mark.parametrize("beside", [[], ["https://b.example.com/new"]])
+def test_above_a_cap_a_longer_word_extends_nothing_whatever_else_its_batch_reports(beside: list[str]) -> None:
+    url = pages(1, "a.example.com")[0]
+    world = world_with(caps={**NO_CAPS, "per_host_per_hour": 2}, categories={"malware": {"ban_for_days": 20}})
+    world.post({"urls": pages(2, "a.example.com"), "ban_duration": 2}, webhook_id="w1")
+    world.minutes(3)
+    key = url_key(ACCOUNT, url)
+    planned = claims.read(world.rows, [key])[key].until
+    world.queue({"urls": [url, *beside], "category": "malware"})
+    world.intake()
+    claim = claims.read(world.rows, [key])[key]
+    assert claim.until == planned
+    assert {word.source: word.bans for word in unpack(claim.words, world.sources)} == {"desk": True, "queue": False}
 
 
 def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> None:
