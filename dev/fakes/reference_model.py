@@ -31,6 +31,8 @@ class Source:
     relay: bool = False
     withdrawals_lift: bool = False
     cap: int = 0
+    longest: timedelta = FOREVER
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Report:
     @property
     def asks_for(self) -> timedelta:
         """How long the ban shall last."""
-        return self.lasts or CATEGORIES[self.category][0]
+        return min(self.lasts or CATEGORIES[self.category][0], self.source.longest)
 
 
 @dataclass
@@ -156,6 +158,7 @@ class Model:
         self.urls = {url.name: url for url in urls}
         self.protected: set[str] = set()
         self.refused_by_vendor: set[str] = set()
+        self.dry_run, self.host_cap = False, 0
         self.late, self.reached_at = 2 * MINUTES, began
         self.counts: dict[str, int] = {}
         self.let_through: list[tuple[str, datetime, int]] = []
@@ -187,7 +190,7 @@ class Model:
         """Ban again what the vendor lost, unless that may not be banned any more."""
         url = self.urls[name]
         if url.name in self.protected | self.refused_by_vendor:
-            url.become("nothing", now)
+            url.become("nothing" if url.name in self.protected else "rejected", now)
         else:
             url.renew(now)
             url.restored = True
@@ -225,17 +228,19 @@ class Model:
 
     def _own_verdict(self, url: Url, report: Report, now: datetime) -> str:
         """Decide about a report as if the URL were new; its reporter is noted."""
-        source, needed = report.source, CATEGORIES[report.category][1]
-        open_to_reporters = url.name not in self.protected and url.state not in {"refused", "cooling"}
+        source, needed, dry_run = report.source, CATEGORIES[report.category][1], self.dry_run or report.source.dry_run
+        open_to_reporters = not (url.name in self.protected or dry_run or url.state in {"refused", "cooling"})
         repeated = url.state in {"banned", "held"} and url.repeats(source.name, now + report.asks_for)
         if open_to_reporters and needed > 1 and not repeated and not taken_back(url, report):
             url.count(report)
         verdicts = {
             "protected": url.name in self.protected,
+            "dry_run": dry_run,
             "few": needed > max(1, len({who for who, _ in url.reporters}) if open_to_reporters else 1),
             "review": source.review,
             "bare_host": url.root,
             "source_cap": 0 < source.cap <= self.counts.get(f"bans {source.name} {now:%d %H}", 0),
+            "host_cap": 0 < self.host_cap <= self.counts.get(f"bans {host_of(url)} {now:%d %H}", 0),
         }
         return next((verdict for verdict, applies in verdicts.items() if applies), "ban")
 
@@ -245,6 +250,7 @@ class Model:
         source, decided = report.source.name, url.state in {"refused", "cooling"}
         reasons = {
             "protected": own == "protected",
+            "dry_run": own == "dry_run",
             url.state: decided and (own != "ban" or source in url.spoken | url.words.keys()),
             taken_back(url, report): not decided and taken_back(url, report) != "",
             "few": own == "few" and url.state not in {"held", "banned"},
@@ -252,7 +258,9 @@ class Model:
         return next((reason for reason, applies in reasons.items() if applies), "")
 
     def _ban(self, url: Url, now: datetime, until: datetime, *, exact: bool = False, counted: str = "") -> None:
-        self._count(f"bans {counted} {now:%d %H}")
+        if counted:
+            self._count(f"bans {counted} {now:%d %H}")
+            self._count(f"bans {host_of(url)} {now:%d %H}")
         url.become("rejected" if url.name in self.refused_by_vendor else "banned", now)
         url.until, url.lifted, url.began_at, url.decided_until = until, exact, now, None
         url.renew(now)
@@ -337,7 +345,11 @@ class Model:
     def ban(self, name: str, person: str, end: datetime, now: datetime, *, exact: bool, alone: bool) -> None:
         """Let a person ban a URL by hand, or set the end of its ban."""
         url, word = self.urls[name], f"operator:{person}"
-        if name in self.protected or (url.state == "held" and url.rule == "by_hand" and word in url.words):
+        if (
+            name in self.protected
+            or self.dry_run
+            or (url.state == "held" and url.rule == "by_hand" and word in url.words)
+        ):
             return
         if url.state not in {"held", "banned"}:
             url.words = {}
@@ -402,6 +414,11 @@ class Taken:
             or source == self.source
             or (bool(self.report) and said.report == self.report)
         )
+
+
+def host_of(url: Url) -> str:
+    """Return the host of a URL."""
+    return url.name.split("/")[2]
 
 
 def counted_as(source: Source, reporter: str) -> str:

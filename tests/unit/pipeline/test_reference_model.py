@@ -29,17 +29,19 @@ from chalicelib.domain.errors import (
     Unavailable,
     VendorError,
 )
-from chalicelib.domain.model import Action, TaskState
+from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.policy.duration import plan_for
 from chalicelib.domain.policy.model import Policy
-from chalicelib.ledger import control, reports, tasks, unban_jobs
+from chalicelib.ledger import control, remaining, reports, tasks, unban_jobs
 from chalicelib.ledger.chunks import read as read_chunks
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import ban_by_hand, by_hand_request, holds
 from chalicelib.pipeline.lifecycle.splitting import urls_of
+from chalicelib.pipeline.submission.submit import Drained, submit_tasks
+from chalicelib.pipeline.submission.track import Tracked, track_tasks
 from dev.fakes.histories import judge_each
-from dev.fakes.operations import carry_on, carry_on_all, compare, renew
+from dev.fakes.operations import CALLBACK, Receiver, carry_on, carry_on_all, compare, deliver, renew
 from dev.fakes.reference_model import Model, Report, Source, Taken, Url, shown, told
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import FakeTask, FakeVendor
@@ -61,6 +63,8 @@ SOURCES = [
     Source("public", review=True),
     Source("relay", relay=True),
     Source("capped", cap=2),
+    Source("brief", longest=timedelta(days=5)),
+    Source("trial", dry_run=True),
 ]
 PEOPLE = ["ana", "ben", "eva"]
 
@@ -68,6 +72,8 @@ PEOPLE = ["ana", "ben", "eva"]
 def places(urls: Sequence[str]) -> list[int]:
     return [URLS.index(url) for url in urls]
 
+
+NEIGHBOUR = "huawei-asia"
 
 Shown = tuple[str, datetime | None]
 """A state, and its end."""
@@ -112,18 +118,42 @@ class TroubledVendor(FakeVendor):
         super()._list(name)
 
 
+class Neighboured(World):
+    """A world in which a second account serves the same hosts. Its vendor is in trouble of its own, and slow."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.neighbour = TroubledVendor(clock=self.clock, task_time=timedelta(minutes=40))
+
+    def drain(self, *, seconds: float = 140) -> Drained:
+        """Drain the neighbour's account first, then the other."""
+        submit_tasks(self.run(seconds=seconds).at(NEIGHBOUR), self.crasher.wrap(self.neighbour), workers=0)
+        return super().drain(seconds=seconds)
+
+    def track(self) -> Tracked:
+        """Track the neighbour's tasks first, then the others."""
+        track_tasks(self.run(seconds=40).at(NEIGHBOUR), self.crasher.wrap(self.neighbour))
+        return super().track()
+
+
 class History:
     """One of them."""
 
     def __init__(self, number: int) -> None:
         self.dice = random.Random(f"people {number}")
-        signing = {"auth": "standard-webhooks", "secrets": [SECRET]}
-        self.world = World(rows=MemoryRows(), sources=parse_sources({source.name: signing for source in SOURCES}))
+        self.is_neighboured = self.dice.random() < 0.25
+        signing = {"auth": "standard-webhooks", "secrets": [SECRET], **CALLBACK}
+        kind = Neighboured if self.is_neighboured else World
+        self.world = kind(rows=MemoryRows(), sources=parse_sources({source.name: signing for source in SOURCES}))
+        self.receiver = Receiver(self.world)
+        self.called_back: dict[str, list[str]] = {}
+        self.source_of: dict[str, Source] = {}
         self.world.crasher.tears = self.dice.random() < 0.5
         self.vendor = TroubledVendor(clock=self.world.clock, task_time=timedelta(seconds=self.dice.choice([0, 90])))
         self.world.vendor = self.vendor
         urls = [Url(url, root=url.endswith(".com/")) for url in URLS]
         self.model = Model(urls, self.world.clock())
+        self.model.host_cap = self.dice.choice([0, 0, 2])
         self.world.policy = self.policy()
         self.log: list[str] = []
         self.sent = 0
@@ -134,6 +164,7 @@ class History:
     def policy(self) -> Policy:
         document: dict[str, Any] = {
             **deepcopy(POLICY),
+            "accounts": dict.fromkeys([ACCOUNT, NEIGHBOUR][: 1 + self.is_neighboured], POLICY["accounts"][ACCOUNT]),
             "categories": {
                 "malware": {"ban_for_days": 75},
                 "phishing": {"until": "unbanned"},
@@ -144,11 +175,14 @@ class History:
                 "lab": {"withdrawals": "lift"},
                 "relay": {"relay": True},
                 "capped": {"max_per_hour": 2},
+                "brief": {"longest_days": 5},
+                "trial": {"dry_run": True},
             },
+            "dry_run": self.model.dry_run,
             "protected": [{"url": url, "comment": "a customer"} for url in sorted(self.model.protected)],
             "approvals": {"two_above": 2, "per_person_per_day": 4},
         }
-        document["caps"] |= {"lifts_per_source_per_hour": 2}
+        document["caps"] |= {"lifts_per_source_per_hour": 2, "per_host_per_hour": self.model.host_cap}
         return parse_policy(document)
 
     # --- how time passes ---------------------------------------------------------------------------------------------
@@ -159,13 +193,16 @@ class History:
             *[self.withdrawn] * 2,
             *[self.decided] * 3,
             self.lifted,
+            self.lifted_before_bans,
             self.undone,
             self.banned_by_hand,
             self.protected,
+            self.dry_run_changed,
             self.vendor_in_trouble,
             self.vendor_refuses,
             self.vendor_fails,
             self.vendor_forgets,
+            self.neighbour_in_trouble,
         ]
         for _ in range(self.dice.randint(5, 16)):
             self.dice.choice(steps)()
@@ -178,6 +215,8 @@ class History:
             self.judge()
         self.peace()
         self.judge()
+        if not self.is_neighboured:  # what waits for a neighbour's vendor has not ended
+            self.judge_callbacks()
 
     def note(self, what: str) -> None:
         self.log.append(f"{self.world.clock():%d.%m %H:%M} {what}")
@@ -202,6 +241,8 @@ class History:
             self.minutes(9 if self.vendor.fail else 4)  # what fails is tried again
         if self.calm:
             self.model.reached_at = self.world.clock()
+            if self.dice.random() < 0.3:
+                self.call_back()
 
     def expire(self) -> None:
         """Let DynamoDB delete rows whose time has come."""
@@ -210,17 +251,17 @@ class History:
         rows.rows = {key: row for key, row in rows.rows.items() if int(str(row.get("expires_at", 1 << 60))) > now}
 
     def near(self, url: Url) -> bool:
-        """Whether minutes decide on which side of an end or a renewal a URL is."""
+        """Whether it is not decided on which side of an end, or of a renewal of a ban that began late, a URL is."""
         now = self.world.clock()
         ends = [url.end, url.decided_until] if url.state == "banned" else [url.decided_until]
         renewed_at = url.granted - timedelta(days=1)
-        renewed = url.state == "banned" and renewed_at - timedelta(hours=2) - CLOSE < now < renewed_at + CLOSE
+        renewed = url.state == "banned" and renewed_at - timedelta(hours=2) - CLOSE < now < renewed_at + self.model.late
         return renewed or any(end is not None and abs(end - now) < CLOSE for end in ends)
 
     def move_on(self) -> None:
         """Let time pass until nothing is near."""
         while any(self.near(url) for url in self.model.urls.values()):
-            self.world.clock.advance(minutes=10)
+            self.world.clock.advance(minutes=20)
             self.minutes(1)
 
     def peace(self) -> None:
@@ -234,6 +275,7 @@ class History:
         self.model.reached_at = self.world.clock()
         if not self.calm:
             self.calm, self.model.late = True, max(self.model.late, self.world.clock() - self.troubled_at)
+        self.call_back()
 
     def done(self, action: Callable[[], object]) -> None:
         """Let somebody do something; now and then it is killed, and done again."""
@@ -267,9 +309,10 @@ class History:
         if said_at:
             document["reported_at"] = said_at.isoformat()
         self.note(f"{source.name} reports {places(urls)} {category} {days or ''} {reporter} {said_at or ''}")
-        self.deliver(document, source, crash=not source.cap)
+        self.deliver(document, source, crash=not (source.cap or model.host_cap))  # a crash leaves counts too high
         for url in urls:
             report_id = self.last_report[source.name, url] = self.report_id
+            self.source_of[report_id] = source
             said = Report(report_id, source, category, report.lasts, reporter, received_at, said_at)
             model.report(url, said, self.world.clock())
 
@@ -393,7 +436,7 @@ class History:
         made = sorted(
             (task.created_at, task.id, task)
             for task in tasks.read(self.world.rows, self.task_ids()).values()
-            if task.action is Action.BAN and task.state is TaskState.SUCCEEDED
+            if (task.account, task.action, task.state) == (ACCOUNT, Action.BAN, TaskState.SUCCEEDED)
         )
         way = dice.choice(["source", "source", "report", "task"])
         even = dice.random() < 0.2
@@ -457,18 +500,47 @@ class History:
         self.note(f"protects {places(sorted(self.model.protected))}")
         self.world.policy = self.policy()
 
+    def dry_run_changed(self) -> None:
+        self.model.dry_run = not self.model.dry_run and self.dice.random() < 0.5
+        self.note(f"dry run: {self.model.dry_run}")
+        self.world.policy = self.policy()
+
+    def lifted_before_bans(self) -> None:
+        """Lift a ban while no ban may be sent: the lift does not wait."""
+        self.peace()
+        banned = [url.name for url in self.model.urls.values() if url.state == "banned" and not self.near(url)]
+        if not banned:
+            return
+        url = self.dice.choice(banned)
+        self.begin_trouble(self.dice.choice(["quota", "paused"]))
+        self.reported()
+        self.minutes(2)
+        self.note(f"lifts {places([url])} meanwhile")
+        self.undo(7, urls=(url,))
+        self.model.lift(url, self.world.clock(), timedelta(days=7))
+        self.minutes(9)  # the sweep finishes a killed one after five
+        self.vendor.settle()
+        assert url not in self.vendor.bans, f"the lift of {places([url])} waits: {self.said}"
+
     def vendor_in_trouble(self) -> None:
-        self.troubled_at = self.world.clock() if self.calm else self.troubled_at
-        self.calm = False
-        self.vendor.trouble = self.dice.choice(["down", "throttled", "access", "quota", "paused", "lost", ""])
-        if self.vendor.trouble == "paused":
-            now = self.world.clock()
-            control.set_paused(self.world.rows, ACCOUNT, actor="ana", reason="a mistake", now=now)
+        self.begin_trouble(self.dice.choice(["down", "throttled", "access", "quota", "paused", "lost", ""]))
         self.vendor.unready = "" if self.vendor.trouble else "a.example.com"
-        self.note(f"vendor: {self.vendor.trouble or 'host not ready'}")
         for _ in range(self.dice.choice([0, 1, 4])):
             self.minutes(30)
             self.world.clock.advance(minutes=20)
+
+    def begin_trouble(self, trouble: str) -> None:
+        self.troubled_at = self.world.clock() if self.calm else self.troubled_at
+        self.calm, self.vendor.trouble = False, trouble
+        if trouble == "paused":
+            now = self.world.clock()
+            control.set_paused(self.world.rows, ACCOUNT, actor="ana", reason="a mistake", now=now)
+        self.note(f"vendor: {trouble or 'host not ready'}")
+
+    def neighbour_in_trouble(self) -> None:
+        if isinstance(self.world, Neighboured):
+            self.world.neighbour.trouble = self.dice.choice(["down", "throttled", "access", "quota", "lost", ""])
+            self.world.neighbour.fail = set(self.dice.sample(URLS, 2))
 
     def vendor_refuses(self) -> None:
         """Let the vendor refuse a URL for its content from now on, or take it again."""
@@ -504,6 +576,10 @@ class History:
     def said(self) -> str:
         return "\n" + "\n".join(self.log) + "\n" + "\n".join(map(str, self.model.urls.values()))
 
+    @property
+    def bans_wait(self) -> bool:
+        return any(work.state is not ChunkState.HELD for work in remaining.of_account(self.world.rows, ACCOUNT))
+
     def judge(self) -> None:
         now = self.world.clock()
         self.vendor.settle()
@@ -521,6 +597,46 @@ class History:
             if self.model.must_be_banned(self.model.urls[name], now) is not None:
                 self.judge_told(source, self.model.urls[name], report_id)
 
+    def call_back(self) -> None:
+        """Tell sources what became of their reports: once, and what the model says."""
+        before = len(self.receiver.got)
+        deliver(self.world, self.receiver)
+        for webhook_id, body in self.receiver.got[before:]:
+            report_id = body["data"]["report_id"]
+            ids = self.called_back.setdefault(report_id, [])
+            assert f"outcome-{report_id}" not in ids, f"{report_id} was told its end before: {self.said}"
+            assert webhook_id not in ids[-1:], f"{webhook_id} was told twice: {self.said}"
+            ids.append(webhook_id)
+            for answer in body["data"]["urls"]:
+                self.judge_callback(report_id, answer)
+
+    def judge_callback(self, report_id: str, answer: dict[str, Any]) -> None:
+        source, url = self.source_of[report_id], self.model.urls.get(answer["url"])
+        is_last = self.last_report.get((source.name, answer["url"])) == report_id
+        if url is None or not is_last or answer["account"] not in {"", ACCOUNT} or self.near(url):
+            return
+        if self.model.must_be_banned(url, self.world.clock()) is not None:
+            until = datetime.fromisoformat(answer["until"]) if "until" in answer else None
+            where = f"{source.name} is called back about {URLS.index(url.name)}:"
+            self.compare(where, (answer["state"], until), told(url, source, report_id))
+
+    def judge_callbacks(self) -> None:
+        """Each report was told its end, or that URLs are held. What others say of it after its end is not told."""
+        for _ in range(2):
+            self.world.clock.advance(hours=7)
+            self.maintain()
+            self.call_back()
+        for report_id in self.source_of:
+            report = reports.read(self.world.rows, report_id)
+            if report is None:
+                continue
+            states = url_status.of_report(self.world.run(), report)
+            if url_status.terminal(states):
+                is_open = any(each.state == "held" or each.sent_again for each in states)
+                last = self.called_back.get(report_id, [""])[-1]
+                right = last if is_open else last == f"outcome-{report_id}"
+                assert right, f"{report_id} was told {last}: {states} {self.said}"
+
     def judge_shown(self, url: Url, where: int) -> None:
         found = url_status.of_url(self.world.run(), url.name)
         state, end = shown(url)
@@ -532,7 +648,9 @@ class History:
         if report is None:  # its row has expired
             return
         states = url_status.of_report(self.world.run(), report, [url.name])
-        (answer,) = url_status.told_to(self.world.policy, source, states)
+        (answer,) = [
+            each for each in url_status.told_to(self.world.policy, source, states) if each.account in {"", ACCOUNT}
+        ]
         by_name = {each.name: each for each in SOURCES}
         is_told = (answer.state.value, answer.until)
         self.compare(f"{source} is told of {URLS.index(url.name)}:", is_told, told(url, by_name[source], report_id))
@@ -542,7 +660,7 @@ class History:
         if (
             expected_state == "banned"
             and state in {"pending", "processing", "received"}
-            and tasks.live(self.world.rows, ACCOUNT)
+            and (tasks.live(self.world.rows, ACCOUNT) or self.bans_wait)
         ):
             return  # while a ban is renewed, its renewal is shown
         assert expected_state in {"", state}, f"{what} {state}, not {expected_state}: {self.said}"
