@@ -67,6 +67,13 @@ class Work:
     """The state that an open chunk gets when it is sealed."""
     told_at: datetime | None = None
     """When people were told of the hold. Earlier versions told nobody."""
+    source: str = ""
+    """The source of all URLs of a hold; empty where there are several, or where an earlier version wrote the row."""
+
+    @property
+    def urls_left(self) -> int:
+        """How many of its URLs are in no task yet, and have not left it."""
+        return self.count - self.next - sum(position >= self.next for position in self.excluded)
 
 
 def pack(waiting: Iterable[Work], *, limit: int) -> list[tuple[Slice, ...]]:

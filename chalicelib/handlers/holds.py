@@ -41,15 +41,14 @@ def list_holds(services: Services, request: Request) -> Response:
     )
     limit, after = page_size(request), token_like(request, OURS)
     run = services.run()
-    waiting = hold_view.waiting(run, wanted)
-    following = [view for view in waiting if view.hold.work.chunk > after]
-    asked = asked_by.read(run, [view.hold for view in following[:limit]], services.sources)
+    waiting = hold_view.waiting(run, wanted, after=after, limit=limit)
+    asked = asked_by.read(run, [view.hold for view in waiting.following[:limit]], services.sources)
 
     def show(view: hold_view.HoldView) -> dict[str, Any]:
         return hold_view.show(view, asked[view.hold.work.chunk])
 
-    body = page("holds", following, limit, show=show, token=lambda view: view.hold.work.chunk)
-    return listed(request, "holds", {**body, "groups": hold_view.groups(waiting)}, hold_view.COLUMNS)
+    body = page("holds", waiting.following, limit, show=show, token=lambda view: view.hold.work.chunk)
+    return listed(request, "holds", {**body, "groups": waiting.groups}, hold_view.COLUMNS)
 
 
 def read_hold(services: Services, hold_id: str, request: Request) -> Response:

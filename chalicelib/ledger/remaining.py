@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.packing import Work
-from chalicelib.ledger import chunks
+from chalicelib.ledger import chunks, holds
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import millis, moment, number, numbers, text, texts
 from chalicelib.ledger.tasks import Task
@@ -41,6 +41,7 @@ def open_chunk(rows: Rows, chunk: Chunk, *, then: ChunkState) -> None:
         "count": len(chunk.urls),
         "received_at": millis(chunk.received_at),
         "lease_until": millis(chunk.created_at + LEASE),
+        **holds.brief(chunk, then),
     }
     inserts = [Insert(opened)]
     if chunk.action is Action.UNBAN:
@@ -145,6 +146,7 @@ def _work(row: Mapping[str, Value]) -> Work:
         received_at=received_at,
         lease_until=moment(row, "lease_until"),
         rule=text(row, "rule"),
+        source=text(row, "source"),
         after=texts(row, "after"),
         approved_by=text(row, "approved_by"),
         approved_person=text(row, "approved_person"),

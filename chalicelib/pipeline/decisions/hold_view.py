@@ -11,6 +11,7 @@ from typing import Any, Final
 from chalicelib.domain.ban_index import covers
 from chalicelib.domain.errors import NotFound
 from chalicelib.domain.model import ChunkState
+from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.domain.urls import host_of
 from chalicelib.domain.words.word import SourceWord
@@ -80,40 +81,61 @@ class HoldView:
     age: timedelta
     overdue: bool
 
-    @property
-    def sources(self) -> Counter[str]:
-        """Count the hold's URLs by source."""
-        return Counter(self.hold.chunk.origins[position].source for position in self.hold.positions)
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A page of the holds that are asked for, oldest first, and how many there are by rule and source."""
+
+    following: list[HoldView]
+    """Those behind the place that was named, one more than the page has if there are more."""
+    groups: list[dict[str, Any]]
 
 
-def waiting(run: Run, wanted: Wanted) -> list[HoldView]:
-    """Return the holds that are asked for, oldest first."""
-    policy, now = run.policy, run.clock()
-    accounts = [name for name in policy.accounts if wanted.account in {"", name}]
+def waiting(run: Run, wanted: Wanted, *, after: str = "", limit: int) -> Waiting:
+    """Return a page of the holds that are asked for.
+
+    Every hold's row is read, to count them. The chunk is read of those on the page, and of others only where their
+    rows do not say enough: for a filter by host, and where a hold has several sources.
+    """
+    accounts = [name for name in run.policy.accounts if wanted.account in {"", name}]
     held = [work for work in all_held(run.rows, accounts) if wanted.rule in {"", work.rule}]
-    chunks_by_id = chunks.read(run.rows, [work.chunk for work in held])
-    views = []
-    for work in held:
-        hold = Hold(work, chunks_by_id[work.chunk]) if work.chunk in chunks_by_id else None
-        if hold is None or not _is_wanted(hold, wanted):
-            continue
-        views.append(
-            HoldView(
-                hold,
-                _approvals(run.rows, hold) if work.approved_by else (),
-                approvals_needed(policy, hold),
-                age := now - work.received_at,
-                age > policy.approvals.alarm_after,
-            )
-        )
-    return views
+    unclear = [work.chunk for work in held if wanted.host or not work.source]
+    chunks_by_id = chunks.read(run.rows, unclear)
+    sources_by_hold = {
+        work.chunk: sources
+        for work in held
+        if (sources := _sources(work, chunks_by_id.get(work.chunk)))
+        if wanted.source in sources or not wanted.source
+        if not wanted.host or _is_of_host(work, chunks_by_id.get(work.chunk), wanted.host)
+    }
+    held = [work for work in held if work.chunk in sources_by_hold]
+    following: list[HoldView] = []
+    rest = [work for work in held if work.chunk > after]
+    while rest and len(following) <= limit:
+        room = limit + 1 - len(following)
+        some, rest = rest[:room], rest[room:]
+        chunks_by_id |= chunks.read(run.rows, [work.chunk for work in some if work.chunk not in chunks_by_id])
+        following += [_view(run, Hold(work, chunks_by_id[work.chunk])) for work in some if work.chunk in chunks_by_id]
+    return Waiting(following, _groups(held, sources_by_hold))
 
 
-def _is_wanted(hold: Hold, wanted: Wanted) -> bool:
-    chunk = hold.chunk
-    if wanted.source and all(chunk.origins[position].source != wanted.source for position in hold.positions):
-        return False
-    return not wanted.host or any(covers(wanted.host, host_of(chunk.urls[position])) for position in hold.positions)
+def _sources(work: Work, chunk: Chunk | None) -> Counter[str]:
+    """Count the URLs of a hold by source; nothing where that cannot be known, since its chunk is gone."""
+    if chunk is None:
+        return Counter({work.source: work.urls_left}) if work.source else Counter()
+    return Counter(chunk.origins[position].source for position in Hold(work, chunk).positions)
+
+
+def _view(run: Run, hold: Hold) -> HoldView:
+    policy, age = run.policy, run.clock() - hold.work.received_at
+    approvals = _approvals(run.rows, hold) if hold.work.approved_by else ()
+    return HoldView(hold, approvals, approvals_needed(policy, hold), age, age > policy.approvals.alarm_after)
+
+
+def _is_of_host(work: Work, chunk: Chunk | None, host: str) -> bool:
+    return chunk is not None and any(
+        covers(host, host_of(chunk.urls[position])) for position in Hold(work, chunk).positions
+    )
 
 
 def _approvals(rows: Rows, hold: Hold) -> tuple[Decision, ...]:
@@ -139,7 +161,7 @@ def show(view: HoldView, asked_by: AskedBy) -> dict[str, Any]:
         "since": hold.work.received_at.isoformat(),
         "ban_days": hold.work.ban_days,
         "approved_by": hold.work.approved_by or None,
-        "sources": _counted(view.sources, HOSTS),
+        "sources": _counted(_sources(hold.work, hold.chunk), HOSTS),
         **asked_by.as_json(),
         "categories": sorted({origin.category for origin in origins if origin.category}),
         "hosts": _counted(hosts, HOSTS),
@@ -162,19 +184,19 @@ def _approval(decision: Decision) -> dict[str, Any]:
     return {"by": decision.actor, "at": decision.at.isoformat(), "reason": decision.reason}
 
 
-def groups(views: Sequence[HoldView]) -> list[dict[str, Any]]:
+def _groups(held: Sequence[Work], sources_by_hold: Mapping[str, Counter[str]]) -> list[dict[str, Any]]:
     """Count the holds by rule and source, the largest groups first. A hold of two sources is in both groups."""
-    grouped: dict[tuple[str, str], list[HoldView]] = {}
-    for view in views:
-        for source in view.sources:
-            grouped.setdefault((view.hold.work.rule, source), []).append(view)
+    grouped: dict[tuple[str, str], list[Work]] = {}
+    for work in held:
+        for source in sources_by_hold[work.chunk]:
+            grouped.setdefault((work.rule, source), []).append(work)
     counted = [
         {
             "rule": rule,
             "source": source,
             "holds": len(members),
-            "urls": sum(view.sources[source] for view in members),
-            "oldest": min(view.hold.work.received_at for view in members).isoformat(),
+            "urls": sum(sources_by_hold[work.chunk][source] for work in members),
+            "oldest": min(work.received_at for work in members).isoformat(),
         }
         for (rule, source), members in grouped.items()
     ]
