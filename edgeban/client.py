@@ -1,4 +1,4 @@
-"""What an operator does: ask, decide, undo. One method for each route, in the words of the API's own description."""
+"""The API for operators: ask, decide, undo. Each route has a method, in the words of the API's own description."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Client:
         return self._api.get("/me")
 
     def overview(self) -> Answer:
-        """Return what runs, waits, is late and is in force."""
+        """Return the overview: accounts, waiting URLs, holds, troubles, and bans in force."""
         return self._api.get("/overview")
 
     def health(self) -> Answer:
@@ -58,7 +58,7 @@ class Client:
         return self._api.get("/health")
 
     def url(self, url: str) -> Answer:
-        """Explain what is decided about a URL at each vendor account, with its history."""
+        """Explain the decisions about a URL at each vendor account, with their history."""
         return self._api.get("/urls", url=url)
 
     def bans(self, **filters: Any) -> Iterator[Answer]:
@@ -122,7 +122,7 @@ class Client:
         return self.pages("/statements", "statements", **query)
 
     def statement_batches(self, **query: Any) -> Iterator[Answer]:
-        """Yield pages as the Commission's database takes them; ``left_out`` counts those that lack something."""
+        """Yield pages in the shape of the Commission's database; ``left_out`` counts the incomplete statements."""
         page: Answer = {"next_token": ""}
         while "next_token" in page:
             page = self._api.get("/statements", **{**query, "shape": "dsa", "next_token": page["next_token"]})
@@ -153,8 +153,8 @@ class Client:
     def unban(self, selection: Mapping[str, object], **fields: object) -> Answer:
         """Undo bans.
 
-        ``selection`` names urls, task_id, report_id or chunk_id; or any of source, host and category, with since and
-        until_time. Fields: reason, preview, expect, cool_down_days, even_if_others_said_so.
+        ``selection`` names urls, task_id, report_id or chunk_id; or source, host, category or several of these, with
+        since and until_time. Fields: reason, preview, expect, cool_down_days, even_if_others_said_so.
         """
         return self._api.post("/unbans", {**_given(selection), **_given(fields)})
 

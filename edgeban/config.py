@@ -85,7 +85,7 @@ def path() -> Path:
 
 
 def read_profile(name: str = "", *, url: str = "") -> Profile:
-    """Read a profile and lay the environment over it. Raises ``ConfigurationProblem``."""
+    """Read a profile; values of the environment replace its values. Raises ``ConfigurationProblem``."""
     document = _read(path())
     profiles = document.get("profiles", {})
     chosen = name or os.environ.get("EDGEBAN_PROFILE") or str(document.get("default") or "")
@@ -153,7 +153,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, document: Mapping[str, Any]) -> None:
-    """Write the file, readable for its owner alone, all of it or nothing."""
+    """Write the whole file or nothing. Only its owner can read it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(file.name + ".unfinished")
     unfinished.unlink(missing_ok=True)

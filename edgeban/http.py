@@ -45,8 +45,8 @@ def safe_url(url: str, what: str) -> str:
 class Api:
     """A session with the API at one URL.
 
-    A question is tried again after 429, 5xx and lost connections, and heeds ``Retry-After``. So is a report, since its
-    id makes it one report. A person's decision is sent once: whoever sent it sees what became of it.
+    A reading request is tried again after 429, 5xx and lost connections, after the time in ``Retry-After``. A report is
+    tried again too, since its id makes it one report. A person's decision is sent once: the person sees the result.
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, pause: float = 0.5) -> None:
@@ -80,7 +80,7 @@ class Api:
         return self.send("POST", path, body)
 
     def post_bytes(self, path: str, body: bytes, headers: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
-        """Post a body whose headers are made anew for each try, since a signature holds the time.
+        """Post a body. Its headers are made again for each try, since a signature contains the time.
 
         It is tried again after 429, 5xx and lost connections: the idempotency id in the headers makes it one report.
         """
@@ -117,7 +117,7 @@ def cause_of(error: requests.RequestException) -> str:
 
 
 def _content(answer: requests.Response) -> dict[str, Any]:
-    """Return the answer's document; raise what its status says."""
+    """Return the answer's document, or raise the error that its status means."""
     try:
         content = answer.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a source does: report URLs and follow its reports."""
+"""The API for sources: report URLs and follow reports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Reporter:
     def send(self, body: bytes, *, content_type: str, message_id: str = "") -> dict[str, Any]:
         """Report a body in the source's format and return the receipt.
 
-        The message id is made of the source and the body if it is left out: the same body again is the same report.
+        Without a message id, it is made from the source and the body: the same body again is the same report.
         """
         chosen = message_id or self.message_id(body)
         path = f"/reports/{quote(self._source, safe='')}"

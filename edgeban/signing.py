@@ -1,7 +1,7 @@
 """The headers by which a source proves who it is: Standard Webhooks, ``X-Hub-Signature-256`` and bearer tokens.
 
-The package ``standardwebhooks`` signs text alone, and a mail is bytes that need not be UTF-8. So its one line is
-written out here, and the tests hold it against that package and against edgeban's own check.
+The package ``standardwebhooks`` signs only text, and a mail is bytes that need not be UTF-8. So the signature is
+implemented here, and the tests compare it with that package and with edgeban's own check.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 MAX_URLS = 10_000
 MAX_BYTES = 4_000_000
-"""What one report may hold. The API takes 4.5 MB; some is left for what a line's escapes add."""
+"""The largest body of one report. The API takes 4.5 MB; the rest is room for the escapes in lines."""
 
 CONTENT_TYPES = {
     ".csv": "text/csv",
@@ -20,7 +20,7 @@ CONTENT_TYPES = {
 
 
 def content_type_of(name: str, body: bytes) -> str:
-    """Return the media type of a file by its name, or by its first sign if it has none."""
+    """Return the media type of a file by its name or, if it has none, by its first character."""
     for ending, content_type in CONTENT_TYPES.items():
         if name.lower().removesuffix(".gz").endswith(ending):
             return content_type
@@ -30,8 +30,8 @@ def content_type_of(name: str, body: bytes) -> str:
 def split(body: bytes, content_type: str, *, most: int = MAX_URLS, size: int = MAX_BYTES) -> list[bytes]:
     """Return bodies of at most ``most`` lines or items and ``size`` bytes.
 
-    Lines are cut between lines, CSV repeats its header, JSON arrays are cut between items. Anything else, and what is
-    small enough, stays whole. One line or item that is too long by itself stays whole, and the API refuses it.
+    Text is cut between lines, CSV repeats its header, JSON arrays are cut between items. A small body, or one of
+    another kind, stays whole. A single line or item that is too long stays whole, too, and the API refuses it.
     """
     if content_type == "text/uri-list":
         return _joined(_lines(body), b"", most, size)

@@ -1,4 +1,4 @@
-"""The Commission's transparency database: send statements of reasons to it, each once however often it is sent."""
+"""Send statements of reasons to the Commission's transparency database. It keeps each once, however often sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Statements = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of statements: how many the database made, and how many it had already."""
+    """The result of sending statements: how many the database made, and how many it had already."""
 
     made: int = 0
     known: int = 0
@@ -48,8 +48,8 @@ class TransparencyDatabase:
     def send(self, statements: Statements) -> Sent:
         """Send at most ``BATCH`` statements. It may be repeated at any time: the database knows each by its ``puid``.
 
-        The database takes a batch whole or not at all. Where it has some already, the others are sent again without
-        them. Raises EdgebanError if it refuses a statement, Unreachable if it does not answer.
+        The database takes a batch as a whole or not at all. If it has some already, the others are sent again without
+        these. Raises EdgebanError if it refuses a statement, Unreachable if it does not answer.
         """
         left = list({str(statement["puid"]): statement for statement in statements}.values())
         known = 0
@@ -66,7 +66,7 @@ class TransparencyDatabase:
         return Sent(0, known)
 
     def _post(self, statements: Statements) -> requests.Response:
-        """Post a batch; try again after 429, 5xx and lost connections: what was made is answered as known then."""
+        """Post a batch; try again after 429, 5xx and lost connections. Statements that were made are known then."""
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(PAUSE * 2 ** (attempt - 1))
@@ -93,7 +93,7 @@ def _errors(answer: requests.Response) -> Mapping[str, Any]:
 
 
 def _known(answer: requests.Response) -> set[str]:
-    """Return the puids that the database has already, where it refused the batch for them."""
+    """Return the puids that the database has already, if it refused the batch because of them."""
     puids = _errors(answer).get("existing_puids")
     return set(map(str, puids)) if answer.status_code == 422 and isinstance(puids, list) else set()
 

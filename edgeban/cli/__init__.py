@@ -1,4 +1,4 @@
-"""The command line ``edgeban``. One module a noun; a command's module is imported when the command runs."""
+"""The command line ``edgeban``. Each noun has a module; a command's module is imported when the command runs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="edgeban", message="edgeban %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, *, profile: str | None, url: str | None, color: bool | None) -> None:
-    """Turn abuse reports into URL bans at CDNs, and ask what became of them."""
+    """Turn abuse reports into URL bans at CDNs, and follow them."""
     from edgeban.cli.session import Session
 
     session = ctx.obj if isinstance(ctx.obj, Session) else Session()

@@ -149,9 +149,9 @@ def _end(session: Session, options: dict[str, Any]) -> dict[str, Any]:
 @output.output_options
 @pass_session
 def ban_command(session: Session, urls: Sequence[str], form: output.Form, *, yes: bool, **options: Any) -> None:
-    """Ban URLS by hand. It shows what will happen, and asks before it does it.
+    """Ban URLS by hand. The command shows what will happen, and asks before it does it.
 
-    Your word is an operator's, not a report's: managed hosts and protection bind it, caps do not.
+    Managed hosts and protection apply to a ban by hand; caps do not.
     Exits with 6 if some of the URLs cannot be banned.
     """
     fields = {"category": options.pop("category"), **_end(session, options)}
@@ -184,7 +184,7 @@ EFFECTS = {"ban": "banned anew", "release": "leaves a hold, banned", "set_end": 
 def _preview_and_do(
     session: Session, form: output.Form, do: Callable[..., dict[str, Any]], question: str, options: Mapping[str, Any]
 ) -> None:
-    """Show what would be done, ask, and do it. Only show it for ``--preview``, or if it is about nothing."""
+    """Show what would be done, ask, and do it. Only show it for ``--preview``, or if it changes nothing."""
     shown = do(preview=True)
     if not options["preview"] and shown["urls"]:
         for line in _lines(shown):

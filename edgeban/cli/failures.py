@@ -1,4 +1,4 @@
-"""What becomes of an error: one line on stderr, and an exit status that a script can tell apart."""
+"""Turn an error into one line on stderr, and an exit status that tells scripts what kind of error it was."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Status(IntEnum):
 
 
 class Ended(Exception):
-    """A command ends with this status. What it had to say is said."""
+    """A command ends with this status. It has written its message already."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status)
@@ -40,7 +40,7 @@ class Ended(Exception):
 def status_of(error: Exception, *, as_json: bool) -> int:
     """Write an error for a person, or as the API's error object, and return the exit status.
 
-    Raises the error again if it is none that a command expects: that is a fault of this program.
+    Raises the error again if no command expects it: then this program has a fault.
     """
     if isinstance(error, Ended):
         return error.status

@@ -1,4 +1,4 @@
-"""What waits for a person: list, show, approve, refuse, and review one by one."""
+"""Holds: list, show, approve, refuse, and review them one by one."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def refuse_command(session: Session, hold_ids: Sequence[str], reason: str | None
 
 
 def _decide(session: Session, hold_ids: Sequence[str], decide: Any) -> None:
-    """Decide one hold after the other, and say of each what became of it."""
+    """Decide one hold after the other, and write the result of each."""
     failures: list[EdgebanError] = []
     for hold_id in output.progress(session, hold_ids, "deciding"):
         try:

@@ -225,7 +225,7 @@ def _shown(value: Any, column: Column, *, form: Form, now: datetime) -> str:
 
 
 def progress(session: Session, items: Sequence[Any], what: str) -> Iterator[Any]:
-    """Yield items under a progress bar, if a person looks and it is more than one."""
+    """Yield items with a progress bar, if a person reads the output and there is more than one item."""
     if not session.on_terminal or len(items) < 2:
         yield from items
         return

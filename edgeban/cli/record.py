@@ -1,4 +1,4 @@
-"""What was done: tasks, decisions, events, numbers and exports."""
+"""Commands for the record: tasks, decisions, events, numbers and exports."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _event(event: Mapping[str, Any]) -> str:
 @output.output_options
 @pass_session
 def stats_command(session: Session, form: output.Form, **options: Any) -> None:
-    """Count what was reported and what became of it: a day by minutes, 31 days by hours, 92 days by days.
+    """Count URLs that were reported, banned and unbanned: a day by minutes, 31 days by hours, 92 days by days.
 
     Days older than 31 are read from the archive.
     """
@@ -237,7 +237,7 @@ def _summed(series: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int | No
 @output.output_options
 @pass_session
 def exports_command(session: Session, form: output.Form, **options: Any) -> None:
-    """Show how far each day of a vendor's export is archived: a sign a day.
+    """Show how far each day of a vendor's export is archived, with a sign for each day.
 
     Exits with 10 if a day failed.
     """

@@ -1,4 +1,4 @@
-"""Reporting as a source, and what became of reports."""
+"""Report as a source, and follow reports."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ STATE_COLUMNS = (
 def report_command(session: Session, urls: Sequence[str], form: output.Form, **options: Any) -> None:
     """Report URLS, or a --file in the source's format, signed with the source's secret.
 
-    A file that is too large for one report is cut into several. The same file again is the same reports: nothing is
-    counted twice. The secret comes from EDGEBAN_SOURCE_SECRET or the profile.
+    A file that is too large for one report is cut into several. If you send the same file again, it is the same reports
+    and counts once. The secret comes from EDGEBAN_SOURCE_SECRET or the profile.
     Exits with 6 if some URLs are refused, with 8 if --wait ran out.
     """
     if not options["source"]:

@@ -42,7 +42,7 @@ def status_command(session: Session, form: output.Form, *, watch: bool) -> None:
 
 
 def troubles_of(overview: Mapping[str, Any]) -> Iterator[str]:
-    """Name what needs a person."""
+    """Name the troubles that need a person."""
     for account in overview["accounts"]:
         if account["state"] != "running":
             by = f" by {account['by']}" if account.get("by") else ""

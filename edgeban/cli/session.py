@@ -67,9 +67,9 @@ class Session:
         return answer.strip()
 
     def confirm(self, question: str, *, yes: bool, number: int = 0) -> None:
-        """Ask before what is dangerous. Above 100 URLs the person types the number.
+        """Ask before a dangerous action. Above 100 URLs the person types the number.
 
-        Raises ``click.UsageError`` where nobody can answer and ``--yes`` was not given, ``click.Abort`` on no.
+        Raises ``click.UsageError`` if nobody can answer and ``--yes`` was not given, ``click.Abort`` on no.
         """
         if yes:
             return

@@ -62,7 +62,7 @@ def statements_command(ctx: click.Context, /, form: output.Form, **options: Any)
 def _asked(
     session: Session, *, url: str | None = None, report_id: str | None = None, since: str | None, until: str | None
 ) -> dict[str, str]:
-    """Return what is asked for, in the API's words. Raises ``click.UsageError`` unless it is one thing."""
+    """Return the query in the API's words. Raises ``click.UsageError`` unless it names exactly one thing."""
     if sum(bool(each) for each in (url, report_id, since)) > 1:
         raise click.UsageError("choose one of --url, --report and --since")
     if url or report_id:
@@ -87,10 +87,10 @@ def _asked(
 def send_command(
     session: Session, address: str, form: output.Form, *, token_file: TextIO, preview: bool, yes: bool, **span: Any
 ) -> None:
-    """Send the statements of a span to the Commission's transparency database. Nothing else in edgeban does.
+    """Send the statements of a span to the Commission's transparency database. No other part of edgeban sends them.
 
-    It shows first what would be sent. What was sent before is not sent twice: the database knows it, so that
-    the command may be repeated after any failure. Exits with 6 if the policy lacks what some statements need.
+    The command shows first what would be sent. The database knows statements that were sent before, so you may
+    repeat the command after any failure. Exits with 6 if the policy lacks what some statements need.
     """
     from edgeban.transparency import BATCH, Sent, TransparencyDatabase
 
@@ -112,7 +112,7 @@ def send_command(
 
 
 def _ready(session: Session, asked: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
-    """Return the statements that are complete, each once, and how many bans lack something."""
+    """Return the complete statements, each once, and how many bans have an incomplete one."""
     client = session.client()
     pages = client.statement_batches(**asked)
     ready: dict[str, dict[str, Any]] = {}

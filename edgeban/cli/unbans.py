@@ -57,9 +57,10 @@ def unban_command(
 ) -> None:
     """Undo bans: of URLS, or of a host, source, category, report, decision or task.
 
-    --host, --source and --category may be given together: all of them apply. Who undoes a host undoes its bans whoever
-    asked for them; of a source or a category, what others asked for too stays.
-    It always shows how many first: the count, the first ten, the accounts. Above 100 URLs you type the number.
+    You may give --host, --source and --category together: then bans that match all of them are undone. --host undoes
+    all bans of a host, whoever asked for them. --source and --category leave bans that others asked for too.
+    The command first shows how many bans it would undo, the first ten, and the accounts. Above 100 URLs you type the
+    number.
     `edgeban unban --source desk --since 12:00 --reason "false alarms"` undoes what a source did since noon.
     """
     preview, reason = options.pop("preview"), options.pop("reason")
@@ -93,7 +94,7 @@ def unban_command(
 
 
 def _selection(session: Session, urls: Sequence[str], options: Mapping[str, Any]) -> dict[str, object]:
-    """Return what is to be undone, as the API names it. Raises ``click.UsageError`` unless it is one thing."""
+    """Return the selection in the API's words. Raises ``click.UsageError`` unless it names exactly one thing."""
     selection: dict[str, object] = {name: value for name, value in options.items() if value}
     for name in {"since", "until_time"} & selection.keys():
         selection[name] = times.parse(options[name], session.now())

@@ -1,4 +1,4 @@
-"""Trying a receiver of callbacks on one's own machine, and finding what is wrong with a signature."""
+"""Try a receiver of callbacks on your own machine, and find what is wrong with a signature."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ RECEIVER_SECONDS = 10.0
 @click.option("--once", is_flag=True, help="End after the reports that are complete now.")
 @pass_session
 def listen_command(session: Session, *, source: str, forward_to: str, once: bool) -> None:
-    """Forward what became of a source's reports to a receiver on this machine, signed as edgeban signs it.
+    """Forward the outcomes of a source's reports to a receiver on this machine, signed as edgeban signs them.
 
-    edgeban sends callbacks to public https hosts only. This asks for today's reports of the source each three seconds
-    and posts each that is complete, signed with the callback secret in EDGEBAN_CALLBACK_SECRET.
+    edgeban sends callbacks only to public https hosts. This command asks every three seconds for today's reports of the
+    source. It posts each complete one, signed with the callback secret in EDGEBAN_CALLBACK_SECRET.
     """
     if not source:
         raise click.UsageError("say which source: --source or EDGEBAN_SOURCE")
