@@ -68,7 +68,7 @@ class Services:
         self.logger = Logger(service="edgeban")
         self.emit: Emit = Observer(self.logger, stage=self.settings.stage)
         self.request_id, self.hops = "-", 0  # hops: wake-ups that led to the invocation at work
-        self.words_kept = b""  # words of the policy for statements that are on record for certain
+        self.policy_kept = b""  # the version of the policy that is on record for certain
 
     def begin(self, context: Any) -> None:
         """Note the invocation that begins: its id stands in every log line and every error."""

@@ -62,7 +62,7 @@ function DraftBox({ policy }) {
 
 export default function Policy({ query }) {
   const policy = useApi("policy");
-  return html`<${Head} title="Policy" says=${policy.data ? `In force as read at ${clock(policy.data.read_at)} UTC.` : ""}><a class="chip" href=${link("audit")}>who decided what</a></${Head}>
+  return html`<${Head} title="Policy" says=${policy.data ? `In force as read at ${clock(policy.data.read_at)} UTC${policy.data.changed_at ? `, unchanged since ${day(policy.data.changed_at)}` : ""}.` : ""}><a class="chip" href=${link("audit")}>who decided what</a></${Head}>
     <${Answer} of=${policy}>${(data) => html`${data.refused && html`<div class="problem refused" role="alert"><b>A newer document was refused ${day(data.refused.at)}, ${clock(data.refused.at)} UTC.</b><p>${visible(data.refused.problem)}</p></div>`}
       <div class="two"><div class="stack"><${TestBox} query=${query}/><${DraftBox} policy=${data.policy}/></div><${Panel} title="The document in force"><pre tabindex="0">${JSON.stringify(data.policy, null, 2)}</pre></${Panel}></div>`}</${Answer}>
     ${!policy.data && policy.error?.kind === "absent" && html`<${TestBox} query=${query}/>`}`;

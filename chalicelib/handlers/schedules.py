@@ -44,7 +44,7 @@ def track_every_account(services: Services, context: Any) -> dict[str, Any]:
 def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
     """Sweep every account, go on with the unbans whose request ran out of time, name the reports that are due.
 
-    Then the words of the policy are kept for statements. A failure of one keeps no other waiting.
+    Then the version of the policy is kept, for statements. A failure of one keeps no other waiting.
     """
     from chalicelib.pipeline.answers import statement_words
     from chalicelib.pipeline.answers.due_outcomes import name_due_reports
@@ -61,7 +61,8 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
             try:
                 name_due_reports(run)
             finally:
-                services.words_kept = statement_words.keep(run, services.words_kept)
+                document = services.policy_document()[0]
+                services.policy_kept = statement_words.keep(run, services.policy_kept, document)
 
 
 # --- upkeep -----------------------------------------------------------------------------------

@@ -22,11 +22,20 @@ TRIED_URLS = 1_000
 
 
 def read_policy(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/policy``: the document in force, and why a newer version was refused."""
+    """Answer ``GET /v1/policy``: the document in force, since when it is, and why a newer version was refused."""
+    from chalicelib.ledger import policy_versions
+    from chalicelib.pipeline.answers.statement_words import digest
+
     operator(services, request, "reader")
     only(request)
     text, read_at, refused = services.policy_document()
-    body: dict[str, Any] = {"policy": json.loads(text), "read_at": _time(read_at), "refused": None}
+    since = policy_versions.in_use_since(services.rows, digest(text))
+    body: dict[str, Any] = {
+        "policy": json.loads(text),
+        "changed_at": since.isoformat() if since else None,
+        "read_at": _time(read_at),
+        "refused": None,
+    }
     if refused:
         body["refused"] = {"at": _time(refused[0]), "problem": refused[1]}
     return answer(200, body)

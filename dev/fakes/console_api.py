@@ -454,7 +454,7 @@ class FakeApi:
     def get_policy(self, *_: Any) -> Json:
         accounts = {name: {"managed_domains": ["example.com", "*.example.com"]} for name in CDNS}
         document = {"version": 1, "accounts": accounts, "bare_hosts": "hold", "caps": {"per_source_per_hour": 60}}
-        return {"policy": document, "read_at": before(seconds=20), "refused": None}
+        return {"policy": document, "changed_at": before(hours=30), "read_at": before(seconds=20), "refused": None}
 
     def post_unbans(self, _rest: str, _query: Json, body: Json, _name: str) -> Json:
         urls = body.get("urls") or [each["url"] for each in bans()][:42]

@@ -7,6 +7,9 @@ from typing import Any
 
 from chalice.test import HTTPResponse
 
+from chalicelib.aws.documents import Cached
+from chalicelib.config.policy import parse
+from chalicelib.pipeline.answers import statement_words
 from dev.fakes.api import TOKEN, Api, refused
 from dev.fakes.world import ACCOUNT, POLICY, pages
 
@@ -26,6 +29,31 @@ def verdicts(answer: HTTPResponse) -> list[tuple[str, str]]:
 def test_the_policy_in_force_is_shown(api: Api) -> None:
     shown = api.as_operator("policy").json_body
     assert (shown["policy"], shown["refused"]) == (POLICY, None)
+
+
+def test_the_policy_says_since_when_it_is_as_it_is(api: Api) -> None:
+    def changed_at() -> str | None:
+        said: str | None = api.as_operator("policy").json_body["changed_at"]
+        return said
+
+    def keep(known: bytes = b"") -> bytes:
+        return statement_words.keep(api.world.run(), known, api.services.policy_document()[0])
+
+    assert changed_at() is None, "nothing was recorded yet"
+    known = keep()
+    first = changed_at()
+    assert first
+    api.world.clock.advance(hours=1)
+    keep(known)
+    keep()
+    assert changed_at() == first, "what did not change is not recorded again, also by another process"
+    changed = {**POLICY, "ban_days": 3}
+    api.services._policy = Cached(lambda: (json.dumps(changed), lambda: parse(changed)), on_error=print)
+    assert changed_at() is None
+    keep(known)
+    second = changed_at()
+    assert second
+    assert second > first
 
 
 def test_a_version_that_was_refused_is_named_while_the_last_good_one_is_in_force(api: Api) -> None:

@@ -33,7 +33,7 @@ def stating(api: Api) -> Api:
     api.world.clock.advance(minutes=-10)
     api.world.policy = parse({**POLICY, **STATING})
     api.services._policy = fixed(api.world.policy)
-    statement_words.keep(api.world.run(), b"")
+    statement_words.keep(api.world.run(), b"", "")
     return api
 
 

@@ -7,25 +7,37 @@ are known to be in force, so that nobody takes them for older ones.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from chalicelib.domain.policy.statement_words import StatementWords, dump, load, words_of
-from chalicelib.ledger import statement_words
+from chalicelib.ledger import policy_versions
 from chalicelib.ledger.row import compress, decompress
 from chalicelib.pipeline.run import Run
 
 T = TypeVar("T")
 
 
-def keep(run: Run, known: bytes) -> bytes:
-    """Record the words of the policy if they changed; return them. ``known`` are those that are on record already."""
-    words = compress(dump(words_of(run.policy)))
-    if words != known and words != statement_words.latest(run.rows):
-        statement_words.record(run.rows, words, since=run.clock())
-    return words
+def digest(document: str) -> str:
+    """Return what tells one version of the policy's document from another."""
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def keep(run: Run, known: bytes, document: str) -> bytes:
+    """Record since when the policy's document, and its words for statements, are as they are, where they changed.
+
+    ``known`` is what this returned before, so that nothing is read where nothing changed.
+    """
+    words, version = compress(dump(words_of(run.policy))), digest(document)
+    if known != version.encode() + words:
+        if policy_versions.latest_words(run.rows) != words:
+            policy_versions.record_words(run.rows, words, since=run.clock())
+        if policy_versions.in_use_since(run.rows, version) is None:
+            policy_versions.record_document(run.rows, version, since=run.clock())
+    return version.encode() + words
 
 
 class Version(NamedTuple):
@@ -59,7 +71,7 @@ class History:
 
 def history(run: Run) -> History:
     """Read all versions of the words; the policy in force is the last one, also before the sweep recorded it."""
-    recorded = [Version(since, load(decompress(words))) for since, words in statement_words.versions(run.rows)]
+    recorded = [Version(since, load(decompress(words))) for since, words in policy_versions.all_words(run.rows)]
     current = words_of(run.policy)
     if not recorded or recorded[-1].words != current:
         recorded.append(Version(run.clock(), current))

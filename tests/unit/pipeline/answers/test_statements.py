@@ -320,7 +320,7 @@ def terms(basis: str) -> dict[str, Any]:
 def change(world: World, **fields: Any) -> None:
     """Put a policy in force, and let the sweep see it."""
     world.policy = world_with(**fields).policy
-    statement_words.keep(world.run(), b"")
+    statement_words.keep(world.run(), b"", "")
     world.clock.advance(minutes=5)
 
 
@@ -378,11 +378,11 @@ def test_words_are_recorded_once_and_read_once_by_each_process() -> None:
     world = world_with(**STATING)
     rows = world.rows
     assert isinstance(rows, MemoryRows)
-    known = statement_words.keep(world.run(), b"")
+    known = statement_words.keep(world.run(), b"", "")
     rows.units.clear()
-    assert statement_words.keep(world.run(), known) == known
+    assert statement_words.keep(world.run(), known, "") == known
     assert not rows.units, "nothing is read where nothing changed"
-    assert statement_words.keep(world.run(), b"") == known
+    assert statement_words.keep(world.run(), b"", "") == known
     assert not rows.units["written"], "another process finds them on record"
 
 

@@ -1,0 +1,42 @@
+"""Since when the policy is as it is, and the words that each version of it had for statements of reasons.
+
+Versions of the words are a few rows a year and are kept for good: a statement says what held when its ban was decided.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from chalicelib.ledger.row import blob, millis, moment, stamp, text
+from chalicelib.ports import Put, Rows
+
+_WORDS = "policy#statements"
+_DOCUMENT = ("policy#document", "current")
+
+
+def record_words(rows: Rows, words: bytes, *, since: datetime) -> None:
+    """Write a version of the words."""
+    rows.apply(Put({"pk": _WORDS, "sk": stamp(since), "since": millis(since), "words": words}))
+
+
+def latest_words(rows: Rows) -> bytes:
+    """Return the words that were recorded last; empty if none were."""
+    found = rows.query(_WORDS, limit=1, newest_first=True)
+    return blob(found[0], "words") if found else b""
+
+
+def all_words(rows: Rows) -> list[tuple[datetime, bytes]]:
+    """Return the words of all versions, oldest first, each with the moment from which on they were in force."""
+    return [(since, blob(row, "words")) for row in rows.query(_WORDS) if (since := moment(row, "since"))]
+
+
+def record_document(rows: Rows, digest: str, *, since: datetime) -> None:
+    """Write since when the whole document is as it is, in place of what was written of the one before."""
+    pk, sk = _DOCUMENT
+    rows.apply(Put({"pk": pk, "sk": sk, "digest": digest, "since": millis(since)}))
+
+
+def in_use_since(rows: Rows, digest: str) -> datetime | None:
+    """Return since when the document with a digest is in use; ``None`` if it is not the one that was recorded last."""
+    row = rows.get([_DOCUMENT], consistent=True).get(_DOCUMENT, {})
+    return moment(row, "since") if text(row, "digest") == digest else None
