@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zipfile
 from typing import Any
 
 import pytest
@@ -118,3 +119,28 @@ def test_every_queue_and_schedule_starts_its_function_as_the_packaged_template_s
     assert {each["Properties"]["FunctionName"]["Ref"] for each in asynchronous} == started
     assert len(started) == len(rules) == 8
     assert {each["Properties"]["MaximumRetryAttempts"] for each in asynchronous} == {0}
+
+
+def test_the_template_stays_within_the_quotas_of_cloudformation_iam_and_lambda(
+    resources: dict[str, Resource],
+) -> None:
+    """Nothing of this is noticed before a deployment fails: https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html."""
+    packaged = package("prod")
+    assert (packaged / "sam.json").stat().st_size <= 1_000_000 // 2, "AWS takes 1 MB; names of the upload are longer"
+    assert len(resources) <= 500
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        inline = sum(len("".join(json.dumps(each).split())) for each in role["Properties"].get("Policies", []))
+        assert inline <= 10_240 * 3 // 4, f"{name}: its inline policies; references become names that are longer"
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        variables = function["Properties"]["Environment"]["Variables"]
+        assert len(json.dumps(variables)) <= 4_096 // 2, name
+        assert function["Properties"]["Timeout"] <= 900, name
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        assert len(alarm["Properties"]["AlarmDescription"]) <= 1_024, name
+    unpacked = 0
+    for archive in packaged.glob("*.zip"):
+        with zipfile.ZipFile(archive) as opened:
+            unpacked += sum(each.file_size for each in opened.infolist())
+    assert unpacked <= 250 * 1024**2
+    (api,) = of_type(resources, "AWS::ApiGateway::RestApi").values()
+    assert len(api["Properties"]["Body"]["paths"]) <= 300
