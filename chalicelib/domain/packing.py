@@ -63,6 +63,8 @@ class Work:
     """How often the hold changed before it was decided: a decision must have read the last version."""
     excepted: tuple[int, ...] = ()
     """Positions that the first approver of a hold left out: they are refused when the hold is approved."""
+    approving: str = ""
+    """Who approved a hold for good, and why: nobody decides about it any more, and it is about to be released."""
     then: ChunkState | None = None
     """The state that an open chunk gets when it is sealed."""
     told_at: datetime | None = None

@@ -86,7 +86,7 @@ def leave_hold(rows: Rows, claim: Claim, words: bytes) -> bool:
         "reason": "its sources took their reports back",
         "words": words,
     }
-    unchanged: Row = {"chunk": claim.chunk, "outcome": None, "words": claim.words or None}
+    unchanged: Row = {"chunk": claim.chunk, "outcome": None, "words": claim.words or None, "held": claim.held or None}
     return rows.apply(Update(key_of(claim.key), set=change, expect=unchanged, remove=("cool_until",)))
 
 
@@ -155,10 +155,12 @@ def unban_failed(rows: Rows, chunk: Chunk, keys: Iterable[str], *, reason: str) 
 
 def unhold(rows: Rows, keys: Iterable[str], *, chunk: str) -> None:
     """Record that URLs of a chunk no longer wait for a person, because a person approved them."""
-    rows.write([Update(key_of(key), expect={"chunk": chunk}, remove=("held", "cool_until")) for key in keys])
+    still: Row = {"chunk": chunk, "outcome": None}
+    rows.write([Update(key_of(key), expect=still, remove=("held", "cool_until")) for key in keys])
 
 
 def extend(rows: Rows, keys: Iterable[str], *, chunk: str, until: datetime) -> None:
     """Set the planned end of the bans of a chunk that was held: they begin only now that a person has approved them."""
     change: Row = {"until": epoch(until), "expires_at": epoch(until + KEEP)}
-    rows.write([Update(key_of(key), set=change, expect={"chunk": chunk}, remove=("cool_until",)) for key in keys])
+    still: Row = {"chunk": chunk, "outcome": None}
+    rows.write([Update(key_of(key), set=change, expect=still, remove=("cool_until",)) for key in keys])

@@ -33,25 +33,34 @@ def note_first_approval(rows: Rows, hold: Work, actor: str, person: str, excepte
     return rows.apply(Update(_key(hold), set=change, expect=undecided))
 
 
-def except_positions(rows: Rows, hold: Work, positions: Collection[int]) -> Work | None:
-    """Record which positions an approval leaves out, before they end as refused; ``None`` if the hold has changed.
+def begin_release(rows: Rows, hold: Work, approving: str, excepted: Collection[int] = ()) -> Work | None:
+    """Record that a hold was approved for good, and what is left out; ``None`` if the hold has changed.
 
-    Another decision at this moment has read an older version of the row and fails, so nobody can release these URLs.
+    From here on nobody else decides about it, and no URL leaves it by a word. ``approving`` says who approved it, and
+    why: the sweep goes on from here after a crash.
     """
-    change: Row = {"excepted": [*sorted(positions)], "version": hold.version + 1}
-    if not rows.apply(Update(_key(hold), set=change, expect=_as_read(hold))):
+    unchanged: Row = {**_as_read(hold), "approved_by": hold.approved_by or None}
+    change: dict[str, Value] = {"approving": approving, "version": hold.version + 1}
+    if excepted:
+        change["excepted"] = [*sorted(excepted)]
+    if not rows.apply(Update(_key(hold), set=change, expect=unchanged)):
         return None
-    return replace(hold, excepted=tuple(sorted(positions)), version=hold.version + 1)
+    return replace(hold, approving=approving, excepted=tuple(sorted(excepted)), version=hold.version + 1)
 
 
 def release(rows: Rows, hold: Work, positions: Collection[int]) -> bool:
-    """Hand these positions of a hold to the submitter and leave out all others. Remove the hold if there are none."""
-    unchanged: Row = {**_as_read(hold), "approved_by": hold.approved_by or None}
+    """Hand these positions of a hold to the submitter, and leave out all others; without any, remove the hold.
+
+    An unban that took URLs out of the hold since it was read stands: then the answer is ``False``.
+    """
+    lost: list[Value] = [*hold.excluded]
+    unchanged: Row = {**_as_read(hold), "lost": lost}
     if not positions:
         return rows.apply(Delete(_key(hold), expect=unchanged))
     excluded: list[Value] = [position for position in range(hold.count) if position not in positions]
     waiting_from.take_back(rows, hold.account, hold.chunk)
-    return rows.apply(Update(_key(hold), set={"state": ChunkState.WAITING.value, "lost": excluded}, expect=unchanged))
+    change: Row = {"state": ChunkState.WAITING.value, "lost": excluded}
+    return rows.apply(Update(_key(hold), set=change, expect=unchanged))
 
 
 def refuse(rows: Rows, hold: Work, reason: str) -> bool:
@@ -77,7 +86,11 @@ def remove(rows: Rows, hold: Work) -> None:
 
 def _as_read(hold: Work) -> Row:
     """Return the condition that since the read nobody decided about the hold and no URL left it."""
-    return {"state": ChunkState.HELD.value, "version": hold.version or None}
+    return {
+        "state": ChunkState.HELD.value,
+        "version": hold.version or None,
+        "approving": hold.approving or None,
+    }
 
 
 def _key(hold: Work) -> Key:

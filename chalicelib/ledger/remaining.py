@@ -153,6 +153,7 @@ def _work(row: Mapping[str, Value]) -> Work:
         refused=text(row, "refused"),
         version=number(row, "version"),
         excepted=numbers(row, "excepted"),
+        approving=text(row, "approving"),
         told_at=moment(row, "told_at"),
         then=next((state for state in ChunkState if state == row.get("then")), None),  # an earlier version had others
     )

@@ -43,7 +43,7 @@ def _account(run: Run, policy: Policy, switches: tuple[Control, Control], usage:
     now, own = run.clock(), switches[0]
     work = remaining.of_account(run.rows, own.account)
     waiting = [each for each in work if each.state is ChunkState.WAITING]
-    held = [each for each in work if each.state is ChunkState.HELD]
+    held = [each for each in work if each.state is ChunkState.HELD and not each.approving]
     overdue_age = policy.approvals.alarm_after
     return {
         "account": own.account,

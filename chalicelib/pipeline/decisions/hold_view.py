@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from chalicelib.domain.ban_index import covers
 from chalicelib.domain.errors import NotFound
-from chalicelib.domain.model import ChunkState
 from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.domain.urls import host_of
@@ -20,7 +19,7 @@ from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.packed_words import unpack
 from chalicelib.pipeline.decisions.asked_by import AskedBy
-from chalicelib.pipeline.decisions.holds import Hold, all_held, approvals_needed
+from chalicelib.pipeline.decisions.holds import Hold, all_held, approvals_needed, undecided
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
@@ -211,7 +210,7 @@ def one(run: Run, hold_id: str, *, start: int, limit: int, sources: Iterable[str
     chunk = chunks.read(run.rows, [hold_id]).get(hold_id)
     work = remaining.of_chunk(run.rows, chunk.account, hold_id) if chunk else None
     decisions = _decisions(run.rows, hold_id) if chunk else []
-    is_held = work is not None and work.state is ChunkState.HELD
+    is_held = work is not None and undecided(work)
     if chunk is None or not (is_held or decisions):
         raise NotFound("there is no such hold: its id is wrong, or its rows have expired")
     if work is not None and is_held:

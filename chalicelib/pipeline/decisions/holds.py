@@ -12,22 +12,17 @@ from enum import StrEnum
 
 from chalicelib.config.operators import person_of
 from chalicelib.domain.errors import Conflict, InputError, NotFound
-from chalicelib.domain.model import Action, ChunkState, Rule, UrlState, Verdict
+from chalicelib.domain.model import ChunkState, Rule
 from chalicelib.domain.packing import Work
-from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Policy
-from chalicelib.ledger import audit, chunk_chain, chunks, claim_decisions, claim_ends, claims, remaining
+from chalicelib.ledger import audit, chunks, claim_decisions, remaining
 from chalicelib.ledger import holds as steps
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.packed_words import end_of_ban
-from chalicelib.ledger.row import epoch
+from chalicelib.pipeline.decisions import approving
 from chalicelib.pipeline.decisions.alone import may_alone
-from chalicelib.pipeline.decisions.approved_ends import begin_now
-from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_chunk
 from chalicelib.pipeline.run import Run
-from chalicelib.pipeline.waking import wake_submitter
 from chalicelib.ports import Rows
 
 
@@ -77,18 +72,21 @@ class Approval:
 
 
 def all_held(rows: Rows, accounts: Iterable[str]) -> list[Work]:
-    """Return all holds of the accounts, oldest first."""
-    held = [
-        work for account in accounts for work in remaining.of_account(rows, account) if work.state is ChunkState.HELD
-    ]
-    return sorted(held, key=lambda work: work.chunk)
+    """Return all holds of the accounts that wait for a person, oldest first."""
+    all_work = [work for account in accounts for work in remaining.of_account(rows, account)]
+    return sorted((work for work in all_work if undecided(work)), key=lambda work: work.chunk)
+
+
+def undecided(work: Work) -> bool:
+    """Return whether a person is still to decide about a chunk: one that was approved is about to be released."""
+    return work.state is ChunkState.HELD and not work.approving
 
 
 def read_hold(rows: Rows, hold_id: str) -> Hold:
     """Read one hold. Raises NotFound."""
     chunk = chunks.read(rows, [hold_id]).get(hold_id)
     work = remaining.of_chunk(rows, chunk.account, hold_id) if chunk else None
-    if chunk is None or work is None or work.state is not ChunkState.HELD:
+    if chunk is None or work is None or not undecided(work):
         raise NotFound("there is no such hold: it is decided already, or its id is wrong")
     return Hold(work, chunk)
 
@@ -107,12 +105,10 @@ def approve(
     protected or taken out of the managed domains since is not banned. Raises NotFound, and Conflict if the same person
     approves twice where two must, or the second leaves other URLs out than the first.
 
-    Crash order: the decision, the hold's row with what is left out, the claims of that, the claims that go on, which
-    wait no more, the hold's release. A crash before the release leaves a hold that is approved again. No claim says
-    that it waits once its ban is sent: a withdrawal would end it, and not the ban.
+    Crash order: the decision, the hold's row, which says that it was approved for good, then the steps of
+    ``approving``. A crash before the row leaves a hold that is approved again; after it the sweep goes on.
     """
-    now, policy = run.clock(), run.policy
-    person = person or person_of(actor)
+    now, person = run.clock(), person or person_of(actor)
     hold = read_hold(run.rows, hold_id)
     if hold.chunk.rule == Rule.WITHDRAWN:
         return _lift_withdrawn(run, hold, Decision(actor, "approve", f"hold:{hold_id}", reason, now), excepted)
@@ -131,60 +127,22 @@ def approve(
             raise HoldChanged
         run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(hold.positions), complete=False)
         return Approval(1, needed)
-    if left_out:
-        hold = _leave_out(run, hold, left_out, why=f"refused by {actor}: {reason}")
-    allowed = _still_ours(run.rows, hold, policy, now) - left_out
-    for verdict, keys in _forbidden(hold, policy, now).items():
-        claim_ends.end(run.rows, keys, chunk=hold_id, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
-    if hold.chunk.rule != Rule.DRIFT:
-        begin_now(run, hold.chunk, allowed)
-    claim_decisions.unhold(run.rows, [hold.chunk.keys[position] for position in allowed], chunk=hold_id)
-    if not steps.release(run.rows, hold.work, allowed):
+    work = steps.begin_release(run.rows, hold.work, approving.text(actor, reason), left_out)
+    if work is None:
         raise HoldChanged
-    run.emit("hold_approved", hold_id=hold_id, actor=actor, urls=len(allowed), complete=True)
-    wake_submitter(run, hold.work.account)
-    return Approval(needed, needed, approved=len(allowed), refused=len(left_out))
+    approved = approving.finish(run, work)
+    return Approval(needed, needed, approved=approved, refused=len(left_out))
 
 
 def _lift_withdrawn(run: Run, hold: Hold, decision: Decision, excepted: Collection[str]) -> Approval:
-    """Lift bans whose sources took their words back: the hold asks whether to. Lifting takes no second person.
-
-    If a source has asked for a URL since then, the URL stays banned: nobody was asked whether to lift that ban.
-
-    Crash order: the decision, the unban, the hold. A crash before the last asks again, and lifts nothing twice.
-    """
-    now, policy = run.clock(), run.policy
+    """Lift bans whose sources took their words back: the hold asks whether to. Lifting takes no second person."""
     left_out = _positions_of(hold, excepted)
-    lifting = [position for position in hold.positions if position not in left_out]
-    audit.record(run.rows, replace(decision, before="held", after="approved", targets=len(lifting)))
-    claims_by_key = claims.read(run.rows, [hold.chunk.keys[position] for position in lifting], consistent=True)
-    banned = [
-        position
-        for position in lifting
-        if (claim := claims_by_key.get(hold.chunk.keys[position])) and not (claim.outcome or claim.held)
-        if end_of_ban(claim.words) <= epoch(now)
-    ]
-    if banned:
-        part = chunk_chain.part_of(hold.chunk, banned)
-        unban = replace(
-            part,
-            id="",
-            action=Action.UNBAN,
-            rule=Rule.UNBAN,
-            created_at=now,
-            received_at=now,
-            until=now + timedelta(days=policy.cool_down_days),
-            actor=decision.actor,
-            reason=decision.reason,
-        )
-        claiming.begin(run, unban, {key: claims_by_key[key] for key in part.keys})
-    if not steps.release(run.rows, hold.work, ()):
+    targets = len(hold.positions) - len(left_out)
+    audit.record(run.rows, replace(decision, before="held", after="approved", targets=targets))
+    work = steps.begin_release(run.rows, hold.work, approving.text(decision.actor, decision.reason), left_out)
+    if work is None:
         raise HoldChanged
-    who = {"actor": decision.actor, "subject": decision.subject}
-    run.emit("unban_carried_out", job_id=hold.chunk.id, **who, urls=len(banned), finished=True)
-    run.emit("hold_approved", hold_id=hold.chunk.id, actor=decision.actor, urls=len(banned), complete=True)
-    wake_submitter(run, hold.work.account)
-    return Approval(1, 1, approved=len(banned), refused=len(left_out))
+    return Approval(1, 1, approved=approving.finish(run, work), refused=len(left_out))
 
 
 def _positions_of(hold: Hold, urls: Collection[str]) -> set[int]:
@@ -206,17 +164,6 @@ def _positions_of(hold: Hold, urls: Collection[str]) -> set[int]:
     return positions
 
 
-def _leave_out(run: Run, hold: Hold, positions: Collection[int], *, why: str) -> Hold:
-    """Refuse some URLs of a hold that is about to be approved. Raises HoldChanged."""
-    work = steps.except_positions(run.rows, hold.work, positions)
-    if work is None:
-        raise HoldChanged
-    keys = [hold.chunk.keys[position] for position in sorted(positions)]
-    until = run.clock() + timedelta(days=run.policy.refusal_days)
-    claim_decisions.refuse(run.rows, keys, chunk=hold.chunk.id, reason=why, until=until)
-    return Hold(work, hold.chunk)
-
-
 def _first_approval(hold: Hold) -> tuple[str, str]:
     """Return whose token approved a hold first, and the person behind it; both empty if nobody approved.
 
@@ -235,28 +182,6 @@ def _takes_two(run: Run, hold: Hold, person: str, urls: int) -> bool:
     """
     reporters = {person_of(hold.chunk.origins[position].reporter) for position in hold.positions}
     return person in reporters or not may_alone(run, hold.work.account, person, urls)
-
-
-def _still_ours(rows: Rows, hold: Hold, policy: Policy, now: datetime) -> set[int]:
-    """Return the positions whose claims are still the hold's and that the policy allows by now."""
-    chunk = hold.chunk
-    claims_by_key = claims.read(rows, chunk.keys, consistent=True)
-    allowed = set()
-    for position in hold.positions:
-        claim = claims_by_key.get(chunk.keys[position])
-        ours = claim is not None and claim.chunk == chunk.id and not claim.outcome
-        if ours and not forbidden(chunk.urls[position], chunk.account, policy, now):
-            allowed.add(position)
-    return allowed
-
-
-def _forbidden(hold: Hold, policy: Policy, now: datetime) -> dict[Verdict, list[str]]:
-    """Return the keys of the URLs that the policy forbids now, by the verdict that forbids them."""
-    keys_by_verdict: dict[Verdict, list[str]] = {}
-    for position in hold.positions:
-        if verdict := forbidden(hold.chunk.urls[position], hold.work.account, policy, now):
-            keys_by_verdict.setdefault(verdict, []).append(hold.chunk.keys[position])
-    return keys_by_verdict
 
 
 def refuse(run: Run, hold_id: str, *, actor: str, reason: str) -> int:

@@ -186,7 +186,7 @@ class _Withdrawing:
         rows = self._run.rows
         hold = chunks.read(rows, [claim.chunk]).get(claim.chunk)
         work = remaining.of_chunk(rows, claim.account, claim.chunk)
-        if hold and work and work.state is ChunkState.HELD:
+        if hold and work and work.state is ChunkState.HELD and not work.approving:
             position = hold.keys.index(claim.key)
             if position not in work.excluded and not holds.leave(rows, work, [position]):
                 self._failed = True

@@ -22,7 +22,8 @@ TRIES = 5
 def leave_holds(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> set[str]:
     """Let the URLs of a new chunk leave the holds that it names; return the keys that stay.
 
-    A URL stays if a person has decided about its hold, or if the hold is being made at this moment.
+    A URL stays if a person has decided about its hold, or if the hold is being made at this moment. One of a hold that
+    a person approved is banned by that.
     """
     staying: set[str] = set()
     holds_by_id = chunks.read(rows, chunk.renews)
@@ -51,6 +52,6 @@ def _stay(rows: Rows, hold: Chunk, positions_by_key: Mapping[str, int]) -> set[s
             if work.state is ChunkState.WAITING:
                 claim_decisions.unhold(rows, staying, chunk=hold.id)
             return staying
-        if holds.leave(rows, work, [positions_by_key[key] for key in staying]):
+        if not work.approving and holds.leave(rows, work, [positions_by_key[key] for key in staying]):
             return set()
     return set(positions_by_key)

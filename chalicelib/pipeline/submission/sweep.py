@@ -1,7 +1,7 @@
 """Every minute, at every account: finish what a crash left open, end bans, wake the submitter if something waits.
 
 An open chunk whose lease has passed was left by a crash: its URLs are claimed again for the same chunk. A person's
-refusal of a hold that was recorded and not carried out is carried out.
+decision about a hold that was recorded and not carried out is carried out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from chalicelib.domain.model import Action, ChunkState, TaskState
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import control, remaining, tasks, waiting_from
 from chalicelib.ledger.waiting_from import Mark
-from chalicelib.pipeline.decisions import hold_notices, holds
+from chalicelib.pipeline.decisions import approving, hold_notices, holds
 from chalicelib.pipeline.lifecycle import ending, finishing
 from chalicelib.pipeline.run import Run, each_account
 from chalicelib.pipeline.submission.vendor_tasks import LIST_LAG
@@ -56,7 +56,7 @@ def _sweep_account(seen: Seen, run: Run) -> int:
     mark = waiting_from.read(run.rows, account, consistent=False)
     old = mark if mark.speaks_for_holds(now) else Mark()
     all_work = remaining.of_account(run.rows, account, after=old.chunk)
-    held = [work for work in all_work if work.state is ChunkState.HELD]
+    held = [work for work in all_work if holds.undecided(work)]
     seen.held.extend(held)
     seen.not_read.append(old)
     finished = False
@@ -65,6 +65,8 @@ def _sweep_account(seen: Seen, run: Run) -> int:
             finished |= finishing.finish(run, work)
         if work.state is ChunkState.REFUSED:
             holds.finish_refusal(run, work)
+        if work.approving and work.state is ChunkState.HELD:
+            approving.finish(run, work)
     if not old.chunk:
         waiting_from.advance(run.rows, account, mark, all_work, age=age, now=now)
     ending.end_due_bans(run)

@@ -325,6 +325,6 @@ def test_an_approval_in_part_that_is_cut_short_anywhere_is_made_again(after: boo
 def test_who_decides_at_the_same_moment_cannot_release_what_is_excepted() -> None:
     world, hold_id = held()
     seen = holds.read_hold(world.rows, hold_id)
-    assert steps.except_positions(world.rows, seen.work, [1])
+    assert steps.begin_release(world.rows, seen.work, "ana", [1])
     assert not steps.release(world.rows, seen.work, {0, 1, 2, 3})
     assert not steps.refuse(world.rows, seen.work, "ben")

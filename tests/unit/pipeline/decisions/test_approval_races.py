@@ -1,0 +1,199 @@
+"""An approval and whatever is decided at the same moment end in one state, and no URL is lost or doubled (I1, I2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from chalicelib.config.policy import parse as parse_policy
+from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.urls import url_key
+from chalicelib.ledger import claims
+from chalicelib.ledger import holds as steps
+from chalicelib.pipeline.decisions import holds
+from dev.fakes.operations import carry_on_all, undo
+from dev.fakes.rows import MemoryRows
+from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from dev.fakes.wrappers import Each
+
+URLS = pages(4)
+REVIEW = parse_policy({**POLICY, "sources": {"queue": {"trust": "review"}, "desk": {"withdrawals": "lift"}}})
+
+Act = Callable[[World, str], object]
+
+
+def approved(world: World, hold: str, *, excepted: tuple[str, ...] = ()) -> None:
+    with suppress(Conflict, NotFound):
+        holds.approve(world.run(), hold, actor="ana", reason="seen", excepted=excepted)
+
+
+def approved_in_part(world: World, hold: str) -> None:
+    approved(world, hold, excepted=(URLS[3],))
+
+
+def approved_by_another(world: World, hold: str) -> None:
+    with suppress(Conflict, NotFound):
+        holds.approve(world.run(), hold, actor="ben", reason="seen too")
+
+
+def refused(world: World, hold: str) -> None:
+    with suppress(Conflict, NotFound):
+        holds.refuse(world.run(), hold, actor="ben", reason="clean")
+
+
+def released(world: World, _hold: str) -> None:
+    world.post({"urls": URLS[:2]}, webhook_id="trusted")
+    world.intake()
+
+
+def withdrawn(world: World, _hold: str) -> None:
+    world.queue({"withdrawn": [{"url": url} for url in URLS[:2]]})
+    world.intake()
+
+
+def unbanned(world: World, _hold: str) -> None:
+    undo(world, urls=tuple(URLS[:2]))
+    world.drain()
+
+
+def swept(world: World, _hold: str) -> None:
+    world.sweep()
+
+
+def held_for_review(world: World) -> str:
+    world.queue({"urls": URLS})
+    world.minutes(2)
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
+    return work.chunk
+
+
+def held_since_a_person_decided(world: World) -> str:
+    world.queue({"urls": URLS})
+    world.minutes(2)
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
+    holds.refuse(world.run(), work.chunk, actor="eva", reason="clean")
+    world.clock.advance(hours=1)
+    world.post({"urls": URLS}, webhook_id="again")
+    world.minutes(2)
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
+    return work.chunk
+
+
+def assert_one_end(world: World) -> None:
+    """Each URL has one end, which the vendor, the claim and the holds agree about."""
+    for _ in range(2):
+        world.clock.advance(minutes=3)
+        carry_on_all(world)
+        world.minutes(6)
+    world.vendor.settle()
+    assert not world.queued
+    held = [work for work in holds.all_held(world.rows, [ACCOUNT]) if work.rule != "withdrawn"]  # which are banned
+    waiting = {url for work in held for url in urls_of(world, work.chunk)}
+    found = claims.read(world.rows, [url_key(ACCOUNT, url) for url in URLS], whole=True)
+    for url in URLS:
+        claim, state = found[url_key(ACCOUNT, url)], world.state(url)
+        assert state in {"banned", "held", "rejected", "suppressed", "unbanned"}, url
+        assert (state == "banned") == (url in world.vendor.bans), (url, state)
+        assert (state == "held") == bool(claim.held and not claim.outcome) == (url in waiting), (url, state)
+        assert world.live_bans(url) <= 1
+        if state in {"rejected", "unbanned"}:
+            assert claim.cool_until, "the decision stands for a time"
+
+
+def urls_of(world: World, hold: str) -> list[str]:
+    found = holds.read_hold(world.rows, hold)
+    return [found.chunk.urls[position] for position in found.positions]
+
+
+@pytest.mark.parametrize("held", [held_for_review, held_since_a_person_decided])
+@pytest.mark.parametrize("act", [approved_by_another, refused, released, withdrawn, unbanned, swept])
+@pytest.mark.parametrize("approves", [approved, approved_in_part])
+def test_what_is_decided_at_any_moment_of_an_approval_has_one_end(
+    held: Callable[[World], str], act: Act, approves: Act
+) -> None:
+    call, done = 0, False
+    while not done:
+        call += 1
+        rows = MemoryRows()
+        other = World(rows=rows, policy=REVIEW)
+        hold = held(other)
+        calls = 0
+
+        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == call:  # noqa: B023, it is called within this turn of the loop
+                act(other, hold)  # noqa: B023
+            return function(*args, **kwargs)
+
+        approves(World(rows=Each(rows, perhaps), clock=other.clock, policy=REVIEW), hold)
+        done = calls < call
+        other.wakes.append(ACCOUNT)
+        assert_one_end(other)
+    assert call > 5
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("act", [approved_by_another, refused, released, withdrawn, unbanned, swept])
+def test_what_is_decided_after_a_killed_approval_has_one_end(act: Act, after: bool) -> None:
+    at, killed = 0, True
+    while killed:
+        at += 1
+        world = World(rows=MemoryRows(), policy=REVIEW)
+        hold = held_for_review(world)
+        with world.crash(at, after=after):
+            approved_in_part(world, hold)
+            killed = False
+        act(world, hold)
+        assert_one_end(world)
+    assert at > 5
+
+
+def test_an_approval_that_was_killed_once_it_was_recorded_is_carried_out_by_the_sweep() -> None:
+    world = World(rows=MemoryRows(), policy=REVIEW)
+    hold = held_for_review(world)
+    assert steps.begin_release(world.rows, holds.read_hold(world.rows, hold).work, "ana\nseen", [3])
+    assert not holds.all_held(world.rows, [ACCOUNT])
+    with pytest.raises(NotFound):
+        holds.refuse(world.run(), hold, actor="ben", reason="clean")
+    world.minutes(4)
+    assert world.states(URLS) == {"banned": 3, "rejected": 1}
+    assert [event["actor"] for event in world.events("hold_approved")] == ["ana"]
+
+
+@pytest.mark.parametrize("decide", [approved_by_another, refused])
+def test_of_two_answers_whether_to_lift_a_ban_one_is_carried_out(decide: Act) -> None:
+    call, done = 0, False
+    while not done:
+        call += 1
+        rows = MemoryRows()
+        other = World(rows=rows)
+        other.queue({"urls": URLS})
+        other.minutes(3)
+        other.queue({"withdrawn": [{"url": url} for url in URLS]})
+        other.minutes(3)
+        (work,) = holds.all_held(rows, [ACCOUNT])
+        calls, told = 0, []
+
+        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == call:  # noqa: B023
+                with suppress(Conflict, NotFound):
+                    decide(other, work.chunk)  # noqa: B023
+            return function(*args, **kwargs)
+
+        with suppress(Conflict, NotFound):
+            person = World(rows=Each(rows, perhaps), clock=other.clock)
+            told.append(holds.approve(person.run(), work.chunk, actor="ana", reason="seen").approved)
+        done = calls < call
+        other.wakes.append(ACCOUNT)
+        other.minutes(5)
+        other.vendor.settle()
+        lifted = other.states(URLS) == {"unbanned": 4}
+        assert lifted or other.states(URLS) == {"banned": 4}
+        assert lifted == (not other.vendor.bans)
+        assert lifted or not told or not told[0], "who is told that bans are lifted is told the truth"
+    assert call > 4
