@@ -43,6 +43,7 @@ def begin_release(rows: Rows, hold: Work, approving: str, excepted: Collection[i
     change: dict[str, Value] = {"approving": approving, "version": hold.version + 1}
     if excepted:
         change["excepted"] = [*sorted(excepted)]
+    waiting_from.take_back(rows, hold.account, hold.chunk)  # the sweep must find the hold
     if not rows.apply(Update(_key(hold), set=change, expect=unchanged)):
         return None
     return replace(hold, approving=approving, excepted=tuple(sorted(excepted)), version=hold.version + 1)

@@ -2,7 +2,7 @@
 
 Otherwise every drain and every sweep would read thousands of holds of one URL each. Every ten minutes the sweep reads
 all chunks and writes the mark. Between these times it reads the chunks behind the mark; the mark says how many holds
-lie before it. A release or a refusal of a hold removes the mark *before* the hold's state changes, so that the next
+lie before it. An approval or a refusal of a hold removes the mark *before* the hold's row changes, so that the next
 drain and the next sweep read everything. They also read everything if there is no mark: an earlier version wrote none.
 """
 
@@ -81,7 +81,7 @@ def advance(rows: Rows, account: str, before: Mark, all_work: Iterable[Work], *,
     """
     end, held = stamp(now - MARGIN), list[Work]()
     for work in all_work:
-        if work.state is ChunkState.HELD:
+        if work.state is ChunkState.HELD and not work.approving:
             held.append(work)
         else:
             end = min(end, work.chunk)

@@ -153,6 +153,7 @@ def test_an_approval_that_is_killed_anywhere_leaves_a_hold_or_a_ban_that_is_sent
         world.clock.now = begun.clock()
         with world.crash(at, after=after):
             world.approve(hold)
+        world.sweep()
         world.drain()
         sent = [urls for _, urls, _ in world.vendor.calls] == [("https://www.example.com/held/0",)]
         assert sent != (hold in held(world)), (at, after)
