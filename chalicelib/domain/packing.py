@@ -70,11 +70,11 @@ class Work:
     told_at: datetime | None = None
     """When people were told of the hold. Earlier versions told nobody."""
     source: str = ""
-    """The source of all URLs of a hold; empty where there are several, or where an earlier version wrote the row."""
+    """The source of all URLs of a hold; empty if there are several, or if an earlier version wrote the row."""
 
     @property
     def urls_left(self) -> int:
-        """How many of its URLs are in no task yet, and have not left it."""
+        """How many URLs of the chunk are in no task yet and have not left the chunk."""
         return self.count - self.next - sum(position >= self.next for position in self.excluded)
 
 

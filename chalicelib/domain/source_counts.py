@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 DAYS: Final = 30
-"""UTC days that are counted, today among them."""
+"""How many UTC days are counted, today among them."""
 
 ByDay = dict[str, dict[str, dict[str, int]]]
 """UTC day → ``banned`` or ``undone`` → source → URLs."""
 
 FIELDS: Final = {"sources": "banned", "undone": "undone"}
-"""What the journal says of a task that succeeded (``lifecycle.by_source``), and as what it counts."""
+"""Fields in the journal of a task that succeeded (``lifecycle.by_source``), and the counts that they add to."""
 
 
 class Bans(NamedTuple):
@@ -25,12 +25,12 @@ class Bans(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """The undone share of the bans; ``None`` where there were none."""
+        """The undone share of the bans; ``None`` if there were none."""
         return round(self.undone / self.banned, 4) if self.banned else None
 
 
 def add(by_day: ByDay, at: datetime, fields: Mapping[str, object]) -> None:
-    """Count what the journal says of a task that ended."""
+    """Count the bans and the undone bans in the journal's row of a task that ended."""
     for field, name in FIELDS.items():
         counts = fields.get(field)
         if isinstance(counts, Mapping):
@@ -40,7 +40,7 @@ def add(by_day: ByDay, at: datetime, fields: Mapping[str, object]) -> None:
 
 
 def recent(by_day: ByDay, now: datetime) -> ByDay:
-    """Leave out the days that are not counted any more."""
+    """Leave out days that are too old to be counted."""
     first = f"{now - timedelta(days=DAYS - 1):%Y-%m-%d}"
     return {day: counts for day, counts in by_day.items() if day >= first}
 

@@ -148,22 +148,22 @@ def read_unban(services: Services, unban_id: str, request: Request) -> Response:
 
 @dataclass(slots=True)
 class Progress:
-    """How far unbans are, by their ids: URLs that those under way undid so far, URLs that failed, URLs undone."""
+    """How far unbans are, by their ids: URLs undone so far by unbans under way, URLs that failed, URLs undone."""
 
     under_way: Mapping[str, int]
     failed: Mapping[str, int]
     waiting: Collection[str]
-    """Those under way that wait for a second person."""
+    """The unbans under way that wait for a second person."""
     undone: Mapping[str, int] = field(default_factory=dict)
 
     def states(self, unban_id: str) -> set[str]:
-        """Return the words that are true of an unban, of ``UNBAN_STATES``."""
+        """Return the states of an unban, among ``UNBAN_STATES``."""
         is_failed = {"failed"} if unban_id in self.failed else set[str]()
         is_waiting = {"waiting"} if unban_id in self.waiting else set[str]()
         return is_failed | is_waiting | {"under_way" if unban_id in self.under_way else "complete"}
 
     def read_undone(self, services: Services, unbans: Sequence[Decision]) -> None:
-        """Read how many URLs those unbans undid that are carried out."""
+        """Read how many URLs the finished unbans have undone."""
         from chalicelib.ledger import unban_jobs
 
         self.undone = unban_jobs.undone(services.rows, [decision.after for decision in unbans])

@@ -49,7 +49,7 @@ COUNTED: Final = (
     "It counts no more for min_reporters. A ban for which it was only counted stays, in the name of the source whose "
     "report completed the number."
 )
-"""What a preview says of a source or a report, where the policy wants several reporters."""
+"""What a preview says about a source or a report, if the policy wants several reporters."""
 
 TOLERANCE = 10
 """Percent by which an unban may select more or fewer URLs than its request expects."""
@@ -192,7 +192,7 @@ class Selected:
     counted_all: bool = True
     first: list[dict[str, str]] = field(default_factory=list)
     old: int = 0
-    """How many of the URLs have bans that are older than a day."""
+    """How many of the URLs have bans older than a day."""
     stay: int = 0
     stay_first: list[dict[str, Any]] = field(default_factory=list)
 

@@ -29,8 +29,8 @@ LONGEST_ID = 200
 def served(view: View, current: Services, parts: Mapping[str, str], request: Request) -> Response:
     """Return the answer of a view to a request; ``parts`` are the named parts of its path.
 
-    API Gateway hands these on as they stand in the path, percent-encoded. An InputError becomes its answer, every other
-    error a 500 that shows nothing but the request's id.
+    API Gateway passes these percent-encoded, as they are in the path. An InputError becomes its answer. Every other
+    error becomes a 500 that shows only the request's id.
     """
     try:
         parts = {name: unquote(value) for name, value in parts.items()}
@@ -73,13 +73,13 @@ def decision_token(request: Request) -> str:
 
 
 LONGEST_HOST = 254
-"""Characters of a host, with the dot in front."""
+"""The most characters of a host, with the dot before it."""
 
 
 def host(text: str) -> str:
-    """Read a host, or with a dot in front a host and all below it, in its canonical form; empty if there is none.
+    """Read a host in its canonical form; empty if there is none. With a dot before it, it stands for all hosts below.
 
-    Raises InputError: a host that no URL can have would find nothing, and look as if nothing were banned.
+    Raises InputError for a host that no URL can have: it would find nothing, as if nothing were banned.
     """
     name = text.removeprefix(".")
     try:
@@ -92,7 +92,7 @@ def host(text: str) -> str:
 
 
 def token_like(request: Request, pattern: re.Pattern[str]) -> str:
-    """Return the ``next_token``, nothing if there is none. Raises InputError if it is that of another list."""
+    """Return the ``next_token``, nothing if there is none. Raises InputError if it is a token of another list."""
     token = query(request, "next_token", needed=False, longest=200)
     if token and not pattern.fullmatch(token):
         raise InputError("next_token must be the one of the page before")
@@ -100,7 +100,7 @@ def token_like(request: Request, pattern: re.Pattern[str]) -> str:
 
 
 OURS = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{12}", re.ASCII)
-"""What ids of chunks and tasks look like."""
+"""The form of the ids of chunks and tasks."""
 
 REPORT_ID = re.compile("r-[a-z2-7]{26}")
 

@@ -1,4 +1,4 @@
-"""Routes for unbans that wait for a second person, where the policy says so."""
+"""Routes for unbans that wait for a second person, if the policy says so."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ UNBAN_TIME = timedelta(seconds=15)
 
 
 def ask_for_a_second_person(services: Services, job: Job, person: str, counts: tuple[int, int]) -> Response:
-    """Put an unban on record for another person to approve, and lift at once what is younger than a day.
+    """Record an unban for another person to approve, and lift the bans that are younger than a day at once.
 
-    ``counts`` are the URLs whose bans are older than that, and all.
+    ``counts`` are the number of URLs with older bans, and the number of all URLs.
     """
     from chalicelib.ledger import unban_jobs
     from chalicelib.pipeline.decisions import second_person

@@ -24,7 +24,7 @@ LONGEST_SPAN: Final = timedelta(days=31)
 """The journal of older days is archived."""
 
 JOURNAL: Final = timedelta(days=39)
-"""How far back the journal is certain to be whole."""
+"""So far back the journal is certainly complete."""
 
 PAGE: Final = 100
 """The most statements in one answer: as many as the Commission's database takes in one call."""
@@ -115,9 +115,9 @@ def _of_url(run: Run, asked: str, request: Request, limit: int) -> tuple[list[St
 
 
 def _of_report(run: Run, report_id: str, token: str, limit: int) -> tuple[list[Statement], str]:
-    """Return the statements of a report: by its row, or of one that came by the queue by the journal.
+    """Return the statements of a report: by its row or, if it came by the queue, from the journal.
 
-    Raises NotFound where nothing is known of it.
+    Raises NotFound if nothing is known of the report.
     """
     from chalicelib.ledger import reports
     from chalicelib.ledger.row import stamp

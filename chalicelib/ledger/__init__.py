@@ -34,15 +34,15 @@ pk                          sk                      what it is
 ``report#callbacks``        ``<time>#<report id>``  an outcome that is to be told then
 ``report#source#<source>…`` ``<report id>``         a webhook report by its source and day
 ``report#named#<source>``   ``named``               when a source last named a URL
-``report#refused#<source>`` ``<day>``               what was refused at once of a source that had signed: counts
+``report#refused#<source>`` ``<day>``               how much was refused at once from a source that had signed
 ``report#seal``             ``<month>``             the key that seals what edgeban itself queues in a month
 ``rate#<source>#<minute>``  ``rate``                reports of a source with a rate limit
 ``subject#<hash>``          ``key``                 the key of a reporter's pseudonym in the archive
 ``notices#holds``           ``<minute>``            that people were told of new holds in a minute
 ``jobs``                    ``<unban id>``          an unban that is not carried out yet
 ``unban#<unban id>``        ``done``                how many URLs a finished unban has undone
-``unban#failed``            ``<time>#<who>#<task>`` how many URLs a task could not unban, of what a person asked for
-``undone``                  ``<unban id>``          a source or report that was undone: it makes no reporter count
+``unban#failed``            ``<time>#<who>#<task>`` how many URLs of a person's request a task could not unban
+``undone``                  ``<unban id>``          a source or report that was undone: its reporters do not count
 ``actor#<operator>``        ``<time>#…``            what an operator decided
 ``about#<subject>``         ``<time>#…``            what was decided about a hold, an account, a source …
 ``decisions#<year-month>``  ``<time>#…``            everything that people decided in a month

@@ -16,9 +16,9 @@ from chalicelib.ports import Delete, Key, Row, Rows, Update, Value
 
 
 def brief(chunk: Chunk, state: ChunkState) -> Row:
-    """Return what the row of a hold says of its chunk: its source, where all of its URLs have the same one.
+    """Return what the row of a hold says of its chunk: the source, if all its URLs have the same one.
 
-    So thousands of holds are counted by source without a read of their chunks.
+    So thousands of holds can be counted by source without reading their chunks.
     """
     sources = {origin.source for origin in chunk.origins}
     return {"source": sources.pop()} if state is ChunkState.HELD and len(sources) == 1 else {}

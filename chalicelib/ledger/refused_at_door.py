@@ -1,6 +1,6 @@
-"""What was refused at once of sources that had proved who they are: a count a source, day and kind.
+"""How much the webhook refused at once from correctly signed calls: a count for each source, day and kind.
 
-Its rows begin with ``report#``, since the function that receives reports may write no others. A stranger leaves none.
+The rows begin with ``report#``, since the function that receives reports may write no others. A stranger leaves no row.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from chalicelib.ledger.row import epoch, number
 from chalicelib.ports import Key, Rows
 
 URLS = "url_"
-"""How the kinds begin that count URLs of reports which were taken; the others count reports, by the error's code."""
+"""Kinds that begin so count URLs of accepted reports. All other kinds count reports, by the code of the error."""
 
 
 def add(rows: Rows, source: str, counts: Mapping[str, int], *, now: datetime) -> None:
-    """Add to the counts of a source. They decide nothing, so that a crash or an outage may lose an addition."""
+    """Add to the counts of a source. No decision depends on them, so a crash or an outage may lose an addition."""
     with suppress(LedgerUnavailable):
         rows.add(_key(source, now.date()), counts, beside={"expires_at": epoch(now + KEEP)})
 

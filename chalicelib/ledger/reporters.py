@@ -1,8 +1,8 @@
 """Who reported a URL for which the policy wants several independent reporters. Names are kept as hashes.
 
-Beside the names stands for each in which source's report it was named last, and when that was said: a withdrawal takes
-out what was said by then, and who was undone counts no more (``ledger.undone``). Version 1 wrote the names alone: such
-a name counts until it is withdrawn.
+For each name the row also keeps which source's report named it last, and when that was said. So a withdrawal takes out
+only names that were said by then, and an undone reporter no longer counts (``ledger.undone``). Version 1 wrote only the
+names: such a name counts until it is withdrawn.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MOST_NAMES = 100
 """How many reporters of a URL are kept: no category asks for more."""
 
 MOST_MENTIONS = 200
-"""Mentions kept of these names: one for each source that names one."""
+"""How many mentions of these names are kept: one for each source that names a reporter."""
 
 TRIES = 5
 """How often a write is tried that fails because another intake noted a reporter of the same URL meanwhile."""
 
 SAID_AGAIN_AFTER = 86_400
-"""Seconds after which a name that is reported again is written again: each repeated report would cost a write."""
+"""A name that is reported again is written again only after so many seconds: otherwise each repeat costs a write."""
 
 _PACKED = struct.Struct(">8s4sI4s")
 
@@ -54,7 +54,7 @@ class Mention(NamedTuple):
 
 
 Ignores = Callable[[str, Mention], bool]
-"""Tells whether a mention of a URL, by its key, counts no more."""
+"""Tells whether a mention of a URL, by the URL's key, no longer counts."""
 
 
 def nobody(_key: str, _mention: Mention) -> bool:
@@ -88,7 +88,7 @@ class _Reporters:
         return self if full else _Reporters(names, mentions)
 
     def without(self, reporter: Reporter) -> _Reporters:
-        """Take out what a source named up to a moment, and the name that no source names any more."""
+        """Take out a source's mention up to a moment, and the name if no source names it any more."""
         gone = Mention(hash_of(reporter.name), source_id(reporter.source), epoch(reporter.said_at), b"")
         old = self._mention(gone)
         if old and old.said_at > gone.said_at:
@@ -102,7 +102,7 @@ class _Reporters:
         return next((each for each in self.mentions if each[:2] == like[:2]), None)
 
     def count(self, ignores: Callable[[Mention], bool]) -> int:
-        """Count the names that somebody names whose word counts, and those of which only the name is known."""
+        """Count the names with a mention that counts, and the names without any mention (version 1)."""
         counted = {mention.name for mention in self.mentions if not ignores(mention)}
         ignored = {mention.name for mention in self.mentions} - counted
         return len(set(self.names) - ignored)
@@ -118,8 +118,8 @@ def note(
 ) -> dict[str, int]:
     """Note who reported URLs that need several independent reporters; return how many each has by now.
 
-    Where another intake notes a reporter of the same URL at the same moment, it is read and written again: so the
-    second of them counts both. After too many tries a name is left out, until its next report.
+    If another intake notes a reporter of the same URL at the same moment, this one reads and writes the row again, so
+    that both reporters count. After too many tries it leaves a name out until its next report.
     """
     counts: dict[str, int] = {}
 
@@ -135,7 +135,7 @@ def note(
 
 
 def forget(rows: Rows, withdrawn: Mapping[str, Collection[Reporter]], *, now: datetime) -> bool:
-    """Take out of the reporters of URLs what was said by the times of the withdrawals.
+    """Take reporters out of the reporters of URLs, if they were named by the time of the withdrawals.
 
     ``False`` if other intakes kept changing some of these rows: then the withdrawal must come again.
     """
@@ -149,7 +149,7 @@ def forget(rows: Rows, withdrawn: Mapping[str, Collection[Reporter]], *, now: da
 
 
 def _change(rows: Rows, keys: Iterable[str], change: Callable[[str, _Reporters], _Reporters], now: datetime) -> bool:
-    """Change the reporters of URLs; ``False`` if others changed some of these rows in the same moment, all the time."""
+    """Change the reporters of URLs; ``False`` if other intakes kept changing some of these rows."""
     pending = list(keys)
     for _ in range(TRIES):
         found = rows.get([_key_of(key) for key in pending], consistent=True) if pending else {}

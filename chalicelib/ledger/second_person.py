@@ -1,7 +1,7 @@
-"""Unbans that wait for a second person: asked for, approved by another one or cancelled, then carried out as others.
+"""Unbans that wait for a second person. Another person approves or cancels them; then they are jobs as all others.
 
-Crash order of an approval: the row says who approved, the job is put among those that are carried out, the waiting row
-goes. The sweep goes on from the first.
+Crash order of an approval: the row says who approved, the job joins those that are carried out, the waiting row is
+removed. After a crash the sweep goes on from the first step.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from chalicelib.ports import Delete, Insert, Row, Rows, Update
 
 
 def ask(rows: Rows, job: Job, *, urls: int) -> None:
-    """Put an unban of some number of URLs on record that another person must approve."""
+    """Record an unban of some number of URLs that another person must approve."""
     decision = Decision(job.actor, "unban", job.subject, job.reason, job.at, before="", after=job.id, targets=urls)
     audit.record(rows, decision, also_about=unban_jobs.subjects(job.urls) if job.urls else job.subjects)
     rows.apply(Insert(unban_jobs.row_of(job)))
 
 
 def find(rows: Rows, job_id: str) -> Job | None:
-    """Return an unban that waits; ``None`` if it waits no more."""
+    """Return an unban that waits; ``None`` if it no longer waits."""
     return next((job for job in unban_jobs.unfinished(rows) if job.waits and job.id == job_id), None)
 
 
@@ -33,7 +33,7 @@ def approve(rows: Rows, job: Job, actor: str) -> bool:
 
 
 def begin(rows: Rows, job: Job, *, now: datetime) -> Job:
-    """Put an approved unban among those that are carried out, as asked for now. Repeating it changes nothing."""
+    """Let an approved unban join the jobs that are carried out, as if asked for now. Repeating this changes nothing."""
     begun = replace(job, waits=False, at=now)
     rows.apply(Insert(unban_jobs.row_of(begun)))
     rows.apply(Delete(unban_jobs.key_of(job)))

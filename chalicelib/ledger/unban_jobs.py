@@ -55,13 +55,13 @@ class Job:
     undone: int = 0
     """How many URLs earlier runs have undone."""
     only_from: datetime | None = None
-    """Only bans that began since then are undone: older ones wait for a second person (``second_person``)."""
+    """Only bans that began since then are undone; older ones wait for a second person (``second_person``)."""
     waits: bool = False
     """Whether it waits for a second person."""
     person: str = ""
-    """Who asked, where it waits: a second person must be another one."""
+    """The person who asked, if the job waits: the second person must be another one."""
     approved_by: str = ""
-    """Which operator approved it, where it waited."""
+    """The operator who approved it, if it waited."""
 
     @property
     def subjects(self) -> list[str]:
@@ -96,7 +96,7 @@ class Job:
 
 
 WAITING = "w-"
-"""What stands before the id of a job that waits for a second person: version 1 carries none of them out."""
+"""The prefix of the id of a job that waits for a second person. Version 1 carries out no job with it."""
 
 U_JOBS, S_JOBS = "u-", "s-"
 """How ids of jobs begin: one prefix for jobs that version 1 can carry out, one for selections that it does not know."""
@@ -140,11 +140,11 @@ def subjects(urls: Iterable[str]) -> list[str]:
 
 
 LONGEST_NAMED = 500
-"""Characters of a URL that a decision names as what it is about: the journal's sort key holds 1,024 bytes."""
+"""How many characters of a URL a decision names as its subject: the journal's sort key has room for 1,024 bytes."""
 
 
 def subject_of(urls: Sequence[str]) -> str:
-    """Return what a decision about URLs is about: the URL where it is one, else how many."""
+    """Return the subject of a decision about URLs: the URL if there is only one, else their number."""
     return f"url:{urls[0]}" if len(urls) == 1 and len(urls[0]) <= LONGEST_NAMED else f"urls:{len(urls)}"
 
 
@@ -186,7 +186,7 @@ _BEHIND_ENDS = "e."
 def unfinished(rows: Rows) -> list[Job]:
     """Read the jobs that are not carried out yet, oldest first, without those that lift bans at their end.
 
-    Those that wait for a second person are among them.
+    Jobs that wait for a second person are among them.
     """
     return sorted(_jobs(rows.query("jobs", after=_BEHIND_ENDS)), key=lambda job: job.id[2:])
 
@@ -260,13 +260,13 @@ _FAILED = "unban#failed"
 
 
 def note_failed(rows: Rows, *, actor: str, at: datetime, task: str, urls: int, now: datetime) -> None:
-    """Keep how many URLs a task could not unban, of what an operator asked for at a moment. Safe to repeat."""
+    """Record how many URLs of an operator's request a task could not unban. Safe to repeat."""
     name = f"{stamp(at)}#{actor}#{task}"
     rows.apply(Put({"pk": _FAILED, "sk": name, "urls": urls, "expires_at": epoch(now + KEEP_DECISIONS)}))
 
 
 def failed(rows: Rows, decisions: Sequence[Decision]) -> dict[str, int]:
-    """Return how many URLs each request could not unban, by its id, for those that have such URLs."""
+    """Return how many URLs could not be unbanned, by the id of the request, for requests with such URLs."""
     if not decisions:
         return {}
     id_of = {f"{stamp(decision.at)}#{decision.actor}": decision.after for decision in decisions}

@@ -1,7 +1,7 @@
-"""What people undid: a source or a report. What such a source said by then makes nobody count as a reporter any more.
+"""The sources and reports that people undid. Reporters that such a source had named by then no longer count.
 
-Who reported a URL that waits for further reporters stands with the URL, and no index leads there from a source. So an
-undoing leaves a row of its own, and whoever counts reporters reads all of these.
+If a URL waits for further reporters, the reporters so far are in a row of the URL, to which no index leads from a
+source. So each undoing leaves a row of its own, and every count of reporters reads all of these rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PK = "undone"
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What one person undid: what a source said in a span of seconds, perhaps on one host, or what a report said."""
+    """One undoing: of what a source said in a span of time, perhaps only on one host, or of what a report said."""
 
     source: str
     report: str
@@ -39,9 +39,9 @@ class Undone:
 
 
 def record(rows: Rows, job: Job) -> None:
-    """Put on record that a job undoes a source or a report. Safe to repeat.
+    """Record that a job undoes a source or a report. Safe to repeat.
 
-    One that undoes only a category of a source is left out: nothing says in which category somebody was named.
+    A job for one category of a source is left out: no row says in which category a reporter was named.
     """
     if (job.source and not job.category) or job.report:
         until = min(job.until_time or job.at, job.at)
@@ -62,7 +62,7 @@ def record(rows: Rows, job: Job) -> None:
 
 
 def read(rows: Rows) -> list[Undone]:
-    """Read what was undone: names that wait for further reporters are forgotten before these rows are."""
+    """Read all undoings. Their rows are kept for longer than the reporters of a URL."""
     return [
         Undone(text(row, "source"), text(row, "report"), text(row, "host"), number(row, "since"), number(row, "until"))
         for row in rows.query(PK)

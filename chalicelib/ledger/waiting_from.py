@@ -57,7 +57,7 @@ class Mark:
 
 
 def read(rows: Rows, account: str, *, consistent: bool = True) -> Mark:
-    """Read the mark of an account. One that is not consistent serves the sweep, which comes again in a minute."""
+    """Read the mark of an account. A read that is not ``consistent`` suffices for the sweep, which runs each minute."""
     key = _key(account)
     row = rows.get([key], consistent=consistent).get(key)
     if not row:
@@ -74,10 +74,10 @@ def read(rows: Rows, account: str, *, consistent: bool = True) -> Mark:
 
 
 def advance(rows: Rows, account: str, before: Mark, all_work: Iterable[Work], *, age: timedelta, now: datetime) -> None:
-    """Write the mark that all chunks of an account allow. ``before`` was read before they were.
+    """Write the mark that all chunks of an account allow. ``before`` was read before the chunks.
 
-    ``age`` is that from which on a hold is overdue. Nothing is written if a hold was released or refused since, or if
-    the holds are too few.
+    A hold that is older than ``age`` is overdue. Nothing is written if a hold was released or refused since, or if
+    there are too few holds.
     """
     end, held = stamp(now - MARGIN), list[Work]()
     for work in all_work:
@@ -104,7 +104,7 @@ def advance(rows: Rows, account: str, before: Mark, all_work: Iterable[Work], *,
 
 
 def take_back(rows: Rows, account: str, hold: str) -> None:
-    """Have everything read again, since a hold is about to be released or refused."""
+    """Remove the mark, because a hold is about to be released or refused: then everything is read again."""
     pk, sk = _key(account)
     rows.apply(Put({"pk": pk, "sk": sk, "chunk": "", "released": hold}))
 

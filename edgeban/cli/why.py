@@ -1,4 +1,4 @@
-"""Why a URL is banned, or is not, as a timeline in words."""
+"""Tell why a URL is banned or is not, as a timeline in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeban.client import Client
 from edgeban.errors import EdgebanError
 
 NOW = "9999"
-"""Stands for the time of what is true now: it sorts behind every time."""
+"""The time of what is true now. It sorts after every other time."""
 
 
 @click.command("why", short_help="Tell why a URL is banned, or why it is not.")
@@ -24,9 +24,9 @@ NOW = "9999"
 @output.output_options
 @pass_session
 def why_command(session: Session, url: str, form: output.Form, *, exit_status: bool) -> None:
-    """Tell why URL is banned, or why it is not: who reported it, who decided, which task carried it, and its end.
+    """Tell why URL is banned, or why it is not: who reported it, who decided, which task carried it, and when it ends.
 
-    If nobody reported it, it says what the policy would do.
+    If nobody reported the URL, the command says what the policy would do.
     """
     client = session.client()
     try:
@@ -75,7 +75,7 @@ def _explained(session: Session, explained: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _timeline(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield times and what happened then. What has no time of its own stands first."""
+    """Yield times and what happened then. Events without a time come first."""
     for past in account.get("history", []):
         who = past.get("actor") or past.get("reporter") or past.get("source") or "edgeban"
         rule = f" ({past['rule']})" if past.get("rule") else ""

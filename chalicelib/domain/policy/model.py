@@ -73,7 +73,7 @@ class Approvals(NamedTuple):
     alarm_after_minutes: int = 0
     """Above 0 it counts instead of the hours."""
     lifts_two_above: int = 0
-    """URLs whose bans are older than a day, above which an unban waits for a second person; 0: it never waits."""
+    """An unban of more URLs than this, with bans older than a day, waits for a second person; 0: it never waits."""
 
     @property
     def alarm_after(self) -> timedelta:

@@ -1,4 +1,4 @@
-"""All that one version of the policy says for statements of reasons, as one document that is kept. Pure."""
+"""The words of one version of the policy for statements of reasons, as one document that is kept. Pure."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class StatementWords:
         return category.lower() in self.categories
 
     def ground(self, category: str) -> CategoryStatement | None:
-        """Return the ground of a category's bans; that of ``default`` where it is not listed."""
+        """Return the ground of a category's bans; that of ``default`` if the category is not listed."""
         return self.categories.get(category.lower(), self.default)
 
 
 def words_of(policy: Policy) -> StatementWords:
-    """Return what a policy says for statements."""
+    """Return the words of a policy for statements."""
     return StatementWords(
         rules=policy.statement,
         default=policy.default.statement,

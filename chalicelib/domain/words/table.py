@@ -166,7 +166,7 @@ def take_away(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
 
 
 def _shortened(record: Record, left: tuple[SourceWord, ...]) -> Outcome:
-    """Move the end of a ban to the furthest of the words that are ``left``; it never moves out."""
+    """Move the end of a ban in to the furthest end of the words that are ``left``. It never moves out."""
     asking = [kept for kept in left if kept.bans and (record.now is None or kept.until > record.now)]
     until = end_of_ban(asking or left)
     if record.until is not None and until < record.until:

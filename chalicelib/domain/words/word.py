@@ -73,15 +73,15 @@ class SourceWord:
 
     source: str
     said_at: datetime
-    """When the source said it, by its own clock where its report states a time. A withdrawal takes back what was said
-    no later than the withdrawal."""
+    """When the source said it: by the source's own clock, if its report states a time. A withdrawal takes back words
+    that were said before it or at the same time."""
     until: datetime
     bans: bool = True
     """Whether the report bans by itself. Otherwise a person decides about it, and its end does not count yet."""
     said_in: bytes = b""
     """The report that asked for this end, in four bytes (``packed_words.report_id``)."""
     since: datetime | None = None
-    """When edgeban first received a word of the source, where that is another moment than ``said_at``."""
+    """When edgeban first received a word of the source, if that is another moment than ``said_at``."""
 
     @property
     def known_since(self) -> datetime:
@@ -107,7 +107,7 @@ class Word:
     lifts: bool = False
     said_in: bytes = b""
     received_at: datetime | None = None
-    """When edgeban received it, where that is another moment than ``said_at``."""
+    """When edgeban received the word, if that is another moment than ``said_at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ class Outcome:
 def added(words: Iterable[SourceWord], word: Word) -> tuple[SourceWord, ...]:
     """Add a report's word to those on record, in the order of their sources' names.
 
-    Of one source the furthest end is kept of what would be banned by itself, with the time at which that was said; the
-    end of what would be held counts only where nothing of the source would be banned. Of two words with one end the
-    earlier is kept: a source that repeats itself changes nothing.
+    For each source, the furthest end of its words that ban by themselves is kept, with the time at which that was said.
+    The end of a word that would be held counts only if the source has no word that bans. Of two words with the same end
+    the earlier is kept: a source that repeats itself changes nothing.
     """
     by_source = {kept.source: kept for kept in words}
     source = word.source

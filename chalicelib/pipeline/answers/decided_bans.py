@@ -1,4 +1,4 @@
-"""The bans that statements of reasons are about, each with the chunk that was decided about. Reads only."""
+"""The bans for statements of reasons, each with the chunk of its decision. Reads only."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from chalicelib.pipeline.lifecycle import expiry
 from chalicelib.ports import Rows
 
 BY_RULES: Final = frozenset({"", Rule.DEFAULT, Rule.RELEASED})
-"""Rules of chunks that the policy decided alone. Of every other ban that was sent a person decided."""
+"""Rules of chunks that only the policy decided. A person decided about every other ban that was sent."""
 
 REPEATING: Final = frozenset({Rule.RETRY})
-"""Rules of chunks that carry out what an earlier chunk decided, since the vendor had failed to."""
+"""Rules of chunks that repeat the decision of an earlier chunk, because the vendor had failed."""
 
 NO_DECISION: Final = frozenset({Rule.RENEWAL, Rule.DRIFT, Rule.TAKEN_OVER})
 """Rules of chunks whose bans are no decisions of their own."""
 
 
 class DecidedBan(NamedTuple):
-    """A ban that a vendor carried out. ``decided`` is the chunk that was decided about: ``chunk`` may repeat it."""
+    """A ban that a vendor carried out. ``decided`` is the chunk of the decision, which ``chunk`` may repeat."""
 
     chunk: Chunk
     position: int
@@ -40,7 +40,7 @@ class DecidedBan(NamedTuple):
 
     @property
     def decision(self) -> tuple[str, str]:
-        """Return what bans have in common that were decided at the same moment."""
+        """Return a key that bans have in common if they were decided at the same moment."""
         return self.chunk.id, self.task.root
 
 
@@ -55,7 +55,7 @@ def of_claim(rows: Rows, claim: Claim) -> Iterator[DecidedBan]:
 
 
 def _decided(rows: Rows, chunk: Chunk) -> Chunk | None:
-    """Return the chunk that was decided about; ``None`` where a chunk is no decision of its own."""
+    """Return the chunk whose decision a chunk carries out; ``None`` if the chunk is no decision of its own."""
     decided: Chunk | None = chunk
     while decided is not None and decided.rule in REPEATING:
         decided = next(iter(chunks.read(rows, decided.renews).values()), None)
@@ -64,7 +64,7 @@ def _decided(rows: Rows, chunk: Chunk) -> Chunk | None:
 
 
 def of_task(rows: Rows, task: Task) -> Iterator[DecidedBan]:
-    """Yield the bans of a task that succeeded. What it failed to do is in the tasks that carry it on."""
+    """Yield the bans of a task that succeeded. The tasks that repeat its failed URLs have the bans of these."""
     children = tasks.read(rows, task.children).values() if task.children else ()
     not_done = task.not_done()
     chunks_by_id = chunks.read(rows, [part.chunk for part in task.slices])
@@ -80,7 +80,7 @@ def of_task(rows: Rows, task: Task) -> Iterator[DecidedBan]:
 
 
 def decided_at(rows: Rows, ban: DecidedBan) -> datetime:
-    """Return when a ban was decided: with its chunk by rules, by a person just before the first task was made."""
+    """Return when a ban was decided: by rules, when its chunk was made; by a person, just before its first task."""
     if ban.decided.rule in BY_RULES:
         return ban.decided.created_at
     if ban.chunk.id != ban.decided.id:  # the vendor failed at first, for days perhaps

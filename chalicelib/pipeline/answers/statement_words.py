@@ -1,8 +1,8 @@
-"""Which words of the policy a statement of reasons uses: those in force when its ban was decided.
+"""Find the words of the policy for a statement of reasons: those that were in force when its ban was decided.
 
-The sweep records the words within a minute of a change. What was decided in that minute may be stated in either. Where
-the policy had no word at the time, the first later version that has it serves: a statement names since when its words
-are known to be in force, so that nobody takes them for older ones.
+The sweep records the words within a minute of a change. A statement about a decision in that minute may use either
+version. If the policy had no word at the time, the first later version with the word is used. A statement says since
+when its words are known to be in force, so that nobody takes them for older ones.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class History:
     versions: Sequence[Version]
 
     def find(self, at: datetime, word: Callable[[StatementWords], T | None]) -> tuple[T | None, datetime | None]:
-        """Return a word as it was at a moment, or as it was given first since, and since when it is known."""
+        """Return a word as it was at a moment, or the first one given since then; and since when it is known."""
         for version in self._from(at):
             if (found := word(version.words)) is not None:
                 return found, version.since
@@ -70,7 +70,7 @@ class History:
 
 
 def history(run: Run) -> History:
-    """Read all versions of the words; the policy in force is the last one, also before the sweep recorded it."""
+    """Read all versions of the words. The last one is the policy in force, even before the sweep has recorded it."""
     recorded = [Version(since, load(decompress(words))) for since, words in policy_versions.all_words(run.rows)]
     current = words_of(run.policy)
     if not recorded or recorded[-1].words != current:

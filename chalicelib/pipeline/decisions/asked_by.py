@@ -1,7 +1,7 @@
-"""Which sources ask for the bans of holds by now: also those whose word joined a URL that waited already.
+"""Find the sources that ask for the bans of holds now, even if they joined while the URL waited.
 
-A hold's chunk names the source for which each URL is held, and the claims have the words that joined. Claims are read
-of the holds of one page alone, and of each hold of its first URLs.
+A hold's chunk names the source for which each URL is held, and the claims have the words that joined. Only the claims
+of one page of holds are read, and only those of the first URLs of each hold.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from chalicelib.pipeline.decisions.holds import Hold
 from chalicelib.pipeline.run import Run
 
 OF_A_HOLD: Final = 20
-"""URLs of one hold whose words are read."""
+"""For how many URLs of one hold the words are read."""
 
 OF_A_PAGE: Final = 400
-"""URLs of all holds of a page whose words are read, in the order of the holds: half a read unit each."""
+"""For how many URLs of all holds of a page the words are read, in the order of the holds: half a read unit each."""
 
 SHOWN: Final = 10
-"""Sources that are named."""
+"""How many sources are named."""
 
 
 @dataclass(slots=True)
 class AskedBy:
-    """Sources by how many of a hold's first URLs they ask for."""
+    """The sources, each with the number of a hold's first URLs that it asks for."""
 
     sources: Counter[str] = field(default_factory=Counter)
     looked_at: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Write it as the list of holds has it."""
+        """Write the sources in the form of the list of holds."""
         ordered = sorted(self.sources.items(), key=lambda counted: (-counted[1], counted[0]))
         return {
             "asked_by": [{"value": source, "urls": count} for source, count in ordered[:SHOWN]],
@@ -44,7 +44,7 @@ class AskedBy:
 
 
 def read(run: Run, holds: Sequence[Hold], sources: Iterable[str]) -> Mapping[str, AskedBy]:
-    """Return by hold who asks for its first URLs. ``sources`` are the names of those known by now."""
+    """Return, for each hold, who asks for its first URLs. ``sources`` are the names of the sources known now."""
     names, left = tuple(sources), OF_A_PAGE
     positions_by_hold: dict[str, list[int]] = {}
     for hold in holds:

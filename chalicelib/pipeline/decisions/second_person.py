@@ -1,4 +1,4 @@
-"""Unbans of many URLs that wait for a second person, where the policy says so (``approvals.lifts_two_above``).
+"""Unbans of many URLs, which wait for a second person if the policy says so (``approvals.lifts_two_above``).
 
 Bans that are younger than a day never wait: a mistake of today is undone at once.
 """
@@ -20,25 +20,25 @@ from chalicelib.ledger.unban_jobs import S_JOBS, Job
 from chalicelib.pipeline.run import Run
 
 YOUNG = timedelta(days=1)
-"""The age of a ban up to which its lift waits for nobody."""
+"""A ban that is younger than this is lifted without a second person."""
 
 
 def began_since(claim: Claim, moment: datetime) -> bool:
-    """Return whether a URL's ban began since a moment. A renewal is no beginning: what was said before it stands."""
+    """Return whether a URL's ban began since a moment. A renewal does not begin a ban: its words are older."""
     if not claim.chunk or made_at(claim.chunk) < stamp(moment):
         return False
     return all(word.known_since >= moment for word in unpack(claim.words, ()))
 
 
 def is_young(claim: Claim, at: datetime) -> bool:
-    """Return whether a URL's ban may be lifted by one person, however many there are."""
+    """Return whether one person may lift a URL's ban, however many URLs the request has."""
     return began_since(claim, at - YOUNG)
 
 
 def ask(run: Run, job: Job, *, person: str, urls: int) -> tuple[Job, Job]:
-    """Put an unban on record that waits, and one of the young bans that does not. Return both, the waiting one first.
+    """Record an unban that waits, and one of the young bans that does not. Return both, the waiting one first.
 
-    What is banned after the request is not part of what waits: nobody has seen it.
+    Bans that are made after the request are not part of the waiting unban: nobody has seen them.
     """
     until_time = job.until_time or (job.at if job.source or job.host or job.category else None)
     own_id = unban_jobs.new_id(job.at, beginning=S_JOBS)
@@ -50,7 +50,7 @@ def ask(run: Run, job: Job, *, person: str, urls: int) -> tuple[Job, Job]:
 
 
 def approve(run: Run, unban_id: str, *, actor: str, person: str, reason: str) -> Job:
-    """Approve an unban that waits; return the job that is to be carried out. Raises NotFound and Conflict."""
+    """Approve an unban that waits; return the job to carry out. Raises NotFound and Conflict."""
     job = _find(run, unban_id)
     if job.person == person:
         raise Conflict("you have asked for this unban: it takes another person to approve it")
@@ -78,7 +78,7 @@ def _find(run: Run, unban_id: str) -> Job:
 
 
 def look_at(run: Run, job: Job) -> Job | None:
-    """Return the job that an approval which died left to be carried out, or tell people that an unban waits."""
+    """Return the job of an approval that died before it was carried out, or tell people that an unban waits."""
     if job.approved_by:
         return steps.begin(run.rows, job, now=run.clock())
     if run.clock() - job.at > run.policy.approvals.alarm_after:

@@ -1,4 +1,4 @@
-"""Whose bans a task made or undid: the journal tells it of each task that succeeded, so that sources can be counted."""
+"""Find the sources whose bans a task made or undid. The journal tells it of each task that succeeded, for counts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from chalicelib.ledger.tasks import Task
 from chalicelib.ports import Rows
 
 MOST: Final = 20
-"""Sources that the journal names of one task: its row stays about one write unit. The rest counts as ``THE_REST``."""
+"""How many sources the journal names for one task: its row costs about one write unit. Others are ``THE_REST``."""
 
 CARRIED_ON: Final = frozenset({Rule.RENEWAL, Rule.DRIFT})
-"""Rules of chunks whose bans are no new ones."""
+"""Rules of chunks whose bans are not new."""
 
 
 def attributed(rows: Rows, task: Task, chunks_by_id: Mapping[str, Chunk]) -> Task:
-    """Return a task that is about to succeed with the sources of its URLs, but for those that it did not do.
+    """Return a task that is about to succeed, with the sources of its URLs, except URLs that it failed.
 
     A ban counts for the source that it was made for. An unban that a person asked for counts for the source of the ban
-    that it undoes. A renewal counts for nobody, and neither does an unban at a planned end.
+    that it undoes. A renewal counts for no source, and neither does an unban at a planned end.
     """
     done = list(_done(task, chunks_by_id))
     counts = _made(done) if task.action is Action.BAN else _undone(rows, done)

@@ -1,15 +1,15 @@
-"""Hand the claims of a renewal that failed back to the chunks whose bans are still in force at the vendor.
+"""Hand the claims of a failed renewal back to the chunks whose bans are still in force at the vendor.
 
-A renewal that the vendor fails is sent again while the vendor's ban lasts: an hour after it was due, then after twice
-as long each time, then ``LAST_TRY`` before the ban ends, and when it ends. If that one fails too, no ban is in force,
-and ``lifecycle.retrying`` sends the URL again as any that failed. The planned end stands meanwhile. A person is told at
-each failure, and so before the vendor's ban ends.
+If the vendor fails a renewal, edgeban sends it again while the vendor's ban lasts: an hour after it was due, then each
+time after twice as long, then ``LAST_TRY`` before the ban ends, and when it ends. If the last try fails too, no ban is
+in force, and ``lifecycle.retrying`` sends the URL again as any other failed one. The planned end stays meanwhile. A
+person is told at each failure, and so before the vendor's ban ends.
 
-A renewal that the vendor refuses for the URL's content, or that may not be tried again, ends with the vendor's ban: its
-planned end becomes that of the vendor's ban, and a person is told.
+If the vendor refuses a renewal for the URL's content, or if it may not be tried again, the URL's ban ends with the
+vendor's ban: that end becomes the planned one, and a person is told.
 
-Crash order: the row by which the chunk is looked at again, or the journal; then the claims. Whoever calls has a task
-that is not ended yet, and does all of it again.
+Crash order: the row by which the chunk is looked at again, or the journal; then the claims. The caller's task has not
+ended yet, so after a crash the caller does all of it again.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from chalicelib.pipeline.lifecycle.retrying import FIRST_WAIT, LONGEST_WAIT
 from chalicelib.pipeline.run import Run
 
 LAST_TRY = timedelta(hours=2)
-"""How long before the vendor's ban ends a renewal is tried for the last time while the ban is in force."""
+"""The last try of a renewal while the vendor's ban is in force comes this long before that ban ends."""
 
 NOT_IN_FORCE = frozenset({Rule.DRIFT, Rule.RELEASED, Rule.BY_HAND, Rule.RETRY})
-"""Rules of chunks that carry on what is not in force at the vendor."""
+"""Rules of chunks that continue bans which are not in force at the vendor."""
 
 
 def hand_back(run: Run, task: Task, chunk: Chunk, keys: Collection[str], outcome: UrlState, *, reason: str) -> int:
-    """Hand back the claims of URLs whose renewal failed; return how many of them are renewed again by themselves."""
+    """Hand back the claims of URLs whose renewal failed; return how many of them edgeban renews again by itself."""
     if not chunk.renews or chunk.rule in NOT_IN_FORCE:
         return 0
     keys_by_owner: dict[str, list[str]] = {}
@@ -59,7 +59,7 @@ def hand_back(run: Run, task: Task, chunk: Chunk, keys: Collection[str], outcome
 
 
 def _next_try(run: Run, ends_at: datetime, now: datetime) -> datetime | None:
-    """Return when a renewal is tried again of bans that end at the vendor then; ``None`` if the budget is used up."""
+    """Return when a renewal is tried again, if the bans end at the vendor then; ``None`` if no try is left."""
     due_at = ends_at - timedelta(hours=run.policy.renew_before_hours)
     since = max(now - due_at, timedelta())
     if since >= timedelta(days=run.policy.retry_days):
@@ -71,7 +71,7 @@ def _next_try(run: Run, ends_at: datetime, now: datetime) -> datetime | None:
 
 
 def _renew_again(run: Run, chunk: Chunk, owner: str, owned: Sequence[str], *, at: datetime, reason: str) -> bool:
-    """Have the bans of a chunk renewed again at a moment; ``False`` if the chunk's rows have expired."""
+    """Plan to renew the bans of a chunk again at a moment; ``False`` if the chunk's rows have expired."""
     renewed = chunks.read(run.rows, [owner]).get(owner)
     if renewed is None:
         return False
@@ -83,7 +83,7 @@ def _renew_again(run: Run, chunk: Chunk, owner: str, owned: Sequence[str], *, at
 
 
 def _let_end(run: Run, chunk: Chunk, owner: str, owned: Sequence[str], ends_at: datetime, *, reason: str) -> None:
-    """Let bans end with the vendor's: the index of bans is folded of the journal, and learns of it there."""
+    """Let bans end with the vendor's. The journal tells it, from which the index of bans is made."""
     ending = claims.read(run.rows, owned, consistent=True).values()
     said = [Said(claim.key, claim.account, claim.until, epoch(ends_at), claim.words) for claim in ending]
     claim_words.record(run.rows, said, now=run.clock())
