@@ -34,7 +34,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote
@@ -42,15 +42,15 @@ from urllib.parse import unquote
 from dev.simulators.http_server import (
     Reply,
     Request,
-    Simulated,
     SimulatorServer,
     WireFault,
     json_reply,
     serve_until_interrupted,
 )
-from dev.simulators.huawei_faults import Fault, Faults
+from dev.simulators.huawei_faults import Fault
 from dev.simulators.huawei_gate import Gate, Identity, Rates, Refused, gateway_refusal
 from dev.simulators.huawei_state import DAY, Account, Call, CallLog
+from dev.simulators.with_tasks import HTML, WithTasks
 
 ROUTES = {
     ("POST", "/v1.0/cdn/content/access-control-urls/ban"): "create",
@@ -61,15 +61,17 @@ ROUTES = {
 }
 RATES = {"create": 10, "list_tasks": 30, "list_banned": 30}
 HOST = re.compile(r"https?://([^/?#@\s:]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:[/?#]|$)", re.IGNORECASE)
-HTML = b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
 
 
-class HuaweiSimulator(Simulated):
+class HuaweiSimulator(WithTasks):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``domains`` are the tenant's acceleration domains, exact or ``*.suffix``; none
     means that every domain is the tenant's. ``rates=False`` throttles nothing; the calls are still counted.
     """
+
+    poisons = ("refuse", "fail_task")
+    poison_code = "CDN.0001"
 
     def __init__(
         self,
@@ -111,51 +113,19 @@ class HuaweiSimulator(Simulated):
         user = {"user": self.identity.user, "password": self.identity.password, "domain": self.identity.domain}
         return {**user, "iam_endpoint": self.url}
 
-    def stop(self) -> None:
-        self._stopping.set()
-        super().stop()
-
     # --- control: the same names as under /_sim/ -----------------------------------------------------------
 
     def reset(self) -> None:
         with self._lock:
-            self._advanced = 0.0
+            self.reset_controls()
             self.account = Account(task_seconds=self._task_seconds)
             self.log = CallLog()
             self._gate = Gate(self.identity)
             self._rates = Rates(self._rate_limits)
-            self._faults = Faults()
-            self._poison: dict[str, tuple[str, str, float]] = {}
-            self._quota_until: dict[str, float] = {}
-            self._outage_until = 0.0
-            self._outage_kind = "503"
-
-    def add_faults(self, *faults: Mapping[str, Any]) -> None:
-        added = [Fault(**fault) for fault in faults]
-        with self._lock:
-            self._faults.pending = self._faults.pending + added if added else []
-
-    def poison(
-        self, url_contains: str = "", mode: str = "refuse", code: str = "CDN.0001", seconds: float = float("inf")
-    ) -> None:
-        if mode not in ("refuse", "fail_task", "none") or not (url_contains or mode == "none"):
-            raise ValueError("poison needs url_contains and a mode")
-        with self._lock:
-            if mode == "none":
-                self._poison.clear()
-            else:
-                self._poison[url_contains] = (mode, code, self.now() + seconds)
 
     def use_up_quota(self, action: str = "ban", seconds: float = 60) -> None:
         with self._lock:
             self._quota_until[action] = self.now() + seconds
-
-    def outage(self, seconds: float | None = None, on: bool | None = None, kind: str = "503") -> None:
-        if kind not in ("503", "reset"):
-            raise ValueError("an outage is of kind 503 or reset")
-        with self._lock:
-            self._outage_kind = kind
-            self._outage_until = self.now() + seconds if seconds is not None else float("inf") if on else 0.0
 
     def lose_ban(self, url: str) -> None:
         with self._lock:
@@ -169,10 +139,6 @@ class HuaweiSimulator(Simulated):
     def forget_task(self, task_id: str) -> None:
         with self._lock:
             self.account.tasks.pop(task_id, None)
-
-    def advance(self, seconds: float) -> None:
-        with self._lock:
-            self._advanced += seconds
 
     def calls(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         with self._lock:
@@ -228,14 +194,9 @@ class HuaweiSimulator(Simulated):
         try:
             with self._lock:
                 now = self.now()
-                if now < self._outage_until:
+                if (reply := self.answer_of_outage()) is not None:
                     call.fault = "outage"
-                    return Reply(
-                        503,
-                        HTML,
-                        {"Content-Type": "text/html"},
-                        wire="reset" if self._outage_kind == "reset" else "whole",
-                    )
+                    return reply
                 if endpoint == "unknown":
                     raise gateway_refusal(404, "APIGW.0101", "The API does not exist or has not been published")
                 if endpoint != "token":

@@ -27,16 +27,17 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
-from dev.simulators.http_server import Reply, Request, Simulated, SimulatorServer, json_reply, serve_until_interrupted
-from dev.simulators.huawei_faults import Fault, Faults
+from dev.simulators.http_server import Reply, Request, SimulatorServer, json_reply, serve_until_interrupted
+from dev.simulators.huawei_faults import Fault
 from dev.simulators.huawei_state import Call
 from dev.simulators.volcengine_gate import Identity, Rates, Refused, check, envelope, refusal
 from dev.simulators.volcengine_state import KEPT, Account, CallLog, host
+from dev.simulators.with_tasks import HTML, WithTasks
 
 SUBMITS = {"SubmitBlockTask": "block_url", "SubmitUnblockTask": "unblock_url"}
 KINDS = {"ban": "block_url", "unban": "unblock_url"}
@@ -55,16 +56,18 @@ TEXTS: dict[str, tuple[str, ...] | None] = {
 }
 TEXTS |= {"TaskType": ("block_url", "unblock_url", "block_regex", "unblock_regex")}
 NUMBERS = ("StartTime", "EndTime", "PageNum", "PageSize")
-HTML = b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
 CONTROLS = ("poison", "use_up_quota", "outage", "lose_ban", "invent_ban", "forget_task", "advance", "reset")
 
 
-class VolcengineSimulator(Simulated):
+class VolcengineSimulator(WithTasks):
     """The simulator. It serves in threads between ``start`` and ``stop``, or as a context manager.
 
     ``clock`` returns seconds since 1970. ``domains`` are the account's domains, exact or ``*.suffix``; none means that
     every domain is the account's. ``rates=False`` throttles nothing; the calls are still counted.
     """
+
+    poisons = ("refuse", "fail_url")
+    poison_code = "InvalidParameter.Urls"
 
     def __init__(
         self,
@@ -94,54 +97,18 @@ class VolcengineSimulator(Simulated):
         """Return the access key, under the names that edgeban's vendor accounts use."""
         return {name: value for name, value in asdict(self.identity).items() if value}
 
-    def stop(self) -> None:
-        self._stopping.set()
-        super().stop()
-
     # --- control: the same names as under /_sim/ -----------------------------------------------------------
 
     def reset(self) -> None:
         with self._lock:
-            self._advanced = 0.0
+            self.reset_controls()
             self.account = Account(task_seconds=self._task_seconds)
             self.log = CallLog()
             self._rates = Rates(self._calls_per_second)
-            self._faults = Faults()
-            self._poison: dict[str, tuple[str, str, float]] = {}
-            self._quota_until: dict[str, float] = {}
-            self._outage_until = 0.0
-            self._outage_kind = "503"
-
-    def add_faults(self, *faults: Mapping[str, Any]) -> None:
-        added = [Fault(**fault) for fault in faults]
-        with self._lock:
-            self._faults.pending = self._faults.pending + added if added else []
-
-    def poison(
-        self,
-        url_contains: str = "",
-        mode: str = "refuse",
-        code: str = "InvalidParameter.Urls",
-        seconds: float = float("inf"),
-    ) -> None:
-        if mode not in ("refuse", "fail_url", "none") or not (url_contains or mode == "none"):
-            raise ValueError("poison needs url_contains and a mode")
-        with self._lock:
-            if mode == "none":
-                self._poison.clear()
-            else:
-                self._poison[url_contains] = (mode, code, self.now() + seconds)
 
     def use_up_quota(self, action: str = "ban", seconds: float = 60) -> None:
         with self._lock:
             self._quota_until[KINDS[action]] = self.now() + seconds
-
-    def outage(self, seconds: float | None = None, on: bool | None = None, kind: str = "503") -> None:
-        if kind not in ("503", "reset"):
-            raise ValueError("an outage is of kind 503 or reset")
-        with self._lock:
-            self._outage_kind = kind
-            self._outage_until = self.now() + seconds if seconds is not None else float("inf") if on else 0.0
 
     def lose_ban(self, url: str) -> None:
         with self._lock:
@@ -155,10 +122,6 @@ class VolcengineSimulator(Simulated):
     def forget_task(self, task_id: str) -> None:
         with self._lock:
             self.account.tasks.pop(task_id, None)
-
-    def advance(self, seconds: float) -> None:
-        with self._lock:
-            self._advanced += seconds
 
     def calls(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         with self._lock:
@@ -210,10 +173,8 @@ class VolcengineSimulator(Simulated):
 
     def _answer(self, request: Request, call: Call) -> Reply:
         with self._lock:
-            if self.now() < self._outage_until:
+            if (reply := self.answer_of_outage()) is not None:
                 call.fault = "outage"
-                reply = Reply(503, HTML, {"Content-Type": "text/html"})
-                reply.wire = "reset" if self._outage_kind == "reset" else "whole"
                 return reply
             self._route(request, call)
             self._rates.check(call.action, self.now())
