@@ -453,7 +453,8 @@ class History:
         elif way == "task" and made:
             created_at, task_id, task = dice.choice(made)
             self.undo(7, task=task_id, even_if_others_said_so=even)
-            for url in urls_of(task, read_chunks(self.world.rows, [part.chunk for part in task.slices])):
+            carried = urls_of(task, read_chunks(self.world.rows, [part.chunk for part in task.slices]))
+            for url in (url for url in URLS if url in carried):
                 model.undo(url, now, timedelta(days=7), Taken(task_made_at=created_at, whoever_said_so=even))
 
     def task_ids(self) -> list[str]:
@@ -506,14 +507,16 @@ class History:
         self.world.policy = self.policy()
 
     def lifted_before_bans(self) -> None:
-        """Lift a ban while no ban may be sent: the lift does not wait."""
+        """Lift a ban while no ban may be sent, and one waits: the lift does not wait."""
         self.peace()
         banned = [url.name for url in self.model.urls.values() if url.state == "banned" and not self.near(url)]
         if not banned:
             return
         url = self.dice.choice(banned)
         self.begin_trouble(self.dice.choice(["quota", "paused"]))
-        self.reported()
+        self.sent += 1
+        waiting = {"urls": [f"https://other{self.sent}.example.com/page"]}
+        self.world.post(waiting, webhook_id=f"w{self.sent}", source="desk")
         self.minutes(2)
         self.note(f"lifts {places([url])} meanwhile")
         self.undo(7, urls=(url,))
@@ -611,9 +614,10 @@ class History:
                 self.judge_callback(report_id, answer)
 
     def judge_callback(self, report_id: str, answer: dict[str, Any]) -> None:
-        source, url = self.source_of[report_id], self.model.urls.get(answer["url"])
-        is_last = self.last_report.get((source.name, answer["url"])) == report_id
-        if url is None or not is_last or answer["account"] not in {"", ACCOUNT} or self.near(url):
+        source, url = self.source_of.get(report_id), self.model.urls.get(answer["url"])
+        if source is None or url is None or answer["account"] not in {"", ACCOUNT} or self.near(url):
+            return
+        if self.last_report[source.name, url.name] != report_id:
             return
         if self.model.must_be_banned(url, self.world.clock()) is not None:
             until = datetime.fromisoformat(answer["until"]) if "until" in answer else None
