@@ -191,6 +191,7 @@ class History:
         steps: list[Callable[[], None]] = [
             *[self.reported] * 6,
             *[self.withdrawn] * 2,
+            self.all_taken_back,
             *[self.decided] * 3,
             self.lifted,
             self.lifted_before_bans,
@@ -291,7 +292,7 @@ class History:
 
     def reported(self) -> None:
         dice, model = self.dice, self.model
-        source, urls = dice.choice(SOURCES), dice.sample(URLS, dice.choice([1, 1, 2, 3]))
+        source, urls = dice.choice([*SOURCES, *SOURCES[:3]]), dice.sample(URLS, dice.choice([1, 1, 2, 3]))
         category = dice.choice(["", "malware", "phishing", "spam", "spam"])
         days = dice.choice([None, 2, 9, 20]) if category != "spam" else None
         if source.cap:
@@ -355,6 +356,18 @@ class History:
         document = {"withdrawn": [{"url": url, "reporter": reporter, "said_at": said_at.isoformat()}]}
         self.deliver(document, source, crash=not source.withdrawals_lift)
         self.model.withdraw(url, source, reporter, self.world.clock(), said_at)
+
+    def all_taken_back(self) -> None:
+        """Let the source whose withdrawals lift take back all that it said: so many are lifted, of others one asks."""
+        lab, now = SOURCES[2], self.world.clock()
+        urls = [url for url in URLS if lab.name in self.model.urls[url].words]
+        if not urls:
+            return
+        self.sent += 1
+        self.note(f"lab withdraws {places(urls)}")
+        self.deliver({"withdrawn": [{"url": url, "reporter": "x"} for url in urls]}, lab, crash=False)
+        for url in urls:
+            self.model.withdraw(url, lab, "x", self.world.clock(), now)
 
     def decided(self) -> None:
         dice, world, model, now = self.dice, self.world, self.model, self.world.clock()
