@@ -68,7 +68,7 @@ class Work:
     then: ChunkState | None = None
     """The state that an open chunk gets when it is sealed."""
     told_at: datetime | None = None
-    """When people were told of the hold. Earlier versions told nobody."""
+    """When people were told of the hold. Chunks of earlier versions of edgeban have no such moment."""
     source: str = ""
     """The source of all URLs of a hold; empty if there are several, or if an earlier version wrote the row."""
 

@@ -20,10 +20,10 @@ BY_REPORTS: Final = ("source", "account")
 """Dimensions for which batches and tasks are counted, as they are for counts without a dimension."""
 
 BY_URLS: Final = ("category", "rule", "state")
-"""Dimensions of single URLs. They are counted from the decision about each URL, so repeats are not among them."""
+"""Dimensions of single URLs. They are counted from the decision about each URL, so repeats are not counted."""
 
 NOT_COUNTED: Final = {
-    "source": frozenset({"unbanned"}),  # the journal names the sources of what people undid alone
+    "source": frozenset({"unbanned"}),  # the journal names sources only for bans that people undid
     "account": frozenset({"messages", "reported", *VERDICTS}),
     **dict.fromkeys(BY_URLS, frozenset({"messages", "duplicate"})),
     "category": frozenset({"messages", "duplicate", "unbanned", "undone"}),  # an unban has none of its own

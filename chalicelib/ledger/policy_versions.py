@@ -26,17 +26,17 @@ def latest_words(rows: Rows) -> bytes:
 
 
 def all_words(rows: Rows) -> list[tuple[datetime, bytes]]:
-    """Return the words of all versions, oldest first, each with the moment from which on they were in force."""
+    """Return the words of all versions, oldest first, each with the moment at which it took effect."""
     return [(since, blob(row, "words")) for row in rows.query(_WORDS) if (since := moment(row, "since"))]
 
 
 def record_document(rows: Rows, digest: str, *, since: datetime) -> None:
-    """Write since when the whole document is as it is, in place of what was written of the one before."""
+    """Record the document in force and when it took effect; this replaces the record of the one before."""
     pk, sk = _DOCUMENT
     rows.apply(Put({"pk": pk, "sk": sk, "digest": digest, "since": millis(since)}))
 
 
 def in_use_since(rows: Rows, digest: str) -> datetime | None:
-    """Return since when the document with a digest is in use; ``None`` if it is not the one that was recorded last."""
+    """Return when the document with this digest took effect; ``None`` if another one was recorded last."""
     row = rows.get([_DOCUMENT], consistent=True).get(_DOCUMENT, {})
     return moment(row, "since") if text(row, "digest") == digest else None

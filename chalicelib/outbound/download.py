@@ -20,7 +20,7 @@ from chalicelib.outbound.pinned import PinnedConnection, Resolve, connect, cut_a
 from chalicelib.outbound.target import Target, read_target
 
 BLOCK: Final = 64 * 1024
-"""Most bytes of a block, and of what is held in memory."""
+"""Most bytes of a block, and so the most that is held in memory."""
 
 MAX_REDIRECTS: Final = 3
 

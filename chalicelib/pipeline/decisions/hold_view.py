@@ -93,8 +93,8 @@ class Waiting:
 def waiting(run: Run, wanted: Wanted, *, after: str = "", limit: int) -> Waiting:
     """Return a page of the holds that are asked for.
 
-    Every hold's row is read, to count them. The chunk is read of those on the page, and of others only where their
-    rows do not say enough: for a filter by host, and where a hold has several sources.
+    Every hold's row is read, to count the holds. Chunks are read only for the holds on the page, for a filter by host,
+    and for holds with several sources, whose rows do not say enough.
     """
     accounts = [name for name in run.policy.accounts if wanted.account in {"", name}]
     held = [work for work in all_held(run.rows, accounts) if wanted.rule in {"", work.rule}]

@@ -30,7 +30,7 @@ def without_taken_back(messages: Sequence[Message], policy: Policy) -> list[Mess
 def _taken_back_up_to(messages: Sequence[Message], *, together: bool) -> dict[tuple[str, str], datetime]:
     """Map source and canonical URL to the moment up to which the messages of a batch take back what it says.
 
-    ``together``: whoever takes one scheme variant of a URL back takes both.
+    ``together``: a withdrawal of one scheme variant of a URL takes back both.
     """
     moments: dict[tuple[str, str], datetime] = {}
     for message in messages:

@@ -53,7 +53,7 @@ def hand_back(run: Run, task: Task, chunk: Chunk, keys: Collection[str], outcome
             again += len(owned)
         else:
             _let_end(run, chunk, owner, owned, ends_at, reason=reason)
-            if not task.withheld:  # of what the policy forbids somebody else tells
+            if not task.withheld:  # what the policy forbids is told elsewhere
                 _tell(run, chunk, owner, owned, ends_at, reason=reason)
     return again
 

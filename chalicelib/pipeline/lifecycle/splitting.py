@@ -216,7 +216,7 @@ def give_up(
 def _give_up_unban(
     run: Run, task: Task, slices: Sequence[Slice], chunks_by_id: Mapping[str, Chunk], *, reason: str
 ) -> None:
-    """Let the bans stand that were not lifted, and keep how many they are of what each person asked for."""
+    """Leave the bans that were not lifted in force, and count them for each person's request."""
     now, failed_of = run.clock(), Counter[tuple[str, datetime]]()
     for part in slices:
         chunk = chunks_by_id[part.chunk]
