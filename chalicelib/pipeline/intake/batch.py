@@ -128,15 +128,16 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     if policy.capped():
         unreserve(run, lost, [urls_by_key[key] for key in changed_meanwhile], reserved_at)
     taken.failed += sorted(withdrawals_again - set(taken.failed))
-    unreadable = len(taken.failed)
-    again = sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
-    taken.failed += again
+    taken.failed += sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
+    unreadable = len(taken.unreadable)
     banning = _messages_of(url for kind, urls in urls_by_kind.items() if not kind.rule for url in urls)
     call_back(run, [message for message in messages if message.message_id not in banning])
     if messages:
         look_at(run, messages)
         journal_taken(run, messages, urls_by_key, verdicts, refusals)
-    tell_taken(run, messages, taken.verdicts, records=len(records), unreadable=unreadable, again=len(again))
+    tell_taken(
+        run, messages, taken.verdicts, records=len(records), unreadable=unreadable, again=len(taken.failed) - unreadable
+    )
     return taken
 
 
@@ -211,9 +212,9 @@ def _claim(
         then = ChunkState.HELD if kind.rule else ChunkState.WAITING
         keys = claiming.begin(run, chunk, claims_by_key, then=then, words=words_by_key)
         claimed |= keys
-        if kind.release:  # a person decided meanwhile, or the hold is not sealed yet: the report comes again
-            staying = _messages_of(url for url in part if url.key not in keys)
-            taken.failed += sorted(staying - set(taken.failed))
+        # Who was quicker may have said less, or a person decided meanwhile: these URLs are decided anew.
+        again = _messages_of(url for url in part if url.key not in keys)
+        taken.failed += sorted(again - set(taken.failed))
     excluded = len(urls) - len(claimed)
     if excluded:  # another intake was quicker since our read
         verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN
