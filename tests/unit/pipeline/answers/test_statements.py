@@ -359,6 +359,28 @@ def test_a_hold_is_stated_in_the_words_that_held_when_a_person_approved_it() -> 
     assert statement.rule == "bare_host"
 
 
+def test_a_hold_that_the_vendor_failed_at_first_was_decided_when_a_person_approved_it() -> None:
+    world = world_with(**terms("Terms of 2025"))
+    change(world, **terms("Terms of 2025"))
+    world.vendor.fail, world.vendor.names_failed = {ROOTS[0]}, True
+    world.post({"urls": ROOTS[:1]})
+    world.minutes(2)
+    world.approve()
+    approved_at = world.clock()
+    world.minutes(8)
+    assert world.states(ROOTS[:1]) == {"failed": 1}
+    change(world, **terms("Terms of 2026"))
+    world.vendor.fail = set()
+    world.clock.advance(days=1)
+    renew(world)
+    world.minutes(5)
+    assert world.states(ROOTS[:1]) == {"banned": 1}
+    (statement,) = stated(world)
+    assert abs(statement.decided_at - approved_at) < timedelta(seconds=1)
+    assert statement.ground
+    assert statement.ground.basis == "Terms of 2025"
+
+
 def test_words_that_were_given_later_serve_and_say_since_when_they_are_there() -> None:
     world = world_with()
     change(world)
