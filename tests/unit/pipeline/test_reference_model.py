@@ -290,9 +290,9 @@ class History:
 
     # --- what may happen ---------------------------------------------------------------------------------------------
 
-    def reported(self) -> None:
+    def reported(self, source: Source | None = None, count: int = 0) -> None:
         dice, model = self.dice, self.model
-        source, urls = dice.choice([*SOURCES, *SOURCES[:3]]), dice.sample(URLS, dice.choice([1, 1, 2, 3]))
+        source, urls = source or dice.choice(SOURCES), dice.sample(URLS, count or dice.choice([1, 1, 2, 3]))
         category = dice.choice(["", "malware", "phishing", "spam", "spam"])
         days = dice.choice([None, 2, 9, 20]) if category != "spam" else None
         if source.cap:
@@ -359,7 +359,11 @@ class History:
 
     def all_taken_back(self) -> None:
         """Let the source whose withdrawals lift take back all that it said: so many are lifted, of others one asks."""
-        lab, now = SOURCES[2], self.world.clock()
+        lab = SOURCES[2]
+        self.reported(lab, len(URLS))
+        self.minutes(3)
+        self.decided()
+        now = self.world.clock()
         urls = [url for url in URLS if lab.name in self.model.urls[url].words]
         if not urls:
             return
