@@ -88,6 +88,8 @@ class TroubledVendor(FakeVendor):
 
     trouble: str = ""
     refused: set[str] = field(default_factory=set)
+    latest: dict[str, FakeTask] = field(default_factory=dict)
+    """The task that the vendor made last of each URL."""
     unready: str = ""
     """A host whose state does not allow bans for now."""
 
@@ -110,7 +112,22 @@ class TroubledVendor(FakeVendor):
             raise HostNotReady("the host is being configured", code="FAKE.0003")
         if action is Action.BAN and self.refused.intersection(urls):
             raise ContentRefused("refused for its content", code="FAKE.0001")
-        return super().create_task(action, urls, ban_days)
+        before = set(self.tasks)
+        try:
+            return super().create_task(action, urls, ban_days)
+        finally:
+            for made in self.tasks.keys() - before:
+                self._judge_single(self.tasks[made])
+
+    def _judge_single(self, task: FakeTask) -> None:
+        """Hold that no ban is made twice within the hour, as it would be if its answer was lost (I2)."""
+        for url in task.urls:
+            earlier = self.latest.get(url)
+            self.latest[url] = task
+            if earlier and earlier.state is not TaskState.FAILED:
+                young = task.created_at - earlier.created_at < timedelta(hours=1)
+                same = (task.action, task.days) == (earlier.action, earlier.days)
+                assert not (young and same and task.action is Action.BAN), f"{url} is banned twice"
 
     def _list(self, name: str) -> None:
         if self.trouble in {"down", "access"}:
@@ -585,7 +602,7 @@ class History:
             url = self.dice.choice(lost)
             self.note(f"vendor forgets {places([url.name])}")
             self.vendor.settle()
-            del self.vendor.bans[url.name]
+            del self.vendor.bans[url.name], self.vendor.latest[url.name]
             compare(self.world)
             self.model.restore(url.name, self.world.clock())
             self.peace()
