@@ -100,7 +100,7 @@ METRICS: Mapping[str, Sequence[Metric]] = {
 """The metrics of each event. A test holds each of them to an alarm or a graph that reads it."""
 
 HEARTBEATS = {"LedgerDaysLate"}
-"""Metrics that are written even if they are 0, since an alarm rings when they stop."""
+"""Metrics that are written even if they are 0: an alarm goes off when they stop."""
 
 TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "configuration_refused": [Trouble("configuration_refused", Severity.NOW)],
@@ -137,8 +137,8 @@ ABOUT = ("account", "source", "kind", "subject", "day", "job_id", "task_id")
 """Fields that distinguish troubles of the same cause."""
 
 REPEAT_AFTER = 6 * 3600.0
-"""For so many seconds a process counts the same trouble only once. Meanwhile the alarm ends, so that the next trouble
-rings: an alarm that stays on tells nobody of the next trouble."""
+"""For so many seconds a process counts the same trouble only once. Meanwhile the alarm ends, so the next trouble
+sets it off again: an alarm that stays on sends no message about the next trouble."""
 
 MOST_REMEMBERED = 1_000
 

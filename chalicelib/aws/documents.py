@@ -15,7 +15,7 @@ from chalicelib.ports import Emit, Objects
 T = TypeVar("T")
 
 UNREAD_FOR = 600
-"""Nobody is told if AWS does not return a document for fewer seconds than this: a throttled read passes."""
+"""If AWS does not return a document for fewer seconds than this, nobody is told: a throttled read soon succeeds."""
 
 MAX_AGE = 30.0
 """Seconds for which a document is used without reading it again. A change is in force everywhere within a minute."""

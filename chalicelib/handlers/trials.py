@@ -22,7 +22,7 @@ TRIED_URLS = 1_000
 
 
 def read_policy(services: Services, request: Request) -> Response:
-    """Answer ``GET /v1/policy``: the document in force, since when it is, and why a newer version was refused."""
+    """Answer ``GET /v1/policy``: the document in force, when it took effect, and why a newer version was refused."""
     from chalicelib.ledger import policy_versions
     from chalicelib.pipeline.answers.statement_words import digest
 

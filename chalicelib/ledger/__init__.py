@@ -49,7 +49,7 @@ pk                          sk                      what it is
 ``day#<date>``              ``<time>#<kind>#<id>``  what happened on a day, for the archive
 ``report#day#<date>``       ``<report id>``         what the outer door refused on a day, for the archive
 ``policy#statements``       ``<time>``              the words of the policy for statements, in force since then
-``policy#document``         ``current``             since when the policy is as it is
+``policy#document``         ``current``             when the policy in force took effect
 ``reader#<function>…``      ``place``               how far a function has read the days
 ``exports``                 ``<account>``           an account whose vendor exports what it blocked itself
 ``exports#<account>``       ``<date>``, ``calls``   how far a day's export is; when the vendor may be called next

@@ -17,14 +17,15 @@ from functools import lru_cache
 from chalicelib.domain.words.word import OTHERS, SOURCES_KEPT, SourceWord
 
 _PACKED = struct.Struct(">4sIII?4s")
-"""Source, since when it is known and when it said this in seconds since 1970, its end in minutes since 1970, whether it
-bans, and the report.
+"""The source; when its word was first known and when it was said, both in seconds since 1970; the word's end in
+minutes since 1970; whether the word bans; and the report.
 
-The end of a marker is 0. Seconds last until 2106; the end of what lasts for ever takes minutes.
+The end of a marker is 0. Seconds suffice until 2106; the end of an endless word needs minutes.
 """
 
 _WITHOUT_SAID = struct.Struct(">4sII?4s")
-"""The same as a row has it that was written before words said when they were said: since when the source is known."""
+"""The same in rows of earlier versions, which did not keep when a word was said: the moment at which it was first
+known is taken for that."""
 
 _Entry = tuple[bytes, int, int, int, bool, bytes]
 

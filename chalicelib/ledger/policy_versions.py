@@ -1,4 +1,4 @@
-"""Since when the policy is as it is, and the words that each version of it had for statements of reasons.
+"""When the policy in force took effect, and the words that each version of it had for statements of reasons.
 
 Versions of the words are a few rows a year and are kept for good: a statement says what held when its ban was decided.
 """

@@ -128,7 +128,7 @@ def _said(switched: Mapping[str, Any]) -> None:
 @click.command("policy", short_help="Print the policy in force.")
 @pass_session
 def policy_command(session: Session) -> None:
-    """Print the policy in force as JSON; on stderr since when it is so, and what is wrong with a newer one."""
+    """Print the policy in force as JSON; on stderr when it took effect, and what is wrong with a newer one."""
     answer = session.client().policy()
     click.echo(json.dumps(answer["policy"], indent=2))
     if answer.get("changed_at"):

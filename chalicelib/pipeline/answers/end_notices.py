@@ -29,9 +29,9 @@ LINES: Final = 20
 def tell_of_ends(run: Run, index: Index, notify: Notify, *, told: str) -> str:
     """Tell people which bans will end, unless they were told today; return the day on which they were last told.
 
-    ``told`` and the answer are days such as ``2026-01-15``; empty: nobody was told yet. The caller writes the day down
-    afterwards: after a crash in between people are told twice. With an index without bans nobody is told, and the day
-    stays.
+    ``told`` and the answer are days such as ``2026-01-15``; empty: nobody was told yet. The caller stores the day
+    afterwards: after a crash in between people are told twice. If the index has no bans, nobody is told and the day
+    does not change.
     """
     now = run.clock()
     today = f"{now:%Y-%m-%d}"

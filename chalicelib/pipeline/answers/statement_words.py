@@ -27,7 +27,7 @@ def digest(document: str) -> str:
 
 
 def keep(run: Run, known: bytes, document: str) -> bytes:
-    """Record since when the policy's document, and its words for statements, are as they are, where they changed.
+    """Record when the policy's document, and its words for statements, took effect, if they changed.
 
     ``known`` is what this returned before, so that nothing is read where nothing changed.
     """
@@ -41,7 +41,7 @@ def keep(run: Run, known: bytes, document: str) -> bytes:
 
 
 class Version(NamedTuple):
-    """Words, and since when they are known to be in force."""
+    """Words, and the first moment at which they are known to be in force."""
 
     since: datetime
     words: StatementWords
@@ -54,7 +54,7 @@ class History:
     versions: Sequence[Version]
 
     def find(self, at: datetime, word: Callable[[StatementWords], T | None]) -> tuple[T | None, datetime | None]:
-        """Return a word as it was at a moment, or the first one given since then; and since when it is known."""
+        """Return a word as it was at a moment, or the first one given later; and from which moment it is known."""
         for version in self._from(at):
             if (found := word(version.words)) is not None:
                 return found, version.since

@@ -46,7 +46,8 @@ class Statement:
 
     ``applied_at`` is when the vendor confirmed the ban, ``until`` its planned end (``None``: when a person unbans it),
     ``decided_until`` the end that was planned when it was decided. ``notified_at`` is when the oldest report of its
-    chunk arrived; ``None`` for a ban by hand. ``words_since``: since when the policy's words are known to be in force.
+    chunk arrived; ``None`` for a ban by hand. ``words_since`` is the first moment at which the policy's words are known
+    to be in force.
     """
 
     puid: str

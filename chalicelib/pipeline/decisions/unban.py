@@ -3,10 +3,10 @@
 A request is recorded as a job before anything is done, and carried out chunk by chunk. Each step may be repeated: the
 sweep goes on with a job whose request died.
 
-A URL that an operator names is sent to the vendor whatever the ledger knows of it, since the vendor may block a URL
-that nobody here asked for, or whose ban should have ended. By anything else only bans in force are undone. Who names
-a host means its bans whoever asked for them. By task, report, chunk, source and category only what nobody else asked
-for is undone: words are taken back, and what is left of them stands.
+A URL that an operator names is sent to the vendor whatever the ledger knows of it: the vendor may block a URL that
+nobody here asked for, or whose ban should have ended. Every other request undoes only bans in force. A request by host
+undoes the host's bans, no matter who asked for them. A request by task, report, chunk, source or category takes back
+the words it names, and undoes only the bans for which no other word is left.
 """
 
 from __future__ import annotations

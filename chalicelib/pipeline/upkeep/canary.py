@@ -1,9 +1,9 @@
 """Once a day ban a page of your own at each account that has a canary, and lift the ban: from the report to the edge.
 
 The canary is a source like any other. It reports the page through the reports queue, waits until the edge refuses it,
-takes its word back, and waits until the edge serves it again. So if anything between a report and the edge stands
-still, a trouble rings, even if nobody else reports anything. The canary has only the rights of a source. It keeps its
-step in a row of its own (``reader#…``).
+withdraws the report, and waits until the edge serves it again. So if anything between a report and the edge stands
+still, an alarm goes off, even if nobody else reports anything. The canary has only the rights of a source. It keeps
+its step in a row of its own (``reader#…``).
 
 Crash order: the message, then the step. After a crash in between the message is sent again: a duplicate report, or a
 second withdrawal.
@@ -43,7 +43,7 @@ class CanaryStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """How far the canary of one account is: the day of its last flight, its step, and since when."""
+    """How far the canary of one account is: the day of its last flight, its step, and when the step began."""
 
     day: str = ""
     step: CanaryStep = CanaryStep.DONE

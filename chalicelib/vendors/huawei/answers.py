@@ -86,7 +86,7 @@ def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     if document and document.get("task_id"):
         kind = AnswerUnknown  # an error and a task id in one answer: the list of tasks decides
     if kind is Throttled:
-        # The vendor documents no Retry-After; one is heeded if it comes.
+        # The vendor documents no Retry-After; if one comes, it is respected.
         wait = retry_after(response, default=THROTTLE_WAIT, longest=MAX_THROTTLE_WAIT)
         raise Throttled(message, retry_after=wait, code=code, request_id=request_id)
     raise kind(message, code=code, request_id=request_id)
