@@ -7,7 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chalicelib.ledger import KEEP_DECISIONS, audit
 from chalicelib.ledger.audit import Decision
@@ -16,6 +16,9 @@ from chalicelib.ports import Delete, Insert, Key, Put, Row, Rows, Update
 
 ENDS_READ = 100
 """How many jobs that lift bans at their end a sweep reads: the next sweep reads the rest."""
+
+LONGEST_REASON = 500
+"""Characters of the reason of a lift at an end."""
 
 LONGEST_SUBJECT = 1_500
 """Characters of a URL by which a decision about it is found: a partition key holds 2,048 bytes."""
@@ -121,17 +124,20 @@ def day_of(job_id: str) -> str:
     return job_id[2:10] if job_id.startswith((U_JOBS, S_JOBS)) else ""
 
 
-def lift_at(rows: Rows, job: Job) -> None:
-    """Put a job on record that lifts bans at ``job.at``. It is on record before the claims say so.
+CHANGES_WITHIN = timedelta(minutes=2)
+"""How long after its job a claim says that its ban is lifted at an end: no function that changes ends runs longer."""
 
-    Its id begins in its own way, since version 1 would carry out at once any job whose id it knows.
+
+def lift_at(rows: Rows, end: datetime, urls: Sequence[str], *, actor: str, reason: str, now: datetime) -> None:
+    """Put a job on record that lifts bans at their end. It is on record before the claims say so.
+
+    The sweep carries it out at the end, and not before ``CHANGES_WITHIN`` has passed: it would find claims that do not
+    say so yet, and lift nothing. Its id begins in its own way, since version 1 would carry out at once any job whose id
+    it knows.
     """
-    rows.apply(Put(row_of(job)))
-
-
-def end_id(at: datetime, urls: Iterable[str]) -> str:
-    """Name a job that lifts bans at their end: repeating the request makes the same job."""
-    return f"e-{stamp(at)}-{hashlib.sha256(chr(10).join(urls).encode()).hexdigest()[:12]}"
+    due = max(end, now + CHANGES_WITHIN)
+    name = f"e-{stamp(due)}-{hashlib.sha256(chr(10).join(urls).encode()).hexdigest()[:12]}"
+    rows.apply(Put(row_of(Job(name, actor, reason[:LONGEST_REASON], 0, end, tuple(urls)))))
 
 
 def subjects(urls: Iterable[str]) -> list[str]:

@@ -43,7 +43,6 @@ from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import end_of_word, markers, no_longer_undone, pack, unpack
 from chalicelib.ledger.row import epoch
-from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.decisions.alone import may_alone
 from chalicelib.pipeline.decisions.by_hand_request import Answer, Item, Request
 from chalicelib.pipeline.lifecycle import claiming, expiry
@@ -258,5 +257,4 @@ def _set_ends(run: Run, request: Request, items: Sequence[Item], answer: Answer)
 def _lift_at_end(run: Run, request: Request, end: datetime) -> None:
     """Have bans lifted at their end if the vendor would ban for longer. For all others nothing is sent."""
     reason = f"the ban came to the end that {request.actor} set: {request.reason}"
-    name = unban_jobs.end_id(end, request.urls)
-    unban_jobs.lift_at(run.rows, Job(name, request.actor, reason[:500], 0, end, request.urls))
+    unban_jobs.lift_at(run.rows, end, request.urls, actor=request.actor, reason=reason, now=run.clock())

@@ -197,8 +197,7 @@ def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[lis
     for claim, _, end in changes:  # the vendor bans for longer than what is left
         if epoch(end) < claim.until:
             reason = f"the ban came to the end that is left of it since {job.actor} undid {job.subject}"
-            name = unban_jobs.end_id(end, [claim.url])
-            unban_jobs.lift_at(run.rows, Job(name, job.actor, reason[:500], 0, end, (claim.url,)))
+            unban_jobs.lift_at(run.rows, end, [claim.url], actor=job.actor, reason=reason, now=run.clock())
     shorter = [change for change in changes if epoch(change[2]) < change[0].until]
     failed = claim_words.change(run.rows, shorter, now=now, lifted=True)
     failed |= claim_words.change(run.rows, [change for change in changes if change not in shorter], now=now)

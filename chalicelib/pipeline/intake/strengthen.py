@@ -20,7 +20,6 @@ from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import markers, pack, unpack
 from chalicelib.ledger.row import epoch
-from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.on_record import SHORTEST_EXTENSION
 from chalicelib.pipeline.lifecycle.on_claim import record_of
@@ -105,8 +104,7 @@ def _strengthen(run: Run, changes: Sequence[Change], retries: Mapping[str, datet
     plan_retries(run, [(claim.chunk, retries[claim.key]) for claim, _, _ in changes if claim.key in retries])
     lifted = [change for change in changes if _moves_a_lift(change)]
     for claim, _, end in lifted:
-        job = Job(unban_jobs.end_id(end, [claim.url]), EDGEBAN, LIFTED, 0, end, (claim.url,))
-        unban_jobs.lift_at(run.rows, job)
+        unban_jobs.lift_at(run.rows, end, [claim.url], actor=EDGEBAN, reason=LIFTED, now=run.clock())
     run.emit("bans_extended", urls=sum(epoch(until) > claim.until for claim, _, until in changes), words=len(changes))
     now, others = run.clock(), [change for change in changes if change not in lifted]
     failed = claim_words.change(run.rows, lifted, now=now, recorded=True, lifted=True)

@@ -46,7 +46,6 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import KEEP_MARKERS
 from chalicelib.ledger.reporters import Reporter
 from chalicelib.ledger.row import epoch
-from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.intake.corroboration import reporter_of
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.intake.taken_back import reported_urls, up_to
@@ -200,9 +199,9 @@ class _Withdrawing:
     def _shorten(self, claim: Claim, words: bytes, until: int) -> None:
         """Keep the ban until the furthest end of the words that are left, and have it lifted then."""
         end = datetime.fromtimestamp(until, tz=UTC)
-        name = unban_jobs.end_id(end, [claim.url])
         reason = f"the ban came to the end that is left of it since {self._source} took its word back"
-        unban_jobs.lift_at(self._run.rows, Job(name, f"source:{self._source}", reason, 0, end, (claim.url,)))
+        actor, now = f"source:{self._source}", self._run.clock()
+        unban_jobs.lift_at(self._run.rows, end, [claim.url], actor=actor, reason=reason, now=now)
         self._change(claim, words, until, lifted=True)
 
     def _ask_or_lift(self, account: str, withdrawn: Sequence[_Alone]) -> None:

@@ -21,6 +21,7 @@ from chalicelib.pipeline.decisions.by_hand_request import Answer, Request
 from chalicelib.pipeline.decisions.holds import Approval
 from dev.fakes.operations import ROOTS, approve, banned, carry_on_all, held, refuse, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, World, pages
+from dev.fakes.wrappers import Meanwhile
 
 PAGE = pages(1)[0]
 
@@ -203,6 +204,24 @@ def test_a_new_ban_ends_at_the_moment_that_a_person_named() -> None:
     hours(world, 2)
     world.vendor.settle()
     assert PAGE not in world.vendor.bans
+
+
+def test_an_end_that_passes_while_it_is_being_set_is_lifted_all_the_same() -> None:
+    world = banned([PAGE])
+    rows = world.rows
+
+    def sweep_meanwhile() -> None:
+        world.rows = rows
+        world.clock.advance(seconds=20)
+        carry_on_all(world)
+
+    world.rows = Meanwhile(rows, "apply", sweep_meanwhile)  # once the job is on record
+    ask(world, end=world.clock() + timedelta(seconds=15), only_in_force=True)
+    world.rows = rows
+    hours(world, 1)
+    world.vendor.settle()
+    assert PAGE not in world.vendor.bans
+    assert world.state(PAGE) == "expired"
 
 
 def test_a_later_report_moves_the_end_out_and_nothing_is_lifted() -> None:
