@@ -87,7 +87,7 @@ def leave_hold(rows: Rows, claim: Claim, words: bytes) -> bool:
         "words": words,
     }
     unchanged: Row = {"chunk": claim.chunk, "outcome": None, "words": claim.words or None, "held": claim.held or None}
-    return rows.apply(Update(key_of(claim.key), set=change, expect=unchanged, remove=("cool_until",)))
+    return rows.apply(Update(key_of(claim.key), set=change, expect=unchanged))
 
 
 def forget_cool_down(rows: Rows, keys: Sequence[str], *, unban: str) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 DAY, MINUTES = timedelta(days=1), timedelta(minutes=15)
+AGAINST = frozenset({"refused", "cooling", "left"})
+"""States in which a person's decision stands against reports."""
 BEFORE, AFTER = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 FOREVER, LONGEST = 100_000 * DAY, 30 * DAY
 EARLY = timedelta(hours=2)
@@ -175,7 +177,7 @@ class Model:
                 url.become("nothing", url.end + self.late)
             if url.decided_until and url.decided_until <= now:
                 url.decided_until = None
-                if url.state in {"refused", "cooling"}:
+                if url.state in AGAINST:
                     url.become("nothing", now)
 
     def renew(self, url: Url, now: datetime, early: timedelta = timedelta()) -> None:
@@ -207,7 +209,7 @@ class Model:
         url.marks.pop(source, None)  # once a source asks again, what it said before its withdrawal counts as well
         said_at = report.said_at or report.received_at
         said = Said(report.received_at, now + report.asks_for, report.asks_for, own == "ban", report.id, said_at)
-        if url.state in {"refused", "cooling"}:
+        if url.state in AGAINST:
             url.add(source, said)
             url.state, url.rule, url.plan = "held", "decided_before", said.lasts
         elif url.state == "banned":
@@ -229,7 +231,7 @@ class Model:
     def _own_verdict(self, url: Url, report: Report, now: datetime) -> str:
         """Decide about a report as if the URL were new; its reporter is noted."""
         source, needed, dry_run = report.source, CATEGORIES[report.category][1], self.dry_run or report.source.dry_run
-        open_to_reporters = not (url.name in self.protected or dry_run or url.state in {"refused", "cooling"})
+        open_to_reporters = not (url.name in self.protected or dry_run or url.state in AGAINST)
         repeated = url.state in {"banned", "held"} and url.repeats(source.name, now + report.asks_for)
         if open_to_reporters and needed > 1 and not repeated and not taken_back(url, report):
             url.count(report)
@@ -247,7 +249,7 @@ class Model:
     @staticmethod
     def _why_nothing(url: Url, report: Report, own: str) -> str:
         """Say why a report changes nothing, empty if the record tells its source what it came to."""
-        source, decided = report.source.name, url.state in {"refused", "cooling"}
+        source, decided = report.source.name, url.state in AGAINST
         reasons = {
             "protected": own == "protected",
             "dry_run": own == "dry_run",
@@ -299,9 +301,9 @@ class Model:
         url.spoken.add(source.name)
         if url.words.pop(source.name, None) is None:
             return
-        if url.state == "held" and not url.words:
-            url.become("nothing", now)
-            url.decided_until = None
+        asking = [said for said in url.words.values() if said.bans or not url.decided_until]
+        if url.state == "held" and not asking:  # what a person decided before stands
+            url.become("left" if url.decided_until else "nothing", now)
         elif url.state == "banned":
             may_lift = source.withdrawals_lift and not (url.words or url.approved)
             if end := url.furthest(now):
@@ -436,7 +438,13 @@ def taken_back(url: Url, report: Report) -> str:
 
 def shown(url: Url) -> tuple[str, datetime | None]:
     """Return which state and end an operator is shown; an empty state: several are right."""
-    states = {"banned": "banned", "held": "held", "refused": "rejected", "cooling": "unbanned", "rejected": "rejected"}
+    states = {
+        "banned": "banned",
+        "held": "held",
+        "refused": "rejected",
+        "cooling": "unbanned",
+        "rejected": "rejected",
+    } | {"left": "suppressed"}
     end = url.end if url.state == "banned" else url.decided_until
     return states.get(url.state, ""), end if end and end < AFTER and url.state != "held" else None
 
@@ -450,7 +458,7 @@ def told(url: Url, source: Source, report: str) -> tuple[str, datetime | None]:
     waits = verdict == "few" and url.changed_at == BEFORE
     if verdict and (waits or verdict != "few"):
         mark = url.marks[source.name] if verdict == "undone" else BEFORE
-        bound_until = max(mark, url.decided_until or BEFORE) if verdict in {"refused", "cooling", "undone"} else BEFORE
+        bound_until = max(mark, url.decided_until or BEFORE) if verdict in AGAINST | {"undone"} else BEFORE
         state, end = "suppressed", bound_until if bound_until > BEFORE else None
     else:
         state, end = shown(url)

@@ -25,8 +25,9 @@ from chalicelib.domain.words.word import (
 
 Step = Callable[[Record, Word], Outcome]
 
+DECIDED_BEFORE: Final = "decided_before"
 DRIFT: Final = "drift"
-"""The rule of a hold of bans that the vendor's list lacks (``domain.model.Rule.DRIFT``)."""
+"""Rules of holds (``domain.model.Rule``): a person decided against the URL before; the vendor's list lacks the ban."""
 
 
 def decide(record: Record, word: Word) -> Outcome:
@@ -89,7 +90,7 @@ def _try_again(record: Record, word: Word) -> Outcome:
 
 
 def _release(record: Record, word: Word) -> Outcome:
-    if word.source == record.cap_of or record.rule == "decided_before":
+    if word.source == record.cap_of or record.rule == DECIDED_BEFORE:
         return _join_hold(record, word)
     words = added(record.words, word)
     return Outcome(Effect.RELEASE, words, end_of_ban(words))
@@ -101,7 +102,7 @@ def _against_a_person(record: Record, word: Word) -> Outcome:
     if spoke_before or not word.may_ban:
         return _suppress(record, word)
     words = added(set_aside(record.words), word)
-    return Outcome(Effect.HOLD, words, end_of_ban(words), "decided_before")
+    return Outcome(Effect.HOLD, words, end_of_ban(words), DECIDED_BEFORE)
 
 
 def _suppress(record: Record, _: Word) -> Outcome:
@@ -134,9 +135,18 @@ def _withdraw_held(record: Record, word: Word) -> Outcome:
     outcome = _take_back(record, word)
     if outcome.effect is Effect.NOTHING:
         return outcome
-    if not outcome.words:
-        return Outcome(Effect.LEAVE_HOLD, (), record.until, record.rule)
+    if not _asking(record, outcome.words):
+        return Outcome(Effect.LEAVE_HOLD, outcome.words, record.until, record.rule)
     return _shortened(record, outcome.words) if record.rule == DRIFT else outcome
+
+
+def _asking(record: Record, words: tuple[SourceWord, ...]) -> tuple[SourceWord, ...]:
+    """Return the words for which a URL is held.
+
+    Where a person decided against the URL before, those are the words of sources whose reports are banned by
+    themselves: the others were decided against, and are only remembered.
+    """
+    return tuple(word for word in words if word.bans) if record.rule == DECIDED_BEFORE else words
 
 
 def _withdraw_ban(record: Record, word: Word) -> Outcome:
@@ -187,6 +197,15 @@ def _person_longest(effect: Effect) -> Step:
 REPORTS: Final = frozenset({Kind.BAN, Kind.HOLD, Kind.TOO_FEW})
 """What a report can say."""
 
+DECIDED_AGAINST: Final[dict[Kind, Step]] = {
+    Kind.BAN: _against_a_person,
+    Kind.HOLD: _suppress,
+    Kind.TOO_FEW: _suppress,
+    Kind.WITHDRAWAL: _take_back,
+    Kind.PERSON_BANS: _person(Effect.BAN),
+    Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
+}
+
 TABLE: Final[dict[State, dict[Kind, Step]]] = {
     State.NOTHING: {
         Kind.BAN: _ban,
@@ -220,22 +239,8 @@ TABLE: Final[dict[State, dict[Kind, Step]]] = {
         Kind.PERSON_BANS: _person(Effect.RELEASE),
         Kind.PERSON_LIFTS: _person(Effect.LIFT),
     },
-    State.REFUSED: {
-        Kind.BAN: _against_a_person,
-        Kind.HOLD: _suppress,
-        Kind.TOO_FEW: _suppress,
-        Kind.WITHDRAWAL: _take_back,
-        Kind.PERSON_BANS: _person(Effect.BAN),
-        Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
-    },
-    State.COOLING: {
-        Kind.BAN: _against_a_person,
-        Kind.HOLD: _suppress,
-        Kind.TOO_FEW: _suppress,
-        Kind.WITHDRAWAL: _take_back,
-        Kind.PERSON_BANS: _person(Effect.BAN),
-        Kind.PERSON_LIFTS: _person_longest(Effect.LIFT),
-    },
+    State.REFUSED: DECIDED_AGAINST,
+    State.COOLING: DECIDED_AGAINST,
     State.VENDOR_REFUSED: {
         Kind.BAN: _try_again,
         Kind.HOLD: _add,
@@ -276,7 +281,7 @@ def after(record: Record, word: Word) -> Record:
     if outcome.effect is Effect.HOLD and outcome.rule == "withdrawn":
         state = record.state  # the ban stays in force while a person is asked
     asked, marks, cap_of = record.asked, record.withdrawn, record.cap_of
-    if outcome.rule == "decided_before":
+    if outcome.rule == DECIDED_BEFORE:
         asked = tuple(sorted({*asked, word.source}))
     if word.kind is Kind.WITHDRAWAL and outcome.effect is Effect.MARK:
         marks = (*marks, SourceWord(word.source, word.said_at, word.until))

@@ -25,7 +25,7 @@ TERMINAL = frozenset(UrlState) - {UrlState.PENDING, UrlState.PROCESSING}
 PAGE_BYTES = 2 * 1024 * 1024
 """Most bytes of URLs in one answer: Lambda answers 6 MB at most, and JSON writes some characters with six bytes."""
 
-WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED})
+WITH_END = frozenset({UrlState.BANNED, UrlState.REJECTED, UrlState.UNBANNED, UrlState.SUPPRESSED})
 """A source is told the end of these states, if they have one."""
 
 

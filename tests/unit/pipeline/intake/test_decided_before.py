@@ -230,3 +230,28 @@ def test_what_a_person_approved_again_stands_when_a_later_word_is_withdrawn() ->
     world.minutes(3)
     assert not holds.all_held(world.rows, [ACCOUNT])
     assert abs(_claim(world).until - world.clock().timestamp() - 7 * 86_400) < 3_600
+
+
+def _lifted() -> World:
+    """Return a world in which a person lifted URLs of which nobody had said anything."""
+    world = _world()
+    undo(world, urls=tuple(URLS))
+    world.minutes(2)
+    return world
+
+
+@pytest.mark.parametrize("decided", [_refused, _lifted])
+def test_what_a_person_decided_stands_once_the_source_that_asked_again_withdraws(decided: Callable[[], World]) -> None:
+    world = decided()
+    world.clock.advance(hours=1)
+    world.queue({"urls": URLS}, source="isp")
+    world.minutes(2)
+    assert world.states(URLS) == {"held": 3}
+    world.queue({"withdrawn": [{"url": url} for url in URLS]}, source="isp")
+    world.minutes(2)
+    assert world.states(URLS) == {"suppressed": 3}
+    assert not holds.all_held(world.rows, [ACCOUNT])
+    world.post({"urls": URLS})
+    world.minutes(2)
+    assert world.states(URLS) == {"held": 3}, "a person is asked about another source, and nothing is banned"
+    assert not world.vendor.bans
