@@ -444,7 +444,8 @@ def shown(url: Url) -> tuple[str, datetime | None]:
         "refused": "rejected",
         "cooling": "unbanned",
         "rejected": "rejected",
-    } | {"left": "suppressed"}
+        "left": "suppressed",
+    }
     end = url.end if url.state == "banned" else url.decided_until
     return states.get(url.state, ""), end if end and end < AFTER and url.state != "held" else None
 

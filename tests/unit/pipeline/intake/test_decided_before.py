@@ -232,7 +232,7 @@ def test_what_a_person_approved_again_stands_when_a_later_word_is_withdrawn() ->
     assert abs(_claim(world).until - world.clock().timestamp() - 7 * 86_400) < 3_600
 
 
-def _lifted() -> World:
+def _lifted_unknown() -> World:
     """Return a world in which a person lifted URLs of which nobody had said anything."""
     world = _world()
     undo(world, urls=tuple(URLS))
@@ -240,7 +240,7 @@ def _lifted() -> World:
     return world
 
 
-@pytest.mark.parametrize("decided", [_refused, _lifted])
+@pytest.mark.parametrize("decided", [_refused, _lifted_unknown])
 def test_what_a_person_decided_stands_once_the_source_that_asked_again_withdraws(decided: Callable[[], World]) -> None:
     world = decided()
     world.clock.advance(hours=1)
