@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dev.fakes import rights
 
@@ -21,7 +22,11 @@ OTHERWISE_NEEDED: dict[tuple[str, str], str] = {
 """(function, what its policy allows) that the fakes see no function do in the unit tests → when it is needed."""
 
 
+settings.register_profile("edgeban", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def pytest_configure() -> None:
+    settings.load_profile("edgeban")  # how busy the machine is decides about no test
     rights.switch_on()
 
 
