@@ -69,11 +69,13 @@ def _after_unban(chunk: Chunk, old: Claim, left: bytes | None) -> Row:
     """Return the changes of an unban that depend on the claim before it; ``left`` are the words that stay."""
     until = epoch(chunk.until)
     binds_some = undone_sources(old.words, chunk.created_at)
-    if old.cool_until > until and not binds_some:
+    takes_back = chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}  # what binds some sources alone ends no decision for all
+    stands = old.cool_until > (epoch(chunk.created_at) if takes_back else until)
+    if stands and not binds_some:
         return {"cool_until": old.cool_until, "expires_at": old.cool_until + int(KEEP.total_seconds())}
     if chunk.rule == Rule.WITHDRAWN and left is not None:
         return {"words": left}
-    if chunk.rule in {Rule.UNDO, Rule.WITHDRAWN}:
+    if takes_back:
         standing = held_only(old.words) if left is None else left
         return {"words": marked(old.words, standing, until=chunk.until)} if old.words else {}
     return {"words": no_longer_undone(old.words, chunk.created_at)} if binds_some else {}

@@ -393,7 +393,8 @@ class Model:
             if end := url.furthest(now):
                 url.move_in(end)
         if not url.words or (url.state == "banned" and not url.furthest(now)):
-            url.become("nothing", now)
+            url.spoken |= gone
+            url.become("cooling" if url.decided_until else "nothing", now)  # what a person decided before stands
 
 
 @dataclass(frozen=True)

@@ -255,3 +255,20 @@ def test_what_a_person_decided_stands_once_the_source_that_asked_again_withdraws
     world.minutes(2)
     assert world.states(URLS) == {"held": 3}, "a person is asked about another source, and nothing is banned"
     assert not world.vendor.bans
+
+
+@pytest.mark.parametrize("days", [3, 20])
+@pytest.mark.parametrize("decided", [_refused, _lifted_unknown])
+def test_what_a_person_decided_stands_once_the_source_that_asked_again_is_undone(
+    decided: Callable[[], World], days: int
+) -> None:
+    world = decided()
+    world.clock.advance(hours=1)
+    world.queue({"urls": URLS}, source="isp")
+    world.minutes(2)
+    undo(world, source="isp", cool_down_days=days)
+    world.minutes(2)
+    world.post({"urls": URLS})
+    world.minutes(2)
+    assert world.states(URLS) == {"held": 3}, "a person is asked, and nothing is banned"
+    assert not world.vendor.bans
