@@ -28,7 +28,7 @@ from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
 
 TRIES = 5
-"""How often a hold is read again that an unban changed between read and write."""
+"""How often a hold, or its claims, are read again that something else changed between read and write."""
 
 
 def text(actor: str, reason: str) -> str:
@@ -46,6 +46,8 @@ def finish(run: Run, work: Work) -> int:
         actor = hold.approving.partition("\n")[0]
         lifts = hold.rule == Rule.WITHDRAWN
         going = _lifted(run, hold, chunk) if lifts else _going_on(run, hold, chunk)
+        if going is None:
+            return 0  # the sweep goes on
         if holds.release(run.rows, hold, () if lifts else going):
             if lifts:
                 who = {"actor": actor, "subject": f"hold:{chunk.id}"}
@@ -89,22 +91,26 @@ def _ours(claims_by_key: Mapping[str, Claim], chunk: Chunk, positions: Collectio
     return {position for position in positions if chunk_chain.belongs(claims_by_key, chunk, position)}
 
 
-def _lifted(run: Run, hold: Work, chunk: Chunk) -> set[int]:
+def _lifted(run: Run, hold: Work, chunk: Chunk) -> set[int] | None:
     """Lift bans whose sources took their words back; return the positions of those that are lifted.
 
     If a source has asked for a URL since then, the URL stays banned: nobody was asked whether to lift that ban.
+    A renewal may take a ban over between the read and the unban: the claims are read again. ``None`` if they change
+    faster than this can unban them.
     """
-    now = run.clock()
+    now, lifted = run.clock(), set[int]()
     actor, _, reason = hold.approving.partition("\n")
     lifting = [position for position in _positions(hold) if position not in hold.excepted]
-    claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in lifting], consistent=True)
-    banned = [
-        position
-        for position in lifting
-        if (claim := claims_by_key.get(chunk.keys[position])) and not (claim.outcome or claim.held)
-        if end_of_ban(claim.words) <= epoch(now)
-    ]
-    if banned:
+    for _ in range(TRIES):
+        claims_by_key = claims.read(run.rows, [chunk.keys[position] for position in lifting], consistent=True)
+        banned = [
+            position
+            for position in lifting
+            if (claim := claims_by_key.get(chunk.keys[position])) and not (claim.outcome or claim.held)
+            if end_of_ban(claim.words) <= epoch(now)
+        ]
+        if not banned:
+            return lifted
         part = chunk_chain.part_of(chunk, banned)
         unban = replace(
             part,
@@ -117,8 +123,11 @@ def _lifted(run: Run, hold: Work, chunk: Chunk) -> set[int]:
             actor=actor,
             reason=reason,
         )
-        claiming.begin(run, unban, {key: claims_by_key[key] for key in part.keys})
-    return set(banned)
+        unbanned = claiming.begin(run, unban, {key: claims_by_key[key] for key in part.keys})
+        lifted.update(position for position in banned if chunk.keys[position] in unbanned)
+        if len(unbanned) == len(banned):
+            return lifted
+    return None
 
 
 def _positions(hold: Work) -> list[int]:

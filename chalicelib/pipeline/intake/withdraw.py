@@ -275,11 +275,15 @@ class _Withdrawing:
             claiming.begin(self._run, self._chunk(account, selected, Action.BAN), {}, then=ChunkState.HELD)
 
     def _asked_about(self, account: str) -> set[str]:
-        """Return the keys of the URLs that open questions name. The sweep seals one whose maker was killed."""
+        """Return the keys of the URLs that open questions name. The sweep seals one whose maker was killed.
+
+        A question that a person has answered is not open: the answer may have read the claims before the words are
+        taken back.
+        """
         questions = [
             work
             for work in remaining.of_account(self._run.rows, account)
-            if work.rule == Rule.WITHDRAWN and work.action is Action.BAN and work.state in ASKING
+            if work.rule == Rule.WITHDRAWN and work.action is Action.BAN and work.state in ASKING and not work.approving
         ]
         chunks_by_id = chunks.read(self._run.rows, [work.chunk for work in questions])
         return {
