@@ -34,7 +34,7 @@ class Mark:
 
     chunk: str = ""
     released: str = ""
-    """The hold whose release or refusal took the mark back."""
+    """The hold whose release or refusal took the mark back; empty once a sweep has seen that."""
     held: int = 0
     """Holds up to ``chunk`` when all chunks were read last."""
     overdue: int = 0
@@ -77,7 +77,8 @@ def advance(rows: Rows, account: str, before: Mark, all_work: Iterable[Work], *,
     """Write the mark that all chunks of an account allow. ``before`` was read before the chunks.
 
     A hold that is older than ``age`` is overdue. Nothing is written if a hold was released or refused since, or if
-    there are too few holds.
+    there are too few holds. A mark that was taken back is only prepared: the hold's row may have changed since the
+    chunks were read. The sweep a minute later reads them anew, and writes the mark.
     """
     end, held = stamp(now - MARGIN), list[Work]()
     for work in all_work:
@@ -98,7 +99,8 @@ def advance(rows: Rows, account: str, before: Mark, all_work: Iterable[Work], *,
     pk, sk = _key(account)
     if before.is_written:
         as_read: Row = {"chunk": before.chunk, "released": before.released}
-        rows.apply(Update((pk, sk), set=row, expect=as_read))
+        taken_back = before.released and not before.chunk
+        rows.apply(Update((pk, sk), set={"released": ""} if taken_back else row, expect=as_read))
     else:
         rows.apply(Insert({"pk": pk, "sk": sk, "released": "", **row}))
 

@@ -13,17 +13,18 @@ import pytest
 
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.model import Action, ChunkState
+from chalicelib.domain.packing import Work
 from chalicelib.domain.policy.model import Approvals
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import remaining, waiting_from
 from chalicelib.ledger.chunks import Chunk, Origin
-from chalicelib.ledger.waiting_from import READ_ALL_AFTER, WORTH
+from chalicelib.ledger.waiting_from import READ_ALL_AFTER, WORTH, Mark
 from chalicelib.pipeline.decisions import hold_view, holds
 from chalicelib.pipeline.submission.sweep import sweep
 from chalicelib.ports import Update
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World
-from dev.fakes.wrappers import Meanwhile
+from dev.fakes.wrappers import Each, Meanwhile
 
 PAGE = "https://www.example.com/page"
 
@@ -139,6 +140,30 @@ def test_a_hold_that_is_released_while_the_sweep_reads_is_sent_by_the_next_drain
     assert waiting_from.read(rows, ACCOUNT).released == hold
     world.drain()
     assert [urls for _, urls, _ in world.vendor.calls] == [("https://www.example.com/held/0",)]
+
+
+@pytest.mark.parametrize("decide", [holds.approve, holds.refuse])
+def test_a_sweep_that_reads_a_hold_just_before_it_is_decided_writes_no_mark(decide: Callable[..., object]) -> None:
+    world = with_holds(WORTH + 1)
+    world.sweep()
+    hold, seen = held(world)[0], list[tuple[Mark, list[Work]]]()
+
+    def read_in_between(function: Callable[..., object], write: object) -> object:
+        if isinstance(write, Update) and not seen:  # the mark is taken back, and the hold's row does not tell it yet
+            seen.append((waiting_from.read(world.rows, ACCOUNT), remaining.of_account(world.rows, ACCOUNT)))
+        return function(write)
+
+    run = World(rows=Each(world.rows, read_in_between, "apply"), clock=world.clock, policy=world.policy).run()
+    decide(run, hold, actor="ana", reason="seen")
+    ((mark, all_work),) = seen
+    waiting_from.advance(world.rows, ACCOUNT, mark, all_work, age=timedelta(hours=1), now=world.clock())
+    assert not waiting_from.read(world.rows, ACCOUNT).chunk
+    world.queue({"urls": [PAGE]})  # the next sweep marks the holds again
+    world.intake()
+    world.sweep()
+    world.drain()
+    world.sweep()
+    assert waiting_from.read(world.rows, ACCOUNT).chunk
 
 
 def test_an_approval_that_is_killed_anywhere_leaves_a_hold_or_a_ban_that_is_sent() -> None:
