@@ -179,8 +179,8 @@ class Undoing:
 def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[list[Claim], list[Claim]]:
     """Take words back whose ban others asked for too: the ban stays for the others, until their furthest end.
 
-    A source that is undone leaves a marker until its cool-down ends. Return the claims that must be unbanned, and those
-    that changed meanwhile.
+    A source that is undone leaves a marker until its cool-down ends, but not in a hold: no vendor ever had that ban.
+    Return the claims that must be unbanned, and those that changed meanwhile.
     """
     undoing = Undoing.of(run, job)
     if not job.takes_back_words:
@@ -192,8 +192,8 @@ def _leave_to_others(run: Run, selected: Sequence[Claim], job: Job) -> tuple[lis
             to_unban.append(claim)
         elif left != claim.words:
             assert outcome.until
-            words = packed_words.marked(claim.words, left, until=_cool_until(now, job))
-            changes.append((claim, words, outcome.until))
+            marked = packed_words.marked(claim.words, left, until=_cool_until(now, job))
+            changes.append((claim, left if claim.waits(now) else marked, outcome.until))
     for claim, _, end in changes:  # the vendor bans for longer than what is left
         if epoch(end) < claim.until:
             reason = f"the ban came to the end that is left of it since {job.actor} undid {job.subject}"

@@ -15,6 +15,7 @@ from chalicelib.domain.model import Action, ChunkState, Rule
 from chalicelib.domain.packing import Work
 from chalicelib.ledger import carriers, chunks, claim_decisions, remaining, tasks, waiting_unbans
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.claim_words import NO_CHUNK
 from chalicelib.ledger.claims import Claim
 from chalicelib.ports import Rows
 
@@ -152,9 +153,9 @@ def _never_sent(
 
 
 def _is_first_ban(chunk: Chunk, key: str) -> bool:
-    """Return whether a chunk was the first to claim a URL, and is no renewal."""
+    """Return whether a chunk was the first to claim a URL, and is no renewal. A withdrawal's marker was no ban."""
     position = chunk.keys.index(key)
-    return not chunk.renews and all(at != position for at, _, _ in chunk.before)
+    return not chunk.renews and all(at != position or (ban, unban) == (NO_CHUNK, "") for at, ban, unban in chunk.before)
 
 
 def waits_for(rows: Rows, chunk: Chunk, claims_by_key: Mapping[str, Claim]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from chalicelib.ledger import claims
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import unpack
 from chalicelib.ledger.row import text
-from dev.fakes.operations import carry_on_all, undo
+from dev.fakes.operations import carry_on_all, undo, world_with
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, SOURCES, World, pages
 
@@ -223,3 +223,31 @@ def test_a_word_that_is_taken_back_from_a_hold_lengthens_no_ban_once_that_is_app
     world.approve()
     world.minutes(3)
     assert abs(_claim(world).until - world.clock().timestamp() - 5 * 86_400) < 3_600
+
+
+def test_undoing_what_was_held_leaves_no_cool_down_though_another_source_had_withdrawn_before() -> None:
+    world = world_with(sources={"queue": {"trust": "review"}})
+    world.post({"withdrawn": [{"url": ALONE}]}, webhook_id="w1")
+    world.minutes(2)
+    world.queue({"urls": [ALONE]})
+    world.minutes(2)
+    assert world.state(ALONE) == "held"
+    undo(world, source="queue")
+    world.minutes(3)
+    assert not world.vendor.calls
+    assert not _claim(world, ALONE).cool_until
+
+
+def test_a_source_that_is_undone_of_what_stays_held_for_others_may_report_again() -> None:
+    world = world_with(sources={"desk": {"trust": "review"}, "queue": {"trust": "review"}})
+    world.post({"urls": [ALONE]}, webhook_id="w1")
+    world.minutes(2)
+    world.queue({"urls": [ALONE]})
+    world.minutes(2)
+    undo(world, source="desk")
+    world.minutes(3)
+    assert world.state(ALONE) == "held"
+    report = world.post({"urls": [ALONE]}, webhook_id="w2").report_id
+    world.minutes(2)
+    assert world.report_states(report) == {ALONE: "held"}
+    assert {word.source for word in unpack(_claim(world, ALONE).words, world.sources)} == {"desk", "queue"}
