@@ -21,10 +21,10 @@ from dev.fakes.operations import carry_on_all, renew
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
-HEALING = 12
+HEALING = 10
 """Minutes in which the sweep has finished whatever was left open, also where a sweep was killed."""
 
-LOOKS = (timedelta(hours=4), timedelta(hours=30), timedelta(hours=31), timedelta(days=6, hours=2), timedelta(days=10))
+LOOKS = (timedelta(hours=31), timedelta(days=10))
 """When the world is looked at once more: what a crash left undone shows where a ban is to be renewed or to end."""
 
 SECOND_KILL = 13
@@ -84,9 +84,8 @@ class Way:
 
 
 WAYS = [
-    Way("before a call"),
-    Way("after a call", after=True),
-    Way("between two rows", tears=True, waits=8),
+    Way("before a call or a row", tears=True),
+    Way("after a call", after=True, waits=8),
     Way("twice", after=True, twice=True, waits=7),
 ]
 

@@ -464,7 +464,8 @@ class History:
     def undone(self) -> None:
         """Let a person undo a source, a report or a task."""
         dice, model, now = self.dice, self.model, self.world.clock()
-        if any(url.question or url.state == "rejected" for url in model.urls.values()):
+        nobody_asks = any(url.state == "banned" and not url.words for url in model.urls.values())
+        if nobody_asks or any(url.question or url.state == "rejected" for url in model.urls.values()):
             return  # nobody asks for the ban any more, or the vendor does not make it: to undo who asked lifts it
         source = dice.choice(SOURCES).name
         made = sorted(
