@@ -33,7 +33,7 @@ class Undone:
     def holds(self, mention: Mention, host: str) -> bool:
         """Return whether a mention of a URL of a host was undone."""
         if self.report:
-            return mention.report == report_id(self.report)
+            return mention.report == report_id(self.report) and self.since <= mention.said_at
         of_source = mention.source == source_id(self.source) and self.since <= mention.said_at <= self.until
         return of_source and (not self.host or covers(self.host, host))
 
@@ -41,8 +41,10 @@ class Undone:
 def record(rows: Rows, job: Job) -> None:
     """Record that a job undoes a source or a report. Safe to repeat.
 
-    A job for one category of a source is left out: no row says in which category a reporter was named.
+    A job for one category of a source is left out: no row says in which category a reporter was named. While a second
+    person is to approve the rest of a request, only what was said since ``only_from`` is undone.
     """
+    since = max((moment for moment in (job.since, job.only_from) if moment), default=None)
     if (job.source and not job.category) or job.report:
         until = min(job.until_time or job.at, job.at)
         rows.apply(
@@ -53,7 +55,7 @@ def record(rows: Rows, job: Job) -> None:
                     "source": job.source,
                     "report": job.report,
                     "host": job.host,
-                    "since": epoch(job.since) if job.since else 0,
+                    "since": epoch(since) if since else 0,
                     "until": epoch(until),
                     "expires_at": epoch(job.at + KEEP_DECISIONS),
                 }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.config.policy import parse as parse_policy
+from chalicelib.ledger import unban_jobs
+from chalicelib.ledger.unban_jobs import Job
+from chalicelib.pipeline.decisions import second_person
+from chalicelib.pipeline.decisions.unban import carry_out
+from chalicelib.pipeline.run import Run
 from dev.fakes.operations import undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import POLICY, World, pages
@@ -28,6 +34,10 @@ def _by_desk(world: World, *, reporter: str = "") -> str:
     report = world.post({"urls": URLS, "reporter": reporter}, webhook_id=f"{world.clock()}")
     world.minutes(1)
     return report.report_id
+
+
+def approved(run: Run, unban_id: str, *, actor: str, reason: str) -> None:
+    carry_out(run, second_person.approve(run, unban_id, actor=actor, person=actor, reason=reason))
 
 
 def test_a_source_that_was_undone_counts_no_more_until_it_reports_again() -> None:
@@ -115,3 +125,21 @@ def test_a_ban_for_which_an_undone_source_was_counted_stays_in_the_name_of_the_o
     undo(world, source="desk")
     world.minutes(3)
     assert world.states(URLS) == {"unbanned": 2}
+
+
+@pytest.mark.parametrize(("decide", "state"), [(second_person.cancel, "banned"), (approved, "unknown")])
+def test_what_a_source_said_before_today_counts_until_a_second_person_approves_its_undoing(
+    decide: Callable[..., object], state: str
+) -> None:
+    world = _world()
+    _by_queue(world)
+    world.clock.advance(days=2)
+    run = world.run()
+    of_source = Job("s-", "olaf", "ticket 4711", 7, run.clock(), source="queue")
+    waiting, young = second_person.ask(run, of_source, person="olaf", urls=3)
+    unban_jobs.record(world.rows, young)
+    carry_out(run, young)
+    decide(run, waiting.id, actor="nora", reason="seen")
+    _by_desk(world)
+    world.minutes(3)
+    assert world.states(URLS) == {state: 2}
