@@ -92,7 +92,8 @@ def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> lis
     }
     in_force = claims_in_force(run, [key for key, _ in banned]) if banned else []
     if not job.until_time:
-        return [claim for claim in in_force if (claim.key, claim.chunk) in banned]
+        # What left the source's hold is in a later chunk; the source's word went with it.
+        return [claim for claim in in_force if (claim.key, claim.chunk) in banned or has_word(claim, job)]
     # The chunks that carry the bans on were made later than the request looks.
     owners = {chunk_id for _, chunk_id in banned}
     carrying_on = carrying_on_from(run.rows, {claim.chunk for claim in in_force}, owners)

@@ -251,3 +251,19 @@ def test_a_source_that_is_undone_of_what_stays_held_for_others_may_report_again(
     world.minutes(2)
     assert world.report_states(report) == {ALONE: "held"}
     assert {word.source for word in unpack(_claim(world, ALONE).words, world.sources)} == {"desk", "queue"}
+
+
+def test_a_source_is_undone_of_what_left_its_hold_because_another_source_reported_it() -> None:
+    world = world_with(sources={"queue": {"trust": "review"}})
+    world.queue({"urls": [ALONE]})
+    world.minutes(2)
+    world.post({"urls": [ALONE]}, webhook_id="w1")
+    world.minutes(3)
+    assert world.state(ALONE) == "banned"
+    undo(world, source="queue")
+    world.minutes(3)
+    assert world.state(ALONE) == "banned"
+    assert [word.source for word in unpack(_claim(world, ALONE).words, world.sources)] == ["desk"]
+    undo(world, source="desk", even_if_others_said_so=True)
+    world.minutes(3)
+    assert world.state(ALONE) == "unbanned"
