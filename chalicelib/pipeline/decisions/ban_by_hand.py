@@ -246,8 +246,10 @@ def _set_ends(run: Run, request: Request, items: Sequence[Item], answer: Answer)
     chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in in_force if not claim.words])
     changes: list[Change] = []
     for claim in in_force:
-        words = unpack(claim.words, request.sources) or first_word(claim, chunks_by_id.get(claim.chunk))
-        changes.append((claim, pack(_with_word(request, words, now, answer.until)), answer.until))
+        before = unpack(claim.words, request.sources) or first_word(claim, chunks_by_id.get(claim.chunk))
+        words = _with_word(request, before, now, answer.until)
+        taken_back = markers(no_longer_undone(claim.words, now), now=now, besides=words)
+        changes.append((claim, pack(words) + taken_back, answer.until))
     plan_extended(run, changes)
     failed = claim_words.change(run.rows, changes, now=now, lifted=_needs_lift(request, items, answer.until))
     renew_extended(run, [change for change in changes if change[0].key not in failed])

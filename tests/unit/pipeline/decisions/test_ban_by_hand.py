@@ -234,6 +234,19 @@ def test_a_later_report_moves_the_end_out_and_nothing_is_lifted() -> None:
     assert end_in_days(world) > 18
 
 
+def test_what_was_withdrawn_before_it_arrives_moves_no_end_that_a_person_set() -> None:
+    world = World()
+    said_at = world.clock()
+    world.post({"urls": [PAGE]})
+    world.minutes(3)
+    world.queue({"withdrawn": [{"url": PAGE}]})
+    world.minutes(1)
+    ask(world, end=world.clock() + timedelta(days=2), only_in_force=True)
+    world.queue({"urls": [{"url": PAGE, "ban_duration": 20, "reported_at": said_at.isoformat()}]})
+    world.minutes(3)
+    assert 1.9 < end_in_days(world) <= 2
+
+
 def test_changing_an_end_bans_nothing_new() -> None:
     world, _ = held()
     answer = ask(world, ROOTS[0], PAGE, plan=plan_for(3), only_in_force=True)
