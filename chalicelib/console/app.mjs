@@ -15,7 +15,7 @@ const JUMPS = Object.fromEntries(VIEWS.map(([name]) => [name === "audit" ? "d" :
 
 const KEYS = [
   ["/", "look up a URL, host, report or task"], ["g then o, q, b, r, t, s, e, d, p", "go to a view; d is Audit"], ["?", "these keys"],
-  ["j, k", "next, previous URL of the queue"], ["n, p", "next, previous group of the queue"], ["x", "except the URL: it ends as refused"],
+  ["j, k", "next, previous URL of the queue"], ["n, p", "next, previous group of the queue"], ["x", "leave the URL out of the approval: it is refused"],
   ["i", "write the reason"], ["a", "approve"], ["r", "refuse all"], ["Esc", "leave a field or a dialog"],
 ];
 

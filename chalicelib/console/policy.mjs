@@ -55,7 +55,7 @@ function DraftBox({ policy }) {
     } catch (problem) { setError(problem); }
     setBusy(false);
   };
-  return html`<${Panel} title="Try a draft"><form class="body" onSubmit=${compare}><p class="muted">A draft is held against the policy in force over the last ${DRAFT_URLS} URLs of Bans. Nothing is written.</p><label class="field"><span>Draft, JSON</span><textarea rows="8" class="mono" spellcheck=${false} value=${text} onInput=${(e) => setText(e.currentTarget.value)}></textarea></label>
+  return html`<${Panel} title="Try a draft"><form class="body" onSubmit=${compare}><p class="muted">A draft is compared with the policy in force, over the last ${DRAFT_URLS} URLs of Bans. Nothing is written.</p><label class="field"><span>Draft, JSON</span><textarea rows="8" class="mono" spellcheck=${false} value=${text} onInput=${(e) => setText(e.currentTarget.value)}></textarea></label>
       <div class="buttons"><button class="primary" disabled=${busy || !text.trim()}>${busy ? "Comparing" : "Compare"}</button><button type="button" onClick=${() => setText(JSON.stringify(policy, null, 2))}>Begin with the one in force</button></div></form>
     ${error && html`<${Problem} error=${error}/>`}${changes && html`<div class="body" aria-live="polite"><p><b>${count(changes.changed.length, "verdict")} of ${count(changes.tried, "URL")} would change.</b></p>${changes.changed.length > 0 && html`<${Table} caption="Changed verdicts" rows=${changes.changed} columns=${[["URL", (v) => html`<${Url} url=${v.url}/>`, "wide"], ["Now", (v) => html`<${State} of=${v.was?.verdict}/>`], ["By the draft", (v) => html`<${State} of=${v.verdict}/> <span class="muted">${rule(v.rule)}</span>`]]}/>`}</div>`}</${Panel}>`;
 }

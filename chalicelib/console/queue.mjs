@@ -129,7 +129,7 @@ function Group({ group, next, reload, move }) {
   useEffect(() => { document.querySelector("tr.cursor")?.scrollIntoView({ block: "nearest" }); }, [cursor]);
 
   const hosts = group.holds.reduce((total, hold) => total + (hold.host_count ?? 0), 0);
-  const known = (row) => (is(row) ? "excepted: ends as refused" : html`${row.note ? visible(row.note) : html`<a href=${link(`reports/${encodeURIComponent(row.report_id)}`)}>report</a>`}${row.reporter ? ` of ${visible(row.reporter)}` : ""}`);
+  const known = (row) => (is(row) ? "left out: it is refused" : html`${row.note ? visible(row.note) : html`<a href=${link(`reports/${encodeURIComponent(row.report_id)}`)}>report</a>`}${row.reporter ? ` of ${visible(row.reporter)}` : ""}`);
   return html`<div class="panel" aria-label="The chosen group"><div class="why"><div><b>${count(group.urls, "URL")} of ${names(group.sources) || "edgeban itself"} ${group.urls === 1 ? "waits" : "wait"}: ${rule(group.rule)}.</b>${alsoAsking(group).length ? html` Also asked for by ${names(alsoAsking(group))}.` : ""}</div>
       <div class="muted">${why(group.rule)} ${hosts ? `${count(hosts, "host")}.` : ""} Banned for ${count(group.holds[0].ban_days, "day")} at ${visible(group.account)} if you approve.</div>
       ${needs(group) > 1 && html`<div><${State} of="held">${Math.min(approvers.length, 1)} of 2 approvals</${State}> <span class="muted">${approvers.slice(0, 1).map((each) => `${visible(each.by)} at ${clock(each.at).slice(0, 5)}: ${visible(each.reason)}. `)}${mine ? "It needs another person than you." : approvers.length ? "You are the second." : "Two people must agree."}</span></div>`}</div>

@@ -24,7 +24,7 @@ function Report({ id }) {
     ["Why", (u) => html`<span class="muted">${u.rule && u.rule !== "default" ? capital(rule(u.rule)) : ""} ${visible(u.reason ?? "")}</span>`], ["Until", (u) => html`<span class="muted">${u.until ? day(u.until) : "–"}</span>`, "num hide"],
   ];
   return html`<${Head} title="Report">${may(me, "operator") && html`<button onClick=${resend}>Send outcome again</button><button class="danger" onClick=${() => setUndo(true)}>Undo the report</button>`}</${Head}>
-    <${Answer} of=${list}>${(data) => html`<div class="panel verdict"><code>${visible(data.report_id)}</code><div class="says">${visible(data.source)} reported ${count(data.accepted, "URL")} ${html`<${When} at=${data.received_at} relative/>`}; ${data.complete ? "all came to their end" : "not all have come to their end"}.</div>
+    <${Answer} of=${list}>${(data) => html`<div class="panel verdict"><code>${visible(data.report_id)}</code><div class="says">${visible(data.source)} reported ${count(data.accepted, "URL")} ${html`<${When} at=${data.received_at} relative/>`}; ${data.complete ? "each has its outcome" : "some have no outcome yet"}.</div>
       ${(data.correlation_id || data.test) && html`<div class="muted">${data.correlation_id ? `Case ${visible(data.correlation_id)}. ` : ""}${data.test ? "A rehearsal: nothing was sent." : ""}</div>`}<${States} counts=${data.counts ?? {}}/></div>
       <${Panel} title="URLs"><${Table} caption="URLs of the report" columns=${columns} rows=${list.items}/><${More} list=${list} shown=${`${list.items.length} shown`}/></${Panel}>`}</${Answer}>
     ${undo && html`<${Unban} title="Undo the report" selection=${{ report_id: id }} close=${() => setUndo(false)} done=${list.reload}/>`}`;
@@ -47,7 +47,7 @@ function Found({ query }) {
     <${Filters} view="reports" query=${query} fields=${[["source", "Source"], ["day", "Day, UTC", "date"], ["correlation_id", "Case"]]}/>
     <${Panel}>${!ready ? html`<${Answer} of=${sources}>${() => html`<${Empty} title="No source is set up.">Add one with <code>edgeban source new</code>.</${Empty}>`}</${Answer}>` : html`<${Answer} of=${list}>${() => (list.items.length
       ? html`<${Table} caption="Reports" columns=${columns} rows=${list.items} keyOf=${(r) => r.report_id}/><${More} list=${list} shown=${`${list.items.length} shown`}/>`
-      : html`<${Empty} title=${asked.source ? `${visible(asked.source)} sent no webhook on ${asked.day}.` : "No report has this case."}>What came by queue is counted on <a href=${link("sources")}>Sources</a>.</${Empty}>`)}</${Answer}>`}</${Panel}>`;
+      : html`<${Empty} title=${asked.source ? `${visible(asked.source)} sent no webhook on ${asked.day}.` : "No report has this case."}>Reports that came by the queue are counted on <a href=${link("sources")}>Sources</a>.</${Empty}>`)}</${Answer}>`}</${Panel}>`;
 }
 
 export default ({ id, query }) => (id ? html`<${Report} id=${id}/>` : html`<${Found} query=${query}/>`);

@@ -19,7 +19,7 @@ export function verdict(accounts) {
     return `Banned ${where(banned)} ${until ? `until ${day(until)}, in ${span((Date.parse(until) - Date.now()) / 1000)}` : "with no end"}${banned[0].category ? `, as ${visible(banned[0].category)}` : ""}.`;
   }
   const [state, list] = [...at][0];
-  const said = { held: "Held for a person", pending: "On its way to a ban", processing: "The vendor works on its ban", rejected: "Not banned: rejected", suppressed: "Not banned: suppressed", failed: "Not banned: every try failed", unbanned: "Unbanned", expired: "No longer banned: the ban came to its end" }[state] ?? capital(visible(state));
+  const said = { held: "Held for a person", pending: "On its way to a ban", processing: "The vendor works on its ban", rejected: "Not banned: rejected", suppressed: "Not banned: suppressed", failed: "Not banned: every try failed", unbanned: "Unbanned", expired: "No longer banned: the ban has ended" }[state] ?? capital(visible(state));
   return `${said} ${where(list)}${list[0].rule && list[0].rule !== "default" ? `: ${rule(list[0].rule)}` : ""}.`;
 }
 
