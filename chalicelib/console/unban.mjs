@@ -1,7 +1,7 @@
 /** The dialogs that undo and do by hand: always with a preview, always with a reason. */
 import { useEffect, useState } from "./hooks.mjs";
 import { call } from "./api.mjs";
-import { Dialog, html, keepReason, Problem, Reason, reasons, State, Url, useSession } from "./ui.mjs";
+import { Dialog, html, keepReason, link, Problem, Reason, reasons, State, Url, useSession } from "./ui.mjs";
 import { count, day, number, rule, visible } from "./text.mjs";
 
 /** Undo a selection, in the words of `POST /v1/unbans`: `{urls}`, `{host, source, category, since, until_time}`, `{report_id}` … */
@@ -18,14 +18,15 @@ export function Unban({ selection, title, close, done = () => {} }) {
     try {
       const answer = await call("POST", "unbans", { body: { ...selection, reason, ...(preview.counted_all && !selection.urls ? { expect: preview.urls } : {}) } });
       keepReason(reason);
-      toast(answer.approvals_needed === 2 ? "It waits until another person approves it: edgeban unbans." : answer.complete ? `${count(answer.urls ?? preview.urls, "URL")} unbanned: the vendors are told first of all.` : "The unban is under way and completes by itself.");
+      if (answer.approvals_needed === 2) toast("The unban waits until another person approves it.", html`<a href=${link("audit")}>To the unbans</a>`);
+      else toast(answer.complete ? `${count(answer.urls ?? preview.urls, "URL")} unbanned: unbans are sent to the vendors before bans.` : "The unban is under way and completes by itself.");
       done();
       close();
     } catch (problem) { setError(problem); setBusy(false); }
   };
   return html`<${Dialog} title=${title} close=${close} wide><form class="body" onSubmit=${send}>${error && html`<${Problem} error=${error}/>`}
     ${!preview && !error && html`<p class="muted" aria-busy="true">Looking up what this undoes.</p>`}
-    ${preview && html`<p aria-live="polite"><b>${`${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}`}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.not_found?.length ? `Of ${count(preview.not_found.length, "URL")} no ban is on record: the unban is sent all the same. ` : ""}${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, for others said so too.` : preview.stay === undefined ? "They end whoever asked for them." : "What other sources said of them stays."}${preview.approvals_needed === 2 ? " A second person must approve it; bans younger than a day end at once." : ""}${preview.note ? ` ${preview.note}` : ""}</p>
+    ${preview && html`<p aria-live="polite"><b>${`${preview.counted_all ? "" : "at least "}${count(preview.urls, "ban")}`}</b> ${preview.urls === 1 ? "ends" : "end"}. ${preview.not_found?.length ? `No ban is on record for ${count(preview.not_found.length, "URL")}; the unban is sent if the host is managed. ` : ""}${preview.stay ? `${count(preview.stay, "URL")} ${preview.stay === 1 ? "stays" : "stay"} banned, because other sources asked for the ban too.` : preview.stay === undefined ? "Bans that other sources asked for end too." : ""}${preview.approvals_needed === 2 ? " A second person must approve it; bans younger than a day end at once." : ""}${preview.note ? ` ${preview.note}` : ""}</p>
       <ul class="list">${preview.first.slice(0, 10).map((each) => html`<li><${Url} url=${each.url} to=${false}/> <span class="muted">${visible(each.account)}</span></li>`)}${preview.urls > 10 && html`<li class="muted">and ${number(preview.urls - 10)} more</li>`}</ul>
       <${Reason} value=${reason} set=${set} id="unban-reason"/>
       ${large && html`<label class="field"><span>Type ${preview.urls} to go on</span><input value=${typed} onInput=${(e) => setTyped(e.currentTarget.value)} inputmode="numeric"/></label>`}

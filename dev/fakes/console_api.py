@@ -236,12 +236,29 @@ def account(name: str, **more: Any) -> Json:
     }
 
 
+def unbans() -> list[Json]:
+    """Return the unbans: one under way, one that waits for a second person, and some that are done."""
+    done = {"reason": "clean", "failed": 0, "waits": False, "complete": True, "urls": 1}
+    url = "url:https://shop.example.com/checkout"
+    under_way = {"unban_id": "u-2", "by": "olga", "selection": "host:shop.example.com", "complete": False, "urls": 120}
+    waits = {"unban_id": "u-3", "by": "anna", "selection": "source:new-desk", "reason": "the feed was poisoned"}
+    flooded = {"unban_id": "u-1", "by": "anna", "selection": "source:public-form", "urls": 388, "failed": 3}
+    early = [{"unban_id": f"u-0{n}", "by": "ben", "selection": url, "at": before(days=n)} for n in range(1, 4)]
+    return [
+        {**done, **under_way, "at": before(minutes=1)},
+        {**done, **waits, "at": before(hours=4), "complete": False, "waits": True, "urls": 0},
+        {**done, **flooded, "at": before(hours=5)},
+        *({**done, **each} for each in early),
+    ]
+
+
 class FakeApi:
     """The answers, and what decisions do to them. ``decided`` lists each decision that was taken."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.holds = {each["hold_id"]: each for each in holds()}
+        self.unbans = unbans()
         self.decided: list[Json] = []
         self.posts: list[tuple[str, Json]] = []
 
@@ -353,11 +370,14 @@ class FakeApi:
         return {**result, "state": "approved" if decision["decision"] == "approve" else "refused"}
 
     def get_audit(self, _rest: str, query: Json, *_: Any) -> Json:
+        if len({"actor", "about", "day"} & query.keys()) > 1:
+            raise Refused(400, "bad_request", "name at most one of actor=, about= and day=")
         told = [
             ("ben", "approve", "hold:h-1", "above its cap, second of two", 1, 20),
             ("anna", "approve", "hold:h-1", "ticket 4711", 4, 20),
             ("anna", "unban", "url:https://shop.example.com/checkout", "customer's page, clean", 22, 1),
             ("ben", "pause", "account:volcengine-cn", "key rotation", 120, 1),
+            ("anna", "unban", "source:new-desk", "the feed was poisoned", 240, 240),
             ("olga", "unban", "source:public-form", "the form was flooded", 300, 388),
         ]
         decisions = [
@@ -368,7 +388,7 @@ class FakeApi:
                 "about": about,
                 "reason": reason,
                 "before": "",
-                "after": "approved" if action == "approve" else "",
+                "after": "approved" if action == "approve" else "u-3" if about == "source:new-desk" else "",
                 "target_count": count,
             }
             for actor, action, about, reason, minutes, count in told
@@ -456,7 +476,10 @@ class FakeApi:
         document = {"version": 1, "accounts": accounts, "bare_hosts": "hold", "caps": {"per_source_per_hour": 60}}
         return {"policy": document, "changed_at": before(hours=30), "read_at": before(seconds=20), "refused": None}
 
-    def post_unbans(self, _rest: str, _query: Json, body: Json, _name: str) -> Json:
+    def post_unbans(self, rest: str, _query: Json, body: Json, name: str) -> Json:
+        if rest:
+            unban_id, _, decision = rest.partition("/")
+            return self._decide_unban(unquote(unban_id), decision, body["reason"], name)
         urls = body.get("urls") or [each["url"] for each in bans()][:42]
         assert body.get("expect", len(urls)) == len(urls)
         if body.get("preview"):
@@ -464,23 +487,25 @@ class FakeApi:
             return {"preview": True, "urls": len(urls), "counted_all": True, "first": first}
         return {"unban_id": "u-1", "complete": True, "urls": len(urls)}
 
-    def get_unbans(self, *_: Any) -> Json:
-        done = {
-            "unban_id": "u-1",
-            "by": "anna",
-            "reason": "clean",
-            "selection": "source:public-form",
-            "at": before(hours=5),
-            "failed": 3,
-            "waits": False,
-        }
-        under_way = {**done, "unban_id": "u-2", "at": before(minutes=1), "complete": False, "urls": 120, "failed": 0}
-        return {
-            "unbans": [
-                under_way,
-                {**done, "complete": True, "urls": 388},
-            ]
-        }
+    def _decide_unban(self, unban_id: str, decision: str, reason: str, name: str) -> Json:
+        if TOKENS[f"token-of-{name}"][1] == "reader":
+            raise Refused(403, "not_allowed", f"the token of {name} has another role; this needs operator")
+        found = next((each for each in self.unbans if each["unban_id"] == unban_id and each["waits"]), None)
+        if found is None:
+            message = "no such unban waits for a second person: it is decided already, or its id is wrong"
+            raise Refused(404, "not_found", message)
+        if decision == "approve" and found["by"] == name:
+            raise Refused(409, "conflict", "you have asked for this unban: it takes another person to approve it")
+        self.decided.append({"unban_id": unban_id, "decision": decision, "reason": reason, "by": name})
+        urls = 240 if decision == "approve" else 0
+        found |= {"waits": False, "complete": True, "urls": urls}
+        more = {"approvals_needed": 1} if decision == "approve" else {}
+        return {"unban_id": unban_id, "complete": True, "urls": urls, **more}
+
+    def get_unbans(self, _rest: str, query: Json, *_: Any) -> Json:
+        limit, start = int(query.get("limit", 100)), int(query.get("next_token", 0))
+        page = {"unbans": self.unbans[start : start + limit]}
+        return page | ({"next_token": str(start + limit)} if len(self.unbans) > start + limit else {})
 
     def get_reports(self, rest: str, query: Json, *_: Any) -> Json:
         if rest:

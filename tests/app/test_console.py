@@ -172,6 +172,8 @@ ASKED = [
     ("GET", "sources", {}, {}),
     ("GET", "callbacks", {"of": "desk"}, {}),
     ("GET", "unbans", {}, {}),
+    ("POST", "unbans/u-3/approve", {}, {"reason": "r"}),
+    ("POST", "unbans/u-3/cancel", {}, {"reason": "r"}),
     ("POST", "bans", {}, {"urls": [MALWARE], "preview": True}),
     ("GET", "exports", {}, {}),
     ("POST", "holds/decisions", {}, {"reason": "r", "decisions": [{"hold_id": "h-drift", "decision": "refuse"}]}),
@@ -185,4 +187,4 @@ def test_the_fake_api_answers_as_the_api_is_described(
     answer = FakeApi().answer(method, path, query, body, "ben")
     if find(f"/v1/{path}", method) is None:
         pytest.skip("the API has no such route yet; the console says so in its view")
-    check_answer(f"/v1/{path}", method, 200, answer)
+    check_answer(f"/v1/{path}", method, 202 if path.endswith("/approve") else 200, answer)

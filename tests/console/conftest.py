@@ -42,6 +42,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SEEN_MS = 120
 """Milliseconds between two keys: a page draws what a key did within a few frames, on a busy machine too."""
 
@@ -85,6 +86,16 @@ class Visit:
         for key in keys:
             self.page.keyboard.press(key)
             self.page.wait_for_timeout(SEEN_MS)
+
+    def findings(self) -> list[str]:
+        """Return what axe finds: the rule, and the first element that breaks it."""
+        import axe_playwright_python
+
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text())
+        options = json.dumps({"runOnly": {"type": "tag", "values": LEVELS}})
+        result = self.page.evaluate(f"() => axe.run(document, {options})")
+        return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in result["violations"]]
 
     def serious(self) -> list[str]:
         """Return what the browser complained about and no test expects."""
