@@ -356,11 +356,12 @@ class Model:
         if url.state not in {"held", "banned"}:
             url.words = {}
         url.words[word] = Said(now, end, end - now, bans=alone or url.state == "banned")
+        if alone or url.state == "banned":
+            url.bind_nobody(now)
         if url.state == "banned":
             url.lifted |= exact or end < url.end
             self._move_out(url, end, now)
         elif alone:
-            url.bind_nobody(now)
             self._ban(url, now, end, exact=exact)
             url.approved = True
         else:
