@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -13,7 +15,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.domain.errors import NotFound
+from chalicelib.domain.errors import Conflict, NotFound
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims, unban_jobs
 from chalicelib.ledger.chunks import made_at
@@ -22,9 +24,12 @@ from chalicelib.pipeline.decisions import second_person, unban
 from dev.fakes.api import Api, fixed, refused
 from dev.fakes.operations import banned, carry_on_all, lasting, renew
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
+from dev.fakes.wrappers import Each
 
 ROLES = {"rita": "reader", "olaf": "operator", "nora": "operator", "olaf-2": "operator"}
 OLD, NEW = pages(3), pages(2, host="shop.example.com")
+Decide = Callable[[World, str], bool]
+
 TWO = {**POLICY, "approvals": {"lifts_two_above": 2}}
 
 
@@ -170,7 +175,69 @@ def test_an_approval_that_is_killed_anywhere_is_carried_out_once_or_can_be_repea
         assert sum(map(len, lifts)) == 3, (at, after)
 
 
-def test_of_an_approval_and_a_cancellation_at_one_moment_one_counts() -> None:
+def approved(world: World, unban_id: str) -> bool:
+    with suppress(Conflict, NotFound):
+        return bool(second_person.approve(world.run(), unban_id, actor="nora", person="nora", reason="seen"))
+    return False
+
+
+def cancelled(world: World, unban_id: str) -> bool:
+    with suppress(Conflict, NotFound):
+        second_person.cancel(world.run(), unban_id, actor="olaf", reason="a mistake")
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("one", "other"), [(cancelled, approved), (approved, cancelled)])
+def test_of_an_approval_and_a_cancellation_at_one_moment_one_counts(one: Decide, other: Decide) -> None:
+    call, done = 0, False
+    while not done:
+        call += 1
+        world = banned(pages(3))
+        world.clock.advance(days=3)
+        job = unban_jobs.Job("u-x", "olaf", "ticket 4711", 7, world.clock(), source="desk")
+        waits, _ = second_person.ask(world.run(), job, person="olaf", urls=3)
+        calls, told = 0, dict[Decide, bool]()
+
+        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == call:  # noqa: B023, it is called within this turn of the loop
+                told[other] = other(world, waits.id)  # noqa: B023
+            return function(*args, **kwargs)
+
+        told[one] = one(World(rows=Each(world.rows, perhaps), clock=world.clock, policy=world.policy), waits.id)
+        done = calls < call
+        carry_on_all(world)
+        world.minutes(10)
+        assert done or told[one] != told[other], call
+        assert world.states(pages(3)) == {"unbanned" if told.get(approved) else "banned": 3}, call
+        assert not unban_jobs.unfinished(world.rows)
+    assert call > 3
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_cancellation_that_is_killed_anywhere_is_carried_out_or_can_be_repeated(after: bool) -> None:
+    at, killed = 0, True
+    while killed:
+        at += 1
+        world = banned(pages(3))
+        world.clock.advance(days=3)
+        job = unban_jobs.Job("u-x", "olaf", "ticket 4711", 7, world.clock(), source="desk")
+        waits, _ = second_person.ask(world.run(), job, person="olaf", urls=3)
+        with world.crash(at, after=after):
+            cancelled(world, waits.id)
+            killed = False
+        carry_on_all(world)
+        if unban_jobs.unfinished(world.rows):
+            assert cancelled(world, waits.id)
+        assert unban_jobs.undone(world.rows, [waits.id]) == {waits.id: 0}
+        carry_on_all(world)
+        assert world.states(pages(3)) == {"banned": 3}
+    assert at > 3
+
+
+def test_what_is_cancelled_nobody_approves() -> None:
     world = banned(pages(3))
     world.clock.advance(days=3)
     job = unban_jobs.Job("u-x", "olaf", "ticket 4711", 7, world.clock(), source="desk")
