@@ -11,6 +11,7 @@ A tracker that dies loses nothing: each task ends in one transaction, and the ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,7 +49,6 @@ SOONEST, LATEST = 2, 10
 LOST_AFTER = timedelta(hours=1)
 """A task that the vendor accepted, and has not shown since then for this long, counts as failed."""
 
-
 OLDEST = 50
 """How many of the oldest chunks are read to see whether one waits for the end of a task."""
 
@@ -74,14 +74,16 @@ def track_tasks(run: Run, vendor: BanVendor) -> Tracked:
 
 def track_young(run: Run, vendor: BanVendor) -> Tracked:
     """Move every finished task to its end that was submitted in the last minutes; say when to come again."""
-    now = run.clock()
-    young = [task for task in _processing(run) if task.submitted_at and now - task.submitted_at < YOUNG]
-    shown = [task for task in young if task.submitted_at and now - task.submitted_at >= SHOWN_AFTER]
+    now, settles = run.clock(), vendor.limits.settles
+    aged = [(now - task.submitted_at, task) for task in _processing(run) if task.submitted_at]
+    ages = [age for age, _ in aged if age < YOUNG + settles]
+    shown = [task for age, task in aged if max(SHOWN_AFTER, settles) <= age < YOUNG + settles]
     tracked = _track(run, vendor, shown) if shown else Tracked()
-    if tracked.why == "blocked" or len(young) == tracked.succeeded + tracked.failed:
+    if tracked.why == "blocked" or len(ages) == tracked.succeeded + tracked.failed:
         return tracked
-    youngest = min((now - task.submitted_at).total_seconds() for task in young if task.submitted_at)
-    tracked.again_after = min(max(int(youngest / 8), SOONEST), LATEST)
+    unsettled = min((settles - age for age in ages if age < settles), default=timedelta())
+    again_after = math.ceil(unsettled.total_seconds()) or min(int(min(ages).total_seconds() / 8), LATEST)
+    tracked.again_after = max(again_after, SOONEST)
     return tracked
 
 
@@ -118,14 +120,8 @@ def _track(run: Run, vendor: BanVendor, processing: Sequence[Task]) -> Tracked:
         wake_submitter(run, run.account)
     tracked.open = len(open_tasks)
     tell_overdue(run, open_tasks.values())
-    run.emit(
-        "tasks_tracked",
-        account=run.account,
-        succeeded=tracked.succeeded,
-        failed=tracked.failed,
-        open=tracked.open,
-        why=tracked.why,
-    )
+    counts = {"succeeded": tracked.succeeded, "failed": tracked.failed, "open": tracked.open}
+    run.emit("tasks_tracked", account=run.account, **counts, why=tracked.why)
     return tracked
 
 

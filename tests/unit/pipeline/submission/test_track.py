@@ -325,6 +325,23 @@ def test_a_young_task_is_not_looked_for_before_the_vendor_can_show_it_and_an_old
     assert len(world.vendor.lists) == 1
 
 
+def test_a_task_is_not_looked_for_before_the_vendor_s_network_has_taken_it_over() -> None:
+    world = World()
+    world.vendor.task_time = timedelta(seconds=60)
+    world.vendor.limits = replace(world.vendor.limits, settles=timedelta(seconds=60))
+    world.queue({"urls": pages(3)})
+    world.intake()
+    world.drain()
+    again_after = world.track_young().again_after
+    assert again_after is not None
+    assert 59 <= again_after <= 60
+    assert not world.vendor.lists
+    world.clock.advance(seconds=again_after)
+    assert world.track_young().again_after is None
+    assert world.states(pages(3)) == {"banned": 3}
+    assert len(world.vendor.lists) == 1
+
+
 def test_what_waits_for_a_task_is_woken_when_that_has_ended() -> None:
     world = World()
     world.vendor.task_time = timedelta(seconds=30)
