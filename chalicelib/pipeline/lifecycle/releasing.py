@@ -52,6 +52,7 @@ def _stay(rows: Rows, hold: Chunk, positions_by_key: Mapping[str, int]) -> set[s
             if work.state is ChunkState.WAITING:
                 claim_decisions.unhold(rows, staying, chunk=hold.id)
             return staying
-        if not work.approving and holds.leave(rows, work, [positions_by_key[key] for key in staying]):
+        left = not work.approving and holds.leave(rows, work, [positions_by_key[key] for key in staying])
+        if left and not carriers.links(rows, hold.id):  # a hold that is gone was approved, and tasks may have it
             return set()
     return set(positions_by_key)

@@ -135,6 +135,35 @@ def test_what_is_decided_at_any_moment_of_an_approval_has_one_end(
     assert call > 5
 
 
+def test_an_approval_that_is_submitted_at_any_moment_of_a_release_bans_each_url_once() -> None:
+    call, done = 0, False
+    while not done:
+        call += 1
+        rows = MemoryRows()
+        other = World(rows=rows, policy=REVIEW)
+        hold = held_for_review(other)
+        calls = 0
+
+        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == call:  # noqa: B023, it is called within this turn of the loop
+                approved(other, hold)  # noqa: B023
+                other.drain()  # noqa: B023
+            return function(*args, **kwargs)
+
+        trusted = World(rows=Each(rows, perhaps), clock=other.clock, policy=REVIEW)
+        trusted.post({"urls": URLS}, webhook_id="trusted")
+        trusted.intake()
+        other.queued += trusted.queued
+        done = calls < call
+        other.wakes.append(ACCOUNT)
+        assert_one_end(other)
+        created = [url for _, urls, _ in other.vendor.calls for url in urls]
+        assert sorted(created) == sorted(URLS), call
+    assert call > 5
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("act", [approved_by_another, refused, released, withdrawn, unbanned, swept])
 def test_what_is_decided_after_a_killed_approval_has_one_end(act: Act, after: bool) -> None:
