@@ -163,6 +163,7 @@ class Model:
         self.dry_run, self.host_cap = False, 0
         self.late, self.reached_at = 2 * MINUTES, began
         self.counts: dict[str, int] = {}
+        self.undone: dict[str, datetime] = {}
         self.let_through: list[tuple[str, datetime, int]] = []
 
     def must_be_banned(self, url: Url, now: datetime) -> bool | None:
@@ -233,7 +234,9 @@ class Model:
         source, needed, dry_run = report.source, CATEGORIES[report.category][1], self.dry_run or report.source.dry_run
         open_to_reporters = not (url.name in self.protected or dry_run or url.state in AGAINST)
         repeated = url.state in {"banned", "held"} and url.repeats(source.name, now + report.asks_for)
-        if open_to_reporters and needed > 1 and not repeated and not taken_back(url, report):
+        said_at = report.said_at or report.received_at
+        undone = said_at <= self.undone.get(source.name, BEFORE)
+        if open_to_reporters and needed > 1 and not (repeated or undone or taken_back(url, report)):
             url.count(report)
         verdicts = {
             "protected": url.name in self.protected,
@@ -375,6 +378,8 @@ class Model:
     def undo(self, name: str, now: datetime, cool_down: timedelta, taken: Taken) -> None:
         """Let a person take words back: what others said stays, and only those who said these are bound."""
         url = self.urls[name]
+        if taken.source:
+            self.undone[taken.source] = now
         url.reporters = {
             (who, source): (at, report)
             for (who, source), (at, report) in url.reporters.items()

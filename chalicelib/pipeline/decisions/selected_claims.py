@@ -55,6 +55,11 @@ def has_word(claim: Claim, job: Job) -> bool:
     return bool(job.report) and packed_words.without_report(claim.words, job.report) != claim.words
 
 
+def took_back(claim: Claim, source: str) -> bool:
+    """Return whether a source took back what it said of a claim's URL, and has said nothing since."""
+    return bool(packed_words.marker_of(claim.words, source)) and not packed_words.end_of_word(claim.words, source)
+
+
 def claims_in_force(run: Run, keys: Sequence[str]) -> list[Claim]:
     """Return the claims of these keys whose bans have not ended, in the order of the keys."""
     claims_by_key, now = read_claims(run, keys), run.clock()

@@ -14,7 +14,7 @@ from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import stamp
 from chalicelib.ledger.unban_jobs import Job
-from chalicelib.pipeline.decisions.selected_claims import Group, carrying_on_from, claims_in_force, has_word
+from chalicelib.pipeline.decisions.selected_claims import Group, carrying_on_from, claims_in_force, has_word, took_back
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
 
@@ -84,13 +84,17 @@ def _of_chunks(run: Run, job: Job, seen: set[str], read: Iterable[Chunk]) -> lis
     unseen = [chunk for chunk in read if chunk.id not in seen]
     seen.update(chunk.id for chunk in unseen)
     banned = {
-        (key, chunk.id)
+        (key, chunk.id): origin.source
         for chunk in unseen
         if chunk.action is Action.BAN and _in_span(job, chunk)
         for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True)
         if _is_of(job, url, origin)
     }
-    in_force = claims_in_force(run, [key for key, _ in banned]) if banned else []
+    in_force = [
+        claim
+        for claim in (claims_in_force(run, [key for key, _ in banned]) if banned else [])
+        if not took_back(claim, banned.get((claim.key, claim.chunk), job.source))
+    ]
     if not job.until_time:
         # What left the source's hold is in a later chunk; the source's word went with it.
         return [claim for claim in in_force if (claim.key, claim.chunk) in banned or has_word(claim, job)]

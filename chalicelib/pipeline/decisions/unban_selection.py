@@ -21,7 +21,14 @@ from chalicelib.ledger.row import epoch, stamp
 from chalicelib.ledger.tasks import Task
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline.answers.ban_index import Reader, up_to_now
-from chalicelib.pipeline.decisions.selected_claims import Group, claims_in_force, has_word, of_owners, read_claims
+from chalicelib.pipeline.decisions.selected_claims import (
+    Group,
+    claims_in_force,
+    has_word,
+    of_owners,
+    read_claims,
+    took_back,
+)
 from chalicelib.pipeline.decisions.unban_by_source import of_origin, unfinished
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Rows
@@ -156,7 +163,8 @@ def _of_report(run: Run, report: Report) -> Iterator[Group]:
             [
                 claim
                 for claim in in_force
-                if claim.report == report.id or packed_words.without_report(claim.words, report.id) != claim.words
+                if (claim.report == report.id and not took_back(claim, report.source))
+                or packed_words.without_report(claim.words, report.id) != claim.words
             ]
         )
 

@@ -147,6 +147,20 @@ def test_even_if_others_said_so_lifts_regardless_and_binds_everybody(selection: 
         assert world.state(SHARED) == "unbanned"
 
 
+@pytest.mark.parametrize("by_report", [False, True])
+def test_what_a_source_withdrew_before_is_not_undone_again_whoever_said_so_too(by_report: bool) -> None:
+    world = World(rows=MemoryRows())
+    report = _report(world, 20)
+    _report(world, 5, source="queue")
+    world.minutes(3)
+    world.post({"withdrawn": [{"url": SHARED}]}, webhook_id="back")
+    world.minutes(3)
+    chosen: dict[str, Any] = {"report": report} if by_report else {"source": "desk"}
+    undo(world, even_if_others_said_so=True, **chosen)
+    world.minutes(3)
+    assert world.state(SHARED) == "banned"
+
+
 def test_the_cool_down_binds_only_the_source_that_was_undone() -> None:
     world = _both("desk")
     undo(world, source="desk")
