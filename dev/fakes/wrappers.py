@@ -142,6 +142,25 @@ def _nothing() -> None:
     pass
 
 
+class AtCall:
+    """Lets something else happen right before the n-th call of ``target``, as another function would.
+
+    ``calls`` tells how many there were: fewer than ``number`` if nothing happened.
+    """
+
+    def __init__(self, target: Any, number: int, happens: Callable[[], object]) -> None:
+        self._target, self._number, self._happens, self.calls = target, number, happens, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._call, getattr(self._target, name))
+
+    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        if self.calls == self._number:
+            self._happens()
+        return function(*args, **kwargs)
+
+
 class Each:
     """Has ``does`` make every call of ``target``, or of one of its methods, in its place."""
 

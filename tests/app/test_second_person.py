@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -24,7 +25,7 @@ from chalicelib.pipeline.decisions import second_person, unban
 from dev.fakes.api import Api, fixed, refused
 from dev.fakes.operations import banned, carry_on_all, lasting, renew
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from dev.fakes.wrappers import Each
+from dev.fakes.wrappers import AtCall
 
 ROLES = {"rita": "reader", "olaf": "operator", "nora": "operator", "olaf-2": "operator"}
 OLD, NEW = pages(3), pages(2, host="shop.example.com")
@@ -188,6 +189,11 @@ def cancelled(world: World, unban_id: str) -> bool:
     return False
 
 
+def decided(told: dict[Decide, bool], decide: Decide, world: World, unban_id: str) -> None:
+    """Let somebody decide, and note what that person is told."""
+    told[decide] = decide(world, unban_id)
+
+
 @pytest.mark.parametrize(("one", "other"), [(cancelled, approved), (approved, cancelled)])
 def test_of_an_approval_and_a_cancellation_at_one_moment_one_counts(one: Decide, other: Decide) -> None:
     call, done = 0, False
@@ -197,17 +203,10 @@ def test_of_an_approval_and_a_cancellation_at_one_moment_one_counts(one: Decide,
         world.clock.advance(days=3)
         job = unban_jobs.Job("u-x", "olaf", "ticket 4711", 7, world.clock(), source="desk")
         waits, _ = second_person.ask(world.run(), job, person="olaf", urls=3)
-        calls, told = 0, dict[Decide, bool]()
-
-        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:  # noqa: B023, it is called within this turn of the loop
-                told[other] = other(world, waits.id)  # noqa: B023
-            return function(*args, **kwargs)
-
-        told[one] = one(World(rows=Each(world.rows, perhaps), clock=world.clock, policy=world.policy), waits.id)
-        done = calls < call
+        told: dict[Decide, bool] = {}
+        moment = AtCall(world.rows, call, partial(decided, told, other, world, waits.id))
+        decided(told, one, World(rows=moment, clock=world.clock, policy=world.policy), waits.id)
+        done = moment.calls < call
         carry_on_all(world)
         world.minutes(10)
         assert done or told[one] != told[other], call

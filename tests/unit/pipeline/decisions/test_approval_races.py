@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -16,7 +17,7 @@ from chalicelib.pipeline.decisions import holds
 from dev.fakes.operations import carry_on_all, undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from dev.fakes.wrappers import Each
+from dev.fakes.wrappers import AtCall
 
 URLS = pages(4)
 REVIEW = parse_policy({**POLICY, "sources": {"queue": {"trust": "review"}, "desk": {"withdrawals": "lift"}}})
@@ -41,6 +42,11 @@ def approved_by_another(world: World, hold: str) -> None:
 def refused(world: World, hold: str) -> None:
     with suppress(Conflict, NotFound):
         holds.refuse(world.run(), hold, actor="ben", reason="clean")
+
+
+def approved_and_submitted(world: World, hold: str) -> None:
+    approved(world, hold)
+    world.drain()
 
 
 def released(world: World, _hold: str) -> None:
@@ -119,17 +125,9 @@ def test_what_is_decided_at_any_moment_of_an_approval_has_one_end(
         rows = MemoryRows()
         other = World(rows=rows, policy=REVIEW)
         hold = held(other)
-        calls = 0
-
-        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:  # noqa: B023, it is called within this turn of the loop
-                act(other, hold)  # noqa: B023
-            return function(*args, **kwargs)
-
-        approves(World(rows=Each(rows, perhaps), clock=other.clock, policy=REVIEW), hold)
-        done = calls < call
+        moment = AtCall(rows, call, partial(act, other, hold))
+        approves(World(rows=moment, clock=other.clock, policy=REVIEW), hold)
+        done = moment.calls < call
         other.wakes.append(ACCOUNT)
         assert_one_end(other)
     assert call > 5
@@ -141,22 +139,12 @@ def test_an_approval_that_is_submitted_at_any_moment_of_a_release_bans_each_url_
         call += 1
         rows = MemoryRows()
         other = World(rows=rows, policy=REVIEW)
-        hold = held_for_review(other)
-        calls = 0
-
-        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:  # noqa: B023, it is called within this turn of the loop
-                approved(other, hold)  # noqa: B023
-                other.drain()  # noqa: B023
-            return function(*args, **kwargs)
-
-        trusted = World(rows=Each(rows, perhaps), clock=other.clock, policy=REVIEW)
+        moment = AtCall(rows, call, partial(approved_and_submitted, other, held_for_review(other)))
+        trusted = World(rows=moment, clock=other.clock, policy=REVIEW)
         trusted.post({"urls": URLS}, webhook_id="trusted")
         trusted.intake()
         other.queued += trusted.queued
-        done = calls < call
+        done = moment.calls < call
         other.wakes.append(ACCOUNT)
         assert_one_end(other)
         created = [url for _, urls, _ in other.vendor.calls for url in urls]
@@ -204,20 +192,11 @@ def test_of_two_answers_whether_to_lift_a_ban_one_is_carried_out(decide: Act) ->
         other.queue({"withdrawn": [{"url": url} for url in URLS]})
         other.minutes(3)
         (work,) = holds.all_held(rows, [ACCOUNT])
-        calls, told = 0, []
-
-        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:  # noqa: B023
-                with suppress(Conflict, NotFound):
-                    decide(other, work.chunk)  # noqa: B023
-            return function(*args, **kwargs)
-
+        moment, told = AtCall(rows, call, partial(decide, other, work.chunk)), []
         with suppress(Conflict, NotFound):
-            person = World(rows=Each(rows, perhaps), clock=other.clock)
+            person = World(rows=moment, clock=other.clock)
             told.append(holds.approve(person.run(), work.chunk, actor="ana", reason="seen").approved)
-        done = calls < call
+        done = moment.calls < call
         other.wakes.append(ACCOUNT)
         other.minutes(5)
         other.vendor.settle()

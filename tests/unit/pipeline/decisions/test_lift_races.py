@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -14,7 +15,7 @@ from chalicelib.pipeline.decisions import holds
 from dev.fakes.operations import carry_on_all, renew
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from dev.fakes.wrappers import Each
+from dev.fakes.wrappers import AtCall
 
 URLS = pages(3)
 
@@ -52,18 +53,10 @@ def test_what_loses_its_last_word_while_a_person_lifts_is_lifted_or_asked_about(
         call += 1
         other = asked_about(other_source=other_source)
         (work,) = holds.all_held(other.rows, [ACCOUNT])
-        calls = 0
-
-        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:  # noqa: B023, it is called within this turn of the loop
-                act(other)  # noqa: B023
-            return function(*args, **kwargs)
-
-        person = World(rows=Each(other.rows, perhaps), clock=other.clock, policy=other.policy)
+        moment = AtCall(other.rows, call, partial(act, other))
+        person = World(rows=moment, clock=other.clock, policy=other.policy)
         holds.approve(person.run(), work.chunk, actor="ana", reason="seen")
-        done = calls < call
+        done = moment.calls < call
         if done:
             act(other)
         other.wakes.append(ACCOUNT)

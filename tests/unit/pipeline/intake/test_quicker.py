@@ -12,7 +12,7 @@ from chalicelib.ledger import claims
 from chalicelib.ledger.packed_words import unpack
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from dev.fakes.wrappers import Each
+from dev.fakes.wrappers import AtCall
 
 (URL,) = pages(1)
 REVIEW = parse_policy({**POLICY, "sources": {"queue": {"trust": "review"}}})
@@ -45,20 +45,12 @@ def test_a_report_stands_beside_what_another_intake_took_at_any_moment(
         rows = MemoryRows()
         other = World(rows=rows, policy=policy)  # type: ignore[arg-type]
         quicker(other)
-        calls = 0
-
-        def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == call:  # noqa: B023
-                other.intake()  # noqa: B023
-            return function(*args, **kwargs)
-
+        moment = AtCall(rows, call, other.intake)
         world = World(rows=rows, clock=other.clock, policy=policy)  # type: ignore[arg-type]
         world.post({"urls": [URL], "ban_duration": days})
-        world.rows = Each(rows, perhaps)
+        world.rows = moment
         world.intake()
-        done = calls < call
+        done = moment.calls < call
         other.queued += world.queued
         other.wakes += world.wakes
         other.minutes(9)

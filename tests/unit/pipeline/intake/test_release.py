@@ -17,7 +17,7 @@ from chalicelib.ports import Update
 from dev.fakes.operations import approve, refuse, undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from dev.fakes.wrappers import Each
+from dev.fakes.wrappers import AtCall
 
 URLS = pages(4)
 ASKED_AGAIN = {"held": 2}
@@ -172,15 +172,12 @@ def test_of_a_decision_and_a_release_at_one_moment_each_url_has_one_end(
     person = _held(rows)
     (work,) = holds.all_held(rows, [ACCOUNT])
     _trusted(person, URLS[:2])
-    count = iter(range(1, 1_000))
 
-    def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-        if next(count) == call:
-            with suppress(Conflict, NotFound):
-                decide(person, work.chunk)
-        return function(*args, **kwargs)
+    def decides() -> None:
+        with suppress(Conflict, NotFound):
+            decide(person, work.chunk)
 
-    intake = World(rows=Each(rows, perhaps), clock=person.clock, policy=REVIEW, queued=person.queued)
+    intake = World(rows=AtCall(rows, call, decides), clock=person.clock, policy=REVIEW, queued=person.queued)
     intake.intake()
     person.queued = intake.queued
     person.wakes.append(ACCOUNT)
@@ -221,14 +218,7 @@ def test_a_release_at_any_moment_of_a_decision_bans_no_url_twice(
     intake = _held(rows)
     (work,) = holds.all_held(rows, [ACCOUNT])
     _trusted(intake, URLS[:2])
-    count = iter(range(1, 1_000))
-
-    def perhaps(function: Callable[..., object], *args: object, **kwargs: object) -> object:
-        if next(count) == call:
-            intake.intake()
-        return function(*args, **kwargs)
-
-    person = World(rows=Each(rows, perhaps), clock=intake.clock, policy=REVIEW)
+    person = World(rows=AtCall(rows, call, intake.intake), clock=intake.clock, policy=REVIEW)
     with suppress(Conflict, NotFound):
         decide(person, work.chunk)
     intake.minutes(8)
