@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from chalicelib.ledger import KEEP
@@ -76,6 +77,13 @@ class _Reporters:
         mentions = (Mention(name.hex(), source, said_at, report) for name, source, said_at, report in entries)
         return cls(names, tuple(mention for mention in mentions if mention.name in names))
 
+    def with_all(self, reporters: Iterable[Reporter], ignores: Callable[[Mention], bool]) -> tuple[_Reporters, int]:
+        """Note reporters; return the result, and how many names of it count."""
+        after = self
+        for reporter in reporters:
+            after = after.with_(reporter, ignores)
+        return after, after.count(ignores)
+
     def with_(self, reporter: Reporter, ignores: Callable[[Mention], bool]) -> _Reporters:
         new = Mention(hash_of(reporter.name), source_id(reporter.source), epoch(reporter.said_at), b"")
         new = new._replace(report=report_id(reporter.report))
@@ -124,10 +132,7 @@ def note(
     counts: dict[str, int] = {}
 
     def noted(key: str, before: _Reporters) -> _Reporters:
-        after = before
-        for reporter in asked[key]:
-            after = after.with_(reporter, lambda mention: ignores(key, mention))
-        counts[key] = after.count(lambda mention: ignores(key, mention))
+        after, counts[key] = before.with_all(asked[key], partial(ignores, key))
         return after
 
     _change(rows, asked, noted, now)
@@ -175,13 +180,8 @@ def _change(rows: Rows, keys: Iterable[str], change: Callable[[str, _Reporters],
 def count(rows: Rows, asked: Mapping[str, Sequence[Reporter]], *, ignores: Ignores = nobody) -> dict[str, int]:
     """Return how many reporters URLs would have if these reported them too. Nothing is noted."""
     found = rows.get([_key_of(key) for key in asked], consistent=True) if asked else {}
-    counts = {}
-    for key, reporters in asked.items():
-        of_url = _Reporters.of(found.get(_key_of(key), {}))
-        for reporter in reporters:
-            of_url = of_url.with_(reporter, lambda mention, key=key: ignores(key, mention))  # type: ignore[misc]
-        counts[key] = of_url.count(lambda mention, key=key: ignores(key, mention))  # type: ignore[misc]
-    return counts
+    before = {key: _Reporters.of(found.get(_key_of(key), {})) for key in asked}
+    return {key: before[key].with_all(reporters, partial(ignores, key))[1] for key, reporters in asked.items()}
 
 
 def hash_of(name: str) -> str:
