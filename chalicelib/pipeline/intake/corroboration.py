@@ -33,7 +33,8 @@ def count_reporters(
     countable = [
         url
         for url in urls
-        if not _only_repeats(url, claims_by_key.get(url.key), policy, now)
+        if _wants_several(url, policy)
+        and not _only_repeats(url, claims_by_key.get(url.key), policy, now)
         and _may_be_banned(url, claims_by_key.get(url.key), policy, now)
     ]
     reporters_by_key = needing_reporters(policy, countable, claims_by_key)
@@ -56,8 +57,13 @@ def needing_reporters(
     return {
         url.key: list(_reporters(url, policy, claims_by_key.get(url.key)))
         for url in urls
-        if any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
+        if _wants_several(url, policy)
     }
+
+
+def _wants_several(url: BatchUrl, policy: Policy) -> bool:
+    """Return whether a category that the URL is reported for wants several independent reporters."""
+    return any(category_of(category, policy).min_reporters > 1 for _, category, _ in url.candidates())
 
 
 def _may_be_banned(url: BatchUrl, claim: Claim | None, policy: Policy, now: datetime) -> bool:
