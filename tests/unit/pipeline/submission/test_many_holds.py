@@ -166,16 +166,22 @@ def test_a_sweep_that_reads_a_hold_just_before_it_is_decided_writes_no_mark(deci
     assert waiting_from.read(world.rows, ACCOUNT).chunk
 
 
+def copy_of(begun: World) -> World:
+    """Return a world with the same rows, policy and time, and with nothing else of it."""
+    assert isinstance(begun.rows, MemoryRows)
+    rows = MemoryRows()
+    rows.rows.update(deepcopy(begun.rows.rows))
+    world = World(rows=rows, policy=begun.policy)
+    world.clock.now = begun.clock()
+    return world
+
+
 def test_an_approval_that_is_killed_anywhere_leaves_a_hold_or_a_ban_that_is_sent() -> None:
     begun = with_holds()
     begun.sweep()
     hold = held(begun)[0]
     for at, after in product(range(1, 20), (False, True)):
-        assert isinstance(begun.rows, MemoryRows)
-        rows = MemoryRows()
-        rows.rows.update(deepcopy(begun.rows.rows))
-        world = World(rows=rows, policy=begun.policy)
-        world.clock.now = begun.clock()
+        world = copy_of(begun)
         with world.crash(at, after=after):
             world.approve(hold)
         world.sweep()
@@ -273,11 +279,7 @@ def test_a_refusal_that_is_killed_anywhere_is_finished_by_the_next_sweep() -> No
     hold, url = held(begun)[0], "https://www.example.com/held/0"
     outcomes = set()
     for at, after in product(range(1, 12), (False, True)):
-        assert isinstance(begun.rows, MemoryRows)
-        rows = MemoryRows()
-        rows.rows.update(deepcopy(begun.rows.rows))
-        world = World(rows=rows, policy=begun.policy)
-        world.clock.now = begun.clock()
+        world = copy_of(begun)
         with world.crash(at, after=after):
             holds.refuse(world.run(), hold, actor="ana", reason="clean")
         killed = world.crasher.calls == at
