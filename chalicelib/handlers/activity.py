@@ -12,16 +12,13 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import decision_token, listed, only, operator, page
+from chalicelib.handlers.http import QUESTION_TIME, decision_token, listed, only, operator, page
 from chalicelib.web import answer, csv_answer, page_size, query, wants_csv, within_bytes
 
 if TYPE_CHECKING:
     from chalicelib.ledger.audit import Decision
     from chalicelib.ledger.journal import Entry
     from chalicelib.pipeline.run import Run
-
-QUESTION_TIME = timedelta(seconds=15)
-"""How long one question reads the journal. API Gateway ends a request after 29 s."""
 
 LONGEST_SPAN = timedelta(days=31)
 EVENTS = 500

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
-from chalicelib.handlers.http import host, listed, only, operator
+from chalicelib.handlers.http import QUESTION_TIME, host, listed, only, operator
 from chalicelib.web import moment, page_size, query
 
 if TYPE_CHECKING:
     from chalicelib.domain.ban_index import Ban, Wanted
-
-QUESTION_TIME = timedelta(seconds=15)
-"""How long one request reads the events since the index was written."""
 
 MOST = 5_000
 """The most bans in one answer; an answer has fewer if their URLs are long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -21,6 +21,9 @@ View = Callable[..., Response]
 
 T = TypeVar("T")
 
+
+QUESTION_TIME = timedelta(seconds=15)
+"""How long a question may read the journal. API Gateway ends a request after 29 s."""
 
 LONGEST_ID = 200
 """The most bytes of an id in a path. No id of ours is longer, and DynamoDB limits the length of keys."""

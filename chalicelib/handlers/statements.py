@@ -10,15 +10,12 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.domain.urls import MAX_URL_LENGTH
-from chalicelib.handlers.http import REPORT_ID, listed, only, operator
+from chalicelib.handlers.http import QUESTION_TIME, REPORT_ID, listed, only, operator
 from chalicelib.web import answer, first_position, moment, page_size, position, query
 
 if TYPE_CHECKING:
     from chalicelib.pipeline.answers.statements import Place, Statement
     from chalicelib.pipeline.run import Run
-
-QUESTION_TIME: Final = timedelta(seconds=15)
-"""How long one question reads the journal."""
 
 LONGEST_SPAN: Final = timedelta(days=31)
 """The journal of older days is archived."""
