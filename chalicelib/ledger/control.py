@@ -108,8 +108,9 @@ def of_row(row: Mapping[str, Value]) -> Control:
 
 
 def _last_calls(row: Mapping[str, Value]) -> int | None:
+    """Read the number of calls if it belongs to the last call: version 1 writes the time of a call, and no number."""
     at, *count = numbers(row, "last_calls") or (0,)
-    return count[0] if count and at == row.get("last_call_at") else None  # version 1 writes a later call without it
+    return count[0] if count and at == row.get("last_call_at") else None
 
 
 def _block(row: Mapping[str, Value], name: str) -> Block | None:

@@ -125,7 +125,7 @@ def day_of(job_id: str) -> str:
 
 
 CHANGES_WITHIN = timedelta(minutes=2)
-"""How long after its job a claim says that its ban is lifted at an end: no function that changes ends runs longer."""
+"""The longest time from a job's row to the claim that names the same end: no function that changes ends runs longer."""
 
 
 def lift_at(rows: Rows, end: datetime, urls: Sequence[str], *, actor: str, reason: str, now: datetime) -> None:
