@@ -51,7 +51,7 @@ def main() -> None:
                 figures += measure()
                 left.remove(name)
                 print(f"{time.monotonic() - before:.0f} s", flush=True)
-        finally:  # what was measured is written, whatever ends the run
+        finally:  # Write what was measured, also where the run is cut short.
             took = time.monotonic() - begun
             print(f"\n{aligned(figures)}\n")
             write(DOCUMENT, f"{header(feed, long=long, seconds=took, load=load)}{_cut(left)}\n\n{markdown(figures)}\n")

@@ -1,4 +1,4 @@
-"""Lists and searches among 100,000 bans in force: how long, how large, how much memory, and what a question costs."""
+"""Measure lists and searches of 100,000 bans in force: their seconds, sizes, memory and costs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS = 1.0
 """The longest time until the first page of a list or a search."""
 
 COLD, WARM = 3, 5
-"""How often each question is asked; the fastest counts, since others use the machine too."""
+"""How often each question is asked. The fastest answer counts, since other programs use the machine too."""
 TOKEN = "token-of-the-benchmark"
 
 
@@ -106,7 +106,7 @@ PAGE = {"limit": "100"}
 
 
 def _shown(ran: Ran) -> str:
-    """Return elapsed seconds, and those of CPU: on a busy machine the first say little."""
+    """Return elapsed seconds and CPU seconds: on a busy machine, the elapsed seconds say little."""
     return f"{min(ran.wall):.2f} s ({min(ran.cpu):.2f} s of CPU)"
 
 
@@ -134,7 +134,7 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 def _index(local: Local, environment: dict[str, str], count: int) -> tuple[float, int]:
-    """Run ``index_bans`` as eleven minutes from now, when all is settled; return CPU seconds and the object's size."""
+    """Run ``index_bans`` eleven minutes ahead, when no event is too young; return CPU seconds and the object's size."""
     policy = {"version": 1, "accounts": {ACCOUNT: {"managed_domains": list(local.managed)}}}
     run = Run(
         rows=Table(local.aws.dynamodb, environment["EDGEBAN_TABLE"]),

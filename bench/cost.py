@@ -218,7 +218,7 @@ def metered(
 
 
 def received_by_webhook(process: Process, texts: Sequence[str], *, prefix: str = "", metered: bool = False) -> Ran:
-    """Post reports to the webhook; ``prefix`` makes their delivery ids others than those of the same texts before.
+    """Post reports to the webhook. With another ``prefix`` of the delivery ids, the same texts are new reports.
 
     Raises ``RuntimeError`` if one is not accepted.
     """

@@ -122,7 +122,7 @@ def whole(
 ) -> tuple[Whole, Whole]:
     """Run reports through intake, submission and tracking, then through intake again. Return both results.
 
-    ``again_batches``: what comes the second time, if not the same. ``rates``: the vendor takes at most its ten
+    ``again_batches`` are the reports of the second run, if they differ. With ``rates`` the vendor takes at most ten
     creates a second.
     """
     run, again = Whole(), Whole()
@@ -155,7 +155,7 @@ def naive(local: Local, rows: Sequence[FeedRow]) -> Whole:
 
 
 def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS) -> list[Figure]:
-    """Measure the rows as they are, as many new URLs, those again, and some rows by the naive implementation."""
+    """Measure the feed's rows, as many new URLs, the same URLs again, and some rows by the naive implementation."""
     first, _ = whole(local, event_list(rows))
     quick, _ = whole(local, event_list(rows), metered=False)
     limited, _ = whole(local, event_list(rows), metered=False, rates=True)
@@ -243,7 +243,7 @@ def capacity(local: Local, rows: Sequence[FeedRow], naive_rows: int = NAIVE_ROWS
 def growth(local: Local, rows: Sequence[FeedRow], steps: Sequence[int]) -> list[Figure]:
     """Measure ledgers of several sizes side by side, a batch in each in turn, so that a busy machine affects all alike.
 
-    The function itself fills each ledger, from reports of one URL. The processes that are measured are equally young.
+    The function itself fills each ledger, from reports of one URL. The measured processes start at the same time.
     """
     with ExitStack() as stack:
         processes = [

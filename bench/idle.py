@@ -25,10 +25,10 @@ METRIC_HOUR = 0.30 / HOURS
 
 SECRET_READ, KEY_READ, LOG_GB = 0.05 / 10_000, 0.03 / 10_000, 0.50
 POLLERS, POLL_SECONDS = 5, 20
-"""Lambda keeps five long polls of 20 s open to a queue that is empty. Of a FIFO queue as many are assumed."""
+"""Lambda keeps five long polls of 20 s open at an empty queue. We assume as many for a FIFO queue."""
 
 IDLE_SECONDS = 0.2
-"""Assumed duration of a run that finds nothing to do, the longest of them. The start of a process is in it."""
+"""Assumed duration of a run that finds nothing to do: the longest one, the start of its process included."""
 
 LINE_BYTES, LINES = 350, 5
 """Bytes of a log line, and lines of a run: three of Lambda's, two of ours."""

@@ -49,7 +49,7 @@ class VendorProcess:
 
 @contextmanager
 def vendor_process(*, answer_seconds: float = 0.0) -> Iterator[VendorProcess]:
-    """Start a simulator that enforces the vendor's rates and takes so long to answer."""
+    """Start a simulator that enforces the vendor's rates, and answers after ``answer_seconds``."""
     port, identity = free_port(), Identity()
     command = [sys.executable, "-m", "dev.simulators.huawei", "--port", str(port)]
     command += ["--answer-seconds", str(answer_seconds)]

@@ -39,9 +39,9 @@ def canonical(urls: Iterable[str]) -> Iterator[str]:
 
 
 def fresh_rows(rows: Sequence[FeedRow], managed: Sequence[str], count: int, *, generation: str = "") -> list[FeedRow]:
-    """Make real-shaped rows of managed hosts, each with another URL.
+    """Make real-shaped rows of managed hosts, each with a URL of its own.
 
-    They are a feed's rows, repeated with another query each time. Two generations have no URL in common.
+    They are a feed's rows, repeated with another query each time. Calls with different ``generation`` share no URL.
     """
     hosts = HostPatterns(managed)
     rows_by_url: dict[str, FeedRow] = {}

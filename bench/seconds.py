@@ -30,11 +30,11 @@ A_SECOND, SECONDS = 10, 10
 """Reports a second, and the seconds that they are sent for."""
 
 TASK_SECONDS = 2.0
-"""That the simulated vendor works on a task."""
+"""Seconds that the simulated vendor works on a task."""
 
 PATIENCE = 180.0
 SENDERS = 4
-"""Threads that send at the same time: each request of its own process would measure how processes start."""
+"""Threads that send at the same time. With a process for each request, the time to start it would be measured."""
 
 STEPS = (
     "webhook to its 202",

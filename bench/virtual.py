@@ -60,23 +60,23 @@ class Waits:
     batch_window: float = 1.0
     batch_messages: int = 1_000
     door: float = 0.1
-    """That the function at the door takes, where reports come by webhook."""
+    """Seconds that ``receive_report`` takes, where reports come by webhook."""
     receive: float = 0.05
-    """Until a message is in the queue."""
+    """Seconds until a message is in the queue."""
     intake_call: float = 0.15
     intake_url: float = 0.0003
     task: float = 2.0
-    """That the vendor works on a task."""
+    """Seconds that the vendor works on a task."""
     wake_hop: float = 0.06
-    """From sending a wake-up until its function begins."""
+    """Seconds from sending a wake-up until its function begins."""
     drain_begin: float = 0.05
-    """Until a drain has read what waits."""
+    """Seconds until a drain has read the waiting chunks."""
     call: float = 0.3
-    """Until the vendor has answered, and the answer is recorded."""
+    """Seconds until the vendor has answered, and the answer is recorded."""
     look: float = 0.1
-    """Until a report was read, and is known to have ended."""
+    """Seconds until a report was read, and is known to have ended."""
     receiver: float = 0.2
-    """That a source's receiver takes."""
+    """Seconds that a source's receiver takes to answer."""
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Measured:
 class VirtualPipeline:
     """``reports`` says how many reports arrive in each second, with ``urls`` new URLs each. Everything is drained.
 
-    They come by queue, or ``by_webhook`` of a source that is called back.
+    Reports come by queue; ``by_webhook`` makes them come by webhook, from a source that is called back.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class VirtualPipeline:
         self._every_minute()
 
     def run(self) -> Measured:
-        """Let everything happen."""
+        """Let virtual time pass until nothing is left to happen."""
         while self._events:
             self._pass_to(self._events[0][0])
         self.measured.units = self.rows.units

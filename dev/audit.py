@@ -37,7 +37,7 @@ def cfn_lint(template: Path) -> dict[str, list[str]]:
 
 
 def cloudsplaining(template: Path) -> dict[str, list[str]]:
-    """Risk → the roles that it lies in, and the actions."""
+    """Risk → the roles that have it, and their actions."""
     from cloudsplaining.scan.policy_document import PolicyDocument
 
     findings: dict[str, list[str]] = {}
@@ -105,7 +105,7 @@ def main() -> int:
                 print(f"  {rule} has no reason in {REASONS.name}:", *places, sep="\n    ")
         for rule in sorted(excuses.keys() - findings.keys()):
             bad += 1
-            print(f"  {rule} has a reason and is not found any more: take it out")
+            print(f"  {rule} has a reason but is no longer found: remove the reason")
     return 1 if bad else 0
 
 

@@ -68,7 +68,7 @@ def amend(runtime: str, architecture: str) -> None:
         (Config, "lambda_python_version", property(lambda _: runtime)),
         (Config, "lambda_architecture", property(lambda _: architecture)),
     ):
-        getattr(owner, name)  # Chalice no longer works as this module expects where there is none
+        getattr(owner, name)  # Fails if a new Chalice no longer has the name that this module amends.
         setattr(owner, name, amended)
 
 

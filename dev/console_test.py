@@ -1,7 +1,7 @@
 """Run the console's tests in a Chromium: ``python -m dev.console_test [PATH …]``.
 
-A Chromium or Chrome that is there is used. Where ``CI`` is set, Debian's is installed if there is none, and the run
-fails without one. Elsewhere the tests are skipped, and the last line names the command that brings one.
+The tests run in an installed Chromium or Chrome. If there is none and ``CI`` is set, this installs Debian's, and fails
+if that fails. Without ``CI`` the tests are skipped, and the last line names the command that installs one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dev.package import ROOT
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 INSTALL = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium")
 MARK = ROOT / ".local" / "console-test-skipped"
-"""It is there while the last run was skipped: ``make test`` says so in its last line."""
+"""This file exists while the last run was skipped. ``make test`` then says so in its last line."""
 
 
 def browser() -> str:

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from dev.preflight import AWS_CLI, NOT_CREATED, Found, Preflight, in_words, stack_state
 
 PROTECTED = ("Ledger", "Archive", "Intake")
-"""What holds data. ``UpdateReplacePolicy: Retain`` alone would let an update put a new, empty one in its place."""
+"""Resources with data. ``UpdateReplacePolicy: Retain`` alone lets an update replace one by a new, empty one."""
 
 STACK_POLICY: dict[str, list[dict[str, Any]]] = {
     "Statement": [
@@ -101,7 +101,7 @@ def _bucket(session: boto3.Session) -> str:
 
 
 def _api_logging(session: boto3.Session, stack: str) -> str:
-    """Keep the role that API Gateway logs by in this region, unless there is none, or this stack made it."""
+    """Return whether the stack makes API Gateway's role for logs, or keeps one that others made in this region."""
     role: Any = session.client("apigateway").get_account().get("cloudwatchRoleArn") or ""
     return "make" if not role or f"/{stack}-ApiLogRole" in role else "keep"
 

@@ -2,9 +2,9 @@
 
 Every row of the ledger is read once (``Scan``: about a tenth of a dollar for a million URLs) and those that name the
 person are changed. The key of the person's pseudonym in the archive is deleted. The index of bans is written anew
-without the person, and what it was before is deleted: folding it anew from the journal would lose the bans that are
-older than the journal, at vendors that end none by themselves. Repeating it changes nothing. docs/policy.md says how
-long what is kept.
+without the person, and its former bodies are deleted. It is not folded anew from the journal: that would lose the bans
+that are older than the journal, at vendors that end none by themselves. A second run changes nothing. docs/policy.md
+says how long each thing is kept.
 
 Options come from the environment: SUBJECT (the name or address as reports give it), STAGE, DRY=1 (only count),
 AWS_ENDPOINT_URL for a local AWS; region and credentials as boto3 finds them.
@@ -49,9 +49,9 @@ def scanned(client: Any, table: str) -> Iterator[Row]:
 
 
 def forget_in_index(views: Views, subject: str, *, now: datetime) -> tuple[int, str]:
-    """Take a person out of the index of bans; return from how many bans, and the key of the body that is left.
+    """Take a person out of the index of bans; return how many bans changed, and the key of the body to keep.
 
-    Raises RuntimeError where others kept writing it.
+    Raises RuntimeError if other processes kept writing the index.
     """
     form = subjects.form_of(subject)
     for _ in range(TRIES):
@@ -65,11 +65,11 @@ def forget_in_index(views: Views, subject: str, *, now: datetime) -> tuple[int, 
         body = f"{VIEW}{view.place}-{secrets.token_hex(4)}.txt.gz"  # readers keep a body by its name
         if write(views, replace(view, index=index), body=body, now=now):
             return len(named), body
-    raise RuntimeError("the index of bans was written by others all the time: run this again")
+    raise RuntimeError("other processes kept writing the index of bans: run this again")
 
 
 def delete_others(s3: Any, bucket: str, body: str) -> int:
-    """Delete the bodies of the index but for one; return how many they were."""
+    """Delete all bodies of the index except one; return how many were deleted."""
     deleted = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=VIEW):
         for item in page.get("Contents", []):

@@ -102,7 +102,7 @@ def _repeat(dice: random.Random, seen: list[str], number: int) -> str:
 
 
 def _twin(dice: random.Random, seen: list[str], number: int) -> str:
-    """Return the URL under the other scheme, which is another URL to a CDN."""
+    """Return the scheme variant of a URL: to a CDN it is another URL."""
     url = _repeat(dice, seen, number)
     return url.replace("https://", "http://") if url.startswith("https") else url.replace("http://", "https://")
 

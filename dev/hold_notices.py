@@ -1,4 +1,4 @@
-"""Read what people are told of holds on a local AWS: a queue that is subscribed to the topic."""
+"""Read the notices of holds on a local AWS, by a queue that is subscribed to their topic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dev.local_aws import LocalAws
 
 @contextmanager
 def hold_notices(aws: LocalAws, told: Callable[[str], None]) -> Iterator[None]:
-    """Tell every message of the topic of holds, a line after the other, until the context ends."""
+    """Pass every line of the messages of the holds' topic to a function, until the context ends."""
     url = aws.sqs.create_queue(QueueName=f"edgeban-{aws.stage}-hold-notices")["QueueUrl"]
     arn = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     allowed = {

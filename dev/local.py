@@ -95,7 +95,7 @@ def remove_access(document: Mapping[str, Any], path: Path = ACCESS) -> None:
 
 
 def commands(access: Access, api: str) -> list[tuple[str, str]]:
-    """Return what each command does, with the command to paste: a report, its URL, what waits for a person."""
+    """Return three commands to paste, each with what it does: report a URL, ask for it, list the holds."""
     url = "https://www.example.com/phishing"
     report = " ".join(
         (
@@ -118,7 +118,7 @@ def commands(access: Access, api: str) -> list[tuple[str, str]]:
 
 
 def show(aws: LocalAws, access: Access, vendors: Mapping[str, str]) -> None:
-    """Say where everything is, and three commands to paste."""
+    """Show where everything is, and three commands to paste."""
     say(f"AWS           {aws.url}  (region {aws.region}, credentials test/test)")
     say(f"API           {aws.stack.api_url}")
     say(f"reports queue {aws.stack.reports_queue_url}")

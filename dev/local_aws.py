@@ -24,10 +24,10 @@ from dev.package import ROOT, package
 
 DEPLOY_SECONDS = 120
 INTAKE_CONCURRENCY = 2
-"""A worker is a process on this machine: ten that start at once keep each other from starting."""
+"""Each worker is a process on this machine: ten that start at once slow each other down too much."""
 PACKAGES_BUCKET = "packages"
 POLICY_BYTES = 4096
-"""What a standard SSM parameter holds; a longer policy goes to the archive bucket, the parameter names its key."""
+"""Bytes of a standard SSM parameter. A longer policy goes to the archive bucket, and the parameter names its key."""
 
 Document = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ class FunctionFailed(LocalAwsError):
 
 
 class FunctionBusy(LocalAwsError):
-    """As many of the function run already as its reserved concurrency allows."""
+    """The function already runs as often as its reserved concurrency allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class LocalAws(MiniStack):
         vendors: Document | None = None,
         policy: Document | None = None,
     ) -> None:
-        """Put secrets and policy, each only if given; what was there is replaced."""
+        """Replace the secrets and the policy, each only if it is given."""
         for name, document in {"sources": sources, "operators": operators, "vendors": vendors}.items():
             if document is not None:
                 self._put_secret(f"edgeban/{self.stage}/{name}", json.dumps(document))

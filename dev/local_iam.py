@@ -1,4 +1,4 @@
-"""What MiniStack's check of policies sees differently from AWS."""
+"""Make MiniStack's check of policies agree with AWS's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ BATCHED = ("sqs:SendMessage", "sqs:ChangeMessageVisibility")
 
 
 def suit_enforcement(template: dict[str, Any]) -> None:
-    """Change what MiniStack's check of policies sees differently from AWS.
+    """Change a packaged template so that its policies mean to MiniStack what they meant to AWS.
 
-    It is spoken to without TLS, so the TLS-only rules go; and it asks for ``dynamodb:BatchExecuteStatement`` on no
-    table in particular and for the batch forms of ``BATCHED``, where AWS asks for the PartiQL action of each statement
-    on its table and for the action itself.
+    MiniStack is called without TLS, so the TLS-only rules are removed. AWS checks the PartiQL action of each statement
+    on its table; MiniStack checks ``dynamodb:BatchExecuteStatement`` on no table. AWS checks the actions of
+    ``BATCHED`` themselves; MiniStack checks their batch forms.
     """
     for resource in template["Resources"].values():
         if resource["Type"] in {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy"}:

@@ -20,7 +20,7 @@ from typing import Any
 
 
 def services_of(template: dict[str, Any]) -> set[str]:
-    """Which services the roles of a template allow to call."""
+    """Return the services that the roles of a template may call."""
     return {
         action.partition(":")[0]
         for resource in template["Resources"].values()

@@ -1,4 +1,4 @@
-"""MiniStack, the local AWS itself: a process in a virtual environment of its own, with nothing left behind."""
+"""MiniStack, the local AWS: a process in a virtual environment of its own, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class MiniStack(Clients):
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others in order
+                start_new_session=True,  # Ctrl-C must reach this process alone: it ends the others in order.
             )
 
     def _environment(self) -> dict[str, str]:
@@ -127,4 +127,4 @@ class MiniStack(Clients):
             self._supervisor.wait(timeout=60)
             self._supervisor = None
         if self.directory != Path():
-            shutil.rmtree(self.directory, ignore_errors=True)  # the supervisor removes it, if it ever started
+            shutil.rmtree(self.directory, ignore_errors=True)  # The supervisor does so, if it ever started.

@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 
 DEFAULT_RUNTIME = "python3.13"
-"""The Python that the functions run on, on AWS. The local AWS runs them on the Python of its own environment."""
+"""The Python of the functions on AWS. The local AWS runs them on the Python of its own environment."""
 
 RUNTIMES = ("python3.11", "python3.12", DEFAULT_RUNTIME)
 ARCHITECTURES = ("x86_64", "arm64")
@@ -37,7 +37,7 @@ SOURCES = (
     "chalicelib",
 )
 KEPT = 3
-"""Packages of a stage that stay on disk: another process may be deploying from the one before."""
+"""Packages of a stage that stay on disk: another process may still deploy the last but one."""
 
 BAD_WORDS = ("missing dependency", "could not install", "missing dependencies")
 """Chalice prints these and carries on; the package would fail on its first import."""
@@ -49,7 +49,7 @@ class PackagingError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """What a package is for."""
+    """The stage, Python and processor of a package."""
 
     stage: str
     runtime: str

@@ -1,4 +1,4 @@
-"""What the functions' policies allow, as AWS reads them: ``.chalice/policies`` and the packaged template."""
+"""Read what the functions' policies allow, as AWS does: ``.chalice/policies`` and the packaged template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICIES = ROOT / ".chalice" / "policies"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """An action as IAM names it, and what it was done to.
+    """An action as IAM names it, and the resource that it was done to.
 
     ``resource`` is the last part of an ARN: a table, a queue, a secret, a parameter, ``bucket/key`` or a bucket.
     ``key`` is the partition key of a row, which a policy's ``dynamodb:LeadingKeys`` speaks of.
@@ -71,7 +71,7 @@ def allowed_to(function: str) -> list[Allowed]:
 
 
 def logical_name(resource: Mapping[str, Any]) -> str:
-    """Name a resource by what the template calls it, with what stands behind its ARN."""
+    """Name a resource by its name in the template, with the rest that follows its ARN."""
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
     return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", str(resource["Fn::Sub"]))

@@ -1,6 +1,6 @@
-"""Is everything there that a deployment needs? ``python -m dev.preflight [stage]`` names all that is missing, at once.
+"""Check that a deployment has all that it needs: ``python -m dev.preflight [stage]`` names all that is missing.
 
-It only reads. Secrets and the policy are held against the parsers that the functions use, and nothing of them is shown.
+It only reads. The parsers of the functions check the secrets and the policy; no content of them is shown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNRESERVED = 100
 """Concurrent executions of an account's limit that Lambda keeps unreserved."""
 
 NOT_CREATED = ("", "REVIEW_IN_PROGRESS")
-"""States of a stack that the next deployment creates. A change set that nobody carried out leaves the second."""
+"""States in which the next deployment creates the stack. A change set that nobody executed leaves the second."""
 
 REMEDIES = {
     "CREATE_FAILED": "delete-stack",
@@ -50,7 +50,7 @@ AWS_CLI = Path(sys.executable).with_name("aws")
 
 @dataclass
 class Found:
-    """What a preflight came to: what must be there and is not, and what a person should know all the same."""
+    """The result of a preflight: what is missing, and notes that stop no deployment."""
 
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -124,7 +124,7 @@ class Preflight:
         return True
 
     def _stack(self) -> None:
-        """Name the state of a stack that CloudFormation would not update, and the way out of it."""
+        """Note a stack whose state stops updates, with the remedy."""
         stack = f"edgeban-{self.stage}"
         try:
             state = stack_state(self._client("cloudformation"), stack)
@@ -211,7 +211,7 @@ class Preflight:
     # --- beyond ------------------------------------------------------------------------------------------------
 
     def _vendors(self) -> None:
-        """Only a note: what this machine reaches says little about what Lambda will."""
+        """Note vendors that this machine does not reach. Lambda may reach them all the same."""
         for account in (self._documents.get("vendors") or {}).values():
             place = urlsplit(account.endpoint)
             port = place.port or (443 if place.scheme == "https" else 80)
@@ -232,7 +232,7 @@ def stack_state(client: Any, stack: str) -> str:
 
 
 def stack_problem(stack: str, state: str) -> str:
-    """Say why CloudFormation would not update a stack in this state, and the way out of it; "" if it would."""
+    """Say why CloudFormation would not update a stack in this state, with the remedy; "" if it would."""
     why = f"a stack that can be updated: {stack} is {state}"
     events = f"`aws cloudformation describe-stack-events --stack-name {stack}`"
     remedy = REMEDIES.get(state)

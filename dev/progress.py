@@ -1,4 +1,4 @@
-"""What ``make run`` watches: the functions that it starts more often than their schedules, and what they log."""
+"""Start functions more often than their schedules, and read their logs, for ``make run``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Ticker:
                 self._aws.invoke(self._function)
                 self.problem = ""
             except FunctionBusy:
-                continue  # its own schedule was quicker
+                continue  # Its own schedule has already started it.
             except FunctionFailed as error:
                 self.problem = str(error)
             except Exception as error:  # noqa: BLE001, whatever it is belongs to the ending of the local AWS
@@ -52,7 +52,7 @@ class Ticker:
 
 @dataclass(slots=True)
 class Progress:
-    """What the functions say in their logs that they have done."""
+    """What the functions have done, by their logs."""
 
     unique: int = 0
     duplicates: int = 0
@@ -94,7 +94,7 @@ class Progress:
 
 
 def what_is_held(rows: Rows, checked: Checked) -> Iterator[str]:
-    """Say how much of a feed waits for a person under the policy in force, what for, and what would ban it."""
+    """Say how much of a feed waits for a person under the policy in force, by which rules, and what would ban it."""
     works = [work for work in remaining.of_account(rows, ACCOUNT) if work.state is ChunkState.HELD]
     urls_by_rule = Counter[str]()
     for chunk in chunks.read(rows, [work.chunk for work in works]).values():

@@ -1,4 +1,4 @@
-"""Between the functions of a local AWS and its services: note, function by function, what IAM would be asked.
+"""Stand between the functions of a local AWS and its services, and note what IAM would be asked for each function.
 
 Each function is given an endpoint of its own, so a call is known by the port it comes in at. Requests pass unchanged,
 their Host header too, so that their signatures stay good.
@@ -84,7 +84,7 @@ def uses(method: str, target: str, path: str, body: bytes) -> Iterator[Use]:
 
 
 def _place_of_key(statement: str) -> int:
-    """Where among a statement's parameters the partition key stands."""
+    """Return the place of the partition key among a statement's parameters."""
     named = "'pk': ?" if statement.startswith("INSERT") else '"pk" = ?'
     return statement.partition(named)[0].count("?")
 
@@ -119,7 +119,7 @@ class Recorder:
         """Name of a function in the template → what it did."""
         self.unknown: list[str] = []
         self.beyond: list[str] = []
-        """Requests that AWS would refuse for a limit, whatever the local AWS did."""
+        """Requests that AWS would refuse for a limit, even if the local AWS took them."""
         self._upstream = urlsplit(upstream).netloc
         self._servers: list[ThreadingHTTPServer] = []
 

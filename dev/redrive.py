@@ -1,9 +1,9 @@
 """Move dead letters back to the queue they came from: ``make redrive``.
 
-Receive, send, delete, in this order: a crash in between leaves a message in both queues, and a report that is taken
-twice has no second effect. Bodies and message attributes are kept, and with them a webhook's report_id. On AWS the
-console's "Start DLQ redrive" (StartMessageMoveTask) does the same; this works on any endpoint, shows what it moves,
-and leaves what no parser reads a URL in, which would only die again.
+It receives, sends, then deletes. A crash in between leaves a message in both queues, and a report that is taken twice
+has no second effect. Bodies and message attributes are kept, and with them a webhook's report_id. On AWS the console's
+"Start DLQ redrive" (StartMessageMoveTask) does the same. This works on any endpoint, shows what it moves, and leaves
+the messages in which no parser reads a URL: they would only die again.
 
 Options come from the environment: QUEUE (``reports`` or ``submit``, default ``reports``), STAGE, LIMIT (messages at the
 most), DRY=1 (only look), ALL=1 (also what no parser reads), AWS_ENDPOINT_URL for a local AWS; region and credentials as
@@ -83,7 +83,7 @@ def redrive(
             sqs.delete_message(QueueUrl=dead_letters_url, ReceiptHandle=message["ReceiptHandle"])
             done.moved += 1
         say(f"{done.moved:,} moved, {done.kept:,} left")
-    for handle in kept.values():  # visible again at once
+    for handle in kept.values():  # Make it visible again at once.
         sqs.change_message_visibility(QueueUrl=dead_letters_url, ReceiptHandle=handle, VisibilityTimeout=0)
     return done
 
@@ -101,7 +101,7 @@ def _same(message: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
         same["MessageAttributes"] = attributes
     if queue_url.endswith(".fifo"):
         same["MessageGroupId"] = message["Attributes"]["MessageGroupId"]
-        # Not its old id: within five minutes of the first sending that one would be swallowed.
+        # The old id would not do: within five minutes of the first sending, SQS drops it.
         same["MessageDeduplicationId"] = hashlib.sha256(message["ReceiptHandle"].encode()).hexdigest()
     return same
 

@@ -55,7 +55,7 @@ PATIENCE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the demonstration is asked for."""
+    """The options of the demonstration."""
 
     feed: Path | None
     limit: int | None

@@ -1,6 +1,6 @@
 """``make run VENDORS=all``: one report, banned at every CDN, on a local AWS with the packaged app in it.
 
-Each vendor is a strict simulator. Shown are the seconds from the report to the edge's 403 at each, what the API says of
+Each vendor is a strict simulator. Shown are the seconds from the report to the 403 at each edge, what the API says of
 the URL, and the seconds of an unban.
 """
 

@@ -91,7 +91,7 @@ class Senders:
     def _post(self, webhook_id: str, body: bytes) -> dict[str, Any]:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-        for wait in (0.5, 1, 2, 4, 8):  # as senders of Standard Webhooks do: the same id, a new signature
+        for wait in (0.5, 1, 2, 4, 8):  # Senders of Standard Webhooks do so: the same id, a new signature.
             now = int(time.time())
             answer = self._local.session.post(
                 f"{self._aws.stack.api_url}/v1/reports/demo",

@@ -1,4 +1,4 @@
-"""What ``make run``, ``make tour`` and ``make local`` have in common."""
+"""Show lines, and wait for Ctrl-C: shared by ``make run``, ``make tour`` and ``make local``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the end-to-end tests do with a deployed stack: the packaged app on a local AWS, and the vendor's simulator."""
+"""Use a deployed stack in end-to-end tests: the packaged app on a local AWS, and the vendor's simulator."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Stack:
     def post(
         self, body: bytes, *, webhook_id: str = "", source: str = "demo", headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """Post a signed body; ``headers`` win over what the signature would need."""
+        """Post a signed body. ``headers`` replace headers of the signature."""
         webhook_id, now = webhook_id or str(uuid.uuid4()), int(time.time())
         signed = {
             "content-type": "application/json",
@@ -87,7 +87,7 @@ class Stack:
                 continue
 
     def until(self, holds: Callable[[], Any], *, seconds: float = 60, what: str = "") -> Any:
-        """Tick until something holds, and return it. Fails after ``seconds``."""
+        """Tick until ``ask`` returns something true, and return it. Fails after ``seconds``."""
         deadline = time.monotonic() + seconds
         while not (found := holds()):
             if time.monotonic() > deadline:

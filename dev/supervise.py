@@ -1,7 +1,7 @@
 """Run a command, and end it with everything it started once our own standard input closes.
 
-The one who starts us holds the other end of that pipe. However he ends, even by ``kill -9``, the pipe closes:
-nothing is left running, and the directory named first is removed.
+The process that starts this one holds the other end of that pipe. The pipe closes however that process ends, even by
+``kill -9``: then nothing is left running, and the directory named first is removed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 def main(directory: Path, command: list[str]) -> int:
     """Supervise ``command`` until it ends or the pipe closes; return its exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who holds the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that holds the pipe.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
     try:
@@ -28,7 +28,7 @@ def main(directory: Path, command: list[str]) -> int:
                 break
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # its workers too
+            os.killpg(child.pid, signal.SIGKILL)  # Its workers too.
         child.wait()
         shutil.rmtree(directory, ignore_errors=True)
     return child.returncode

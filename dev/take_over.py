@@ -34,7 +34,7 @@ def main() -> int:
     actor = os.environ.get("ACTOR") or getpass.getuser()
     function = f"edgeban-{os.environ.get('STAGE') or 'dev'}-detect_drift"
     body = json.dumps(event(account, days=days, actor=actor, reason=reason)).encode()
-    patient = Config(read_timeout=910, retries={"total_max_attempts": 1})  # the function may take 15 minutes
+    patient = Config(read_timeout=910, retries={"total_max_attempts": 1})  # The function may take 15 minutes.
     client = boto3.client("lambda", config=patient)
     while True:
         answer = client.invoke(FunctionName=function, Payload=body)

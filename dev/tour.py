@@ -45,7 +45,7 @@ IN_FORCE: dict[str, Any] = {
     "protected": [{"url": PROTECTED, "comment": COMMENT}],
     "approvals": {"two_above": TWO_ABOVE},
 }
-"""What the policy holds for the tour, from the start: a change would take half a minute to be in force."""
+"""Fields of the policy for the tour. They are set at the start, since a change takes half a minute."""
 
 WINDOW = 7.0
 """Seconds in which nothing may reach the vendor while submission is paused: more than the batching window."""
@@ -75,7 +75,7 @@ class Tour:
         }
 
     def run(self, interrupted: threading.Event) -> bool:
-        """Show it all; return whether everything was as it should be."""
+        """Show the whole tour; return whether everything was right."""
         began, self._interrupted = time.monotonic(), interrupted
         self._say("")
         self._say("the safety tour: the deployed stack through its API; drift and 90 days under a turned clock")
@@ -258,7 +258,7 @@ class Tour:
 
 
 class TourError(Exception):
-    """Something did not happen, and what follows depends on it."""
+    """Something did not happen on which the next steps depend."""
 
 
 def _expected(answer: requests.Response, status: int, what: str) -> dict[str, Any]:

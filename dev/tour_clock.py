@@ -1,7 +1,7 @@
-"""What takes months, under a clock that is turned: the pipeline's own functions over a table of the local AWS.
+"""Show months under a turned clock: the pipeline's own functions over a table of the local AWS.
 
-Simulated are the time and the vendor, which keep the same clock. The ledger is DynamoDB's, the vendor is called through
-its own client, the drift report goes to the archive bucket; only the queues are left out, since they do not turn.
+The time and the vendor are simulated, and share one clock. The ledger is DynamoDB's, the vendor is called through its
+own client, and the drift report goes to the archive bucket. Queues are left out, since their clock cannot be turned.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ URLS = [f"https://tour.example.com/{number}" for number in range(40)]
 
 
 class Seen(NamedTuple):
-    """One line of the tour: what it is about, what was seen, and whether that is right."""
+    """One line of the tour: its subject, what was seen, and whether that is right."""
 
     about: str
     what: str
@@ -50,7 +50,7 @@ class Seen(NamedTuple):
 
 
 class TurnedClock:
-    """Time that passes when it is told to, or slept through."""
+    """Time that passes only when a step sets it forward or sleeps."""
 
     def __init__(self) -> None:
         self.time = datetime.now(UTC).replace(microsecond=0)
@@ -85,7 +85,7 @@ class Turned:
         )
 
     def report(self, urls: list[str], **fields: object) -> None:
-        """Take a report as it would come out of the queue, and carry its bans out."""
+        """Take a report as from the queue, and carry its bans out."""
         record = {
             "messageId": "1",
             "body": json.dumps({"urls": urls, **fields}),
@@ -139,7 +139,7 @@ def _say_nothing(event: str, /, **fields: object) -> None:
 
 
 def show_drift(aws: LocalAws, say: Callable[[Seen], None]) -> None:
-    """Lose some bans at the vendor and invent others: what the daily comparison makes of it."""
+    """Lose some bans at the vendor, invent others, and show what the daily comparison does."""
     turned = Turned(aws, "tour-drift")
     with turned.vendor:
         turned.report(URLS, category="spam")

@@ -1,8 +1,8 @@
-"""Bring the console's libraries into ``chalicelib/console``: ``python -m dev.vendor_console``.
+"""Copy the console's libraries into ``chalicelib/console``: ``python -m dev.vendor_console``.
 
 ``console-vendor.lock`` names each package with its version and its integrity. This packs them with npm, checks each
-archive against its integrity, and writes the few files that the console needs beside their licences. Nothing of npm
-is used when the console is built, tested or served.
+archive against its integrity, and writes the few files that the console needs, with their licences. Building, testing
+and serving the console need no npm.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every vendor where URLs can be banned, simulated: one table for the demonstration and for the tests that all share.
+"""Simulate every vendor at which URLs can be banned: one table for the demonstration and for the shared tests.
 
-Whoever adds a vendor adds a line to the table: the shared tests and ``make run VENDORS=all`` then have it.
+A new vendor needs a line in the table: then the shared tests and ``make run VENDORS=all`` include it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class SimulatedAccount:
     vendor: str
     simulator: Simulator
     lost_answer: Mapping[str, Any]
-    """The fault that does the work of a create and loses its answer."""
+    """The fault by which a create is done and its answer lost."""
     secret: str
-    """The name of the credential that nobody may see."""
+    """The name of the secret credential."""
 
     @property
     def configuration(self) -> dict[str, str]:
@@ -74,7 +74,7 @@ class Behaviour:
     """The hosts of the accounts, exact or ``*.``; none: every host at the vendors with tasks, examples elsewhere."""
 
     def late(self, seconds: float) -> float:
-        """Return how late an edge sees a change that may see it that late."""
+        """Return the delay of an edge whose changes may take ``seconds`` at most."""
         return seconds if self.settles else 0.0
 
 

@@ -1,4 +1,4 @@
-"""In-memory twins of everything outside, and what tests and the bench do with them.
+"""Fakes in memory of everything outside, and what tests and the bench do with them.
 
 ==============  ===================================================================================================
 ``world``       ``World``: all of edgeban in one process, its state in the open, a method for each function; ``Clock``

@@ -49,7 +49,7 @@ SOURCES: dict[str, Any] = {
 ONE_OF_MANY = re.compile(
     r"(?<![\d,.:/-])1 (?:URLs|bans|holds|reports|statements|others|tasks|days|hours|minutes|dead letters)\b"
 )
-"""One thing with the plural of its noun, which no message for people has."""
+"""Matches a plural noun after the number one ("1 bans"), which no message for people may have."""
 
 OPERATORS = {"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "reader"}}
 

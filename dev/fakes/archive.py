@@ -33,7 +33,7 @@ class LedgerWorld(World):
         return archive_ledger(self.run(seconds=3600 * hours), route)
 
     def midnight(self, day: date = DAY, *, hours: float = 2) -> None:
-        """Go to the small hours after a day."""
+        """Set the clock to the night after a day."""
         midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), START.tzinfo)
         self.clock.now = midnight + timedelta(hours=hours)
 

@@ -181,7 +181,7 @@ class ExportWorld:
 
     @contextmanager
     def crash(self, at: int, *, after: bool) -> Iterator[None]:
-        """Kill what runs inside at its n-th call outside."""
+        """Kill what runs in this context at its n-th call to anything outside."""
         self.crasher.at, self.crasher.after, self.crasher.calls = at, after, 0
         try:
             yield
@@ -190,7 +190,7 @@ class ExportWorld:
         finally:
             self.crasher.at = 0
 
-    # --- what came of it --------------------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------------------------
 
     @property
     def window(self) -> list[date]:
@@ -202,7 +202,7 @@ class ExportWorld:
         return {each.day: each for each in export_days.read(self.rows, ACCOUNT)}
 
     def only(self, *days: date) -> None:
-        """Take every other day of the window for archived already."""
+        """Record every other day of the window as archived."""
         export_days.want(
             self.rows, ACCOUNT, [day for day in self.window if day not in days], now=self.clock(), lost="-"
         )

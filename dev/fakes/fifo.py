@@ -65,7 +65,7 @@ class FifoQueue:
         return {}
 
     def change_message_visibility_batch(self, **request: Any) -> dict[str, Any]:
-        """Change it for up to ten messages; those that are not invisible any more stand in the answer."""
+        """Change it for up to ten messages. The answer names those that are visible again."""
         failed = []
         for entry in request["Entries"]:
             try:

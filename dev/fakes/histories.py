@@ -15,7 +15,7 @@ Step = Callable[[], object]
 
 
 class Drawn:
-    """A history: steps in an order that the dice say, each of which may be killed at any of its calls."""
+    """A history: steps in a random order, each of which may be killed at any of its calls."""
 
     accounts: Sequence[str]
 
@@ -47,7 +47,7 @@ class Drawn:
 
 
 def judge_each(numbers: Sequence[int], run: Callable[[int], object]) -> None:
-    """Run histories by their numbers; what fails says which it was."""
+    """Run histories by their numbers. A failure names its history."""
     for number in numbers:
         try:
             run(number)

@@ -1,4 +1,4 @@
-"""Kill a step before and after each of its calls: once all has healed, the world is as if nobody had been killed."""
+"""Kill a step before and after each of its calls: after healing, the world is as if nothing had been killed."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, SECRET, World
 
 HEALING = 10
-"""Minutes in which the sweep has finished whatever was left open, also where a sweep was killed."""
+"""Minutes after which the sweep has finished whatever was left open, even if a sweep was killed."""
 
 LOOKS = (timedelta(hours=31), timedelta(days=10))
-"""When the world is looked at once more: what a crash left undone shows where a ban is to be renewed or to end."""
+"""Times of the later looks: some damage of a crash shows only when a ban is renewed or ends."""
 
 SECOND_KILL = 13
-"""The second of two kills is at one of the first calls of whatever goes on."""
+"""The second kill of a step is at one of this many first calls."""
 
 
 @dataclass(frozen=True)
 class Step:
     """Something that writes more than once.
 
-    ``does`` does it in a world that ``prepare`` returns. Whoever sees no answer asks again; if nobody does
-    (``asked_again``), the step is carried on by the sweep, or nothing was done at all. ``afterwards`` is what somebody
-    does once all has healed.
+    ``does`` does it in a world that ``prepare`` returns. If ``asked_again``, the caller who sees no answer asks again.
+    Otherwise the sweep carries the step on, or nothing was done at all. ``afterwards`` is done after healing.
     """
 
     prepare: Callable[[], World]
@@ -47,7 +46,7 @@ class Step:
     fewest_calls: int = 2
 
     def run(self, world: World) -> None:
-        """Do it, or as much as is left of it: a decision that is done by now is refused."""
+        """Do the step, or the rest of it. A decision that is already done is refused."""
         with suppress(Conflict, NotFound):
             self.does(world)
 
@@ -65,15 +64,15 @@ class Near:
         return abs(self.at - other.at) < timedelta(hours=1)
 
     def __hash__(self) -> int:
-        """No two moments are told apart."""
+        """Give all moments one hash, since moments within an hour are equal."""
         return 0
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a step is killed: before or after its n-th call, between two rows of one write, or once more while healing.
+    """How a step is killed: before or after its n-th call, between two rows of one write, or again while healing.
 
-    ``waits`` is how long nobody comes back.
+    ``waits`` is the minutes until the caller asks again.
     """
 
     name: str
@@ -91,7 +90,7 @@ WAYS = [
 
 
 def judge_killed(step: Step, way: Way) -> None:
-    """Kill a step at each of its calls in one way. What came of it must be what came of it where nothing is killed."""
+    """Kill a step at each of its calls in one way. The result must be that of a step that nobody killed."""
     done, untouched = step.prepare(), step.prepare()
     step.does(done)
     untouched.queued.clear()
@@ -116,7 +115,7 @@ def judge_killed(step: Step, way: Way) -> None:
 
 
 def come_back(step: Step, way: Way, world: World, at: int) -> None:
-    """Let whoever saw no answer come back, and the sweep go on; killed once more, where the way says so."""
+    """Let the caller who saw no answer ask again, and the sweep run; kill once more if the way says so."""
     world.clock.advance(seconds=2)
     if way.twice:
         with world.crash(1 + at * 5 % SECOND_KILL, after=bool(at % 2)):
@@ -129,14 +128,14 @@ def come_back(step: Step, way: Way, world: World, at: int) -> None:
 
 
 def minutes(world: World, count: int) -> None:
-    """Let minutes pass, with the unbans that the sweep carries on."""
+    """Let minutes pass, in which the sweep carries unbans on."""
     for _ in range(count):
         carry_on_all(world)
         world.minutes()
 
 
 def lived(step: Step, world: World) -> list[dict[str, Any]]:
-    """Let all heal and the days pass; return what was true at each look."""
+    """Let everything heal and days pass; return the facts at each look."""
     began = world.clock()
     seen = []
     for look in (timedelta(), *LOOKS):
@@ -152,13 +151,13 @@ def lived(step: Step, world: World) -> list[dict[str, Any]]:
 
 
 def facts(world: World) -> dict[str, Any]:
-    """Return what is true by now: of each URL, of the holds, at the vendor, and of what is under way."""
+    """Return the facts: of each URL, of the holds, at the vendor, and of the work under way."""
     assert isinstance(world.rows, MemoryRows)
     world.vendor.settle()
     keys = sorted(pk[4:] for pk, sk in world.rows.rows if sk == "claim")
     found = claims.read(world.rows, keys, consistent=True, whole=True).values()
     work = remaining.of_account(world.rows, ACCOUNT)
-    held = Counter[str]()  # a crash may leave two holds where there would be one, of the same URLs in all
+    held = Counter[str]()  # A crash may leave two holds in place of one, with the same URLs altogether.
     for each in work:
         if each.state is ChunkState.HELD:
             held[each.rule] += each.count - len(each.excluded)
@@ -184,7 +183,7 @@ def facts(world: World) -> dict[str, Any]:
 
 
 def differences(came: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
-    """Name what differs first, and at which look."""
+    """Name the first fact that differs, and its look."""
     for look, (one, other) in enumerate(zip(came, expected, strict=True)):
         for name in sorted({*one, *other}):
             if one.get(name) != other.get(name):
@@ -216,7 +215,7 @@ def say(world: World, source: str, urls: Sequence[str], days: int | None = None,
 
 
 def said(world: World, source: str, urls: Sequence[str], days: int | None = None, **fields: Any) -> str:
-    """Let a source report URLs, and all come of it that does in some minutes."""
+    """Let a source report URLs, and let four minutes pass."""
     report = say(world, source, urls, days, **fields)
     world.minutes(4)
     return report

@@ -47,7 +47,7 @@ EXPIRY = "expires_at"
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html"""
 
 LATEST_SECOND = 10**12
-"""Above this an expiry is taken for milliseconds, with which a row would never expire."""
+"""A larger expiry must be in milliseconds, by mistake: its row would never expire."""
 
 MESSAGE = 1 * MB
 """Bytes of a message with its attributes, and of all messages of a batch together.
@@ -150,7 +150,7 @@ def check_update(update: tuple[Key, Row, Sequence[str]], operation: str) -> None
 
 
 def check_query(pk: str, *, prefix: str, after: str, limit: int) -> None:
-    """Refuse a query with a bad key, a place outside of what it reads, or a limit that is none."""
+    """Refuse a query with a bad key, a starting place that it does not read, or a bad limit."""
     check_key((pk, after or prefix or "-"), "Query")
     if after and not after.startswith(prefix):
         raise refusal("Query", "the starting key is outside of the query: it must begin with the prefix")

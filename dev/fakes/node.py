@@ -1,4 +1,4 @@
-"""A program of node that is asked a question a line and answers each in a line, both JSON."""
+"""Run a program in node that reads a question a line and answers each in a line, both JSON."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class MemoryObjects:
         if key not in self.objects:
             self.note("s3:ListBucket", "Archive")
 
-    # --- what came of it ------------------------------------------------------------------------------------------
+    # --- results --------------------------------------------------------------------------------------------------
 
     def documents(self, key: str) -> list[dict[str, Any]]:
         """Return the JSON lines of an object, zipped or not."""

@@ -100,7 +100,7 @@ def undo(
     rows: Any = None,
     **selection: Any,
 ) -> Job:
-    """Let ana unban a selection, in the words of ``Job``."""
+    """Let ana unban a selection, given by the fields of ``Job``."""
     now = world.clock()
     beginning = unban_jobs.beginning_of(selection)
     job = Job(unban_jobs.new_id(now, beginning=beginning), "ana", reason, cool_down_days, now, **selection)

@@ -2,8 +2,8 @@
 
 It is told what sources and people say, what the vendor refuses and what time passes. For each URL it says whether the
 vendor must ban it (``must_be_banned``), and which state and end operators and sources are shown (``shown``, ``told``).
-What travels needs minutes: nothing is demanded of a URL that changed since all had the time to travel (``reached_at``),
-nor so near to its end that the longest trouble of the vendor may have moved it (``late``).
+A change needs minutes to reach the vendor. So the model demands nothing of a URL that changed after ``reached_at``, nor
+of one whose ban ends within ``late``, the time by which the longest trouble of the vendor may move the end.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Report:
-    """What one report says of a URL; ``lasts`` where it asks for an end of its own, ``said_at`` where it came late."""
+    """What one report says of a URL. ``lasts`` is set if it asks for a length, ``said_at`` if it came late."""
 
     id: str
     source: Source
@@ -73,10 +73,10 @@ class Url:
 
     ``state`` is nothing, held, banned, refused, cooling or rejected (by the vendor). ``granted`` is the end of the
     vendor's own ban. edgeban lifts a ban at its end if that was moved in (``lifted``), or if the vendor had lost
-    it (``restored``). ``spoken`` are the sources that had spoken when a person decided. ``marks`` are the moments
-    up to which what a source says is taken back: it withdrew it, or was undone until then. ``reporters`` say by who
-    counts, and source, when that was said in which report. ``plan`` is how long the report asked for that is held.
-    ``verdicts`` tell by source and report why it changed nothing.
+    it (``restored``). ``spoken`` are the sources that had spoken when a person decided. ``marks`` give each source
+    the moment up to which its words are taken back, since it withdrew them or was undone. ``reporters`` give each
+    counted reporter and source the moment and the report. ``plan`` is the length that the held report asked for.
+    ``verdicts`` say by source and report why it changed nothing.
     """
 
     name: str
@@ -117,39 +117,39 @@ class Url:
         self.become(state, now)
 
     def bind_nobody(self, now: datetime) -> None:
-        """Let those speak again whom a person undid: the person has said something else by now."""
+        """Let the sources speak again whom a person undid, since the person has decided otherwise."""
         self.marks = {source: min(at, now) for source, at in self.marks.items()}
 
     def add(self, source: str, said: Said) -> None:
-        """Keep the furthest word of a source; what is banned by itself is stronger than what is not."""
+        """Keep the furthest word of a source. A word that bans by itself is stronger than one that does not."""
         before = self.words.get(source)
         if before is None or said.bans > before.bans or (said.bans == before.bans and said.until >= before.until + DAY):
             self.words[source] = said
             said.first = before.first if before else said.first
 
     def repeats(self, source: str, until: datetime) -> bool:
-        """Whether a source has said as much before, and whether that is banned by itself."""
+        """Whether a source has said as much before, by a word that bans by itself."""
         before = self.words.get(source)
         return before is not None and before.bans and source not in self.marks and until < before.until + DAY
 
     def count(self, report: Report) -> None:
-        """Count who reported; one who is named again within a day is not noted again."""
+        """Count who reported. A reporter who is named again within a day is not noted again."""
         who = counted_as(report.source, report.reporter), report.source.name
         said_at = report.said_at or report.received_at
         if who not in self.reporters or said_at >= self.reporters[who][0] + DAY:
             self.reporters[who] = said_at, report.id
 
     def furthest(self, now: datetime) -> datetime | None:
-        """Find the furthest end of the words that are left and banned by themselves."""
+        """Find the furthest end of the remaining words that ban by themselves."""
         return max((each.until for each in self.words.values() if each.bans and each.until > now), default=None)
 
     def move_in(self, end: datetime) -> None:
-        """Move the end to that of the words that are left."""
+        """Move the end in, to that of the remaining words."""
         if end < self.until:
             self.until, self.lifted = end, True
 
     def renew(self, now: datetime) -> None:
-        """Ask the vendor for what is left of the ban: whole days."""
+        """Ask the vendor for the rest of the ban, in whole days."""
         self.granted, self.restored = now + min(math.ceil((self.until - now) / DAY) * DAY, LONGEST), False
 
 
@@ -167,12 +167,12 @@ class Model:
         self.let_through: list[tuple[str, datetime, int]] = []
 
     def must_be_banned(self, url: Url, now: datetime) -> bool | None:
-        """Whether the vendor must ban a URL; ``None``: what was decided may be on its way."""
+        """Whether the vendor must ban a URL; ``None`` while a change may not have reached the vendor."""
         on_its_way = url.changed_at >= self.reached_at or (url.state == "banned" and abs(url.end - now) < self.late)
         return None if on_its_way else url.state == "banned"
 
     def pass_time(self, now: datetime) -> None:
-        """Let what has come to its end end."""
+        """End bans, rejections and decisions whose time has come."""
         for url in self.urls.values():
             if (url.state == "banned" and url.end <= now) or (url.state == "rejected" and url.until <= now):
                 url.become("nothing", url.end + self.late)
@@ -182,7 +182,7 @@ class Model:
                     url.become("nothing", now)
 
     def renew(self, url: Url, now: datetime, early: timedelta = timedelta()) -> None:
-        """Renew what is planned for longer than the vendor granted, a day before that ends."""
+        """Renew a ban that is planned to outlast the vendor's, a day before the vendor's ends."""
         if url.state == "banned" and url.granted - DAY - early <= now and url.until > url.granted:
             if url.name in self.protected | self.refused_by_vendor:
                 url.until = url.granted
@@ -190,7 +190,7 @@ class Model:
                 url.renew(now)
 
     def restore(self, name: str, now: datetime) -> None:
-        """Ban again what the vendor lost, unless that may not be banned any more."""
+        """Ban again a URL that the vendor lost, unless it may no longer be banned."""
         url = self.urls[name]
         if url.name in self.protected | self.refused_by_vendor:
             url.become("nothing" if url.name in self.protected else "rejected", now)
@@ -207,7 +207,7 @@ class Model:
         why = url.verdicts[source, report.id] = self._why_nothing(url, report, own)
         if why or own == "few":
             return
-        url.marks.pop(source, None)  # once a source asks again, what it said before its withdrawal counts as well
+        url.marks.pop(source, None)  # A source that asks again also restores what it said before its withdrawal.
         said_at = report.said_at or report.received_at
         said = Said(report.received_at, now + report.asks_for, report.asks_for, own == "ban", report.id, said_at)
         if url.state in AGAINST:
@@ -230,7 +230,7 @@ class Model:
                 url.rule, url.plan = own, said.lasts
 
     def _own_verdict(self, url: Url, report: Report, now: datetime) -> str:
-        """Decide about a report as if the URL were new; its reporter is noted."""
+        """Decide about a report as if the URL were new, and note its reporter."""
         source, needed, dry_run = report.source, CATEGORIES[report.category][1], self.dry_run or report.source.dry_run
         open_to_reporters = not (url.name in self.protected or dry_run or url.state in AGAINST)
         repeated = url.state in {"banned", "held"} and url.repeats(source.name, now + report.asks_for)
@@ -251,7 +251,7 @@ class Model:
 
     @staticmethod
     def _why_nothing(url: Url, report: Report, own: str) -> str:
-        """Say why a report changes nothing, empty if the record tells its source what it came to."""
+        """Say why a report changes nothing; empty if the URL's record answers its source."""
         source, decided = report.source.name, url.state in AGAINST
         reasons = {
             "protected": own == "protected",
@@ -275,7 +275,7 @@ class Model:
         return self.counts[what]
 
     def _strengthen(self, url: Url, source: str, said: Said, now: datetime) -> None:
-        """Let a word stand beside others: an end that would move by less than a day stays."""
+        """Add a word to those of a banned URL. An end moves out only by a day or more."""
         if source in url.words and said.until < url.words[source].until + DAY:
             return
         end = url.until if url.until > now else url.end
@@ -286,26 +286,29 @@ class Model:
             self._move_out(url, said.until, now)
 
     def _move_out(self, url: Url, end: datetime, now: datetime) -> None:
-        """Move the end out; what would end before long is renewed at once."""
+        """Move the end out, and renew at once a ban that would end within a day."""
         soon, url.until = url.until <= now + DAY, end
         if soon:
             self.renew(url, now, EARLY)
 
     def withdraw(self, name: str, source: Source, reporter: str, now: datetime, said_at: datetime) -> None:
-        """Let a source take back what it said by then; what is left stands, else it is lifted, or a person is asked."""
+        """Let a source take back its words up to ``said_at``.
+
+        The words of others stand. If there are none, the ban is lifted, or a person is asked.
+        """
         url = self.urls[name]
         if url.reporters.get((counted_as(source, reporter), source.name), (AFTER, ""))[0] <= said_at:
             del url.reporters[counted_as(source, reporter), source.name]
         if url.marks.get(source.name, BEFORE) >= said_at:
             return
         if source.name in url.words and url.words[source.name].said_at > said_at:
-            return  # the source has spoken again since
+            return  # The source has spoken again since then.
         url.marks[source.name] = said_at
         url.spoken.add(source.name)
         if url.words.pop(source.name, None) is None:
             return
         asking = [said for said in url.words.values() if said.bans or not url.decided_until]
-        if url.state == "held" and not asking:  # what a person decided before stands
+        if url.state == "held" and not asking:  # An earlier decision of a person stands.
             url.become("left" if url.decided_until else "nothing", now)
         elif url.state == "banned":
             may_lift = source.withdrawals_lift and not (url.words or url.approved)
@@ -319,14 +322,14 @@ class Model:
     # --- what people decide ------------------------------------------------------------------------------------------
 
     def needs_two(self, urls: int, person: str, now: datetime) -> bool:
-        """Whether a person may not let so much through alone; what may is counted."""
+        """Whether a second person must approve so many URLs; count those that one person lets through."""
         of_day = sum(count for who, at, count in self.let_through if who == person and now - at < DAY)
         two = urls > TWO_ABOVE or of_day + urls > ALONE_A_DAY
         self.let_through += [] if two else [(person, now, urls)]
         return two
 
     def approve(self, name: str, now: datetime) -> None:
-        """Let the words of a hold stand: its ban begins now."""
+        """Approve a hold: its ban begins now."""
         url = self.urls[name]
         if name in self.protected:
             url.become("nothing", now)
@@ -341,7 +344,7 @@ class Model:
             self.urls[name].decide("refused", now + REFUSAL, now)
 
     def answer(self, name: str, now: datetime, *, lift: bool) -> None:
-        """Answer whether to lift what nobody asks for any more. What somebody asks for since stays."""
+        """Answer whether to lift a ban that nobody asks for. It stays if somebody has asked for it since."""
         url = self.urls[name]
         if lift and url.question and not url.furthest(now):
             url.decide("cooling", now + COOL_DOWN, now)
@@ -376,7 +379,7 @@ class Model:
         self.urls[name].bind_nobody(now)
 
     def undo(self, name: str, now: datetime, cool_down: timedelta, taken: Taken) -> None:
-        """Let a person take words back: what others said stays, and only those who said these are bound."""
+        """Let a person undo words. The words of others stand, and only the undone sources are bound."""
         url = self.urls[name]
         if taken.source:
             self.undone[taken.source] = now
@@ -400,12 +403,12 @@ class Model:
                 url.move_in(end)
         if not url.words or (url.state == "banned" and not url.furthest(now)):
             url.spoken |= gone
-            url.become("cooling" if url.decided_until else "nothing", now)  # what a person decided before stands
+            url.become("cooling" if url.decided_until else "nothing", now)  # An earlier decision of a person stands.
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What an undoing takes back: all that a source said, what stands as a report said it, or what a task carried."""
+    """What an undoing takes back: all words of a source, the words of a report, or the bans of a task."""
 
     source: str = ""
     report: str = ""
@@ -431,12 +434,12 @@ def host_of(url: Url) -> str:
 
 
 def counted_as(source: Source, reporter: str) -> str:
-    """Return who counts as one reporter: the source, or the one whom the report of a relay names."""
+    """Return who counts as one reporter: the source, or the reporter that a relay names."""
     return reporter if source.relay else f"source {source.name}"
 
 
 def taken_back(url: Url, report: Report) -> str:
-    """Say why a report's word is taken back before it came: its source was undone, or withdrew it. Empty: it is not."""
+    """Say why a report's word was taken back before it came: ``undone`` or ``withdrawn``; empty if it was not."""
     up_to = url.marks.get(report.source.name, BEFORE)
     if (report.said_at or report.received_at) > up_to:
         return ""
@@ -444,7 +447,7 @@ def taken_back(url: Url, report: Report) -> str:
 
 
 def shown(url: Url) -> tuple[str, datetime | None]:
-    """Return which state and end an operator is shown; an empty state: several are right."""
+    """Return the state and end that an operator must be shown. If the state is empty, several are right."""
     states = {
         "banned": "banned",
         "held": "held",
@@ -458,7 +461,7 @@ def shown(url: Url) -> tuple[str, datetime | None]:
 
 
 def told(url: Url, source: Source, report: str) -> tuple[str, datetime | None]:
-    """Return which state and end the source of a report is told; an empty state: several are right.
+    """Return the state and end that the source of a report must be told. If the state is empty, several are right.
 
     A source under review learns whether its URL is banned, and nothing else.
     """

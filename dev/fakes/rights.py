@@ -86,7 +86,7 @@ def switch_on() -> None:
 
 @contextmanager
 def unattributed() -> Iterator[None]:
-    """Note nothing meanwhile: what happens inside is the late effect of another function's call."""
+    """Note nothing in this context: what happens in it is the late effect of another function's call."""
     global _on  # noqa: PLW0603, see above
     was, _on = _on, False
     try:
@@ -125,7 +125,7 @@ def function_at_work() -> str:
 
 
 def unused() -> set[tuple[str, str]]:
-    """Return what policies allow on table, queues, topic and archive, and the functions did not do: both named.
+    """Return what policies allow on table, queues, topic and archive, and no function did.
 
     What the platform and ``bootstrap`` do for a function is left out: logs, its own queue, documents and secrets.
     """

@@ -138,7 +138,7 @@ class MemoryRows:
         sort_keys.add(sk)
 
     def _index(self) -> None:
-        """Find the partitions again, after a test has put rows in or taken them out by hand."""
+        """Index the partitions anew, after a test has added or removed rows by hand."""
         self._partitions = defaultdict(set)
         for pk, sk in self.rows:
             self._partitions[pk].add(sk)

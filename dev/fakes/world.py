@@ -52,7 +52,7 @@ SOURCES: dict[str, Any] = {
 
 
 class Clock:
-    """Time that moves only when it is told to, or slept through."""
+    """Time that passes only in ``sleep`` and ``advance``."""
 
     def __init__(self) -> None:
         self.now = START
@@ -226,7 +226,7 @@ class World:
         return sweep(self.run(), self.crasher.wrap(self.notify))
 
     def approve(self, hold_id: str = "") -> None:
-        """One person approves a hold: the only one that there is, if none is named."""
+        """Let one person approve a hold: the only one that there is, if none is named."""
         if not hold_id:
             (work,) = holds.all_held(self.rows, [ACCOUNT])
             hold_id = work.chunk
@@ -244,7 +244,7 @@ class World:
                 self.drain()
             self.track()
 
-    # --- what came of it ----------------------------------------------------------------------------------------------
+    # --- results ------------------------------------------------------------------------------------------------------
 
     def state(self, url: str) -> str:
         """Return the state of a URL at the one account, or ``unknown``."""
@@ -270,7 +270,7 @@ class World:
         return [fields for event, fields in self.emitted if event == name]
 
     def live_bans(self, url: str) -> int:
-        """How many of the vendor's ban tasks of a URL did not fail: more than one is a double (I2)."""
+        """Count the vendor's ban tasks of a URL that did not fail. More than one is a double (I2)."""
         return sum(
             url in task.urls
             for task in self.vendor.tasks.values()
@@ -279,7 +279,7 @@ class World:
 
     @contextmanager
     def crash(self, at: int, *, after: bool) -> Iterator[None]:
-        """Kill whatever runs inside at its n-th call outside; what runs later is unharmed."""
+        """Kill what runs in this context at its n-th call to anything outside. Later runs are unharmed."""
         self.crasher.at, self.crasher.after, self.crasher.calls = at, after, 0
         try:
             yield

@@ -1,4 +1,4 @@
-"""What stands between a function and what is outside of it: calls that are killed, fail, or happen at a bad moment."""
+"""Wrap what a function calls outside: kill the function, fail the call, or let something happen around it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Crasher:
     tears: bool = False
     """Whether a write of several rows may be cut between any two of them."""
     reads: bool = True
-    """Whether a read may be killed too. It is as good as a kill before the next call that changes something."""
+    """Whether a read may be killed too. Such a kill equals one before the next call that changes something."""
 
     def wrap(self, target: Any) -> Any:
         """Return what makes every call of ``target`` through ``call``."""
@@ -111,7 +111,7 @@ class _Crashing:
         return steps if steps is None else self._crasher.steps(name, steps)
 
     def _write_torn(self, writes: Sequence[Any]) -> set[int]:
-        """Each row on its own, as DynamoDB may: a crash leaves some of them written."""
+        """Write each row on its own, as DynamoDB may: a crash leaves some of them written."""
         return {i for i, write in enumerate(writes) if self._crasher.call(self._target.write, ([write],), {})}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -211,7 +211,7 @@ class Failer(Crasher):
             return first
         errors: Mapping[str, Exception] = VENDOR_ERRORS if self.failed in VENDOR_CALLS else AWS_ERRORS
         if self.way not in errors:
-            return function(*args, **kwargs)  # it cannot fail like this
+            return function(*args, **kwargs)  # This call cannot fail in this way.
         if self.way == "lost":
             function(*args, **kwargs)
         if self.way == "late":
@@ -220,17 +220,17 @@ class Failer(Crasher):
         raise errors[self.way]
 
     def come_late(self) -> None:
-        """Do what was believed not to be done, once its time has come."""
+        """Do the calls that failed as ``late``, once their time has come."""
         assert self.clock
         now, waiting = self.clock(), self.late
         self.late = [each for each in waiting if each[0] > now]
         for due, effect in waiting:
             if due <= now:
-                with contextlib.suppress(VendorError), rights.unattributed():  # nobody listens any more
+                with contextlib.suppress(VendorError), rights.unattributed():  # Nobody waits for this answer.
                     effect()
 
     def come_back(self) -> None:
-        """Do the first of two requests again, as if it had been on the way all the time."""
+        """Do the first of two requests again, as if it had been on its way until now."""
         if self.echo:
             echo, self.echo = self.echo, None
             with rights.unattributed():

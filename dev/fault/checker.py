@@ -74,11 +74,11 @@ class Demand:
     hosts: Sequence[str]
     account: str
     unbanned: Sequence[str] = ()
-    """What a person unbanned, at whatever moment."""
+    """URLs that a person unbanned at any moment."""
     ended: Sequence[str] = ()
-    """What a person gave an end that has passed."""
+    """URLs whose bans a person gave an end that has passed."""
     honours: frozenset[str] = frozenset({REFUSED, FAILING})
-    """The marks that the vendor honours: it bans a URL with another one as any URL."""
+    """The marks that the vendor heeds. It bans a URL with any other mark."""
 
 
 @dataclass(slots=True)
@@ -91,11 +91,11 @@ class Judgement:
     crossings: list[str] = field(default_factory=list)
     inexact: list[str] = field(default_factory=list)
     untrue: list[str] = field(default_factory=list)
-    """Where the ledger says something else than the vendor."""
+    """URLs of which the ledger and the vendor say different things."""
     reversed: list[str] = field(default_factory=list)
-    """What a person unbanned, and is banned all the same, or is not said to be unbanned."""
+    """URLs that a person unbanned, and that are banned or not on record as unbanned."""
     overstayed: list[str] = field(default_factory=list)
-    """What is banned past the end that a person gave it."""
+    """URLs that are banned past the end that a person gave their bans."""
     left: list[str] = field(default_factory=list)
     """Work that nobody has finished."""
     tasks: int = 0
@@ -104,7 +104,7 @@ class Judgement:
 
     @property
     def problems(self) -> list[str]:
-        """All that does not hold, a line a kind."""
+        """Whatever does not hold, a line a kind."""
         kinds = {
             "losses": self.losses,
             "doubles": self.doubles,
@@ -163,7 +163,7 @@ def is_ours(url: str, hosts: Iterable[str]) -> bool:
 
 
 def judge(evidence: Evidence, demand: Demand) -> Judgement:
-    """Hold what is left against what was asked for."""
+    """Compare what is left with what was asked for."""
     judgement = Judgement(tasks=len(evidence.tasks))
     offered = {url for url in map(exact, demand.offered) if url and is_ours(url, demand.hosts)}
     wanted = {url for url in map(exact, demand.accepted) if url and is_ours(url, demand.hosts)}
@@ -230,7 +230,7 @@ def _judge_vendor(evidence: Evidence, offered: set[str], judgement: Judgement) -
 
 
 class _Ledger:
-    """The table as it is written down in the table of row kinds, and not as the code reads it."""
+    """The ledger, read by the documented table of row kinds and not by the code of ``chalicelib``."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], account: str) -> None:
         self._rows = {(row["pk"], row["sk"]): row for row in rows}
@@ -243,7 +243,7 @@ class _Ledger:
         self._positions: dict[str, dict[str, int]] = {}
 
     def state(self, url: str) -> str:
-        """Return what became of a URL; empty if nothing is known of it."""
+        """Return the state of a URL; empty if the ledger has no claim of it."""
         claim = self._claims.get(url)
         if claim is None:
             return ""
@@ -282,7 +282,7 @@ class _Ledger:
         return self._positions[chunk].get(key, -1)
 
     def _last(self, chunk: str, position: int) -> Mapping[str, Any] | None:
-        """Return the task that carried a position of a chunk last: down the children from the first that took it."""
+        """Return the last task that carried a position of a chunk, found from the first one by its children."""
         waiting = [link["sk"][5:] for link in self._links.get(chunk, []) if link["start"] <= position < link["end"]]
         last = None
         while waiting:

@@ -64,10 +64,10 @@ MAX_SECONDS = 10.0
 BATCH = 5_000
 SHOWN = 20
 SAID = 50_000
-"""Inputs between two words about how far it is."""
+"""Inputs between two lines that show the progress."""
 OPTIONS = ParserOptions(defanged=True, html_escaped=True, max_urls=500, now=NOW)
 PASSED_ON = ParserOptions(max_urls=500)
-"""How what was read is read again from the queue: spelling is undone once."""
+"""How a report that was read is read again from the queue: its spelling is not changed a second time."""
 QUEUE = sources.parse({"queue": {"auth": "none", "format": "native"}, "urlhaus": {"auth": "none", "format": "urlhaus"}})
 
 TOKENS: tuple[bytes, ...] = (
@@ -213,12 +213,12 @@ SAMPLES = {path.name: path.read_bytes() for path in sorted((ROOT / "tests" / "sa
 
 
 def _text(data: bytes) -> str:
-    """Any text that may come in, lone surrogates too."""
+    """Decode to any text that may come in, lone surrogates too."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def _json(data: bytes) -> object:
-    """Decode as configuration is decoded; what is no JSON has been refused before."""
+    """Decode as configuration is decoded. The functions refuse what is no JSON before this."""
     try:
         return json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -233,7 +233,7 @@ def _parser(name: str) -> Callable[[bytes], object]:
         report = parse_report(data, name, OPTIONS)
         assert isinstance(report, ParsedReport)
         assert len(report.urls) <= OPTIONS.max_urls
-        if report.urls:  # it can be passed on, and comes out as it went in
+        if report.urls:  # A report that is passed on must be read as it was written.
             again = native.parse(native.render(report.urls, correlation_id=report.correlation_id), PASSED_ON)
             assert again.urls == report.urls
         return report
@@ -261,7 +261,7 @@ def read_envelope(data: bytes) -> object:
 
 
 def read_message(data: bytes) -> object:
-    text = data.decode("utf-8", "replace")  # SQS takes nothing else
+    text = data.decode("utf-8", "replace")  # SQS takes UTF-8 alone.
     source = ("queue", "urlhaus", "nobody")[len(data) % 3]
     record = {
         "messageId": "m",
@@ -273,7 +273,7 @@ def read_message(data: bytes) -> object:
 
 
 def read_signed(data: bytes) -> object:
-    """Headers out of the input, checked by each scheme: none may pass, since the input cannot know a secret."""
+    """Check headers out of the input by each scheme. None may pass, since the input cannot know a secret."""
     lines = [line.partition(b":") for line in data.split(b"\n")[:12]]
     headers = {_text(name): _text(value) for name, _, value in lines}
     accepted = 0
@@ -288,7 +288,7 @@ def read_signed(data: bytes) -> object:
 
 
 def read_resigned(data: bytes) -> object:
-    """Hold a right signature against its body, id and time, and refuse it for anything near them."""
+    """Accept a right signature, and refuse it with another id, time or signature."""
     stamp = int(NOW.timestamp())
     headers = {
         "webhook-id": "w1",

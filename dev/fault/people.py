@@ -33,7 +33,7 @@ SOURCES: dict[str, Any] = {
 OPERATORS = {"tester": {"token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "role": "operator"}}
 
 END_AFTER = timedelta(seconds=15)
-"""How long after a person's word the ban ends: there is time for the calm before it and for the lift after it."""
+"""How long after a person sets it the end of a ban is: later than the calm, and early enough for the lift."""
 
 
 class People:
@@ -46,7 +46,7 @@ class People:
         self.offered: list[str] = []
         self.unbanned: list[str] = []
         self.ended: dict[str, datetime] = {}
-        """URLs whose bans were given an end, and when that is at the latest."""
+        """URLs whose bans were given an end, with the latest end."""
         self.report_ids: list[str] = []
         self.problems: list[str] = []
         self.met: Counter[str] = Counter()
@@ -56,7 +56,7 @@ class People:
     # --- sources ---------------------------------------------------------------------------------------------
 
     def deliver(self, delivery: Delivery) -> None:
-        """Report what a delivery holds, as often as it says."""
+        """Send a delivery as often as it says."""
         with self._lock:
             self.offered += delivery.urls
         try:
@@ -103,7 +103,7 @@ class People:
                     },
                     timeout=60,
                 )
-            except requests.Timeout:  # the sender knows no more than that it has no answer
+            except requests.Timeout:  # The sender knows only that no answer came.
                 self._meet("webhooks without an answer")
                 continue
             if answer.status_code < 500 and answer.status_code != 429:
@@ -162,7 +162,7 @@ class People:
             return [url for url in dict.fromkeys(self.accepted) if exact(url) and is_ours(exact(url), MANAGED)]
 
     def _ask(self, method: str, path: str, asked: Callable[[], dict[str, object]]) -> dict[str, Any]:
-        """Ask until it is answered; return what was told, nothing if it was refused or the run is over."""
+        """Ask until an answer comes; return it, or nothing if it is a refusal or the run is over."""
         while not self._over.is_set():
             fields = asked()
             with suppress(requests.RequestException):
@@ -177,7 +177,7 @@ class People:
                     told: dict[str, Any] = answer.json()
                     return told
                 if "until has passed" in answer.text:
-                    continue  # the API was down for so long
+                    continue  # The API was down until the end had passed: ask with a later one.
                 if answer.status_code < 500 and answer.status_code != 429:
                     self._complain(f"{method} {path} {fields}: {answer.status_code} {answer.text[:200]}")
                     return {}

@@ -56,7 +56,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much a run holds. ``seconds``: how long things break at least, the outage in their midst."""
+    """How much a run holds. ``seconds``: how long things break at least, with the outage among them."""
 
     name: str
     reports: int
@@ -72,7 +72,7 @@ class Scale:
 BOUNDED = Scale("bounded", reports=3_000, deliveries=80, seconds=30, outage=8)
 LONG = Scale("long", reports=24_000, deliveries=600, seconds=210, outage=120, unbans=80, ends=40)
 SMALL = Scale("small", reports=300, deliveries=24, seconds=15, outage=4, unbans=5, ends=3)
-"""With all vendors, where every change goes through it: each URL becomes six claims."""
+"""With all vendors, in the form for every change: each URL becomes six claims."""
 EVERY = Scale("every vendor", reports=1_500, deliveries=100, seconds=90, outage=20, unbans=30, ends=15)
 """With all vendors, for long: two of them take 3,000 URLs a day, of which edgeban keeps a tenth back."""
 
@@ -102,7 +102,7 @@ def make_plan(seed: int, scale: Scale) -> Plan:
         way = dice.choices((Way.WEBHOOK, Way.MESSAGE, Way.OBJECT), weights=(9, 9, 2))[0]
         times = dice.choices((1, 2, 3), weights=(85, 12, 3))[0]
         if any(ENDING in row.url for row in part):
-            times = 1  # a second report after a person's word may say something else
+            times = 1  # A second report could extend a ban after a person set its end.
         plan.deliveries.append(_delivery(number + 1, way, part, times))
     for number in range(8):
         url = f"https://www.example.com{FORGED}{seed}-{number}"

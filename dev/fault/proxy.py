@@ -1,4 +1,4 @@
-"""What breaks between the functions and AWS: ``microburst`` in a process and a virtual environment of its own."""
+"""Break calls between the functions and AWS by ``microburst``, a process in a virtual environment of its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OPERATIONS = {
     "ssm": ("GetParameter",),
     "s3": ("GetObject",),
 }
-"""What the functions ask of AWS."""
+"""The operations of AWS that the functions call."""
 
 THROTTLED = {
     "dynamodb": "ProvisionedThroughputExceededException",
@@ -48,7 +48,7 @@ THROTTLED = {
 STATEMENT_ERRORS = ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError")
 KINDS = ("throttled", "error", "latency", "reset", "answer lost", "late", "statements throttled")
 LATE_MILLISECONDS = 11_000
-"""Longer than the functions wait for AWS: they ask again, and the first request is done after the second."""
+"""A delay beyond the functions' timeout for AWS: they ask again, and AWS does the first request after the second."""
 
 
 def draw_rules(dice: random.Random) -> list[tuple[str, dict[str, Any]]]:
@@ -58,7 +58,7 @@ def draw_rules(dice: random.Random) -> list[tuple[str, dict[str, Any]]]:
     if kind == "statements throttled":
         service = "dynamodb"
     operation = dice.choice(OPERATIONS[service])
-    # How often, by the order of the requests and not by chance: a seed says it all.
+    # The order of requests decides which ones fail, and not chance: so a seed fixes everything.
     often = {"sequence": {"fail": dice.randint(1, 3), "pass": dice.randint(2, 12)}, "ttl_s": dice.uniform(1, 5)}
     rule: dict[str, Any] = {"service": service, "operation": operation, **often}
     effects: dict[str, dict[str, Any]] = {
@@ -76,7 +76,7 @@ def draw_rules(dice: random.Random) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _statements(code: str, count: int) -> dict[str, Any]:
-    """Answer a batch of so many statements as DynamoDB does where it throttles each, and do none of them."""
+    """Answer a batch of ``count`` statements as DynamoDB does that throttles each; none is done."""
     response = {"Error": {"Code": code, "Message": "made by a fault"}}
     fields = {"Responses": [response] * count}
     return {
@@ -147,7 +147,7 @@ class FaultProxy:
         self._http.delete(f"{self.url}/_microburst/rules", json=[], timeout=10).raise_for_status()
 
     def fired(self) -> Counter[str]:
-        """How often which kind struck."""
+        """Count how often each kind struck."""
         stats = self._http.get(f"{self.url}/_microburst/stats", timeout=10).json()
         counted: Counter[str] = Counter()
         for each in stats["by_rule"]:

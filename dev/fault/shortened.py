@@ -1,8 +1,8 @@
 """The project with shorter times, to be deployed locally: a fault run cannot wait five minutes for a lease.
 
-Nothing of this is in the product. What is deployed is a copy of it in which the durations below are replaced, each in
-the proportion that it has to the others; everything else is the code as it ships. A replacement that no longer finds
-its text fails. ``BREAKS`` takes one mechanism out, to see that the checker notices.
+The product contains nothing of this. A copy of it is deployed, in which the durations below are replaced in the same
+proportions; the other code is as it ships. A replacement that no longer finds its text fails. ``BREAKS`` removes one
+mechanism, to see that the checker notices.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from dev.package import ROOT, SOURCES
 
 Replacement = tuple[str, str, str]
-"""File, what is replaced, by what."""
+"""File, text, and the replacement of the text."""
 
 TIMES: tuple[Replacement, ...] = (
     ("chalicelib/ledger/remaining.py", "\nLEASE = timedelta(minutes=5)\n", "\nLEASE = timedelta(seconds=20)\n"),
@@ -130,13 +130,13 @@ BREAKS: dict[str, Replacement] = {
         '    href = href.replace("%2F", "/")\n    if "@" in href:\n',
     ),
 }
-"""Mechanisms, each by what is left where it is taken out."""
+"""Mechanisms, each with the replacements that remove it."""
 
 
 def shortened(directory: Path, *, without: Iterable[str] = ()) -> Path:
     """Copy what is packaged into ``directory``, with the times above; ``without`` names mechanisms to leave out.
 
-    What else is there stays, such as what a packaging leaves to make the next one quick.
+    Other files in it stay, such as those by which the next packaging is quick.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:

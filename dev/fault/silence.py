@@ -53,7 +53,7 @@ SHORTENED: Mapping[str, Allowed] = {
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Something in a state, from when it was seen there first until it was seen there last."""
+    """A thing in a state, from the first look that saw it there until the last."""
 
     account: str
     state: str
@@ -68,7 +68,7 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that tells the operators. ``account`` is empty where it is about none or any."""
+    """An alarm for the operators. ``account`` is empty if the alarm is about none or any."""
 
     name: str
     at: float
@@ -77,7 +77,7 @@ class Alarm:
 
 @dataclass
 class Watch:
-    """What is where, as often as somebody looks."""
+    """The states of things at each look."""
 
     allowed: Mapping[str, Allowed]
     alarms: list[Alarm] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Watch:
     _gone: list[Stay] = field(default_factory=list)
 
     def look(self, now: float, present: Iterable[tuple[str, str, str]]) -> None:
-        """Note what is in which state now: account, state, name of the thing."""
+        """Note the things of this moment, each as account, state and name."""
         before, self._here = self._here, {}
         for key in present:
             since = before.pop(key).since if key in before else now
@@ -93,7 +93,7 @@ class Watch:
         self._gone += before.values()
 
     def silent_stops(self) -> list[str]:
-        """Name what outlived its time without an alarm about it."""
+        """Name the things that stayed in a state beyond its time, without an alarm."""
         found = []
         for stay in (*self._gone, *self._here.values()):
             allowed = self.allowed[stay.state]

@@ -46,7 +46,7 @@ from dev.vendors import NAMES, Behaviour, simulated
 
 SENDERS = 3
 KILLED = {"intake_reports": 6, "submit_tasks": 4, "track_tasks": 3, "sweep": 2, "receive_report": 2}
-"""Functions that are killed, and how often compared to each other."""
+"""Functions that are killed, and their relative frequencies."""
 
 LOGGING = ("submit_tasks", "track_tasks", "sweep")
 """Functions whose logs hold the alarms that a run may ring."""
@@ -58,7 +58,7 @@ SETTLE_SECONDS = 900
 """How long a run may take to settle: a busy machine moves slowly."""
 
 LOOK_SECONDS = 2.0
-"""Between two looks at what is in which state."""
+"""Seconds between two looks at the states of things."""
 
 LIFTED_WITHIN = timedelta(seconds=10)
 """How long after its end a ban may wait for the sweep before a run counts as settled."""
@@ -80,7 +80,7 @@ def policy(accounts: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run came to."""
+    """The result of a run."""
 
     seed: int
     judgements: dict[str, Judgement]
@@ -91,9 +91,9 @@ class Outcome:
     seconds: float
     redriven: int
     silent: list[str] = field(default_factory=list)
-    """What stood still without an alarm."""
+    """Things that stood still without an alarm."""
     others: list[str] = field(default_factory=list)
-    """Problems that are not the checker's to see."""
+    """Problems that the checker does not look for."""
 
     @property
     def problems(self) -> list[str]:
@@ -210,7 +210,7 @@ class Storm:
             time.sleep(0.5)
 
     def _deliver_in_time(self, index: int) -> None:
-        """Deliver when its time has come: all are spread over most of the time in which things break."""
+        """Send a delivery at its time. All are spread over most of the time in which things break."""
         due = self._began + 0.8 * self.plan.scale.seconds * index / len(self.plan.deliveries)
         self._over.wait(max(0.0, due - time.monotonic()))
         self.people.deliver(self.plan.deliveries[index])
@@ -226,7 +226,7 @@ class Storm:
                 pass
 
     def _look(self) -> None:
-        """Watch what is in which state."""
+        """Watch the states of things until the run is over."""
         while not self._over.wait(LOOK_SECONDS):
             now = time.time()
             with suppress(BotoCoreError, ClientError):
@@ -270,9 +270,9 @@ class Storm:
             time.sleep(dice.uniform(0.1, 0.6))
 
     def _heal(self) -> None:
-        """AWS is well again, the vendors will be: some of their faults strike a few times more, and outages end.
+        """End the faults of AWS now and those of the vendors soon: some strike a few times more.
 
-        All workers end at once, so that what comes next runs in new ones.
+        All workers end at once, so that later runs begin in new ones.
         """
         for side in self.sides:
             side.calm(self.plan.seed)
@@ -298,7 +298,7 @@ class Storm:
         name = dice.choices(list(KILLED), weights=list(KILLED.values()))[0]
         moment = dice.uniform(0, 0.3)
         deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:  # at work, if it can be had
+        while time.monotonic() < deadline:  # Prefer a worker that is busy.
             at_work = workers.busy({pid: each for pid, each in self._workers().items() if each == name})
             if at_work:
                 time.sleep(moment)
@@ -312,7 +312,7 @@ class Storm:
     # --- after -----------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Wait until nothing is under way. The vendor runs in this process: what takes long here would slow it down."""
+        """Wait until nothing is under way. Look seldom: the vendor runs in this process, and looks slow it down."""
         began = moved = time.monotonic()
         at_rest = 0
         waits_for: list[str] = []
@@ -334,7 +334,7 @@ class Storm:
             ).moved
 
     def _under_way(self) -> list[str]:
-        """Name what is neither over nor held, and the ends that were set and have not passed, or not been acted on."""
+        """Name the work that is neither over nor held, and the set ends that have not led to a lift yet."""
         latest = max(self.people.ended.values(), default=datetime.now(UTC) - LIFTED_WITHIN)
         found = ["an end that was set"] if datetime.now(UTC) < latest + LIFTED_WITHIN else []
         if messages := self._waiting_reports():
@@ -430,7 +430,7 @@ def run(
     project = shortened(ROOT / ".local" / "-".join(["fault", *without]), without=without)
     layers = Path(".chalice") / "deployments"
     if (ROOT / layers).is_dir() and not (project / layers).exists():
-        shutil.copytree(ROOT / layers, project / layers)  # the dependencies are the same
+        shutil.copytree(ROOT / layers, project / layers)  # The dependencies are those of the project.
     with ExitStack() as stack:
         port = free_port()
         proxy = stack.enter_context(FaultProxy(f"http://127.0.0.1:{port}"))

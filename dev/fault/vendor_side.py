@@ -1,4 +1,4 @@
-"""One account in a storm: how its simulated vendor breaks, and what stands there in the end."""
+"""One account in a storm: how its simulated vendor breaks, and its state at the end."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from dev.vendors import SimulatedAccount
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long what breaks lasts, in seconds."""
+    """The durations of faults, in seconds."""
 
     list_lags: float = 4.0
-    """After which a vendor's list shows a task: well below ``lost_answers.LIST_LAG``."""
+    """How late a vendor's list shows a task: well below ``lost_answers.LIST_LAG``."""
     long_lag: float = 18.0
-    """The same for a while: above it."""
+    """How late the list is in a long lag: above ``lost_answers.LIST_LAG``."""
     lasting: tuple[float, float] = (3.0, 12.0)
-    """Between which a refusal of one host, a used-up quota and a time of late answers last."""
+    """The shortest and the longest duration of a host's refusal, a used-up quota and late answers."""
     drip: float = 0.4
-    """Between two bytes of an answer: each is soon enough for a read timeout, and all of them are not."""
+    """Pause between two bytes of an answer. No pause reaches the read timeout; all pauses together do."""
     late: float = 3.0
-    """Until an answer comes that comes late."""
+    """Delay of a late answer."""
 
 
 SHORTENED = Times()
@@ -63,7 +63,7 @@ HUAWEI_CODES = (
     "CDN.0116",
 )
 VOLCENGINE_CODES = ("InternalError", "FlowLimitExceeded", "InvalidAccessKey", "LackProjectPolicy")
-"""What a vendor answers with HTTP 200, and takes back after a few calls."""
+"""Like ``HUAWEI_CODES``: errors that the vendor answers with HTTP 200 for a few calls."""
 
 FAILING_HOST_CODES = {"huawei": ("CDN.0020", "CDN.0106", "CDN.0116", "CDN.0145"), "volcengine": ("LackProjectPolicy",)}
 FAILING_HOST_CODES["byteplus"] = FAILING_HOST_CODES["volcengine"]
@@ -77,7 +77,7 @@ LIMITS = {
     "cloudfrontkvs": Limits(50, {}),  # none is documented
     "alibaba-esa": Limits(100, {"block": 5, "unblock": 5}),
 }
-"""By the vendors' own documents, and not by what edgeban takes them to be."""
+"""Limits from the vendors' own documents, and not from edgeban's code."""
 
 
 @dataclass
@@ -111,7 +111,7 @@ class VendorSide:
 
     @property
     def honours(self) -> frozenset[str]:
-        """The marks of URLs that this vendor refuses or fails; the others it bans as any URL."""
+        """The marks of URLs that this vendor refuses or fails. It bans URLs with other marks."""
         marks = {"workerskv": {FAILING}, "cloudfrontkvs": set[str](), "alibaba-esa": {REFUSED}}
         return frozenset(marks.get(self.account.vendor, {REFUSED, FAILING}))
 
@@ -138,7 +138,7 @@ class VendorSide:
         self.drawn[f"{self.name}: outage"] += 1
 
     def calm(self, seed: int) -> None:
-        """Be well soon: each fault strikes a few times more, and what lasts ends."""
+        """End the faults soon: each strikes a few times more, and lasting ones end."""
         simulator = self.account.simulator
         simulator.add_faults()
         self._simulator.break_wire()

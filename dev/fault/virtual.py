@@ -37,20 +37,20 @@ from dev.feed import MANAGED
 from dev.vendors import NAMES, Behaviour, connected, simulated
 
 REAL = Times(list_lags=30.0, long_lag=200.0, lasting=(40.0, 400.0), drip=0.1, late=0.02)
-"""Times of a vendor. Those between two bytes pass on the machine's clock, and so are short."""
+"""Durations of a vendor's faults. Pauses between two bytes are short, since the machine's clock measures them."""
 
 TIMEOUT = 0.8
-"""Seconds of the machine's clock for an answer: longer than a busy machine takes for one that does not drip."""
+"""Seconds of the machine's clock until an answer times out: a busy machine takes less for one that does not drip."""
 
 SCALE = Scale("virtual", reports=160, deliveries=24, seconds=24 * 60, outage=300, unbans=8, ends=4)
 TASK_SECONDS = 20.0
 STEP = timedelta(seconds=20)
 STEPS_A_DELIVERY = 3
 CALM_MINUTES = [1] * 30 + [2] * 50
-"""Steps after which everything has settled: a task that the vendor forgot is given up after an hour."""
+"""Minutes of each step until all has settled: a task that the vendor forgot is given up after an hour."""
 
 LONGEST_BAN = timedelta(days=8)
-"""After which no ban of a run is in force: each is for seven days."""
+"""Time after which no ban of a run is in force: each is for seven days."""
 
 WRONG_SECRET = "whsec_" + "d3Jvbmch" * 5
 
@@ -112,7 +112,7 @@ class VirtualStorm:
     # --- time ------------------------------------------------------------------------------------------------
 
     def _step(self, span: timedelta) -> None:
-        """Let time pass, with every function whose turn has come; each may be killed anywhere."""
+        """Let time pass, and run every function that is due. Each may be killed at any call."""
         world = self.world
         world.clock.now += span
         if world.queued:
@@ -128,7 +128,7 @@ class VirtualStorm:
         self._look()
 
     def _look(self) -> None:
-        """Watch what is in which state."""
+        """Watch the states of things."""
         rows, now = self.world.rows, self.world.clock().timestamp()
         seen = list(states_of("", rows.query("jobs"), now))
         for account in self.clients:
@@ -181,7 +181,7 @@ class VirtualStorm:
                 return
             self.problems.append(f"a forged report was accepted: {name}")
         while not self._maybe_killed(lambda: self.world.post(body, webhook_id=name)):
-            pass  # the sender saw no answer, and sends again
+            pass  # The sender saw no answer and sends again.
 
     def _act_as_a_person(self) -> None:
         known = [url for url in dict.fromkeys(self.accepted) if exact(url) and is_ours(exact(url), MANAGED)]
@@ -244,7 +244,7 @@ class VirtualStorm:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run came to."""
+    """The result of a run."""
 
     seed: int
     judgements: dict[str, Judgement]

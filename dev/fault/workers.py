@@ -27,7 +27,7 @@ def workers(root: int) -> dict[int, str]:
 
 
 def busy(pids: dict[int, str], *, seconds: float = 0.05) -> dict[int, str]:
-    """Those that use the processor meanwhile."""
+    """Return the workers that use the processor during a short wait."""
     before = {pid: _time(pid) for pid in pids}
     time.sleep(seconds)
     return {pid: name for pid, name in pids.items() if _time(pid) > before[pid] >= 0}
@@ -43,7 +43,7 @@ def kill(pid: int) -> bool:
 
 
 def _stat(pid: int) -> tuple[int, int]:
-    """Parent, and processor time in ticks."""
+    """Return a process's parent, and its processor time in ticks."""
     fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return int(fields[1]), int(fields[11]) + int(fields[12])
 
