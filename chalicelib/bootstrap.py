@@ -15,11 +15,7 @@ from chalicelib import settings as environment
 from chalicelib.aws.client import client
 from chalicelib.aws.documents import Cached, emit_unread, parameter, policy_text, secret
 from chalicelib.config.fields import load
-from chalicelib.config.operators import Operator
-from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.config.sources import Source
-from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.model import VendorAccount
 from chalicelib.domain.policy.model import Policy
 from chalicelib.observe import Observer
@@ -42,6 +38,8 @@ from chalicelib.ports import (
 
 if TYPE_CHECKING:
     from chalicelib.aws.sqs import HeldMessage
+    from chalicelib.config.operators import Operator
+    from chalicelib.config.sources import Source
     from chalicelib.pipeline.answers.ban_index import Reader as BanReader
     from chalicelib.pipeline.intake.envelopes import Fetch
     from chalicelib.vendors.registry import Clients
@@ -86,22 +84,15 @@ class Services:
         deadline = NEVER
         if context is not None:
             deadline = now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - margin
-
-        def wake(group: str, *, mark: str) -> None:
-            self.wake(group, mark=mark)
-
-        def call_back(source: str, reports: Sequence[str], *, mark: str) -> None:
-            self.call_back(source, reports, mark=mark)
-
         return Run(
             rows=self.rows,
             emit=self.emit,
-            wake=wake,
+            wake=lambda group, *, mark: self.wake(group, mark=mark),
             clock=now,
             read_policy=lambda: self.policy,
             deadline=deadline,
             open_views=lambda: self.views,
-            call_back=call_back,
+            call_back=lambda source, reports, *, mark: self.call_back(source, reports, mark=mark),
         )
 
     # --- collaborators ------------------------------------------------------------------------------------------
@@ -243,11 +234,15 @@ class Services:
 
     @cached_property
     def _sources(self) -> Cached[dict[str, Source]]:
-        return self._secret("sources", parse_sources)
+        from chalicelib.config import sources
+
+        return self._secret("sources", sources.parse)
 
     @cached_property
     def _operators(self) -> Cached[dict[str, Operator]]:
-        return self._secret("operators", parse_operators)
+        from chalicelib.config import operators
+
+        return self._secret("operators", operators.parse)
 
     @cached_property
     def _accounts(self) -> Cached[dict[str, VendorAccount]]:

@@ -1,28 +1,47 @@
-"""Read reports from bytes: find the format of a body and the URLs that it names. Pure: no I/O, no clock."""
+"""Read reports from bytes: find the format of a body and the URLs that it names. Pure: no I/O, no clock.
+
+The module of a format is imported when a body of the format is first read: every function of the app knows the names of
+all formats, and most functions read no report.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from chalicelib.domain.errors import UnknownFormat
 from chalicelib.domain.model import ParsedReport
-from chalicelib.reports import cloudflare, feedback_mail, feeds, misp, native, plain, stix, xarf
 from chalicelib.reports.compression import unpacked
-from chalicelib.reports.entries import Parser
 from chalicelib.reports.reading import ParserOptions
 
-__all__ = ["PARSERS", "Parser", "ParserOptions", "format_for", "parse"]
+if TYPE_CHECKING:
+    from chalicelib.reports.entries import Parser
+
+__all__ = ["PARSERS", "ParserOptions", "format_for", "parse"]
+
+
+def _parser(module: str, function: str = "parse") -> Parser:
+    """Return a parser that imports its module below ``chalicelib.reports`` when it is called."""
+
+    def parse_by(body: bytes, options: ParserOptions) -> ParsedReport:
+        parser: Parser = getattr(import_module(f"chalicelib.reports.{module}"), function)
+        return parser(body, options)
+
+    return parse_by
+
 
 PARSERS: dict[str, Parser] = {
-    "native": native.parse,
-    "xarf": xarf.parse,
-    "stix": stix.parse,
-    "misp": misp.parse,
-    "urlhaus": feeds.parse_urlhaus,
-    "phishtank": feeds.parse_phishtank,
-    "phishunt": feeds.parse_phishunt,
-    "tweetfeed": feeds.parse_tweetfeed,
-    "plain": plain.parse,
-    "feedback-mail": feedback_mail.parse,
-    "cloudflare": cloudflare.parse,
+    "native": _parser("native"),
+    "xarf": _parser("xarf"),
+    "stix": _parser("stix"),
+    "misp": _parser("misp"),
+    "urlhaus": _parser("feeds", "parse_urlhaus"),
+    "phishtank": _parser("feeds", "parse_phishtank"),
+    "phishunt": _parser("feeds", "parse_phishunt"),
+    "tweetfeed": _parser("feeds", "parse_tweetfeed"),
+    "plain": _parser("plain"),
+    "feedback-mail": _parser("feedback_mail"),
+    "cloudflare": _parser("cloudflare"),
 }
 """Every format by the name that a source's configuration uses."""
 

@@ -24,8 +24,23 @@ ALWAYS = {"chalicelib.pipeline.run"}
 
 def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline() -> None:
     imported = modules("import app, json, sys\n" + SHOW)
-    assert not imported & {"boto3", "requests", "urllib3", "asyncio", "email.mime", "html.parser"}
+    assert not imported & {"boto3", "requests", "urllib3", "asyncio", "email", "html", "socket"}
     assert not {name for name in imported if name.startswith(("chalicelib.vendors.", "chalicelib.pipeline."))} - ALWAYS
+
+
+def test_importing_the_app_imports_no_format_of_reports_and_nobodys_configuration() -> None:
+    imported = modules("import app, json, sys\n" + SHOW)
+    formats = {path.stem for path in (ROOT / "chalicelib" / "reports").glob("*.py")} - {"__init__"}
+    used_by_all = {"compression", "reading", "signature"}
+    assert not {f"chalicelib.reports.{name}" for name in formats - used_by_all} & imported
+    assert not {"chalicelib.config.sources", "chalicelib.config.vendor_accounts"} & imported
+
+
+def test_reading_a_report_imports_its_own_format_alone() -> None:
+    read = "from chalicelib.reports import ParserOptions, parse; parse(b'https://a.b/', 'plain', ParserOptions())\n"
+    imported = modules("import app, json, sys\n" + read + SHOW)
+    assert "chalicelib.reports.plain" in imported
+    assert not imported & {f"chalicelib.reports.{name}" for name in ("feedback_mail", "misp", "native", "stix", "xarf")}
 
 
 STAGES = {
