@@ -45,7 +45,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a row if ``expect`` holds. A row that is gone already is no failure, with or without ``expect``."""
+    """Remove a row.
+
+    With ``expect`` the row must be there with these values, so that of several who decide about a row only one
+    succeeds. Without, a row that is gone already is no failure.
+    """
 
     key: Key
     expect: Row = field(default_factory=dict)

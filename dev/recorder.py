@@ -23,7 +23,6 @@ from dev.policies import Use
 STATEMENTS = {
     "INSERT": "PartiQLInsert",
     "UPDATE": "PartiQLUpdate",
-    "DELETE": "PartiQLDelete",
     "SELECT": "PartiQLSelect",
 }
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}

@@ -14,8 +14,8 @@ UNIT = Path(__file__).parent / "unit"
 OTHERWISE_NEEDED: dict[tuple[str, str], str] = {
     ("api_handler", "dynamodb:UpdateItem Ledger"): "pause and resume: tests/app/test_operators_api.py",
     ("archive_ledger", "s3:GetObject Archive/ledger-manifest/*"): "of one statement with the files that are read back",
-    ("detect_drift", "dynamodb:PartiQLDelete Ledger"): "a chunk of lost bans whose URLs were all claimed meanwhile",
-    ("renew_bans", "dynamodb:PartiQLDelete Ledger"): "a renewal whose URLs were all unbanned meanwhile",
+    ("detect_drift", "dynamodb:DeleteItem Ledger"): "a chunk of lost bans whose URLs were all claimed meanwhile",
+    ("renew_bans", "dynamodb:DeleteItem Ledger"): "a renewal whose URLs were all unbanned meanwhile",
     ("intake_reports", "s3:GetObject Intake/*"): "tests/unit/pipeline/intake/test_objects.py, over a fake of boto3",
     ("intake_reports", "s3:GetObjectVersion Intake/*"): "the same",
 }

@@ -107,14 +107,19 @@ class Table:
     def write(self, writes: Sequence[Write]) -> set[int]:
         """See ``Rows.write``."""
         plain: list[tuple[int, Write]] = []
+        deletes: list[tuple[int, Delete]] = []
         conditional: list[tuple[int, Write]] = []
         for index, write in enumerate(writes):
-            unconditional = isinstance(write, Put) or (isinstance(write, Delete) and not write.expect)
-            (plain if unconditional else conditional).append((index, write))
+            if isinstance(write, Delete) and write.expect:
+                deletes.append((index, write))
+            else:
+                (plain if isinstance(write, Put | Delete) else conditional).append((index, write))
         for _ in self._each(self._write_plain, list(cut(plain, count=STATEMENTS))):
             pass
         failed: set[int] = set()
         for failed_of_batch in self._each(self._write_conditional, list(cut(conditional, count=STATEMENTS))):
+            failed |= failed_of_batch
+        for failed_of_batch in self._each(self._delete_conditional, list(cut(deletes, count=1))):
             failed |= failed_of_batch
         return failed
 
@@ -175,9 +180,21 @@ class Table:
                 "Statement": f'UPDATE "{self._name}"{changes} WHERE {condition}',
                 "Parameters": [to_wire(value) for value in values.values()] + parameters,
             }
-        assert isinstance(write, Delete)
-        condition, parameters = where(write.key, write.expect)
-        return {"Statement": f'DELETE FROM "{self._name}" WHERE {condition}', "Parameters": parameters}  # noqa: S608, all values are parameters
+        raise TypeError(f"{type(write).__name__} is no statement of its own")
+
+    def _delete_conditional(self, deletes: list[tuple[int, Delete]]) -> set[int]:
+        """Delete rows by DeleteItem: a DELETE statement of PartiQL succeeds if the row is gone, whatever it expects.
+
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.delete.html
+        """
+        failed: set[int] = set()
+        for index, write in deletes:
+            request = {"TableName": self._name, "Key": key_of(write.key), **expressions(write.expect)}
+            try:
+                self._until_taken(lambda: self._client.delete_item(**request))  # noqa: B023, it is called at once
+            except self._client.exceptions.ConditionalCheckFailedException:
+                failed.add(index)
+        return failed
 
     def transact(self, writes: Sequence[Write]) -> bool:
         """See ``Rows.transact``."""
@@ -207,8 +224,6 @@ class Table:
             return {"Put": {**table, "Item": item_of(write.row)}}
         if isinstance(write, Delete):
             expect = expressions(write.expect) if write.expect else {}
-            if expect:
-                expect["ConditionExpression"] = f"attribute_not_exists(pk) OR ({expect['ConditionExpression']})"
             return {"Delete": {**table, "Key": key_of(write.key), **expect}}
         if isinstance(write, Check):
             return {"ConditionCheck": {**table, "Key": key_of(write.key), **expressions(write.expect)}}
@@ -225,23 +240,26 @@ class Table:
         for index, (name, value) in enumerate((beside or {}).items()):
             names[f"#b{index}"], values[f":b{index}"] = name, to_wire(value)
             sets.append(f"#b{index} = :b{index}")
+        request = {
+            "TableName": self._name,
+            "Key": key_of(key),
+            "UpdateExpression": f"ADD {', '.join(additions)}" + (f" SET {', '.join(sets)}" if sets else ""),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ReturnValues": "ALL_NEW",
+        }
+        return row_of(self._until_taken(lambda: self._client.update_item(**request))["Attributes"])
+
+    def _until_taken(self, call: Callable[[], Any]) -> Any:
+        """Repeat a single write while DynamoDB refuses it for now."""
         for attempt in range(TRIES):
             try:
-                answer = self._client.update_item(
-                    TableName=self._name,
-                    Key=key_of(key),
-                    UpdateExpression=f"ADD {', '.join(additions)}" + (f" SET {', '.join(sets)}" if sets else ""),
-                    ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="ALL_NEW",
-                )
+                return call()
             except self._client.exceptions.ClientError as error:
                 if error.response.get("Error", {}).get("Code") not in REFUSED_FOR_NOW:
                     raise
                 self._pause(attempt)
-            else:
-                return row_of(answer["Attributes"])
-        raise LedgerUnavailable(f"DynamoDB refused an addition {TRIES} times: in conflict or throttled")
+        raise LedgerUnavailable(f"DynamoDB refused a write {TRIES} times: in conflict or throttled")
 
     # --- both -----------------------------------------------------------------------------------------------
 

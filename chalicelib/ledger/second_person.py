@@ -1,8 +1,8 @@
 """Unbans that wait for a second person. Another person approves or cancels them; then they are jobs as all others.
 
 Crash order of an approval: the row says who approved, the job joins those that are carried out, the waiting row is
-removed. Of a cancellation: the row says so, the number of URLs that it undid, the waiting row is removed. After a crash
-the sweep goes on from the first step. Of two decisions at one moment only one succeeds: each demands a row without one.
+removed. After a crash the sweep goes on from the first step. A cancellation is one transaction. Of two decisions at one
+moment only one succeeds: each demands a row that says of neither.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from chalicelib.ledger import audit, unban_jobs
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.ports import Delete, Insert, Row, Rows, Update
-
-CANCELLED = "(cancelled)"
-"""Stands in the place of who approved an unban that was cancelled."""
 
 
 def ask(rows: Rows, job: Job, *, urls: int) -> None:
@@ -44,15 +41,10 @@ def begin(rows: Rows, job: Job, *, now: datetime) -> Job:
     return begun
 
 
-def cancel(rows: Rows, job: Job) -> bool:
-    """Record that a waiting unban is cancelled; ``False`` if somebody decided about it before."""
-    return rows.apply(Update(unban_jobs.key_of(job), set={"approved_by": CANCELLED}, expect=_undecided(job)))
-
-
-def remove(rows: Rows, job: Job, *, now: datetime) -> None:
-    """Remove a cancelled unban. It counts as one that undid nothing."""
-    unban_jobs.finish(rows, replace(job, waits=False), undone=0, now=now)
-    rows.apply(Delete(unban_jobs.key_of(job)))
+def cancel(rows: Rows, job: Job, *, now: datetime) -> bool:
+    """Remove a waiting unban; ``False`` if somebody decided about it before. It counts as one that undid nothing."""
+    cancelled = Delete(unban_jobs.key_of(job), expect=_undecided(job))
+    return rows.transact([cancelled, unban_jobs.number_undone(job.id, 0, now=now)])
 
 
 def _undecided(job: Job) -> Row:

@@ -249,10 +249,14 @@ def finish(rows: Rows, job: Job, *, undone: int, now: datetime) -> None:
     job is carried out again, and the number written again.
     """
     if not job.ends:
-        pk, sk = _done_key(job.id)
-        kept: Row = {"undone": undone, "at": millis(now), "expires_at": epoch(now + KEEP_DECISIONS)}
-        rows.apply(Put({"pk": pk, "sk": sk, **kept}))
+        rows.apply(number_undone(job.id, undone, now=now))
     rows.apply(Delete(_key(job.id)))
+
+
+def number_undone(job_id: str, undone: int, *, now: datetime) -> Put:
+    """Return the step that keeps how many URLs a job has undone."""
+    pk, sk = _done_key(job_id)
+    return Put({"pk": pk, "sk": sk, "undone": undone, "at": millis(now), "expires_at": epoch(now + KEEP_DECISIONS)})
 
 
 def undone(rows: Rows, job_ids: Sequence[str]) -> dict[str, int]:

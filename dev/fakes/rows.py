@@ -155,7 +155,7 @@ class MemoryRows:
             return row is None
         if isinstance(write, Put):
             return True
-        if isinstance(write, Delete) and row is None:
+        if isinstance(write, Delete) and not write.expect:
             return True
         return row is not None and all(row.get(name) == value for name, value in write.expect.items())
 
@@ -201,7 +201,7 @@ def _written_by(write: Write) -> str:
         case Update():
             return "PartiQLUpdate"
         case Delete():
-            return "PartiQLDelete"
+            return "DeleteItem"
     raise limits.refusal("BatchExecuteStatement", "a check stands only in a transaction")
 
 

@@ -126,11 +126,26 @@ def test_a_delete_without_expectation_is_content_with_nothing(rows: Rows) -> Non
 def test_a_delete_holds_to_its_expectation(rows: Rows) -> None:
     rows.write([Put({"pk": "a", "sk": "b", "state": "open"})])
     assert rows.write([Delete(("a", "b"), expect={"state": "sealed"})]) == {0}
-    assert rows.write([Delete(("no", "where"), expect={"state": "open"})]) == set()
+    assert rows.write([Delete(("a", "b"), expect={"state": None})]) == {0}
     assert not rows.transact([Delete(("a", "b"), expect={"state": "sealed"}), Put({"pk": "x", "sk": "y"})])
-    assert rows.transact([Delete(("no", "where"), expect={"state": "open"})])
-    assert rows.write([Delete(("a", "b"), expect={"state": "open"})]) == set()
+    assert rows.write([Delete(("a", "b"), expect={"state": "open", "other": None})]) == set()
     assert rows.query("a") == []
+
+
+def test_a_delete_with_an_expectation_tells_deleted_now_from_gone_already(rows: Rows) -> None:
+    rows.write([Put({"pk": "a", "sk": str(n), "state": "open"}) for n in range(2)])
+    deletes = [Delete(("a", str(n)), expect={"state": "open"}) for n in range(3)]
+    assert rows.write([*deletes, Insert({"pk": "b", "sk": "1"}), Delete(("b", "2"))]) == {2}
+    assert rows.write(deletes) == {0, 1, 2}
+    assert not rows.transact([Delete(("a", "0"), expect={"state": None}), Put({"pk": "x", "sk": "y"})])
+    assert rows.query("a") == rows.query("x") == []
+
+
+def test_of_many_who_delete_a_row_that_they_expect_one_succeeds(rows: Rows) -> None:
+    rows.write([Put({"pk": "a", "sk": "b", "version": 1})])
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda _: rows.apply(Delete(("a", "b"), expect={"version": 1})), range(8)))
+    assert sorted(done) == [False] * 7 + [True]
 
 
 def test_a_partition_is_read_in_order_by_prefix_and_in_parts(rows: Rows) -> None:
@@ -210,7 +225,7 @@ def test_an_addition_that_meets_a_transaction_or_is_throttled_is_made_again() ->
 
 def test_an_addition_that_stays_in_conflict_is_given_up_and_one_refused_for_good_at_once() -> None:
     slept: list[float] = []
-    with pytest.raises(LedgerUnavailable, match="refused an addition"):
+    with pytest.raises(LedgerUnavailable, match="refused a write"):
         Table(Refusing(*["TransactionConflictException"] * 9), "t", sleep=slept.append).add(("a", "b"), {"n": 1})
     with pytest.raises(ClientError, match="AccessDenied"):
         Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), {"n": 1})

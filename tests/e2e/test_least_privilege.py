@@ -66,11 +66,12 @@ POLICY: dict[str, Any] = {
 }
 
 EXCUSED: dict[tuple[str, str], str] = {
-    ("api_handler", "dynamodb:PartiQLDelete"): "an unban whose URLs were all claimed meanwhile by another request",
-    ("intake_reports", "dynamodb:PartiQLDelete"): "a chunk whose URLs were all claimed meanwhile by another batch",
+    ("api_handler", "dynamodb:DeleteItem"): "a cancellation of an unban that waits for a second person",
+    ("api_handler", "dynamodb:PutItem"): "the same",
+    ("intake_reports", "dynamodb:DeleteItem"): "a chunk whose URLs were all claimed meanwhile by another batch",
     ("intake_reports", "sqs:ChangeMessageVisibility"): "a batch that failed, or met another one at the same claim",
-    ("renew_bans", "dynamodb:PartiQLDelete"): "a renewal whose URLs were all unbanned meanwhile",
-    ("detect_drift", "dynamodb:PartiQLDelete"): "a chunk of lost bans whose URLs were all claimed meanwhile",
+    ("renew_bans", "dynamodb:DeleteItem"): "a renewal whose URLs were all unbanned meanwhile",
+    ("detect_drift", "dynamodb:DeleteItem"): "a chunk of lost bans whose URLs were all claimed meanwhile",
     ("detect_drift", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",
     ("archive_exports", "dynamodb:UpdateItem"): "the vendor refuses access: the account is blocked",
     ("track_tasks", "dynamodb:PartiQLUpdate"): "a task that failed for the last time: its URLs end as failed",

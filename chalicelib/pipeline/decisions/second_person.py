@@ -66,9 +66,8 @@ def cancel(run: Run, unban_id: str, *, actor: str, reason: str) -> None:
     job = _find(run, unban_id)
     subject = f"unban:{unban_id}"
     audit.record(run.rows, Decision(actor, "cancel", subject, reason, run.clock(), before="waiting", after="cancelled"))
-    if not steps.cancel(run.rows, job):
+    if not steps.cancel(run.rows, job, now=run.clock()):
         raise Conflict("somebody decided about this unban at the same moment: look at it again")
-    steps.remove(run.rows, job, now=run.clock())
 
 
 def _find(run: Run, unban_id: str) -> Job:
@@ -79,13 +78,7 @@ def _find(run: Run, unban_id: str) -> Job:
 
 
 def look_at(run: Run, job: Job) -> Job | None:
-    """Return the job of an approval that died before it was carried out, or tell people that an unban waits.
-
-    A cancellation that died is finished.
-    """
-    if job.approved_by == steps.CANCELLED:
-        steps.remove(run.rows, job, now=run.clock())
-        return None
+    """Return the job of an approval that died before it was carried out, or tell people that an unban waits."""
     if job.approved_by:
         return steps.begin(run.rows, job, now=run.clock())
     if run.clock() - job.at > run.policy.approvals.alarm_after:

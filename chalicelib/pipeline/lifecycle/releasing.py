@@ -52,7 +52,6 @@ def _stay(rows: Rows, hold: Chunk, positions_by_key: Mapping[str, int]) -> set[s
             if work.state is ChunkState.WAITING:
                 claim_decisions.unhold(rows, staying, chunk=hold.id)
             return staying
-        left = not work.approving and holds.leave(rows, work, [positions_by_key[key] for key in staying])
-        if left and not carriers.links(rows, hold.id):  # a hold that is gone was approved, and tasks may have it
+        if not work.approving and holds.leave(rows, work, [positions_by_key[key] for key in staying]):
             return set()
     return set(positions_by_key)

@@ -205,3 +205,23 @@ def test_of_two_answers_whether_to_lift_a_ban_one_is_carried_out(decide: Act) ->
         assert lifted == (not other.vendor.bans)
         assert lifted or not told or not told[0], "who is told that bans are lifted is told the truth"
     assert call > 4
+
+
+def test_an_approval_that_the_sweep_carries_out_at_any_moment_is_told_once() -> None:
+    call, done = 0, False
+    while not done:
+        call += 1
+        rows = MemoryRows()
+        other = World(rows=rows)
+        other.queue({"urls": URLS})
+        other.minutes(3)
+        other.queue({"withdrawn": [{"url": url} for url in URLS]})
+        other.minutes(3)
+        (work,) = holds.all_held(rows, [ACCOUNT])
+        moment = AtCall(rows, call, partial(swept, other, work.chunk))
+        person = World(rows=moment, clock=other.clock)
+        approved(person, work.chunk)
+        done = moment.calls < call
+        told = person.events("unban_carried_out") + other.events("unban_carried_out")
+        assert len(told) == 1, call
+    assert call > 4
