@@ -139,7 +139,7 @@ def test_what_a_person_undoes_counts_for_the_source_of_the_ban_before_and_after_
     assert (by_name["desk"]["last_30_days.undone"], by_name["desk"]["today.messages"].isdigit()) == ("4", True)
 
 
-def test_what_the_door_refused_of_a_source_is_shown_and_a_stranger_is_not(desk: Api) -> None:
+def test_reports_that_were_refused_at_once_are_counted_for_their_source_and_not_for_strangers(desk: Api) -> None:
     desk.post({"urls": [*pages(1), "https://elsewhere.org/x"]})
     desk.post(b"{")
     desk.post({"urls": pages(1)}, secret=OTHER_SECRET)

@@ -46,14 +46,14 @@ def test_a_source_that_took_its_word_back_is_not_named(api: Api) -> None:
     assert hold["asked_by"] == [{"value": "queue", "urls": 2}, {"value": "desk", "urls": 1}]
 
 
-def test_csv_says_it_too(api: Api) -> None:
+def test_the_csv_of_holds_names_the_sources_that_ask(api: Api) -> None:
     held(api)
     answer = api.get("holds", {"Authorization": f"Bearer {TOKEN}", "Accept": "text/csv"})
     (line,) = csv.DictReader(answer.body.decode().splitlines())
     assert (line["asked_by"], line["asked_by_count"]) == ("queue 3; desk 1", "2")
 
 
-def test_of_large_holds_the_first_urls_are_looked_at(api: Api) -> None:
+def test_only_the_first_urls_of_a_large_hold_are_read_for_who_asks(api: Api) -> None:
     rows = api.world.rows
     assert isinstance(rows, MemoryRows)
     held(api, pages(asked_by.OF_A_HOLD + 30))

@@ -199,7 +199,7 @@ def test_a_review_asks_hold_by_hold(shell: Shell) -> None:
     assert "approved" in result.out
 
 
-def test_of_several_holds_those_that_fail_are_named(shell: Shell) -> None:
+def test_holds_that_cannot_be_decided_are_named(shell: Shell) -> None:
     hold = hold_of(shell)
     result = shell("refuse", hold, "20260101T000000.000000Z-0000", "--reason", "r")
     assert result.status == 6

@@ -107,7 +107,7 @@ def test_a_reader_may_look_and_not_ask_and_a_stranger_neither(api: Api) -> None:
     assert export_days.read(api.world.rows, "main") == []
 
 
-def test_of_several_accounts_one_must_be_named(api: Api) -> None:
+def test_an_account_must_be_named_where_there_are_several(api: Api) -> None:
     has_exports(api, "main", "second")
     assert "main, second" in api.as_operator("exports").json_body["error"]["message"]
     assert api.as_operator("exports", account="second").json_body == {"account": "second", "days": []}

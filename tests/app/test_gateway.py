@@ -214,7 +214,7 @@ def test_names_of_headers_count_in_any_case(api: Api, change: Any) -> None:
     assert sent.answer()[0] == 202
 
 
-def test_of_a_header_that_stands_twice_the_one_that_the_gateway_hands_on_counts(api: Api) -> None:
+def test_a_header_that_stands_twice_has_the_value_that_the_gateway_hands_on(api: Api) -> None:
     """The last one, in ``headers``; the list of all is not looked at, so that nobody is let in by another."""
     call = report("desk", {"urls": pages(1)})
     event = call.event
@@ -242,7 +242,7 @@ def test_a_decision_comes_in_base64(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [None, b"", b"\xff\xfe", b"\x1f\x8b nothing"])
-def test_a_body_that_is_none_is_refused_and_is_no_error_of_ours(api: Api, body: bytes | None) -> None:
+def test_a_body_that_cannot_be_read_is_refused_and_is_no_error_of_ours(api: Api, body: bytes | None) -> None:
     headers = {**BEARER, "content-type": "application/json"}
     assert Call("POST", "/v1/pause", "/v1/pause", headers=headers, body=body).answer()[0] == 400
     assert replace(report("desk", body or b""), body=body).answer()[0] == 400

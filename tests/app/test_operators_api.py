@@ -157,11 +157,11 @@ def test_the_list_of_tasks_pages_without_losing_any(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "1.5", "²"])
-def test_a_limit_that_is_none_is_refused(desk: Desk, limit: str) -> None:
+def test_a_limit_that_is_no_whole_number_is_refused(desk: Desk, limit: str) -> None:
     refused(desk.get("rita", "tasks", limit=limit), 400, "bad_request", "limit must be a whole number from 1 to 1000")
 
 
-def test_a_day_that_is_none_is_refused(desk: Desk) -> None:
+def test_a_day_that_is_no_date_is_refused(desk: Desk) -> None:
     refused(desk.get("rita", "tasks", day="yesterday"), 400, "bad_request", "day must be a UTC day such as 2026-01-15")
 
 
@@ -373,7 +373,7 @@ def test_a_body_beyond_the_limit_is_refused(desk: Desk) -> None:
     refused(desk.post("olaf", "unbans", b" " * (512 * 1024 + 1)), 413, "too_large", "send at most 524,288")
 
 
-def test_an_unban_of_what_is_not_banned_says_so(desk: Desk) -> None:
+def test_an_unban_of_a_url_that_is_not_banned_says_so(desk: Desk) -> None:
     (made,) = desk.ban(pages(3))
     for count in (3, 0):
         answer = desk.post("olaf", "unbans", {"task_id": made, "reason": "r"})
@@ -385,7 +385,7 @@ def test_an_unban_of_what_is_not_banned_says_so(desk: Desk) -> None:
     ("selector", "words"),
     [("task_id", "there is no task 'wrong'"), ("report_id", "no report 'wrong'"), ("source", "no source 'wrong'")],
 )
-def test_an_unban_of_what_there_is_not_is_no_success(
+def test_an_unban_of_a_task_report_or_source_that_does_not_exist_is_not_found(
     desk: Desk, selector: str, words: str, more: dict[str, Any]
 ) -> None:
     desk.ban(pages(3))

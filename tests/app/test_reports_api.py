@@ -127,7 +127,7 @@ def test_a_source_reads_its_own_report_and_an_operator_every_one(api: Api) -> No
     assert mine.json_body["source"] == "desk"
 
 
-def test_of_the_report_of_another_a_source_learns_no_more_than_of_none(api: Api) -> None:
+def test_a_source_learns_no_more_about_anothers_report_than_about_none(api: Api) -> None:
     report = reported(api)
     others = api.as_source(f"reports/{report}", source="other", secret=OTHER_SECRET)
     none = api.as_source("reports/r-" + "a" * 26, source="other", secret=OTHER_SECRET)
@@ -144,7 +144,7 @@ def test_a_source_cannot_ask_in_the_name_of_another(api: Api) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"webhook-id": "a"}, {"webhook-id": "a", "webhook-timestamp": "1"}])
-def test_of_an_unknown_source_the_asker_hears_what_he_hears_of_a_known_one(api: Api, headers: dict[str, str]) -> None:
+def test_an_unknown_source_gets_the_same_answer_as_a_known_one(api: Api, headers: dict[str, str]) -> None:
     report = reported(api)
     answers = [
         api.get(f"reports/{report}", {**headers, "X-Edgeban-Source": name}) for name in ("desk", "queue", "nobody")

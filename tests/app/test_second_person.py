@@ -108,7 +108,7 @@ def test_old_bans_wait_and_those_of_today_are_lifted_at_once(desk: Api) -> None:
     assert sent(desk) == sorted(NEW), "the sweep does not carry it out"
 
 
-def test_another_person_approves_and_it_is_carried_out_and_on_record(desk: Api) -> None:
+def test_an_unban_that_another_person_approves_is_carried_out_and_on_record(desk: Api) -> None:
     unban_id = waiting(desk)
     refused(ask(desk, "olaf-2", f"unbans/{unban_id}/approve", reason="r"), 409, "conflict", "another person")
     refused(ask(desk, "rita", f"unbans/{unban_id}/approve", reason="r"), 403, "not_allowed", "operator")
@@ -120,7 +120,7 @@ def test_another_person_approves_and_it_is_carried_out_and_on_record(desk: Api) 
     assert next((each["actor"], each["action"]) for each in decisions) == ("nora", "approve")
 
 
-def test_it_is_cancelled_and_undoes_nothing(desk: Api) -> None:
+def test_a_cancelled_unban_undoes_nothing(desk: Api) -> None:
     unban_id = waiting(desk)
     assert ask(desk, "olaf", f"unbans/{unban_id}/cancel", reason="a mistake").status_code == 200
     refused(ask(desk, "nora", f"unbans/{unban_id}/approve", reason="r"), 404, "not_found", "decided already")
@@ -130,13 +130,13 @@ def test_it_is_cancelled_and_undoes_nothing(desk: Api) -> None:
 
 
 @pytest.mark.parametrize("policy", [POLICY, {**POLICY, "approvals": {"lifts_two_above": 3}}])
-def test_without_the_limit_and_up_to_it_nothing_waits(desk: Api, policy: dict[str, Any]) -> None:
+def test_no_unban_waits_without_the_limit_or_up_to_it(desk: Api, policy: dict[str, Any]) -> None:
     with_policy(desk, policy)
     answer = ask(desk, "olaf", "unbans", source="queue", reason="ticket 4711").json_body
     assert (answer["approvals_needed"], answer["complete"], answer["urls"]) == (1, True, 5)
 
 
-def test_what_is_banned_after_the_request_is_not_part_of_it(desk: Api) -> None:
+def test_a_ban_after_the_request_is_not_part_of_the_unban(desk: Api) -> None:
     unban_id = waiting(desk)
     desk.world.clock.advance(minutes=10)
     later = pages(1, host="later.example.com")
@@ -146,7 +146,7 @@ def test_what_is_banned_after_the_request_is_not_part_of_it(desk: Api) -> None:
     assert not {*later} & {*sent(desk)}
 
 
-def test_one_that_waits_for_too_long_is_told(desk: Api) -> None:
+def test_an_unban_that_waits_too_long_is_told(desk: Api) -> None:
     unban_id = waiting(desk)
     carry_on_all(desk.world)
     assert not desk.world.events("unban_overdue")
@@ -195,7 +195,7 @@ def decided(told: dict[Decide, bool], decide: Decide, world: World, unban_id: st
 
 
 @pytest.mark.parametrize(("one", "other"), [(cancelled, approved), (approved, cancelled)])
-def test_of_an_approval_and_a_cancellation_at_one_moment_one_counts(one: Decide, other: Decide) -> None:
+def test_one_of_an_approval_and_a_cancellation_at_one_moment_counts(one: Decide, other: Decide) -> None:
     call, done = 0, False
     while not done:
         call += 1
@@ -236,7 +236,7 @@ def test_a_cancellation_that_is_killed_anywhere_is_carried_out_or_can_be_repeate
     assert at > 3
 
 
-def test_what_is_cancelled_nobody_approves() -> None:
+def test_nobody_can_approve_a_cancelled_unban() -> None:
     world = banned(pages(3))
     world.clock.advance(days=3)
     job = unban_jobs.Job("u-x", "olaf", "ticket 4711", 7, world.clock(), source="desk")

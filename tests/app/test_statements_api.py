@@ -68,7 +68,7 @@ def test_the_shape_of_the_commission_is_a_batch_that_its_rules_take(stating: Api
     assert [problems(statement) for statement in batch["statements"]] == [{}]
 
 
-def test_what_lacks_something_is_left_out_of_a_batch_and_counted(api: Api) -> None:
+def test_incomplete_statements_are_left_out_of_a_batch_and_counted(api: Api) -> None:
     api.world.clock.advance(minutes=-10)
     api.post({"urls": [URL]})
     api.settle()

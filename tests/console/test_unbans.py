@@ -82,7 +82,7 @@ def test_what_the_api_refuses_is_shown_in_its_words(visit: Visit) -> None:
     assert visit.page.get_by_role("dialog").get_by_role("alert").inner_text() == message
 
 
-def test_of_two_people_at_once_the_slower_is_told(visits: Any, decided: Any) -> None:
+def test_the_slower_of_two_people_at_once_is_told(visits: Any, decided: Any) -> None:
     quick, slow = visits(), visits()
     slow.tolerates = ("404",)
     ready(quick)
@@ -105,7 +105,7 @@ def test_an_unban_beyond_the_first_page_is_shown(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_decided_on_a_phone_and_axe_finds_nothing(visits: Any, theme: str) -> None:
+def test_a_waiting_unban_is_decided_on_a_phone_and_axe_finds_nothing(visits: Any, theme: str) -> None:
     visit = visits(viewport=PHONE, color_scheme=theme)
     ready(visit)
     table = visit.page.get_by_role("region", name="How far unbans are")

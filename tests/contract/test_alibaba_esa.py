@@ -123,7 +123,7 @@ def test_fifty_urls_of_usual_length_are_one_call(place: Place) -> None:
         (400, "SignatureNonceUsed", AnswerUnknown),
     ],
 )
-def test_each_refusal_is_what_it_means(place: Place, status: int, code: str, error: type[VendorError]) -> None:
+def test_each_refusal_becomes_its_error(place: Place, status: int, code: str, error: type[VendorError]) -> None:
     place.simulator.add_faults({"kind": "error", "status": status, "code": code})
     with pytest.raises(error) as caught:
         place.vendor.create_task(Action.BAN, [ONE], 7)

@@ -188,7 +188,7 @@ def test_the_limits_hold_before_a_call_is_made(place: Place) -> None:
         (418, "SomethingNew", AccessRefused),
     ],
 )
-def test_each_refusal_is_what_it_means(
+def test_each_refusal_becomes_its_error(
     place: Place, status: int, code: str, error: type[VendorError], named: str
 ) -> None:
     place.simulator.add_faults({"match": "write", "kind": "error", "status": status, "code": code, "named": named})

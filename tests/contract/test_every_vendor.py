@@ -130,7 +130,7 @@ def test_the_limits_are_kept_without_a_call(place: Place) -> None:
     assert set(place.edge(*urls)) == {403}
 
 
-def test_there_is_a_way_out_of_a_lost_answer(place: Place) -> None:
+def test_after_a_lost_answer_the_task_is_found_or_the_call_repeated(place: Place) -> None:
     since = place.clock()
     place.account.simulator.add_faults(place.account.lost_answer)
     with pytest.raises(AnswerUnknown):

@@ -547,7 +547,7 @@ def test_the_log_is_read_in_pages(caller: Caller) -> None:
     assert second[0]["task_id"] == caller.simulator.tasks()[3]["id"]
 
 
-def test_it_runs_from_a_shell() -> None:
+def test_the_simulator_runs_from_a_shell() -> None:
     command = [sys.executable, "-m", "dev.simulators.huawei", "--port", "0", "--access-key", "AK", "--domains", "a,b"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

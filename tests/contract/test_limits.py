@@ -140,7 +140,7 @@ MESSAGES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", MESSAGES)
-def test_both_worlds_refuse_a_message_that_sqs_refuses(case: str) -> None:
+def test_the_fake_and_the_local_aws_refuse_a_message_that_sqs_refuses(case: str) -> None:
     """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
     for send in (World().send, ExportWorld().send):
         with pytest.raises(ClientError):

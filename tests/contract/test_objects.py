@@ -68,7 +68,7 @@ def test_an_object_is_never_written_over(objects: Objects, tmp_path: Path) -> No
     assert objects.get("key") == b"first"
 
 
-def test_of_many_that_write_an_object_at_once_one_wins(objects: Objects) -> None:
+def test_one_of_many_that_write_an_object_at_once_wins(objects: Objects) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda n: objects.put_new("one", str(n).encode(), content_type=""), range(16)))
     assert sum(won) == 1

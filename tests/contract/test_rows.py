@@ -231,7 +231,7 @@ def test_an_addition_that_stays_in_conflict_is_given_up_and_one_refused_for_good
         Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), {"n": 1})
 
 
-def test_of_many_that_insert_a_row_one_wins(rows: Rows) -> None:
+def test_one_of_many_that_insert_a_row_wins(rows: Rows) -> None:
     with ThreadPoolExecutor(8) as pool:
         failed = list(pool.map(lambda n: rows.write([Insert({"pk": "one", "sk": "row", "n": n})]), range(24)))
     assert sum(not each for each in failed) == 1

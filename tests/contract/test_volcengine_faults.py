@@ -294,7 +294,7 @@ def test_bans_are_lost_and_invented_and_tasks_forgotten_on_demand(
     assert list_tasks(cdn) == [[], []]
 
 
-def test_it_runs_from_a_shell_and_is_controlled_over_http(http: VendorHttp) -> None:
+def test_the_simulator_runs_from_a_shell_and_is_controlled_over_http(http: VendorHttp) -> None:
     command = [sys.executable, "-m", "dev.simulators.volcengine", "--port", "0", "--access-key", "AK"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

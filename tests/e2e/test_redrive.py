@@ -133,7 +133,7 @@ def test_the_command_shows_what_it_would_move_and_then_moves_it(stack: Stack) ->
     stack.aws.sqs.purge_queue(QueueUrl=stack.aws.stack.reports_queue_url)
 
 
-def test_kicks_are_redriven_too(stack: Stack) -> None:
+def test_wake_ups_are_redriven_too(stack: Stack) -> None:
     sqs, queues = stack.aws.sqs, stack.aws.stack
     sqs.send_message(
         QueueUrl=queues.submit_dead_letters_url,

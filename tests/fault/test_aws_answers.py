@@ -170,7 +170,7 @@ def test_a_report_of_which_the_queue_took_a_part_is_not_accepted() -> None:
 
 
 @pytest.mark.parametrize("code", ["RequestThrottled", "AWS.SimpleQueueService.NonExistentQueue", "InternalError"])
-def test_a_kick_that_was_not_taken_is_an_error(code: str) -> None:
+def test_a_wake_up_that_the_queue_did_not_take_is_an_error(code: str) -> None:
     def answer(*_: Any) -> Any:
         raise error(code)
 

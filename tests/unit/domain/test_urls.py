@@ -216,7 +216,7 @@ def test_the_host_of_a_url_has_no_port(url: str, host: str) -> None:
     assert host_of(url) == host
 
 
-def test_a_twin_has_the_other_scheme_unless_a_port_is_named() -> None:
+def test_a_scheme_variant_has_the_other_scheme_unless_a_port_is_named() -> None:
     assert scheme_twin("http://example.com/a:b") == "https://example.com/a:b"
     assert scheme_twin("https://[2001:db8::1]/a") == "http://[2001:db8::1]/a"
     assert scheme_twin("https://example.com:8443/a") == ""

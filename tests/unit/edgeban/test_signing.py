@@ -75,7 +75,7 @@ def signed(body: bytes = BODY, at: datetime = NOW) -> dict[str, str]:
         (signing.headers("hub-sha256", "another", BODY, message_id="i", now=NOW), BODY, "body or secret: X-Hub"),
     ],
 )
-def test_it_is_said_what_is_wrong_with_a_request(headers: dict[str, str], body: bytes, complaint: str) -> None:
+def test_the_command_says_what_is_wrong_with_a_request(headers: dict[str, str], body: bytes, complaint: str) -> None:
     told = signing.complaint(SECRET, headers, body, now=NOW)
     assert told.startswith(complaint)
     assert bool(told) == bool(complaint)

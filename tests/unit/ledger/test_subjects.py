@@ -50,7 +50,7 @@ def test_no_row_names_a_person_who_was_erased_and_the_others_stay() -> None:
     assert erase(world) == 0
 
 
-def test_whom_a_url_waits_for_is_counted_as_before() -> None:
+def test_reporters_are_counted_after_an_erasure_as_before() -> None:
     world = world_of_ana()
     erase(world)
     world.queue({"urls": [{"url": pages(4)[3], "category": "two", "reporter": "ben"}]})

@@ -39,7 +39,7 @@ def test_within_the_limit_every_url_is_kept_whatever_its_host() -> None:
     assert (len(report.urls), report.elsewhere, report.skipped) == (2, 0, ())
 
 
-def test_of_a_feed_larger_than_a_report_only_the_urls_of_our_hosts_count() -> None:
+def test_only_urls_of_our_hosts_count_in_a_feed_larger_than_a_report() -> None:
     entries = Entries(ParserOptions(max_urls=3, is_ours=ours))
     for number in range(100):
         entries.add(ReportedUrl(f"https://example.org/{number}"))

@@ -136,7 +136,7 @@ def test_what_is_no_url_for_detection_is_skipped_and_told(fields: dict[str, Any]
     assert report.parts_skipped == 1
 
 
-def test_of_several_versions_of_an_attribute_the_latest_stands() -> None:
+def test_the_latest_version_of_an_attribute_stands() -> None:
     later = attribute(timestamp="1768436628", deleted=True)
     for order in ([attribute(), later], [later, attribute()]):
         report = read(order)

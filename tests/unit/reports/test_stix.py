@@ -66,7 +66,7 @@ def test_what_the_library_writes_is_read() -> None:
     assert read(revoked, first).withdrawals == gone.withdrawals, "the order in the bundle does not matter"
 
 
-def test_of_several_versions_the_latest_stands_wherever_it_is() -> None:
+def test_the_latest_of_several_versions_stands_wherever_it_is() -> None:
     older = indicator()
     later = indicator(modified="2026-02-01T00:00:00.5Z", pattern="[url:value = 'https://shop.example.com/b']")
     for order in ([older, later], [later, older]):

@@ -218,7 +218,7 @@ def test_a_date_protects_to_its_end() -> None:
     assert standing(PAGE, policy, datetime(2026, 1, 16, tzinfo=UTC)) is None
 
 
-def test_of_several_protections_the_longest_counts() -> None:
+def test_the_longest_of_several_protections_counts() -> None:
     short, long = [
         {"host": "www.example.com", "comment": "a", "expires": each} for each in ("2026-01-01", "2026-03-01")
     ]

@@ -140,7 +140,7 @@ def test_a_run_that_dies_between_two_writes_leaves_a_view_that_is_right(after: b
         assert index_bans(world.run(), Reader(views)) == 5
 
 
-def test_of_two_runs_at_one_moment_one_writes() -> None:
+def test_one_of_two_runs_at_one_moment_writes() -> None:
     world, views = banned(), MemoryViews()
     world.clock.advance(minutes=11)
 

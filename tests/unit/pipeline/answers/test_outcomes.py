@@ -78,7 +78,7 @@ def test_a_test_report_is_told_as_one() -> None:
     assert not world.vendor.tasks
 
 
-def test_of_a_large_report_the_first_thousand_urls_are_told_and_where_the_rest_begins() -> None:
+def test_a_callback_of_a_large_report_tells_the_first_thousand_urls_and_where_the_rest_begins() -> None:
     world, receiver = world_with_callbacks()
     world.post({"urls": [f"https://www.example.org/{number}" for number in range(1_200)]})
     world.clock.advance(minutes=1)

@@ -187,7 +187,7 @@ def test_a_renewal_is_no_new_decision() -> None:
     assert of_url.puid == statement.puid
 
 
-def test_what_the_vendor_had_banned_before_has_none() -> None:
+def test_a_ban_that_was_taken_over_has_no_statement() -> None:
     world = world_with(**STATING)
     world.vendor.create_task(Action.BAN, [URL], 7)
     world.vendor.settle()
@@ -196,7 +196,7 @@ def test_what_the_vendor_had_banned_before_has_none() -> None:
     assert statements.of_url(world.run(), URL) == []
 
 
-def test_each_ban_of_a_url_has_its_own_also_after_it_was_undone() -> None:
+def test_each_ban_of_a_url_has_its_own_statement_also_after_it_was_undone() -> None:
     world = banned_with()
     undo(world, urls=(URL,), cool_down_days=0)
     world.minutes(3)
@@ -227,7 +227,7 @@ def test_a_report_has_the_statements_of_the_bans_that_it_began() -> None:
     assert following == 4
 
 
-def test_of_a_task_whose_failed_urls_the_vendor_names_only_the_others_are_stated() -> None:
+def test_urls_that_the_vendor_names_as_failed_have_no_statement() -> None:
     world = world_with(**STATING)
     world.vendor.fail, world.vendor.names_failed = {pages(3)[1]}, True
     world.post({"urls": pages(3)})

@@ -487,7 +487,7 @@ def test_runs_at_the_same_time_share_the_days_and_the_rate() -> None:
     assert min(world.vendor.gaps("create")) >= 1
 
 
-def test_of_two_that_take_a_day_one_works_on_it() -> None:
+def test_one_of_two_runs_that_take_a_day_works_on_it() -> None:
     world = one_day()
     world.run()
     seen = world.days()[DAY]

@@ -108,7 +108,7 @@ def test_a_day_that_is_not_archived_is_not_counted_as_one_without_events() -> No
     assert not add_archived_day(world.objects, Series("", "day"), DAY - timedelta(days=1))
 
 
-def test_of_more_values_than_an_answer_has_room_for_the_smallest_stand_together(
+def test_the_smallest_values_stand_together_where_an_answer_has_no_room_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(counts, "MOST_ROWS", 10)

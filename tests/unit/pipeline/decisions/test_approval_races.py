@@ -181,7 +181,7 @@ def test_an_approval_that_was_killed_once_it_was_recorded_is_carried_out_by_the_
 
 
 @pytest.mark.parametrize("decide", [approved_by_another, refused])
-def test_of_two_answers_whether_to_lift_a_ban_one_is_carried_out(decide: Act) -> None:
+def test_one_of_two_answers_whether_to_lift_a_ban_is_carried_out(decide: Act) -> None:
     call, done = 0, False
     while not done:
         call += 1

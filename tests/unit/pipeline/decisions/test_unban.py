@@ -140,7 +140,7 @@ def test_no_unban_is_sent_of_what_the_vendor_never_had_wherever_the_submitter_wa
 
 
 @pytest.mark.parametrize("has_list", [True, False])
-def test_of_a_second_ban_that_was_not_sent_a_refused_unban_is_no_failure(has_list: bool) -> None:
+def test_a_refused_unban_of_a_second_ban_that_was_not_sent_is_no_failure(has_list: bool) -> None:
     world = World()
     world.vendor.has_list = has_list
     for _ in range(2):
@@ -157,7 +157,7 @@ def test_of_a_second_ban_that_was_not_sent_a_refused_unban_is_no_failure(has_lis
     assert world.states(URLS) == {"unbanned": len(URLS)}
 
 
-def test_of_a_renewal_that_was_not_sent_a_refused_unban_leaves_the_earlier_ban_and_says_so() -> None:
+def test_a_refused_unban_of_a_renewal_that_was_not_sent_leaves_the_earlier_ban_and_says_so() -> None:
     world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
     world.post({"urls": URLS})
     world.minutes(3)
@@ -170,7 +170,7 @@ def test_of_a_renewal_that_was_not_sent_a_refused_unban_leaves_the_earlier_ban_a
     assert set(world.vendor.bans) == set(URLS)
 
 
-def test_of_a_renewal_that_was_not_sent_the_earlier_ban_is_unbanned_at_the_vendor() -> None:
+def test_an_unban_of_a_renewal_that_was_not_sent_lifts_the_earlier_ban_at_the_vendor() -> None:
     world = World(policy=parse({**POLICY, "categories": {"phishing": {"ban_for_days": 90}}}))
     world.post({"urls": URLS})
     world.minutes(3)
@@ -236,7 +236,7 @@ def test_a_task_is_undone_as_a_whole_and_alone() -> None:
     assert set(world.vendor.bans) == set(pages(3))
 
 
-def test_of_a_report_only_what_it_caused_is_undone() -> None:
+def test_undoing_a_report_undoes_only_what_it_caused() -> None:
     world = banned(pages(3))
     second = world.post({"urls": pages(5)}, webhook_id="w2")  # three of them are banned for the first report
     world.minutes(3)

@@ -197,7 +197,7 @@ def test_version_1_finds_a_job_of_the_kind_that_it_knows() -> None:
     assert {"chunk", "host", "category", "until_time"}.isdisjoint(row)
 
 
-def test_hosts_of_others_have_no_say() -> None:
+def test_an_unban_of_a_host_that_is_not_ours_makes_no_job() -> None:
     world = world_with()
     undo(world, host="elsewhere.org")
     assert not unban_jobs.unfinished(world.rows)

@@ -81,7 +81,7 @@ def _task_of(world: World) -> str:
     return min(text(row, "pk")[5:] for row in world.rows.rows.values() if row["sk"] == "task" and "slices" in row)
 
 
-def test_in_one_batch_each_source_s_word_is_found_and_taken_back() -> None:
+def test_each_source_s_word_in_one_batch_is_found_and_taken_back() -> None:
     for gone, stays in (("desk", "queue"), ("queue", "desk")):
         world = World(rows=MemoryRows())
         _report(world, 20)

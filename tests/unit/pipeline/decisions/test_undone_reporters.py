@@ -64,7 +64,7 @@ def test_what_the_source_says_before_it_is_undone_and_edgeban_takes_later_counts
     assert world.states(URLS) == {"unknown": 2}
 
 
-def test_whom_an_undone_relay_had_named_counts_where_another_relay_names_them() -> None:
+def test_a_reporter_of_an_undone_relay_counts_where_another_relay_names_them() -> None:
     relays: dict[str, Any] = {"queue": {"relay": True}, "desk": {"relay": True}}
     for named in ("ana", "ben"):
         world = _world(**relays)

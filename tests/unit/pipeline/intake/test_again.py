@@ -167,7 +167,7 @@ def test_two_reporters_at_the_same_moment_count_both() -> None:
 
 
 @pytest.mark.parametrize("second", [A, TWIN])
-def test_whoever_reports_one_of_two_twins_in_a_batch_reports_both(second: str) -> None:
+def test_a_report_of_one_scheme_variant_counts_for_both(second: str) -> None:
     sources, categories = {"queue": {"relay": True}}, {"default": {"min_reporters": 2}}
     world = world_with(scheme_variants="together", sources=sources, categories=categories)
     world.queue({"urls": [A], "reporter": "a"})
@@ -176,7 +176,7 @@ def test_whoever_reports_one_of_two_twins_in_a_batch_reports_both(second: str) -
     assert set(world.vendor.bans) == {A, TWIN}
 
 
-def test_twins_fare_alike_when_a_trusted_source_reports_one_beside_a_reviewed_one() -> None:
+def test_both_scheme_variants_are_banned_if_a_trusted_source_reports_one_of_them() -> None:
     world = world_with(scheme_variants="together", sources={"queue": {"trust": "review"}})
     world.queue({"urls": [A]})
     report = world.post({"urls": [A]}).report_id
@@ -229,7 +229,7 @@ def test_a_conflict_over_the_counts_of_one_account_counts_nothing_twice_at_anoth
 
 @pytest.mark.parametrize("by", ["source", "report"])
 @pytest.mark.parametrize("approved", [False, True])
-def test_all_of_a_source_is_undone_also_what_was_held_for_weeks(by: str, approved: bool) -> None:
+def test_undoing_a_source_undoes_what_was_held_for_weeks_too(by: str, approved: bool) -> None:
     world = world_with(sources={"queue": {"trust": "review"}})
     message = world.queue({"urls": [A], "ban_duration": 30})
     world.minutes(2)

@@ -236,7 +236,7 @@ def test_two_reporters_in_one_batch_corroborate_each_other() -> None:
     assert world.states(pages(3)) == {"banned": 3}
 
 
-def test_twins_are_banned_together_where_the_policy_says_so() -> None:
+def test_scheme_variants_are_banned_together_where_the_policy_says_so() -> None:
     world = world_with(scheme_variants="together")
     world.post({"urls": ["https://www.example.com/a", "http://www.example.com/b", "https://www.example.com:8443/c"]})
     world.minutes(3)

@@ -153,7 +153,7 @@ def test_a_url_whose_ban_has_ended_is_claimed_again() -> None:
     assert len(world.vendor.calls) == 2
 
 
-def test_the_twins_under_http_and_https_are_two_urls() -> None:
+def test_the_scheme_variants_of_a_page_are_two_urls() -> None:
     world = World()
     world.queue({"urls": ["http://www.example.com/x", "https://www.example.com/x"]})
     world.intake()
@@ -344,7 +344,7 @@ def test_a_message_that_cannot_be_read_goes_back_and_harms_none_beside_it(case: 
     assert told["problem"]
 
 
-def test_a_batch_of_poison_alone_claims_nothing_and_kicks_nobody() -> None:
+def test_a_batch_of_poison_alone_claims_nothing_and_wakes_nobody() -> None:
     world = World()
     ids = [world.queue("{"), world.queue("}")]
 
@@ -453,7 +453,7 @@ def test_the_root_of_a_host_is_banned_only_where_the_policy_says_so(policy: str,
     assert world.state(pages(1)[0]) == "banned"
 
 
-def test_what_is_held_kicks_nobody_and_waits_for_ever() -> None:
+def test_a_held_chunk_wakes_nobody_and_waits_for_ever() -> None:
     world = World()
     world.queue({"urls": ["https://www.example.com/"]})
     world.intake()

@@ -146,7 +146,9 @@ def _refused_by_the_vendor(world: World) -> None:
     ("trouble", "state"), [(_held, "held"), (_failed, "failed"), (_refused_by_the_vendor, "rejected")]
 )
 @pytest.mark.parametrize("overtaken", [True, False])
-def test_it_is_so_in_every_state(trouble: Callable[[World], None], state: str, overtaken: bool) -> None:
+def test_a_late_withdrawal_takes_back_no_later_word_in_any_state(
+    trouble: Callable[[World], None], state: str, overtaken: bool
+) -> None:
     world = _world()
     trouble(world)
     said = world.clock()

@@ -257,7 +257,7 @@ def test_another_body_under_the_same_webhook_id_changes_nothing(first_count: int
 
 @pytest.mark.parametrize("method", ["write", "get"])
 @pytest.mark.parametrize("before", [True, False])
-def test_of_two_bodies_at_the_same_time_one_is_accepted_whole(method: str, before: bool) -> None:
+def test_one_of_two_bodies_at_the_same_time_is_accepted_whole(method: str, before: bool) -> None:
     """The second comes in between two steps of the first."""
     rows = MemoryRows()
     other = World(rows=rows)

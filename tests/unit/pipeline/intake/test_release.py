@@ -79,7 +79,7 @@ def test_the_words_of_both_sources_are_kept() -> None:
     assert {word.source: word.bans for word in words} == {"desk": True, "queue": False}
 
 
-def test_in_one_batch_the_trusted_report_bans_whatever_the_order() -> None:
+def test_the_trusted_report_in_one_batch_bans_whatever_the_order() -> None:
     for trusted_first in (True, False):
         world = World(policy=REVIEW)
         if trusted_first:
@@ -164,7 +164,7 @@ def test_a_release_that_is_never_delivered_again_is_finished_by_the_sweep(after:
 
 @pytest.mark.parametrize("decide", [approve, refuse])
 @pytest.mark.parametrize("call", range(1, 25))
-def test_of_a_decision_and_a_release_at_one_moment_each_url_has_one_end(
+def test_each_url_has_one_end_after_a_decision_and_a_release_at_one_moment(
     decide: Callable[[World, str], object], call: int
 ) -> None:
     """The person decides right before the n-th call of an intake that releases two of the URLs."""

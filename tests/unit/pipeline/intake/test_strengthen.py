@@ -71,7 +71,7 @@ def test_a_later_end_extends_the_ban_without_a_gap_and_is_told(source: str) -> N
 
 
 @pytest.mark.parametrize("days", [[1, 30], [30, 1]])
-def test_in_one_batch_the_furthest_end_stands_whatever_the_order(days: list[int]) -> None:
+def test_the_furthest_end_in_one_batch_stands_whatever_the_order(days: list[int]) -> None:
     world = World()
     world.queue({"urls": [{"url": URL, "ban_duration": each} for each in days]})
     world.minutes(3)

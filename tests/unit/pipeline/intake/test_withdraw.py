@@ -76,7 +76,7 @@ def test_what_nobody_asks_for_any_more_is_lifted_where_the_source_may(source: st
     assert world.states(URLS) == {"banned": 3}
 
 
-def test_else_a_person_decides_and_the_ban_stays_meanwhile() -> None:
+def test_a_person_decides_where_the_source_may_not_lift_and_the_ban_stays_until_then() -> None:
     for lift in (True, False):
         world = _banned(_world())
         _withdraw(world)
@@ -333,7 +333,7 @@ def test_a_source_that_takes_its_word_back_counts_no_more_among_the_reporters() 
     assert world.states(URLS) == {"banned": 3}
 
 
-def test_of_those_whom_a_relay_names_the_one_who_takes_it_back_counts_no_more() -> None:
+def test_a_reporter_of_a_relay_who_takes_the_word_back_counts_no_more() -> None:
     world = _corroborated(queue={"relay": True})
     world.queue({"urls": URLS, "reporter": "ana@example.org"})
     world.minutes(1)

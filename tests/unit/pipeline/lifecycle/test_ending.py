@@ -246,7 +246,7 @@ class Meanwhile(MemoryRows):
         return super().write(writes)
 
 
-def test_of_an_end_and_a_report_that_moves_it_out_at_the_same_moment_the_report_wins() -> None:
+def test_a_report_that_moves_an_end_out_at_the_moment_of_the_end_wins() -> None:
     rows = Meanwhile()
     world = reported(World(rows=rows))
     world.clock.advance(hours=23, minutes=50)

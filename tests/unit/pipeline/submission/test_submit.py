@@ -274,7 +274,7 @@ def test_more_chunks_than_are_read_at_once_are_all_sent(monkeypatch: pytest.Monk
     assert len(sent(world)) == 4_000
 
 
-def test_nothing_waiting_calls_nobody() -> None:
+def test_a_drain_without_waiting_chunks_makes_no_call() -> None:
     world = World()
 
     assert world.drain().why == "done"

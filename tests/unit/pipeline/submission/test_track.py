@@ -62,7 +62,7 @@ def processing(world: World) -> list[Task]:
 # --- windows and pages -----------------------------------------------------------------------------------------------
 
 
-def test_nothing_open_asks_the_vendor_nothing() -> None:
+def test_a_tracker_without_open_tasks_makes_no_call() -> None:
     world, vendor = world_of(0)
     tracked = world.track()
 
@@ -158,7 +158,7 @@ def test_a_word_of_the_vendor_that_nobody_knows_leaves_the_task_where_it_is() ->
     assert world.states(pages(3)) == {"banned": 3}
 
 
-def test_tasks_of_others_in_the_same_account_are_none_of_our_business() -> None:
+def test_tasks_of_others_in_the_same_account_are_ignored() -> None:
     world, vendor = world_of(2)
     vendor.create_task(Action.BAN, ["https://www.example.com/theirs"], 7)
     world.track()

@@ -80,7 +80,7 @@ def test_what_the_vendor_failed_is_tried_again_by_itself_to_its_planned_end() ->
     assert world.live_bans(OTHER) == 1
 
 
-def test_it_is_tried_with_growing_waits_for_the_days_of_the_policy_and_then_fails_with_an_alarm() -> None:
+def test_a_failed_ban_is_tried_with_growing_waits_for_the_days_of_the_policy_and_then_fails_with_an_alarm() -> None:
     world = failing(world_with(retry_days=2))
     tries = []
     for hour in range(70):

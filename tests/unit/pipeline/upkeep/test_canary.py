@@ -54,7 +54,7 @@ def test_a_page_is_banned_and_lifted_once_a_day() -> None:
     assert all(0 < each <= 10 * 60 for each in seconds)
 
 
-def test_it_flies_from_its_hour_on() -> None:
+def test_the_canary_begins_at_its_hour() -> None:
     world, edge = world_with_canary(canary={**CANARY, "hour": 9})
     pass_time(world, edge, minutes=25)
     assert not world.vendor.tasks
@@ -105,7 +105,7 @@ def test_a_lift_that_does_not_reach_the_edge_rings_once_and_again_the_next_day()
 
 
 @pytest.mark.parametrize("how", ["off", "other account", "dry run", "dry account", "paused"])
-def test_no_canary_flies_where_nobody_wants_it_or_nothing_is_banned(how: str) -> None:
+def test_no_canary_begins_where_the_policy_has_none_or_nothing_may_be_banned(how: str) -> None:
     world, edge = world_with_canary(dry_run=how == "dry run")
     if how == "off":
         world.policy = parse(POLICY)

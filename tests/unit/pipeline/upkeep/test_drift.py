@@ -36,7 +36,7 @@ def invent(world: World, url: str) -> None:
     world.vendor.bans[url] = FakeBan(now, now, now + timedelta(days=3))
 
 
-def test_no_drift_is_told_as_none() -> None:
+def test_a_comparison_without_drift_says_so() -> None:
     world = drifted()
     found = compare(world)
     assert (found.banned_there, found.missing, found.unknown, found.lingering) == (120, [], [], [])
@@ -97,7 +97,7 @@ def test_a_ban_restored_two_hours_before_its_end_is_lifted_at_its_end() -> None:
     assert world.state(url) == "expired"
 
 
-def test_of_more_bans_than_the_cap_none_is_missing_while_the_list_holds_them() -> None:
+def test_no_ban_is_missing_that_the_list_holds_however_many_there_are() -> None:
     world = banned(pages(REBAN_AT_MOST + 50))
     world.clock.advance(hours=2)
     assert compare(world).missing == []

@@ -390,7 +390,7 @@ def hours_on(world: World, hours: int) -> list[bool]:
     return banned
 
 
-def test_it_is_tried_with_growing_waits_until_the_vendor_s_ban_ends_and_then_as_any_that_failed() -> None:
+def test_a_failed_renewal_is_tried_with_growing_waits_until_the_vendor_s_ban_ends_and_then_as_any_failed_ban() -> None:
     world = _failing_renewal()
     tried = []
     for hour in range(1, 24):
