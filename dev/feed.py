@@ -68,7 +68,7 @@ def sample_feed(count: int, seed: int = 1) -> Iterator[FeedRow]:
     makers = [
         (52, _fresh),
         (22, _repeat),
-        (6, _twin),
+        (6, _scheme_variant),
         (5, _oddly_encoded),
         (3, _with_fragment),
         (2, _with_userinfo),
@@ -101,7 +101,7 @@ def _repeat(dice: random.Random, seen: list[str], number: int) -> str:
     return dice.choice(seen) if seen else _fresh(dice, seen, number)
 
 
-def _twin(dice: random.Random, seen: list[str], number: int) -> str:
+def _scheme_variant(dice: random.Random, seen: list[str], number: int) -> str:
     """Return the scheme variant of a URL: to a CDN it is another URL."""
     url = _repeat(dice, seen, number)
     return url.replace("https://", "http://") if url.startswith("https") else url.replace("http://", "https://")

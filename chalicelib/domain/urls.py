@@ -101,14 +101,14 @@ def host_of(canonical: str) -> str:
     return authority.partition(":")[0]
 
 
-def scheme_twin(canonical: str) -> str:
-    """Return the same URL under the other scheme; empty where it names a port, since the twin's is anybody's guess."""
+def scheme_variant(canonical: str) -> str:
+    """Return the URL under the other scheme; empty if it names a port, since nobody knows the port of its variant."""
     scheme, _, rest = canonical.partition("://")
     authority = rest[: rest.index("/")]
     if authority.rpartition("]")[2].find(":") >= 0:
         return ""
-    twin = ("http" if scheme == "https" else "https") + "://" + rest
-    return twin if len(twin) <= MAX_URL_LENGTH else ""
+    variant = ("http" if scheme == "https" else "https") + "://" + rest
+    return variant if len(variant) <= MAX_URL_LENGTH else ""
 
 
 def refang(raw: str) -> str:

@@ -139,10 +139,10 @@ def test_wake_ups_are_redriven_too(stack: Stack) -> None:
         QueueUrl=queues.submit_dead_letters_url,
         MessageBody=json.dumps({"account": "huawei-main"}),
         MessageGroupId="huawei-main",
-        MessageDeduplicationId="dead-kick",
+        MessageDeduplicationId="dead-wake-up",
     )
     assert redrive(sqs, queues.submit_dead_letters_url, queues.submit_queue_url).moved == 1
-    stack.until(lambda: depth(stack, queues.submit_queue_url) == 0, what="the kick is taken")
+    stack.until(lambda: depth(stack, queues.submit_queue_url) == 0, what="the wake-up is taken")
 
 
 def test_poison_blocks_no_neighbour_and_ends_as_a_dead_letter(stack: Stack) -> None:

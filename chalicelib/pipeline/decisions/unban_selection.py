@@ -12,7 +12,7 @@ from chalicelib.domain.ban_index import Ban, Wanted
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_URLS
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.domain.urls import scheme_twin, url_key
+from chalicelib.domain.urls import scheme_variant, url_key
 from chalicelib.ledger import chunks, claims, packed_words, reports, tasks
 from chalicelib.ledger.chunks import made_at
 from chalicelib.ledger.claims import Claim
@@ -153,7 +153,7 @@ def _keys_of_task(rows: Rows, task: Task) -> list[str]:
 def _of_report(run: Run, report: Report) -> Iterator[Group]:
     """Find the bans that a report caused. Bans of the same URLs that another report caused are left out."""
     # A report's URLs may have been banned under both schemes.
-    urls = [variant for url in report.urls for variant in (url, scheme_twin(url)) if variant]
+    urls = [variant for url in report.urls for variant in (url, scheme_variant(url)) if variant]
     # Look at the accounts of the policy then, and at those of the policy now.
     accounts = dict.fromkeys((*run.policy.accounts, *report.accounts))
     keys = [url_key(account, url) for url in urls for account in accounts]

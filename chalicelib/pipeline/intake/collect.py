@@ -12,7 +12,7 @@ from chalicelib.domain.policy.duration import Plan, planned
 from chalicelib.domain.policy.forbidden import not_managed
 from chalicelib.domain.policy.model import NO_RULES, Policy
 from chalicelib.domain.policy.rules import UNUSABLE, accounts_for, category_of
-from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
+from chalicelib.domain.urls import canonical_url, host_of, scheme_variant, url_key
 from chalicelib.domain.words.word import Word
 from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.reports import Refusal
@@ -134,7 +134,7 @@ def collect(
                 for account in accounts:
                     refuse(message, url, TEST, account)
                 continue
-            variant = scheme_twin(url) if together else ""
+            variant = scheme_variant(url) if together else ""
             new = [
                 BatchUrl(url_key(account, spelling), spelling, account, reported, message)
                 for spelling in ((url, variant) if variant else (url,))

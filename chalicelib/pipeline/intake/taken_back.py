@@ -10,7 +10,7 @@ from datetime import datetime
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, SchemeVariants, Withdrawal
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.urls import canonical_url, scheme_twin
+from chalicelib.domain.urls import canonical_url, scheme_variant
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.intake.on_record import said_at
 
@@ -39,7 +39,7 @@ def _taken_back_up_to(messages: Sequence[Message], *, together: bool) -> dict[tu
             with suppress(UnusableUrl):
                 url = canonical_url(withdrawal.url)
                 moment = up_to(message, withdrawal)
-                for spelling in (url, scheme_twin(url) if together else "") if url not in reported else ():
+                for spelling in (url, scheme_variant(url) if together else "") if url not in reported else ():
                     key = (message.source.name, spelling)
                     moments[key] = max(moment, moments.get(key, moment))
     return moments

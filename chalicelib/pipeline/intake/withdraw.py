@@ -26,7 +26,7 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import Action, ChunkState, ReportedUrl, Rule, SchemeVariants
 from chalicelib.domain.policy.model import NO_RULES
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.domain.urls import canonical_url, host_of, scheme_twin, url_key
+from chalicelib.domain.urls import canonical_url, host_of, scheme_variant, url_key
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Effect, Kind, SourceWord, Word
 from chalicelib.ledger import (
@@ -101,7 +101,7 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
             continue
         if url in reported or not (hosts is None or hosts.covers(host_of(url))):
             continue
-        variant = scheme_twin(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
+        variant = scheme_variant(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""
         named = ReportedUrl(url, reporter=withdrawal.reporter)
         moment = up_to(message, withdrawal)
         who = Reporter(reporter_of(named, message.source.name, relay=relay), message.source.name, moment)

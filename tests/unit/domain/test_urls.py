@@ -14,7 +14,7 @@ from chalicelib.domain.urls import (
     canonical_url,
     host_of,
     refang,
-    scheme_twin,
+    scheme_variant,
     unescape_html,
     url_key,
 )
@@ -188,8 +188,8 @@ def test_canonicalisation_is_idempotent_and_raises_nothing_but_unusable(raw: str
     assert canonical.startswith(("http://", "https://"))
     assert "#" not in canonical
     assert host_of(canonical)
-    twin = scheme_twin(canonical)
-    assert not twin or scheme_twin(twin) == canonical
+    variant = scheme_variant(canonical)
+    assert not variant or scheme_variant(variant) == canonical
 
 
 def test_a_key_is_128_bits_of_the_hash_of_account_and_url() -> None:
@@ -217,11 +217,11 @@ def test_the_host_of_a_url_has_no_port(url: str, host: str) -> None:
 
 
 def test_a_scheme_variant_has_the_other_scheme_unless_a_port_is_named() -> None:
-    assert scheme_twin("http://example.com/a:b") == "https://example.com/a:b"
-    assert scheme_twin("https://[2001:db8::1]/a") == "http://[2001:db8::1]/a"
-    assert scheme_twin("https://example.com:8443/a") == ""
-    assert scheme_twin("http://[2001:db8::1]:81/") == ""
-    assert scheme_twin("http://example.com/" + "a" * (MAX_URL_LENGTH - 19)) == ""
+    assert scheme_variant("http://example.com/a:b") == "https://example.com/a:b"
+    assert scheme_variant("https://[2001:db8::1]/a") == "http://[2001:db8::1]/a"
+    assert scheme_variant("https://example.com:8443/a") == ""
+    assert scheme_variant("http://[2001:db8::1]:81/") == ""
+    assert scheme_variant("http://example.com/" + "a" * (MAX_URL_LENGTH - 19)) == ""
 
 
 def test_a_wildcard_covers_any_depth_below_its_name_but_not_the_name() -> None:

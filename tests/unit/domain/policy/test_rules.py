@@ -103,7 +103,7 @@ TABLE: list[tuple[str, dict[str, Any], str, str]] = [
     ("a host of the older list", {"url": "https://status.example.com/a"}, "suppressed", "protected"),
     ("below a protected name", {"url": "https://a.b.bank.example.com/a"}, "suppressed", "protected"),
     ("a protected URL", {"url": "https://www.example.com/terms"}, "suppressed", "protected"),
-    ("its twin", {"url": "http://www.example.com/terms"}, "suppressed", "protected"),
+    ("its scheme variant", {"url": "http://www.example.com/terms"}, "suppressed", "protected"),
     ("under every query", {"url": "https://www.example.com/terms?a"}, "suppressed", "protected"),
     ("below a protected prefix", {"url": "http://www.example.com/help/a?b"}, "suppressed", "protected"),
     ("beside a protected prefix", {"url": "https://www.example.com/help"}, "ban", "default"),

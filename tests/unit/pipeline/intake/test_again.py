@@ -18,7 +18,7 @@ from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, Clock, World, pages
 
 A, B = pages(2)
-TWIN = A.replace("https://", "http://")
+VARIANT = A.replace("https://", "http://")
 ROOT = "https://www.example.com/"
 PROTECTED = {"protected": [{"url": B, "comment": "a customer"}]}
 BOTH = {name: {"managed_domains": ["*.example.com"]} for name in (ACCOUNT, "huawei-asia")}
@@ -166,14 +166,14 @@ def test_two_reporters_at_the_same_moment_count_both() -> None:
     assert set(world.vendor.bans) == {A}
 
 
-@pytest.mark.parametrize("second", [A, TWIN])
+@pytest.mark.parametrize("second", [A, VARIANT])
 def test_a_report_of_one_scheme_variant_counts_for_both(second: str) -> None:
     sources, categories = {"queue": {"relay": True}}, {"default": {"min_reporters": 2}}
     world = world_with(scheme_variants="together", sources=sources, categories=categories)
     world.queue({"urls": [A], "reporter": "a"})
     world.queue({"urls": [second], "reporter": "b"})
     world.minutes(3)
-    assert set(world.vendor.bans) == {A, TWIN}
+    assert set(world.vendor.bans) == {A, VARIANT}
 
 
 def test_both_scheme_variants_are_banned_if_a_trusted_source_reports_one_of_them() -> None:
@@ -181,7 +181,7 @@ def test_both_scheme_variants_are_banned_if_a_trusted_source_reports_one_of_them
     world.queue({"urls": [A]})
     report = world.post({"urls": [A]}).report_id
     world.minutes(3)
-    assert set(world.vendor.bans) == {A, TWIN}
+    assert set(world.vendor.bans) == {A, VARIANT}
     undo(world, report=report)
     world.minutes(3)
     assert not world.vendor.bans
