@@ -53,6 +53,8 @@ class Brakes:
         self.proven = bool(state.answered_at and run.clock() - state.answered_at < PROOF_LASTS)
         """Whether the vendor has answered well, in this drain or a while ago. Until then calls go one at a time."""
         self._failures = self._throttles = 0
+        self._throttled_at: datetime | None = None
+        """When the last call that counted as throttled was answered."""
         self._pause_checked_at = run.clock()
 
     @property
@@ -99,9 +101,14 @@ class Brakes:
         """Note that the vendor answered a call well."""
         self.proven, self._failures, self._throttles = True, 0, 0
 
-    def throttled(self, error: Throttled) -> None:
-        """Wait as long as the vendor asks, and twice as long after each further call in a row that it throttles."""
-        self._throttles += 1
+    def throttled(self, task: Task, error: Throttled) -> None:
+        """Wait as long as the vendor asks, and twice as long after each further call in a row that it throttles.
+
+        Calls that were under way together are throttled together, and count as one.
+        """
+        if self._throttled_at is None or not task.attempted_at or task.attempted_at >= self._throttled_at:
+            self._throttles += 1
+            self._throttled_at = self._run.clock()
         seconds = error.retry_after * 2 ** min(self._throttles - 1, 4)
         self.pace.hold(seconds)
         vendor_refusals.hold_creates(self._run, error, seconds)
@@ -111,6 +118,6 @@ class Brakes:
     def not_answered(self) -> None:
         """Count a call without an answer, and wait longer after each. After too many in a row the vendor is down."""
         self._failures += 1
-        self.pace.hold(2.0**self._failures - 1)
+        self.pace.hold(2.0 ** min(self._failures, MAX_FAILURES) - 1)  # many calls may be under way
         if self._failures >= MAX_FAILURES:
             self.stop = "down"

@@ -12,6 +12,7 @@ from chalicelib.domain.errors import QuotaExceeded
 from chalicelib.domain.model import Action, Rule, VendorLimits
 from chalicelib.ledger import control, sent, task_repeats
 from chalicelib.ledger.tasks import Task
+from chalicelib.pipeline.lifecycle.splitting import split
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.brakes import Brakes
@@ -34,7 +35,7 @@ class DayQuota:
         """Return whether the day has room for a task beside the URLs whose calls are under way.
 
         If it has none, the task waits for the next day, and so does its action. If only lifts have no more room, unbans
-        that people asked for still go.
+        that people asked for still go. A task of more URLs than a whole day takes is halved.
         """
         limit = self._limits[task.action]
         if not limit:
@@ -43,10 +44,13 @@ class DayQuota:
         if today != self._day:
             self._day, self._sent = today, sent.read(self._run.rows, self._run.account, today)
         is_lift = self._backlog.chunks_of(task.slices)[task.slices[0].chunk].rule == Rule.ENDED
-        most = limit * LIFTS_SHARE if is_lift else limit
+        most = max(int(limit * LIFTS_SHARE), 1) if is_lift else limit
         if self._sent[task.action] + under_way + task.count <= most:
             return True
-        if is_lift and task.attempts <= 1:
+        if task.count > most:
+            self._backlog.recorded.add(*split(self._run, task, reason=f"the vendor takes only {limit} URLs a day"))
+            return False
+        if is_lift:
             until = self._next_day
             self._backlog.recorded.postpone(task_repeats.record_postponed(self._run.rows, task, until=until), until)
             return False

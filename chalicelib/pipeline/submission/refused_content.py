@@ -36,12 +36,17 @@ class RefusedHosts:
 
     Their URLs wait until the permission is given, or until the policy takes the host out of the account. Each try
     raises an alarm. If the vendor refuses ``HOSTS_REFUSED`` hosts one by one and accepts none, the account is refused.
+    Hosts that were refused before, and wait, say nothing new about the account.
     """
 
-    def __init__(self, run: Run, backlog: Backlog) -> None:
+    def __init__(self, run: Run, backlog: Backlog, *, accepted: bool) -> None:
+        """Begin a drain. ``accepted`` says whether the vendor took calls a moment ago."""
         self._run, self._backlog = run, backlog
         self._hosts: set[str] = set()
-        self._accepted = False
+        self._newly_refused = 0
+        self._waited: set[str] = set()
+        """Tasks that were refused before: they were postponed."""
+        self._accepted = accepted
 
     def accepted(self) -> None:
         """Note that the vendor took a call."""
@@ -58,7 +63,8 @@ class RefusedHosts:
             )
             return True
         self._hosts.add(host)
-        if len(self._hosts) >= HOSTS_REFUSED and not self._accepted:
+        self._newly_refused += task.id not in self._waited
+        if self._newly_refused >= HOSTS_REFUSED and not self._accepted:
             return False
         vendor_refusals.tell(self._run, error, task_id=task.id, host=host)
         vendor_refusals.tell_refusal(self._run, error, subject=host)
@@ -67,6 +73,8 @@ class RefusedHosts:
 
     def keep_back(self, task: Task, urls: list[str]) -> bool:
         """Postpone a task of a host that was refused a moment ago; ``False`` if it may be called."""
+        if task.not_before:
+            self._waited.add(task.id)
         if not self._hosts or any(host_of(url) not in self._hosts for url in urls):
             return False
         _postpone(self._run, self._backlog, task)

@@ -119,7 +119,7 @@ class _Drain:
         self.backlog = Backlog(run, drain=state.drain, limits=limits)
         self.brakes = Brakes(run, self.backlog, limits, state=state, closed=closed)
         self.lost_answers = LostAnswers(run, vendor, self.backlog, self.brakes, adopted=self._submitted)
-        self.refused_hosts = refused_content.RefusedHosts(run, self.backlog)
+        self.refused_hosts = refused_content.RefusedHosts(run, self.backlog, accepted=self.brakes.proven)
         self.quota = DayQuota(run, limits, self.backlog, self.brakes)
         self.tasks = self.urls = 0
 
@@ -192,7 +192,7 @@ class _Drain:
             refused_content.isolate(self.run, self.vendor, self.backlog, task, error, pace=self.lost_answers.pace)
         elif isinstance(error, Throttled):
             self.backlog.recorded.call_again(task)
-            self.brakes.throttled(error)
+            self.brakes.throttled(task, error)
         elif isinstance(error, Unavailable):
             self.backlog.recorded.call_again(task)
             self.brakes.not_answered()

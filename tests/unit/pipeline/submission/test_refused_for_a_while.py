@@ -206,6 +206,37 @@ def test_an_account_whose_hosts_are_all_refused_is_blocked_after_a_few_calls() -
     assert world.states(urls) == {"banned": 128}
 
 
+def minutes_blocked(world: World, count: int) -> int:
+    """Let minutes pass; return in how many of them the whole account was blocked."""
+    blocked = 0
+    for _ in range(count):
+        world.minutes()
+        block = control.read(world.rows, [ACCOUNT])[ACCOUNT].block
+        blocked += block is not None and block.until > world.clock()
+    return blocked
+
+
+REFUSED = ("h0.example.com", "h1.example.com", "h2.example.com")
+
+
+def test_three_refused_hosts_do_not_stop_an_account_that_the_vendor_served_a_moment_ago() -> None:
+    world = forbidding(*REFUSED)
+    world.post({"urls": pages(1)})
+    world.minutes(2)
+    world.post({"urls": [f"https://{host}/a" for host in (*REFUSED, "h9.example.com")]}, webhook_id="w2")
+
+    assert minutes_blocked(world, 3) == 0
+    assert world.state("https://h9.example.com/a") == "banned"
+
+
+def test_hosts_that_wait_for_their_permission_never_block_the_account_again() -> None:
+    world = forbidding(*REFUSED)
+    world.post({"urls": [f"https://{host}/a" for host in REFUSED]})
+    world.minutes(12)  # nothing was ever accepted, so the account itself was blocked first
+
+    assert minutes_blocked(world, 120) == 0
+
+
 def test_new_bans_of_a_refused_host_are_not_called_again_in_the_same_drain() -> None:
     world = forbidding("h3.example.com")
     for number in range(6):

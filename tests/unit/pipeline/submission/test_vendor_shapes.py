@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.domain.errors import QuotaExceeded, Throttled
+from chalicelib.domain.errors import AnswerUnknown, QuotaExceeded, Throttled
 from chalicelib.domain.model import Action, TaskState, VendorLimits
 from chalicelib.domain.series import Series
 from chalicelib.ledger import audit, control, unban_jobs
@@ -203,6 +203,34 @@ def test_lifts_at_the_end_of_bans_leave_a_tenth_of_the_days_unbans_to_people() -
     world.clock.advance(days=1)
     world.minutes(5)
     assert world.vendor.bans == {}
+
+
+def test_a_task_of_more_urls_than_a_day_takes_goes_out_in_parts() -> None:
+    world = world_at(replace(DAILY, urls_per_task=100, urls_per_day=30, unbans_per_day=30, longest_ban=None))
+    world.post({"urls": URLS, "ban_duration": 4})
+    for _ in range(4):
+        world.minutes(3)
+        world.clock.advance(days=1)
+    assert called(world) == [25] * 4
+    assert world.states(URLS) == {"banned": 100}
+
+    for _ in range(5):
+        world.minutes(3)
+        world.clock.advance(days=1)
+    assert world.vendor.bans == {}
+
+
+def test_a_lift_whose_answer_was_lost_takes_no_room_from_people() -> None:
+    world = world_at(replace(DAILY, longest_ban=None, urls_per_day=0))
+    world.post({"urls": URLS, "ban_duration": 1})
+    world.minutes(3)
+    world.clock.advance(days=1)
+    world.vendor.errors = [AnswerUnknown("lost on its way to the vendor")]
+    world.minutes(5)
+    undo(world, urls=tuple(URLS[90:]))
+    world.minutes(3)
+
+    assert not set(URLS[90:]) & set(world.vendor.bans)
 
 
 # --- no list of bans -------------------------------------------------------------------------------------------------
