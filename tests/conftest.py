@@ -1,4 +1,4 @@
-"""For all tests: the fakes hold what functions do against their policies, and the other way round at the end."""
+"""For all tests: the fakes check what functions do against their policies; after all tests, the policies too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ settings.register_profile("edgeban", deadline=None, suppress_health_check=[Healt
 
 
 def pytest_configure() -> None:
-    settings.load_profile("edgeban")  # how busy the machine is decides about no test
+    settings.load_profile("edgeban")  # No test may fail because the machine is busy.
     rights.switch_on()
 
 
@@ -39,7 +39,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """After all unit tests: no policy allows what no test made its function do."""
+    """Fail after all unit tests if a policy allows what no test made its function do."""
     ran = {item.path for item in session.items}
     if exitstatus or not {*UNIT.rglob("test_*.py")} <= ran or session.config.getoption("keyword"):
         return

@@ -1,4 +1,4 @@
-"""What goes on: the overview, counts, events, sources, callbacks and the unbans that were asked for."""
+"""The questions about what goes on: overview, counts, events, sources, callbacks and unbans."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = "https://www.example.com/"
 
 @pytest.fixture
 def desk(api: Api) -> Api:
-    """Make an API whose clock stood ten minutes ago: what settles now is not stamped later than the question."""
+    """Make an API whose clock is ten minutes behind: what settles now must not be later than the question."""
     api.world.clock.advance(minutes=-10)
     return api
 
@@ -124,10 +124,10 @@ def test_what_a_person_undoes_counts_for_the_source_of_the_ban_before_and_after_
     assert of_desk(desk)["last_30_days"] == expected
     for by, unbanned in (("source", None), ("account", 1)):
         asked = {"by": by, "bucket": "day", "from": f"{datetime.now(UTC) - timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"}
-        rows = ask(desk, "get", "stats", **asked).json_body["series"]  # of two days, shortly after midnight
+        rows = ask(desk, "get", "stats", **asked).json_body["series"]  # Shortly after midnight these are two days.
         assert (sum(row["banned"] for row in rows), sum(row["undone"] for row in rows)) == (4, 1), by
         assert rows[-1]["unbanned"] == unbanned
-    for _ in range(2):  # the index has it, then what follows is counted behind its place
+    for _ in range(2):  # The index has these bans; the next ones are counted from the journal behind its place.
         desk.world.clock.advance(minutes=11)
         index_bans(desk.world.run(), desk.services.bans)
         assert of_desk(desk)["last_30_days"] == expected
@@ -373,7 +373,7 @@ def test_a_source_that_was_called_is_called_again_when_a_person_asks_for_it(desk
     (call,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
     assert (len(again.got), call["state"], call["attempts"], call["last_status"]) == (1, "delivered", 1, 204)
     desk.world.clock.advance(minutes=10)
-    deliver(desk.world, Receiver(desk.world))  # what does not count any more is removed when it is due
+    deliver(desk.world, Receiver(desk.world))  # The sweep removes this row when it is due.
     assert [row for row in desk.world.rows.query("report#callbacks") if report in str(row["sk"])] == []
 
 

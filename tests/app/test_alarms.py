@@ -1,4 +1,4 @@
-"""Alarms and the dashboard watch what is really emitted: a name or a dimension beside it would stay silent for ever."""
+"""Alarms and the dashboard watch what is really emitted: with another name or dimension they would never ring."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def series_of(records: list[dict[str, Any]]) -> list[tuple[str, tuple[tuple[str,
 
 @pytest.fixture
 def emit(monkeypatch: pytest.MonkeyPatch) -> Observer:
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "edgeban")  # as config.json sets it on every function
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "edgeban")  # config.json sets it on every function.
     return Observer(Logger(service="edgeban"), stage="prod")
 
 
@@ -119,7 +119,7 @@ def test_a_field_of_0_is_no_trouble(capsys: pytest.CaptureFixture[str], emit: Ob
 
 
 def test_the_same_trouble_rings_again_after_hours_and_another_one_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """An alarm that stays on would keep the next trouble from being heard."""
+    """While an alarm stays on, nobody hears of the next trouble."""
     time = [1_000_000.0]
     emit = Observer(Logger(service="edgeban"), stage="prod", clock=lambda: time[0])
 
@@ -136,8 +136,8 @@ def test_the_same_trouble_rings_again_after_hours_and_another_one_at_once(capsys
 
 
 def test_every_trouble_is_emitted_with_what_it_is_about() -> None:
-    """Without one of these fields all troubles of a cause would ring as one."""
-    alone = {"exports_run", "ledger_day_lost"}  # of the stage, or with the day alone
+    """Without one of these fields, all troubles of a cause would ring as one."""
+    alone = {"exports_run", "ledger_day_lost"}  # These are about the stage, or about a day alone.
     for event, troubles in TROUBLES.items():
         fields = FIELDS_BY_EVENT.get(event, set())
         assert fields, f"nothing emits {event}"
@@ -171,7 +171,7 @@ def test_every_event_with_metrics_is_emitted_with_the_fields_that_hold_their_val
 
 
 def test_no_event_is_told_with_a_field_that_logging_keeps_for_itself() -> None:
-    """It would raise in the middle of the work."""
+    """Logging would raise in the middle of the work."""
     kept = {*vars(logging.makeLogRecord({})), "message", "asctime"}
     assert {event: fields & kept for event, fields in FIELDS_BY_EVENT.items() if fields & kept} == {}
 
@@ -235,7 +235,7 @@ def test_every_queue_has_an_alarm() -> None:
 
 
 def test_silence_is_an_alarm_where_nothing_else_would_tell() -> None:
-    """A schedule that was switched off makes no errors."""
+    """A schedule that is switched off makes no errors."""
     assert {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"} == {
         "SweepSilentAlarm",
         "LedgerLateAlarm",
@@ -243,7 +243,7 @@ def test_silence_is_an_alarm_where_nothing_else_would_tell() -> None:
 
 
 def said() -> dict[str, str]:
-    """Return the words with a number that each alarm's message must have, from what the number is."""
+    """Return, for each alarm, the words with its number that its message must have."""
 
     def tries(queue: str) -> str:
         return f"{RESOURCES[queue]['Properties']['RedrivePolicy']['maxReceiveCount']:,} times"
@@ -271,5 +271,5 @@ def said() -> dict[str, str]:
     "name", [name for name, alarm in ALARMS.items() if re.search(r"\d", alarm["AlarmDescription"])]
 )
 def test_an_alarm_says_the_number_at_which_it_rings(name: str) -> None:
-    """Whoever is woken reads nothing else at first."""
+    """A person who is woken reads this message first."""
     assert said()[name] in ALARMS[name]["AlarmDescription"]

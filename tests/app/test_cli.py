@@ -294,7 +294,7 @@ def test_a_reason_is_asked_for_on_a_terminal_and_demanded_elsewhere(shell: Shell
     assert shell.json("audit")[0]["reason"] == "maintenance"
 
 
-# --- what goes wrong -------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_role_that_does_not_suffice_is_told(shell: Shell) -> None:

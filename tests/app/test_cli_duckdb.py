@@ -1,4 +1,4 @@
-"""What docs/archive.md tells to ask DuckDB of lists answers, over files that the command line wrote."""
+"""The queries of docs/archive.md about lists run in DuckDB, over files that the command line wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's files as they are served: by a fixed table, under a strict policy, small, and of one piece."""
+"""The console's files are served by a fixed table, under a strict policy, are small, and fit each other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dev.package import ROOT
 from edgeban.cli import cli
 
 MOST_BYTES = 120 * 1024
-"""What the whole console may weigh, compressed as API Gateway does."""
+"""Bytes of the whole console, compressed as API Gateway does."""
 
 LOCK = json.loads((ROOT / "console-vendor.lock").read_text())
 OWN = sorted(path for path in FOLDER.glob("*.mjs") if path.name not in LOCK["sha256"])
@@ -106,7 +106,7 @@ def test_every_module_imports_what_is_served() -> None:
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
 def test_no_module_writes_markup_or_runs_text(path: Path) -> None:
-    """What strangers wrote is shown as text nodes alone."""
+    """The console shows strangers' texts by text nodes alone."""
     text = path.read_text()
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(", text)
     assert 'style="' not in text
@@ -145,7 +145,7 @@ def test_every_question_has_a_command_and_a_view(tmp_path: Path, monkeypatch: py
         name, *arguments = shlex.split(line)
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
-        command.make_context(name, arguments)  # It raises where the line is no command.
+        command.make_context(name, arguments)  # It raises if the line is no command.
         assert f"{view}.mjs" in console().texts
 
 

@@ -1,4 +1,4 @@
-"""Operators see how far each day of an export is and ask for days again; the functions run as they are wired."""
+"""Operators see the state of each day of an export and ask for days again. The functions run as ``app`` wires them."""
 
 from __future__ import annotations
 

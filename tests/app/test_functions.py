@@ -1,4 +1,4 @@
-"""A function that a queue or a schedule starts works at every account, whatever happens at one of them."""
+"""A function that a queue or a schedule starts serves every account, whatever happens at one of them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_drain_whose_time_is_up_gives_its_wake_up_back(three: Api) -> None:
 
 
 def test_a_drain_that_another_one_has_overtaken_gives_its_wake_up_back(three: Api) -> None:
-    """The other one may have looked before this one's work was there, and this message may be the last."""
+    """The other drain may have looked before this work was there, and this message may be the last."""
     three.post({"urls": pages(3)})
     three.world.intake()
     record = wake_up(three)

@@ -58,7 +58,7 @@ class Call:
     prefix: str = "/api"
     """The stage, or the path at which a domain of one's own begins."""
     decoded: bool = False
-    """Whether path parameters are decoded. A REST API leaves them as they stand in the path, others decode them."""
+    """Whether path parameters are decoded. A REST API leaves them as in the path, other kinds of API decode them."""
 
     @property
     def event(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def test_stage_domain_and_a_trailing_slash_change_nothing(api: Api, prefix: str,
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE"])
 def test_a_method_that_no_route_has_is_refused_in_our_shape(api: Api, method: str) -> None:
-    """API Gateway knows no such method and answers 404 itself; who invokes the function goes round it."""
+    """API Gateway answers 404 itself. Who invokes the function directly bypasses it."""
     status, said = Call(method, "/v1/tasks", "/v1/tasks", headers=BEARER).answer()
     assert (status, said["error"]["code"]) == (405, "method_not_allowed")
 
@@ -197,7 +197,7 @@ def test_a_query_parameter_that_stands_twice_is_refused(api: Api) -> None:
 
 
 def test_a_query_is_taken_as_the_gateway_has_decoded_it(api: Api) -> None:
-    """Decoded once: what looks like an encoding in a URL stays as it is."""
+    """The gateway decodes once, so that an encoding inside a URL stays as it is."""
     url = "https://www.example.com/a%2Fb?c=%2525&d=+"
     report("desk", {"urls": [url]}).answer()
     api.settle()
@@ -215,7 +215,7 @@ def test_names_of_headers_count_in_any_case(api: Api, change: Any) -> None:
 
 
 def test_a_header_that_stands_twice_has_the_value_that_the_gateway_hands_on(api: Api) -> None:
-    """The last one, in ``headers``; the list of all is not looked at, so that nobody is let in by another."""
+    """The gateway puts the last one into ``headers``. The list of all is ignored: no other one lets anybody in."""
     call = report("desk", {"urls": pages(1)})
     event = call.event
     right = event["headers"]["webhook-signature"]

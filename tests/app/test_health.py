@@ -1,4 +1,4 @@
-"""``GET /v1/health``: that the service answers, and to operators what keeps submission."""
+"""``GET /v1/health`` says that the service answers, and tells operators what stops submission."""
 
 from __future__ import annotations
 

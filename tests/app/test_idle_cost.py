@@ -1,4 +1,4 @@
-"""A stage that nobody reports to costs at most $10 a month, counted from its template and from its own idle runs."""
+"""A stage without reports costs at most $10 a month, counted from its template and from its own idle runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One token that unbans a whole source: it is previewed, on record, and rings an alarm that leads to who it was."""
+"""One token that unbans a whole source is previewed and on record, and rings an alarm that leads to its owner."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def banned(api: Api, count: int) -> list[str]:
 
 
 def watched(written: str) -> float:
-    """Return what CloudWatch adds up of the alarm's metric, of what the functions wrote to standard output."""
+    """Return the sum of the alarm's metric, as CloudWatch counts it from the functions' standard output."""
     wanted = {each["Name"] for each in ALARM["Dimensions"]}
     total = 0.0
     for record in [json.loads(line) for line in written.splitlines() if '"_aws"' in line]:
@@ -104,7 +104,7 @@ def test_what_a_desk_unbans_in_an_ordinary_hour_rings_nothing(desk: Api, capsys:
 def test_what_the_sweep_carries_on_counts_as_what_the_request_did(
     desk: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request's time is up at once."""
+    """The request has no time, so that the sweep does all."""
     count = ALARM["Threshold"] + 1
     urls = banned(desk, count)
     monkeypatch.setattr("chalicelib.handlers.decisions.UNBAN_TIME", -desk.world.clock().resolution)

@@ -43,7 +43,7 @@ from dev.package import ROOT
 COMPONENTS = DOCUMENT["components"]
 SCHEMAS = COMPONENTS["schemas"]
 SELECTIONS = ["urls", "task_id", "report_id", "chunk_id", "source", "host", "category"]
-"""Ways to say which bans are to be undone."""
+"""Fields that select the bans to undo."""
 
 BY_GATEWAY = {"400", "403", "404", "413", "415", "429", "5XX"}
 """What API Gateway answers by itself, whatever the operation."""
@@ -98,7 +98,7 @@ def test_every_part_of_a_path_is_a_parameter() -> None:
 
 
 def test_every_query_parameter_that_a_handler_reads_is_described_and_no_other() -> None:
-    read = {"limit"}  # read by web.page_size
+    read = {"limit"}  # ``web.page_size`` reads it.
     for file in (ROOT / "chalicelib" / "handlers").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "query":
@@ -167,7 +167,7 @@ def ask(api: Api, key: tuple[str, str], *, token: str, body: Any = None, query: 
 @pytest.mark.parametrize("key", operations(), ids=str)
 def test_an_unknown_query_parameter_is_refused(api: Api, key: tuple[str, str]) -> None:
     if key in {("/v1/openapi.json", "get"), ("/v1/reports/{source}", "post")}:
-        return  # the first answers a constant, the second reads nothing but the body
+        return  # The first answers a constant, the second reads only the body.
     asked = _query(key, "no_such_parameter", "1")
     answer = ask(api, key, token=operator_token(api, "approver"), query=asked)
     assert (answer.status_code, "no_such_parameter" in answer_text(answer)) == (400, True), answer.json_body
@@ -177,7 +177,7 @@ def test_an_unknown_query_parameter_is_refused(api: Api, key: tuple[str, str]) -
 def test_a_query_parameter_that_stands_twice_is_refused(api: Api, key: tuple[str, str]) -> None:
     for name in parameters(operations()[key], "query"):
         if name == "source":
-            continue  # its route looks who asks before it looks at the other parameters
+            continue  # This route checks who asks before it reads the other parameters.
         asked = f"{_query(key)}{'&' if _query(key) else '?'}{name}=1&{name}=1"
         answer = ask(api, key, token=operator_token(api, "approver"), query=asked)
         assert answer.status_code == 400, answer.json_body
@@ -278,7 +278,7 @@ def test_the_limits_of_an_unban_are_those_of_the_code(api: Api) -> None:
     for body, message in wrong:
         assert message in answer_text(ask(api, unban, token=token, body=body)), body
     right = {"task_id": "t", "reason": "r" * longest, "cool_down_days": most_days}
-    assert ask(api, unban, token=token, body=right).status_code == 404  # there is no such task
+    assert ask(api, unban, token=token, body=right).status_code == 404  # There is no such task.
     ways = [way for each in SCHEMAS["Unban"]["oneOf"] for way in each.get("anyOf", [each])]
     assert {name for way in ways for name in way["required"]} == set(SELECTIONS)
 

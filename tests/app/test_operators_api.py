@@ -27,7 +27,7 @@ ROOTS = [f"https://h{number}.example.com/" for number in range(3)]
 
 @dataclass
 class Desk:
-    """The API with operators of every role; the first word of each call is who asks."""
+    """The API with operators of every role. The first argument of each call is who asks."""
 
     api: Api
 
@@ -121,7 +121,7 @@ def test_a_role_allows_what_is_its_own_and_no_more(desk: Desk, method: str, path
         refused(desk.post(who, path, {"reason": "r"}), 403, "not_allowed", f"the role {ROLES[who]}; this needs {role}")
     rows: Any = desk.api.world.rows
     assert not rows.rows
-    assert desk.post("anna", path, {"reason": "r"}).status_code in {200, 400, 404}  # an approver may do everything
+    assert desk.post("anna", path, {"reason": "r"}).status_code in {200, 400, 404}  # An approver may do everything.
 
 
 # --- tasks ----------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_the_urls_of_a_task_come_in_parts_that_an_answer_has_room_for(desk: Desk
     desk.api.post({"urls": urls[300:]})
     desk.api.settle()
     today = datetime.now(UTC).date()
-    days = [(today + timedelta(days=after)).isoformat() for after in (0, 1)]  # the clock has moved on since
+    days = [(today + timedelta(days=after)).isoformat() for after in (0, 1)]  # The clock has moved on since then.
     task = next(task for day in days for task in desk.get("rita", "tasks", day=day).json_body["tasks"])
     seen: list[str] = []
     token: dict[str, str] = {}
@@ -400,7 +400,7 @@ def test_a_url_that_the_vendor_bans_and_the_ledger_does_not_know_is_unbanned(des
     vendor.bans[url] = FakeBan(now, now, now + timedelta(days=30))
     preview = desk.post("olaf", "unbans", {"urls": [url], "preview": True}).json_body
     assert (preview["urls"], preview["first"]) == (1, [{"url": url, "account": ACCOUNT}])
-    for _ in range(2):  # repeated: sent again
+    for _ in range(2):  # A repeated unban is sent again.
         answer = desk.post("olaf", "unbans", {"urls": [url], "reason": "banned by hand"})
         assert (answer.status_code, answer.json_body["urls"]) == (202, 1)
         desk.api.settle()
@@ -446,7 +446,7 @@ def test_a_preview_names_what_stays_and_for_whom(desk: Desk) -> None:
 
 def test_a_host_is_undone_after_a_preview_and_an_expectation(desk: Desk) -> None:
     shop, other = pages(12, "shop.example.com"), pages(2)
-    desk.api.world.clock.advance(minutes=-10)  # the index is asked for what has happened by now
+    desk.api.world.clock.advance(minutes=-10)  # The question reads the index and what has happened since.
     desk.ban([*shop, *other])
     asked: dict[str, Any] = {"host": ".shop.example.com"}
     preview = desk.post("olaf", "unbans", {**asked, "preview": True}).json_body

@@ -1,4 +1,4 @@
-"""The package: for which Python and processor it is made, from which wheels, and that it is the same each time."""
+"""The package is made for one Python and processor, from the locked wheels, and is the same each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The template as ``chalice package --merge-template`` writes it: what Chalice cannot say must have arrived there.
+"""The template as ``chalice package --merge-template`` writes it has all that Chalice itself cannot say.
 
 A misspelt logical id in the merge template does not fail, it adds a resource that nothing reads.
 """
@@ -24,7 +24,7 @@ Resource = dict[str, Any]
 LAMBDA_PRINCIPAL = "lambda.amazonaws.com"
 
 WITHOUT_OUR_VARIABLES: set[str] = set()
-"""Functions that may do without ``EDGEBAN_TABLE``."""
+"""Functions that need no ``EDGEBAN_TABLE``."""
 
 STAR_WITH_A_REASON: dict[tuple[str, str], str] = {}
 """(role, statement id) → why AWS lets nobody name the resource."""
@@ -83,7 +83,7 @@ def test_every_intrinsic_function_stands_alone(template: dict[str, Any]) -> None
 
 
 def nodes(node: Any) -> list[dict[str, Any]]:
-    """Every object in the template."""
+    """Yield every object in the template."""
     if isinstance(node, dict):
         return [node, *(each for value in node.values() for each in nodes(value))]
     if isinstance(node, list):
@@ -98,7 +98,7 @@ def test_every_reference_has_its_resource(template: dict[str, Any]) -> None:
 
 
 def referred(node: Any) -> set[str]:
-    """All that ``Ref``, ``Fn::GetAtt`` and a plain ``Fn::Sub`` name."""
+    """Return all names in ``Ref``, ``Fn::GetAtt`` and plain ``Fn::Sub``."""
     found: set[str] = set()
     if isinstance(node, dict):
         for key, value in node.items():
@@ -118,7 +118,7 @@ def referred(node: Any) -> set[str]:
 
 @pytest.mark.parametrize(("function", "queue"), [("IntakeReports", "ReportsQueue"), ("SubmitTasks", "SubmitQueue")])
 def test_a_queue_function_answers_for_each_message(resources: dict[str, Resource], function: str, queue: str) -> None:
-    """Without this, AWS ignores the list of failed messages and deletes them all."""
+    """Otherwise AWS ignores the list of failed messages and deletes all of them."""
     source = event_source(resources, function)
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["Queue"] == {"Fn::Sub": f"${{{queue}.Arn}}"}
@@ -162,7 +162,7 @@ def test_dead_letters_outlive_the_queue_they_come_from(resources: dict[str, Reso
 
 
 def test_the_submit_queue_delivers_at_once_and_again(resources: dict[str, Resource]) -> None:
-    """Wake-ups with one mark are one by their id. A wake-up is given back as long as work is left."""
+    """Wake-ups with one mark are one, by their id. A drain gives its wake-up back while work is left."""
     queue = resources["SubmitQueue"]["Properties"]
     assert queue["FifoQueue"] is True
     assert "DelaySeconds" not in queue
@@ -359,7 +359,7 @@ def started_by(resources: dict[str, Resource], kind: str) -> dict[str, Resource]
 
 
 def test_scheduled_work_never_runs_twice_at_once_and_is_not_repeated(resources: dict[str, Resource]) -> None:
-    """The next run does the same work; a run that waits for over a minute would only run beside it."""
+    """The next run does the same work. A run that had waited for over a minute would run beside it."""
     scheduled = started_by(resources, "Schedule")
     assert len(scheduled) == 8
     for name, each in scheduled.items():
@@ -413,7 +413,7 @@ def test_an_archiver_writes_to_its_own_prefixes_and_can_delete_nothing(
 def test_the_conditions_on_rows_can_be_left_out_and_nothing_else_with_them(
     template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way out, should AWS judge them for PartiQL otherwise than docs/threat-model.md expects."""
+    """They are left out if AWS applies them to PartiQL otherwise than docs/threat-model.md expects."""
     monkeypatch.setenv("ROW_CONDITIONS", "no")
     without, template = json.loads((package("prod") / "sam.json").read_text()), deepcopy(template)
     changed = set()
@@ -434,7 +434,7 @@ def test_the_role_of_the_exports_reaches_its_days_and_the_blocks_of_accounts(res
         for rule in policy["PolicyDocument"]["Statement"]
         if any(action.startswith("dynamodb:") for action in rule["Action"])
     }
-    # Beside its days it reads and blocks accounts whose vendor refuses its keys.
+    # Besides its days, it reads the blocks of accounts, and blocks one whose vendor refuses the keys.
     assert leading_keys == {"KeepDays": ["exports", "exports#*"], "HeedRefusals": ["account#*"]}
 
 
@@ -480,7 +480,7 @@ def test_the_intake_bucket_is_private_encrypted_short_lived_and_announces_itself
     assert rule["ExpirationInDays"] * 86400 > retention
     (announced,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
     assert announced["Queue"] == {"Fn::GetAtt": ["ReportsQueue", "Arn"]}
-    assert "ReportsQueueRules" in resources["Intake"]["DependsOn"]  # S3 asks the queue when it is told of it
+    assert "ReportsQueueRules" in resources["Intake"]["DependsOn"]  # S3 checks this right at once.
     policy = resources["ReportsQueueRules"]["Properties"]["PolicyDocument"]["Statement"]
     rules = {rule["Sid"]: rule for rule in policy}
     assert rules["IntakeNotifications"]["Condition"] == {
@@ -535,7 +535,7 @@ def test_the_gateway_answers_in_our_own_shape(resources: dict[str, Resource]) ->
 def test_a_method_or_path_that_no_route_has_is_not_found_as_the_gateway_answers_it(
     resources: dict[str, Resource],
 ) -> None:
-    """It would say 403, and speak of a missing token. HEAD and OPTIONS are such methods."""
+    """The gateway would answer 403 and speak of a missing token. HEAD and OPTIONS are such methods."""
     definition = resources["RestAPI"]["Properties"]["DefinitionBody"]
     assert {method for methods in definition["paths"].values() for method in methods} == {"get", "post", "patch"}
     answer = definition["x-amazon-apigateway-gateway-responses"]["MISSING_AUTHENTICATION_TOKEN"]
@@ -544,7 +544,7 @@ def test_a_method_or_path_that_no_route_has_is_not_found_as_the_gateway_answers_
 
 
 def test_a_package_without_its_dependencies_is_refused(tmp_path: Path) -> None:
-    """Chalice only prints that a wheel is missing."""
+    """Chalice prints that a wheel is missing, and goes on."""
     for name in ("config.json", "resources.json"):
         (tmp_path / ".chalice").mkdir(exist_ok=True)
         (tmp_path / ".chalice" / name).write_text((ROOT / ".chalice" / name).read_text())

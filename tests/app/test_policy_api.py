@@ -1,4 +1,4 @@
-"""The policy as operators read it, and what it or a draft would decide: nothing is written."""
+"""Operators read the policy, and what it or a draft would decide. Nothing is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes for abuse systems: who may report and ask, what is refused with which error, and what is told."""
+"""The routes for abuse systems: who may report and ask, which errors refuse, and what the answers tell."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_report_signed_minutes_ago_is_taken(api: Api) -> None:
 def test_a_source_above_its_rate_is_told_when_to_come_again(api: Api) -> None:
     bearer = {"Authorization": f"Bearer {BEARER}"}
     answers = [api.post({"urls": [url]}, source="slow", headers=bearer) for url in pages(4)]
-    if answers[2].status_code == 202:  # the minute ended in between
+    if answers[2].status_code == 202:  # A minute ended between the two.
         answers = [api.post({"urls": [url]}, source="slow", headers=bearer) for url in pages(3)]
     late = answers[-1]
     refused(late, 429, "too_many_requests", "more than 2 reports this minute")

@@ -1,4 +1,4 @@
-"""What each question costs in read units, counted: docs/cost.md has the table, and no question writes anything."""
+"""Each question costs the read units that the table of docs/cost.md says, and writes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WITHOUT_ROWS = {"/v1/openapi.json"}
 
 @pytest.fixture
 def used(api: Api) -> tuple[Api, dict[str, str]]:
-    """Return an API of a stage that has banned, held and unbanned, its index up to date; and names of what there is."""
+    """Return an API whose stage has banned, held and unbanned and has a new index; and the ids to ask for."""
     world = api.world
     world.clock.advance(minutes=-40)
     report = api.post({"urls": [*pages(BANS), ROOT_URL], "correlation_id": "case-1"}).json_body["report_id"]

@@ -1,4 +1,4 @@
-"""Where the policy says so, an unban of many URLs waits for a second person: visibly, and never of today's bans."""
+"""If the policy says so, an unban of many URLs waits visibly for a second person, but never that of today's bans."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def cancelled(world: World, unban_id: str) -> bool:
 
 
 def decided(told: dict[Decide, bool], decide: Decide, world: World, unban_id: str) -> None:
-    """Let somebody decide, and note what that person is told."""
+    """Let a person decide, and note the answer."""
     told[decide] = decide(world, unban_id)
 
 

@@ -130,7 +130,7 @@ def test_a_secret_that_cannot_be_read_leaves_the_last_good_one(api: Api, secret:
 def test_a_secret_that_stays_unread_is_a_persons_to_mend(api: Api, secret: Secret) -> None:
     assert report_as(api, "bearer") == 202
     secret.error = ConnectionError("the right to read it is gone")
-    secret.seconds += 7200  # idle and frozen until now
+    secret.seconds += 7200  # The process was idle and frozen until now.
     report_as(api, "bearer")
     assert api.world.events("configuration_refused") == []
     secret.seconds += UNREAD_FOR
@@ -147,7 +147,7 @@ def test_a_secret_that_stays_unread_is_a_persons_to_mend(api: Api, secret: Secre
 
 
 def test_documents_grow_old_while_lambda_freezes_the_process() -> None:
-    """A frozen process's monotonic clock stands still; a revoked token must not live until it moves again."""
+    """Lambda stops the monotonic clock of a frozen process: by it, a revoked token would live for too long."""
     script = """
 import time
 time.monotonic = lambda: 1000.0
@@ -214,7 +214,7 @@ def test_a_policy_in_an_object_is_used_anew_when_the_object_is_written_over(api:
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SlowDown"])
 def test_a_policy_object_that_is_not_there_is_named_also_to_a_function_that_may_not_list_the_bucket(code: str) -> None:
-    """To one that may not, S3 says AccessDenied, which would pass for a right that was taken away."""
+    """S3 answers AccessDenied to a function that may not list: that would look like a right that was taken away."""
 
     class Denied(MemoryObjects):
         def get(self, key: str) -> bytes | None:
@@ -244,7 +244,7 @@ def test_a_callback_needs_a_public_https_url_and_a_secret_of_its_own() -> None:
 
 
 def test_processes_that_began_together_do_not_read_together() -> None:
-    """Parameter Store answers 40 reads a second, whatever starts a thousand processes."""
+    """Parameter Store answers 40 reads a second, even if a thousand processes start at once."""
     seconds = [1_000.0]
     reads: list[int] = []
 

@@ -1,4 +1,4 @@
-"""``GET /v1/statements``: who may ask, for what, and in which shapes."""
+"""``GET /v1/statements``: who may ask, by which filters, and in which shapes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Context:
 
 @pytest.fixture
 def stating(api: Api) -> Api:
-    """Make an API whose clock stood ten minutes ago, and whose policy says all that statements need."""
+    """Make an API whose clock is ten minutes behind, and whose policy says all that statements need."""
     api.world.clock.advance(minutes=-10)
     api.world.policy = parse({**POLICY, **STATING})
     api.services._policy = fixed(api.world.policy)

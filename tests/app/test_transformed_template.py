@@ -1,4 +1,4 @@
-"""The packaged template as AWS has it after SAM's transform: nothing that SAM adds is reached by strangers."""
+"""The packaged template after SAM's transform: strangers reach nothing that SAM adds."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_there_is_one_stage_with_throttle_and_access_log(resources: dict[str, Re
 
 
 def test_the_stage_waits_for_the_role_that_the_region_logs_by(resources: dict[str, Resource]) -> None:
-    """By a variable, since DependsOn may not name a resource whose condition is false."""
+    """A variable makes it wait, since DependsOn may not name a resource whose condition is false."""
     assert "ApiLogAccount" in needed(resources, "RestAPIapiStage")
 
 
 def needed(resources: dict[str, Resource], name: str) -> set[str]:
-    """Return all that CloudFormation makes before ``name``: what it refers to or depends on, at any distance."""
+    """Return all resources that CloudFormation makes before ``name``, since it needs them directly or indirectly."""
     before: set[str] = set()
     waiting = [name]
     while waiting:
@@ -92,7 +92,7 @@ def test_the_functions_are_traced_if_the_stack_says_so_and_may_send_traces_only_
 
 def test_the_stack_policy_protects_all_that_holds_data(resources: dict[str, Resource]) -> None:
     kinds = {"AWS::DynamoDB::Table", "AWS::S3::Bucket"}
-    views = {"Views"}  # made again when they are gone
+    views = {"Views"}  # CloudFormation makes these again if they are gone.
     assert {name for name, each in resources.items() if each["Type"] in kinds} - views == set(PROTECTED)
     denied = [each for each in STACK_POLICY["Statement"] if each["Effect"] == "Deny"]
     assert {action for each in denied for action in each["Action"]} == {"Update:Replace", "Update:Delete"}

@@ -49,7 +49,7 @@ SEEN_MS = 120
 
 @dataclass
 class Visit:
-    """One person's tab. ``problems`` are what the browser complained about; ``tolerates`` names what a test expects."""
+    """One person's tab. ``problems`` are the browser's complaints; ``tolerates`` are those that a test expects."""
 
     base: str
     page: Any
@@ -57,7 +57,7 @@ class Visit:
     tolerates: tuple[str, ...] = ()
 
     def open(self, place: str = "") -> None:
-        """Open the console at a place of it."""
+        """Open the console at one of its views."""
         self.page.goto(f"{self.base}/console/index.html#/{place}")
 
     def sign_in(self, name: str = "ben", place: str = "overview") -> None:
@@ -68,13 +68,13 @@ class Visit:
         self.page.wait_for_selector("main:not(.signin) h1")  # The page to sign in at has a heading too.
 
     def see(self, place: str) -> None:
-        """Go to a place of the console, and wait until nothing loads."""
+        """Go to a view of the console, and wait until nothing loads."""
         self.page.evaluate("place => { location.hash = place }", f"#/{place}")
         self.page.wait_for_selector("main h1")
         self.page.wait_for_selector("[aria-busy=true]", state="detached")
 
     def text(self) -> str:
-        """Return what the view says."""
+        """Return the text of the view."""
         return str(self.page.locator("main").inner_text())
 
     def heading(self) -> str:
@@ -82,13 +82,13 @@ class Visit:
         return str(self.page.locator("h1").inner_text())
 
     def press(self, *keys: str) -> None:
-        """Press keys, one after the other, as fast as a person who sees what each did."""
+        """Press keys one after the other, as fast as a person who waits for the effect of each."""
         for key in keys:
             self.page.keyboard.press(key)
             self.page.wait_for_timeout(SEEN_MS)
 
     def findings(self) -> list[str]:
-        """Return what axe finds: the rule, and the first element that breaks it."""
+        """Return the findings of axe: each rule with the first element that breaks it."""
         import axe_playwright_python
 
         if not self.page.evaluate("() => 'axe' in window"):
@@ -98,7 +98,7 @@ class Visit:
         return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in result["violations"]]
 
     def serious(self) -> list[str]:
-        """Return what the browser complained about and no test expects."""
+        """Return the browser's complaints that no test expects."""
         return [each for each in self.problems if not any(word in each for word in self.tolerates)]
 
 

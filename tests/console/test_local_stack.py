@@ -1,4 +1,4 @@
-"""The console as it is deployed, on the local AWS: from a report to a decision that is seen."""
+"""The deployed console on the local AWS, from a report to a decision that people see."""
 
 from __future__ import annotations
 

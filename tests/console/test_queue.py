@@ -40,7 +40,7 @@ def test_a_group_says_who_asks_for_its_urls_beside_the_source_that_they_are_held
 
 
 def test_a_group_is_approved_with_a_reason_and_an_exception(visit: Visit, decided: Any) -> None:
-    visit.tolerates = ("404",)  # a hold that was decided while its URLs are read
+    visit.tolerates = ("404",)  # A hold was decided while its URLs are read.
     ready(visit)
     visit.press("j", "x", "i")
     visit.page.keyboard.type("ticket 4711")

@@ -1,4 +1,4 @@
-"""The token: given once, kept in the tab alone, gone after a quarter of an hour of rest."""
+"""A person gives the token once; the tab alone keeps it, for a quarter of an hour of rest."""
 
 from __future__ import annotations
 

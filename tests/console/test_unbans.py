@@ -1,4 +1,4 @@
-"""An unban that waits for a second person: approved or cancelled where the unbans are shown."""
+"""People approve or cancel a waiting unban where the console shows the unbans."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_no_view_is_wider_than_a_phone(visits: Any) -> None:
 # --- states -------------------------------------------------------------------------------------------------------
 
 FRESH = ("queue", "bans", "report", "tasks", "exports", "policy", "sources", "url")
-"""Views that ask for what this tab has no answer of yet."""
+"""Views whose questions this tab has not asked yet."""
 ERROR = {"error": {"code": "internal", "message": "something went wrong on our side", "request_id": "req-4711"}}
 TOLD = ("Failed to load resource",)
 
@@ -118,7 +118,7 @@ def test_offline_keeps_the_last_answers_with_their_age(visit: Visit) -> None:
     assert "120 bans" in visit.text()
     assert "As of" in visit.text()
     visit.page.context.set_offline(False)
-    for _ in range(20):  # A question may have left before the connection was there again: the next one comes later.
+    for _ in range(20):  # A question may leave before the connection is back. The next one comes later.
         visit.page.clock.fast_forward("01:00")
         visit.page.wait_for_timeout(500)
         if not visit.page.locator(".problem").count():
@@ -320,7 +320,7 @@ def test_the_first_paint_is_quick(visit: Visit) -> None:
     began = time.monotonic()
     visit.open()
     visit.page.wait_for_selector("#token")
-    assert time.monotonic() - began < 5  # a hang; the figure itself is measured on the local stack
+    assert time.monotonic() - began < 5  # This finds a hang. The figure itself is measured on the local stack.
     entries = visit.page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
     assert not [name for name in entries if "uplot" in name]
 

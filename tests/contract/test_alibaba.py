@@ -27,7 +27,7 @@ TOKEN = "STS+token/=="
 
 
 class Moving:
-    """A clock that stands until it is moved; ours, since the SDK looks at the real one."""
+    """A clock that stands until a test moves it. Our client uses it; the SDK uses the real one."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
@@ -37,7 +37,7 @@ class Moving:
 
 
 class Caller(Protocol):
-    """A client of the vendor, whoever wrote it. An error comes back as ``{"error": code}``."""
+    """A client of the vendor, ours or the SDK. An error comes back as ``{"error": code}``."""
 
     def create(self, name: str, moment: datetime) -> dict[str, Any]: ...
 
@@ -107,7 +107,7 @@ def simulator(**settings: Any) -> Iterator[AlibabaSimulator]:
 
 @pytest.fixture(params=["ours-acs3", "ours-rpc", "sdk-acs3", "sdk-rpc"])
 def who(request: pytest.FixtureRequest) -> Any:
-    """Return what makes the client of a simulator: ours and the SDK's, in both signatures."""
+    """Return a function that makes a client of a simulator: ours and the SDK, with both signatures."""
     name, signature = request.param.split("-")
     process = request.getfixturevalue("sdk_process") if name == "sdk" else None
 
@@ -167,7 +167,7 @@ def test_a_second_call_within_a_second_is_throttled_and_a_later_one_is_not(who: 
         client = who(server)
         first = client.create("t", yesterday())
         assert client.create("t", yesterday()) == {"error": "Throttling.User"}
-        assert "status" in client.describe(first["task_id"])  # each call has a limit of its own
+        assert "status" in client.describe(first["task_id"])  # Each call has a limit of its own.
         server.state.last.clear()
         assert "task_id" in client.create("t", yesterday())
 

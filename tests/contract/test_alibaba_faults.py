@@ -1,4 +1,4 @@
-"""What our client makes of everything that can go wrong between it and the vendor."""
+"""Our client turns everything that can go wrong between it and the vendor into the right error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def client_of(url: str, http: VendorHttp | None = None, **credentials: str) -> A
 
 
 class Scripted(VendorHttp):
-    """An HTTP that answers one thing to everything."""
+    """An HTTP client that gets the same answer to every request."""
 
     def __init__(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
         super().__init__()

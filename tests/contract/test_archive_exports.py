@@ -41,9 +41,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class FastClock:
-    """Time as it passes from a morning on, and whatever is slept passes at once. Threads share it.
+    """A clock that begins in a morning and passes sleeps at once. Threads share it.
 
-    A run of the tests passes no midnight of the vendor's, whenever it begins.
+    So no run of the tests passes the vendor's midnight, whenever it begins.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ def archive(**settings: Any) -> Iterator[Archive]:
 
 
 def check(world: Archive, day: Any) -> dict[str, Any]:
-    """Hold a day's archive against what the simulator served, with nothing of the archive's own code."""
+    """Check a day's archive against what the simulator served, without the archive's own code."""
     keys = export_keys("alibaba", day, "main", 1)
     world.objects.sound(keys.manifest)
     (manifest,) = world.objects.documents(keys.manifest)
@@ -264,7 +264,7 @@ print(json.dumps({"peak_kib": peak, "raw": manifest["objects"]["raw"], "rows": d
 
 
 def test_a_file_of_200_mb_is_archived_in_less_than_256_mb(tmp_path: Path) -> None:
-    # Long URLs, so that the test is about bytes: two million short rows take a minute of CPU.
+    # The URLs are long, so that the test is about bytes: two million short rows take a minute of CPU.
     urls = [f"https://www.example.com/{number}/{'x' * 600}" for number in range(200)]
     with archive(complete_after=0, urls=urls) as world:
         world.simulator.fault("bytes", bytes=200 * 1024**2)

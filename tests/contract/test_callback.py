@@ -1,4 +1,4 @@
-"""Callbacks go to the public address that was checked, over TLS, once, and do not wait for ever."""
+"""Callbacks go once, over TLS, to the public address that was checked, and do not wait for ever."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def never(host: str, port: int) -> list[str]:
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """Answers with the status in the path; ``got`` holds what came."""
+    """Answers with the status in the path. ``got`` holds the requests."""
 
     got: list[tuple[str, dict[str, str], bytes]]
 
@@ -219,7 +219,7 @@ def test_a_receiver_that_never_ends_its_handshake_is_cut_however_many_addresses_
         def serve() -> None:
             connection, _ = listening.accept()
             with connection, contextlib.suppress(OSError):
-                connection.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 KB begins, and never ends
+                connection.sendall(b"\x16\x03\x03\x3f\xff")  # A record of 16 KB begins, and never ends.
                 while True:
                     connection.sendall(b"\x02")
                     pause.wait(0.02)

@@ -1,4 +1,4 @@
-"""The viewer function that answers 403, run with node as it ships, and the keys that the client writes for its URLs."""
+"""The viewer function answers 403, run with node as it ships, for the keys that the client writes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_long_url_is_banned_by_its_hash_and_its_neighbour_is_not(function: Nod
 
 
 def test_the_function_fits_what_cloudfront_takes_and_the_template_names_the_calls_of_the_client() -> None:
-    assert len((FOLDER / "function.js").read_bytes()) < 10 * 1024  # quota of a function's code
+    assert len((FOLDER / "function.js").read_bytes()) < 10 * 1024  # The quota of a function's code.
     template = json.loads((FOLDER / "template.json").read_text())
     config = template["Resources"]["BanFunction"]["Properties"]["FunctionConfig"]
     assert config["Runtime"] == "cloudfront-js-2.0"

@@ -110,7 +110,7 @@ def test_the_list_shows_what_is_banned_over_pages_and_one_url_by_itself(place: P
     for start in range(0, 120, 50):
         place.ban(*urls[start : start + 50])
     place.ban(LONG, LONGER)
-    assert sorted(place.banned()) == sorted([*urls, LONG])  # the longest URL fits no value
+    assert sorted(place.banned()) == sorted([*urls, LONG])  # The longest URL fits no value.
     assert place.banned(LONGER) == [LONGER]
     assert place.banned("https://www.example.com/none") == []
     place.unban(LONGER)
@@ -165,7 +165,7 @@ def test_the_limits_hold_before_a_call_is_made(place: Place) -> None:
     for urls in ([], [f"https://www.example.com/{at}" for at in range(51)]):
         with pytest.raises(ValueError, match="1 to 50"):
             place.vendor.create_task(Action.BAN, urls, 7)
-    place.ban(ONE, ONE)  # the same key twice would be refused
+    place.ban(ONE, ONE)  # The service would refuse the same key twice.
     assert place.edge(ONE) == [403]
 
 

@@ -89,7 +89,7 @@ def test_a_chunked_file_is_read_to_its_end() -> None:
 
 
 def test_blocks_are_small_and_nothing_is_opened_before_the_first() -> None:
-    ExportDownload(DownloadPolicy(), resolve=never)("http://169.254.169.254/")  # an error would come with the first
+    ExportDownload(DownloadPolicy(), resolve=never)("http://169.254.169.254/")  # Nothing is opened.
     with simulator(rows=5_000) as server:
         url = export_url(server)
         sizes = [len(block) for block in ExportDownload(DownloadPolicy(loopback=(server.host,)))(url)]
@@ -97,7 +97,7 @@ def test_blocks_are_small_and_nothing_is_opened_before_the_first() -> None:
         assert len(sizes) > 1
 
 
-# --- where it may lie ------------------------------------------------------------------------------------
+# --- allowed places --------------------------------------------------------------------------------------
 
 HOSTILE = [
     "",
@@ -155,7 +155,7 @@ def test_a_hostile_download_url_is_refused_before_its_host_is_looked_up(url: str
         read_all(url)
 
 
-# Those that a header can carry, and that are not relative: a relative one stays on the host that redirects.
+# URLs that a header can carry and that are not relative: a relative one stays on the host that redirects.
 REDIRECTS = [url for url in HOSTILE if "://" in url and url.isascii() and "\r" not in url]
 
 
@@ -250,7 +250,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_used() -> None:
         (f"{GOOD}/a/b.csv?Expires=1&Signature=a%2Fb", f"https://{GOOD}/a/b.csv?Expires=1&Signature=a%2Fb"),
         (f"https://{GOOD}/x", f"https://{GOOD}/x"),
         (f"https://{GOOD}:443/x", f"https://{GOOD}/x"),
-        (f"HTTP://{GOOD.upper()}/X", f"https://{GOOD}/X"),  # never in the clear
+        (f"HTTP://{GOOD.upper()}/X", f"https://{GOOD}/X"),  # Never in clear text.
         (f"{GOOD}?x=1", f"https://{GOOD}/?x=1"),
     ],
 )
@@ -302,7 +302,7 @@ def test_a_redirect_to_a_host_that_stands_for_the_metadata_service_is_refused() 
             read_all(url, resolve, loopback=(server.host,))
 
 
-# --- what can go wrong -----------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

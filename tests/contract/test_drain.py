@@ -27,8 +27,8 @@ RATE = 9.5
 """Calls a second that a backlog is owed: 95 % of the vendor's 10."""
 
 ATTEMPTS = 4
-"""A machine that is busy otherwise wakes threads late and delivers calls unevenly: one of so many drains must be whole
-in rate, peak and throttling at once. All else must hold each time."""
+"""Drains to try: a busy machine wakes threads late and delivers calls unevenly. One drain must be right in rate, peak
+and throttling at once; everything else must hold each time."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def urls() -> list[str]:
 
 
 class Simulator:
-    """The simulator in a process of its own, as a vendor is: it does not share a thread's turn with the drain."""
+    """The simulator in a process of its own, as a vendor is: its threads do not wait for those of the drain."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "dev.simulators.huawei", "--port", "0", "--task-seconds", "1"]
@@ -71,7 +71,7 @@ def now() -> datetime:
 
 
 def backlog(urls: list[str]) -> World:
-    """All of it claimed, by intake's own hand, in batches that do not fit tasks evenly."""
+    """Claim the URLs by intake's own code, in batches that do not fit tasks evenly."""
     world = World()
     world.clock.now = now()
     for start in range(0, len(urls), 8_300):
@@ -97,7 +97,7 @@ def drain(world: World, simulator: Simulator) -> Drained:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the simulator saw of a drain."""
+    """The figures of a drain, from the simulator's log."""
 
     calls_per_second: float
     throttled: int
@@ -110,7 +110,7 @@ class Figures:
 
 
 def drained(simulator: Simulator, urls: list[str]) -> Figures:
-    """Drain all of it; what no load of the machine may change is asserted here."""
+    """Drain the backlog, and assert what no load of the machine may change."""
     simulator.reset()
     world = backlog(urls)
     done = drain(world, simulator)

@@ -1,4 +1,4 @@
-"""The edge is asked as a visitor would ask, at the public address that was checked, and is not waited for for ever."""
+"""The edge is asked as a visitor asks, at the public address that was checked, and not for ever."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def never(host: str, port: int) -> list[str]:
 
 
 class Edge(http.server.BaseHTTPRequestHandler):
-    """Answers HEAD and GET with the statuses in the path, as ``/head=405&get=403``; ``got`` holds what came."""
+    """Answers HEAD and GET with the statuses in the path, as ``/head=405&get=403``. ``got`` holds the requests."""
 
     got: list[tuple[str, str, dict[str, str]]]
 
@@ -67,7 +67,7 @@ def test_a_url_is_asked_for_with_head_alone_where_that_is_taken() -> None:
     with edge() as (port, handler):
         assert ask(port, "/head=403?q={a}|b^%2F'\\") == 403
     ((method, path, headers),) = handler.got
-    assert (method, path) == ("HEAD", "/head=403?q={a}|b^%2F'\\")  # to the letter, as a browser sends it
+    assert (method, path) == ("HEAD", "/head=403?q={a}|b^%2F'\\")  # As a browser sends it.
     assert headers["host"] == f"127.0.0.1:{port}"
     assert headers.keys() == {"host", "user-agent", "accept", "accept-encoding", "connection"}
 
@@ -77,7 +77,7 @@ def test_one_byte_is_asked_for_where_head_is_refused(refused: int) -> None:
     with edge() as (port, handler):
         began = time.monotonic()
         assert ask(port, f"/head={refused}&get=206") == 206
-    assert time.monotonic() - began < 3  # of an answer that says it has a gigabyte, nothing is read
+    assert time.monotonic() - began < 3  # The answer claims a gigabyte, of which nothing is read.
     assert [(method, headers.get("range")) for method, _, headers in handler.got] == [
         ("HEAD", None),
         ("GET", "bytes=0-0"),

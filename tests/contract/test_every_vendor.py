@@ -1,4 +1,4 @@
-"""What every vendor has to do, asked of each client at its simulator, and of the pipeline with all at once."""
+"""Every vendor's client at its simulator keeps the same contract, and so does the pipeline with all at once."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class Place:
     http: VendorHttp
 
     def create(self, action: Action, *urls: str, days: int = 7) -> str:
-        self.clock.now += timedelta(seconds=2)  # no rate is what a test here is about
+        self.clock.now += timedelta(seconds=2)  # No test here is about rates.
         return self.vendor.create_task(action, urls, days)
 
     def settled(self, task_id: str) -> TaskState | None:
-        """Wait until the vendor is done with a task; return its state then."""
+        """Wait until the vendor has finished a task; return its state."""
         since = self.clock()
         self.clock.now += max(self.vendor.limits.settles, timedelta(seconds=60))
         sent = Sent(task_id, since - timedelta(minutes=1), since + timedelta(minutes=1))
@@ -342,7 +342,7 @@ def test_a_callback_says_what_each_account_did_once_all_have(every: EveryCdn) ->
     receiver = Receiver(every.world)
     every.minutes(1)
     deliver(every.world, receiver)
-    assert receiver.got == []  # the edges of some have not settled
+    assert receiver.got == []  # The edges of some vendors have not settled yet.
 
     every.minutes(8)
     deliver(every.world, receiver)

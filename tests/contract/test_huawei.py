@@ -1,6 +1,6 @@
-"""What every ``BanVendor`` does, asked of our client, of the vendor's own SDK and of the fake that other tests use.
+"""Our client, the vendor's own SDK and the fake of other tests keep the contract of ``BanVendor``.
 
-Client and SDK talk to the simulator. Where they agree, neither rests on our reading of a page alone.
+Client and SDK talk to the simulator. If they agree, neither relies on our reading of a page alone.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             return
         credentials = dict(simulator.credentials)
         if "temporary" in request.param:
-            # The simulator was started without a token: its signature is checked all the same.
+            # This simulator expects no token, but it checks the signature, of which the token is a part.
             credentials |= {"security_token": "temporary-token==", "domain_id": DOMAIN_ID}
         if "with a token" in request.param:
             credentials = simulator.token_credentials
@@ -344,7 +344,7 @@ def find(world: World, *urls: str) -> list[str]:
 
 
 class TestOurClientsOwnLimits:
-    """The SDK leaves these to the vendor; ours are refused before anything is sent."""
+    """Our client refuses these calls before it sends anything. The SDK leaves that to the vendor."""
 
     @pytest.fixture(params=["ours", "the fake"])
     def strict(self, request: pytest.FixtureRequest) -> Iterator[World]:
@@ -369,7 +369,7 @@ class TestOurClientsOwnLimits:
 
 
 class Counted:
-    """Our client or the fake, with the calls that it makes of its vendor."""
+    """Our client or the fake, and the calls that it makes to its vendor."""
 
     def __init__(self, world: World, calls: Callable[[], int]) -> None:
         self.world, self.vendor, self.calls = world, world.vendor, calls

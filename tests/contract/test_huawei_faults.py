@@ -1,4 +1,4 @@
-"""Every way in which a call can go wrong, the error that our client makes of it, and whether the vendor acted."""
+"""Every way in which a call can fail, the error that our client raises, and whether the vendor acted."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ CALLS: dict[str, Callable[[HuaweiCdn], object]] = {
     "list_banned": list_banned,
 }
 TRANSPORT: list[tuple[dict[str, Any], type[VendorError], int]] = [
-    # fault, error, tasks that exist afterwards if the call was a create
+    # Fault, error, and the tasks that exist afterwards if the call was a create.
     ({"kind": "429"}, Throttled, 0),
     ({"kind": "500"}, AnswerUnknown, 0),
     ({"kind": "500_after_effect"}, AnswerUnknown, 1),
@@ -113,7 +113,7 @@ def test_a_fault_becomes_the_error_that_says_what_may_have_happened(
     if fault["kind"] == "slow":
         wait_for(lambda: len(simulator.calls()) == 1 and simulator.calls()[0]["status"] == 200)
     assert len(simulator.tasks()) == (tasks if endpoint == "create" else 0)
-    CALLS[endpoint](cdn)  # the fault is over, and so are its effects on the connection
+    CALLS[endpoint](cdn)  # After the fault, its effects on the connection are over too.
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

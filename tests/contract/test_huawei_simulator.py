@@ -1,4 +1,4 @@
-"""The simulator keeps to the vendor's pages: limits, rates, signatures, windows, and what it tells about itself."""
+"""The simulator follows the vendor's pages: limits, rates, signatures, windows; and its own controls work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ URL = "https://www.example.com/1.txt"
 
 
 class Wall:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
@@ -289,7 +289,7 @@ def test_the_eleventh_create_in_a_second_is_throttled(caller: Caller, wall: Wall
 
     stats = caller.simulator.stats()
     assert (stats["creates"], stats["throttled"], stats["tasks"]) == (11, 2, 11)
-    assert stats["max_creates_per_second"] == 12  # what arrived, throttled or not
+    assert stats["max_creates_per_second"] == 12  # The log has every call that arrived, throttled or not.
     assert [call["status"] for call in caller.simulator.calls()].count(429) == 2
 
 

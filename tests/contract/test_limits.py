@@ -1,4 +1,4 @@
-"""What DynamoDB, SQS and S3 refuse, the fakes refuse.
+"""The fakes refuse what DynamoDB, SQS and S3 refuse.
 
 ``dev.fakes.limits`` names the page of AWS that states each limit. The local AWS is asked as well; where it is less
 strict than AWS (``LENIENT``), the page alone is the authority.
@@ -73,10 +73,10 @@ CASES: dict[str, Case] = {
 }
 
 HARMLESS_ON_AWS = {"an expiry that is text", "an expiry in milliseconds"}
-"""AWS takes these and never deletes the row, without a word: a fake that took them would hide a leak."""
+"""AWS takes these silently and never deletes the row: a fake that took them would hide a leak."""
 
 LENIENT = {"an empty sort key", "an update of the key", "an update that sets and removes one thing"}
-"""What the local AWS takes, and AWS does not."""
+"""Calls that the local AWS takes and AWS does not."""
 
 
 def nested(levels: int) -> list[Any]:
@@ -168,11 +168,11 @@ def test_an_answer_above_6_megabytes_is_refused() -> None:
         limits.check_function_answer({"body": '"' * (limits.FUNCTION_PAYLOAD // 2)})
 
 
-# --- what is really sent --------------------------------------------------------------------------------------------
+# --- the requests of boto3 ------------------------------------------------------------------------------------------
 
 
 class Sent:
-    """A boto3 client that notes the requests, each held against the limits, and answers that all went well."""
+    """A boto3 client that checks each request against the limits, notes it, and answers a success."""
 
     def __init__(self) -> None:
         self.operations: list[str] = []

@@ -1,4 +1,4 @@
-"""The one socket to vendors: the time of a whole answer, and what an answer says of how long to wait."""
+"""The one HTTP client of all vendors: the time limit of a whole answer, and the wait that an answer asks for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRIPS = {"headers": (HEAD, b"X: y\r\n"), "body": (HEAD.replace(b"Length: 2", b"L
 
 
 class Dripping:
-    """A server that answers every request on a connection: at once while ``drip`` is empty, else drop by drop."""
+    """A server that answers every request on a connection: at once if ``drip`` is empty, otherwise byte by byte."""
 
     def __init__(self, listening: socket.socket) -> None:
         self.head, self.drip = b"", b""
@@ -83,7 +83,7 @@ SENT_AT = "Thu, 15 Jan 2026 08:00:00 GMT"
 
 
 def test_a_connection_that_idled_is_not_used_again(server: Dripping) -> None:
-    """The other side may have dropped it unseen while Lambda kept the function frozen."""
+    """The other side may have closed it unseen, while Lambda kept the function frozen."""
     http = VendorHttp(idle_timeout=0.1)
     for _ in range(2):
         assert http.request("GET", server.url).body == b"ok"

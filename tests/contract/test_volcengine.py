@@ -1,6 +1,6 @@
-"""What every ``BanVendor`` does, asked of our client and of both official SDKs, all against the simulator.
+"""Our client and both official SDKs keep the contract of ``BanVendor`` against the simulator.
 
-Where our client and an SDK agree, neither rests on our reading of a page alone.
+If our client and an SDK agree, neither relies on our reading of a page alone.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Sdk:
         return result
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
-        # Each SDK's own form: the page's for Volcengine, that of BytePlus's examples for BytePlus.
+        # Each SDK has its own form: that of the page for Volcengine, that of BytePlus's examples for BytePlus.
         body = {"UrlList": list(urls), "Type": "url"} if self.name == "volcengine" else {"Urls": "\n".join(urls)}
         do = {Action.BAN: "submit_block_task", Action.UNBAN: "submit_unblock_task"}[action]
         return str(self.ask(do, body=body)["TaskID"])

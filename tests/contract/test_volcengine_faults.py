@@ -1,4 +1,4 @@
-"""Every way in which a call can go wrong, the error that our client makes of it, and whether the vendor acted."""
+"""Every way in which a call can fail, the error that our client raises, and whether the vendor acted."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def list_tasks(cdn: VolcengineCdn) -> object:
 
 CALLS: dict[str, Callable[[VolcengineCdn], object]] = {"create": create, "list_tasks": list_tasks}
 FAULTS: list[tuple[dict[str, Any], type[VendorError], int]] = [
-    # fault, error, tasks that exist afterwards if the call was a create
+    # Fault, error, and the tasks that exist afterwards if the call was a create.
     ({"kind": "429"}, Throttled, 0),
     ({"kind": "500"}, AnswerUnknown, 0),
     ({"kind": "500_after_effect"}, AnswerUnknown, 1),
@@ -113,7 +113,7 @@ def test_a_fault_becomes_the_error_that_says_what_may_have_happened(
     if fault["kind"] == "slow":
         wait_for(lambda: simulator.calls()[0]["status"] == 200)
     assert len(simulator.tasks()) == (tasks if endpoint == "create" else 0)
-    CALLS[endpoint](cdn)  # the fault is over, and so are its effects on the connection
+    CALLS[endpoint](cdn)  # After the fault, its effects on the connection are over too.
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -215,7 +215,7 @@ def test_an_endpoint_must_be_https() -> None:
 
 
 def send(cdn: VolcengineCdn, action: str, body: object) -> VendorError | None:
-    """Make a call that our client would not make; return what became of it."""
+    """Make a call that our client would not make; return its result."""
     try:
         cdn._call(action, body)  # type: ignore[arg-type]
     except VendorError as error:

@@ -1,4 +1,4 @@
-"""The pipeline's own functions with our client and the simulator over HTTP: what a report comes to at this vendor."""
+"""The pipeline's own functions ban reports at this vendor, with our client and the simulator over HTTP."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_what_exceeds_the_days_quota_waits_for_the_next_day_and_is_not_rejected(
     assert place.world.states(urls) == {"banned": 3_000, "pending": 100}
     assert place.world.events("submission_blocked")
     assert place.open_at_the_edge(urls[:1]) == []
-    place.unban(urls[0])  # the vendor counts unbans by themselves
+    place.unban(urls[0])  # The vendor counts unbans separately.
     place.minutes(2)
     assert place.open_at_the_edge(urls[:1]) == urls[:1]
 

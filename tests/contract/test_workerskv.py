@@ -1,4 +1,4 @@
-"""What every ``BanVendor`` does, asked of the client of Workers KV, and the same namespace seen by the official SDK."""
+"""The client of Workers KV keeps the contract of ``BanVendor``, and the official SDK sees the same namespace."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_keys_that_the_vendor_names_as_unsuccessful_are_named_as_urls(world: Wor
         world.ban(ONE, "https://www.example.com/bad")
     assert caught.value.failed == {"https://www.example.com/bad"}
     assert world.banned() == [ONE]
-    assert world.state(caught.value.task_id) is TaskState.PROCESSING  # the edge of the others settles
+    assert world.state(caught.value.task_id) is TaskState.PROCESSING  # The edge settles on the other keys.
     world.advance(LIMITS.settles)
     assert world.state(caught.value.task_id) is TaskState.FAILED
 

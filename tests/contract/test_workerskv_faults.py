@@ -1,4 +1,4 @@
-"""Every way in which a call to Workers KV can go wrong, the error that our client makes of it, and what was done."""
+"""Every way in which a call to Workers KV can fail, the error that our client raises, and whether it was done."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CALLS: dict[str, Callable[[WorkersKv], object]] = {
     "read": lambda kv: list(kv.banned(URL)),
 }
 TRANSPORT: list[tuple[dict[str, Any], type[VendorError], bool]] = [
-    # fault, error, whether the call was done all the same
+    # Fault, error, and whether the call was done.
     ({"kind": "error", "status": 500}, AnswerUnknown, False),
     ({"kind": "error", "status": 503, "code": 10013}, AnswerUnknown, False),
     ({"kind": "error_after"}, AnswerUnknown, True),
@@ -95,7 +95,7 @@ def test_a_fault_becomes_the_error_that_says_what_may_have_happened(
     assert type(caught.value) is error
     if endpoint in ("write", "delete"):
         assert (URL in simulator.banned()) is (done == (endpoint == "write"))
-    CALLS[endpoint](kv)  # the fault is over, and the same call does no harm
+    CALLS[endpoint](kv)  # After the fault, the same call does no harm.
     if endpoint in ("write", "delete"):
         assert (URL in simulator.banned()) is (endpoint == "write")
 

@@ -1,4 +1,4 @@
-"""The whole pipeline with the client of Workers KV at its simulator, and the edge as its witness."""
+"""The whole pipeline with the client of Workers KV at its simulator; the tests ask the edge."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_key_that_is_never_written_fails_alone(world: KvWorld) -> None:
     assert world.states([bad]) == {"failed": 1}
     assert world.states(URLS) == {"banned": len(URLS) - 1, "failed": 1}
     assert world.at_edge() == set(URLS) - {bad}
-    assert world.calls() == {"write": 1 + 1}  # the task, and the URL once more
+    assert world.calls() == {"write": 1 + 1}  # One task, and one repetition for the URL.
 
 
 def test_a_key_that_is_written_at_the_second_attempt_is_banned_with_its_neighbours(world: KvWorld) -> None:

@@ -1,4 +1,4 @@
-"""The Worker that answers 403, run with node as it ships, and the keys that the client writes for the same URLs."""
+"""The Worker answers 403, run with node as it ships, for the keys that the client writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who schemathesis is: an approver, and the source ``demo`` that signs what it sends. Each route looks at its part."""
+"""Give schemathesis an approver's token and the signature of the source ``demo``. Each route reads its own part."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ GLOBAL_AUTH_STORAGE.set_from_requests(EverybodyAtOnce())
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    """Report as a source that there is, mostly: a made-up name is refused before the report is looked at.
+    """Report mostly as a known source: a made-up name is refused before the report is read.
 
-    A made-up Content-Length goes: the server in front refuses it, by an answer of its own.
+    Drop a made-up Content-Length: the server in front refuses it with its own answer.
     """
     for name in [name for name in case.headers or {} if name.lower() == "content-length"]:
         del case.headers[name]

@@ -1,4 +1,4 @@
-"""Callbacks from the deployed stack: the real ledger, and a receiver that nobody can find."""
+"""Callbacks from the deployed stack, with the real ledger and a receiver whose name has no address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line as a person installs it, against the deployed stack: from a report to a ban and back."""
+"""The installed command line against the deployed stack, from a report to a ban and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``make deploy`` against the local AWS, by the AWS CLI: what it needs is named first, and then it deploys."""
+"""``make deploy`` against the local AWS, by the AWS CLI: it names all that is missing, and then deploys."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def environment(empty: LocalAws, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "RUNTIME": HERE,  # the local AWS runs functions on its own Python
+        "RUNTIME": HERE,  # The local AWS runs functions on its own Python.
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -131,7 +131,7 @@ def test_a_configured_account_is_deployed_by_the_aws_cli(empty: LocalAws, enviro
 
 
 def test_a_stack_whose_creation_failed_is_named_with_the_remedy(empty: LocalAws, environment: dict[str, str]) -> None:
-    """A bucket's name is taken, and CloudFormation rolls the creation back."""
+    """The name of a bucket is taken, so that CloudFormation rolls the creation back."""
     empty.s3.create_bucket(Bucket="taken")
     bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "taken"}}
     template = json.dumps({"Resources": {"Archive": bucket}})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 HONEST = [f"https://h{number % 10}.example.com/neighbour/{number}" for number in range(1_000)]
-"""On ten hosts, since the policy holds what is above 200 bans of a host in an hour."""
+"""URLs on ten hosts, since the policy holds those above 200 bans of a host in an hour."""
 
 
 def late_duplicate(size: int) -> str:

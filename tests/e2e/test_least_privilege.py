@@ -1,7 +1,7 @@
-"""Each function's policy against what the function did: no action more, no resource more, and none that is missing.
+"""Each function's policy allows exactly the actions and resources that the function used in one run.
 
-A stack of its own, with the emulator's IAM enforcement on and a recorder between the functions and AWS, goes once
-through everything that the functions do. The emulator does not check PartiQL actions and AWS does; the comparison does.
+The run goes once through everything that the functions do, on a stack of its own, with the emulator's IAM enforcement
+on and a recorder between the functions and AWS. The emulator checks no PartiQL actions; AWS and the comparison do.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ POLICY: dict[str, Any] = {
     "categories": {"default": {"ban_days": 7}, "phishing": {"ban_for_days": 90}, "spam": {"min_reporters": 2}},
     "sources": {"queue-demo": {"relay": True}},
     "verification": {"sample": 1, "after_minutes": 1},
-    # Longer than a parameter: the document stands in the archive bucket, which every reader of it must be let into.
+    # The policy is longer than a parameter, so that it stands in the archive bucket, which all its readers must reach.
     "protected": [{"host": f"p{n}.example.com", "comment": "a host that is never banned"} for n in range(120)],
 }
 
@@ -103,7 +103,7 @@ EXCUSED: dict[tuple[str, str], str] = {
 
 @dataclass(frozen=True)
 class Run:
-    """What was done, and what may be."""
+    """What the functions did, and what they may do."""
 
     stack: Stack
     uses: Mapping[str, set[Use]]
@@ -140,7 +140,7 @@ def template_of(aws: LocalAws) -> dict[str, Any]:
 
 
 def functions_of(aws: LocalAws) -> dict[str, str]:
-    """Logical id → name in ``app.py``."""
+    """Return the name in ``app.py`` of each function, by logical id."""
     return {
         name: each["Properties"]["FunctionName"]["Fn::Sub"].removeprefix("edgeban-${Stage}-")
         for name, each in template_of(aws)["Resources"].items()
@@ -227,7 +227,7 @@ def go_through_everything(stack: Stack) -> None:
 
 
 def seed_the_past(stack: Stack) -> None:
-    """Make what only time brings: bans about to lapse, a day to archive, a chunk and an unban that were left open."""
+    """Make what takes time: bans about to lapse, a day to archive, a chunk and an unban that were left open."""
     now = datetime.now(UTC)
     for name, category, past in (
         ("renewed", "phishing", now - timedelta(days=29, hours=20)),
@@ -273,7 +273,7 @@ def seed_the_past(stack: Stack) -> None:
 
 def reports_of_every_kind(stack: Stack) -> None:
     webhook = [f"{SITE}/webhook", "https://www.example.com/", "https://shop.example.com/", "https://elsewhere.test/x"]
-    for _ in range(2):  # again: the same report
+    for _ in range(2):  # This is the same report again.
         answer = stack.report(webhook, webhook_id="least-1", correlation_id="c-1")
         assert answer.status_code == 202, stack.aws.logs("receive_report")[-10:]
     stack.queue(json.dumps({"urls": [f"{SITE}/queue"]}))
@@ -284,7 +284,7 @@ def reports_of_every_kind(stack: Stack) -> None:
     stack.aws.s3.put_object(Bucket=stack.aws.stack.intake_bucket, Key=key, Body=body)
     plain = {"s3": {"bucket": {"name": stack.aws.stack.intake_bucket}, "object": {"key": key, "size": len(body)}}}
     event = {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", **plain}]}
-    stack.queue(json.dumps(event))  # of a bucket without versions
+    stack.queue(json.dumps(event))  # The bucket has no versions.
 
 
 def report_of_a_ban_that_has_ended(stack: Stack) -> None:
@@ -344,7 +344,7 @@ def invoke(stack: Stack, *functions: str) -> None:
 
 
 def age_tasks(stack: Stack) -> None:
-    """Verification asks a minute after a task has ended, and the index of bans reads of it after ten.
+    """Make tasks older: verification asks a minute after a task's end, and the index of bans reads of it after ten.
 
     A renewal is due a day before its bans end.
     """
@@ -359,7 +359,7 @@ def age_tasks(stack: Stack) -> None:
 
 
 def outcomes(stack: Stack) -> None:
-    """Have a source that cannot be reached tried again, and a row that leads nowhere removed."""
+    """Let ``deliver_outcomes`` call a source that cannot be reached again, and remove a row that leads nowhere."""
     report_id = stack.report([f"{SITE}/webhook"]).json()["report_id"]
     past = datetime.now(UTC) - timedelta(minutes=5)
     stack.table.write([Put(callbacks.first("r-of-nobody", past)), Put(callbacks.first(report_id, past))])
@@ -375,7 +375,7 @@ def outcomes(stack: Stack) -> None:
 
 
 def drift(stack: Stack) -> None:
-    """Young bans are not compared: all tasks of today ended two hours ago."""
+    """Let all tasks of today have ended two hours ago, since young bans are not compared."""
     now = datetime.now(UTC)
     for event in journal.read(stack.table, now.date()):
         if event.kind == "task":
@@ -389,7 +389,7 @@ def drift(stack: Stack) -> None:
 
 
 def day_of_exports(stack: Stack) -> None:
-    """One day of the window only: the others are on record as gone."""
+    """Archive one day of the window; the others are on record as gone."""
     now = datetime.now(UTC)
     window = CALENDAR.finished_days(now)
     export_days.want(stack.table, "exports", window[:-1], now=now, lost="left out of this run")
@@ -434,7 +434,7 @@ def names_of_policies() -> list[str]:
 
 
 def test_every_function_did_only_what_its_policy_allows(run: Run) -> None:
-    """As AWS reads it, PartiQL and leading keys included."""
+    """The policy is read as by AWS, PartiQL and leading keys included."""
     refused = {
         (function, use)
         for function, found in run.uses.items()
@@ -456,7 +456,7 @@ def test_no_policy_allows_what_its_function_does_not_do(run: Run) -> None:
 
 
 def by_lambda(each: Allowed) -> bool:
-    """Whether it is Lambda that needs this: it writes the logs, and reads the queue that starts the function."""
+    """Whether Lambda itself needs this right, to write the logs or to read the queue that starts the function."""
     return (each.statement, each.action) in {
         ("Log", "logs:CreateLogStream"),
         ("Log", "logs:PutLogEvents"),
@@ -477,7 +477,7 @@ def test_the_emulator_refused_nothing(run: Run) -> None:
 
 
 def test_the_emulator_did_ask(run: Run) -> None:
-    """Otherwise the test before says nothing."""
+    """Otherwise the test before this one shows nothing."""
     arguments = {**run.stack.aws.client_arguments(), "aws_access_key_id": "AKIAOFNOBODY00000000"}
     stranger = boto3.client("dynamodb", **arguments)
     with pytest.raises(ClientError):

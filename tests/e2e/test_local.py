@@ -1,4 +1,4 @@
-"""``make local``: what it prints can be pasted, and ``.local/access.json`` reaches all that it names."""
+"""``make local`` prints commands that can be pasted, and ``.local/access.json`` reaches all that it names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATIENCE = 120.0
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start it as the Makefile does, and end it as Ctrl-C does; what it printed is in the file."""
+    """Start ``make local`` as the Makefile does, and end it as Ctrl-C does. Yield the file with its output."""
     ACCESS.unlink(missing_ok=True)
     printed = tmp_path_factory.mktemp("local") / "output"
     with printed.open("wb") as file:
@@ -89,7 +89,7 @@ def test_a_new_hold_is_shown_as_people_are_told_of_it(output: Path, access: dict
 
 
 def paste(command: str) -> dict[str, Any]:
-    """Run a command as a shell does; return what it answers."""
+    """Run a command as a shell does; return the answer."""
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -104,7 +104,7 @@ BY_HAND = "https://shop.example.com/by-hand"
 
 @dataclass(frozen=True)
 class People:
-    """The people of the running stack, who ask and decide; what they ask is printed."""
+    """The people of the running stack, who ask and decide. Their questions are printed."""
 
     access: dict[str, Any]
 
@@ -124,7 +124,7 @@ class People:
         return answer.text
 
     def do(self, question: str, path: str, *, who: str, **fields: Any) -> dict[str, Any]:
-        """Decide something, or try it."""
+        """Post a decision, or its preview."""
         answer = requests.post(self._url(path), headers=self._headers(who), json=fields, timeout=60)
         print(f"\n{question}\n  POST /v1/{path} {json.dumps(fields)}\n  {answer.status_code} {answer.text[:300]}")
         assert answer.ok, answer.text
@@ -187,7 +187,7 @@ def test_each_of_the_seventeen_questions_has_an_answer(access: dict[str, Any]) -
     assert [(each["actor"], each["reason"]) for each in past["approvals"]] == [("approver", "ticket 4711")]
     not_banned = people.ask("4 Why was it not banned?", "urls", url="https://elsewhere.org/x")
     assert "not_managed" in not_banned["error"]["message"]
-    today = (datetime.now(UTC) - timedelta(hours=1)).date().isoformat()  # an hour of grace around midnight
+    today = (datetime.now(UTC) - timedelta(hours=1)).date().isoformat()  # Around midnight the hour before counts too.
     by_source = people.ask(
         "6 How much did the source report today, and what became of it?",
         "stats",

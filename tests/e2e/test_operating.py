@@ -1,4 +1,4 @@
-"""docs/operating.md, followed on the local stack: its commands are run as they stand there."""
+"""The commands of docs/operating.md run on the local stack as the page prints them."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def reported(stack: Stack, secret: str) -> int:
 
 
 def test_every_secret_is_changed_without_a_report_or_a_question_refused(stack: Stack, shell: Shell) -> None:
-    """A source's, an operator's and a vendor's at the same time: each takes up to half a minute to be in force."""
+    """The secrets of a source, an operator and a vendor change together: each takes up to half a minute to apply."""
     first, second = "operator-token-the-first", "operator-token-the-second"
 
     def source(secrets: list[str]) -> Callable[[dict[str, Any]], None]:
@@ -153,7 +153,7 @@ def test_every_secret_is_changed_without_a_report_or_a_question_refused(stack: S
 
 
 class VendorKey:
-    """A key that the vendor knows no more, and the one that replaces it."""
+    """A key that the vendor no longer knows, and the key that replaces it."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -198,7 +198,7 @@ def test_a_pause_holds_bans_back_and_a_resume_lets_them_go(stack: Stack, shell: 
     assert json.loads(shell(pause))["paused"] is True
     assert stack.report([url]).status_code == 202
     stack.until(lambda: stack.get("urls", url=url).status_code == 200, what="the report is taken meanwhile")
-    time.sleep(7)  # longer than the batching window
+    time.sleep(7)  # This is longer than the batching window.
     stack.tick()
     assert stack.vendor.edge_status(url) == 200
     assert json.loads(shell(resume))["paused"] is False
@@ -217,7 +217,7 @@ def test_a_source_gone_wrong_is_previewed_and_undone(stack: Stack, shell: Shell)
 
 
 def test_the_commands_of_the_first_deployment_make_what_the_preflight_looks_for(stack: Stack, shell: Shell) -> None:
-    """Under a stage of their own. The token that is made is one that the operators' document takes."""
+    """They run for a stage of their own. The operators' document takes the token that they make."""
     secrets, token, policy = commands("First deployment")
     for name in ("sources", "operators", "vendors", "policy"):
         (shell.directory / f"{name}.json").write_text("{}")

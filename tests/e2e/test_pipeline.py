@@ -45,7 +45,7 @@ def test_a_queued_report_becomes_a_ban_and_a_poison_message_beside_it_does_no_ha
 
 
 def test_a_body_that_is_no_text_arrives_byte_for_byte(stack: Stack) -> None:
-    """API Gateway would decode it as UTF-8, and no signature would match it."""
+    """API Gateway would decode the body as UTF-8, and no signature would match."""
     urls = [f"https://www.example.com/e2e/bytes-{number}" for number in range(2)]
     packed = gzip.compress(json.dumps({"urls": urls[:1]}).encode())
     assert stack.post(packed).status_code == 202
@@ -61,7 +61,7 @@ def test_the_same_report_again_has_no_second_effect(stack: Stack) -> None:
     assert stack.report([url], webhook_id="e2e-again").json()["report_id"] == first
     assert stack.report([url + "#fragment"]).status_code == 202
     stack.tick()
-    time.sleep(7)  # longer than the batching window
+    time.sleep(7)  # This is longer than the batching window.
     stack.tick()
     assert stack.vendor.stats()["doubles"] == 0
 
@@ -97,7 +97,7 @@ def test_no_secret_is_logged(stack: Stack) -> None:
 
 @pytest.mark.parametrize("word", ["TERM", "KILL"])
 def test_nothing_stays_behind_when_the_one_who_started_it_is_killed(word: str) -> None:
-    """A second local AWS, whose parent gets the signal as soon as it answers."""
+    """A second local AWS starts, and its parent is killed as soon as it answers."""
     port = free_port()
     code = (
         "import os, signal, time\n"

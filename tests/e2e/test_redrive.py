@@ -1,4 +1,4 @@
-"""Dead letters: what comes back has no second effect, and what cannot be read is in nobody's way."""
+"""Redriven dead letters have no second effect, and unreadable ones block no others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POISON = '{"urls": "a poison message of the redrive"}'
 
 
 def die(stack: Stack, body: str, **attributes: str) -> None:
-    """Put a message where one ends that was received too often."""
+    """Put a message into the dead letters, as if it had been received too often."""
     stack.aws.sqs.send_message(
         QueueUrl=stack.aws.stack.reports_dead_letters_url,
         MessageBody=body,
@@ -53,7 +53,7 @@ def test_a_redriven_report_becomes_a_ban_under_the_report_id_it_had(stack: Stack
     received_at = "2026-01-01T00:00:00+00:00"
     body = json.dumps({"urls": [new, known]})
     kept = {"report_id": report_id, "received_at": received_at}
-    for _ in range(2):  # what had been taken before it died, twice even
+    for _ in range(2):  # This had been taken before it became a dead letter, even twice.
         die(stack, body, source="demo", seal=seal(WEBHOOK_SECRET, report_id, received_at, body.encode()), **kept)
     die(stack, json.dumps({"urls": [new + "/only-dead"]}), source="queue-demo")
 
@@ -148,7 +148,7 @@ def test_wake_ups_are_redriven_too(stack: Stack) -> None:
 def test_poison_blocks_no_neighbour_and_ends_as_a_dead_letter(stack: Stack) -> None:
     """The queue's visibility is shortened here: on AWS the six tries take half an hour."""
     sqs, queues = stack.aws.sqs, stack.aws.stack
-    others = depth(stack, queues.reports_queue_url)  # poison of other tests, between two of its tries
+    others = depth(stack, queues.reports_queue_url)  # Other tests' poison may be between two of its tries.
     sqs.set_queue_attributes(QueueUrl=queues.reports_queue_url, Attributes={"VisibilityTimeout": "2"})
     try:
         urls = []

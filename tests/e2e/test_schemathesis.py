@@ -1,6 +1,6 @@
-"""Requests that schemathesis makes from the description, right and wrong ones: no 5xx, and no answer that it lacks.
+"""Right and wrong requests that schemathesis makes from the description get no 5xx and no undescribed answer.
 
-By its name the last file on the shared stack: what it reports, unbans and pauses is nobody else's to wait for.
+By its name, this file is the last on the shared stack: no other test waits for what it reports, unbans and pauses.
 """
 
 from __future__ import annotations

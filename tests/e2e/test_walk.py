@@ -1,7 +1,7 @@
-"""docs/operating.md, walked from an empty account to a removed stack: its commands are run as they are printed.
+"""The commands of docs/operating.md lead from an empty account to a removed stack, run as the page prints them.
 
-What the page prints is either run here, or by another test that is named, or cannot run on a local AWS, and the
-reason stands below. A command that is in none of the three lists fails the first test.
+Each command runs here, or in another test that is named, or cannot run on a local AWS for a reason that is named. A
+command that is in none of the three lists fails the first test.
 """
 
 from __future__ import annotations
@@ -101,11 +101,11 @@ class Walk:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "RUNTIME": HERE,  # the local AWS runs functions on its own Python
+            "RUNTIME": HERE,  # The local AWS runs functions on its own Python.
         }
 
     def run(self, beginning: str) -> str:
-        """Run a command of the page, as it is printed; make takes the environments as they are."""
+        """Run a command as the page prints it. ``make`` uses the environments that are there."""
         make = f'make() {{ command make --no-print-directory -C "{ROOT}" -o .venv/.ready -o .venv-aws/.ready "$@"; }}\n'
         done = subprocess.run(
             ["bash", "-euc", make + command(beginning)],
