@@ -1,4 +1,4 @@
-"""AWS does part of a batch and throttles the rest: the rest is asked for again, and each answer finds its own row."""
+"""AWS does part of a batch and throttles the rest: our code asks again for the rest, and each answer finds its row."""
 
 from __future__ import annotations
 

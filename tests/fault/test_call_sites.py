@@ -1,6 +1,6 @@
-"""Every call to the outside fails once, in each way it can: what becomes of the URLs is the same (I1, I2).
+"""Every call to the outside fails once, in each way it can, and the URLs end as without a failure (I1, I2).
 
-A function that ends with an error is one whose messages come again. ``Failer`` says which ways there are.
+If a function ends with an error, its messages come again. ``Failer`` lists the ways to fail.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def failing(way: str = "", at: int = 0) -> tuple[World, Failer]:
     world = World()
     failer = Failer(way=way, clock=world.clock)
     world.crasher = failer
-    failer.at = -at  # not yet
+    failer.at = -at  # It is not due yet.
     return world, failer
 
 
 def run_failing(world: World, failer: Failer, run: Callable[[World], object]) -> None:
-    """Run a function that meets the failure; what it was given comes again if it ends with an error."""
+    """Run a function that meets the failure. If it ends with an error, its messages come again."""
     failer.at, failer.calls = -failer.at, 0
     try:
         run(world)
@@ -55,7 +55,7 @@ def settle(world: World, *, minutes: int = 40) -> None:
     world.minutes(2)
 
 
-# --- what runs, and what it finds ------------------------------------------------------------------------------
+# --- scenarios -------------------------------------------------------------------------------------------------
 
 
 def queued(world: World) -> None:
@@ -90,7 +90,7 @@ def submitted_to_fail(world: World) -> None:
 
 
 def left_unsure(world: World) -> None:
-    """Let a drain die just after its call: the task may be at the vendor."""
+    """Let a drain die right after its call: the vendor may have the task."""
     taken(world)
     world.vendor.lose_answer = True
     world.vendor.list_errors = [Unavailable("down")] * 9
@@ -121,7 +121,7 @@ def post(world: World) -> None:
 
 @dataclass(frozen=True)
 class Scenario:
-    """``end`` is what the poisoned URL comes to; empty where there is none."""
+    """``end`` is the state in which the poisoned URL ends; empty without one."""
 
     prepare: Callable[[World], object]
     run: Callable[[World], object]
@@ -172,7 +172,7 @@ def test_each_call_fails_once_and_the_end_is_the_same(name: str, way: str) -> No
         run_failing(world, failer, scenario.run)
         world.clock.advance(seconds=30)
         if scenario.run is post:
-            scenario.run(world)  # the sender saw no 202, or does not trust it
+            scenario.run(world)  # The sender saw no 202, or does not trust it.
         settle(world)
         try:
             check(world, scenario)

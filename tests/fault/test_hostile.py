@@ -1,4 +1,4 @@
-"""What strangers may send at the worst: refused as declared, within bounds, and without a trace (I9).
+"""The worst that strangers may send is refused as declared, within bounds, and without a trace (I9).
 
 ``make fuzz`` is the long form of the first two.
 """
@@ -36,8 +36,8 @@ def test_the_largest_bodies_of_every_evil_kind_are_read_within_256_megabytes() -
 
 
 def test_every_reader_takes_something_of_what_it_is_tried_with() -> None:
-    """Otherwise nothing but its first lines would be tried."""
-    refusing = {"signature", "signed body"}  # see there
+    """Otherwise only the first lines of a reader would be tried."""
+    refusing = {"signature", "signed body"}  # ``read_signed`` and ``read_resigned`` refuse all.
     totals = fuzz.Totals()
     for name, reader in fuzz.READERS.items():
         for data in reader.corpus:
@@ -59,7 +59,7 @@ def untouched(world: World) -> bool:
 
 
 def left_a_count_alone(world: World, source: str = "desk") -> bool:
-    """Whether nothing is left but how much was refused of a source that had signed rightly."""
+    """Whether only a count of refusals is left, of a source with a right signature."""
     assert isinstance(world.rows, MemoryRows)
     return {pk for pk, _ in world.rows.rows} == {f"report#refused#{source}"} and not world.queued
 

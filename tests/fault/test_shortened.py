@@ -1,4 +1,4 @@
-"""What the fault runs replace in the code is there to be replaced."""
+"""The code has every text that the fault runs replace."""
 
 from __future__ import annotations
 

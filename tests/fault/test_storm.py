@@ -16,7 +16,7 @@ def test_nothing_is_lost_doubled_or_out_of_bounds_while_everything_breaks(
 ) -> None:
     seed = int(os.environ.get("SEED") or 1)
     outcome = run(seed, BOUNDED)
-    with capsys.disabled():  # the figures belong to what CI shows
+    with capsys.disabled():  # CI shows the figures.
         print(f"\n{outcome.summary()}")
     assert not outcome.problems, f"run it again: make fault BOUNDED=1 SEED={seed}\n{outcome.summary()}"
     assert outcome.faults.total() >= 30, outcome.summary()

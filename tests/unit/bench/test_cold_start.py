@@ -1,4 +1,4 @@
-"""What a function does not use is not imported at its cold start: each in a fresh process, over fakes."""
+"""A function imports at its cold start only what it uses: each test runs in a fresh process, over fakes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def modules(code: str) -> set[str]:
 
 
 ALWAYS = {"chalicelib.pipeline.run"}
-"""What a run works with: small, and needed by every function."""
+"""Modules of every run: they are small, and every function needs them."""
 
 
 def test_importing_the_app_imports_no_sdk_no_vendor_and_no_stage_of_the_pipeline() -> None:

@@ -20,7 +20,7 @@ def test_new_urls_cost_at_most_1_1_writes_and_go_in_full_calls_and_repeats_cost_
 
     before = dict(pipeline.rows.units)
     pipeline._intake([_record(number) for number in range(3)])
-    assert pipeline.rows.units["written"] == before["written"] + 1  # the counts of the batch, by source
+    assert pipeline.rows.units["written"] == before["written"] + 1  # The counts of the batch by source are one row.
     assert (pipeline.rows.units["halves read"] - before["halves read"]) / 2 <= 0.6 * URLS
 
 

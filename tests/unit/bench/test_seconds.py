@@ -1,4 +1,4 @@
-"""How many seconds a source waits for its callback, and what that takes: counted in virtual time."""
+"""Seconds until a source's callback, and the calls and rows for it, counted in virtual time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_each_report_is_told_once_by_one_message_a_task(measured: Measured) -> N
 
 
 def test_naming_the_reports_writes_nothing() -> None:
-    """A report that is told costs its own row beside what it costs where nobody is called: and its row that is due."""
+    """A callback adds to the costs of a report its row of the callback, and its row by which it is due."""
     told = VirtualPipeline([0, 1], waits=Waits(task=30.0), by_webhook=True).run()
     queued = VirtualPipeline([0, 1], waits=Waits(task=30.0)).run()
     assert told.units["written"] - queued.units["written"] <= 9

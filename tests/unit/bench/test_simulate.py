@@ -1,4 +1,4 @@
-"""The simulation agrees with the code that ships, run in virtual time; and with itself."""
+"""The simulation agrees with the code that ships, run in virtual time, and is the same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of configuration documents: what it refuses, and what its errors never repeat."""
+"""The one reader of configuration documents refuses what is wrong, and its errors repeat no secret."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_names_are_told_apart_by_object_and_by_case() -> None:
     assert load("sources", '{"a": {"x": 1}, "b": {"x": 1}, "A": 1}') == {"a": {"x": 1}, "b": {"x": 1}, "A": 1}
 
 
-# --- every document alike ------------------------------------------------------------------------------------------
+# --- all documents -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("document", PARSERS)
@@ -99,7 +99,7 @@ def test_every_document_refuses_unknown_fields_and_wrong_names_in_the_same_words
 @pytest.mark.parametrize("document", WITH_SECRETS)
 @given(data=st.data())
 def test_no_error_repeats_what_a_document_with_secrets_holds(document: str, data: st.DataObject) -> None:
-    """A secret may have strayed to any place: as the value, the list entry or the name of any field."""
+    """A secret may be in a wrong place: as the value, the list entry or the name of any field."""
     secret = data.draw(st.text("abcXYZ0123456789+/= \n\t.:é", min_size=16, max_size=40).filter(str.strip))
     changed = json.loads(json.dumps(GOOD[document]))
     entry = data.draw(st.sampled_from(list(changed.values())))

@@ -44,7 +44,7 @@ def test_an_operator_is_found_by_their_token() -> None:
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer \t", ""])
 def test_an_empty_token_belongs_to_nobody(header: str) -> None:
-    """Not even if a document with its hash were in force: a hash that is loaded is checked, and so is the token."""
+    """Even a document with its hash lets nobody in: the hash is checked when it is loaded, the token at each use."""
     with pytest.raises(NotAuthenticated):
         authenticate({"Authorization": header}, {digest(""): Operator("anna", "approver")})
 

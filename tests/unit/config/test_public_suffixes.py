@@ -1,4 +1,4 @@
-"""Names below which strangers register names of their own are no domains of ours."""
+"""A name below which strangers register names of their own cannot be a managed domain."""
 
 from __future__ import annotations
 

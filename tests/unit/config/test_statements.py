@@ -1,4 +1,4 @@
-"""What a policy says for statements of reasons is read whole, or refused by its path with what to write."""
+"""The policy's texts for statements of reasons are read whole, or refused by their path with the remedy."""
 
 from __future__ import annotations
 

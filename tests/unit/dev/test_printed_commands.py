@@ -1,4 +1,4 @@
-"""Every command that a page prints is one that there is: its program, what it is asked to do, and each option.
+"""Every command that a page prints exists: its program, its subcommand and each option.
 
 The end-to-end tests run most of them (``test_walk.py``, ``test_operating.py``, ``test_adding_a_source.py``). This reads
 all of them, on every page.
@@ -24,7 +24,7 @@ from edgeban.cli import cli
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("edge/*/*.md"))
-    if path.name != "CHANGELOG.md"  # it tells of commands that were
+    if path.name != "CHANGELOG.md"  # The changelog names commands of earlier versions.
 )
 MAKEFILE = (ROOT / "Makefile").read_text()
 PATHS = json.loads((ROOT / "chalicelib" / "openapi.json").read_text())["paths"]
@@ -33,11 +33,11 @@ AWS_OPTIONS = {"--query", "--output", "--region", "--cli-read-timeout", "--endpo
 """Options of the AWS CLI itself."""
 
 AWS_CUSTOM = {("s3", "cp"), ("s3", "sync"), ("s3", "mb"), ("cloudformation", "deploy"), ("cloudformation", "package")}
-"""Commands that are no call of an API; ``aws … help`` has them."""
+"""Commands of the AWS CLI that call no API. ``aws … help`` lists them."""
 
 
 def commands(page: str) -> Iterator[list[str]]:
-    """Yield the words of each command on a page: of its blocks, a line each, and of its text."""
+    """Yield the words of each command on a page: of the lines of its blocks, and of its text."""
     text = (ROOT / page).read_text()
     lines = re.findall(r"`((?:make|aws|curl|edgeban|python|pipx)(?: [^`\n]+)?)`", text)
     for language, block in re.findall(r"^ *```(bash|console|sh)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):

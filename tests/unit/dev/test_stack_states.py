@@ -1,4 +1,4 @@
-"""In which states of the stack a deployment can go on, and what the preflight says in the others."""
+"""A deployment can go on in some states of the stack; in the others the preflight names the remedy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dev.preflight import NOT_CREATED, REMEDIES, stack_problem
 
 UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 IMPORTED = {"IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_FAILED", "DELETE_COMPLETE"}
-"""Nothing of ours imports resources, and a stack that is deleted is not found by its name."""
+"""States that cannot occur: edgeban imports no resources, and a deleted stack is not found by its name."""
 
 
 def states() -> set[str]:
-    """Every state that CloudFormation's own model names."""
+    """Return every state that CloudFormation's own model names."""
     client = boto3.client("cloudformation", region_name="us-east-1")
     return set(client.meta.service_model.shape_for("StackStatus").metadata["enum"]) - IMPORTED
 

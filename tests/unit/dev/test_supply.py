@@ -1,4 +1,4 @@
-"""What ships to Lambda: locked with hashes, tested as it is locked, and under licences that are listed."""
+"""Everything that ships to Lambda is locked with hashes, tested in the locked version, and has a listed licence."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def test_the_files_of_others_in_the_app_are_listed_with_their_licence_and_unchan
 
 
 def test_the_shapes_of_rows_are_still_those_of_botocore() -> None:
-    """A shape that botocore renames would be added to its model and used by nothing.
+    """If botocore renamed a shape, ours would be added to its model and used by nothing.
 
-    What is lost then is speed, a third of the intake's CPU, and truth: bytes would be base64-encoded twice.
+    Then the intake would take about a third more CPU, and bytes would be base64-encoded twice.
     """
     shapes = botocore.session.get_session().get_component("data_loader").load_service_model("dynamodb", "service-2")
     assert [name for name in ROWS if name not in shapes["shapes"]] == []

@@ -1,4 +1,4 @@
-"""Lists are cut by count and by bytes, and nothing is lost or moved on the way."""
+"""Lists are cut by count and by bytes, and no item is lost or moved."""
 
 from __future__ import annotations
 

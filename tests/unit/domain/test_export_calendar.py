@@ -1,4 +1,4 @@
-"""Which days a vendor's exports can be asked for."""
+"""The days whose exports a vendor can make."""
 
 from __future__ import annotations
 

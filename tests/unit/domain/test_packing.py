@@ -1,4 +1,4 @@
-"""Packing loses no URL, doubles none and never overfills a call, whatever waits."""
+"""Packing loses no URL, doubles none and never overfills a call, whichever chunks wait."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def work_of(
 
 @st.composite
 def waiting_chunks(draw: st.DrawFn) -> list[Work]:
-    """Chunks as intake seals them and earlier tasks leave them: some positions excluded, some in tasks already."""
+    """Draw chunks as intake seals and earlier tasks leave them: some positions are excluded, some already in tasks."""
     waiting = []
     for number in range(draw(st.integers(0, 12))):
         count = draw(st.integers(1, 40))
         excluded = draw(st.sets(st.integers(0, count - 1), max_size=count - 1))
-        start = draw(st.integers(0, max(set(range(count)) - excluded)))  # something of it waits still
+        start = draw(st.integers(0, max(set(range(count)) - excluded)))  # Part of the chunk still waits.
         waiting.append(
             work_of(
                 f"chunk-{number:02}",

@@ -1,4 +1,4 @@
-"""The command line by itself: its help, its document, its times, its text."""
+"""The command line without an API: its help, its document, its times and its text."""
 
 from __future__ import annotations
 

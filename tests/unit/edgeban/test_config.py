@@ -1,4 +1,4 @@
-"""Profiles: the environment before the file, and no file that others can read."""
+"""The environment wins over a profile's file, and a file that others can read is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source's headers, held against edgeban's own check and the package of Standard Webhooks."""
+"""A source's headers pass edgeban's own check and that of the Standard Webhooks package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source is called again about a report that it was told of, also where the request is cut short."""
+"""A source is called again on request about a report that it was told of, also where the request is cut short."""
 
 from __future__ import annotations
 

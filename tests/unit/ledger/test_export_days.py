@@ -1,4 +1,4 @@
-"""The rows of the vendors' exports: what functions without the vendors' secret can read of them."""
+"""Functions without the vendors' secret read the rows of the vendors' exports."""
 
 from __future__ import annotations
 

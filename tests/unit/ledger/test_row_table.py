@@ -46,7 +46,7 @@ def test_a_row_that_the_table_names_can_be_written(pk: str, sk: str) -> None:
 
 
 def test_every_row_that_the_table_names_is_built_by_a_module_of_the_ledger() -> None:
-    """A word of the key, such as ``usage#`` or ``reporters``, stands in the code of some module."""
+    """A module contains a word of each key, such as ``usage#`` or ``reporters``."""
     modules = Path(ledger.__file__).parent.glob("*.py")
     code = "".join(path.read_text() for path in modules if path.name != "__init__.py")
     words = {word for row in row_table.named_rows() for key in row if (word := re.split("[<…]", key)[0])}

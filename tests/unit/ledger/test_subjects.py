@@ -88,7 +88,7 @@ def test_a_pseudonym_is_the_same_until_its_key_is_deleted() -> None:
 
 
 class Scan:
-    """A client of which only the scan is used: it answers in two pages, in the form of the wire."""
+    """A client with a scan alone, which answers in two pages, in the form of the wire."""
 
     def __init__(self, rows: MemoryRows) -> None:
         self.rows = rows

@@ -1,4 +1,4 @@
-"""The fakes refuse a function what its policy does not allow it on AWS."""
+"""The fakes refuse a function every action that its policy does not allow on AWS."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_a_test_does_by_itself_is_held_against_no_policy() -> None:
 
 
 def test_what_happens_in_the_middle_of_a_function_is_not_what_that_function_does() -> None:
-    """A submitter that a test lets run inside of an intake has a role of its own."""
+    """A submitter that a test runs inside an intake has a role of its own."""
     seen: list[str] = []
     rows = MemoryRows()
     rows.note = lambda *_, **__: seen.append(rights.function_at_work())
@@ -58,7 +58,7 @@ def test_what_happens_in_the_middle_of_a_function_is_not_what_that_function_does
 
 
 def policies(function: str) -> dict[str, list[Allowed]]:
-    """Return what a function's policy allows with its conditions on rows, and without those that PartiQL is under."""
+    """Return what a function's policy allows, with its conditions on rows and without those on PartiQL."""
     document = json.loads((POLICIES / f"{function}.json").read_text())
     documents = {"with": document, "without": without_row_conditions(document)}
     return {name: list(allowed_by(function, each, logical_name)) for name, each in documents.items()}
@@ -68,7 +68,7 @@ def policies(function: str) -> dict[str, list[Allowed]]:
 def test_the_outer_door_works_with_the_conditions_on_rows_and_without_them(
     monkeypatch: pytest.MonkeyPatch, conditions: str
 ) -> None:
-    """Without them only a function that was taken over can do more."""
+    """Without them, only a function that an attacker controls can do more."""
     allowed = policies("receive_report")[conditions]
     monkeypatch.setattr(rights, "_allowed_to", lambda _: allowed)
     monkeypatch.setattr(rights, "USES", {"receive_report": set()})

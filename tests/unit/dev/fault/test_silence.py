@@ -1,4 +1,4 @@
-"""The watch of a storm names what outlives its time in a state while nothing tells the operators."""
+"""The watch of a storm names the things that stay in a state beyond its time while no alarm rings."""
 
 from __future__ import annotations
 

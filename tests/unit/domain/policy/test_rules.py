@@ -48,7 +48,7 @@ def used(count: int, source: str = "desk", host: str = "www", live: int = 0) -> 
 
 
 def judged(url: str, reported: ReportedUrl, policy: Policy, **facts: Any) -> Verdict:
-    """Decide about a URL by these facts: of its source, of its situation, and the usage."""
+    """Decide about a URL by facts about its source, its situation and the usage."""
     name, category, ban_days = (facts.pop(key, None) for key in ("source", "category", "source_days"))
     source = Source(name or "", category=category or "", ban_days=ban_days)
     usage = facts.pop("usage", None)
@@ -89,7 +89,7 @@ EVERYTHING = policy_of(
 )
 
 TRIAL = {"live": True, "source": "trial"}
-# What is reported and known, and what is decided. Where several rules apply, the one that comes first here wins.
+# The report, what is known, and the verdict. If several rules apply, the first one of this order wins.
 TABLE: list[tuple[str, dict[str, Any], str, str]] = [
     ("no URL", {"url": "www.example.com"}, "rejected", "unusable_url"),
     ("another scheme", {"url": "ftp://www.example.com/"}, "rejected", "unusable_url"),
@@ -318,7 +318,7 @@ def test_what_a_cdn_bans_with_every_query_is_compared_without(url: str, ignored:
     assert bool(forbidden(url, "main", policy, NOW)) == (rule == "protected")
 
 
-# --- what must hold for every policy ---------------------------------------------------------------------------------
+# --- every policy ----------------------------------------------------------------------------------------------------
 
 labels = st.sampled_from(["a", "b", "www", "example", "com", "net", "org"])
 hosts = st.lists(labels, min_size=2, max_size=4).map(".".join)
@@ -389,7 +389,7 @@ def _matches(pattern: str, host: str) -> bool:
 
 
 def _protects(entry: dict[str, str], url: str, now: datetime | None) -> bool:
-    """Say the same as the policy, word for word from its documentation."""
+    """Decide as the documentation says, word for word."""
     expires = entry.get("expires", "9999-01-01T00:00:00Z")
     end = (
         datetime.fromisoformat(expires)
@@ -453,7 +453,7 @@ def test_a_verdict_is_given_on_everything(document: dict[str, Any], text: str, t
     assert judged(canonical, ReportedUrl(canonical), policy, **told).rule != "unusable_url"
 
 
-# --- what was banned this hour -------------------------------------------------------------------------------------
+# --- bans of this hour ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bans", [100, 1_500, 5_000])
@@ -485,7 +485,7 @@ def test_a_source_run_wild_is_stopped_and_the_busiest_hour_of_real_feeds_is_not(
         return seen
 
     usage = Usage(live=500)
-    # A whole day of each in one hour: the worst of OpenPhish, the mean of three others.
+    # A whole day of each feed comes in one hour: the worst day of OpenPhish, the mean day of three others.
     for source, count, per_host in [
         ("openphish", 1263, 1.47),
         ("phishing", 450, 1.35),

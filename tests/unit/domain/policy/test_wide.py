@@ -1,4 +1,4 @@
-"""What is protected is compared wide: no other spelling of a protected page passes."""
+"""Protection covers every spelling: no other spelling of a protected page passes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_query_makes_no_page_where_the_cdn_ignores_queries() -> None:
 
 
 def respell(path: str, dice: random.Random) -> str:
-    """Spell a path otherwise, by any number of tricks at once."""
+    """Spell a path differently, by any number of tricks at once."""
     spelled = ""
     for sign in path:
         trick = dice.randrange(7)
@@ -124,7 +124,7 @@ def test_every_spelling_of_a_page_has_its_form(segments: list[str], origin: str,
     assert (form.host, form.page) == (page.host, page.page), spelled
 
 
-# --- no spelling of what is protected is sent ---------------------------------------------------------------------
+# --- no spelling of a protected page is sent ----------------------------------------------------------------------
 
 PROTECTING = parse(
     {

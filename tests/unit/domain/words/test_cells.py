@@ -1,4 +1,4 @@
-"""What each word comes to, cell by cell and case by case: docs/policy.md, "What several words come to"."""
+"""The effect of each word, cell by cell and case by case: docs/policy.md, "What several words come to"."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VENDOR_REFUSED, FAILED = State.VENDOR_REFUSED, State.FAILED
 
 
 class Case(NamedTuple):
-    """What is on record, what is said, what is to be done, the end that is planned then, and whose words are left."""
+    """A record, a word about it, its effect, the planned end afterwards, and the sources whose words are left."""
 
     before: Record
     word: Word
@@ -30,14 +30,14 @@ EMPTY = Record()
 TWO = (ban("isp", 3), ban("desk", 30))
 
 CASES = {
-    # nothing, or ended
+    # There is no record, or its ban has ended.
     "nothing, a ban: banned until its end": Case(EMPTY, ban(), Effect.BAN, 7, "desk"),
     "nothing, a hold: held": Case(EMPTY, hold(), Effect.HOLD, 7, "public", "review"),
     "nothing, too few: the reporter is noted": Case(EMPTY, too_few(), Effect.NOTE, None, ""),
     "nothing, a withdrawal: a marker": Case(EMPTY, withdrawal(), Effect.MARK, None, ""),
     "nothing, a person bans": Case(EMPTY, person_bans(9), Effect.BAN, 9, ""),
     "nothing, a person lifts: sent all the same": Case(EMPTY, person_lifts(7), Effect.LIFT, 7, ""),
-    # on its way or banned
+    # The ban is on its way or in force.
     "banned, a later end: extended": Case(record(IN_FORCE, ban()), ban("isp", 30), Effect.EXTEND, 30, "desk isp"),
     "banned, an earlier end: the word is added": Case(
         record(IN_FORCE, ban()), ban("isp", 3), Effect.ADD, 7, "desk isp"
@@ -71,7 +71,7 @@ CASES = {
     "banned, a person sets a sooner end": Case(record(IN_FORCE, ban()), person_bans(2), Effect.SET_END, 2, "desk"),
     "banned, a person sets a later end": Case(record(IN_FORCE, ban()), person_bans(60), Effect.SET_END, 60, "desk"),
     "banned, a person lifts": Case(record(IN_FORCE, ban()), person_lifts(9), Effect.LIFT, 9, "desk"),
-    # waiting for reporters
+    # The URL waits for reporters.
     "too few, a ban: banned": Case(record(TOO_FEW, until=None), ban(), Effect.BAN, 7, "desk"),
     "too few, a hold: held": Case(record(TOO_FEW, until=None), hold(), Effect.HOLD, 7, "public", "review"),
     "too few, another: noted": Case(record(TOO_FEW, until=None), too_few(), Effect.NOTE, None, ""),
@@ -114,7 +114,7 @@ CASES = {
     "held, a person lifts: leaves the hold and is sent": Case(
         record(HELD, hold(), rule="review"), person_lifts(9), Effect.LIFT, 9, "public"
     ),
-    # refused by the vendor
+    # The vendor refused the URL.
     "refused by the vendor, a new word: tried once more": Case(
         record(VENDOR_REFUSED, ban()), ban("isp", 30), Effect.TRY_AGAIN, 30, "desk isp"
     ),
@@ -150,7 +150,7 @@ CASES = {
     "failed, withdrawn by the last: ended": Case(record(FAILED, ban()), withdrawal(), Effect.END, 7, ""),
     "failed, a person bans: tried at once": Case(record(FAILED, ban()), person_bans(9), Effect.BAN, 9, "desk"),
     "failed, a person lifts: sent": Case(record(FAILED, ban()), person_lifts(9), Effect.LIFT, 9, "desk"),
-    # held by drift, since the vendor's list lacks them
+    # Drift holds the ban, since the vendor's list lacks it.
     "held by drift, a ban: leaves the hold": Case(
         record(HELD, ban(), rule="drift"), ban("isp", 30), Effect.RELEASE, 30, "desk isp"
     ),

@@ -35,7 +35,7 @@ def table_of_the_page() -> dict[tuple[State, Kind], set[Effect]]:
 
 
 def reachable(state: State, kind: Kind) -> set[Effect]:
-    """Every effect of a cell, over the records and words that can tell its cases apart."""
+    """Return every effect of a cell, over all records and words that differ for it."""
     records = [
         record(state, *words, until=until, approved=approved, cap_of=cap_of, rule=rule, tried_again=tried_again)
         for words in (
@@ -69,7 +69,7 @@ def test_the_table_of_the_page_is_the_table_of_the_code() -> None:
         assert reachable(state, kind) == effects, (state, kind)
 
 
-# --- what users were surprised by ----------------------------------------------------------------------------------
+# --- former surprises ----------------------------------------------------------------------------------------------
 
 
 def test_a_later_end_extends_and_an_earlier_one_never_shortens() -> None:
