@@ -1,4 +1,4 @@
-"""The index of bans: equal to the claims, whatever happened, wherever it was cut, and whenever it was deleted."""
+"""The index of bans equals the claims, whatever happened, wherever it was cut, and whenever it was deleted."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_one_of_two_runs_at_one_moment_writes() -> None:
     world.clock.advance(minutes=11)
 
     class Overtaken(MemoryViews):
-        """Another run writes the view between this run's reading and its writing."""
+        """A view that another run writes between this run's reading and its writing."""
 
         def get(self, key: str) -> tuple[bytes, str] | None:
             found = views.get(key)
@@ -271,7 +271,7 @@ def test_pages_of_each_order_have_every_ban_once_also_where_one_is_lifted_betwee
         page = following[:7]
         seen += page
         token = order.token_of(page[-1])
-        lines = [line for line in lines if line != page[-1]]  # the ban that the token names is lifted
+        lines = [line for line in lines if line != page[-1]]  # The ban that the token names is lifted.
         assert len(token) <= 200
         assert token.isprintable()
     assert sorted(seen) == sorted(index.lines.values())
@@ -314,7 +314,7 @@ def test_a_reporter_is_erased_from_the_index_and_the_bans_stay_listed() -> None:
     reader = Reader(world.views)
     reader.read(world.clock())
     assert forget_in_index(world.views, "ana@example.org", now=world.clock())[0] == 2
-    for reading in (reader, Reader(world.views)):  # also one that keeps what it has read
+    for reading in (reader, Reader(world.views)):  # A reader that keeps what it has read forgets the person too.
         reporters = sorted(ban.reporter for ban in reading.read(world.clock()).index.bans())
         assert reporters == sorted([ERASED, ERASED, "bert@example.org"])
     assert urls(world, Reader(world.views)) == set(pages(3))

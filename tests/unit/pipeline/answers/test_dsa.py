@@ -1,4 +1,4 @@
-"""Statements in the Commission's shape: whatever happened and whatever the policy says, its rules take them."""
+"""The Commission's rules take every statement in its shape, whatever happened and whatever the policy says."""
 
 from __future__ import annotations
 

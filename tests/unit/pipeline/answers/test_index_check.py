@@ -1,4 +1,4 @@
-"""The index of bans is held against the ledger and the vendor's list, and a difference is told."""
+"""The index of bans is compared with the ledger and the vendor's list, and a difference is told."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ def test_what_is_submitted_while_the_list_is_read_is_no_difference() -> None:
     world.intake()
     world.drain()
     world.clock.advance(minutes=1)
-    world.vendor.settle()  # the vendor has them, and nobody has tracked that yet
+    world.vendor.settle()  # The vendor has them, and no tracker has seen that yet.
     assert check(world, reader) == (0, 0)

@@ -1,4 +1,4 @@
-"""When all URLs of a report have come to an end, its source is told: once, signed, and for a day if need be."""
+"""When all URLs of a report have ended, its source is told once, signed, with tries for a day if need be."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = "https://www.example.com/"
 
 
 def finished(world: World, *, webhook_id: str = "w1", **fields: Any) -> str:
-    """Make a report whose URLs have all come to an end."""
+    """Make a report whose URLs have all ended."""
     report = world.post({"urls": pages(2), **fields}, webhook_id=webhook_id).report_id
     world.minutes(4)
     return report
@@ -91,7 +91,7 @@ def test_a_callback_of_a_large_report_tells_the_first_thousand_urls_and_where_th
 
 def test_what_stays_unfinished_is_looked_at_less_and_less_often() -> None:
     world, receiver = world_with_callbacks()
-    world.vendor.task_time = None  # the vendor never finishes
+    world.vendor.task_time = None  # The vendor never finishes.
     world.post({"urls": pages(1)})
     world.intake()
     world.drain()
@@ -443,7 +443,7 @@ def test_a_report_is_told_wherever_its_intake_was_killed(after: bool) -> None:
             world.post({"urls": pages(2)})
         world.clock.advance(minutes=2)
         deliver(world, receiver)
-        world.post({"urls": pages(2)})  # the sender saw no 202
+        world.post({"urls": pages(2)})  # The sender saw no 202.
         for _ in range(10):
             world.minutes()
             deliver(world, receiver)

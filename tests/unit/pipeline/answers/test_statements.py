@@ -1,4 +1,4 @@
-"""Statements of reasons: what the ledger knows is told, what the policy says is added, and nothing is made up."""
+"""A statement of reasons tells what the ledger knows, adds what the policy says, and makes nothing up."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stated_pages(world: World, *, limit: int) -> Iterator[list[Statement]]:
 
 
 def banned_with(document: Any = None, **fields: Any) -> World:
-    """Return a world with these fields of a policy, in which a report's URLs are banned."""
+    """Return a world with these fields of the policy, in which the URLs of a report are banned."""
     world = world_with(**{**STATING, **fields})
     world.post(document or {"urls": [URL]})
     world.minutes(3)
@@ -266,7 +266,7 @@ def test_a_ban_that_left_its_hold_late_keeps_its_length_after_another_chunk_has_
 
 
 def test_what_a_repetition_gives_up_is_not_stated() -> None:
-    """The repetition succeeded for one of its URLs, so that only the claim of the other tells of the failure."""
+    """The repetition succeeded for one URL, so that only the claim of the other one tells of the failure."""
     world = world_with(**STATING)
     world.vendor.fail, world.vendor.names_failed = set(pages(3)[1:]), True
     world.post({"urls": pages(3)})

@@ -1,4 +1,4 @@
-"""Every state that a URL can be in, with its explanation, as an operator and as a source are told it (I7)."""
+"""Every state of a URL with its explanation, as operators and as sources are told it (I7)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def failed() -> World:
 
 
 def unbanned() -> World:
-    """Unban, as an operator's request does in the ledger."""
+    """Unban URLs, as an operator's request does in the ledger."""
     world = banned()
     now, keys = world.clock(), (url_key(ACCOUNT, URL),)
     chunk = Chunk(

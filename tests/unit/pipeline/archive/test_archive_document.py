@@ -1,4 +1,4 @@
-"""What docs/archive.md says of tables, files and queries is what the archive writes, in SQL that Athena reads."""
+"""The tables, files and queries of docs/archive.md are those that the archive writes, in SQL that Athena reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATEMENTS = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
 def parsed(statement: str) -> exp.Expr:
-    """Read a statement as Athena would: its DDL is Hive's. What the parser only takes over as text is no syntax."""
+    """Parse a statement as Athena does: its DDL is Hive's. A part that the parser keeps as mere text is an error."""
     tree = parse_one(statement, dialect="athena")
     assert not isinstance(tree, exp.Command), statement
     return tree

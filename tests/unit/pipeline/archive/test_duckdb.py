@@ -1,4 +1,4 @@
-"""What docs/archive.md tells to ask DuckDB answers, over files that the archive wrote."""
+"""The queries of docs/archive.md run in DuckDB, over files that the archive wrote."""
 
 from __future__ import annotations
 

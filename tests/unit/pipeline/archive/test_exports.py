@@ -1,4 +1,4 @@
-"""Every finished day of the export is archived once, exactly, whatever breaks on the way (I3, I8)."""
+"""Every finished day of the export is archived once and exactly, whatever breaks meanwhile (I3, I8)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def one_day(day: date = DAY) -> ExportWorld:
 
 
 def archived(world: ExportWorld, day: date = DAY, attempt: int = 1) -> dict[str, Any]:
-    """Return the manifest of a day, held against its objects and what the vendor served."""
+    """Return the manifest of a day, checked against its objects and against what the vendor served."""
     keys = world.keys(day, attempt)
     world.objects.sound(keys.manifest)
     assert gzip.decompress(world.objects.objects[keys.raw]) == file_of(day)
@@ -271,7 +271,7 @@ def test_an_export_asked_for_in_time_is_archived_though_its_day_has_left_the_win
 def test_a_day_is_late_half_a_day_after_its_end() -> None:
     world = one_day()
     world.vendor.never = {DAY}
-    assert world.run().late == 1  # it ended at 16:00 UTC, now it is half past eight
+    assert world.run().late == 1  # The day ended at 16:00 UTC; now it is half past eight.
     assert world.events("exports_checked")[-1]["oldest"] == "2026-01-14"
     world.vendor.never = set()
     world.runs(2)
@@ -420,7 +420,7 @@ def test_a_run_killed_at_any_call_is_taken_up_by_the_next(prepare: Callable[[Exp
         prepare(world)
         with world.crash(at, after=after):
             world.run()
-        world.runs(6)  # 16 minutes after its lease at the latest
+        world.runs(6)  # Its lease ends within 16 minutes.
         assert world.days()[DAY].state is DayState.ARCHIVED, at
         archived(world)
         assert len(world.objects.puts) == len(set(world.objects.puts)) == 4
@@ -471,7 +471,7 @@ def test_runs_at_the_same_time_share_the_days_and_the_rate() -> None:
 
     def meanwhile(seconds: float) -> None:
         sleep(seconds)
-        if not inner:  # while one run waits or calls, another runs through
+        if not inner:  # While one run waits or calls, another one runs from end to end.
             inner.append(1)
             other.run()
             inner.clear()
@@ -507,7 +507,7 @@ def test_two_that_archive_the_same_day_at_once_leave_one_archive() -> None:
     outcomes: list[Any] = []
 
     def download(url: str) -> Any:
-        if not outcomes:  # the other is quicker, from end to end
+        if not outcomes:  # The other run is quicker, from end to end.
             outcomes.append(None)
             outcomes[0] = archive(world.vendor.download)
         yield from world.vendor.download(url)
@@ -586,7 +586,7 @@ def test_what_one_vendor_blocked_is_banned_at_the_other_on_managed_domains_alone
     world.vendor.download = lambda url: iter(["".join(rows).encode()])  # type: ignore[method-assign]
     world.runs(2)
     banning = World(sources=parse_sources({"alibaba-export": {"auth": "none", "format": "native"}}))
-    for _ in range(2):  # sent again after a crash
+    for _ in range(2):  # The run sends it again after a crash.
         banning.send(world.sent)
     banning.minutes(5)
     assert banning.state("https://www.example.com/bad") == "banned"

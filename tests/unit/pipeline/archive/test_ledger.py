@@ -177,7 +177,7 @@ def test_a_url_that_two_chunks_wanted_counts_once() -> None:
     world.queue({"urls": pages(2)})
     world.queue({"urls": pages(2)})
     both = list(world.queued)
-    with world.crash(3, after=False):  # opened, not claimed: redelivered into a second chunk
+    with world.crash(3, after=False):  # It opens a chunk and claims nothing: a second chunk claims.
         world.intake()
     world.clock.advance(seconds=10)
     world.queued = both
@@ -229,7 +229,7 @@ def test_a_day_whose_events_are_stored_is_not_read_again() -> None:
     world.midnight()
     world.archive()
     before = dict(world.objects.objects)
-    again = LedgerWorld()  # with an empty ledger
+    again = LedgerWorld()  # The ledger is empty now.
     again.objects.put_new(f"ledger-manifest/dt={DAY - timedelta(days=1)}/manifest.json", b"{}", content_type="")
     again.objects.put_new(KEYS.events, before[KEYS.events], content_type="")
     again.midnight()
@@ -272,7 +272,7 @@ def test_the_archive_holds_a_pseudonym_of_the_reporter_and_no_note() -> None:
 
 
 class ManyChunks:
-    """A ledger that makes its rows up as it is asked, so that none of them count: chunks of 500 URLs, all banned."""
+    """A ledger that makes its rows only when they are read, so that they take no memory: chunks of 500 banned URLs."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""Counts over time: a day says the same by its journal, by what was decided of each URL, and by its archive."""
+"""Counts over time: the journal of a day, the decisions about its URLs, and its archive give the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An approval and whatever is decided at the same moment end in one state, and no URL is lost or doubled (I1, I2)."""
+"""An approval and any decision at the same moment end in one state, and no URL is lost or doubled (I1, I2)."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def held_since_a_person_decided(world: World) -> str:
 
 
 def assert_one_end(world: World) -> None:
-    """Each URL has one end, which the vendor, the claim and the holds agree about."""
+    """Assert that each URL has one end, and that the vendor, the claim and the holds agree about it."""
     for _ in range(2):
         world.clock.advance(minutes=3)
         carry_on_all(world)
         world.minutes(6)
     world.vendor.settle()
     assert not world.queued
-    held = [work for work in holds.all_held(world.rows, [ACCOUNT]) if work.rule != "withdrawn"]  # which are banned
+    held = [work for work in holds.all_held(world.rows, [ACCOUNT]) if work.rule != "withdrawn"]  # These are banned.
     waiting = {url for work in held for url in urls_of(world, work.chunk)}
     found = claims.read(world.rows, [url_key(ACCOUNT, url) for url in URLS], whole=True)
     for url in URLS:

@@ -1,4 +1,4 @@
-"""A person bans URLs by hand and sets the end of bans: what it does to each record, and whatever is killed."""
+"""A person bans URLs by hand and sets the ends of bans: the effect on each record, also after crashes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def end_in_days(world: World, url: str = PAGE) -> float:
 
 
 def hours(world: World, count: int) -> None:
-    """Let hours pass with what runs in each of them."""
+    """Let hours pass, and run what is due in each of them."""
     for _ in range(count):
         world.clock.advance(hours=1)
         carry_on_all(world)
@@ -51,7 +51,7 @@ def hours(world: World, count: int) -> None:
         world.minutes(2)
 
 
-# --- what is on record, and what a person's ban does to it ------------------------------------------------------------
+# --- the effect of a person's ban on each record ----------------------------------------------------------------------
 
 
 def test_a_url_that_nobody_reported_is_banned_in_the_person_s_name() -> None:
@@ -215,7 +215,7 @@ def test_an_end_that_passes_while_it_is_being_set_is_lifted_all_the_same() -> No
         world.clock.advance(seconds=20)
         carry_on_all(world)
 
-    world.rows = Meanwhile(rows, "apply", sweep_meanwhile)  # once the job is on record
+    world.rows = Meanwhile(rows, "apply", sweep_meanwhile)  # The job is on record by then.
     ask(world, end=world.clock() + timedelta(seconds=15), only_in_force=True)
     world.rows = rows
     hours(world, 1)
@@ -346,7 +346,7 @@ def test_a_ban_by_hand_killed_at_any_call_may_be_repeated(after: bool, two_above
         world = _of_all_kinds()
         with world.crash(at, after=after):
             run(world)
-        world.minutes(7)  # the sweep finishes what was left open
+        world.minutes(7)  # The sweep finishes what was left open.
         run(world)
         for work in holds.all_held(world.rows, [ACCOUNT]):
             approve(world, work.chunk, actor="ben", two_above=two_above)

@@ -1,4 +1,4 @@
-"""People are told of new holds: each at least once, in at most one message a minute, whatever is killed or fails."""
+"""People are told of each new hold at least once, in at most one message a minute, whatever crashes or fails."""
 
 from __future__ import annotations
 

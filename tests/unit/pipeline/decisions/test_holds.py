@@ -1,4 +1,4 @@
-"""Holds: a person approves or refuses, two where it is large, and every step may be cut short."""
+"""One person approves or refuses a hold, two people a large one, and every step may be cut short."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_refusal_killed_at_any_call_stands_once_it_is_carried_out(after: bool)
         with world.crash(at, after=after):
             refuse(world, hold_id)
         world.minutes(2)
-        if holds.all_held(world.rows, [ACCOUNT]):  # the refusal was not on record: the person sees the hold again
+        if holds.all_held(world.rows, [ACCOUNT]):  # The refusal was not on record: the person repeats it.
             refuse(world, hold_id)
         world.post({"urls": ROOTS}, webhook_id="w2")
         assert world.intake().verdicts == {"suppressed": 4}
@@ -302,7 +302,7 @@ def test_holds_that_wait_too_long_are_told() -> None:
 
 
 def approve_in_part(world: World, hold_id: str) -> Approval:
-    """Let ana approve a hold but for its second URL."""
+    """Let ana approve a hold except for its second URL."""
     return holds.approve(world.run(), hold_id, actor="ana", reason="seen", excepted=[ROOTS[1]])
 
 
@@ -315,7 +315,7 @@ def test_an_approval_in_part_that_is_cut_short_anywhere_is_made_again(after: boo
         world, hold_id = held()
         with world.crash(at, after=after):
             approve_in_part(world, hold_id)
-        with suppress(NotFound):  # it was done
+        with suppress(NotFound):  # The approval was done.
             approve_in_part(world, hold_id)
         world.minutes(3)
         assert world.states(ROOTS) == {"banned": 3, "rejected": 1}, (at, after)

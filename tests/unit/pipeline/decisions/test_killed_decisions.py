@@ -1,4 +1,4 @@
-"""Whatever a person decides, killed at any call and asked again, or carried on by the sweep, comes to the same."""
+"""Every decision that is killed at any call, and asked for again or carried on by the sweep, ends as if unharmed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _banned_by_both() -> World:
 
 
 def _all_kinds() -> World:
-    """Return a world in which of four URLs one is banned, one held, one lifted and one unknown."""
+    """Return a world with four URLs: one is banned, one held, one lifted and one unknown."""
     world = world_of_sources(approvals={"two_above": 100})
     said(world, "desk", URLS[:1], 9)
     said(world, "public", URLS[1:2], 9)
@@ -73,7 +73,7 @@ def _all_kinds_for_two() -> World:
 
 
 def _question() -> World:
-    """Return a world in which a person is asked whether to lift what its source took back."""
+    """Return a world in which a person is asked whether to lift bans that their source took back."""
     world = _banned()
     take_back(world, "desk", SOME)
     world.minutes(4)
@@ -81,7 +81,7 @@ def _question() -> World:
 
 
 def _waiting() -> World:
-    """Return a world in which bans were decided, and none of them is at the vendor before somebody resumes."""
+    """Return a world with decided bans, of which the vendor has none before somebody resumes."""
     world = world_of_sources()
     said(world, "isp", URLS[2:], 9)
     control.set_paused(world.rows, ACCOUNT, actor="ana", reason="a mistake", now=world.clock())
@@ -90,11 +90,11 @@ def _waiting() -> World:
 
 
 def _under_way() -> World:
-    """Return a world in which the vendor works at bans."""
+    """Return a world in which the vendor works on bans."""
     world = world_of_sources()
     world.vendor.task_time = timedelta(minutes=10)
     said(world, "desk", URLS, 9)
-    world.vendor.task_time = timedelta()  # the unban's own task ends at once
+    world.vendor.task_time = timedelta()  # The unban's own task ends at once.
     return world
 
 
@@ -133,7 +133,7 @@ def _banned_by_hand(*urls: str, **more: Any) -> Callable[[World], object]:
 
 
 def _approved_by_ben(world: World) -> None:
-    """Let a second person approve what the first one banned by hand."""
+    """Let a second person approve a ban by hand of the first one."""
     for work in [work for work in holds.all_held(world.rows, [ACCOUNT]) if work.rule == "by_hand"]:
         holds.approve(world.run(), work.chunk, actor="ben", reason="seen")
 

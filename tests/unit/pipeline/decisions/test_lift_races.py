@@ -1,4 +1,4 @@
-"""What happens while bans are lifted whose sources took their words back: none is left that nobody asks about (I2)."""
+"""While a person lifts bans whose sources took their words back, none is left that nobody asks about (I2)."""
 
 from __future__ import annotations
 

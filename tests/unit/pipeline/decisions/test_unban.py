@@ -1,4 +1,4 @@
-"""Unbans: what they select, in which order they reach the vendor, and that they survive every crash."""
+"""Unbans select the right URLs, reach the vendor in the right order, and survive every crash."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def order_of_calls(world: World, url: str) -> list[str]:
 def test_a_banned_url_is_unbanned_at_the_vendor_and_says_who_and_why() -> None:
     world = banned()
     undo(world, urls=(URLS[0],))
-    assert world.state(URLS[0]) == "processing"  # an unban is on its way
+    assert world.state(URLS[0]) == "processing"  # The unban is on its way.
     world.minutes(3)
     assert world.state(URLS[0]) == "unbanned"
     assert URLS[0] not in world.vendor.bans
@@ -217,7 +217,7 @@ def test_a_ban_decided_after_an_unban_waits_for_it() -> None:
     world = banned()
     world.vendor.task_time = timedelta(minutes=10)
     undo(world, urls=tuple(URLS))
-    world.clock.advance(days=7, seconds=1)  # the cool-down is over while nothing ran: the unban was never sent
+    world.clock.advance(days=7, seconds=1)  # The cool-down ends while nothing runs, so that the unban was never sent.
     world.post({"urls": URLS}, webhook_id="w2")
     world.intake()
     world.minutes(40)
@@ -238,7 +238,7 @@ def test_a_task_is_undone_as_a_whole_and_alone() -> None:
 
 def test_undoing_a_report_undoes_only_what_it_caused() -> None:
     world = banned(pages(3))
-    second = world.post({"urls": pages(5)}, webhook_id="w2")  # three of them are banned for the first report
+    second = world.post({"urls": pages(5)}, webhook_id="w2")  # Three of them are banned for the first report.
     world.minutes(3)
     undo(world, report=second.report_id)
     world.minutes(3)
@@ -286,7 +286,7 @@ def test_a_walk_that_ran_out_of_time_goes_on_from_where_it_stopped() -> None:
         places.append(left[0].place)
         before = memory(world).calls["get"]
         carry_on(world, left[0], seconds=-1)
-        assert memory(world).calls["get"] - before < 15  # whatever was walked before
+        assert memory(world).calls["get"] - before < 15  # This holds whatever was walked before.
     assert all(places)
     assert places == sorted(set(places))
     assert world.events("unban_carried_out")[-1]["job_id"] == job.id
@@ -516,7 +516,7 @@ def test_an_unban_killed_at_any_call_is_carried_out_once(prepare: Callable[[], W
         if recorded:
             assert world.states(URLS) == {"unbanned": len(URLS)}, at
             assert not world.vendor.bans
-        else:  # the operator saw no answer and nothing was recorded
+        else:  # The operator saw no answer, and nothing is on record.
             assert world.states(URLS) == {"banned": len(URLS)}
 
 
@@ -558,13 +558,13 @@ def test_an_unban_is_the_last_word_over_an_open_chunk_that_is_finished_after_it(
         at += 1
         world = World()
         world.queue({"urls": URLS})
-        with world.crash(at, after=False):  # opened, and nothing of it claimed
+        with world.crash(at, after=False):  # The chunk is open, and has claimed nothing.
             world.intake()
     world.clock.advance(minutes=1)
-    world.minutes(1)  # delivered again
+    world.minutes(1)  # The report is delivered again.
     assert world.states(URLS) == {"banned": len(URLS)}
     undo(world, urls=(URLS[0],))
-    world.minutes(10)  # the lease of the open chunk passes
+    world.minutes(10)  # The lease of the open chunk ends.
     assert world.events("chunk_finished")
     assert world.states(URLS) == {"unbanned": 1, "banned": len(URLS) - 1}
     assert set(world.vendor.bans) == set(URLS[1:])
@@ -579,7 +579,7 @@ def test_a_refused_unban_of_a_ban_that_was_withdrawn_leaves_the_url_to_be_report
     world.queue({"urls": URLS})
     world.intake()
     world.clock.advance(seconds=1)
-    undo(world, urls=(URLS[0],))  # the vendor refuses all that names it
+    undo(world, urls=(URLS[0],))  # The vendor refuses every call that names the URL.
     world.minutes(5)
     assert world.state(URLS[0]) == "unbanned"
     world.vendor.refuse = set()
@@ -649,7 +649,7 @@ def test_an_unban_that_is_repeated_while_it_is_on_its_way_is_one_with_the_later_
     world.queue({"urls": [STRANGE]})
     world.minutes(3)
     assert world.state(STRANGE) == "held"
-    undo(world, urls=(STRANGE,), cool_down_days=0)  # it never shortens the earlier one
+    undo(world, urls=(STRANGE,), cool_down_days=0)  # The second cool-down never shortens the first one.
     world.minutes(20)
     for hours, state in ((1, "unbanned"), (24, "banned")):
         world.clock.advance(hours=hours)
@@ -756,7 +756,7 @@ def test_a_ban_of_others_that_an_earlier_version_took_over_is_in_force_and_can_b
     work = (f"account#{ACCOUNT}", f"chunk#{chunk.id}")
     world.rows.write([Update(work, set={"then": "adopted"})])
     assert remaining.of_account(world.rows, ACCOUNT)[0].then is None
-    world.rows.write([Delete(work)])  # it was sealed so
+    world.rows.write([Delete(work)])  # Intake had sealed it so.
     assert world.state(STRANGE) == "banned"
     undo(world, urls=(STRANGE,))
     world.minutes(3)

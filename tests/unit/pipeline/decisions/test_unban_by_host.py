@@ -1,4 +1,4 @@
-"""Unbans by host, category, decision and time: found in the index of bans and in what is on its way, and no others."""
+"""Unbans by host, category, decision and time find exactly their bans, in the index and on their way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def several() -> World:
 
 
 def selecting(world: World, **selection: Any) -> World:
-    """Undo a selection of the second kind, and let the vendor lift it."""
+    """Undo a selection by host, category or source, and let the vendor lift it."""
     undo(world, **selection)
     world.minutes(3)
     return world
@@ -160,7 +160,7 @@ def test_killed_anywhere_it_goes_on_and_sends_nothing_twice(after: bool) -> None
             carry_on_all(world)
         done = world.crasher.calls < at
         carry_on_all(world)
-        world.minutes(8)  # what was left open is taken up when its lease has passed
+        world.minutes(8)  # The sweep takes up what was left open when its lease has ended.
         assert set(world.vendor.bans) == set(OTHER)
         assert not unban_jobs.unfinished(world.rows)
         unbans = [url for task in world.vendor.tasks.values() if task.action is Action.UNBAN for url in task.urls]

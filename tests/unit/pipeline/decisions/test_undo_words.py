@@ -41,7 +41,7 @@ def test_what_another_source_said_stays_banned_to_its_end_and_without_a_cool_dow
         world.minutes(2)
         carry_on_all(world)
         world.minutes(3)
-        if at and world.state(ALONE) == "banned":  # killed before the request was on record
+        if at and world.state(ALONE) == "banned":  # The request is not on record.
             continue
         assert world.state(SHARED) == "banned"
         assert world.state(ALONE) == "unbanned"
@@ -112,7 +112,7 @@ def test_undoing_a_report_or_a_task_leaves_what_others_said(by: str, after: bool
         world.minutes(3)
         words = [word.source for word in unpack(_claim(world).words, world.sources)]
         assert world.state(SHARED) == "banned"
-        unrecorded = at == 1 or (at == 2 and not after)  # killed before the request was on record
+        unrecorded = at == 1 or (at == 2 and not after)  # The request is not on record.
         assert words == (["desk", "queue"] if unrecorded else ["queue"])
 
 
@@ -165,7 +165,7 @@ def test_the_cool_down_binds_only_the_source_that_was_undone() -> None:
     world = _both("desk")
     undo(world, source="desk")
     world.minutes(3)
-    _report(world, 30)  # its words count no more until the cool-down ends
+    _report(world, 30)  # The source's words do not count until the cool-down ends.
     world.queue({"urls": [ALONE]}, source="desk")
     world.minutes(3)
     assert [word.source for word in unpack(_claim(world).words, world.sources)] == ["queue"]

@@ -1,4 +1,4 @@
-"""Whoever a person undid counts no more among the reporters for whom a URL waits (I6)."""
+"""A source that a person undid no longer counts among the reporters for whom a URL waits (I6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes again: reports, deliveries, URLs and policies, in another order than one thinks of first (I1, I6, I7)."""
+"""Reports, deliveries, URLs and policies come again, in unexpected orders (I1, I6, I7)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def told(world: World, report_id: str) -> list[dict[str, Any]]:
 
 
 class Between:
-    """Rows beside which something else happens once, after the first read that asks for a row of this name."""
+    """Rows around which something else happens once, after the first read of a row with this name."""
 
     def __init__(self, world: World, name: str, happens: Any) -> None:
         self._world, self._name, self._happens = world, name, happens
@@ -268,7 +268,7 @@ def test_a_ban_that_began_late_is_not_unknown_after_its_planned_end() -> None:
     world = World()
     world.queue({"urls": [A]})
     world.intake()
-    world.clock.advance(days=4)  # an outage
+    world.clock.advance(days=4)  # The vendor is out of order.
     world.minutes(3)
     world.clock.advance(days=5, hours=2)
     assert world.state(A) == "banned"

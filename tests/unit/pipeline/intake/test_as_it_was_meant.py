@@ -1,4 +1,4 @@
-"""Reports from the field by webhook and by queue: what is banned of each, and with which word the rest is refused."""
+"""Reports from the field, by webhook and by queue: the URLs that are banned, and the reasons that refuse the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def world(**source: Any) -> World:
 
 
 def banned(ours: World) -> list[str]:
-    """Return what the vendor was sent, once everything had its time."""
+    """Return the URLs that the vendor was sent, after all functions had their time."""
     ours.minutes(4)
     return sorted(url for _, urls, _ in ours.vendor.calls for url in urls)
 
@@ -68,7 +68,7 @@ def test_a_compressed_report_is_read_and_may_be_signed_as_it_was_before_or_as_it
     assert ours.post(body, webhook_id="w4", headers=by_body).accepted == 1
     assert ours.post(gzip.decompress(body), webhook_id="w5", headers={"Content-Encoding": "gzip"}).accepted == 1
     with pytest.raises(BadSignature):
-        ours.post(body, webhook_id="w4", headers={"webhook-signature": signature})  # the header says nothing
+        ours.post(body, webhook_id="w4", headers={"webhook-signature": signature})  # No header names the encoding.
     with pytest.raises(BadSignature):
         ours.post(body[:-9], webhook_id="w4", headers=by_body)
     with pytest.raises(InputError, match="Content-Encoding 'br' is not read"):
@@ -181,7 +181,7 @@ ROOT = Path(__file__).parents[4]
 CASES = Path(os.environ.get("EDGEBAN_SHARED", ROOT.parent / "shared" / "data")).parent / "cases" / "intake"
 LOGIN = ["https://www.example.com/login"]
 FIELD: dict[str, tuple[str, list[str]]] = {
-    # file: format, what is banned
+    # File: its format, and the URLs that are banned.
     "xarf_in_feedback_mail.eml": ("feedback-mail", ["https://www.example.com/survey"]),
     "xarf4_attached_to_mail.eml": ("feedback-mail", ["https://www.example.com/survey"]),
     "feedback_7bit.eml": (

@@ -78,7 +78,7 @@ def test_another_intake_that_counted_meanwhile_makes_this_one_decide_again() -> 
     world.queued = [second]
 
     class Interleaved:
-        """Runs the other intake between our read of the counts and our write."""
+        """Rows that run another intake between our read of the counts and our write."""
 
         done = False
 
@@ -164,11 +164,11 @@ def test_duplicates_cost_no_write_with_every_cap_on() -> None:
     world.queue({"urls": pages(500)}, part="first")
     world.intake()
     before = world.rows.units["written"]
-    assert before - first <= 1.05 * 500 + 2  # the further source's word, also about the 300 that are held
+    assert before - first <= 1.05 * 500 + 2  # The further source's word is written, also about the 300 that are held.
     for part in range(3):
         world.queue({"urls": pages(500)}, part=str(part))
     world.intake()
-    assert world.rows.units["written"] == before + 1  # the counts of the batch
+    assert world.rows.units["written"] == before + 1  # The counts of the batch are one row.
 
 
 def test_a_category_that_needs_two_reporters_waits_for_the_second() -> None:
@@ -176,7 +176,7 @@ def test_a_category_that_needs_two_reporters_waits_for_the_second() -> None:
     first = world.post({"urls": pages(3), "reporter": "ana@example.org"})
     world.minutes(2)
     assert set(world.report_states(first.report_id).values()) == {"suppressed"}
-    world.post({"urls": pages(3), "reporter": "Ana@example.org"}, webhook_id="w2")  # the same person again
+    world.post({"urls": pages(3), "reporter": "Ana@example.org"}, webhook_id="w2")  # This is the same person again.
     world.minutes(2)
     assert not world.vendor.calls
     world.post({"urls": pages(3), "reporter": "ben@example.net"}, webhook_id="w3")
@@ -336,7 +336,7 @@ def test_a_source_is_bounded_in_what_it_may_ask_and_in_the_category_that_it_name
     world.minutes(3)
     assert abs(until(world, pages(1)[0]) - timedelta(days=lasts)) < timedelta(minutes=5)
     assert [ban_days for _, _, ban_days in world.vendor.calls] == [lasts]
-    reported(world, 30, pages(1))  # no extension either
+    reported(world, 30, pages(1))  # It extends no ban either.
     assert until(world, pages(1)[0]) < timedelta(days=5, minutes=1)
 
 
@@ -350,7 +350,7 @@ def test_extensions_beyond_the_plan_of_the_category_count_against_the_cap_of_the
     assert len(longer) == 2
     assert used(world) == 2
     assert not holds.all_held(world.rows, [ACCOUNT])
-    reported(world, 30, pages(1, "h.example.com"))  # its cap is used up: a new URL waits for a person
+    reported(world, 30, pages(1, "h.example.com"))  # The source's cap is used up, so that a new URL waits for a person.
     assert [hold.rule for hold in holds.all_held(world.rows, [ACCOUNT])] == ["source_cap"]
     world.clock.advance(hours=1)
     reported(world, 30, urls)
@@ -395,7 +395,7 @@ def test_what_another_intake_claimed_first_is_given_back_to_the_caps() -> None:
     world.queue({"urls": pages(10)})
     other = World(rows=world.rows, clock=world.clock, policy=world.policy)
     other.queue({"urls": pages(15)})
-    rows = Meanwhile(world.rows, "add", other.intake)  # both have reserved, and the other claims first
+    rows = Meanwhile(world.rows, "add", other.intake)  # Both have reserved counts, and the other one claims first.
     world.rows = rows
     world.intake()
     assert ban_counts.read(other.rows, [ACCOUNT], now=world.clock())[ACCOUNT].total == 15

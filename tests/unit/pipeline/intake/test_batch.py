@@ -1,4 +1,4 @@
-"""What intake makes of a batch: each URL claimed once, at almost no cost, and only where it may be banned."""
+"""Intake claims each URL of a batch once, at almost no cost, and only if it may be banned."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_message_delivered_again_changes_nothing() -> None:
 @pytest.mark.parametrize("method", ["get", "write"])
 @pytest.mark.parametrize("before", [True, False])
 def test_two_intakes_at_the_same_time_claim_each_url_once(method: str, before: bool) -> None:
-    """The second runs as a whole between two steps of the first."""
+    """The second intake runs as a whole between two steps of the first."""
     rows = MemoryRows()
     second = World(rows=rows)
     second.queue({"urls": pages(30)[10:]})
@@ -302,7 +302,7 @@ def test_a_seal_that_no_key_of_edgeban_made_is_refused_whatever_the_sources_secr
     if own_seal.partition(":")[2]:
         assert world.intake().failed == ["m1"]
         assert "edgeban has not sealed this message" in world.events("message_unreadable")[0]["problem"]
-    else:  # no seal of its own at all: as an earlier version queued it
+    else:  # An earlier version queued messages without a seal of edgeban's own.
         assert world.intake().failed == []
 
 
@@ -588,7 +588,7 @@ def test_each_report_that_names_a_refused_url_is_told_so() -> None:
     world = World()
     first = world.post({"urls": pages(2)}, webhook_id="w1")
     second = world.post({"urls": pages(2)}, webhook_id="w2")
-    protected = [{"host": "www.example.com", "comment": "ours"}]  # since the reports were received
+    protected = [{"host": "www.example.com", "comment": "ours"}]  # The policy changes after the reports.
     world.policy = parse_policy({**POLICY, "protected": protected})
     world.intake()
 
@@ -622,7 +622,7 @@ def test_what_is_refused_of_a_report_from_the_queue_alone_stands_in_the_days_jou
 
 
 def without_counts(world: World) -> dict[Any, Any]:
-    """Return the rows but for what a batch counts by source, and for when a source last named a URL."""
+    """Return the rows without a batch's counts by source, and without the times at which sources last named a URL."""
     rows = memory(world).rows
     return {key: row for key, row in rows.items() if row.get("kind") != "taken" and key[1] != "named"}
 

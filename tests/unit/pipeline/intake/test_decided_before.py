@@ -1,4 +1,4 @@
-"""What a person decided against a ban stands against every source for its time; only a person overrides it (I2)."""
+"""A person's decision against a ban stands against every source for its time; only a person overrides it (I2)."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_another_source_asks_a_person_once(decided: Callable[[], World], spoken:
     world.minutes(2)
     assert world.states(URLS) == {"held": 3}
     assert _rule(world) == "decided_before"
-    for source in ("isp", spoken, "desk", "public"):  # nobody releases it, whoever he is
+    for source in ("isp", spoken, "desk", "public"):  # No source releases it.
         _say(world, source)
         world.minutes(2)
         assert world.states(URLS) == {"held": 3}
@@ -136,7 +136,7 @@ def test_a_person_who_approves_overrides_the_decision(decided: Callable[[], Worl
     world.minutes(3)
     assert world.states(URLS) == {"banned": 3}
     assert not _claim(world).cool_until
-    assert {world.live_bans(url) for url in URLS} == {1 if spoken == "queue" else 2}  # desk's was lifted
+    assert {world.live_bans(url) for url in URLS} == {1 if spoken == "queue" else 2}  # The ban of desk was lifted.
 
 
 @BOTH
@@ -218,7 +218,7 @@ def test_a_word_that_a_person_decided_against_asks_for_nothing_once_another_sour
 
 def test_what_a_person_approved_again_stands_when_a_later_word_is_withdrawn() -> None:
     world = _world()
-    undo(world, urls=(URLS[0],))  # nobody had reported it
+    undo(world, urls=(URLS[0],))  # Nobody had reported this URL.
     world.minutes(3)
     world.queue({"urls": [URLS[0]], "ban_duration": 7}, source="isp")
     world.minutes(2)
@@ -233,7 +233,7 @@ def test_what_a_person_approved_again_stands_when_a_later_word_is_withdrawn() ->
 
 
 def _lifted_unknown() -> World:
-    """Return a world in which a person lifted URLs of which nobody had said anything."""
+    """Return a world in which a person lifted URLs that nobody had reported."""
     world = _world()
     undo(world, urls=tuple(URLS))
     world.minutes(2)

@@ -1,4 +1,4 @@
-"""DynamoDB's TTL deletes a claim between a read and the write that relies on it: the URL is free (I1)."""
+"""If DynamoDB's TTL deletes a claim between a read and the write that relies on it, the URL is free (I1)."""
 
 from __future__ import annotations
 

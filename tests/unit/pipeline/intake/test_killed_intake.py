@@ -1,4 +1,4 @@
-"""Whatever a batch of reports or withdrawals changes, killed at any call and delivered again it comes to the same."""
+"""A batch of reports or withdrawals that is killed at any call and delivered again ends as if unharmed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _lifted() -> World:
 
 
 def _lift_at_the_vendor() -> World:
-    """Return a world in which a lift is on its way, and its vendor takes its time."""
+    """Return a world in which a lift is on its way, and its vendor is slow."""
     world = _banned_for(9)()
     world.vendor.task_time = timedelta(minutes=12)
     undo(world, source="desk", cool_down_days=0)
@@ -85,7 +85,7 @@ def _nobody() -> World:
 
 
 def _taken(prepare: Callable[[], World], word: Callable[[World], object], *, fewest: int = 3) -> Step:
-    """Let a word come to the queue of a world; to take it from there is the step."""
+    """Return a step that takes a word from the queue of a world."""
 
     def prepared() -> World:
         world = prepare()

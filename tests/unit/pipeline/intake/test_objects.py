@@ -1,4 +1,4 @@
-"""Bodies that S3 events name: read from our own intake bucket alone, and reported by the source of the key's prefix."""
+"""S3 events name bodies in our own intake bucket alone; the prefix of a key names the source of the report."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_object_in_the_intake_bucket_is_a_report_of_the_source_that_its_key_b
 
 
 class Chunked(FakeS3):
-    """Answers in chunks, and so without a length, as a proxy on the way may make S3 do."""
+    """Answers in chunks, and so without a length, as S3 may behind a proxy."""
 
     def get_object(self, **asked: str) -> dict[str, Any]:
         answer = super().get_object(**asked)

@@ -1,4 +1,4 @@
-"""A withdrawal takes back what its source said no later than it, and nothing that the source has said since (I2)."""
+"""A withdrawal takes back what its source had said by then, and nothing that the source said later (I2)."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_reporter_who_reported_since_counts_still(overtaken: bool, state: str)
 
 
 Said = tuple[str, int]
-"""What a source says (days of a ban, or 0 for a withdrawal), in the order in which it is said."""
+"""The words of a source in their order: days of a ban, or 0 for a withdrawal."""
 
 
 @pytest.mark.parametrize("batched", [False, True])

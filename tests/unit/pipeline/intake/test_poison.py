@@ -1,4 +1,4 @@
-"""A message that fails, or takes too long, fails alone: those beside it are taken."""
+"""A message that fails or takes too long fails alone: the others of its batch are taken."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_was_received_before_is_taken_one_by_one_whatever_made_the_batch_fa
     poison = (f"url#{url_key(ACCOUNT, pages(5)[2])}", "claim")
 
     class Torn:
-        """A ledger that fails where the poison is among what is looked up."""
+        """A ledger that fails every read that includes the poison."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(world.rows, name)
@@ -122,4 +122,4 @@ def test_a_time_limit_passes_what_swallows_every_exception_and_leaves_no_alarm_b
         busy()
     with time_limit(0.02):
         pass
-    time.sleep(0.04)  # an alarm that was left would end this test
+    time.sleep(0.04)  # An alarm that was left would end this test.

@@ -1,4 +1,4 @@
-"""Two intakes take reports of one URL at the same moment: both words stand, whichever was quicker (I1, I2)."""
+"""If two intakes take reports of one URL at the same moment, both words stand, whichever is quicker (I1, I2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sender is told at once, what is recorded and queued for it, and what a refused request leaves: nothing."""
+"""A report is answered at once, recorded and queued; a refused request leaves nothing but a count."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def untouched(world: World) -> bool:
 
 
 def only_counted(world: World, **counts: int) -> bool:
-    """Whether nothing is left of a report of the desk but these counts of what was refused."""
+    """Whether these counts of refusals are all that is left of a report of the desk."""
     keys, today = list(memory(world).rows), world.clock().date()
     nothing_else = keys == [("report#refused#desk", f"{today}")] and not world.queued
     return nothing_else and refused_at_door.read(world.rows, ["desk", "other"], today) == {"desk": counts}
@@ -215,18 +215,18 @@ def test_what_was_refused_later_is_told_once_however_often_the_report_comes() ->
     world = World()
     receipt = world.post({"urls": ["https://www.example.com/x"]})
     world.post({"urls": ["https://www.example.com/x"]})
-    world.policy = parse_policy({**POLICY, "protected": PROTECTED})  # changed since
+    world.policy = parse_policy({**POLICY, "protected": PROTECTED})  # The policy changes after the report.
     world.intake()
 
     assert [each.rule for each in recorded(world, receipt).refusals] == ["protected"]
 
 
 def test_a_report_that_is_sent_again_and_again_leaves_no_more_rows_than_once() -> None:
-    """Not by what is refused at the door, nor by what intake refuses, nor by other bodies under the same id."""
+    """Neither refusals at once, nor those of intake, nor other bodies under the same id add rows."""
     world = World()
     document = {"urls": [*pages(1_500), FOREIGN, *(f"https://www.example.com/{'é' * 60}/{n}" for n in range(50))]}
     receipt = world.post(document)
-    world.policy = parse_policy({**POLICY, "protected": PROTECTED})  # so that intake refuses all of them
+    world.policy = parse_policy({**POLICY, "protected": PROTECTED})  # Intake refuses all of them now.
     while world.queued:
         world.intake()
     rows = {key for key in memory(world).rows if key[0].startswith("report#")}
@@ -258,7 +258,7 @@ def test_another_body_under_the_same_webhook_id_changes_nothing(first_count: int
 @pytest.mark.parametrize("method", ["write", "get"])
 @pytest.mark.parametrize("before", [True, False])
 def test_one_of_two_bodies_at_the_same_time_is_accepted_whole(method: str, before: bool) -> None:
-    """The second comes in between two steps of the first."""
+    """The second request comes between two steps of the first."""
     rows = MemoryRows()
     other = World(rows=rows)
     accepted: list[tuple[Receipt, list[str]]] = []

@@ -39,7 +39,7 @@ def _trusted(world: World, urls: list[str]) -> str:
 
 
 def _version_1(world: World) -> None:
-    """Take from the claims what version 1 did not write."""
+    """Remove from the claims what version 1 did not write."""
     for url in URLS:
         key = claims.key_of(url_key(ACCOUNT, url))
         world.rows.apply(Update(key, remove=("words", "held")))

@@ -1,4 +1,4 @@
-"""A delivery that comes again is the same report, and a new word is a new one (D9)."""
+"""A repeated delivery is the same report, and a new word is a new report."""
 
 from __future__ import annotations
 

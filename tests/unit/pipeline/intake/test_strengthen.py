@@ -1,4 +1,4 @@
-"""Of all that was said of a URL in force the furthest end stands, whichever came first (I2)."""
+"""The furthest end that anybody asked for stands for a URL in force, whichever report came first (I2)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_shorter_word_shortens_nothing_and_is_kept_once_for_each_source() -> N
         _report(world, URL, 7, source="queue")
         written = rows.units["written"]
         world.intake()
-        assert bool(rows.units["written"] - written - 1) == bool(expected)  # one row counts the batch
+        assert bool(rows.units["written"] - written - 1) == bool(expected)  # One row counts the batch.
         assert (_claim(world).words != before) == bool(expected)
     assert _claim(world).until == until
     assert [word.source for word in unpack(_claim(world).words, world.sources)] == ["desk", "queue"]
@@ -181,7 +181,7 @@ def test_a_claim_without_words_is_extended_and_keeps_the_word_of_its_chunk_s_ori
     world = World()
     _report(world, URL, 2)
     world.minutes(3)
-    world.rows.apply(Update(claims.key_of(url_key(ACCOUNT, URL)), remove=("words",)))  # as version 1 wrote it
+    world.rows.apply(Update(claims.key_of(url_key(ACCOUNT, URL)), remove=("words",)))  # Version 1 wrote such claims.
     _report(world, URL, 30, source="queue")
     world.intake()
     words = {word.source: word.until - world.clock() for word in unpack(_claim(world).words, world.sources)}

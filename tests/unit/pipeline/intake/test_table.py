@@ -1,4 +1,4 @@
-"""The table of docs/policy.md holds for what edgeban does: each cell is tried, and seen to do what it says (I2)."""
+"""edgeban does what each cell of the table of docs/policy.md says (I2)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def new_world(rows: MemoryRows) -> World:
     return World(rows=rows, sources=sources, policy=policy)
 
 
-# --- what is said -----------------------------------------------------------------------------------------------------
+# --- words ------------------------------------------------------------------------------------------------------------
 
 
 def says(source: str, days: int = 7, category: str = "") -> Step:
@@ -77,11 +77,11 @@ def person_lifts(world: World) -> None:
 
 
 def few(source: str) -> Step:
-    """Let a source report the page for what wants three reporters."""
+    """Let a source report the page in a category that wants three reporters."""
     return says(source, category="spam")
 
 
-# --- what is on record ------------------------------------------------------------------------------------------------
+# --- records ----------------------------------------------------------------------------------------------------------
 
 
 def refused(world: World) -> None:
@@ -222,12 +222,12 @@ CASES: dict[tuple[State, Kind], list[tuple[Step, Effect] | tuple[Step, Effect, S
 }
 
 
-# --- what is seen -----------------------------------------------------------------------------------------------------
+# --- effects ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What can be seen of the page."""
+    """The visible facts about the page."""
 
     claim: Claim | None
     words: frozenset[SourceWord]
@@ -252,12 +252,12 @@ def look(world: World) -> Seen:
 
 
 def effect_of(before: Seen, after: Seen, kind: Kind) -> Effect:
-    """Name what has happened to the page."""
+    """Name the effect on the page."""
     called = after.calls[len(before.calls) :]
     if called:
         banned = Effect.RELEASE if before.state == "held" else Effect.BAN
         return LIFT if Action.UNBAN in called else banned
-    if after.state == "unbanned" != before.state:  # nothing of it was at the vendor
+    if after.state == "unbanned" != before.state:  # The vendor never had this ban.
         return LIFT
     if after.holds - before.holds:
         return HOLD

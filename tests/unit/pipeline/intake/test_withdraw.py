@@ -1,4 +1,4 @@
-"""A source takes its own word back: what others said stands, and who lifts the rest is configured (I2)."""
+"""A source takes its own word back: the words of others stand, and the policy says who lifts the other bans (I2)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_nobody_asks_for_any_more_is_lifted_where_the_source_may(source: st
     world.minutes(3)
     assert world.states(URLS) == {"unbanned": 3}
     assert not _is_banned_there(world)
-    _report(world, source=source)  # a new word: there is no cool-down
+    _report(world, source=source)  # This is a new word, and there is no cool-down.
     world.minutes(3)
     assert world.states(URLS) == {"banned": 3}
 
@@ -100,7 +100,7 @@ def test_a_person_who_is_asked_about_a_ban_lifts_none_that_another_source_asks_f
     world = _banned(_world())
     _withdraw(world)
     world.minutes(3)
-    world.clock.advance(days=days_later)  # later the ban has ended, and the report begins another one
+    world.clock.advance(days=days_later)  # Ten days later the ban has ended, and the report begins another one.
     world.minutes(3)
     _report(world, source="desk", urls=URLS[:1])
     world.minutes(3)
@@ -256,7 +256,7 @@ def test_a_word_that_is_withdrawn_twice_writes_once() -> None:
     world.queued = again
     written = world.rows.units["written"]
     world.intake()
-    assert world.rows.units["written"] <= written + 1  # the batch counts itself
+    assert world.rows.units["written"] <= written + 1  # One write counts the batch.
 
 
 def test_an_unban_of_a_url_of_which_there_is_only_a_marker_is_sent() -> None:
@@ -311,7 +311,7 @@ def test_leaving_a_hold_killed_at_any_call_is_done_by_its_next_delivery(after: b
         assert not world.vendor.calls
 
 
-# --- what waits for reporters -------------------------------------------------------------------------------------
+# --- URLs that wait for reporters ---------------------------------------------------------------------------------
 
 
 def _corroborated(**rules: Any) -> World:
@@ -328,7 +328,7 @@ def test_a_source_that_takes_its_word_back_counts_no_more_among_the_reporters() 
     _report(world, source="desk")
     world.minutes(3)
     assert world.states(URLS) == {"suppressed": 1, "banned": 2}
-    _report(world)  # a new word
+    _report(world)  # This is a new word.
     world.minutes(3)
     assert world.states(URLS) == {"banned": 3}
 

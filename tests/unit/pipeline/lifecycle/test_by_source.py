@@ -1,4 +1,4 @@
-"""Whose bans a task made or undid, as the journal tells it."""
+"""The journal tells whose bans a task made or undid."""
 
 from __future__ import annotations
 

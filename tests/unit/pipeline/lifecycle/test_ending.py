@@ -1,4 +1,4 @@
-"""Bans that no vendor ends: edgeban ends them at their planned end, once, and not where a later word moved it out."""
+"""edgeban ends bans that no vendor ends: once, at the planned end, unless a later word moved the end out."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_a_submitter_killed_at_any_call_leaves_no_ban_without_an_end(after: bool
 
 
 class Meanwhile(MemoryRows):
-    """Rows in which something happens just before the first claims are marked as ended."""
+    """Rows in which something happens right before the first claims are marked as ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +279,7 @@ def test_a_refused_unban_of_the_content_isolates_the_url() -> None:
 
 
 def move_the_end_in(world: World, urls: list[str], *, until: datetime) -> None:
-    """Do what a later word does: a claim's planned end moves in, and the chunk is looked at then."""
+    """Do what a later word does: move the planned end of a claim in, and note that the chunk is due then."""
     found = claims.read(world.rows, [url_key(ACCOUNT, url) for url in urls], consistent=True)
     for claim in found.values():
         claim_words.change(world.rows, [(claim, claim.words, until)], now=world.clock())

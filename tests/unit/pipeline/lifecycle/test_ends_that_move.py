@@ -1,4 +1,4 @@
-"""Ends that move in and out: edgeban lifts a ban at the end that is shown, however long the vendor would ban."""
+"""edgeban lifts a ban at the end that it shows, however often the end moves and however long the vendor would ban."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _told(world: World, report_id: str) -> ReportedState:
 
 
 def _lifted_at_its_shown_end(world: World) -> bool:
-    """Whether the ban is in force until the end that is shown, and no longer."""
+    """Whether the ban is in force until the end that edgeban shows, and no longer."""
     hours = round((_end(world) - world.clock()) / timedelta(hours=1))
     _pass(world, hours - 2)
     before = URL in world.vendor.bans
@@ -185,7 +185,7 @@ def test_a_word_that_waited_for_a_second_person_keeps_no_ban_that_its_source_too
     other = Request("eva", "eva", "a ticket", ("https://www.example.com/other",), plan=plan_for(1))
     ban_by_hand.ban(world.run(), other)
     request = Request("eva", "eva", "a ticket", (URL,), plan=plan_for(30), sources=tuple(world.sources))
-    assert ban_by_hand.ban(world.run(), request).holds  # more than one person may let through alone in a day
+    assert ban_by_hand.ban(world.run(), request).holds  # One person may not let so much through alone in a day.
     _report(world, 3)
     assert URL in world.vendor.bans
     world.post({"withdrawn": [URL]}, webhook_id="w", source="desk")

@@ -1,4 +1,4 @@
-"""A ban lasts from its submission: what had to wait ends later than planned, and is not banned twice (I2)."""
+"""A ban lasts from its submission: one that had to wait ends later than planned, and is not banned twice (I2)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_ban_that_was_sent_late_is_in_force_until_the_vendor_ends_it() -> None
     world.intake()
     world.clock.advance(hours=20)
     world.minutes(3)
-    world.clock.advance(hours=5)  # past the planned end, not past the vendor's
+    world.clock.advance(hours=5)  # This is past the planned end, and before the vendor's.
     assert world.states(URLS) == {"banned": len(URLS)}
     world.post({"urls": URLS, "ban_duration": 1}, webhook_id="w2")
     assert world.intake().verdicts["duplicate"] == len(URLS)
@@ -86,7 +86,7 @@ def test_a_long_ban_that_was_held_is_renewed_by_when_it_began() -> None:
     for _ in range(12):
         world.clock.advance(days=1)
         renew(world)
-    assert len(world.vendor.calls) == 1  # day 32: the ban of day 20 has 18 days to go
+    assert len(world.vendor.calls) == 1  # This is day 32: the ban of day 20 has 18 days to go.
     for _ in range(18):
         world.clock.advance(days=1)
         renew(world)

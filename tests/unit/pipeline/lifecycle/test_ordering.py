@@ -1,4 +1,4 @@
-"""What an unban waits for, and what it takes its URLs out of."""
+"""An unban waits for the tasks of its URLs, and takes the URLs out of chunks that were not sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ URLS = pages(6)
 
 
 def reported(*groups: list[str]) -> World:
-    """Take reports in, one chunk each; nothing is sent."""
+    """Take reports in, each as a chunk, and send nothing."""
     world = World()
     for urls in groups:
         world.queue({"urls": urls})
@@ -28,7 +28,7 @@ def test_an_unban_withdraws_what_was_not_sent_and_leaves_the_rest_waiting() -> N
     assert unban.after == (ban.chunk,)
 
     assert ordering.ready(world.rows, unban)
-    (ban,) = remaining.of_account(world.rows, ACCOUNT)  # there is nothing to undo at the vendor: the unban has gone
+    (ban,) = remaining.of_account(world.rows, ACCOUNT)  # Nothing is left to undo: the unban ended.
     assert ban.excluded == (0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The words about one URL reach the vendor in their order, whatever left the ledger unsent between them."""
+"""The words about one URL reach the vendor in their order, whichever of them stay unsent for a while."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def approved(world: World) -> None:
 
 
 def settled(world: World) -> tuple[str, bool]:
-    """Let everything end; return what the ledger says of the page, and whether the vendor blocks it."""
+    """Let everything end; return the page's state in the ledger, and whether the vendor blocks it."""
     for _ in range(14):
         world.clock.advance(minutes=20)
         carry_on_all(world)
