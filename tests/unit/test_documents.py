@@ -1,4 +1,4 @@
-"""What the documents promise is there: alarms have their headings, threats their tests, links their targets."""
+"""The documents keep their promises: alarms have headings, threats have tests, links have targets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|json|toml))(?:`|,)", text))
     missing = [name for name in named if not any((ROOT / folder / name).exists() for folder in FOLDERS)]
-    assert [name for name in missing if "/" in name and "acme" not in name] == []  # acme is made up
+    assert [name for name in missing if "/" in name and "acme" not in name] == []  # The vendor acme is made up.
 
 
 def seconds_of(value: object) -> float:
@@ -138,7 +138,7 @@ def test_the_numbers_of_the_ban_cycle_are_those_of_the_code_and_the_template() -
 
 
 def test_few_files_and_lines_lead_from_a_webhook_to_a_confirmed_ban() -> None:
-    """What only some URLs pass belongs into a file beside these: a newcomer reads all of them."""
+    """Code that only some URLs pass belongs into a file beside these, since a newcomer reads all of them."""
     section = (ROOT / "docs" / "ban-cycle.md").read_text().partition("## The files of one URL")[2].partition("\n## ")[0]
     named = re.findall(r"^\d+\. `([\w/]+\.py)`$", section, re.MULTILINE)
     files = [ROOT / name if name == "app.py" else ROOT / "chalicelib" / name for name in named]

@@ -1,4 +1,4 @@
-"""The plan of the house holds: no import circles, rows belong to the ledger, vendors' words to the vendors."""
+"""The architecture holds: no import circles, rows in the ledger alone, vendors' words in vendors alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def python_files(*roots: str, under: Path = ROOT) -> dict[str, Path]:
 
 
 def imports_of(source: str, modules: Iterable[str]) -> set[str]:
-    """Return which of the modules a source imports: at its top, inside functions, and for types alone."""
+    """Return the modules that a source imports: at its top, inside functions, and for types alone."""
     known, imported = set(modules), set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -121,7 +121,7 @@ def test_a_row_that_is_built_elsewhere_is_found(source: str) -> None:
 
 VENDORS = sorted(path.name for path in (ROOT / "chalicelib" / "vendors").iterdir() if (path / "__init__.py").exists())
 OTHER_NAMES = {"aliyun": "alibaba"}
-"""Names under which a vendor is known besides its folder's."""
+"""Further names of vendors, beside those of their folders."""
 
 
 def vendors_named(source: str) -> set[str]:

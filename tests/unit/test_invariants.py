@@ -1,6 +1,6 @@
 """One test for each invariant of the design, at the mechanism that keeps it: remove the mechanism, and it fails.
 
-The behaviour around each is tested where it lives; these say in one place what must never be lost.
+Other tests hold the behaviour around each; these say in one place what must never be lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DONE = {"banned": len(URLS)}
 
 
 def bans(world: World) -> list[str]:
-    """Every URL of every ban task at the vendor, as often as it was asked for."""
+    """Return the URLs of all ban tasks at the vendor; a URL of two tasks is there twice."""
     return sorted(url for task in world.vendor.tasks.values() if task.action is Action.BAN for url in task.urls)
 
 
@@ -41,7 +41,7 @@ def test_i1_urls_whose_messages_are_gone_are_in_the_ledger_before_anything_else_
         world.queue({"urls": URLS})
         with world.crash(at, after=True):
             world.intake()
-        world.queued.clear()  # the queue gave up on the message
+        world.queued.clear()  # The queue gave up on the message.
         world.minutes(10)
         assert world.states(URLS) == DONE, f"killed after call {at}"
 
@@ -53,7 +53,7 @@ def test_i1_what_waits_survives_an_outage_in_the_ledger() -> None:
     world.vendor.list_errors = [AnswerUnknown("timeout")] * 500
     world.queue({"urls": URLS})
     world.minutes(90)
-    assert world.queued == []  # acknowledged long ago
+    assert world.queued == []  # The message was acknowledged long ago.
     world.vendor.errors, world.vendor.list_errors = [], []
     world.minutes(10)
     assert world.states(URLS) == DONE
@@ -77,7 +77,7 @@ def test_i2_two_intakes_at_once_make_one_ban_of_each_url() -> None:
 
 
 def test_i2_a_call_whose_answer_was_lost_is_adopted_and_not_repeated() -> None:
-    """Mechanism: the vendor's task list is looked at before a task is called again."""
+    """Mechanism: the submitter reads the vendor's task list before it calls again."""
     world = World()
     world.queue({"urls": URLS})
     world.intake()
@@ -114,7 +114,7 @@ def test_i3_no_call_is_too_large_and_no_second_has_too_many_though_a_backlog_use
     times: list[datetime] = []
 
     class Watched(FakeVendor):
-        """Notes when each call comes in: they are on the way for unequal times, and keep the caller busy for some."""
+        """A vendor that notes when each call arrives. Calls travel for unequal times, and some keep the caller busy."""
 
         def create_task(self, *args: object) -> str:
             times.append(world.clock() + timedelta(milliseconds=dice.randrange(40)))
@@ -192,12 +192,12 @@ def test_i5_what_left_the_scope_between_report_and_intake_is_not_sent() -> None:
     assert bans(world) == []
 
 
-# --- all of them -----------------------------------------------------------------------------------------------------
+# --- all invariants --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("invariant", [f"I{number}" for number in range(1, 13)])
 def test_every_invariant_has_a_test_that_is_there(invariant: str) -> None:
-    """``docs/design.md`` lists the invariants with their tests; those of I6 to I12 stand where the behaviour lives."""
+    """``docs/design.md`` lists the invariants with their tests; those of I6 to I12 stand beside the behaviour."""
     (line,) = [line for line in DESIGN.read_text().splitlines() if line.startswith(f"| {invariant} |")]
     named = re.findall(r"`(test_\w+)`", line)
     assert named, f"{invariant} names no test"

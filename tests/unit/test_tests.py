@@ -1,4 +1,4 @@
-"""The tests' own order: what they share has a home of its own, and they stand as the code does."""
+"""The order of the tests: shared code has its own place, and the folders mirror those of the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def imported(path: Path) -> list[str]:
 
 
 def test_no_test_imports_a_test() -> None:
-    """What tests share lives in ``dev/fakes`` or in a fixture: a test can be read, moved and deleted by itself."""
+    """Shared code lives in ``dev/fakes`` or in a fixture, so that a test can be read, moved and deleted alone."""
     files = [*TESTS.rglob("*.py"), *(ROOT / "dev").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
     assert len(files) > 100
     guilty = [

@@ -21,7 +21,7 @@ def _calls_of(run: Callable[[World], object], prepare: Callable[[World], object]
 
 
 def _finish(world: World) -> None:
-    """Redelivery, sweeps and trackers until all is done."""
+    """Redeliver, sweep and track until everything is done."""
     world.minutes(12)
     assert not world.queued
     assert world.states(URLS) == {"banned": len(URLS)}
@@ -56,7 +56,7 @@ def test_a_report_that_was_not_answered_is_sent_again_and_counts_once(after: boo
         with world.crash(at, after=after):
             _posted(world)
         world.clock.advance(seconds=30)
-        again = world.post({"urls": URLS})  # the sender saw no 202
+        again = world.post({"urls": URLS})  # The sender saw no 202.
         assert again.accepted == len(URLS)
         _finish(world)
         assert set(world.report_states(again.report_id).values()) == {"banned"}
@@ -85,7 +85,7 @@ def test_intake_killed_twice_in_a_row_loses_and_doubles_nothing(after: bool) -> 
                 world.intake()
             world.clock.advance(seconds=30)
             with world.crash(second, after=not after):
-                world.intake(limit=2)  # redelivered in other company
+                world.intake(limit=2)  # The message is redelivered beside other messages.
             _finish(world)
 
 
@@ -174,7 +174,7 @@ def test_a_sweep_killed_over_an_open_chunk_is_finished_by_the_next(after: bool) 
         _queued_in_parts(world)
         with world.crash(4, after=True):
             world.intake()
-        world.queued.clear()  # the messages are gone: only the open chunk remembers
+        world.queued.clear()  # The messages are gone, so that only the open chunk knows of the URLs.
         world.clock.advance(minutes=6)
 
     calls = _calls_of(World.sweep, prepare)
@@ -202,7 +202,7 @@ def test_an_unknown_answer_is_submitted_again_only_once_the_vendor_had_time_to_s
     _taken(world)
     world.vendor.errors = [AnswerUnknown("timeout")]
     world.drain()
-    assert len(world.vendor.calls) == 1  # looked up, not there, and too early to say
+    assert len(world.vendor.calls) == 1  # The task is looked up and is not there; it is too early to call again.
     world.clock.advance(seconds=61)
     world.sweep()
     assert world.wakes
@@ -245,7 +245,7 @@ def test_a_second_submitter_stops_the_first_before_its_next_task() -> None:
         def create_task(self, *args: object) -> str:
             self.calls += 1
             if self.calls == 1:
-                World.drain(world)  # the queue took the first one for dead
+                World.drain(world)  # The queue takes the first one for dead.
             return world.vendor.create_task(*args)  # type: ignore[arg-type]
 
     first = World(rows=world.rows, clock=world.clock)

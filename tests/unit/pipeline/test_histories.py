@@ -1,6 +1,6 @@
-"""Histories of bans drawn at random: whatever happens in whatever order, the record says what the vendor does.
+"""Histories of bans drawn at random: in any order of events, the record says what the vendor does.
 
-HISTORIES=n draws more of them than every run of the tests does; a history that fails is drawn again by its number.
+HISTORIES=n draws more of them than a usual run. A history that fails is drawn again by its number.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PART = 50
 
 
 class Vendor(FakeVendor):
-    """Refuses, if it is ``strict``, an unban of what it has not banned; knows what may not be sent to it."""
+    """A vendor that fails at forbidden calls and, if ``strict``, refuses to unban URLs that it does not ban."""
 
     world: World
     strict = False
@@ -72,7 +72,7 @@ class Vendor(FakeVendor):
 
 
 class History(Drawn):
-    """One of them."""
+    """One history."""
 
     accounts = (ACCOUNT,)
 
@@ -110,7 +110,7 @@ class History(Drawn):
         self.live(steps, pauses=[1, 30, 70])
         self.vendor.errors.clear()
         self.vendor.lose_answer = False
-        for healed in range(12):  # an answer that was lost may be looked up for an hour
+        for healed in range(12):  # A lost answer may be looked up for an hour.
             if healed < 6 or tasks.live(self.world.rows, ACCOUNT):
                 carry_on_all(self.world)
                 self.world.minutes(6)
@@ -156,12 +156,12 @@ class History(Drawn):
 
     def drifted(self) -> None:
         at_hand = self.world.crasher.at
-        self.world.crasher.at = 0  # the comparison has tests of its own; what it decides is killed by what follows
+        self.world.crasher.at = 0  # The comparison has its own tests. The next steps kill what follows from it.
         self.world.minutes(20)
         self.world.clock.advance(seconds=SETTLED.total_seconds())
         self.vendor.settle()
         known = claims.read(self.world.rows, [claims_key(url) for url in sorted(self.vendor.bans)], whole=True)
-        # What is lost after its planned end is not banned again, and ends when the vendor's days would have.
+        # A ban that is lost after its planned end is not restored, and ends when the vendor's days would have ended.
         wanted = sorted(each.url for each in known.values() if each.until > self.world.clock().timestamp())
         for url in self.dice.sample(wanted, min(2, len(wanted))):
             self.vendor.lose(url)
@@ -170,7 +170,7 @@ class History(Drawn):
         self.world.crasher.at = at_hand
         self.world.minutes(3)
 
-    # --- what must be so -------------------------------------------------------------------------------------------
+    # --- assertions ------------------------------------------------------------------------------------------------
 
     def judge(self) -> None:
         world = self.world

@@ -1,6 +1,6 @@
-"""Histories drawn at random: what the vendor bans, and what operators and sources are shown, is what the model says.
+"""Histories drawn at random: the vendor bans, and operators and sources are shown, what the model says.
 
-HISTORIES=n draws more of them than every run of the tests does; a history that fails is drawn again by its number.
+HISTORIES=n draws more of them than a usual run. A history that fails is drawn again by its number.
 """
 
 from __future__ import annotations
@@ -79,23 +79,23 @@ Shown = tuple[str, datetime | None]
 """A state, and its end."""
 
 CLOSE = timedelta(minutes=20)
-"""What lies so near to a border between two outcomes is not decided."""
+"""How near to the border between two outcomes either outcome may be right."""
 
 
 @dataclass
 class TroubledVendor(FakeVendor):
-    """Is out of order as ``trouble`` says. Bans of URLs in ``refused`` are refused for their content."""
+    """A vendor that is out of order as ``trouble`` says, and refuses bans of URLs in ``refused`` for their content."""
 
     trouble: str = ""
     refused: set[str] = field(default_factory=set)
     latest: dict[str, FakeTask] = field(default_factory=dict)
-    """The task that the vendor made last of each URL."""
+    """The vendor's last task of each URL."""
     unready: str = ""
     """A host whose state does not allow bans for now."""
 
     def _finish(self, task: FakeTask) -> None:
         super()._finish(task)
-        self.fail -= {*task.urls}  # what fails once succeeds when it is tried again
+        self.fail -= {*task.urls}  # A URL that fails once succeeds at the next try.
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
         """See ``FakeVendor``."""
@@ -120,7 +120,7 @@ class TroubledVendor(FakeVendor):
                 self._judge_single(self.tasks[made])
 
     def _judge_single(self, task: FakeTask) -> None:
-        """Hold that no ban is made twice within the hour, as it would be if its answer was lost (I2)."""
+        """Assert that the vendor makes no ban twice within an hour, as a repeated call would (I2)."""
         for url in task.urls:
             earlier = self.latest.get(url)
             self.latest[url] = task
@@ -136,14 +136,14 @@ class TroubledVendor(FakeVendor):
 
 
 class Neighboured(World):
-    """A world in which a second account serves the same hosts. Its vendor is in trouble of its own, and slow."""
+    """A world in which a second account serves the same hosts. Its vendor is slow and has its own troubles."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.neighbour = TroubledVendor(clock=self.clock, task_time=timedelta(minutes=40))
 
     def drain(self, *, seconds: float = 140) -> Drained:
-        """Drain the neighbour's account first, then the other."""
+        """Drain the neighbour's account first, then the usual one."""
         submit_tasks(self.run(seconds=seconds).at(NEIGHBOUR), self.crasher.wrap(self.neighbour), workers=0)
         return super().drain(seconds=seconds)
 
@@ -154,7 +154,7 @@ class Neighboured(World):
 
 
 class History:
-    """One of them."""
+    """One history."""
 
     def __init__(self, number: int) -> None:
         self.dice = random.Random(f"people {number}")
@@ -202,7 +202,7 @@ class History:
         document["caps"] |= {"lifts_per_source_per_hour": 2, "per_host_per_hour": self.model.host_cap}
         return parse_policy(document)
 
-    # --- how time passes ---------------------------------------------------------------------------------------------
+    # --- time --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         steps: list[Callable[[], None]] = [
@@ -233,7 +233,7 @@ class History:
             self.judge()
         self.peace()
         self.judge()
-        if not self.is_neighboured:  # what waits for a neighbour's vendor has not ended
+        if not self.is_neighboured:  # URLs that wait for a neighbour's vendor have not ended.
             self.judge_callbacks()
 
     def note(self, what: str) -> None:
@@ -246,7 +246,7 @@ class History:
         self.model.pass_time(self.world.clock())
 
     def maintain(self) -> None:
-        """Do what is done every hour, and every minute; what is near to an end ends first."""
+        """Run what is due every hour and every minute. Bans that are near their end end first."""
         self.model.pass_time(self.world.clock())
         self.move_on()
         renew(self.world)
@@ -256,7 +256,7 @@ class History:
             self.expire()
         self.minutes(1)
         if self.world.wakes or tasks.live(self.world.rows, ACCOUNT):
-            self.minutes(9 if self.vendor.fail else 4)  # what fails is tried again
+            self.minutes(9 if self.vendor.fail else 4)  # Failed URLs are tried again.
         if self.calm:
             self.model.reached_at = self.world.clock()
             if self.dice.random() < 0.3:
@@ -269,7 +269,7 @@ class History:
         rows.rows = {key: row for key, row in rows.rows.items() if int(str(row.get("expires_at", 1 << 60))) > now}
 
     def near(self, url: Url) -> bool:
-        """Whether it is not decided on which side of an end, or of a renewal of a ban that began late, a URL is."""
+        """Whether a URL is so near to an end, or to a renewal of a late ban, that either side is right."""
         now = self.world.clock()
         ends = [url.end, url.decided_until] if url.state == "banned" else [url.decided_until]
         renewed_at = url.granted - timedelta(days=1)
@@ -277,13 +277,13 @@ class History:
         return renewed or any(end is not None and abs(end - now) < CLOSE for end in ends)
 
     def move_on(self) -> None:
-        """Let time pass until nothing is near."""
+        """Let time pass until no URL is near to an end."""
         while any(self.near(url) for url in self.model.urls.values()):
             self.world.clock.advance(minutes=20)
             self.minutes(1)
 
     def peace(self) -> None:
-        """Let the vendor answer well, and all that was decided travel."""
+        """Let the vendor answer well, and let every decision reach it."""
         self.vendor.trouble = self.vendor.unready = ""
         if control.paused(self.world.rows, ACCOUNT):
             control.resume(self.world.rows, ACCOUNT, actor="ana", now=self.world.clock())
@@ -296,7 +296,7 @@ class History:
         self.call_back()
 
     def done(self, action: Callable[[], object]) -> None:
-        """Let somebody do something; now and then it is killed, and done again."""
+        """Do an action. Sometimes kill it first, and do it again."""
         if self.dice.random() < 0.4:
             with self.world.crash(self.dice.randint(1, 25), after=self.dice.random() < 0.5):
                 action()
@@ -327,7 +327,7 @@ class History:
         if said_at:
             document["reported_at"] = said_at.isoformat()
         self.note(f"{source.name} reports {places(urls)} {category} {days or ''} {reporter} {said_at or ''}")
-        self.deliver(document, source, crash=not (source.cap or model.host_cap))  # a crash leaves counts too high
+        self.deliver(document, source, crash=not (source.cap or model.host_cap))  # A crash leaves counts too high.
         for url in urls:
             report_id = self.last_report[source.name, url] = self.report_id
             self.source_of[report_id] = source
@@ -335,13 +335,13 @@ class History:
             model.report(url, said, self.world.clock())
 
     def unclear(self, url: Url, report: Report) -> bool:
-        """Whether minutes decide if an end is later by a day, or if it is still known that a source had spoken."""
+        """Whether minutes decide if an end moves by a day, or if the ledger still knows that a source had spoken."""
         now = self.world.clock()
         lasts = report.lasts or {"": 7, "malware": 75, "spam": 3}.get(report.category, 0) * timedelta(days=1)
         ends = [url.until, url.end, *[said.until for said in url.words.values()]] if url.state == "banned" else []
         forgotten = url.marks.get(report.source.name, now) < now - timedelta(days=13)
         noted_at = self.noted_at.setdefault(url.name, now)
-        if report.category == "spam":  # who reported is known for 40 days
+        if report.category == "spam":  # Reporters are known for 40 days.
             forgotten |= noted_at < now - timedelta(days=39)
             self.noted_at[url.name] = now
         return forgotten or any(abs(now + lasts - end - timedelta(days=1)) < CLOSE for end in ends)
@@ -354,7 +354,7 @@ class History:
         again = list(self.world.queued)
         if crash and not any(self.near(url) for url in self.model.urls.values()):
             self.done(self.world.intake)
-            renew(self.world)  # what was to be renewed at once is renewed within the hour if that was killed
+            renew(self.world)  # If a renewal at once was killed, it comes within the hour.
         self.world.intake()
         if self.dice.random() < 0.2:
             self.world.queued += again
@@ -375,7 +375,7 @@ class History:
         self.model.withdraw(url, source, reporter, self.world.clock(), said_at)
 
     def all_taken_back(self) -> None:
-        """Let the source whose withdrawals lift take back all that it said: so many are lifted, of others one asks."""
+        """Let the source that may lift take all its words back. Up to its cap, no person is asked."""
         lab = SOURCES[2]
         self.reported(lab, len(URLS))
         self.minutes(3)
@@ -401,7 +401,7 @@ class History:
         where, asks = places(urls), work.rule == "withdrawn"
         stale = [url for url in urls if not model.urls[url].question and not model.urls[url].furthest(now)]
         if asks and stale:
-            return  # the question is of an earlier ban, and another person approved this one
+            return  # The question is about an earlier ban, and another person approved this one.
         if dice.random() < 0.4:
             self.note(f"refuses {work.rule} {where}")
             self.done(lambda: self.tolerant(lambda: holds.refuse(world.run(), work.chunk, actor="ana", reason="no")))
@@ -425,7 +425,7 @@ class History:
         )
 
     def settle_hold(self, refused: Sequence[str], approved: Sequence[str], *, asks: bool) -> None:
-        """Tell the model what became of a hold, or of the question whether to lift bans."""
+        """Tell the model how a hold was decided, or the question whether to lift bans."""
         model, now = self.model, self.world.clock()
         for url in (*refused, *approved):
             if asks:
@@ -440,7 +440,7 @@ class History:
 
     @staticmethod
     def tolerant(action: Callable[[], object]) -> None:
-        """Let a person ask again after a crash: what is done by then is refused."""
+        """Let a person ask again after a crash. A decision that is already done is refused."""
         with suppress(Conflict, NotFound):
             action()
 
@@ -466,7 +466,7 @@ class History:
         dice, model, now = self.dice, self.model, self.world.clock()
         nobody_asks = any(url.state == "banned" and not url.words for url in model.urls.values())
         if nobody_asks or any(url.question or url.state == "rejected" for url in model.urls.values()):
-            return  # nobody asks for the ban any more, or the vendor does not make it: to undo who asked lifts it
+            return  # Nobody asks for the ban, or the vendor does not make it: an undoing would lift it.
         source = dice.choice(SOURCES).name
         made = sorted(
             (task.created_at, task.id, task)
@@ -523,7 +523,7 @@ class History:
             only_in_force=only_in_force,
             sources=[source.name for source in SOURCES],
         )
-        if exact:  # days are counted anew when somebody asks again
+        if exact:  # Days begin anew when somebody asks again.
             self.done(lambda: ban_by_hand.ban(self.world.run(), request))
         else:
             ban_by_hand.ban(self.world.run(), request)
@@ -542,7 +542,7 @@ class History:
         self.world.policy = self.policy()
 
     def lifted_before_bans(self) -> None:
-        """Lift a ban while no ban may be sent, and one waits: the lift does not wait."""
+        """Lift a ban while a new ban waits that may not be sent. The lift does not wait."""
         self.peace()
         banned = [url.name for url in self.model.urls.values() if url.state == "banned" and not self.near(url)]
         if not banned:
@@ -556,7 +556,7 @@ class History:
         self.note(f"lifts {places([url])} meanwhile")
         self.undo(7, urls=(url,))
         self.model.lift(url, self.world.clock(), timedelta(days=7))
-        self.minutes(9)  # the sweep finishes a killed one after five
+        self.minutes(9)  # The sweep finishes a killed one after five.
         self.vendor.settle()
         assert url not in self.vendor.bans, f"the lift of {places([url])} waits: {self.said}"
 
@@ -594,7 +594,7 @@ class History:
         self.note(f"vendor fails {places(sorted(self.vendor.fail))} once")
 
     def vendor_forgets(self) -> None:
-        """Let the vendor lose a ban; the daily comparison finds it missing."""
+        """Let the vendor lose a ban that the daily comparison then misses."""
         self.peace()
         self.world.clock.advance(hours=2)
         self.maintain()
@@ -608,7 +608,7 @@ class History:
             self.model.restore(url.name, self.world.clock())
             self.peace()
 
-    # --- what must be so -------------------------------------------------------------------------------------------
+    # --- assertions ------------------------------------------------------------------------------------------------
 
     @property
     def said(self) -> str:
@@ -636,7 +636,7 @@ class History:
                 self.judge_told(source, self.model.urls[name], report_id)
 
     def call_back(self) -> None:
-        """Tell sources what became of their reports: once, and what the model says."""
+        """Call sources back about their reports: once each, with what the model says."""
         before = len(self.receiver.got)
         deliver(self.world, self.receiver)
         for webhook_id, body in self.receiver.got[before:]:
@@ -660,7 +660,7 @@ class History:
             self.compare(where, (answer["state"], until), told(url, source, report_id))
 
     def judge_callbacks(self) -> None:
-        """Each report was told its end, or that URLs are held. What others say of it after its end is not told."""
+        """Assert that each report was told its end, or that URLs are held. Later words of others are not told."""
         for _ in range(2):
             self.world.clock.advance(hours=7)
             self.maintain()
@@ -684,7 +684,7 @@ class History:
 
     def judge_told(self, source: str, url: Url, report_id: str) -> None:
         report = reports.read(self.world.rows, report_id)
-        if report is None:  # its row has expired
+        if report is None:  # Its row has expired.
             return
         states = url_status.of_report(self.world.run(), report, [url.name])
         (answer,) = [
@@ -701,12 +701,12 @@ class History:
             and state in {"pending", "processing", "received"}
             and (tasks.live(self.world.rows, ACCOUNT) or self.bans_wait)
         ):
-            return  # while a ban is renewed, its renewal is shown
+            return  # During a renewal, the answer shows the renewal.
         assert expected_state in {"", state}, f"{what} {state}, not {expected_state}: {self.said}"
         if state == "suppressed" and expected_end and expected_end < self.world.clock():
             expected_end = None
         late = abs(end - expected_end) if end and expected_end else timedelta()
-        has_end = state not in {"held", "suppressed", "received"}  # these show an end that was planned, or has passed
+        has_end = state not in {"held", "suppressed", "received"}  # These may show a planned or a past end.
         right = late <= self.model.late and (bool(end) == bool(expected_end) or not (has_end or expected_end))
         assert not expected_state or right, f"{what} {state} until {end}, not {expected_end}: {self.said}"
 

@@ -1,6 +1,6 @@
-"""Histories of reports drawn at random: each ends, says what its URLs came to, is told and archived.
+"""Histories of reports drawn at random: each report ends, shows the states of its URLs, is told and archived.
 
-HISTORIES=n draws more of them than every run of the tests does; a history that fails is drawn again by its number.
+HISTORIES=n draws more of them than a usual run. A history that fails is drawn again by its number.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TwoAccounts(LedgerWorld):
 
 
 class History(Drawn):
-    """One of them."""
+    """One history."""
 
     accounts = (ACCOUNT, ASIA)
     world: TwoAccounts
@@ -133,7 +133,7 @@ class History(Drawn):
         }
         world = self.world
         self.live(steps, pauses=[1, 20, 70])
-        for webhook_id in self.posted:  # whoever saw no 202 sends again
+        for webhook_id in self.posted:  # A sender that saw no 202 sends again.
             self.post(webhook_id)
         for _ in range(3):
             carry_on_all(world)
@@ -218,7 +218,7 @@ class History(Drawn):
         if not self.steady:
             self.world.policy = self.policy()
 
-    # --- what must be so -------------------------------------------------------------------------------------------
+    # --- assertions ------------------------------------------------------------------------------------------------
 
     def judge(self) -> None:
         world = self.world
@@ -226,7 +226,7 @@ class History(Drawn):
         for account, vendor in world.vendors.items():
             self.judge_account(account, vendor)
         assert not unban_jobs.unfinished(world.rows)
-        assert not unban_jobs.ends_due(world.rows, now=world.clock())  # what is lifted later may wait
+        assert not unban_jobs.ends_due(world.rows, now=world.clock())  # A later lift may still wait.
         self.judge_index()
         for report_id in sorted(self.reports):
             report = reports.read(world.rows, report_id)
@@ -247,7 +247,7 @@ class History(Drawn):
         assert not [each for each in remaining.of_account(world.rows, account) if each.state is not ChunkState.HELD]
 
     def judge_index(self) -> None:
-        """Hold the index of bans, folded at once and as it was kept, against what is banned at the vendors."""
+        """Compare the index of bans, folded at once and as it was kept, with the bans at the vendors."""
         world = self.world
         banned = {(account, url) for account, vendor in world.vendors.items() for url in vendor.bans}
         for reader in (self.reader, Reader(MemoryViews())):
@@ -267,7 +267,7 @@ class History(Drawn):
             {each["url"] for each in told[-1]["urls"] if each["state"] == "held"},
             {status.url for status in said if status.state is UrlState.HELD},
         ]
-        # Once a source was told that all has ended, what others report later is not told again.
+        # After a source was told that all has ended, it is not told of later reports by others.
         assert not held[0] or held[0] == held[1], f"{report.id}: what is held was told as {held[0]}, and is {held[1]}"
 
     def judge_archive(self) -> None:
@@ -275,7 +275,7 @@ class History(Drawn):
         told: Counter[tuple[str, str]] = Counter()
         day = START.date()
         while day < world.clock().date() - timedelta(days=1):
-            with suppress(KeyError):  # days before the first on which anything was decided are not archived
+            with suppress(KeyError):  # Days before the first decision are not archived.
                 told.update(
                     (each["chunk_id"], each["url"])
                     for each in world.of_day(day)

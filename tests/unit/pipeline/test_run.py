@@ -1,4 +1,4 @@
-"""How a run shares its time among vendor accounts."""
+"""A run shares its time among vendor accounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_an_account_that_hangs_delays_no_other() -> None:
 
     def work(run: Run) -> str:
         if run.account == "slow":
-            others.wait(10)  # as long as the others take
+            others.wait(10)  # The others take as long as that.
         order.append(run.account)
         if run.account != "slow":
             others.wait(10)

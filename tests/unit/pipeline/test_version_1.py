@@ -1,10 +1,11 @@
-"""A ledger that version 1 wrote is read, extended, withdrawn and undone; and version 1 survives what is written now.
+"""edgeban reads, extends, withdraws and undoes what version 1 wrote; and version 1 survives what is written now.
 
 ``tests/samples/rows_of_version_1.json`` holds rows that the code of commit 96eb734 itself wrote, in the ``World`` of
-its own tests: reports by webhook and queue, bans that are in force, planned for 90 days, lifted, being lifted, refused
-by the vendor, under way, waiting, sent without an answer; holds that nobody, one of two people and a refusal decided;
-an unban that was recorded by a request that died; an intake that was killed between its claims and its seal, with its
-message. Beside them: the vendor's tasks and bans, and what version 1 said of each URL. Bytes are base64.
+its own tests: reports by webhook and queue; bans in force, planned for 90 days, lifted, being lifted, refused by the
+vendor, under way, waiting, and sent without an answer; holds that nobody has decided, that one of two people has
+approved, and that a person has refused; an unban whose request died after it recorded it; and an intake that was
+killed between its claims and its seal, with its message. The file also holds the vendor's tasks and bans, and what
+version 1 said of each URL. Bytes are base64.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def world() -> World:
     for url, moments in SAMPLE["vendor_bans"].items():
         world.vendor.bans[url] = FakeBan(*map(datetime.fromisoformat, moments))
     for _ in SAMPLE["vendor_tasks"]:
-        world.vendor.calls.append((Action.BAN, (), 0))  # ids of new tasks are numbered after the old ones
+        world.vendor.calls.append((Action.BAN, (), 0))  # New tasks are numbered after the old ones.
     for body in SAMPLE["queued"]:
         world.queue(body)
     return world
@@ -69,7 +70,7 @@ def _value(value: Any) -> Any:
 
 
 def settle(world: World, minutes: int = 10) -> None:
-    """Let minutes pass with all that runs in them, unbans among it."""
+    """Let minutes pass, and run all that is due in them, unbans included."""
     for _ in range(minutes):
         world.minutes()
         carry_on_all(world)
@@ -175,7 +176,7 @@ def test_a_person_s_word_stands_over_every_record_of_version_1(world: World) -> 
     ban_by_hand.ban(world.run(), request)
     world.vendor.refuse = set()
     settle(world, 15)
-    # The unban of a URL that was asked for before is the earlier word, and the request that died is carried out.
+    # The unban of a URL is its earlier word, and the request that died is carried out.
     assert world.states([url for url in urls if url != LIFTED_SOON]) == {"banned": len(urls) - 1}
     world.vendor.settle()
     assert world.vendor.bans.keys() >= {*urls} - {LIFTED_SOON}
@@ -185,24 +186,24 @@ def _held(world: World) -> list[Any]:
     return list(holds.all_held(world.rows, [ACCOUNT]))
 
 
-# --- and back: what version 1 needs of rows that are written now ------------------------------------------------------
+# --- back to version 1 ------------------------------------------------------------------------------------------------
 
 STRICT = {"state": {"open", "waiting", "held", "refused", "submitting", "processing", "succeeded", "failed"}}
-"""Values that version 1 parses strictly. All other texts it shows as they are."""
+"""Values that version 1 parses strictly. It shows all other texts as they are."""
 
 
 def _kind(row: dict[str, Any]) -> tuple[str, str]:
-    """Return what kind of row this is: the first words of its keys, without ids, days and names."""
+    """Return the kind of a row: the first words of its keys, without ids, days and names."""
     pk, sk = str(row["pk"]).partition("#")[0], str(row["sk"]).partition("#")[0]
     return pk, "" if sk[:1].isdigit() or pk in {"jobs", "vendor", "correlation", "exports"} else sk
 
 
 def test_every_row_that_is_written_now_has_what_version_1_reads_of_it() -> None:
-    """Hold new rows against those that version 1 always wrote: each attribute is there, with a value of its type.
+    """New rows have each attribute that version 1 always wrote, with a value of its type.
 
-    Rows and attributes that version 1 did not write are none of its business: it reads rows by keys that it knows, and
-    attributes by their names. (Its own code was run over such a ledger too: it read each URL as the new code does,
-    brought all to its end, and undid it.)
+    Version 1 ignores rows and attributes that it did not write: it reads rows by keys that it knows, and attributes by
+    their names. (Its own code was also run over such a ledger: it read each URL as the new code does, brought each to
+    its end, and undid it.)
     """
     always: dict[tuple[str, str], dict[str, type]] = {}
     for row in SAMPLE["rows"]:
@@ -221,7 +222,7 @@ def test_every_row_that_is_written_now_has_what_version_1_reads_of_it() -> None:
 
 
 def _of_everything() -> World:
-    """Return a world with what version 1 did not know: further words, bans and ends by hand, holds that took two."""
+    """Return a world with what version 1 did not know: further words, bans and ends by hand, holds by two people."""
     world = World(policy=parse_policy({**POLICY, "categories": CATEGORIES, "approvals": {"two_above": 2}}))
     world.post({"urls": pages(4), "correlation_id": "case-17"}, webhook_id="w1")
     world.minutes(3)

@@ -1,4 +1,4 @@
-"""docs/adding-a-format.md, followed to the letter in a copy; and docs/formats.md against the code."""
+"""docs/adding-a-format.md works to the letter in a copy, and docs/formats.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMATS = (ROOT / "docs" / "formats.md").read_text()
 
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
-    """Language, the file that the text before names last, and the content of each block."""
+    """Yield each block's language, the file that the text before it names last, and its content."""
     found = []
     for match in re.finditer(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         named = re.findall(r"`([\w/.-]+\.(?:py|json))`", page[: match.start()])

@@ -94,7 +94,7 @@ def parse_quietly(format_name: str, body: bytes) -> None:
     with contextlib.suppress(UnreadableReport, TooLarge):
         report = PARSERS[format_name](body, OPTIONS)
         assert isinstance(report, ParsedReport)
-        if report.urls:  # whatever was read can be passed on
+        if report.urls:  # A report that was read can be passed on.
             again = native.parse(native.render(report.urls, correlation_id=report.correlation_id), OPTIONS)
             assert again.urls == report.urls
 

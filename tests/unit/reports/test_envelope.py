@@ -139,7 +139,7 @@ def test_a_value_that_cannot_be_trusted_spoils_no_event_but_itself(value: str) -
 
 
 def test_the_key_of_an_s3_event_in_an_sns_notification_is_decoded_once() -> None:
-    """S3 writes a space as a plus, and a plus as %2B, also inside SNS."""
+    """S3 writes a space as a plus and a plus as %2B, also inside SNS."""
     record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
     s3 = {"bucket": {"name": "intake"}, "object": {"key": "desk/day+one%2B.csv", "size": 9}}
     (reference,) = unwrap(sns(json.dumps({"Records": [{**record, "s3": s3}]})), {}).objects

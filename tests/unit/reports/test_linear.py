@@ -1,7 +1,7 @@
 """The time that a reader takes grows with its input, and not with the square of it (I12).
 
-Each input is of a kind that took a quadratic or worse time in some reader: it is read at one size and at eight times
-that size, and the ratio is held against what linear growth would be, with room for a busy machine.
+Each kind of input once took a quadratic or worse time in some reader. The test reads it at one size and at eight times
+that size, and compares the ratio of the times with linear growth, with room for a busy machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chalicelib.vendors.alibaba.export_rows import read_rows
 
 TIMES = 8
 SLACK = 5.0
-"""Times that linear growth may be exceeded by on a busy machine: a square would exceed it by eight."""
+"""Factor by which a busy machine may exceed linear growth: quadratic growth exceeds it by eight."""
 
 FLOOR = 0.004
 """Seconds below which a run is too short to compare."""
@@ -45,7 +45,7 @@ def keys(size: int) -> str:
 
 
 def nested_multiparts(size: int) -> bytes:
-    """Eight multiparts in each other, and the rest of the body in the innermost: each line is held against eight."""
+    """Return eight nested multiparts, with the rest of the body in the innermost: each line meets eight boundaries."""
     heads = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(7))
     return heads + b"\n" + b"--b\n" * size
 
@@ -193,7 +193,7 @@ def test_the_tags_of_a_source_take_a_time_that_grows_with_them(piece: str) -> No
     "wrapper", ["urldefense.com/v3/__https://a", "protect.checkpoint.com/v2/", "secure-web.cisco.com/"]
 )
 def test_a_wrapped_link_takes_a_time_that_grows_with_its_length(wrapper: str, piece: str) -> None:
-    """Beyond 16,384 characters it is left wrapped."""
+    """A link of more than 16,384 characters is left wrapped."""
     held(
         lambda body: unwrap_link(body.decode()),
         lambda n: f"https://{wrapper}{piece * (n // len(piece))}".encode(),
@@ -215,5 +215,5 @@ def test_an_envelope_takes_a_time_that_grows_with_the_message(make: Callable[[in
 
 @pytest.mark.parametrize("piece", [" ", "a ", "https://a", "(", "&amp;", "%2e%2e/", "\u200b", "ü", "[.]", "://", "@"])
 def test_a_url_takes_a_time_that_grows_with_its_length(piece: str) -> None:
-    """Beyond 65,536 characters it is refused unread."""
+    """A URL of more than 65,536 characters is refused unread."""
     held(lambda body: canonical_url(body.decode()), lambda n: f"https://a/{piece * (n // len(piece))}".encode(), 8_000)

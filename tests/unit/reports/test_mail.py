@@ -1,4 +1,4 @@
-"""Mail as mailers write it, most of it written by the generators of the standard library."""
+"""Mail as mailers write it, most of it from the generators of the standard library."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_feedback_type_is_read_without_what_stands_around_it(kind: str) -> Non
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "raw_unicode_escape", "rot13", "zlib"])
 def test_a_codec_that_is_no_charset_of_mail_is_not_used(charset: str) -> None:
-    """Python's punycode takes a time that grows with the square; its escapes would make another URL."""
+    """Python's punycode takes quadratic time, and its escapes would make another URL."""
     fields = FRAUD.replace("?id=1", "?id=\\x31")
     part = feedback(fields, "base64")
     part.set_param("charset", charset)

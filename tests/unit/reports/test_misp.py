@@ -1,4 +1,4 @@
-"""MISP as MISP sends it: events, feeds, answers of restSearch, what ZeroMQ publishes, attributes alone."""
+"""Documents as MISP sends them: events, feeds, answers of restSearch, messages of ZeroMQ, single attributes."""
 
 from __future__ import annotations
 

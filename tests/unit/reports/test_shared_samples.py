@@ -1,4 +1,4 @@
-"""Real samples, with their counts. They are not part of the project: where they are absent these tests are skipped."""
+"""Real samples, with their counts. They are no part of the project: without them, these tests are skipped."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def whatwg_cases(shared: Path) -> list[dict[str, object]]:
 
 
 def test_canonicalisation_agrees_with_all_absolute_cases_of_the_whatwg_data(shared: Path) -> None:
-    """Of those that the standard accepts, only texts with something unseen or without a real host are refused."""
+    """Of texts that the standard accepts, only those with invisible signs or without a real host are refused."""
     cases = whatwg_cases(shared)
     refused_here = []
     for case in cases:

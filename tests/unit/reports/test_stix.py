@@ -1,4 +1,4 @@
-"""STIX against its own libraries: stix2 writes the objects, stix2-patterns says what a pattern is."""
+"""STIX against its own libraries: stix2 writes the objects, stix2-patterns judges the patterns."""
 
 from __future__ import annotations
 

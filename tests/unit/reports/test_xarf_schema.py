@@ -34,7 +34,7 @@ NEVER_TAKEN = {
 
 
 def uris(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
-    """Every property of a schema that is a URI, as a path with dots."""
+    """Yield every property of a schema that is a URI, as a path with dots."""
     if schema.get("format") == "uri":
         yield ".".join(path)
     for name, inner in schema.get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""A vendor whose list of tasks is minutes late: what the list lacks is not taken for a call that had no effect (I2)."""
+"""A vendor's list of tasks is minutes late: edgeban does not take a missing task for a call without effect (I2)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_call_is_not_repeated_soon_after_the_list_has_shown_ends_late() -> Non
     world = late_world(timedelta(minutes=6))
     world.minutes(8)
     assert world.states(FIRST) == {"banned": 3}
-    lose(world, SECOND)  # nothing else is under way that could tell of the list
+    lose(world, SECOND)  # No other task is under way that could show whether the list is late.
     world.minutes(10)
 
     assert world.states(SECOND) == {"banned": 3}
@@ -62,7 +62,7 @@ def test_a_list_that_was_late_hours_ago_delays_no_repetition() -> None:
 
 def test_a_list_that_shows_a_later_task_proves_that_a_call_had_no_effect() -> None:
     world = late_world(timedelta(minutes=6))
-    world.minutes(8)  # the ledger knows that the list was late
+    world.minutes(8)  # The ledger knows that the list was late.
     world.vendor.list_lags, world.vendor.task_time = timedelta(0), timedelta(minutes=3)
     world.vendor.errors = [AnswerUnknown("lost")]
     world.queue({"urls": SECOND})

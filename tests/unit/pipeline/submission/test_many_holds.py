@@ -1,4 +1,4 @@
-"""Thousands of holds of one URL are not read by every drain and every sweep, and a released one is sent at once."""
+"""Drains and sweeps do not read thousands of holds each time, and a released one is sent at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGE = "https://www.example.com/page"
 
 
 def with_holds(count: int = WORTH) -> World:
-    """Return a world in which that many reports of one URL each are held, all older than an hour."""
+    """Return a world with ``count`` holds of one URL each, all older than an hour."""
     world = World(policy=parse_policy({**POLICY, "sources": {"queue": {"trust": "review"}}}))
     for number in range(count):
         world.queue({"urls": [f"https://www.example.com/held/{number}"]})
@@ -45,7 +45,7 @@ def held(world: World) -> list[str]:
 
 
 def seed(world: World, count: int) -> None:
-    """Put that many holds of one URL each on record, as intake does, a second apart; the youngest is an hour old."""
+    """Put ``count`` holds of one URL each on record, as intake does, a second apart; the youngest is an hour old."""
     at = world.clock() - timedelta(hours=1, seconds=count)
     for number in range(count):
         at += timedelta(seconds=1)
@@ -129,7 +129,7 @@ def test_a_hold_that_is_released_while_the_sweep_reads_is_sent_by_the_next_drain
     world = with_holds(WORTH + 1)
     if marked:
         world.sweep()
-        world.queue({"urls": [PAGE]})  # one more hold: the mark would move
+        world.queue({"urls": [PAGE]})  # With one more hold, the mark would move.
         world.intake()
         world.clock.advance(hours=2)
     rows, hold = world.rows, held(world)[0]
@@ -149,7 +149,7 @@ def test_a_sweep_that_reads_a_hold_just_before_it_is_decided_writes_no_mark(deci
     hold, seen = held(world)[0], list[tuple[Mark, list[Work]]]()
 
     def read_in_between(function: Callable[..., object], write: object) -> object:
-        if isinstance(write, Update) and not seen:  # the mark is taken back, and the hold's row does not tell it yet
+        if isinstance(write, Update) and not seen:  # The mark is taken back, and the hold's row does not say so yet.
             seen.append((waiting_from.read(world.rows, ACCOUNT), remaining.of_account(world.rows, ACCOUNT)))
         return function(write)
 
@@ -158,7 +158,7 @@ def test_a_sweep_that_reads_a_hold_just_before_it_is_decided_writes_no_mark(deci
     ((mark, all_work),) = seen
     waiting_from.advance(world.rows, ACCOUNT, mark, all_work, age=timedelta(hours=1), now=world.clock())
     assert not waiting_from.read(world.rows, ACCOUNT).chunk
-    world.queue({"urls": [PAGE]})  # the next sweep marks the holds again
+    world.queue({"urls": [PAGE]})  # The next sweep marks the holds again.
     world.intake()
     world.sweep()
     world.drain()
@@ -167,7 +167,7 @@ def test_a_sweep_that_reads_a_hold_just_before_it_is_decided_writes_no_mark(deci
 
 
 def copy_of(begun: World) -> World:
-    """Return a world with the same rows, policy and time, and with nothing else of it."""
+    """Return a world with the same rows, policy and time, and nothing else of the first."""
     assert isinstance(begun.rows, MemoryRows)
     rows = MemoryRows()
     rows.rows.update(deepcopy(begun.rows.rows))
@@ -219,7 +219,7 @@ def test_three_thousand_holds_cost_a_minute_what_none_do() -> None:
     """The figures stand in docs/design.md."""
     empty, world = World(), World()
     seed(world, 3_000)
-    world.minutes(2)  # people are told of them, and the mark is written
+    world.minutes(2)  # This run tells people of them and writes the mark.
     for name in ("sweep", "drain", "track"):
         assert units_read(world, getattr(world, name)) <= units_read(empty, getattr(empty, name)) + 1, name
     reports = []
@@ -292,7 +292,7 @@ def test_a_refusal_that_is_killed_anywhere_is_finished_by_the_next_sweep() -> No
 
 
 def test_a_refusal_that_an_earlier_version_left_half_done_is_finished_within_ten_minutes() -> None:
-    """It does not take the mark back."""
+    """The earlier version does not take the mark back."""
     world = with_holds()
     world.sweep()
     hold = held(world)[0]

@@ -1,4 +1,4 @@
-"""A refusal is believed for what it is about: a ban that is not there, the state of a host that passes."""
+"""A refusal concerns no more than its subject: a ban that is not there, or a host whose state passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URLS = pages(3)
 LOCKED = "locked.example.com"
 
 
-# --- unbans of what is not there --------------------------------------------------------------------------------------
+# --- unbans of bans that are not there --------------------------------------------------------------------------------
 
 
 def lifted_by_hand() -> World:
@@ -64,7 +64,7 @@ def test_drift_never_bans_again_what_a_person_asked_to_lift() -> None:
     world.vendor.errors = [ContentRefused("no", code="X")]
     undo(world, urls=(URLS[0],))
     world.minutes(5)
-    world.vendor.bans.clear()  # whoever lifts them in the vendor's console
+    world.vendor.bans.clear()  # Somebody lifts them in the vendor's console.
     world.clock.advance(hours=2)
     compare(world)
     world.minutes(3)
@@ -97,7 +97,7 @@ def test_a_host_that_is_locked_for_minutes_is_tried_again_and_no_other_waits() -
     world.queue({"urls": urls})
     world.minutes(2)
     assert world.states(pages(500)) == {"banned": 500}
-    assert len(world.vendor.calls) <= 25  # taken apart by host, not URL by URL
+    assert len(world.vendor.calls) <= 25  # The submitter takes the task apart by host, and not URL by URL.
     world.minutes(30)
     assert world.states(pages(500, LOCKED)) == {"pending": 500}
     calls = len(world.vendor.calls)
@@ -140,11 +140,11 @@ def test_an_unban_waits_for_its_host_too_and_is_done_when_the_host_is_ready() ->
     assert url not in world.vendor.bans
 
 
-# --- a permission that lacks for some hosts ---------------------------------------------------------------------------
+# --- a permission that is missing for some hosts ----------------------------------------------------------------------
 
 
 class Forbidding(FakeVendor):
-    """A vendor whose keys lack the permission for some hosts; ``forbidden`` names them, ``*`` every host."""
+    """A vendor whose keys lack the permission for the hosts in ``forbidden``; ``*`` means every host."""
 
     forbidden: frozenset[str] = frozenset()
 

@@ -1,4 +1,4 @@
-"""What a drain sends: full calls within the vendor's rate, each refusal and outage met in its own way, nothing lost."""
+"""A drain sends full calls within the vendor's rate, handles each refusal and outage, and loses nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECOND = timedelta(seconds=1)
 
 
 class Paced:
-    """The account with the time of each create by the fake clock, each of which takes ``seconds``."""
+    """An account whose creates take ``seconds`` each by the fake clock, and that notes when each begins."""
 
     def __init__(self, world: World, *, seconds: float = 0.0) -> None:
         self.vendor, self.clock, self.seconds = world.vendor, world.clock, seconds
@@ -72,7 +72,7 @@ def queued(urls: Sequence[str], **world: Any) -> World:
 
 
 def backlog(count: int, **world: Any) -> World:
-    """Claim that many URLs, 2,300 at a time: their chunks do not fit tasks evenly."""
+    """Claim ``count`` URLs, 2,300 at a time: their chunks do not fit tasks evenly."""
     busy_world = World(**world)
     urls = pages(count)
     for start in range(0, count, 2_300):
@@ -83,19 +83,19 @@ def backlog(count: int, **world: Any) -> World:
 
 
 def sent(world: World) -> list[str]:
-    """Return the URLs of every task that the vendor made, as often as it got them."""
+    """Return the URLs of all tasks that the vendor made; a URL of two tasks is there twice."""
     return sorted(url for task in world.vendor.tasks.values() for url in task.urls)
 
 
 def bans(world: World) -> list[str]:
-    """Return the URLs of every ban task that did not fail, as often as they were asked for."""
+    """Return the URLs of all ban tasks that did not fail; a URL of two tasks is there twice."""
     tasks_there = world.vendor.tasks.values()
     standing = [task for task in tasks_there if task.action is Action.BAN and task.state.value != "failed"]
     return [url for task in standing for url in task.urls]
 
 
 def waiting(world: World) -> int:
-    """URLs that wait in the ledger: in chunks, or in tasks without a vendor's."""
+    """Return the URLs that wait in the ledger, in chunks or in tasks that the vendor does not have."""
     unsent = [task for task in tasks.live(world.rows, ACCOUNT) if task.state.value == "submitting"]
     in_chunks = sum(work.count - work.next - len(work.excluded) for work in remaining.of_account(world.rows, ACCOUNT))
     return in_chunks + sum(task.count for task in unsent)
@@ -188,7 +188,7 @@ def test_durations_and_actions_are_never_mixed_in_a_call() -> None:
 
 
 def _unban(world: World, urls: list[str]) -> None:
-    """Put a chunk of the other action in by itself: URLs that nobody claimed."""
+    """Put a chunk of unbans into the ledger, of URLs that nobody claimed."""
     keys = tuple(f"key-{number}" for number in range(len(urls)))
     now = world.clock()
     chunk = Chunk(
@@ -252,7 +252,7 @@ def test_held_chunks_do_not_keep_those_behind_them_from_the_vendor(monkeypatch: 
     monkeypatch.setattr("chalicelib.pipeline.submission.backlog.WORK_AT_ONCE", 5)
     world = World()
     for number in range(12):
-        world.queue({"urls": [f"https://h{number}.example.com/"]})  # the root of a host is held
+        world.queue({"urls": [f"https://h{number}.example.com/"]})  # The policy holds the root of a host.
         world.intake()
         world.clock.advance(seconds=1)
     world.queue({"urls": pages(3)})
@@ -358,7 +358,7 @@ def test_refused_access_and_used_up_quota_stop_after_one_call_and_block_the_acco
     assert len(world.vendor.calls) == 1
     assert waiting(world) == 5_000
 
-    for _ in range(8):  # the sweep wakes every minute
+    for _ in range(8):  # The sweep wakes the submitter every minute.
         world.clock.advance(minutes=1)
         world.sweep()
         assert world.drain().why == "blocked"
@@ -368,7 +368,7 @@ def test_refused_access_and_used_up_quota_stop_after_one_call_and_block_the_acco
     world.vendor.errors = []
     world.drain()
     assert sent(world) == sorted(pages(5_000))
-    assert "find_task" not in world.vendor.lists  # nothing had happened, so there is nothing to look up
+    assert "find_task" not in world.vendor.lists  # The refused calls had no effect.
 
 
 @pytest.mark.parametrize(("error", "minutes"), BLOCKING, ids=["access", "quota"])
@@ -626,7 +626,7 @@ def test_a_chunk_that_excludes_some_of_its_urls_sends_the_others_only() -> None:
 
 
 class Threaded(World):
-    """The same with real threads: eight calls may be under way."""
+    """A paced account with real threads: eight calls may be under way."""
 
     def __post_init__(self) -> None:
         self.workers = 8
@@ -656,7 +656,7 @@ class _Counting:
 
 
 def _locked(vendor: Any) -> Any:
-    """Answer one thread after the other: the fake is no place for two at once."""
+    """Answer one thread after the other, since the fake is not safe for two at once."""
     lock = threading.Lock()
     create = vendor.create_task
 

@@ -1,4 +1,4 @@
-"""A drain holds its wake-up only as long as it lives: another one takes over from a dead one within seconds."""
+"""A drain holds its wake-up only while it lives: another drain takes over from a dead one within seconds."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_wake_ups_that_mean_the_same_are_one_and_those_after_a_drain_began_are_n
 
 
 def test_another_process_wakes_although_this_one_has() -> None:
-    """Each process remembers what it sent; SQS drops what another one sent."""
+    """Each process remembers its own wake-ups; SQS drops those that another one has sent."""
     account = Account()
     wake_submitter(account.run(), ACCOUNT)
     account.wake = WakeQueue(account.queue, "url")
@@ -113,7 +113,7 @@ def test_another_process_wakes_although_this_one_has() -> None:
 def test_the_sweep_wakes_whatever_became_of_the_wake_up_of_the_same_epoch() -> None:
     account = Account()
     wake_submitter(account.run(), ACCOUNT)
-    account.queue.messages.clear()  # to the dead letters
+    account.queue.messages.clear()  # The wake-up has become a dead letter.
     wake_submitter_anew(account.run(), ACCOUNT)
     wake_submitter_anew(account.run(), ACCOUNT)
     assert len(account.queue.messages) == 1

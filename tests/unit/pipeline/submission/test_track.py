@@ -1,4 +1,4 @@
-"""How tasks are followed to their end in the vendor's list, and what becomes of those that fail."""
+"""The tracker follows tasks to their end in the vendor's list, and repeats those that fail."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dev.fakes.world import ACCOUNT, Clock, World, pages
 
 
 class Listed(FakeVendor):
-    """Keeps what it was asked to follow, and does not show the tasks that are ``hidden``."""
+    """An account that notes the tasks to follow, and does not show those in ``hidden``."""
 
     asked: list[Sequence[Sent]]
     hidden: set[str]
     unknown_words = False
     slow_after_first = timedelta(0)
-    """How long the vendor takes to answer every list but the first of a test."""
+    """Seconds until the vendor answers each list of a test except the first."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
@@ -41,7 +41,7 @@ class Listed(FakeVendor):
 
 
 def world_of(count: int, *, tasks_of: int = 1_000) -> tuple[World, Listed]:
-    """Make a world in which that many URLs were submitted, in tasks of so many, and not yet followed."""
+    """Make a world with ``count`` submitted URLs, in tasks that nobody has followed yet."""
     world = World()
     vendor = Listed(world.clock)
     world.vendor = vendor
@@ -73,7 +73,7 @@ def test_a_tracker_without_open_tasks_makes_no_call() -> None:
 def test_a_task_is_asked_for_in_the_time_in_which_the_vendor_can_have_created_it() -> None:
     world, vendor = world_of(2, tasks_of=1)
     vendor.task_time = None
-    vendor.unknown_words = True  # the tasks stay open
+    vendor.unknown_words = True  # The tasks stay open.
     created = {task.id: task.created_at for task in vendor.tasks.values()}
     world.clock.advance(days=20)
     world.track()
@@ -141,7 +141,7 @@ def test_a_task_that_the_vendor_works_on_stays_open() -> None:
     assert (tracked.open, tracked.failed) == (1, 0)
     assert world.states(pages(3)) == {"processing": 3}
     world.minutes(125)
-    assert world.states(pages(3)) == {"processing": 3}  # long, and listed: not lost
+    assert world.states(pages(3)) == {"processing": 3}  # The task takes long, but is listed: it is not lost.
     world.minutes(60)
     assert world.states(pages(3)) == {"banned": 3}
 
@@ -390,7 +390,7 @@ def test_where_every_task_fails_the_calls_are_bounded_and_every_url_ends() -> No
 
 @pytest.mark.parametrize("refused", [1, 3])
 def test_a_url_that_was_left_alone_by_a_refusal_gets_a_second_try_like_any_other(refused: int) -> None:
-    """Its neighbours were refused for their content; its own task fails once, and would not again."""
+    """The vendor refused its neighbours for their content; its own task fails once, and would succeed again."""
     world = World()
     urls = pages(1 + refused)
     world.vendor.refuse = set(urls[:refused])
@@ -444,7 +444,7 @@ def test_a_task_that_the_vendor_never_finishes_is_told_of_after_two_hours() -> N
 
 
 class Puzzling(FakeVendor):
-    """A vendor with a word for the state of a task that nobody knows."""
+    """A vendor with an unknown word for the state of a task."""
 
     def follow(self, tasks: Sequence[Sent]) -> Iterator[Sequence[VendorTask]]:
         for page in super().follow(tasks):

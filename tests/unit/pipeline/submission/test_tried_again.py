@@ -1,4 +1,4 @@
-"""What a vendor fails, or refuses for its content, is tried again by itself, and says so."""
+"""edgeban tries URLs again that a vendor failed or refused for their content, and says so."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def said(world: World, days: int = 7, *, source: str = "queue") -> None:
 
 
 def failing(world: World | None = None) -> World:
-    """Let the vendor fail at one of two URLs, also where it is repeated at once."""
+    """Let the vendor fail at one of two URLs, also when the URL is repeated at once."""
     world = world or World()
     world.vendor.fail = {URL}
     said(world)
@@ -95,7 +95,7 @@ def test_a_failed_ban_is_tried_with_growing_waits_for_the_days_of_the_policy_and
     assert "tries again" not in claim_of(world).reason
     assert given_up(world) == 1
     world.vendor.fail = set()
-    said(world)  # a new report is a new ban
+    said(world)  # A new report is a new ban.
     assert world.state(URL) == "banned"
 
 
@@ -223,7 +223,7 @@ def test_what_is_refused_a_second_time_stays_rejected_with_the_vendor_s_reason()
     assert report
     (state,) = url_status.of_report(world.run(), report)
     assert (state.state.value, "FAKE.0001" in state.reason) == ("rejected", True)
-    world.clock.advance(days=9)  # its planned end is over: a report is a new ban
+    world.clock.advance(days=9)  # The planned end is over, so that a report is a new ban.
     world.vendor.refuse = set()
     said(world)
     assert world.state(URL) == "banned"

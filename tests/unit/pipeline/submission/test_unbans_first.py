@@ -22,7 +22,7 @@ URL = "https://www.example.com/harmless"
 
 
 def a_ban_and_a_backlog(count: int, *, each: int = 2_000) -> World:
-    """One URL is banned, and that many others wait."""
+    """Return a world in which one URL is banned, and ``count`` others wait."""
     world = banned([URL])
     for start in range(0, count, each):
         world.queue({"urls": pages(count)[start : start + each]})
@@ -221,7 +221,7 @@ def test_an_unban_does_not_wait_for_its_own_ban_that_may_not_be_called(error: Ve
 
 
 def test_an_unban_of_a_ban_that_is_unknown_is_sent_while_bans_are_paused() -> None:
-    """The ban is looked up although it may not be called: so the unban knows that nothing is to come."""
+    """The drain looks the ban up although it may not call it: so it learns that no ban will come."""
     world = a_recorded_ban(AnswerUnknown("lost"))
     control.set_paused(world.rows, ACCOUNT, actor="ana", reason="stop", now=world.clock())
     undo(world, urls=(URL,))
@@ -268,7 +268,7 @@ def test_a_kill_while_an_unban_takes_its_url_out_of_a_recorded_ban_loses_nothing
 
 
 def test_an_unban_that_is_made_again_after_a_crash_and_a_report_is_in_the_call_once() -> None:
-    """The first one waits. A person decides about the report, so the second one takes it out of a hold."""
+    """The first unban waits. The report is held, so that the second unban takes the URL out of the hold."""
     calls = []
     for at in range(1, 20):
         world = World()
@@ -290,7 +290,7 @@ def test_a_drain_ends_that_may_send_nothing_and_has_a_call_to_look_up_that_comes
     world.intake()
     world.vendor.lose_answer, begun_at = True, world.clock()
     world.drain(seconds=20)
-    undo(world, urls=(URL,))  # it waits for the ban, which may be at the vendor
+    undo(world, urls=(URL,))  # The unban waits for the ban, which the vendor may have.
     undo(world, urls=pages(1))
     world.vendor.errors = [AccessRefused("locked")]
     world.clock.now = begun_at + timedelta(seconds=52)

@@ -1,4 +1,4 @@
-"""What differs between vendors, by ``VendorLimits`` alone: URLs that are named as failed, URLs a day, no list."""
+"""Vendors differ by ``VendorLimits`` alone: named failed URLs, URLs a day, no list of bans."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_bans_and_unbans_count_for_their_source_but_for_the_urls_that_the_vendor
     world.vendor.names_failed, world.vendor.fail = True, set(BAD)
     world.post({"urls": URLS})
     world.minutes(1)
-    world.vendor.fail = {URLS[7]}  # one works the second time
+    world.vendor.fail = {URLS[7]}  # One URL succeeds the second time.
     world.minutes(4)
     world.vendor.fail = {URLS[3]}
     undo(world, urls=tuple(URLS[:5]))
@@ -153,7 +153,7 @@ DAILY = replace(LIMITS, urls_per_task=10, urls_per_day=50, unbans_per_day=40, ut
 
 
 def test_no_call_is_made_beyond_the_days_urls_and_the_next_day_begins_by_the_vendors_clock() -> None:
-    world = world_at(DAILY)  # 08:30 UTC: the vendor's day ends at 16:00 UTC
+    world = world_at(DAILY)  # It is 08:30 UTC; the vendor's day ends at 16:00 UTC.
     world.post({"urls": URLS})
     world.minutes(30)
     assert called(world) == [10] * 5
@@ -190,7 +190,7 @@ def test_lifts_at_the_end_of_bans_leave_a_tenth_of_the_days_unbans_to_people() -
     world.minutes(3)
     world.clock.advance(days=1)
     world.minutes(5)
-    assert called(world, Action.UNBAN) == [10] * 3  # 40 a day; four tasks of ten would take more than 36
+    assert called(world, Action.UNBAN) == [10] * 3  # 40 a day, of which 36 are for lifts.
     undo(world, urls=tuple(URLS[90:]))
     world.minutes(3)
     assert sum(called(world, Action.UNBAN)) == 40
@@ -281,7 +281,7 @@ def test_a_full_store_keeps_bans_waiting_and_lets_unbans_through() -> None:
 class OneOperationAtATime(FakeVendor):
     """An account where a call begins an operation, and a further call is refused until that has ended.
 
-    Cloudflare's lists are so: the call answers with the operation's id, and one operation may be pending an account.
+    Cloudflare's lists work like this: the call answers with the operation's id, and an account may have one pending.
     """
 
     def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:

@@ -1,4 +1,4 @@
-"""What a vendor says holds: how long to wait, how many days it grants, when it made a task, how many calls it takes."""
+"""edgeban heeds the vendor's own figures: waits, granted days, the time of a task, calls at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reported(world: World, urls: list[str], **report: object) -> World:
 
 
 def assert_banned_without_a_gap(world: World, *, days: int) -> None:
-    """Renew every hour for so many days; the vendor never has the URL unbanned."""
+    """Renew every hour for ``days`` days, and assert that the vendor always bans the URL."""
     for _ in range(days * 24):
         world.vendor.settle()
         assert URL in world.vendor.bans, world.clock()
@@ -119,7 +119,7 @@ def test_a_plan_that_is_longer_than_the_vendor_grants_is_cut_and_renewed() -> No
 
 
 class _Slow:
-    """The account, whose creates take a while in real time. Notes when each began."""
+    """An account whose creates take real time, and that notes when each begins."""
 
     def __init__(self, vendor: Any, *, seconds: float) -> None:
         self.vendor, self.seconds = vendor, seconds
@@ -138,7 +138,7 @@ class _Slow:
 
 
 def test_a_backlog_goes_out_at_the_full_rate_though_each_answer_takes_as_long_as_thirty_calls() -> None:
-    """Four times as fast as life: 40 creates a second and answers of 0.7 s stand for 10 a second and 3 s."""
+    """The test runs four times as fast: 40 creates a second and answers of 0.7 s stand for 10 a second and 3 s."""
     world = World()
     world.vendor.limits = replace(LIMITS, creates_per_second=40, urls_per_task=1)
     slow = _Slow(world.vendor, seconds=0.7)

@@ -1,4 +1,4 @@
-"""Every order of events of the wake-ups, as ``pipeline.waking``, ``submit`` and ``handlers.queues`` make them.
+"""Visit every order of events of the wake-ups that ``pipeline.waking``, ``submit`` and ``handlers.queues`` can make.
 
 The model knows chunks, the queue's one group, drains, and those who wake: intakes, a person who resumes, and the
 tracker that ends a task on which another chunk waits. The sweep is off. A breadth-first search visits every state in
@@ -34,7 +34,7 @@ class Step(Enum):
 
 
 class Waker(NamedTuple):
-    """Somebody who makes work durable, reads the drain's number, and sends; ``chunk`` is what it writes or ends."""
+    """A sender that makes work durable, reads the drain's number, and sends. ``chunk`` is what it writes or ends."""
 
     kind: str
     chunk: int = GONE
@@ -53,7 +53,7 @@ class Drain(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that there is. A message is its id and the receipt it was delivered with, or ``GONE`` while it is visible."""
+    """The whole state. A message is its id and its receipt, or ``GONE`` in place of the receipt while it is visible."""
 
     waiting: tuple[bool, ...]
     tasks: tuple[int, ...]
@@ -73,7 +73,7 @@ Next = Iterator[tuple[str, State]]
 
 @dataclass(frozen=True)
 class Model:
-    """The protocol. ``wrong`` names what is done otherwise; ``after`` maps a chunk to one that must have ended."""
+    """The protocol. ``wrong`` names a broken rule; ``after`` maps a chunk to one that must have ended before."""
 
     wrong: str = ""
     after: dict[int, int] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Model:
         if step == "write":
             written = (
                 state.waiting[waker.chunk] or not state.tasks[waker.chunk]
-            )  # a chunk in a task is not written anew
+            )  # A chunk that is in a task is not written again.
             waiting = _with(state.waiting, waker.chunk, written)
             yield name, state._replace(waiting=waiting, wakers=(*others, moved))
         elif step == "read":
@@ -200,7 +200,7 @@ def _with(values: tuple[T, ...], index: int, value: T) -> tuple[T, ...]:
 
 
 def explore(model: Model, *, chunks: int = 2, **mishaps: int) -> tuple[str, int]:
-    """Visit every state; return what is wrong with the first bad one, with what led to it, and the number of states."""
+    """Visit every state; return the fault of the first bad one with its history, and the number of states."""
     left = tuple((name.replace("_", " "), count) for name, count in sorted(mishaps.items()))
     wakers = tuple(Waker("intake", chunk) for chunk in range(chunks))
     none = (False,) * chunks

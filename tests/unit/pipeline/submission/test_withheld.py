@@ -1,4 +1,4 @@
-"""What the policy forbids by the time of the call is not sent, whoever decided before that it should be (I5)."""
+"""A URL that the policy forbids at the time of the call is not sent, whoever decided before to ban it (I5)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dev.fakes.wrappers import Meanwhile
 
 URLS = pages(6)
 SHOP = URLS[2:4]
-"""Two URLs that a person protects after they were claimed."""
+"""Two URLs that a person protects after they have been claimed."""
 
 
 def protecting(*entries: dict[str, str]) -> Policy:
@@ -152,7 +152,7 @@ def test_a_refused_unban_of_what_was_withheld_leaves_it_to_be_reported_again() -
     world.drain()
     world.policy, allowing = PROTECTED, world.policy
     undo(world, urls=tuple(SHOP))
-    world.vendor.refuse = set(SHOP)  # it refuses to unban what it never had
+    world.vendor.refuse = set(SHOP)  # The vendor refuses to unban what it never had.
     world.minutes(8)
     assert world.states(SHOP) == {"unbanned": 2}
     world.policy, world.vendor.refuse = allowing, set()
@@ -196,7 +196,7 @@ def test_whatever_crashes_and_however_the_policy_changes_the_record_says_what_wa
         world = prepare()
         with world.crash(at, after=after):
             world.drain()
-        world.policy = parse(POLICY)  # protected by mistake
+        world.policy = parse(POLICY)  # They were protected by mistake.
         world.minutes(5)
         world.queue({"urls": SHOP})
         world.minutes(5)

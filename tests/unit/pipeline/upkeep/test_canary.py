@@ -1,4 +1,4 @@
-"""Once a day a page of one's own is banned and lifted, from the report to the edge; what takes too long rings."""
+"""Once a day edgeban bans and lifts a page of its own, from the report to the edge, and rings if that is too slow."""
 
 from __future__ import annotations
 

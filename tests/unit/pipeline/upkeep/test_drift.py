@@ -1,4 +1,4 @@
-"""Drift: what the vendor lost is banned again, what it invented is reported, what lingers is seen."""
+"""Drift: bans that the vendor lost are restored, invented ones are reported, lingering ones are seen."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_list_that_could_not_be_read_to_its_end_makes_nothing_missing() -> Non
 def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_its_report() -> None:
     world, shelf = drifted(), MemoryObjects()
     del world.vendor.bans[URLS[0]]
-    world.vendor.list_errors = [None, None, None, Unavailable("down")]  # three pages, then the question
+    world.vendor.list_errors = [None, None, None, Unavailable("down")]  # Three pages succeed, then the question fails.
     found = compare(world, shelf)
     assert not found.complete
     assert (found.missing, found.rebanned) == ([], 0)
@@ -240,7 +240,8 @@ def test_chunks_are_read_many_at_a_time_and_nothing_more_where_nothing_is_missin
     before, lists = world.rows.calls.copy(), len(world.vendor.lists)
     compare(world)
     calls = world.rows.calls - before
-    assert calls["get"] == 1 + 1 + 2  # the control row; the claims of a page of the list; the task and its chunks
+    # The reads are: the control row; the claims of a page of the list; the task and its chunks.
+    assert calls["get"] == 1 + 1 + 2
     assert calls["query"] == 32
     assert len(world.vendor.lists) == lists + 1
 

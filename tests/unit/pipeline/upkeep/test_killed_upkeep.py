@@ -1,4 +1,4 @@
-"""Whatever a schedule does by itself, killed at any call and begun again it comes to the same."""
+"""Scheduled work that is killed at any call and begun again ends as if unharmed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _renewed_by_their_own_ends() -> World:
 
 
 def _failed() -> World:
-    """Return a world in which the vendor has failed a URL whose task nobody has looked at."""
+    """Return a world in which the vendor has failed a URL, whose task no tracker has seen yet."""
     world = world_of_sources()
     world.vendor.fail = {URLS[0]}
     say(world, "desk", URLS[:1], 9)

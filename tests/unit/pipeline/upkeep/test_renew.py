@@ -1,4 +1,4 @@
-"""Bans that outlive what the vendor grants: carried by successive tasks, without a gap."""
+"""Successive tasks carry bans that outlast the vendor's longest, without a gap."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ URLS = pages(40)
 
 
 def live_on(world: World, days: int, *, watch: str = URLS[0]) -> list[bool]:
-    """Let days pass with everything that runs by the hour; whether the vendor banned the URL at each hour."""
+    """Let days pass, and run what is due each hour; return whether the vendor banned the URL at each."""
     banned = []
     for _ in range(days * 24):
         world.clock.advance(minutes=57)
@@ -45,7 +45,7 @@ def test_a_ninety_day_ban_is_carried_by_successive_tasks_without_a_gap() -> None
     world.minutes(3)
     banned = live_on(world, 92)
     assert all(banned[: 90 * 24])
-    assert not any(banned[91 * 24 :])  # a vendor's bans last whole days
+    assert not any(banned[91 * 24 :])  # A vendor's bans last whole days.
     assert [(task.days, len(task.urls)) for task in world.vendor.tasks.values()] == [(30, 40)] * 3 + [(3, 40)]
     assert world.states(URLS) == {"expired": 40}
 
@@ -137,7 +137,7 @@ def test_a_renewal_killed_at_any_call_is_done_once(after: bool) -> None:
             world.minutes(7)
             renew(world)
         assert world.states(URLS) == {"banned": 40}
-        assert {world.live_bans(url) for url in URLS} == {2}, at  # the first task and its renewal
+        assert {world.live_bans(url) for url in URLS} == {2}, at  # One is the first task, the other its renewal.
         world.clock.now = START + timedelta(days=59)
         world.vendor.settle()
         assert len(world.vendor.bans) == 40
@@ -161,7 +161,7 @@ def test_an_unban_and_a_renewal_at_the_same_moment_end_in_the_unban(first: str) 
     assert world.states(URLS) == {"unbanned": 40}
 
 
-# --- what is not renewed ----------------------------------------------------------------------------------------------
+# --- bans that are not renewed ----------------------------------------------------------------------------------------
 
 
 def _protect(world: World, urls: list[str]) -> None:
@@ -170,7 +170,7 @@ def _protect(world: World, urls: list[str]) -> None:
 
 
 def _until(world: World, url: str) -> timedelta:
-    """How long the record says that a URL is banned."""
+    """Return the end that the record shows for the ban of a URL."""
     (said,) = url_status.of_url(world.run(), url)
     assert said.state.value == "banned"
     assert said.until is not None
@@ -225,7 +225,7 @@ def test_a_root_that_a_person_approved_is_renewed_where_reports_of_roots_are_rej
     world.approve()
     world.minutes(3)
     world.policy = world_with(categories=categories, bare_hosts="reject").policy
-    for _ in range(2):  # the renewal, and that of the renewal
+    for _ in range(2):  # One is the renewal, the other the renewal of that.
         world.clock.advance(days=29, hours=1)
         assert renew(world) == 1
         world.minutes(3)
@@ -248,7 +248,8 @@ def test_each_url_is_renewed_before_its_own_ban_ends_at_the_vendor() -> None:
     world.minutes(1)
     assert set(world.vendor.bans) == {URLS[1]}
     world.vendor.fail = set()
-    world.clock.advance(days=3)  # nothing runs: the repetition begins three days after the ban of its neighbour
+    # Nothing runs for three days, so that the repetition begins three days after its neighbour's ban.
+    world.clock.advance(days=3)
     world.minutes(3)
     assert all(live_on(world, 88, watch=URLS[1])[: 86 * 24])
 
@@ -348,7 +349,7 @@ def test_a_renewal_that_fails_on_the_way_leaves_the_ban_that_is_in_force(forbidd
     assert world.state(URLS[1]) == "banned"
 
 
-# --- what the vendor fails --------------------------------------------------------------------------------------------
+# --- failed renewals --------------------------------------------------------------------------------------------------
 
 
 def _failing_renewal(**policy: Any) -> World:
@@ -372,14 +373,14 @@ def test_a_renewal_that_the_vendor_fails_is_sent_again_and_the_ban_has_no_gap() 
     assert not sum(event["given_up"] for event in world.events("task_finished"))
     banned = hours_on(world, 9)
     world.vendor.fail = set()
-    banned += hours_on(world, 32 * 24)  # a vendor's bans last whole days
+    banned += hours_on(world, 32 * 24)  # A vendor's bans last whole days.
     assert all(banned[: 30 * 24])
     assert world.states(URLS) == {"expired": 40}
     assert not world.events("bans_not_renewed")
 
 
 def hours_on(world: World, hours: int) -> list[bool]:
-    """Let hours pass; whether the vendor banned the first URL at each."""
+    """Let hours pass; return whether the vendor banned the first URL at each."""
     banned = []
     for _ in range(hours):
         world.clock.advance(minutes=50)

@@ -1,4 +1,4 @@
-"""Bans that were at the vendor before edgeban become ours, and their ends are known once they are renewed."""
+"""Bans that the vendor had before edgeban become edgeban's, and their ends are known after their renewal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUEST = Request("ana", "we begin to use edgeban", 60)
 
 
 def newcomer(world: World | None = None) -> World:
-    """At the vendor these URLs are banned, each with an end of its own; the ledger is empty."""
+    """Return a world with an empty ledger, whose vendor bans these URLs, each with its own end."""
     world = world or World()
     now = world.clock()
     for position, url in enumerate(URLS):

@@ -1,4 +1,4 @@
-"""Verification: a few URLs of each ban task are asked for at the edge, once, and never what is not ours."""
+"""Verification asks the edge once for a few URLs of each ban task, and for no URL of other hosts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def verifying(**verification: object) -> Policy:
 
 
 def banned(*reports: list[str], **verification: object) -> tuple[World, Edge]:
-    """Make a world in which each list is banned by a task of its own, and all of them are due."""
+    """Make a world in which each list of URLs is banned by its own task, and all tasks are due."""
     world = World(policy=verifying(**verification))
     for number, urls in enumerate(reports or [URLS]):
         world.post({"urls": urls}, webhook_id=f"w{number}")
@@ -162,7 +162,7 @@ def test_what_was_unbanned_meanwhile_is_not_asked_for() -> None:
     world.minutes(3)
     verify(world, edge)
     assert set(edge.asked) == set(URLS[38:])
-    assert len(world.events("bans_verified")) == 1  # and the unban task itself is none to verify
+    assert len(world.events("bans_verified")) == 1  # The unban task itself is not verified.
 
 
 def test_a_task_that_failed_is_not_asked_for() -> None:
@@ -185,7 +185,7 @@ def test_a_run_ends_at_its_deadline_and_the_next_goes_on() -> None:
     world, edge = banned(*(pages(8, f"h{number}.example.com") for number in range(6)))
     edge.seconds = 1
     runs = [verify(world, edge, seconds=10) for _ in range(4)]
-    assert runs == [3, 3, 0, 0]  # the third of each run had two seconds left
+    assert runs == [3, 3, 0, 0]  # In each run, the third task has two seconds left.
     assert len(edge.asked) == 2 * (4 + 4 + 2)
 
 

@@ -1,4 +1,4 @@
-"""The file of an export in every form it may have, the vendor's days, and its reasons."""
+"""The file of an export in every possible form, the vendor's days, and its reasons."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_one_broken_line_in_a_utf8_file_is_rejected_and_does_not_change_the_enco
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("2026-01-15 08:30:00", "2026-01-15T00:30:00"),  # plain: taken as UTC+8
+        ("2026-01-15 08:30:00", "2026-01-15T00:30:00"),  # A time without a zone is in UTC+8.
         ("2026-01-15T08:30:00", "2026-01-15T00:30:00"),
         ("2026-01-15 08:30", "2026-01-15T00:30:00"),
         ("2026/1/5 8:30", "2026-01-05T00:30:00"),
@@ -252,7 +252,7 @@ def test_memory_stays_flat_over_a_long_file() -> None:
 @given(st.binary(max_size=2_000), st.integers(1, 300))
 def test_whatever_the_bytes_are_they_become_rows_or_rejects(data: bytes, size: int) -> None:
     whole, pieces = rows(data), rows(data, size)
-    assert whole == pieces  # how the bytes arrive changes nothing
+    assert whole == pieces  # The sizes of the blocks change nothing.
     numbers = [row.line for row in whole]
     assert numbers == sorted(set(numbers))
 

@@ -157,7 +157,7 @@ def test_a_canonical_query_stays_as_it_is(pairs: list[tuple[str, str]]) -> None:
 
 
 class Iam(VendorHttp):
-    """An IAM that answers from a list; an error in it is raised. ``asked`` holds the bodies it got."""
+    """An IAM that answers from a list, and raises an error that is in it. ``asked`` holds the requests' bodies."""
 
     def __init__(self, *answers: VendorResponse | VendorError) -> None:
         super().__init__()

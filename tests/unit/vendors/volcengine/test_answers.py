@@ -1,4 +1,4 @@
-"""Every code that the vendor's pages name, and what stands for the codes that they do not name."""
+"""Every code that the vendor's pages name, and the errors for codes that they do not name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists that no simulator gives: words that are not known, rows that moved or are missing, shapes that are wrong."""
+"""Lists that no simulator gives: unknown words, rows that moved or are missing, wrong shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ A, B = "https://www.example.com/a", "https://www.example.com/b"
 
 
 class Canned(VendorHttp):
-    """A vendor that answers every call with the next result, and keeps the bodies it got."""
+    """A vendor that answers every call with the next result, and keeps the requests' bodies."""
 
     def __init__(self, *results: object) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Keys and ids that outlive a release: keys stand in the customer's namespace, ids in the ledger."""
+"""Keys and ids that outlive a release: keys are in the customer's namespace, ids in the ledger."""
 
 from __future__ import annotations
 
