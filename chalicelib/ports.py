@@ -45,10 +45,9 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a row.
+    """Remove a row. With ``expect`` it must be there with these values, so that one of several deciders succeeds.
 
-    With ``expect`` the row must be there with these values, so that of several who decide about a row only one
-    succeeds. Without, a row that is gone already is no failure.
+    Without ``expect``, a row that is gone is no failure.
     """
 
     key: Key
