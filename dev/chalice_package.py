@@ -1,8 +1,9 @@
-"""Run ``chalice package`` for a Python and a processor of our choice: ``chalice_package.py RUNTIME ARCHITECTURE …``.
+"""Run ``chalice package`` for a Python and a processor: ``chalice_package.py RUNTIME ARCHITECTURE COMPILER …``.
 
 Chalice takes the runtime from the interpreter that it runs in, resolves dependencies anew at each packaging, and walks
 directories in the order of the file system. Here the runtime is an argument, only the wheels of the locked
-``requirements.txt`` are installed, each held against its hash, and the same files give the same bytes.
+``requirements.txt`` are installed, each held against its hash, and the same files give the same bytes. COMPILER is the
+Python that compiles what is installed; if it is empty, nothing is compiled.
 
 ``dev.package`` runs this as a script, in a process of its own, because it amends Chalice's classes.
 """
@@ -13,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chalice.cli import main
@@ -51,11 +52,12 @@ def install(requirements: str, target: str, runtime: str, architecture: str) -> 
             path.chmod(0o644)
 
 
-def amend(runtime: str, architecture: str) -> None:
+def amend(runtime: str, architecture: str, compile_modules: Callable[[Path], None]) -> None:
     """Make Chalice package for ``runtime`` and ``architecture``, from the lock, in an order that does not change."""
 
     def build_site_packages(_: DependencyBuilder, _abi: str, requirements: str, target: str) -> None:
         install(requirements, target, runtime, architecture)
+        compile_modules(Path(target))
 
     def walk(_: OSUtils, path: str, followlinks: bool = False) -> Iterator[tuple[str, list[str], list[str]]]:
         for directory, directories, files in os.walk(path, followlinks=followlinks):
@@ -73,6 +75,14 @@ def amend(runtime: str, architecture: str) -> None:
 
 
 if __name__ == "__main__":
-    amend(*sys.argv[1:3])
-    del sys.argv[1:3]
+    sys.path.append(str(Path(__file__).resolve().parent.parent))  # last: app and chalicelib are those of the package
+    from dev.bytecode import compile_modules
+
+    chosen_runtime, chosen_architecture, compiler = sys.argv[1:4]
+    amend(
+        chosen_runtime,
+        chosen_architecture,
+        lambda directory: compile_modules(compiler, directory) if compiler else None,
+    )
+    del sys.argv[1:4]
     sys.exit(main())

@@ -19,7 +19,7 @@ from typing import Any, Self
 from dev.local_clients import REGION
 from dev.local_iam import suit_enforcement
 from dev.local_layer import repack, services_of
-from dev.ministack import PYTHON, LocalAwsError, MiniStack
+from dev.ministack import LocalAwsError, MiniStack
 from dev.package import ROOT, package
 
 DEPLOY_SECONDS = 120
@@ -163,7 +163,7 @@ class LocalAws(MiniStack):
                 if name not in keys:
                     archive = packaged / name
                     if attribute == "ContentUri":
-                        archive = repack(archive, services_of(template), python=PYTHON)
+                        archive = repack(archive, services_of(template))
                     body = archive.read_bytes()
                     keys[name] = f"{hashlib.sha256(body).hexdigest()}.zip"
                     self.s3.put_object(Bucket=PACKAGES_BUCKET, Key=keys[name], Body=body)

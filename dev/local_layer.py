@@ -1,18 +1,16 @@
 """Repack the layer of a package for MiniStack, which unpacks it anew for each worker it starts.
 
-Three differences from the layer that goes to AWS, none in what the functions can do:
+Two differences from the layer that goes to AWS, none in what the functions can do:
 
 - The packages stand in ``python/``, AWS's other layout: MiniStack puts that before its own packages, and
   ``python/lib/…/site-packages`` after them, where an older boto3 of its own would hide ours.
 - botocore's descriptions of services that no role may use are left out: they are most of the layer.
-- The modules are compiled already, since a worker cannot keep what it compiles.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
@@ -31,8 +29,8 @@ def services_of(template: dict[str, Any]) -> set[str]:
     }
 
 
-def repack(layer: Path, services: set[str], *, python: Path) -> Path:
-    """Return a layer for MiniStack made of ``layer``; kept beside it. ``python`` is the interpreter of the workers."""
+def repack(layer: Path, services: set[str]) -> Path:
+    """Return a layer for MiniStack made of ``layer``; kept beside it."""
     digest = hashlib.sha256(json.dumps(sorted(services)).encode()).hexdigest()[:8]
     repacked = layer.with_name(f"local-layer-{digest}.zip")
     if repacked.exists():
@@ -46,8 +44,6 @@ def repack(layer: Path, services: set[str], *, python: Path) -> Path:
                     target = packages / inside
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(source.read(entry))
-        compiling = [str(python), "-m", "compileall", "-qq", "-j0", "--invalidation-mode", "unchecked-hash"]
-        subprocess.run([*compiling, str(packages)], check=False)  # a module that cannot be compiled stays as it is
         unfinished = Path(directory) / "layer.zip"
         with zipfile.ZipFile(unfinished, "w") as target_zip:
             for file in sorted(packages.rglob("*")):

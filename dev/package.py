@@ -1,8 +1,9 @@
 """Package the app as it goes to AWS: ``python -m dev.package [stage]``.
 
 RUNTIME and ARCH in the environment choose another Python and another processor. SERVE_CONSOLE=no leaves the console
-out, ROW_CONDITIONS=no the policies' conditions on rows that PartiQL writes. The result is kept by a hash of all that
-goes into it, so a second call without a change takes no time. Two packages of the same files are byte-equal.
+out, ROW_CONDITIONS=no the policies' conditions on rows that PartiQL writes. The package holds bytecode if this machine
+has the Python that the package is for. The result is kept by a hash of all that goes into it, so a second call without
+a change takes no time. Two packages of the same files, made by the same Pythons, are byte-equal.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.bytecode import HERE, Interpreter, add_to, has_bytecode, interpreter_of
+
 ROOT = Path(__file__).resolve().parent.parent
 
 DEFAULT_RUNTIME = "python3.13"
@@ -26,7 +29,6 @@ DEFAULT_RUNTIME = "python3.13"
 
 RUNTIMES = ("python3.11", "python3.12", DEFAULT_RUNTIME)
 ARCHITECTURES = ("x86_64", "arm64")
-HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 SOURCES = (
     "app.py",
@@ -82,22 +84,41 @@ def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-eas
     target = Target.of(stage)
     packages = project / ".local" / "package"
     packages.mkdir(parents=True, exist_ok=True)
-    result = packages / f"{stage}-{_digest(project, target)[:16]}"
+    python = interpreter_of(target.runtime)
+    result = packages / f"{stage}-{_digest(project, target, python)[:16]}"
     with (packages / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (result / "sam.json").exists():
             unfinished = packages / "unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            copy = _copy(project, packages)
+            copy = _copy(project, packages, python)
             if not target.row_conditions:
                 for path in (copy / ".chalice" / "policies").iterdir():
                     path.write_text(json.dumps(without_row_conditions(json.loads(path.read_text()))))
-            _run_chalice(target, copy, region, unfinished)
+            _run_chalice(target, python, copy, region, unfinished)
+            if python:
+                add_to(unfinished / "deployment.zip", python.path)
             unfinished.rename(result)
         os.utime(result)
         for old in sorted(packages.glob(f"{stage}-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
     return result
+
+
+def slow_start(packaged: Path) -> str:
+    """Say what a package without bytecode costs, and the remedy; empty if it has bytecode."""
+    if has_bytecode(packaged / "deployment.zip"):
+        return ""
+    template = json.loads((packaged / "sam.json").read_text())
+    (runtime,) = {
+        resource["Properties"]["Runtime"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    return (
+        f"the package has no bytecode, since this machine's PATH has no {runtime} that works: each cold start compiles "
+        f"what it imports, which takes some 0.4 s of CPU. Install {runtime} and package again"
+    )
 
 
 def without_row_conditions(policy: dict[str, Any]) -> dict[str, Any]:
@@ -114,8 +135,8 @@ def without_row_conditions(policy: dict[str, Any]) -> dict[str, Any]:
     return {**policy, "Statement": rules}
 
 
-def _digest(project: Path, target: Target) -> str:
-    digest = hashlib.sha256(repr((sys.version, target)).encode())
+def _digest(project: Path, target: Target, python: Interpreter | None) -> str:
+    digest = hashlib.sha256(repr((sys.version, target, python)).encode())
     for file in _files(project):
         digest.update(f"{file.relative_to(project)}\0{file.stat().st_size}\0".encode())
         digest.update(file.read_bytes())
@@ -131,13 +152,14 @@ def _files(project: Path) -> Iterator[Path]:
                 yield file
 
 
-def _copy(project: Path, packages: Path) -> Path:
+def _copy(project: Path, packages: Path, python: Interpreter | None) -> Path:
     """Copy what is packaged, so that neither caches nor file modes of the working copy come into the archives.
 
     Chalice's own directory of archives is kept between runs for the layer alone, which takes longest to make and is
-    named by the digest of requirements.txt.
+    named by the digest of requirements.txt. There is one directory for each Python that compiles the layer.
     """
-    copy, archives = packages / "source", packages / "deployments"
+    compiled_by = hashlib.sha256(repr(python).encode()).hexdigest()[:8]
+    copy, archives = packages / "source", packages / f"deployments-{compiled_by}"
     shutil.rmtree(copy, ignore_errors=True)
     archives.mkdir(exist_ok=True)
     for stale in archives.glob("appcode-*"):
@@ -151,11 +173,12 @@ def _copy(project: Path, packages: Path) -> Path:
     return copy
 
 
-def _run_chalice(target: Target, project: Path, region: str, out: Path) -> None:
+def _run_chalice(target: Target, python: Interpreter | None, project: Path, region: str, out: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     script = str(Path(__file__).with_name("chalice_package.py"))
     # -P: the script's directory is not searched for imports. -B: no caches are written beside what is packaged.
-    command = [sys.executable, "-P", "-B", script, target.runtime, target.architecture]
+    compiler = python.path if python else ""
+    command = [sys.executable, "-P", "-B", script, target.runtime, target.architecture, compiler]
     done = subprocess.run(
         [
             *(*command, "package", "--stage", target.stage),
@@ -176,6 +199,8 @@ def _run_chalice(target: Target, project: Path, region: str, out: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{package(*sys.argv[1:2])}\n")
+        made = package(*sys.argv[1:2])
+        sys.stderr.write(f"note: {slow_start(made)}\n" if slow_start(made) else "")
+        sys.stdout.write(f"{made}\n")
     except PackagingError as error:
         sys.exit(str(error))

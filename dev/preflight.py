@@ -26,7 +26,7 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.vendors.registry import parse_accounts
-from dev.package import ROOT, PackagingError, package
+from dev.package import ROOT, PackagingError, package, slow_start
 
 UNRESERVED = 100
 """Concurrent executions of an account's limit that Lambda keeps unreserved."""
@@ -105,6 +105,8 @@ class Preflight:
         except PackagingError as error:
             self._missing(f"a package: {error}")
             return
+        if note := slow_start(self._found.packaged):
+            self._found.notes.append(note)
         self._found.template = json.loads((self._found.packaged / "sam.json").read_text())
 
     def _functions(self) -> Iterator[Mapping[str, Any]]:

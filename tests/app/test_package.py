@@ -9,15 +9,16 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
+import tempfile
 import zipfile
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from dev.bytecode import HERE, interpreter_of
 from dev.chalice_package import GLIBC, MACHINES, NEWEST_GLIBC
-from dev.package import ARCHITECTURES, DEFAULT_RUNTIME, HERE, ROOT, RUNTIMES, SOURCES, PackagingError, package
+from dev.package import ARCHITECTURES, DEFAULT_RUNTIME, ROOT, RUNTIMES, SOURCES, PackagingError, package, slow_start
 
 
 def copy_of_the_project(place: Path) -> Path:
@@ -49,6 +50,9 @@ EVERY = os.environ.get("PACKAGES") == "all"
 
 DEFAULT = ("", "")
 ALL = [DEFAULT, *product(RUNTIMES, ARCHITECTURES)]
+OWN = (HERE, ARCHITECTURES[0]) if HERE in RUNTIMES else DEFAULT
+"""The Python that packs can compile for itself, so this package has bytecode on every machine."""
+
 SOME = [DEFAULT, ("python3.13", "arm64"), ("python3.12", "arm64"), ("python3.11", "x86_64")]
 
 E_MACHINE = {"x86_64": 62, "arm64": 183}
@@ -75,7 +79,7 @@ def target(packaged: Path) -> tuple[str, str]:
     return runtime, architecture
 
 
-@pytest.mark.parametrize("packaged", ALL if EVERY else [DEFAULT], indirect=True)
+@pytest.mark.parametrize("packaged", ALL if EVERY else [OWN], indirect=True)
 def test_two_packages_of_the_same_files_are_byte_equal(packaged: Path, tmp_path: Path) -> None:
     other = package("prod", project=copy_of_the_project(tmp_path))
     assert packaged != other
@@ -87,8 +91,40 @@ def test_nothing_of_the_machine_that_packs_is_in_the_package() -> None:
     for archive in package("prod").glob("*.zip"):
         with zipfile.ZipFile(archive) as opened:
             names = opened.namelist()
-            assert [name for name in names if "__pycache__" in name or name.endswith(("/RECORD", "/INSTALLER"))] == []
-            assert [name for name in names if str(ROOT).encode() in opened.read(name)] == []
+            assert [name for name in names if name.endswith(("/RECORD", "/INSTALLER"))] == []
+            elsewhere = (str(ROOT).encode(), f"{tempfile.gettempdir()}/".encode())
+            compiled_or_ours = [name for name in names if name.endswith(".pyc") or name.startswith("chalicelib/")]
+            assert [name for name in names if elsewhere[0] in opened.read(name)] == []
+            assert [name for name in compiled_or_ours if elsewhere[1] in opened.read(name)] == []
+
+
+def bytecode(archive: Path) -> set[str]:
+    with zipfile.ZipFile(archive) as opened:
+        return {name for name in opened.namelist() if "__pycache__" in name}
+
+
+@pytest.mark.parametrize("packaged", [OWN], indirect=True)
+def test_each_module_of_the_app_has_bytecode_and_the_layer_has_it_too(packaged: Path) -> None:
+    if not interpreter_of(target(packaged)[0]):
+        pytest.skip(f"this machine has no {target(packaged)[0]}")
+    with zipfile.ZipFile(packaged / "deployment.zip") as opened:
+        modules = {Path(name) for name in opened.namelist() if name.endswith(".py")}
+    tag = target(packaged)[0].replace("python3.", "cpython-3")
+    expected = {str(module.parent / "__pycache__" / f"{module.stem}.{tag}.pyc") for module in modules}
+    assert bytecode(packaged / "deployment.zip") == expected
+    assert len(bytecode(packaged / "layer-deployment.zip")) > 500
+    assert slow_start(packaged) == ""
+
+
+def test_a_package_for_a_python_that_this_machine_lacks_has_no_bytecode_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    lacking = next(runtime for runtime in reversed(RUNTIMES) if runtime != HERE)
+    monkeypatch.setenv("RUNTIME", lacking)
+    packaged = package("prod")
+    assert bytecode(packaged / "deployment.zip") == set()
+    assert f"Install {lacking} and package again" in slow_start(packaged)
 
 
 def test_a_package_is_for_python_3_13_on_x86_64_unless_somebody_says_otherwise() -> None:
@@ -141,19 +177,20 @@ def test_every_distribution_of_the_layer_is_a_locked_one_and_carries_its_licence
 
 def interpreter(runtime: str) -> str:
     """Return the path of this machine's Python of a version; skip the test where it has none."""
-    found = sys.executable if runtime == HERE else shutil.which(runtime)
+    found = interpreter_of(runtime)
     if platform.machine() != "x86_64" or not found:
         pytest.skip(f"this machine has no {runtime} on x86_64")
-    if subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
-        pytest.skip(f"{found} does not run")
-    return found
+    return found.path
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES if EVERY else sorted({HERE, DEFAULT_RUNTIME} & {*RUNTIMES}))
 def test_a_package_is_imported_by_its_python_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runtime: str
 ) -> None:
-    """As on Lambda: the app and its layer alone are on the path, and no site-packages of this machine."""
+    """As on Lambda: the app and its layer alone are on the path, and no site-packages of this machine.
+
+    Nothing of the package is compiled, because its bytecode is there.
+    """
     python = interpreter(runtime)
     monkeypatch.setenv("RUNTIME", runtime)
     monkeypatch.setenv("ARCH", "x86_64")
@@ -161,15 +198,18 @@ def test_a_package_is_imported_by_its_python_and_nothing_else(
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(tmp_path)
     script = (
-        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import sys; sys.path[:0] = sys.argv[1:]; compiled = []\n"
+        "sys.addaudithook(lambda event, given: compiled.append(given[1]) if event == 'compile' else None)\n"
         "import app, boto3, ada_url, aws_lambda_powertools, requests\n"
-        "print(len(app.app.handler_map), [each.__file__ for each in (boto3, ada_url, requests)])"
+        "print(len(app.app.handler_map), [each.__file__ for each in (boto3, ada_url, requests)])\n"
+        "print('compiled:', [name for name in compiled if str(name).endswith('.py')])"
     )
     (layer,) = tmp_path.glob("python/lib/*/site-packages")
     command = [python, "-I", "-S", "-c", script, str(tmp_path), str(layer)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(str(tmp_path)) == 3
+    assert done.stdout.endswith("compiled: []\n")
 
 
 def test_another_python_or_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

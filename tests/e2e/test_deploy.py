@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from dev.bytecode import HERE
 from dev.deploy import STACK_POLICY
 from dev.local_aws import LocalAws
-from dev.package import HERE, ROOT
+from dev.package import ROOT
 from dev.preflight import Preflight, stack_state
 from dev.stack import ACCOUNT, MANAGED, TOKEN
 

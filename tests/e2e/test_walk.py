@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from dev.bytecode import HERE
 from dev.local_aws import LocalAws
-from dev.package import HERE, ROOT
+from dev.package import ROOT
 from dev.simulators.huawei import HuaweiSimulator
 from dev.stack import ACCOUNT, MANAGED, TOKEN
 
