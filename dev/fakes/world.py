@@ -188,9 +188,16 @@ class World:
     def intake(self, *, limit: int = 10_000) -> Taken:
         """Take what is queued; only what succeeds leaves the queue."""
         batch = self.queued[:limit]
-        taken = intake_reports(self.run(), batch, Reading(self.sources))
-        gone = {each["messageId"] for each in batch} - set(taken.failed)
-        self.queued = [each for each in self.queued if each["messageId"] not in gone]
+        gone: set[str] = set()
+        try:
+            taken = intake_reports(self.run(), batch, Reading(self.sources))
+            gone = {each["messageId"] for each in batch} - set(taken.failed)
+        finally:
+            self.queued = [each for each in self.queued if each["messageId"] not in gone]
+            for record in batch:
+                if record["messageId"] not in gone:
+                    received = int(record["attributes"].get("ApproximateReceiveCount", 1))
+                    record["attributes"]["ApproximateReceiveCount"] = str(received + 1)
         return taken
 
     def drain(self, *, seconds: float = 140) -> Drained:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +43,7 @@ def try_policy(run: Run, policy: Policy, reported: Sequence[ReportedUrl], source
     """Say what a policy would decide if a source reported these URLs now, in one report."""
     now = run.clock()
     message = Message("trial", "", source, now, tuple(reported))
-    urls_by_key, refusals = collect([message], policy, Counter())
+    urls_by_key, refusals = collect([message], policy)
     claims_by_key = claims.read(run.rows, list(urls_by_key), consistent=True, whole=True)
     verdicts = _judge(run, policy, urls_by_key, claims_by_key)
     statuses = Explainer(run.rows, now=now).explain(claims_by_key.values())

@@ -21,11 +21,11 @@ from chalicelib.ledger import claims, seals
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
-from chalicelib.pipeline.intake.counts import journal_taken, tell_taken, unreserve
+from chalicelib.pipeline.intake.counts import CLAIMING, claimed_before, journal_taken, tell_taken, unreserve
 from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.messages import Message, read_record
-from chalicelib.pipeline.intake.refusals import call_back, record_refusals, refusals_of
+from chalicelib.pipeline.intake.refusals import call_back, record_refusals, refusals_in, refusals_of
 from chalicelib.pipeline.intake.silence import look_at
 from chalicelib.pipeline.intake.strengthen import record_words
 from chalicelib.pipeline.intake.taken_back import without_taken_back
@@ -35,9 +35,6 @@ from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.version_1 import completed
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
-
-CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
-"""A URL with one of these verdicts is claimed."""
 
 
 class ChunkKind(NamedTuple):
@@ -52,7 +49,7 @@ class ChunkKind(NamedTuple):
 
 @dataclass(slots=True)
 class Taken:
-    """What became of a batch: how many verdicts of each kind, and the ids of the messages to be redelivered."""
+    """What became of a batch: the ids of the messages to be redelivered, and how many verdicts the others had."""
 
     failed: list[str] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
@@ -75,7 +72,7 @@ def intake_reports(run: Run, records: Sequence[Mapping[str, Any]], reading: Read
         alone = Taken(failed=[record["messageId"]])
         if not run.time_is_up:
             try:
-                alone = _take(run, [record], reading)
+                alone = _take(run, [record], reading, again=True)
             except Exception as error:  # noqa: BLE001, whatever it is, the other messages are taken
                 failure = failure or error
                 run.emit("message_failed", message_id=record["messageId"], error=type(error).__name__)
@@ -91,12 +88,12 @@ def _received_before(record: Mapping[str, Any]) -> bool:
     return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)) > 1
 
 
-def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> Taken:
-    """Take messages together."""
+def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, again: bool = False) -> Taken:
+    """Take messages together. ``again``: they were received before."""
     taken, policy = Taken(), run.policy
     messages = list(_read(run, records, reading, taken))
     withdrawals_again = withdraw(run, messages)
-    urls_by_key, refusals = collect(without_taken_back(messages, policy), policy, taken.verdicts)
+    urls_by_key, refusals = collect(without_taken_back(messages, policy), policy)
     withdrawn = any(message.withdrawals for message in messages)  # then the claims may just have been written
     found = claims.read(run.rows, list(urls_by_key), consistent=withdrawn)
     claims_by_key = completed(run, expiry.corrected(run, found))
@@ -105,17 +102,14 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
     for key, url in urls_by_key.items():
         verdict = verdicts[key]
-        taken.verdicts[verdict.kind.value] += 1
         if verdict.kind in CLAIMING:
             rule = verdict.rule if verdict.kind is VerdictKind.HOLD else ""
             claim = claims_by_key.get(key)
             release = verdict.kind is VerdictKind.BAN and claim is not None and claim.waits(run.clock())
             kind = ChunkKind(url.account, rule, url.plan(policy), release)
             urls_by_kind.setdefault(kind, []).append(url)
-            taken.verdicts[VerdictKind.DUPLICATE.value] += len(url.others)
         else:
-            refusals += refusals_of(url, taken.verdicts)
-    record_refusals(run, refusals)
+            refusals += refusals_of(url)
     claimed_next = [url for urls in urls_by_kind.values() for url in urls]
     in_place = {key: url for key, url in urls_by_key.items() if verdicts[key].kind not in CLAIMING}
     words_by_key, changed_meanwhile = record_words(run, reading.sources, claimed_next, in_place, claims_by_key)
@@ -130,11 +124,18 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading) -> T
     taken.failed += sorted(withdrawals_again - set(taken.failed))
     taken.failed += sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     unreadable = len(taken.unreadable)
+    done = [message for message in messages if message.message_id not in taken.failed]
+    refusals = refusals_in(done, refusals)
+    record_refusals(run, refusals)
     banning = _messages_of(url for kind, urls in urls_by_kind.items() if not kind.rule for url in urls)
     call_back(run, [message for message in messages if message.message_id not in banning])
     if messages:
         look_at(run, messages)
-        journal_taken(run, messages, urls_by_key, verdicts, refusals)
+    if done:
+        kinds = ((url, verdicts[key].kind) for key, url in urls_by_key.items())
+        if again:
+            kinds = ((url, claimed_before(url, kind, claims_by_key.get(url.key))) for url, kind in kinds)
+        taken.verdicts = journal_taken(run, done, kinds, refusals)
     tell_taken(
         run, messages, taken.verdicts, records=len(records), unreadable=unreadable, again=len(taken.failed) - unreadable
     )
@@ -215,11 +216,6 @@ def _claim(
         # Who was quicker may have said less, or a person decided meanwhile: these URLs are decided anew.
         again = _messages_of(url for url in part if url.key not in keys)
         taken.failed += sorted(again - set(taken.failed))
-    excluded = len(urls) - len(claimed)
-    if excluded:  # another intake was quicker since our read
-        verdict = VerdictKind.HOLD if kind.rule else VerdictKind.BAN
-        taken.verdicts[verdict.value] -= excluded
-        taken.verdicts[VerdictKind.DUPLICATE.value] += excluded
     return claimed
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -98,20 +97,14 @@ def category_plan(message: Message, reported: ReportedUrl, policy: Policy) -> Pl
     return category_of(reported.category or message.source.category, policy).plan
 
 
-def collect(
-    messages: Iterable[Message], policy: Policy, verdicts: Counter[str]
-) -> tuple[dict[str, BatchUrl], list[tuple[Message, Refusal]]]:
-    """Canonicalise and dedupe a batch in memory; return each URL at each account, by its key, and the refusals.
-
-    The refusals are counted in ``verdicts``.
-    """
+def collect(messages: Iterable[Message], policy: Policy) -> tuple[dict[str, BatchUrl], list[tuple[Message, Refusal]]]:
+    """Canonicalise and dedupe a batch in memory; return each URL at each account, by its key, and the refusals."""
     urls_by_key: dict[str, BatchUrl] = {}
     seen: dict[str, list[BatchUrl]] = {}
     refusals: list[tuple[Message, Refusal]] = []
     together = policy.scheme_variants is SchemeVariants.TOGETHER
 
     def refuse(message: Message, url: str, why: Verdict, account: str = "") -> None:
-        verdicts[why.kind.value] += 1
         refusals.append((message, Refusal(url, why.kind.value, why.rule, why.reason, account)))
 
     for message in messages:

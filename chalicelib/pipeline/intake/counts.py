@@ -1,7 +1,8 @@
 """Count the URLs of a batch: by source in one row of the journal, and all together for the metrics.
 
-The row is written last, and no decision depends on it. After a crash before it, the row is missing: the batch comes
-again, and its URLs count as duplicates.
+A message that comes again is counted when it comes again: each reported URL is counted once, for what became of it.
+The row is written last, and no decision depends on it. After a crash before it, the batch comes again and is counted
+then. If the function dies after it and before the messages are acknowledged, they are counted twice.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from chalicelib.domain.model import Verdict, VerdictKind
+from chalicelib.domain.model import VerdictKind
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import host_of
 from chalicelib.ledger import ban_counts, journal
+from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.messages import Message
@@ -28,40 +30,59 @@ THE_REST = "(others)"
 
 REFUSED = frozenset({VerdictKind.REJECTED, VerdictKind.SUPPRESSED})
 
+CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
+"""A URL with one of these verdicts is claimed."""
+
 
 def journal_taken(
     run: Run,
     messages: Sequence[Message],
-    urls_by_key: Mapping[str, BatchUrl],
-    verdicts: Mapping[str, Verdict],
-    refusals: Sequence[tuple[Message, Refusal]],
-) -> None:
-    """Write how many URLs of each source had which verdict."""
+    kinds: Iterable[tuple[BatchUrl, VerdictKind]],
+    refusals: Iterable[tuple[Message, Refusal]],
+) -> Counter[str]:
+    """Write how many URLs of each source had which verdict; return how many had which verdict.
+
+    ``messages`` are those that are done, and ``refusals`` theirs. URLs of other messages are left out.
+    """
+    done = {message.message_id for message in messages}
     counts: dict[str, Counter[str]] = {}
     for message in messages:
         counts.setdefault(message.source.name, Counter())["messages"] += 1
     for message, refusal in refusals:
         counts[message.source.name][refusal.verdict] += 1
-    for key, url in urls_by_key.items():
-        kind = verdicts[key].kind
-        if not url.others:
-            if kind not in REFUSED:  # these are among the refusals
-                counts[url.message.source.name][kind.value] += 1
-            continue
-        claimed = kind in {VerdictKind.BAN, VerdictKind.HOLD}
-        for position, (message, reported) in enumerate(url.mentions()):
-            own = kind if position == 0 else url.verdict_for(message, reported).kind
-            if claimed and position > 0:
-                own = VerdictKind.DUPLICATE
-            if own not in REFUSED:
+    for url, kind in kinds:
+        for message, own in _mentions(url, kind):
+            if own not in REFUSED and message.message_id in done:  # the former are among the refusals
                 counts[message.source.name][own.value] += 1
     kept: dict[str, Value] = {}
+    total = Counter[str]()
     for index, (source, by_verdict) in enumerate(sorted(counts.items())):
         name = source if index < MOST_SOURCES else THE_REST
         before = kept.get(name)
         kept[name] = dict(by_verdict + Counter(before if isinstance(before, dict) else {}))
+        total += by_verdict
     name = hashlib.sha256(",".join(message.message_id for message in messages).encode()).hexdigest()[:12]
     journal.add_taken(run.rows, name, kept, now=run.clock())
+    del total["messages"]
+    return total
+
+
+def _mentions(url: BatchUrl, kind: VerdictKind) -> Iterable[tuple[Message, VerdictKind]]:
+    """Return the verdict upon each mention of a URL; ``kind`` is the one upon the mention that it is claimed for."""
+    if not url.others:
+        return ((url.message, kind),)
+    others = (
+        (message, VerdictKind.DUPLICATE if kind in CLAIMING else url.verdict_for(message, reported).kind)
+        for message, reported in url.others
+    )
+    return (url.message, kind), *others
+
+
+def claimed_before(url: BatchUrl, kind: VerdictKind, claim: Claim | None) -> VerdictKind:
+    """Return what became of a URL in a message that comes again: its earlier delivery may have claimed the URL."""
+    if kind is VerdictKind.DUPLICATE and claim and claim.report == url.message.report_id:
+        return VerdictKind.HOLD if claim.held else VerdictKind.BAN
+    return kind
 
 
 def tell_taken(

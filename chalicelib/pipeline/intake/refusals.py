@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from chalicelib.domain.model import VerdictKind
@@ -13,14 +12,20 @@ from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
 
 
-def refusals_of(url: BatchUrl, verdicts: Counter[str]) -> Iterator[tuple[Message, Refusal]]:
+def refusals_of(url: BatchUrl) -> Iterator[tuple[Message, Refusal]]:
     """Yield, for a URL that this batch does not ban, what each of its reports is told: the verdict upon it alone."""
-    for position, (message, reported) in enumerate(url.mentions()):
+    for message, reported in url.mentions():
         verdict = url.verdict_for(message, reported)
-        if position > 0:  # the first is counted already
-            verdicts[verdict.kind.value] += 1
         if verdict.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
             yield message, Refusal(url.url, verdict.kind.value, verdict.rule, verdict.reason, url.account)
+
+
+def refusals_in(
+    messages: Iterable[Message], refusals: Iterable[tuple[Message, Refusal]]
+) -> list[tuple[Message, Refusal]]:
+    """Return the refusals of these messages. Those of a message that comes again are found again then."""
+    ids = {message.message_id for message in messages}
+    return [(message, refusal) for message, refusal in refusals if message.message_id in ids]
 
 
 def record_refusals(run: Run, refusals: Sequence[tuple[Message, Refusal]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -114,9 +115,10 @@ def test_two_intakes_at_the_same_time_claim_each_url_once(method: str, before: b
     def meanwhile() -> None:
         verdicts.append(second.intake().verdicts)
 
-    first = World(rows=Meanwhile(rows, method, meanwhile, before=before), clock=second.clock)
+    first = World(rows=Meanwhile(rows, method, meanwhile, before=before), clock=second.clock, sent=50)
     first.queue({"urls": pages(20)})
-    verdicts.append(first.intake().verdicts)
+    while first.queued:  # what lost a URL comes again
+        verdicts.append(first.intake().verdicts)
 
     world = World(rows=rows, clock=second.clock)
     assert claimed(world) == to_send(world) == sorted(pages(30))
@@ -128,12 +130,13 @@ def test_an_intake_that_lost_every_url_to_another_leaves_no_chunk_to_submit() ->
     rows = MemoryRows()
     second = World(rows=rows)
     second.queue({"urls": pages(20)})
-    first = World(rows=Meanwhile(rows, "get", second.intake))
+    first = World(rows=Meanwhile(rows, "get", second.intake), sent=50)
     first.queue({"urls": pages(20)})
     first.clock.advance(seconds=1)
     outcome = first.intake()
 
-    assert +outcome.verdicts == {"duplicate": 20}
+    assert not outcome.verdicts, "it comes again, and is counted then"
+    assert +first.intake().verdicts == {"duplicate": 20}
     assert first.wakes == []
     assert len(waiting(second)) == 1
 
@@ -636,6 +639,54 @@ def test_a_batch_counts_its_urls_by_source_and_verdict() -> None:
     assert taken["sources"] == {
         "queue": {"messages": 2, "ban": 3, "rejected": 1, "hold": 1, "duplicate": 2},
     }
+
+
+@pytest.mark.parametrize("method", ["get", "write"])
+@pytest.mark.parametrize("before", [True, False])
+def test_each_reported_url_is_counted_once_whoever_was_quicker(method: str, before: bool) -> None:
+    """Two batches name the same pages, beside one that is refused and one that is held, and pages of their own."""
+    rows = MemoryRows()
+    second = World(rows=rows)
+    first = World(rows=Meanwhile(rows, method, second.intake, before=before), clock=second.clock, sent=50)
+    for world, own in ((first, "a.example.com"), (second, "b.example.com")):
+        world.queue({"urls": [*pages(5), *pages(2, host=own), f"https://{own}/", FOREIGN]})
+        world.queue({"urls": pages(3, host=own)})  # of which two are duplicates
+    first.clock.advance(seconds=1)
+    for world in (first, second):
+        while world.queued:
+            world.intake()
+    counts = Counter[str]()
+    for row in rows.rows.values():
+        if row.get("kind") == "taken":
+            of_sources: Any = row["sources"]
+            counts.update(of_sources["queue"])
+    assert counts == {"messages": 4, "ban": 11, "hold": 2, "duplicate": 9, "rejected": 2}
+    told = Counter[str]()
+    for event in first.events("reports_taken") + second.events("reports_taken"):
+        told.update({kind: event.get(kind, 0) for kind in ("ban", "hold", "duplicate", "rejected")})
+    assert told == counts - Counter(messages=4)
+    refused = [row for row in rows.rows.values() if row.get("kind") == "refused"]
+    assert sum(len(reports.journalled(row)) for row in refused) == 2
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_batch_that_was_killed_anywhere_is_counted_once(after: bool) -> None:
+    at, killed = 0, True
+    while killed:
+        at += 1
+        world = World()
+        world.queue({"urls": [*pages(3), FOREIGN, "https://www.example.com/"]})
+        with world.crash(at, after=after):
+            world.intake()
+            killed = False
+        while world.queued:
+            world.clock.advance(minutes=1)
+            world.intake()
+        counts = [row["sources"] for row in memory(world).rows.values() if row.get("kind") == "taken"]
+        assert counts[0] == {"queue": {"messages": 1, "ban": 3, "rejected": 1, "hold": 1}}, at
+        last = after and len(counts) == 2  # killed after the counts, and before the message was acknowledged
+        assert len(counts) == 1 + last, at
+    assert at > 8
 
 
 # --- the price -------------------------------------------------------------------------------------------------------
