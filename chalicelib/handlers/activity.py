@@ -167,11 +167,11 @@ class Progress:
 
 
 def _progress(services: Services, unbans: Sequence[Decision]) -> Progress:
-    from chalicelib.ledger import unban_jobs
+    from chalicelib.ledger import failed_unbans, unban_jobs
 
     jobs = unban_jobs.unfinished(services.rows)
     waiting = {job.id for job in jobs if job.waits}
-    return Progress({job.id: job.undone for job in jobs}, unban_jobs.failed(services.rows, unbans), waiting)
+    return Progress({job.id: job.undone for job in jobs}, failed_unbans.read(services.rows, unbans), waiting)
 
 
 def _show_unban(decision: Decision, progress: Progress) -> dict[str, Any]:

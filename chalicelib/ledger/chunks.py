@@ -73,6 +73,8 @@ class Chunk:
     """Who decided and why, where a person did."""
     call_back: tuple[str, ...] = ()
     """Sources that are called back when their URLs have ended."""
+    unban_id: str = ""
+    """The request that asked for an unban, where a person did."""
     renew_at: datetime | None = None
     """When the bans are to be renewed, if they are planned to outlive what the vendor grants."""
     id: str = ""
@@ -150,6 +152,8 @@ def _row(chunk: Chunk) -> dict[str, Value]:
         document["renews"] = chunk.renews
     if chunk.call_back:
         document["call_back"] = chunk.call_back
+    if chunk.unban_id:
+        document["unban_id"] = chunk.unban_id
     pk, sk = _key(chunk.id)
     return {
         "pk": pk,
@@ -191,6 +195,7 @@ def _chunk(row: Mapping[str, Value]) -> Chunk:
         renews=tuple(document.get("renews", ())),
         before=tuple((position, ban, unban) for position, ban, unban in document.get("before", ())),
         call_back=tuple(document.get("call_back", ())),
+        unban_id=document.get("unban_id", ""),
         actor=text(row, "actor"),
         reason=text(row, "reason"),
     )

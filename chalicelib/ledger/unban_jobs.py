@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -263,28 +262,6 @@ def undone(rows: Rows, job_ids: Sequence[str]) -> dict[str, int]:
     """Return how many URLs each finished job has undone. Earlier versions kept no number."""
     found = rows.get([_done_key(job_id) for job_id in job_ids])
     return {pk.removeprefix("unban#"): number(row, "undone") for (pk, _), row in found.items()}
-
-
-_FAILED = "unban#failed"
-"""The partition of all failures: they are rare, and one query shows which of many requests had some."""
-
-
-def note_failed(rows: Rows, *, actor: str, at: datetime, task: str, urls: int, now: datetime) -> None:
-    """Record how many URLs of an operator's request a task could not unban. Safe to repeat."""
-    name = f"{stamp(at)}#{actor}#{task}"
-    rows.apply(Put({"pk": _FAILED, "sk": name, "urls": urls, "expires_at": epoch(now + KEEP_DECISIONS)}))
-
-
-def failed(rows: Rows, decisions: Sequence[Decision]) -> dict[str, int]:
-    """Return how many URLs could not be unbanned, by the id of the request, for requests with such URLs."""
-    if not decisions:
-        return {}
-    id_of = {f"{stamp(decision.at)}#{decision.actor}": decision.after for decision in decisions}
-    counts: Counter[str] = Counter()
-    for row in rows.query(_FAILED, after=stamp(min(decision.at for decision in decisions))):
-        if asked := id_of.get(text(row, "sk").rpartition("#")[0]):
-            counts[asked] += number(row, "urls")
-    return dict(counts)
 
 
 def _done_key(job_id: str) -> Key:

@@ -236,6 +236,18 @@ def test_a_cancellation_that_is_killed_anywhere_is_carried_out_or_can_be_repeate
     assert at > 3
 
 
+def test_an_unban_that_waited_tells_how_many_urls_the_vendor_failed_to_unban(desk: Api) -> None:
+    unban_id = waiting(desk)
+    desk.world.clock.advance(hours=2)
+    ask(desk, "nora", f"unbans/{unban_id}/approve", reason="checked")
+    desk.world.vendor.fail, desk.world.vendor.names_failed = {OLD[2]}, True
+    for _ in range(4):
+        desk.settle()
+    assert (shown(desk, unban_id)["failed"], shown(desk, unban_id)["complete"]) == (1, True)
+    listed = desk.get("unbans", {"Authorization": "Bearer rita"}, state="failed").json_body["unbans"]
+    assert [each["unban_id"] for each in listed] == [unban_id]
+
+
 def test_nobody_can_approve_a_cancelled_unban() -> None:
     world = banned(pages(3))
     world.clock.advance(days=3)

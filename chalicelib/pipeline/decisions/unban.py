@@ -242,6 +242,7 @@ def _unban(run: Run, account: str, part: Sequence[Claim], job: Job) -> set[str]:
         until=_cool_until(now, job),
         actor=job.actor,
         reason=job.reason,
+        unban_id=job.id,
     )
     undoing = Undoing.of(run, job)
     left = {claim.key: undoing.left(claim) for claim in part} if job.takes_back_words else {}

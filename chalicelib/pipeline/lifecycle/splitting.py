@@ -13,8 +13,9 @@ from chalicelib.domain.model import Action, Rule, TaskState, UrlState, Verdict
 from chalicelib.domain.packing import Slice, halve, sort_out, trimmed
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.series import BY_PEOPLE
-from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, tasks, unban_jobs
+from chalicelib.ledger import claim_decisions, claim_ends, due_chunks, failed_unbans, tasks
 from chalicelib.ledger.chunks import Chunk
+from chalicelib.ledger.failed_unbans import Asked
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline.lifecycle import ordering
 from chalicelib.pipeline.lifecycle.by_source import attributed
@@ -217,19 +218,19 @@ def _give_up_unban(
     run: Run, task: Task, slices: Sequence[Slice], chunks_by_id: Mapping[str, Chunk], *, reason: str
 ) -> None:
     """Leave the bans that were not lifted in force, and count them for each person's request."""
-    now, failed_of = run.clock(), Counter[tuple[str, datetime]]()
+    now, failed_of = run.clock(), Counter[Asked]()
     for part in slices:
         chunk = chunks_by_id[part.chunk]
         keys = [chunk.keys[position] for position in part.positions()]
         banned = ordering.perhaps_banned(run.rows, chunk, keys)
         claim_decisions.unban_failed(run.rows, chunk, banned, reason=f"the unban failed: {reason}")
         if chunk.rule in BY_PEOPLE:
-            failed_of[chunk.actor, chunk.received_at] += len(banned)
+            failed_of[Asked(chunk.actor, chunk.received_at, chunk.unban_id)] += len(banned)
         if chunk.rule == Rule.ENDED:  # the bans outlast their end: the lift is tried again
             for ban in chunk.renews:
                 due_chunks.plan_end(run.rows, chunk.account, ban, at=now + LIFT_AGAIN)
-    for (actor, at), urls in failed_of.items():
-        unban_jobs.note_failed(run.rows, actor=actor, at=at, task=task.id, urls=urls, now=now)
+    for asked, urls in failed_of.items():
+        failed_unbans.note(run.rows, asked, task=task.id, urls=urls, now=now)
 
 
 def _part_of(

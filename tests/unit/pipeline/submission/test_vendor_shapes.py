@@ -11,7 +11,7 @@ import pytest
 from chalicelib.domain.errors import AnswerUnknown, QuotaExceeded, Throttled
 from chalicelib.domain.model import Action, TaskState, VendorLimits
 from chalicelib.domain.series import Series
-from chalicelib.ledger import audit, control, unban_jobs
+from chalicelib.ledger import audit, control, failed_unbans
 from chalicelib.pipeline.answers import stats
 from dev.fakes.operations import compare, undo
 from dev.fakes.vendor import LIMITS, FakeVendor
@@ -143,7 +143,7 @@ def test_a_request_to_unban_knows_how_many_urls_failed_wherever_the_tracker_was_
             world.track()
         world.minutes(6)
         decisions = [decision for _, decision in audit.of_actor(world.rows, "ana")]
-        failed = unban_jobs.failed(world.rows, decisions)
+        failed = failed_unbans.read(world.rows, decisions)
         assert [failed.get(decision.after) for decision in decisions] == [None, 2], at
 
 
