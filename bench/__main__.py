@@ -32,7 +32,7 @@ def main() -> None:
     figures: list[Figure] = []
     with local(managed) as aws:
         sections: list[tuple[str, Callable[[], list[Figure]]]] = [
-            ("imports", imports.measure),
+            ("cold starts", lambda: imports.measure(aws, rows)),
             ("CPU of the intake", lambda: handlers.cpu(aws, rows)),
             ("memory of the intake", lambda: handlers.memory(aws, rows)),
             ("whole pipeline, and the naive one", lambda: handlers.capacity(aws, rows, ROWS if long else 2_000)),

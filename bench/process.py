@@ -19,6 +19,8 @@ from dev.package import ROOT
 class Ran:
     """The results of runs of a function: CPU and elapsed seconds of each, and what it returned."""
 
+    importing: float
+    """CPU seconds that the import of the function's module took: next to none in a process that has it already."""
     cpu: list[float]
     wall: list[float]
     results: list[Any]

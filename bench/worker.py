@@ -45,7 +45,9 @@ def main() -> None:
 
 def run(job: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     """Run a function once for each event: see ``bench.process.Process.run``."""
+    before = time.process_time()
     function: Callable[[Any, Any], Any] = getattr(importlib.import_module(job["module"]), job["function"])
+    importing = time.process_time() - before
     if job["metered"]:
         from chalicelib.aws.client import client
 
@@ -63,6 +65,7 @@ def run(job: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     if profile:
         profile.dump_stats(job["profile"])
     return {
+        "importing": importing,
         "cpu": cpu,
         "wall": wall,
         "results": results,
