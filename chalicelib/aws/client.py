@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from botocore.session import Session as BotocoreSession
+
+_MAKING = threading.Lock()
+"""Held while a client is made: a session may not make two clients at the same time."""
 
 ROWS = (
     "AttributeMap",
@@ -28,8 +33,6 @@ def client(service: str) -> Any:
 
     ``standard`` retries cover throttling and lost connections. Each of our writes may safely be repeated.
     """
-    import boto3
-    import botocore.session
     from botocore.config import Config
 
     config = Config(
@@ -40,10 +43,19 @@ def client(service: str) -> Any:
         parameter_validation=False,
         user_agent="edgeban",
     )
+    with _MAKING:
+        return _session().client(service, config=config)  # type: ignore[call-overload]
+
+
+@cache
+def _session() -> Session:
+    """Return the session of all clients: it reads once what botocore needs for each of them, such as all endpoints."""
+    import boto3
+    import botocore.session
+
     session = botocore.session.get_session()
-    if service == "dynamodb":
-        pass_rows_through(session)
-    return boto3.session.Session(botocore_session=session).client(service, config=config)  # type: ignore[call-overload]
+    pass_rows_through(session)
+    return boto3.session.Session(botocore_session=session)
 
 
 def pass_rows_through(session: BotocoreSession) -> None:

@@ -13,9 +13,14 @@ ROOT = Path(__file__).parents[3]
 SHOW = "print(json.dumps(sorted(sys.modules)))"
 
 
-def modules(code: str) -> set[str]:
+def printed(code: str) -> list[str]:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(json.loads(run.stdout.splitlines()[-1]))
+    names: list[str] = json.loads(run.stdout.splitlines()[-1])
+    return names
+
+
+def modules(code: str) -> set[str]:
+    return set(printed(code))
 
 
 ALWAYS = {"chalicelib.pipeline.run"}
@@ -84,6 +89,20 @@ def test_a_client_of_aws_imports_no_requests() -> None:
     found = modules(code + "from chalicelib.aws.client import client; client('dynamodb')\n" + SHOW)
     assert "boto3" in found
     assert "requests" not in found
+
+
+def test_what_all_clients_of_aws_need_is_read_once() -> None:
+    code = """import json, os, sys
+os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+opened = []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+from chalicelib.aws.client import client
+assert len({client(service) for service in ("dynamodb", "sqs", "ssm", "sqs")}) == 3
+print(json.dumps([os.path.basename(name) for name in opened if "/botocore/data/" in name]))
+"""
+    read = printed(code)
+    assert read.count("endpoints.json") == 1
+    assert sum(name.startswith("service-2.") for name in read) == 3, "each model of a service once"
 
 
 def test_only_the_vendors_client_imports_requests() -> None:
