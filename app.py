@@ -11,23 +11,23 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEv
 from chalicelib.bootstrap import services
 from chalicelib.handlers import (
     activity,
+    ban_by_hand,
     ban_list,
-    bans,
     callbacks,
     console,
     counts,
-    decisions,
     exports,
     holds,
-    lifts,
     operators,
     outcomes,
     queues,
     reports,
     schedules,
+    second_person,
     service,
     statements,
     trials,
+    unbans,
     urls,
     webhook,
 )
@@ -89,11 +89,11 @@ serve("GET", "/v1/statements", statements.list_statements)
 
 # --- for operators: decide ----------------------------------------------------------------------------------------
 
-serve("POST", "/v1/bans", bans.ban)
-serve("PATCH", "/v1/bans", bans.change_end)
-serve("POST", "/v1/unbans", decisions.unban)
-serve("POST", "/v1/unbans/{unban_id}/approve", lifts.approve_unban)
-serve("POST", "/v1/unbans/{unban_id}/cancel", lifts.cancel_unban)
+serve("POST", "/v1/bans", ban_by_hand.ban)
+serve("PATCH", "/v1/bans", ban_by_hand.change_end)
+serve("POST", "/v1/unbans", unbans.unban)
+serve("POST", "/v1/unbans/{unban_id}/approve", second_person.approve_unban)
+serve("POST", "/v1/unbans/{unban_id}/cancel", second_person.cancel_unban)
 serve("POST", "/v1/holds/{hold_id}/approve", holds.approve_hold)
 serve("POST", "/v1/holds/{hold_id}/refuse", holds.refuse_hold)
 serve("POST", "/v1/holds/decisions", holds.decide_holds)

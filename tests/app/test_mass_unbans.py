@@ -107,7 +107,7 @@ def test_what_the_sweep_carries_on_counts_as_what_the_request_did(
     """The request has no time, so that the sweep does all."""
     count = ALARM["Threshold"] + 1
     urls = banned(desk, count)
-    monkeypatch.setattr("chalicelib.handlers.decisions.UNBAN_TIME", -desk.world.clock().resolution)
+    monkeypatch.setattr("chalicelib.handlers.unbans.UNBAN_TIME", -desk.world.clock().resolution)
     capsys.readouterr()
     assert ask(desk, "olaf", "unbans", source="desk", reason="ticket 4711").json_body["complete"] is False
 

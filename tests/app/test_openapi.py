@@ -26,7 +26,7 @@ from chalicelib.domain.errors import InputError
 from chalicelib.domain.model import Action, TaskState, UrlState
 from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.domain.policy.statement import Ground, Notice
-from chalicelib.handlers.decisions import UNBAN_URLS
+from chalicelib.handlers.unbans import UNBAN_URLS
 from chalicelib.ledger import export_days
 from chalicelib.ledger.control import AccountState
 from chalicelib.ledger.export_days import DayState

@@ -14,7 +14,7 @@ from chalice.test import HTTPResponse
 
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.handlers.decisions import PREVIEW_URLS, UNBAN_URLS
+from chalicelib.handlers.unbans import PREVIEW_URLS, UNBAN_URLS
 from chalicelib.ledger import control
 from chalicelib.pipeline.upkeep.verify import verify_bans
 from dev.fakes.api import Api, fixed, refused

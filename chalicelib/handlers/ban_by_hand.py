@@ -11,8 +11,8 @@ from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.plural import counted
 from chalicelib.domain.policy.duration import BAN_DAYS, FOREVER, PLANNED_DAYS, Plan, plan_for
-from chalicelib.handlers.decisions import PREVIEW_URLS, canonical_urls
 from chalicelib.handlers.http import only, operator
+from chalicelib.handlers.unbans import PREVIEW_URLS, canonical_urls
 from chalicelib.web import answer, json_body, text_field
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Routes for what a person undoes: unbans."""
+"""The route by which a person undoes bans: unbans by URL, task, report, decision, source, host or category."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import Conflict, InputError, NotFound
 from chalicelib.domain.plural import counted
 from chalicelib.handlers.http import host, only, operator
-from chalicelib.handlers.lifts import UNBAN_TIME, ask_for_a_second_person
+from chalicelib.handlers.second_person import UNBAN_TIME, ask_for_a_second_person
 from chalicelib.web import answer, json_body, moment, text_field
 
 if TYPE_CHECKING:
