@@ -80,6 +80,14 @@ def test_no_module_that_ships_is_longer_than_300_lines() -> None:
     assert {name: count for name, count in lines.items() if count > 300} == {}
 
 
+def test_the_docstring_of_each_folder_of_the_pipeline_names_all_its_modules() -> None:
+    """A newcomer finds a file by the docstring of its folder."""
+    for folder in sorted(path.parent for path in (ROOT / "chalicelib" / "pipeline").glob("*/__init__.py")):
+        docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+        assert not {module for module in modules if f"``{module}``" not in docstring}, folder.name
+
+
 # --- the ledger's rows --------------------------------------------------------------------------------------------
 
 ROW_STEPS = {"Insert", "Put", "Update", "Delete", "Check"}

@@ -1,1 +1,4 @@
-"""Bans in force: renewed, compared with the vendor's list, verified at the edge."""
+"""Bans in force: ``renew`` renews them, ``drift`` compares them with the vendor's list, ``verify`` asks the edge.
+
+``take_over`` makes bans ours that the vendor had before. ``canary`` bans and lifts a page of ours every day.
+"""
