@@ -16,6 +16,11 @@ PREPARES = 0.1
 SLACK = timedelta(milliseconds=40)
 """Added to the one-second window, so that jitter in flight cannot put an eleventh call into it."""
 
+MAKES_UP = timedelta(seconds=1)
+"""A call that is late by up to this much, for example because the ledger answered slowly, is made up: the calls behind
+it follow twice as fast until they are back on schedule. A call that is later than this follows an idle while, for which
+nothing is made up. In both cases the calls of the last second count, so that the vendor's rate is kept."""
+
 
 class Pace:
     """Evenly spaced permissions to call. ``wait`` sleeps until the next one is due."""
@@ -42,6 +47,8 @@ class Pace:
         self._span = timedelta(seconds=calls / rate) + SLACK
         self._last = last
         self._next = last + self._gap if last else clock()
+        self._on_schedule = False
+        """Whether this run has called: its first call begins the schedule, however late it is."""
         if last:  # each of them counts as the latest of them
             self._calls.extend([last] * (calls if last_calls is None else last_calls))
 
@@ -58,8 +65,12 @@ class Pace:
     @property
     def due(self) -> datetime:
         """When the next call is due."""
-        full = len(self._calls) == self._calls.maxlen
-        return max(self._next, self._calls[0] + self._span) if full else self._next
+        due = self._next
+        if self._calls:
+            due = max(due, self._calls[-1] + self._gap / 2)
+        if len(self._calls) == self._calls.maxlen:
+            due = max(due, self._calls[0] + self._span)
+        return due
 
     def approach(self) -> None:
         """Sleep through a long wait, all but its last tenth of a second: the caller prepares its call then."""
@@ -74,7 +85,9 @@ class Pace:
             self._sleep((self.due - now).total_seconds())
             now = self._clock()
         self._calls.append(now)
-        self._next = max(self._next, now - self._gap / 4) + self._gap
+        made_up = self._on_schedule and now - self._next <= MAKES_UP
+        self._next = (self._next if made_up else now) + self._gap
+        self._on_schedule = True
         return now
 
     def departs(self) -> None:
