@@ -146,6 +146,13 @@ class ContentRefused(VendorError):
     kind = "content_refused"
 
 
+class UnknownRefusal(ContentRefused):
+    """The vendor refuses the call with a code that we do not know, and did nothing.
+
+    Our calls differ in their URLs alone, so these are probably the cause, unless the vendor refuses every call.
+    """
+
+
 class UrlsFailed(VendorError):
     """The vendor did all of a call except the URLs that it names. ``task_id`` is the id of this call."""
 

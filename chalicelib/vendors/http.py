@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
@@ -104,10 +105,11 @@ class VendorHttp:
         else:
             try:
                 return self._exchange(session, prepared, where)
-            except (requests.RequestException, HTTPError) as exc:
-                failure = _translate(exc, where)
             except UnicodeEncodeError:
                 failure = ConfigurationError(f"{where}: a header holds characters that HTTP cannot carry")
+            except (requests.RequestException, HTTPError, ValueError) as exc:
+                # ValueError: requests reads even a redirect that it does not follow, and chunks of a negative size.
+                failure = _translate(exc, where)
         # We raise here, outside `except` and without `from`. The original error's message contains the signed URL, and
         # a traceback would log it.
         raise failure
@@ -149,19 +151,25 @@ class VendorHttp:
 def retry_after(response: VendorResponse, *, default: float, longest: float) -> float:
     """Return the seconds that an answer's Retry-After asks to wait, at most ``longest``.
 
-    It is a number of seconds, or a date, which is compared with the answer's own ``Date``. ``default`` is for an answer
-    that says neither.
+    It is a number of seconds, or a date, which is compared with the answer's own ``Date``, or with our clock if the
+    answer has none. ``default`` is for an answer that says neither.
     """
     text = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return min(float(text), longest)
-    try:
-        until = parsedate_to_datetime(text)
-        sent_at = parsedate_to_datetime(response.headers.get("Date", ""))
-        seconds = (until - sent_at).total_seconds()
-    except (TypeError, ValueError, IndexError):
+    until = _date(text)
+    if until is None:
         return default
+    seconds = (until - (_date(response.headers.get("Date", "")) or datetime.now(UTC))).total_seconds()
     return min(seconds, longest) if seconds > 0 else default
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def require_endpoint(url: str) -> None:

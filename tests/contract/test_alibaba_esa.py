@@ -19,6 +19,7 @@ from chalicelib.domain.errors import (
     ContentRefused,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
@@ -117,7 +118,7 @@ def test_fifty_urls_of_usual_length_are_one_call(place: Place) -> None:
         (404, "InvalidAction.NotFound", AccessRefused),
         (400, "QuotaExceeded.Block", QuotaExceeded),
         (400, "InvalidParameter.RecordNotBelongToSite", ContentRefused),
-        (400, "SomethingNew", ContentRefused),
+        (400, "SomethingNew", UnknownRefusal),
         (500, "InternalError", AnswerUnknown),
         (503, "ServiceUnavailable", AnswerUnknown),
         (400, "SignatureNonceUsed", AnswerUnknown),

@@ -21,6 +21,7 @@ from chalicelib.domain.errors import (
     QuotaExceeded,
     Throttled,
     Unavailable,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import VendorAccount
@@ -129,6 +130,12 @@ def test_a_retry_after_that_is_no_number_of_milliseconds_is_not_believed(given: 
     assert error.retry_after == 2.0
 
 
+def test_a_gateway_before_the_vendor_may_ask_for_a_wait_as_http_does() -> None:
+    error = failure(429, b"slow down", {"Retry-After": "600"})
+    assert isinstance(error, Throttled)
+    assert error.retry_after == 600
+
+
 def test_an_absurd_retry_after_is_cut_to_an_hour() -> None:
     error = failure(400, {"Code": "Throttling"}, {"x-acs-retry-after": "999999999"})
     assert isinstance(error, Throttled)
@@ -150,7 +157,8 @@ def test_an_absurd_retry_after_is_cut_to_an_hour() -> None:
         (400, {"Code": "MissingParameter"}, ContentRefused),
         (400, {"Code": "InvalidParameter"}, ContentRefused),
         (400, {"Code": "InvalidTimePoint.Malformed"}, ContentRefused),
-        (400, {"Code": "SomethingNew"}, ContentRefused),
+        (400, {"Code": "SomethingNew"}, UnknownRefusal),
+        (400, {"Code": "InvalidAccount.Overdue"}, UnknownRefusal),
         (403, {"Code": "SomethingNew"}, AccessRefused),
         (500, {"Code": "SomethingNew"}, AnswerUnknown),
         (429, b"slow down", Throttled),

@@ -21,6 +21,7 @@ from chalicelib.domain.errors import (
     NotBanned,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount
@@ -182,6 +183,9 @@ def test_the_limits_hold_before_a_call_is_made(place: Place) -> None:
         (403, "ExpiredTokenException", AccessRefused),
         (409, "ConflictException", Throttled),
         (400, "ThrottlingException", Throttled),
+        (400, "Throttling", Throttled),
+        (400, "ExpiredToken", AccessRefused),
+        (400, "SomethingNew", UnknownRefusal),
         (429, "", Throttled),
         (500, "InternalServerException", AnswerUnknown),
         (503, "", AnswerUnknown),

@@ -22,6 +22,7 @@ from chalicelib.domain.errors import (
     QuotaExceeded,
     Throttled,
     Unavailable,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import Action, Sent, VendorAccount
@@ -146,7 +147,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         ("CDN.0116", HostNotReady),
         ("CDN.0127", ContentRefused),
         ("CDN.0145", HostNotReady),
-        ("CDN.9999", ContentRefused),
+        ("CDN.9999", UnknownRefusal),
         ("APIGW.0301", AccessRefused),
         ("APIG.0301", AccessRefused),
         ("APIGW.0302", AccessRefused),
@@ -294,10 +295,12 @@ def test_a_create_without_a_task_id_never_succeeds(
         b'{"total":1}',
         b'{"total":"1","access_control_tasks":[],"ban_urls":[]}',
         b'{"total":1,"access_control_tasks":[7],"ban_urls":[7]}',
-        b'{"total":1,"access_control_tasks":[{"id":"one"}],"ban_urls":[{"uri":"x"}]}',
+        b'{"total":1,"access_control_tasks":[{"create_time":1}],"ban_urls":[{"uri":"x"}]}',
         b'{"total":1,"access_control_tasks":[{"id":"","create_time":1}],"ban_urls":[{"url":"","create_time":1}]}',
-        b'{"total":1,"access_control_tasks":[{"id":"1","create_time":1e30}],"ban_urls":[{"url":["x"]}]}',
-        b'{"total":1,"access_control_tasks":[{"id":"1","create_time":9999999999999999}],"ban_urls":[{"url":""}]}',
+        b'{"total":1,"access_control_tasks":[{"id":["1"],"create_time":1}],"ban_urls":[{"url":["x"]}]}',
+        b'{"total":1,"access_control_tasks":[{"id":"1","create_time":1,"urls":[7]}],"ban_urls":[{"url":""}]}',
+        b'{"total":2,"access_control_tasks":[],"ban_urls":[]}',
+        b'{"total":"1x","access_control_tasks":[],"ban_urls":[]}',
         b'{"total":1,"access_control_tasks":null,"ban_urls":null}',
         b'{"total":1,"access_control_tasks":{},"ban_urls":["x"]}',
     ],
@@ -308,6 +311,22 @@ def test_a_list_that_is_not_as_documented_is_no_list(
 ) -> None:
     with pytest.raises(AnswerUnknown):
         call(raw_client(raw(answer(200, body)), http))
+
+
+@pytest.mark.parametrize("time", [b"null", b"1e30", b"9999999999999999", b'"soon"'])
+def test_a_time_that_cannot_be_read_costs_no_other_row(
+    raw: Callable[[bytes], RawServer], http: VendorHttp, time: bytes
+) -> None:
+    rows = (
+        b'{"id":"of others","urls":["x"],"create_time":' + time + b"},"
+        b'{"id":"ours","status":"succeed","urls":["y"],"create_time":"1768377600123"}'
+    )
+    body = b'{"total":"2","access_control_tasks":[' + rows + b"]}"
+    sent = Sent("ours", now(), now())
+    ((of_others, ours),) = raw_client(raw(answer(200, body)), http).follow([sent])
+
+    assert ours.created_at == datetime(2026, 1, 14, 8, 0, 0, 123_000, tzinfo=UTC)
+    assert of_others.created_at.year == 1970, "no task of ours was made then, so nothing is counted from it"
 
 
 def test_words_that_are_not_known_leave_state_and_action_open(

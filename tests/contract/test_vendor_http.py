@@ -7,6 +7,8 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -67,6 +69,24 @@ def test_an_answer_that_drips_is_cut_at_its_total_time(server: Dripping, where: 
     with pytest.raises(AnswerUnknown):
         http.request("GET", server.url)
     assert 0.4 <= time.monotonic() - began <= 1.5
+    http.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://x/\xff\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n",
+        b"no answer at all\r\n\r\n",
+    ],
+)
+def test_whatever_a_vendor_answers_is_an_error_that_says_what_is_known(server: Dripping, head: bytes) -> None:
+    server.head, server.drip = head, b" "
+    http = VendorHttp(read_timeout=2, total_timeout=2)
+    with pytest.raises(AnswerUnknown):
+        http.request("POST", server.url, data=b"{}")
     http.close()
 
 
@@ -131,6 +151,10 @@ def test_retry_after_is_read_in_both_forms(said: str, seconds: float) -> None:
     assert retry_after(answer, default=2, longest=3_600) == seconds
 
 
-def test_a_date_without_the_time_of_the_answer_is_no_wait() -> None:
-    answer = VendorResponse(429, {"Retry-After": "Thu, 15 Jan 2026 08:10:00 GMT"}, b"")
-    assert retry_after(answer, default=2, longest=3_600) == 2
+@pytest.mark.parametrize(("minutes", "waits"), [(10, (595, 601)), (-10, (2, 2)), (600, (3_600, 3_600))])
+def test_a_date_without_the_time_of_the_answer_is_compared_with_our_clock(
+    minutes: int, waits: tuple[float, float]
+) -> None:
+    said = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    seconds = retry_after(VendorResponse(429, {"Retry-After": said}, b""), default=2, longest=3_600)
+    assert waits[0] <= seconds <= waits[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from chalicelib.domain.errors import (
     QuotaExceeded,
     Throttled,
     Unavailable,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import Action, VendorAccount
@@ -122,7 +124,7 @@ def test_a_fault_becomes_the_error_that_says_what_may_have_happened(
         (400, 10024, ContentRefused),
         (400, 10029, ContentRefused),
         (400, 10030, ContentRefused),
-        (400, 19999, ContentRefused),
+        (400, 19999, UnknownRefusal),
         (401, 19999, AccessRefused),
         (403, 19999, AccessRefused),
         (405, 19999, AccessRefused),
@@ -163,6 +165,14 @@ def test_a_throttled_call_says_how_long_to_wait(
     with pytest.raises(Throttled) as caught:
         CALLS["write"](kv)
     assert caught.value.retry_after == waits
+
+
+def test_a_date_to_wait_for_is_read_too(simulator: WorkersKvSimulator, kv: WorkersKv) -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
+    simulator.add_faults({"match": "write", "kind": "error", "status": 429, "code": 971, "retry_after": until})
+    with pytest.raises(Throttled) as caught:
+        CALLS["write"](kv)
+    assert 590 <= caught.value.retry_after <= 601
 
 
 def test_a_call_beyond_1200_in_five_minutes_blocks_the_user_for_five_minutes(http: VendorHttp) -> None:

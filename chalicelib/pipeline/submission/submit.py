@@ -39,6 +39,7 @@ from chalicelib.domain.errors import (
     StaleSubmitter,
     Throttled,
     Unavailable,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import Action
@@ -48,12 +49,12 @@ from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle.splitting import end_withheld, urls_sent, withhold
 from chalicelib.pipeline.run import Run
-from chalicelib.pipeline.submission import refused_content
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.brakes import Brakes
 from chalicelib.pipeline.submission.day_quota import DayQuota
 from chalicelib.pipeline.submission.lost_answers import LostAnswers
 from chalicelib.pipeline.submission.parallel_calls import ParallelCalls
+from chalicelib.pipeline.submission.refused_content import Refusals
 from chalicelib.pipeline.submission.vendor_tasks import emit_submitted
 from chalicelib.pipeline.waking import wake_tracker
 from chalicelib.ports import BanVendor
@@ -119,7 +120,8 @@ class _Drain:
         self.backlog = Backlog(run, drain=state.drain, limits=limits)
         self.brakes = Brakes(run, self.backlog, limits, state=state, closed=closed)
         self.lost_answers = LostAnswers(run, vendor, self.backlog, self.brakes, adopted=self._submitted)
-        self.refused_hosts = refused_content.RefusedHosts(run, self.backlog, accepted=self.brakes.proven)
+        pace, proven = self.lost_answers.pace, self.brakes.proven
+        self.refusals = Refusals(run, vendor, self.backlog, pace=pace, accepted=proven)
         self.quota = DayQuota(run, limits, self.backlog, self.brakes)
         self.tasks = self.urls = 0
 
@@ -168,7 +170,7 @@ class _Drain:
         self.backlog.fresh.discard(task.id)
         if not fresh and self.lost_answers.settled(task, urls):
             return None
-        if self.refused_hosts.keep_back(task, urls):
+        if self.refusals.keep_back(task, urls):
             return None
         if fresh:
             return task, urls
@@ -179,17 +181,17 @@ class _Drain:
 
     def _answered(self, task: Task, error: VendorError | None) -> None:
         """Decide what follows from the answer to a task's call."""
-        if error is None or isinstance(error, ContentRefused):
+        if error is None or (isinstance(error, ContentRefused) and not isinstance(error, UnknownRefusal)):
             self.brakes.answered()
         if error is None:
-            self.refused_hosts.accepted()
+            self.refusals.accepted()
             self._submitted(task)
-        elif isinstance(error, PermissionRefused) and self.refused_hosts.meet(task, error):
+        elif isinstance(error, PermissionRefused) and self.refusals.of_host(task, error):
             pass  # the task, or the parts of it, are in the backlog now
         elif self.brakes.blocked(task, error):
             self.backlog.recorded.call_again(task)
         elif isinstance(error, ContentRefused):
-            refused_content.isolate(self.run, self.vendor, self.backlog, task, error, pace=self.lost_answers.pace)
+            self.refusals.of_content(task, error)
         elif isinstance(error, Throttled):
             self.backlog.recorded.call_again(task)
             self.brakes.throttled(task, error)

@@ -7,8 +7,16 @@ import re
 from html import unescape
 from typing import Final, NamedTuple
 
-from chalicelib.domain.errors import AccessRefused, AnswerUnknown, ContentRefused, QuotaExceeded, Throttled, VendorError
-from chalicelib.vendors.http import VendorResponse
+from chalicelib.domain.errors import (
+    AccessRefused,
+    AnswerUnknown,
+    ContentRefused,
+    QuotaExceeded,
+    Throttled,
+    UnknownRefusal,
+    VendorError,
+)
+from chalicelib.vendors.http import VendorResponse, retry_after
 
 
 class Remedies(NamedTuple):
@@ -52,7 +60,8 @@ _CODES: Final[tuple[tuple[str, type[VendorError], str], ...]] = (
     ("internalerror", AnswerUnknown, ""),
     ("serviceunavailable", AnswerUnknown, ""),
     ("servicebusy", AnswerUnknown, ""),
-    ("invalid", ContentRefused, ""),
+    ("invalidparameter", ContentRefused, ""),
+    ("invalidtimepoint", ContentRefused, ""),
 )
 
 _XML_FIELD = re.compile(r"<(Code|Message|RequestId)>([^<]{0,2000})</\1>")
@@ -93,16 +102,19 @@ def _by_status(status: int, *, has_code: bool) -> tuple[type[VendorError], str]:
         return AccessRefused, "see what the vendor says"
     if 400 <= status < 500 and status != 408:
         if has_code:
-            return ContentRefused, ""
+            return UnknownRefusal, ""
         return AccessRefused, "the answer is not the vendor's: check the endpoint"
     return AnswerUnknown, ""
 
 
 def _retry_after(response: VendorResponse) -> float:
-    """Return the seconds to wait. The vendor's own client reads ``x-acs-retry-after`` in milliseconds."""
+    """Return the seconds to wait. The vendor's own client reads ``x-acs-retry-after`` in milliseconds.
+
+    What stands before the vendor may answer with the ``Retry-After`` of HTTP.
+    """
     text = response.headers.get("x-acs-retry-after", "").strip()
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        return RETRY_AFTER
+        return retry_after(response, default=RETRY_AFTER, longest=MAX_RETRY_AFTER)
     return min(int(text) / 1000, MAX_RETRY_AFTER)
 
 

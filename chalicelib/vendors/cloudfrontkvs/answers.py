@@ -15,6 +15,7 @@ from chalicelib.domain.errors import (
     ContentRefused,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.vendors.http import VendorResponse, retry_after
@@ -31,7 +32,18 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
     "ResourceNotFoundException": AccessRefused,  # 404: no such store
     "AccessDeniedException": AccessRefused,  # 403
     "InternalServerException": AnswerUnknown,  # 500
-    # of AWS in general
+    # of AWS in general, https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+    "Throttling": Throttled,
+    "SlowDown": Throttled,
+    "AccessDenied": AccessRefused,
+    "ExpiredToken": AccessRefused,
+    "InvalidClientTokenId": AccessRefused,
+    "IncompleteSignature": AccessRefused,
+    "MissingAuthenticationToken": AccessRefused,
+    "NotAuthorized": AccessRefused,
+    "OptInRequired": AccessRefused,
+    "RequestExpired": AccessRefused,
+    "RequestTimeTooSkewed": AccessRefused,
     "ThrottlingException": Throttled,
     "TooManyRequestsException": Throttled,
     "UnrecognizedClientException": AccessRefused,
@@ -46,7 +58,7 @@ ERRORS: Final[Mapping[str, type[VendorError]]] = {
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     """Return the document of a success. Raises every class of ``VendorError`` except ``Unavailable``."""
     document = object_in(response.body)
-    if response.status == 200 and document is not None:
+    if response.status == 200 and document is not None and "__type" not in document:
         return document
     fields = document or {}
     named = response.headers.get("x-amzn-ErrorType") or fields.get("__type") or fields.get("code")
@@ -70,8 +82,10 @@ def _by_status(status: int) -> type[VendorError]:
         return Throttled
     if status == 402:
         return QuotaExceeded
-    if status in (400, 413):
-        return ContentRefused  # our calls differ in their URLs alone
+    if status == 413:
+        return ContentRefused  # half of the URLs make half of the body
+    if status == 400:
+        return UnknownRefusal
     if 401 <= status < 500 and status != 408:
         return AccessRefused
     return AnswerUnknown

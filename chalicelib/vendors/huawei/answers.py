@@ -7,7 +7,7 @@ https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-errorcode.html 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,11 +20,12 @@ from chalicelib.domain.errors import (
     PermissionRefused,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.domain.model import Action, TaskState, VendorTask
 from chalicelib.vendors.http import VendorResponse, retry_after
-from chalicelib.vendors.json_body import object_in
+from chalicelib.vendors.json_body import number_of, object_in
 
 THROTTLE_WAIT: Final = 2.0  # seconds: the vendor advises to try again 2 to 5 seconds after APIGW.0308
 MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this
@@ -93,19 +94,18 @@ def read_answer(response: VendorResponse) -> Mapping[str, Any]:
 
 
 def _kind(status: int, code: str) -> type[VendorError]:
-    documented = ERRORS.get(code)
+    # 413: the body is too long, and half of the URLs make half of the body.
+    documented = ERRORS.get(code, ContentRefused if status == 413 else None)
     if status == 429 or documented is Throttled:
         return Throttled
     if status >= 500:
         return AnswerUnknown
     if documented is not None:
         return documented
-    if status == 413 or (status in (200, 400) and code.startswith("CDN.")):
-        # 413: the body is too long, and half of the URLs make half of the body.
-        # A CDN.* code that is not in the table. Our calls differ only in their URLs, and CDN does not document its
-        # limits on URLs (length, characters). So the code is about a URL, and halving the task finds it. Halving ends
-        # at single URLs, each rejected with this code on record: a person sees it there if the guess was wrong.
-        return ContentRefused
+    if status in (200, 400) and code.startswith("CDN."):
+        # Our calls differ only in their URLs, and CDN does not document its limits on URLs (length, characters). So a
+        # code that is not in the table is probably about a URL, and halving the task finds it.
+        return UnknownRefusal
     if 400 <= status < 500 and status != 408:
         # The gateway refused before CDN saw a URL: a wrong endpoint, or an API that is not opened for the account.
         # Halving would reject every URL for something that a person has to correct, so the URLs wait.
@@ -141,6 +141,15 @@ def rows_of(answer: Mapping[str, Any], name: str) -> list[Any]:
     return rows
 
 
+def require_rows(page: Sequence[object], *, more: bool) -> None:
+    """Raise ``AnswerUnknown`` if a page of a list is empty although the list has more rows.
+
+    A task that is on no page may be at the vendor all the same: it must not be sent again.
+    """
+    if more and not page:
+        raise AnswerUnknown("Huawei Cloud CDN: a page of a list is empty, and the list has more rows")
+
+
 def task_of(row: Mapping[str, Any]) -> VendorTask:
     """Read a row of the task list. Raises ``TypeError`` or ``KeyError`` if it is not as documented."""
     return VendorTask(
@@ -148,7 +157,7 @@ def task_of(row: Mapping[str, Any]) -> VendorTask:
         action=ACTIONS.get(str(row.get("action"))),
         state=STATES.get(str(row.get("status"))),
         urls=tuple(text_of(url) for url in row.get("urls") or ()),
-        created_at=_time(row["create_time"]),
+        created_at=_time(row.get("create_time")),
     )
 
 
@@ -158,14 +167,11 @@ def milliseconds(at: datetime) -> int:
 
 
 def _time(milliseconds: object) -> datetime:
-    return _EPOCH + number_of(milliseconds) * _MILLISECOND
-
-
-def number_of(value: object) -> int:
-    """Return a number of an answer. Raises ``TypeError`` if it is none."""
-    if not isinstance(value, int):
-        raise TypeError("not a number")
-    return value
+    """Read a time; 1970 if it cannot be read: the row may be of a task of others, and the other rows still count."""
+    try:
+        return _EPOCH + number_of(milliseconds) * _MILLISECOND
+    except (TypeError, OverflowError):
+        return _EPOCH
 
 
 def text_of(value: object) -> str:

@@ -15,8 +15,9 @@ from urllib.parse import quote, urlencode
 from chalicelib.domain.errors import AnswerUnknown, ContentRefused
 from chalicelib.domain.model import Action, Sent, VendorAccount, VendorLimits, VendorTask
 from chalicelib.vendors.http import VendorHttp, require_endpoint
-from chalicelib.vendors.huawei.answers import milliseconds, number_of, read_answer, rows_of, task_of, text_of
+from chalicelib.vendors.huawei.answers import milliseconds, read_answer, require_rows, rows_of, task_of, text_of
 from chalicelib.vendors.huawei.auth import AkSkAuth, TokenAuth, auth_of
+from chalicelib.vendors.json_body import number_of
 from chalicelib.vendors.windows import windows
 
 ENDPOINT: Final = "https://cdn.myhuaweicloud.com"
@@ -92,8 +93,9 @@ class HuaweiCdn:
                 raise AnswerUnknown("Huawei Cloud CDN: a list of banned URLs that is not as documented") from exc
             yield urls
             read += len(urls)
-            if not urls or read >= total:
+            if read >= total:
                 return
+            require_rows(urls, more=True)
         raise AnswerUnknown(f"Huawei Cloud CDN: the list of banned URLs ends at page {MAX_PAGE}, and there are more")
 
     def _list_tasks(self, spans: Sequence[tuple[datetime, datetime]]) -> Iterator[list[VendorTask]]:
@@ -114,9 +116,8 @@ class HuaweiCdn:
                 except (KeyError, TypeError, AttributeError, OverflowError) as exc:
                     raise AnswerUnknown("Huawei Cloud CDN: a list of tasks that is not as documented") from exc
                 yield tasks
-                if not tasks:
-                    break
                 offset += len(tasks)
+                require_rows(tasks, more=offset < total)
 
     def _call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, data: bytes = b""

@@ -19,6 +19,7 @@ from chalicelib.domain.errors import (
     PermissionRefused,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.vendors.http import VendorResponse, retry_after
@@ -108,10 +109,11 @@ def _kind(status: int, code: str, text: str) -> type[VendorError]:  # noqa: PLR0
         return QuotaExceeded
     if documented is not None:
         return documented
-    if status == 413 or (code and status in (200, 400)):
-        # 413: the body is too long, and half of the URLs make half of the body.
-        # All codes of the gateway are in the table. So any other code is CDN's and about a URL: halving finds the URL.
-        return ContentRefused
+    if status == 413:
+        return ContentRefused  # the body is too long, and half of the URLs make half of the body
+    if code and status in (200, 400):
+        # All codes of the gateway are in the table. So any other code is CDN's and probably about a URL.
+        return UnknownRefusal
     if 400 <= status < 500 and status != 408:
         return AccessRefused  # not an answer of this call: the endpoint or the permission is wrong
     return AnswerUnknown

@@ -19,6 +19,7 @@ from typing import Any, Final
 from chalicelib.domain.errors import AnswerUnknown, ConfigurationError, ContentRefused
 from chalicelib.domain.model import Action, Sent, TaskState, VendorAccount, VendorLimits, VendorTask
 from chalicelib.vendors.http import VendorHttp, require_endpoint
+from chalicelib.vendors.json_body import number_of
 from chalicelib.vendors.volcengine.answers import read_answer
 from chalicelib.vendors.volcengine.auth import AccessKeyAuth
 from chalicelib.vendors.windows import windows
@@ -51,6 +52,9 @@ STATES: Final[Mapping[str, TaskState]] = {
     "complete": TaskState.SUCCEEDED,
     "failed": TaskState.FAILED,
 }
+
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +191,8 @@ def _granted(account: VendorAccount, name: str, default: int) -> int:
 def _page(result: Mapping[str, Any]) -> tuple[list[_UrlRow], int]:
     """Read a page's rows, and the count of rows on all pages. A missing list counts as empty only if the count is 0."""
     try:
-        total, data = result["Total"], result["Data"]
-        if not isinstance(total, int) or not (isinstance(data, list) or (data is None and total == 0)):
+        total, data = number_of(result["Total"]), result["Data"]
+        if not (isinstance(data, list) or (data is None and total == 0)):
             raise TypeError("not as documented")
         return [_row(row) for row in data or ()], total
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
@@ -196,16 +200,24 @@ def _page(result: Mapping[str, Any]) -> tuple[list[_UrlRow], int]:
 
 
 def _row(row: Mapping[str, Any]) -> _UrlRow:
-    task_id, url, created = row["TaskID"], row["Url"], row["CreateTime"]
-    if not (isinstance(task_id, str) and task_id and isinstance(url, str) and url and isinstance(created, int)):
+    task_id, url = row["TaskID"], row["Url"]
+    if not (isinstance(task_id, str) and task_id and isinstance(url, str) and url):
         raise TypeError("not as documented")
     return _UrlRow(
         task_id=task_id,
         action=ACTIONS.get(str(row.get("TaskType"))),
         url=url,
         state=STATES.get(str(row.get("Status"))),
-        created_at=datetime.fromtimestamp(created, UTC),
+        created_at=_time(row.get("CreateTime")),
     )
+
+
+def _time(seconds: object) -> datetime:
+    """Read a time; 1970 if it cannot be read: the row may be of a task of others, and the other rows still count."""
+    try:
+        return datetime.fromtimestamp(number_of(seconds), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return _EPOCH
 
 
 def _tasks(rows: Iterable[_UrlRow]) -> list[VendorTask]:

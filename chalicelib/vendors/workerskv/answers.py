@@ -17,10 +17,11 @@ from chalicelib.domain.errors import (
     ContentRefused,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
-from chalicelib.vendors.http import VendorResponse
-from chalicelib.vendors.json_body import object_in
+from chalicelib.vendors.http import VendorResponse, retry_after
+from chalicelib.vendors.json_body import number_of, object_in
 
 THROTTLE_WAIT: Final = 5.0  # seconds, where the answer names no Retry-After
 MAX_THROTTLE_WAIT: Final = 3_600.0  # seconds: a longer Retry-After is cut to this; the vendor blocks for 5 minutes
@@ -51,49 +52,50 @@ _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
 def read_answer(response: VendorResponse) -> Mapping[str, Any]:
     """Return the envelope of a success. Raises every class of ``VendorError`` except ``Unavailable``."""
     document = object_in(response.body)
-    if response.status == 200 and document is not None and document.get("success") is True:
+    succeeded = response.status == 200 and document is not None and document.get("success") is True
+    if succeeded and document is not None and not document.get("errors"):
         return document
     code, text = _first_error(document)
-    kind = _kind(response.status, code)
+    kind = AnswerUnknown if succeeded else _kind(response.status, code)
     shown_code = str(code) if code else ""
     request_id = response.headers.get("cf-ray") or ""
     message = f"Cloudflare: HTTP {response.status} {shown_code or 'without an error code'}{': ' if text else ''}{text}"
     if kind is Throttled:
-        raise Throttled(message, retry_after=_retry_after(response), code=shown_code, request_id=request_id)
+        wait = retry_after(response, default=THROTTLE_WAIT, longest=MAX_THROTTLE_WAIT)
+        raise Throttled(message, retry_after=wait, code=shown_code, request_id=request_id)
     raise kind(message, code=shown_code, request_id=request_id)
 
 
 def _kind(status: int, code: int) -> type[VendorError]:
-    documented = ERRORS.get(code)
+    # 413: half of the URLs make half of the body.
+    documented = ERRORS.get(code, ContentRefused if status == 413 else None)
     if status >= 500:
         return AnswerUnknown
     if documented is not None:
         return documented
     if status == 429:
         return Throttled
-    if status == 413 or (status == 400 and code):
-        # The API names an error that is not in the table. Our calls differ in their URLs alone, so it is about a URL,
-        # and halving the task finds which. 413: half of the URLs make half of the body.
-        return ContentRefused
+    if status == 400 and code:
+        return UnknownRefusal
     if 400 <= status < 500 and status != 408:
         return AccessRefused  # a wrong endpoint, account, namespace or token: no URL is to blame, a person must act
     return AnswerUnknown
 
 
 def _first_error(document: Mapping[str, Any] | None) -> tuple[int, str]:
+    """Return code and text of the first error whose code we know, else of the first one."""
     errors = (document or {}).get("errors")
     if not isinstance(errors, list) or not errors or not isinstance(errors[0], dict):
         return 0, ""
-    code, text = errors[0].get("code"), errors[0].get("message")
+    named = next((error for error in errors if isinstance(error, dict) and _code_of(error) in ERRORS), errors[0])
+    text = named.get("message")
     shown = _OPAQUE.sub("(…)", text if isinstance(text, str) else "")
     shown = "".join(sign if sign.isprintable() else " " for sign in shown)[:200]
-    return code if isinstance(code, int) else 0, shown
+    return _code_of(named), shown
 
 
-def _retry_after(response: VendorResponse) -> float:
-    """Return the seconds to wait. The API names them if a rate was exceeded."""
+def _code_of(error: Mapping[str, Any]) -> int:
     try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return THROTTLE_WAIT
-    return min(seconds, MAX_THROTTLE_WAIT) if seconds >= 0 else THROTTLE_WAIT
+        return number_of(error.get("code"))
+    except TypeError:
+        return 0

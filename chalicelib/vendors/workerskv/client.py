@@ -79,12 +79,15 @@ class WorkersKv(answered.AnsweredCalls):
             # The value is the URL, so that a list of the namespace shows the URL of each hash.
             pairs = [{"key": key_of(url), "value": url, "expiration": ends_at} for url in urls]
             answer = self._call("PUT", "/bulk", pairs)
+            _require_all(answer, len(pairs))
         else:
             answer = self._call("POST", "/bulk/delete", [key_of(url) for url in urls])
         failed = set(_failed_keys(answer))
         task_id = answered.task_id(self._clock(), failed=bool(failed))
         if failed:
             urls_failed = [url for url in urls if key_of(url) in failed]
+            if not urls_failed:
+                raise AnswerUnknown("Cloudflare: keys that are not of this call are named as not written")
             raise UrlsFailed(f"Cloudflare: {len(failed)} keys not written", task_id=task_id, failed=urls_failed)
         return task_id
 
@@ -147,9 +150,17 @@ def _failed_keys(answer: Mapping[str, Any]) -> list[str]:
     if result is None:
         return []
     failed = (result.get("unsuccessful_keys") or []) if isinstance(result, dict) else None
-    if not isinstance(failed, list):
+    if not isinstance(failed, list) or not all(isinstance(key, str) for key in failed):
         raise AnswerUnknown("Cloudflare: an answer to a bulk write that is not as documented")
     return failed
+
+
+def _require_all(answer: Mapping[str, Any], keys: int) -> None:
+    """Raise ``AnswerUnknown`` if a write of some keys neither counts them all as written nor names the others."""
+    result = answer.get("result")
+    written = result.get("successful_key_count") if isinstance(result, dict) else None
+    if isinstance(written, int) and written + len(_failed_keys(answer)) < keys:
+        raise AnswerUnknown(f"Cloudflare: only {written} of {keys} keys written, and the others are not named")
 
 
 def _names(answer: Mapping[str, Any]) -> list[str]:

@@ -8,10 +8,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.domain.errors import ContentRefused, HostNotReady, NotBanned, PermissionRefused, VendorError
+from chalicelib.domain.errors import (
+    ContentRefused,
+    HostNotReady,
+    NotBanned,
+    PermissionRefused,
+    UnknownRefusal,
+    VendorError,
+)
 from chalicelib.domain.model import Action
 from chalicelib.ledger import control
-from dev.fakes.operations import banned, compare, undo, world_with
+from dev.fakes.operations import banned, compare, renew, undo, world_with
 from dev.fakes.vendor import FakeVendor
 from dev.fakes.world import ACCOUNT, World, pages
 
@@ -244,3 +251,96 @@ def test_new_bans_of_a_refused_host_are_not_called_again_in_the_same_drain() -> 
         world.intake()
     world.drain()
     assert len(world.vendor.calls) == 1
+
+
+# --- a code that nobody knows -----------------------------------------------------------------------------------------
+
+
+class Puzzling(FakeVendor):
+    """A vendor that refuses calls with a code that we do not know: those with a bad URL, or all of them."""
+
+    bad: frozenset[str] = frozenset()
+    refuses_all = False
+
+    def create_task(self, action: Action, urls: Sequence[str], ban_days: int) -> str:
+        if self.refuses_all or not self.bad.isdisjoint(urls):
+            self.calls.append((action, tuple(urls), ban_days))
+            raise UnknownRefusal("the account is in arrears", code="CDN.0999")
+        return super().create_task(action, urls, ban_days)
+
+
+def puzzled(world: World | None = None) -> tuple[World, Puzzling]:
+    world = world or World()
+    vendor = Puzzling(clock=world.clock, bans=world.vendor.bans, tasks=world.vendor.tasks)
+    world.vendor = vendor
+    return world, vendor
+
+
+def test_an_account_that_refuses_everything_for_a_reason_nobody_knows_loses_no_ban() -> None:
+    world, vendor = puzzled()
+    vendor.refuses_all = True
+    urls = pages(1_000)
+    world.queue({"urls": urls})
+    world.minutes(60)
+    assert world.states(urls) == {"pending": 1_000}
+    assert len(vendor.calls) <= 150  # halving to the single URLs would take 1,999
+    assert {event["subject"] for event in world.events("vendor_refuses")} == {"ban"}
+
+    vendor.refuses_all = False
+    world.minutes(30)
+    assert world.states(urls) == {"banned": 1_000}
+
+
+def test_a_code_that_nobody_knows_costs_the_other_urls_nothing() -> None:
+    world, vendor = puzzled()
+    urls = pages(1_000)
+    vendor.bad = frozenset({urls[3], urls[700]})
+    world.queue({"urls": urls})
+    world.minutes(5)
+
+    assert world.states(urls) == {"banned": 998, "failed": 2}
+    assert {event["kind"] for event in world.events("vendor_word_unknown")} == {"CDN.0999"}
+
+
+def test_a_single_url_that_is_refused_for_a_reason_nobody_knows_is_sent_again() -> None:
+    world, vendor = puzzled()
+    vendor.refuses_all = True
+    (url,) = pages(1)
+    world.queue({"urls": [url]})
+    world.minutes(3)
+    assert world.state(url) == "failed"
+    assert world.events("bans_tried_again")
+
+    vendor.refuses_all = False
+    world.clock.advance(hours=1)
+    renew(world)
+    world.minutes(3)
+    assert world.state(url) == "banned"
+
+
+def test_an_unban_that_is_refused_for_a_reason_nobody_knows_is_told_at_once_and_tried_for_hours() -> None:
+    world, vendor = puzzled(banned(URLS))
+    vendor.refuses_all = True
+    undo(world, urls=(URLS[0],))
+    world.minutes(20)
+    assert {event["subject"] for event in world.events("vendor_refuses")} == {"unban"}
+    assert URLS[0] in vendor.bans
+
+    vendor.refuses_all = False
+    world.minutes(16)
+    assert world.state(URLS[0]) == "unbanned"
+    assert URLS[0] not in vendor.bans
+
+
+def test_new_bans_are_tried_while_others_wait_for_a_reason_nobody_knows() -> None:
+    world, vendor = puzzled()
+    waiting = pages(64)
+    vendor.bad = frozenset(waiting)
+    world.queue({"urls": waiting})
+    world.minutes(2)
+    assert world.states(waiting)["pending"] >= 32
+    (url,) = pages(1, "h9.example.com")
+    world.queue({"urls": [url]})
+    world.minutes(1)
+
+    assert world.state(url) == "banned"

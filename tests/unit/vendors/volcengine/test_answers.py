@@ -13,6 +13,7 @@ from chalicelib.domain.errors import (
     ContentRefused,
     QuotaExceeded,
     Throttled,
+    UnknownRefusal,
     VendorError,
 )
 from chalicelib.vendors.http import VendorResponse
@@ -52,8 +53,8 @@ def test_a_documented_code_decides_under_either_status(status: int, code: str, k
         (400, "CDN.InvalidParam.Source", ContentRefused),
         (400, "InvalidParameter.Quota", QuotaExceeded),
         (400, "ExceedQuota.Block", QuotaExceeded),
-        (200, "NobodyKnows", ContentRefused),
-        (400, "NobodyKnows", ContentRefused),
+        (200, "NobodyKnows", UnknownRefusal),
+        (400, "NobodyKnows", UnknownRefusal),
         (403, "NobodyKnows", AccessRefused),
         (404, "NobodyKnows", AccessRefused),
         (200, "", AnswerUnknown),

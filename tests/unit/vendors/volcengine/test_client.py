@@ -113,13 +113,21 @@ def test_a_page_that_is_missing_leaves_every_task_of_the_window_unknown() -> Non
         {"Total": 1, "Data": [{"TaskID": "t"}]},
         {"Total": 1, "Data": [row("")]},
         {"Total": 1, "Data": [row(A, TaskID="")]},
-        {"Total": 1, "Data": [row(A, CreateTime="yesterday")]},
-        {"Total": 1, "Data": [row(A, CreateTime=10**20)]},
+        {"Total": "1x", "Data": [row(A)]},
     ],
 )
 def test_a_list_that_is_not_as_documented_is_no_list(result: object) -> None:
     with pytest.raises(AnswerUnknown):
         follow(result)
+
+
+@pytest.mark.parametrize("time", ["yesterday", 10**20, None])
+def test_a_time_that_cannot_be_read_costs_no_other_row(time: object) -> None:
+    of_others, ours = follow(
+        {"Total": "2", "Data": [row(A, TaskID="of others", CreateTime=time), row(A, CreateTime="1768465800")]}
+    )
+    assert of_others.created_at.year == 1970
+    assert ours.created_at == datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("result", [{}, {"TaskID": ""}, {"TaskID": 7}])
