@@ -156,6 +156,7 @@ def claim(
             [SourceWord(source, chunk.received_at, chunk.until, bans=bans, said_in=report_id(report))]
         )
     )
+    lifted = {"lifted_at": epoch(chunk.until)} if chunk.lifted and not held else {}
     claimed: set[str] = set()
     takings: list[Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
@@ -163,7 +164,7 @@ def claim(
         if old is not None and old.chunk == chunk.id:
             claimed.add(key)
         elif old is None or old.free(now) or (old.chunk in chunk.renews and not old.outcome):
-            row = row_of(chunk, url, origin.report, held=held)
+            row = row_of(chunk, url, origin.report, held=held) | lifted
             carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None

@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import (
@@ -168,8 +168,6 @@ def _claim_new(run: Run, request: Request, items: Sequence[Item], plan: Plan, an
             chosen = [item for item in of_account if item.effect is effect]
             for part in cut(chosen, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda item: len(item.url)):
                 claimed |= _claim(run, request, part, plan, hold=None if alone else answer)
-        if alone and request.end:
-            _mark_end(run, [item.key for item in of_account if item.key in claimed])
         if alone:
             wake_submitter(run, account)
     return claimed
@@ -188,7 +186,7 @@ def _claim(run: Run, request: Request, part: Sequence[Item], plan: Plan, *, hold
         origins=(Origin("", request.source, request.person, request.category),) * len(part),
         created_at=now,
         received_at=now,
-        until=plan.end(now),
+        until=request.end or plan.end(now),
         renews=tuple(sorted({item.claim.chunk for item in part if item.effect is Effect.RELEASE and item.claim})),
         actor=request.actor,
         reason=request.reason,
@@ -220,13 +218,6 @@ def _words(request: Request, item: Item, until: datetime, now: datetime, *, wait
     words = _with_word(request, before, now, until, bans=not waits)
     on_record = item.claim.words if waits else no_longer_undone(item.claim.words, now)
     return pack(words) + markers(on_record, now=now, besides=words)
-
-
-def _mark_end(run: Run, keys: Sequence[str]) -> None:
-    """Mark that edgeban lifts new bans at a moment: vendors ban only for whole days."""
-    of_keys = claims.read(run.rows, keys, consistent=True).values()
-    changes = [(claim, claim.words, datetime.fromtimestamp(claim.until, tz=UTC)) for claim in of_keys]
-    claim_words.change(run.rows, changes, now=run.clock(), lifted=True)
 
 
 def _with_word(

@@ -19,9 +19,10 @@ from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.decisions import ban_by_hand, holds
 from chalicelib.pipeline.decisions.by_hand_request import Answer, Request
 from chalicelib.pipeline.decisions.holds import Approval
+from chalicelib.ports import Rows
 from dev.fakes.operations import ROOTS, approve, banned, carry_on_all, held, refuse, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, World, pages
-from dev.fakes.wrappers import Meanwhile
+from dev.fakes.wrappers import AtCall, Meanwhile
 
 PAGE = pages(1)[0]
 
@@ -204,6 +205,50 @@ def test_a_new_ban_ends_at_the_moment_that_a_person_named() -> None:
     hours(world, 2)
     world.vendor.settle()
     assert PAGE not in world.vendor.bans
+
+
+def test_a_new_ban_ends_on_time_however_long_the_request_takes_and_whoever_reports_meanwhile() -> None:
+    call, done = 0, False
+    while not done:
+        call += 1
+        world = World()
+        rows = world.rows
+
+        def meanwhile(world: World = world, rows: Rows = rows) -> None:
+            world.rows, person = rows, world.rows
+            world.clock.advance(seconds=90)
+            world.queue({"urls": [{"url": PAGE, "ban_duration": 1}]})  # whose word moves no end out
+            world.intake()
+            world.rows = person
+
+        moment = AtCall(rows, call, meanwhile)
+        world.rows = moment
+        ask(world, end=world.clock() + timedelta(hours=30))
+        world.rows, done = rows, moment.calls < call
+        world.minutes(3)
+        assert world.state(PAGE) == "banned", call
+        hours(world, 31)
+        world.vendor.settle()
+        assert PAGE not in world.vendor.bans, call
+    assert call > 5
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_new_ban_that_was_killed_and_is_not_asked_for_again_ends_on_time(after: bool) -> None:
+    def run(world: World) -> None:
+        ask(world, end=world.clock() + timedelta(hours=30))
+
+    banned_at = set[int]()
+    for at in range(1, _calls(run, World) + 1):
+        world = World()
+        with world.crash(at, after=after):
+            run(world)
+        world.minutes(8)  # the sweep finishes what was left open
+        banned_at |= {at} if PAGE in world.vendor.bans else set()
+        hours(world, 31)
+        world.vendor.settle()
+        assert PAGE not in world.vendor.bans, at
+    assert banned_at
 
 
 def test_an_end_that_passes_while_it_is_being_set_is_lifted_all_the_same() -> None:
