@@ -1,1 +1,1 @@
-"""One file per CDN vendor; ``http`` is the only socket to a vendor."""
+"""One folder for each CDN vendor. ``registry`` names them all; ``http`` is the only HTTP client to vendors."""

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.config.sources import parse
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.reports import PARSERS
 from chalicelib.reports.signature import Scheme
 
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0" * 5
@@ -58,8 +59,8 @@ def test_a_source_is_read_whole() -> None:
         ({**BEARER, "secrets": [TOKEN, TOKEN]}, "secrets holds the same secret twice: keep it once"),
         ({**BEARER, "secrets": TOKEN}, "secrets is a string: write a list of strings"),
         ({**BEARER, "secrets": [TOKEN, "short"]}, "secrets[1]: the secret of a source has at least 16 characters"),
-        ({**QUEUE, "format": "csv"}, 'format is a string: write "cloudflare" or'),
-        ({**QUEUE, "format": ""}, 'format is empty: write "cloudflare" or'),
+        ({**QUEUE, "format": "csv"}, f'format is a string: write "{min(PARSERS)}" or'),
+        ({**QUEUE, "format": ""}, f'format is empty: write "{min(PARSERS)}" or'),
         ({**QUEUE, "defanged": "yes"}, "defanged is a string: write true or false"),
         ({**QUEUE, "category": "x" * 65}, "category has 65 characters: write at most 64"),
         ({**QUEUE, "ban_days": 31}, "ban_days is 31: give a whole number from 1 to 30"),

@@ -22,7 +22,7 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
     """Yield each block's language, the file that the text before it names last, and its content."""
     found = []
     for match in re.finditer(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        named = re.findall(r"`([\w/.-]+\.(?:py|json))`", page[: match.start()])
+        named = re.findall(r"`([\w/.-]+\.(?:py|json|md))`", page[: match.start()])
         found.append((match[1], named[-1] if named else "", match[2]))
     return found
 
@@ -37,7 +37,7 @@ def apply(diff: str, path: Path) -> None:
 
 
 def test_the_page_on_adding_a_format_works_to_the_letter(tmp_path: Path) -> None:
-    for name in ("chalicelib", "dev", "tests", "pyproject.toml"):
+    for name in ("chalicelib", "dev", "tests", "docs", ".chalice", "app.py", "pyproject.toml"):
         source = ROOT / name
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, tmp_path / name, ignore=ignored) if source.is_dir() else shutil.copy(source, tmp_path)
