@@ -1,9 +1,12 @@
-"""Run ``chalice package`` for a Python and a processor: ``chalice_package.py RUNTIME ARCHITECTURE COMPILER …``.
+"""Run ``chalice package`` for a Python and a processor of our choice.
+
+``chalice_package.py RUNTIME ARCHITECTURE COMPILER SERVICES …`` takes the arguments of ``chalice`` after its own four.
 
 Chalice takes the runtime from the interpreter that it runs in, resolves dependencies anew at each packaging, and walks
 directories in the order of the file system. Here the runtime is an argument, only the wheels of the locked
 ``requirements.txt`` are installed, each held against its hash, and the same files give the same bytes. COMPILER is the
-Python that compiles what is installed; if it is empty, nothing is compiled.
+Python that compiles what is installed; if it is empty, nothing is compiled. SERVICES, with commas between them, are the
+services of AWS whose descriptions are kept: those of all services are two thirds of what is installed.
 
 ``dev.package`` runs this as a script, in a process of its own, because it amends Chalice's classes.
 """
@@ -14,7 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from chalice.cli import main
@@ -52,12 +55,27 @@ def install(requirements: str, target: str, runtime: str, architecture: str) -> 
             path.chmod(0o644)
 
 
-def amend(runtime: str, architecture: str, compile_modules: Callable[[Path], None]) -> None:
-    """Make Chalice package for ``runtime`` and ``architecture``, from the lock, in an order that does not change."""
+def leave_out_services(packages: Path, kept: Collection[str]) -> None:
+    """Remove what boto3 and botocore know of services that are not ``kept``.
+
+    It would be fetched and unpacked at each cold start, and botocore lists the directory of each service.
+    """
+    shutil.rmtree(packages / "boto3" / "examples", ignore_errors=True)
+    for sdk in ("boto3", "botocore"):
+        for entry in (packages / sdk / "data").iterdir():
+            if entry.is_dir() and entry.name not in kept:
+                shutil.rmtree(entry)
+
+
+def amend(runtime: str, architecture: str, finish: Callable[[Path], None]) -> None:
+    """Make Chalice package for ``runtime`` and ``architecture``, from the lock, in an order that does not change.
+
+    ``finish`` is called with the directory of all that is installed.
+    """
 
     def build_site_packages(_: DependencyBuilder, _abi: str, requirements: str, target: str) -> None:
         install(requirements, target, runtime, architecture)
-        compile_modules(Path(target))
+        finish(Path(target))
 
     def walk(_: OSUtils, path: str, followlinks: bool = False) -> Iterator[tuple[str, list[str], list[str]]]:
         for directory, directories, files in os.walk(path, followlinks=followlinks):
@@ -78,11 +96,13 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parent.parent))  # last: app and chalicelib are those of the package
     from dev.bytecode import compile_modules
 
-    chosen_runtime, chosen_architecture, compiler = sys.argv[1:4]
-    amend(
-        chosen_runtime,
-        chosen_architecture,
-        lambda directory: compile_modules(compiler, directory) if compiler else None,
-    )
-    del sys.argv[1:4]
+    chosen_runtime, chosen_architecture, compiler, services = sys.argv[1:5]
+
+    def leave_out_and_compile(packages: Path) -> None:
+        leave_out_services(packages, services.split(","))
+        if compiler:
+            compile_modules(compiler, packages)
+
+    amend(chosen_runtime, chosen_architecture, leave_out_and_compile)
+    del sys.argv[1:5]
     sys.exit(main())

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from dev.local_clients import REGION
 from dev.local_iam import suit_enforcement
-from dev.local_layer import repack, services_of
+from dev.local_layer import repacked
 from dev.ministack import LocalAwsError, MiniStack
 from dev.package import ROOT, package
 
@@ -162,9 +162,7 @@ class LocalAws(MiniStack):
                 name = properties[attribute]
                 if name not in keys:
                     archive = packaged / name
-                    if attribute == "ContentUri":
-                        archive = repack(archive, services_of(template))
-                    body = archive.read_bytes()
+                    body = repacked(archive) if attribute == "ContentUri" else archive.read_bytes()
                     keys[name] = f"{hashlib.sha256(body).hexdigest()}.zip"
                     self.s3.put_object(Bucket=PACKAGES_BUCKET, Key=keys[name], Body=body)
                 properties[attribute] = f"s3://{PACKAGES_BUCKET}/{keys[name]}"

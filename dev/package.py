@@ -76,6 +76,31 @@ class Target:
         return cls(stage, runtime, architecture, **kept)
 
 
+@dataclass(frozen=True)
+class Layer:
+    """How the layer of packages is made, beside what requirements.txt locks."""
+
+    python: Interpreter | None
+    """The Python that compiles it, if this machine has one."""
+    services: tuple[str, ...]
+    """The services of AWS that the functions may call: the layer has the descriptions of no other."""
+
+    @property
+    def digest(self) -> str:
+        """A short name of this way."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+
+
+def services_of(project: Path) -> tuple[str, ...]:
+    """Return the services of AWS that the policies of a project's functions name."""
+    rules = [
+        rule
+        for path in (project / ".chalice" / "policies").iterdir()
+        for rule in json.loads(path.read_text())["Statement"]
+    ]
+    return tuple(sorted({action.partition(":")[0] for rule in rules for action in rule["Action"]}))
+
+
 def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-east-1") -> Path:
     """Return a directory with ``sam.json`` and the archives it names.
 
@@ -91,11 +116,12 @@ def package(stage: str = "local", *, project: Path = ROOT, region: str = "us-eas
         if not (result / "sam.json").exists():
             unfinished = packages / "unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            copy = _copy(project, packages, python)
+            layer = Layer(python, services_of(project))
+            copy = _copy(project, packages, layer)
             if not target.row_conditions:
                 for path in (copy / ".chalice" / "policies").iterdir():
                     path.write_text(json.dumps(without_row_conditions(json.loads(path.read_text()))))
-            _run_chalice(target, python, copy, region, unfinished)
+            _run_chalice(target, layer, copy, region, unfinished)
             if python:
                 add_to(unfinished / "deployment.zip", python.path)
             unfinished.rename(result)
@@ -152,14 +178,13 @@ def _files(project: Path) -> Iterator[Path]:
                 yield file
 
 
-def _copy(project: Path, packages: Path, python: Interpreter | None) -> Path:
+def _copy(project: Path, packages: Path, layer: Layer) -> Path:
     """Copy what is packaged, so that neither caches nor file modes of the working copy come into the archives.
 
     Chalice's own directory of archives is kept between runs for the layer alone, which takes longest to make and is
-    named by the digest of requirements.txt. There is one directory for each Python that compiles the layer.
+    named by the digest of requirements.txt. There is one directory for each other way to make the layer.
     """
-    compiled_by = hashlib.sha256(repr(python).encode()).hexdigest()[:8]
-    copy, archives = packages / "source", packages / f"deployments-{compiled_by}"
+    copy, archives = packages / "source", packages / f"deployments-{layer.digest}"
     shutil.rmtree(copy, ignore_errors=True)
     archives.mkdir(exist_ok=True)
     for stale in archives.glob("appcode-*"):
@@ -173,12 +198,13 @@ def _copy(project: Path, packages: Path, python: Interpreter | None) -> Path:
     return copy
 
 
-def _run_chalice(target: Target, python: Interpreter | None, project: Path, region: str, out: Path) -> None:
+def _run_chalice(target: Target, layer: Layer, project: Path, region: str, out: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     script = str(Path(__file__).with_name("chalice_package.py"))
     # -P: the script's directory is not searched for imports. -B: no caches are written beside what is packaged.
-    compiler = python.path if python else ""
-    command = [sys.executable, "-P", "-B", script, target.runtime, target.architecture, compiler]
+    compiler = layer.python.path if layer.python else ""
+    chosen = [target.runtime, target.architecture, compiler, ",".join(layer.services)]
+    command = [sys.executable, "-P", "-B", script, *chosen]
     done = subprocess.run(
         [
             *(*command, "package", "--stage", target.stage),

@@ -175,6 +175,22 @@ def test_every_distribution_of_the_layer_is_a_locked_one_and_carries_its_licence
         ], distribution
 
 
+def test_the_layer_describes_the_services_that_the_app_calls_and_none_that_no_role_may_call() -> None:
+    packaged = package("prod")
+    names = [name.split("/") for name in shipped(packaged)]
+    described = {parts[2] for parts in names if parts[:2] == ["botocore", "data"] and len(parts) > 3}
+    resources = json.loads((packaged / "sam.json").read_text())["Resources"].values()
+    roles = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::IAM::Role"]
+    rules = [
+        rule for role in roles for each in role.get("Policies", []) for rule in each["PolicyDocument"]["Statement"]
+    ]
+    allowed = {action.partition(":")[0] for rule in rules for action in rule["Action"]}
+    modules = [path.read_text() for path in (ROOT / "chalicelib").rglob("*.py")]
+    called = {service for text in modules for service in re.findall(r"\bclient\(\"(\w+)\"\)", text)}
+    assert {"dynamodb", "sqs", "s3"} < called <= described <= allowed
+    assert ["botocore", "data", "endpoints.json"] in names
+
+
 def interpreter(runtime: str) -> str:
     """Return the path of this machine's Python of a version; skip the test where it has none."""
     found = interpreter_of(runtime)
