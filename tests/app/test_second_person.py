@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import product
@@ -16,16 +17,18 @@ from chalice.test import HTTPResponse
 
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.config.policy import parse as parse_policy
-from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.errors import Conflict, LedgerUnavailable, NotFound
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims, unban_jobs
+from chalicelib.ledger import second_person as steps
 from chalicelib.ledger.chunks import made_at
 from chalicelib.ledger.row import stamp
 from chalicelib.pipeline.decisions import second_person, unban
+from chalicelib.ports import Insert
 from dev.fakes.api import Api, fixed, refused
 from dev.fakes.operations import banned, carry_on_all, lasting, renew
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
-from dev.fakes.wrappers import AtCall
+from dev.fakes.wrappers import AtCall, Each
 
 ROLES = {"rita": "reader", "olaf": "operator", "nora": "operator", "olaf-2": "operator"}
 OLD, NEW = pages(3), pages(2, host="shop.example.com")
@@ -246,6 +249,31 @@ def test_an_unban_that_waited_tells_how_many_urls_the_vendor_failed_to_unban(des
     assert (shown(desk, unban_id)["failed"], shown(desk, unban_id)["complete"]) == (1, True)
     listed = desk.get("unbans", {"Authorization": "Bearer rita"}, state="failed").json_body["unbans"]
     assert [each["unban_id"] for each in listed] == [unban_id]
+
+
+def test_a_look_at_a_waiting_unban_that_fails_stops_no_other_unban() -> None:
+    world = banned(pages(3))
+    world.clock.advance(days=3)
+    job = unban_jobs.Job("u-x", "olaf", "ticket 4711", 7, world.clock(), urls=(pages(3)[0],))
+    waits, _ = second_person.ask(world.run(), job, person="olaf", urls=1)
+    assert steps.approve(world.rows, waits, "nora"), "the approval died here"
+    unban_jobs.record(world.rows, replace(job, id="u-y", urls=(pages(3)[1],)))
+    rows, failing = world.rows, True
+
+    def fails(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+        if failing and any(isinstance(write, Insert) and write.row["pk"] == "jobs" for write in args):
+            raise LedgerUnavailable("throttled")
+        return function(*args, **kwargs)
+
+    world.rows = Each(rows, fails)
+    carry_on_all(world)
+    assert [event["job_id"] for event in world.events("unban_failed")] == [waits.id]
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 2, "unbanned": 1}
+    failing = False
+    carry_on_all(world)
+    world.minutes(3)
+    assert world.states(pages(3)) == {"banned": 1, "unbanned": 2}
 
 
 def test_nobody_can_approve_a_cancelled_unban() -> None:
