@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from chalicelib.domain.model import Action, Rule
-from chalicelib.domain.policy.duration import FOREVER
+from chalicelib.domain.model import Action
 from chalicelib.ledger import KEEP_DECISIONS, journal
 from chalicelib.ledger.row import blob, compress, decompress, epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Key, Put, Row, Rows, Value
@@ -91,12 +90,6 @@ class Chunk:
     def expires_at(self) -> int:
         """When DynamoDB may delete the chunk's rows, in epoch seconds. The renewal of a longer ban has its own rows."""
         return epoch(self.created_at + timedelta(days=self.ban_days) + KEEP_DECISIONS)
-
-    @property
-    def lifted(self) -> bool:
-        """Whether edgeban lifts the bans at their end: a person named a moment, and vendors ban for whole days."""
-        whole_days = not (self.until - self.created_at) % timedelta(days=1)
-        return self.rule == Rule.BY_HAND and not (whole_days or self.until == FOREVER)
 
 
 def made_at(chunk: str) -> str:

@@ -103,6 +103,8 @@ def _update(new: Change, *, lifted: bool, retry_at: datetime | None) -> Update:
     change: dict[str, Value] = {"words": words}
     if retry_at:
         change["retry_at"] = epoch(retry_at)
+    if claim.asked:
+        change["asked"] = claim.asked
     if not claim.outcome or claim.tried:
         change["until"] = epoch(until)
         if not claim.held:

@@ -16,10 +16,8 @@ from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import SourceWord
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.packed_words import (
-    pack,
-    report_id,
-)
+from chalicelib.ledger.due_chunks import lifted_at
+from chalicelib.ledger.packed_words import pack, report_id
 from chalicelib.ledger.row import epoch, text, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
@@ -52,6 +50,8 @@ class Claim:
     """What each source says of the URL (``packed_words``). Version 1 wrote none: its chunk's origin is the one word."""
     held: str = ""
     """The rule for which the URL waits for a person."""
+    asked: str = ""
+    """The hold that asks a person whether to lift the ban, since the sources took their words back."""
     lifted_at: int = 0
     """When edgeban lifts the ban, though the vendor would ban for longer. It counts only while it equals ``until``."""
     unbans: tuple[str, ...] = ()
@@ -156,7 +156,7 @@ def claim(
             [SourceWord(source, chunk.received_at, chunk.until, bans=bans, said_in=report_id(report))]
         )
     )
-    lifted = {"lifted_at": epoch(chunk.until)} if chunk.lifted and not held else {}
+    lifted = {} if held else lifted_at(chunk)
     claimed: set[str] = set()
     takings: list[Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
@@ -164,7 +164,7 @@ def claim(
         if old is not None and old.chunk == chunk.id:
             claimed.add(key)
         elif old is None or old.free(now) or (old.chunk in chunk.renews and not old.outcome):
-            row = row_of(chunk, url, origin.report, held=held) | lifted
+            row = {**row_of(chunk, url, origin.report, held=held), **lifted}
             carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None

@@ -7,9 +7,11 @@ vendor ends no bans, or if a later decision moved a ban's end to an earlier time
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
+from chalicelib.domain.model import Rule
+from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.ledger import KEEP_DECISIONS, chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.row import epoch, stamp, text
@@ -24,6 +26,17 @@ class DueChunk:
 
     key: Key
     chunk: Chunk | None
+
+
+def lifted_at(chunk: Chunk) -> Row:
+    """Return when edgeban lifts a chunk's bans, as an attribute of their claims; empty if the vendor ends them.
+
+    A person named a moment, and vendors ban for whole days.
+    """
+    whole_days = not (chunk.until - chunk.created_at) % timedelta(days=1)
+    if chunk.rule != Rule.BY_HAND or whole_days or chunk.until == FOREVER:
+        return {}
+    return {"lifted_at": epoch(chunk.until)}
 
 
 def plan_renewal(rows: Rows, chunk: Chunk, *, at: datetime) -> None:

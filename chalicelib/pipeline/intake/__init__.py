@@ -6,5 +6,6 @@ each URL (``decide``) and claims the URLs.
 
 Only some URLs pass the others: ``deliveries`` (repeated, too many), ``ours``, ``sealing``, ``envelopes`` (objects in
 S3), ``silence``, ``time_limit``; ``corroboration`` (several reporters), ``on_record``, ``strengthen`` and ``refusals``
-(URLs that the ledger knows, or that are refused), ``taken_back`` and ``withdraw`` (withdrawals), ``counts``.
+(URLs that the ledger knows, or that are refused), ``taken_back``, ``withdraw`` and ``questions`` (withdrawals),
+``counts``.
 """

@@ -92,7 +92,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, a
     """Take messages together. ``again``: they were received before."""
     taken, policy = Taken(), run.policy
     messages = list(_read(run, records, reading, taken))
-    withdrawals_again = withdraw(run, messages)
+    withdrawals_again = withdraw(run, messages, again=again)
     urls_by_key, refusals = collect(without_taken_back(messages, policy), policy)
     withdrawn = any(message.withdrawals for message in messages)  # then the claims may just have been written
     found = claims.read(run.rows, list(urls_by_key), consistent=withdrawn)

@@ -17,13 +17,13 @@ comes again until all of it is done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from chalicelib.domain.errors import UnusableUrl
-from chalicelib.domain.model import Action, ChunkState, ReportedUrl, Rule, SchemeVariants
+from chalicelib.domain.model import Action, ChunkState, ReportedUrl, SchemeVariants
 from chalicelib.domain.policy.model import NO_RULES
 from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, scheme_variant, url_key
@@ -41,13 +41,13 @@ from chalicelib.ledger import (
     reporters,
     unban_jobs,
 )
-from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import KEEP_MARKERS
 from chalicelib.ledger.reporters import Reporter
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.corroboration import reporter_of
 from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.intake.questions import Questions, chunk_of
 from chalicelib.pipeline.intake.taken_back import reported_urls, up_to
 from chalicelib.pipeline.lifecycle import claiming, expiry
 from chalicelib.pipeline.lifecycle.approved import approved
@@ -55,9 +55,6 @@ from chalicelib.pipeline.lifecycle.on_claim import record_of
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.waking import wake_submitter
-
-ASKING = frozenset({ChunkState.OPEN, ChunkState.HELD})
-"""States of a question that a person has not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +69,18 @@ class _Place:
     """Who counted as one reporter until then, where the policy wants several."""
 
 
-def withdraw(run: Run, messages: Sequence[Message]) -> set[str]:
-    """Take back what messages withdraw; return the ids of those that must come again."""
-    again: set[str] = set()
+def withdraw(run: Run, messages: Sequence[Message], *, again: bool) -> set[str]:
+    """Take back what messages withdraw; return the ids of those that must come again.
+
+    ``again``: the messages were received before.
+    """
+    unfinished: set[str] = set()
     for message in sorted(messages, key=lambda message: message.received_at):
         if message.withdrawals and not message.test:
             places = list(_places(run, message))
-            if not (_forget_reporters(run, places) and _Withdrawing(run, message).take_back(places)):
-                again.add(message.message_id)
-    return again
+            if not (_forget_reporters(run, places) and _Withdrawing(run, message, again=again).take_back(places)):
+                unfinished.add(message.message_id)
+    return unfinished
 
 
 def _forget_reporters(run: Run, places: Sequence[_Place]) -> bool:
@@ -121,9 +121,10 @@ class _Alone(NamedTuple):
 class _Withdrawing:
     """Takes back what one message withdraws."""
 
-    def __init__(self, run: Run, message: Message) -> None:
+    def __init__(self, run: Run, message: Message, *, again: bool) -> None:
         self._run = run
         self._message = message
+        self._again = again
         self._source = message.source.name
         self._now = run.clock()
         self._failed = False
@@ -228,26 +229,9 @@ class _Withdrawing:
         if asking:
             self._ask(account, asking)
 
-    def _chunk(self, account: str, selected: Collection[Claim], action: Action) -> Chunk:
-        origin = Origin(self._message.report_id, self._source, "", "", "the source took its report back")
-        return Chunk(
-            account=account,
-            action=action,
-            ban_days=1,
-            rule=Rule.WITHDRAWN,
-            urls=tuple(claim.url for claim in selected),
-            keys=tuple(claim.key for claim in selected),
-            origins=(origin,) * len(selected),
-            created_at=self._now,
-            received_at=self._message.received_at,
-            until=self._now,
-            actor=f"source:{self._source}",
-            reason="the source took its report back",
-        )
-
     def _lift(self, account: str, withdrawn: Sequence[tuple[Claim, _Place]]) -> None:
         selected = {claim.key: claim for claim, _ in withdrawn}
-        chunk = self._chunk(account, selected.values(), Action.UNBAN)
+        chunk = chunk_of(self._message, account, selected.values(), Action.UNBAN, self._now)
         left = {claim.key: self._left(claim.words, place) for claim, place in withdrawn}
         lifted = claiming.begin(self._run, chunk, selected, words=left)
         self._failed |= len(lifted) < len(selected)
@@ -260,36 +244,15 @@ class _Withdrawing:
         A URL that an open question names already is not asked about again: a message that comes again after a crash
         finds the question that it has made. If a person answers that question at this moment, a new one is made.
         """
-        asked = self._asked_about(account)
-        self._make_question(account, [claim for claim, _ in withdrawn if claim.key not in asked])
+        questions = Questions(self._run, self._message, account, again=self._again)
+        claims_alone = [claim for claim, _ in withdrawn]
+        asked = questions.open_about(claims_alone)
+        question = questions.ask([claim for claim in claims_alone if claim.key not in asked])
         for claim, place in withdrawn:
-            self._change(claim, self._left(claim.words, place), claim.until)
-        named = [claim for claim, _ in withdrawn if claim.key in asked]
-        if named:
-            still_asked = self._asked_about(account)
-            self._make_question(account, [claim for claim in named if claim.key not in still_asked])
+            named = replace(claim, asked=asked.get(claim.key, question))
+            self._change(named, self._left(claim.words, place), claim.until)
+        named_before = [replace(claim, asked=asked[claim.key]) for claim in claims_alone if claim.key in asked]
+        if named_before:
+            still_asked = questions.open_about(named_before)
+            questions.ask([claim for claim in named_before if claim.key not in still_asked])
         self._run.emit("withdrawal_held", account=account, source=self._source, urls=len(withdrawn))
-
-    def _make_question(self, account: str, selected: Sequence[Claim]) -> None:
-        if selected:
-            claiming.begin(self._run, self._chunk(account, selected, Action.BAN), {}, then=ChunkState.HELD)
-
-    def _asked_about(self, account: str) -> set[str]:
-        """Return the keys of the URLs that open questions name. The sweep seals one whose maker was killed.
-
-        A question that a person has answered is not open: the answer may have read the claims before the words are
-        taken back.
-        """
-        questions = [
-            work
-            for work in remaining.of_account(self._run.rows, account)
-            if work.rule == Rule.WITHDRAWN and work.action is Action.BAN and work.state in ASKING and not work.approving
-        ]
-        chunks_by_id = chunks.read(self._run.rows, [work.chunk for work in questions])
-        return {
-            key
-            for work in questions
-            if work.chunk in chunks_by_id
-            for position, key in enumerate(chunks_by_id[work.chunk].keys)
-            if position not in work.excluded
-        }

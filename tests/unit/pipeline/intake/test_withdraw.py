@@ -95,6 +95,47 @@ def test_a_person_decides_where_the_source_may_not_lift_and_the_ban_stays_until_
         assert not holds.all_held(world.rows, [ACCOUNT])
 
 
+def test_a_person_is_asked_once_however_often_a_url_is_reported_and_withdrawn_meanwhile() -> None:
+    world = _banned(_world())
+    for source in ("queue", "desk", "queue"):
+        _withdraw(world, source=source)
+        world.minutes(3)
+        _report(world, 9, source=source, urls=URLS[:2])
+        world.minutes(3)
+        _withdraw(world, source=source, urls=URLS[:2])
+        world.minutes(3)
+    (work,) = holds.all_held(world.rows, [ACCOUNT])
+    assert (work.rule, work.count) == ("withdrawn", 3)
+    refuse(world)
+    _report(world, 12)
+    world.minutes(3)
+    _withdraw(world)
+    world.minutes(3)
+    (again,) = holds.all_held(world.rows, [ACCOUNT])
+    assert again.chunk != work.chunk, "the former question is answered"
+
+
+def test_a_question_costs_as_many_reads_whatever_waits_beside_it() -> None:
+    reads = []
+    for waiting in (0, 60):
+        world = _banned(_world())
+        for number in range(waiting):
+            world.queue({"urls": [f"https://h{number}.example.com/"]})  # a hold each
+            world.intake()
+            world.clock.advance(minutes=1)
+        for _ in range(2):  # the second time the question is open
+            _report(world, 9)
+            world.minutes(3)
+            rows = world.rows
+            assert isinstance(rows, MemoryRows)
+            before = rows.units["halves read"]
+            _withdraw(world)
+            world.intake()
+            reads.append(rows.units["halves read"] - before)
+            world.minutes(2)
+    assert reads[:2] == reads[2:]
+
+
 @pytest.mark.parametrize("days_later", [0, 10])
 def test_a_person_who_is_asked_about_a_ban_lifts_none_that_another_source_asks_for_since(days_later: int) -> None:
     world = _banned(_world())
