@@ -110,7 +110,7 @@ def wait_until(
     seconds: float,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, Any]:
-    """Ask each second, later each five seconds, until it is done. Raises ``WaitedTooLong``."""
+    """Ask every second, later every five seconds, until it is done. Raises ``WaitedTooLong``."""
     waited, pause = 0.0, 1.0
     while not done(answer := ask()):
         if waited >= seconds:

@@ -56,7 +56,7 @@ VERDICT_COLUMNS = (
 @click.option("--since", metavar="TIME", help="Banned since: 2h, 12:00, yesterday, 2026-11-27.")
 @click.option("--ends-before", metavar="TIME", help="Ends before: 3d, tomorrow, 2026-12-01.")
 @click.option("--sort", type=click.Choice(["-at", "until", "url"]), help="Newest first, next to end first, or by URL.")
-@click.option("--limit", type=click.IntRange(1), help="Show so many at most; 100 on a terminal.")
+@click.option("--limit", type=click.IntRange(1), help="The most bans to show; 100 on a terminal.")
 @click.option(
     "--by",
     type=click.Choice(["source", "category", "account", "rule", "host", "ends"]),
@@ -99,13 +99,13 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
 @click.option("--category", help="As if they were reported in this category.")
 @click.option("--reporter", help="As if this reporter was named.")
 @click.option("--days", type=click.IntRange(1), help="As if a ban of so many days was asked for.")
-@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A draft in place of it.")
+@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A draft to try in its place.")
 @output.output_options
 @pass_session
 def test_command(session: Session, urls: Sequence[str], form: output.Form, **options: Any) -> None:
     """Try the policy on URLS, or the draft of a policy: what would be banned, held or refused, and why.
 
-    Nothing is written. A draft that is not valid exits with 5 and names the field.
+    The command writes nothing. If the draft is not valid, it exits with 5 and names the field.
     """
     draft = options.pop("policy")
     fields = {**options, "ban_days": options["days"]}
@@ -140,7 +140,7 @@ def _end(session: Session, options: dict[str, Any]) -> dict[str, Any]:
 
 @click.command("ban", short_help="Ban URLs by hand.")
 @click.argument("urls", nargs=-1, required=True)
-@click.option("--category", help="Such as phishing or malware; its length holds where no end is given.")
+@click.option("--category", help="Such as phishing or malware; its length counts if no end is given.")
 @click.option("--days", type=click.IntRange(1), help="For how many days; the policy says, if left out.")
 @click.option("--until", metavar="TIME", help="Until when, in place of --days; `unbanned`: without end.")
 @click.option("--preview", is_flag=True, help="Only show what would be banned.")

@@ -84,12 +84,12 @@ def show_task(session: Session, task_id: str, form: output.Form, *, account: str
 
 
 @click.command("audit", short_help="List what people decided.")
-@click.option("--by", "actor", help="What this operator did.")
-@click.option("--about", help="What was decided about a subject: hold:ID, account:NAME, url:URL.")
+@click.option("--by", "actor", help="Only decisions of this operator.")
+@click.option("--about", help="Only decisions about this subject: hold:ID, account:NAME, url:URL.")
 @click.option("--day", metavar="YYYY-MM-DD", help="Only of this day (UTC).")
 @click.option("--action", help="Only of this kind, such as unban.")
 @click.option("--since", metavar="TIME", help="Only since: 2h, 12:00, yesterday, 2026-11-01.")
-@click.option("--limit", type=click.IntRange(1), help="So many at most.")
+@click.option("--limit", type=click.IntRange(1), help="The most decisions to show.")
 @output.output_options
 @pass_session
 def audit_command(session: Session, form: output.Form, **options: Any) -> None:
@@ -164,7 +164,7 @@ def _event(event: Mapping[str, Any]) -> str:
     type=click.Choice(DIMENSIONS),
     default="source",
     show_default=True,
-    help="source: what it reported, and its bans; account: what was banned; the others: what was decided of each URL.",
+    help="source: its reports and bans; account: its bans; the others: the decisions about the URLs.",
 )
 @click.option("--from", "first", metavar="TIME", default="today", show_default=True, help="Where to begin.")
 @click.option("--to", "last", metavar="TIME", help="Now, if left out.")

@@ -18,7 +18,7 @@ WATCH_SECONDS = 5.0
 
 
 @click.command("status", short_help="Show what runs, what waits and what is late.")
-@click.option("--watch", is_flag=True, help="Show it again each five seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show it again every five seconds, until Ctrl-C.")
 @output.output_options
 @pass_session
 def status_command(session: Session, form: output.Form, *, watch: bool) -> None:

@@ -39,13 +39,13 @@ STATES = ("under_way", "complete", "failed", "waiting")
     "--since", metavar="TIME", help="Only bans since: 2h, 12:00, yesterday; with --host, --source, --category."
 )
 @click.option("--until", "until_time", metavar="TIME", help="Only bans until then, written like --since.")
-@click.option("--cool-down-days", type=click.IntRange(0, 365), help="For how long no report bans them again.")
-@click.option("--even-if-others-said-so", is_flag=True, help="Also what other sources reported, or a person banned.")
+@click.option("--cool-down-days", type=click.IntRange(0, 365), help="For how many days no report bans them again.")
+@click.option("--even-if-others-said-so", is_flag=True, help="Also bans that other sources reported, or a person made.")
 @click.option("--preview", is_flag=True, help="Only show what would be undone.")
 @click.option(
     "--expect",
     type=click.IntRange(0),
-    help="Refuse if it is about 10 % more or fewer URLs than this; for scripts. By default what the preview counts.",
+    help="Refuse if the number of URLs differs from this by more than 10 %; for scripts. Default: the preview's number.",
 )
 @click.option("--wait/--no-wait", default=True, help="Follow it to its end (on by default).")
 @reason_option
@@ -155,7 +155,8 @@ def _done(done: Mapping[str, Any]) -> Iterator[str]:
 def unbans_command(session: Session, unban_id: str | None, form: output.Form, *, yes: bool, **options: Any) -> None:
     """List the unbans, newest first, or show how far UNBAN_ID is.
 
-    Where the policy says so, one of many URLs waits until another person approves it: --approve, or --cancel.
+    If the policy says so, an unban of many URLs waits until another person approves it (--approve), or somebody
+cancels it (--cancel).
     Exits with 6 if the vendor failed to unban some URLs of UNBAN_ID: their bans stand.
     """
     client, state = session.client(), options["state"]
