@@ -32,5 +32,5 @@ def _value(fields: Fields, name: str) -> str:
     value = fields.text(name)
     if value != value.strip():
         problem = "begins or ends with white space, such as the line end of a file"
-        fields.refuse(name, problem, "take it away: no key or password holds it")
+        fields.refuse(name, problem, "remove it: no key or password holds it")
     return value

@@ -57,7 +57,7 @@ def canonical_url(raw: str) -> str:
     """Return the WHATWG serialisation of an absolute http(s) URL, without fragment and userinfo.
 
     This is the one place that decides whether a text is one URL. It is stricter than the standard where the standard
-    would make a URL that nobody reported: a text with a second URL, with words behind the URL, or with a character
+    would make a URL that nobody reported: a text with a second URL, with words after the URL, or with a character
     that cannot be seen is refused, and so is a host with signs that no host name has. Idempotent.
 
     Raises UnusableUrl.
@@ -81,7 +81,9 @@ def canonical_url(raw: str) -> str:
     if len(href) > MAX_URL_LENGTH:
         raise UnusableUrl(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
     if not _REAL_HOST.match(href):
-        raise UnusableUrl("the host of the URL holds a sign that no host name has: check whether the URL is defanged")
+        raise UnusableUrl(
+            "the host of the URL holds a character that no host name has: check whether the URL is defanged"
+        )
     return href
 
 
@@ -199,9 +201,7 @@ def _check_one_url(text: str) -> None:
             raise UnusableUrl("the URL holds a tab, a line break or a NUL: send one URL, as a browser would show it")
         if sign == "\ufffd":
             raise UnusableUrl("the URL holds U+FFFD, which stands for a character that was lost: send it undamaged")
-        raise UnusableUrl(
-            f"the URL holds the invisible character U+{ord(sign):04X}: take it out, or percent-encode it if it is meant"
-        )
+        raise UnusableUrl(f"the URL holds the invisible character U+{ord(sign):04X}: remove or percent-encode it")
     if _HTTP.match(text) is None:
         if " " in text:
             raise UnusableUrl(_why_invalid(text))
@@ -209,12 +209,12 @@ def _check_one_url(text: str) -> None:
     if _SCHEME_TWICE.match(text):
         raise UnusableUrl("the scheme stands twice: write it once")
     if text.endswith("\u2026"):
-        raise UnusableUrl("the URL ends with an ellipsis: it was cut, send the whole of it")
+        raise UnusableUrl("the URL ends with an ellipsis, since it was cut: send the whole URL")
     if _SECOND_URL.search(text, 1):
         raise UnusableUrl("the text holds a second URL: send each URL by itself")
     if " " not in text or _SPACE_IN_HOST.match(text):  # the parser refuses a space in a host
         return
-    raise UnusableUrl("there are words behind the URL: send the URL alone, with %20 for a space that is meant")
+    raise UnusableUrl("words follow the URL: send the URL alone, with %20 for a space that belongs to it")
 
 
 def _why_invalid(text: str) -> str:

@@ -102,7 +102,7 @@ def _text(request: Request) -> str:
     text = query(request, "q", needed=False, longest=2_000)
     if not text.isascii():
         raise InputError(
-            "q is looked for in URLs as they are banned, which are ASCII: write xn--… in a host, %C3%BC in a path"
+            "q is compared with URLs as they are banned, in ASCII: write xn--… in a host, %C3%BC in a path"
         )
     return text
 

@@ -46,7 +46,7 @@ def stats(services: Services, request: Request) -> Response:
         raise InputError(f"bucket must be one of {', '.join(counts.BUCKETS)}")
     longest = LONGEST_SPANS[bucket]
     if since >= until:
-        raise InputError("from must lie before to, and to is now if it is left out")
+        raise InputError("from must be earlier than to; without to, it is now")
     if until - since > longest:
         most = counted(longest.days, "day")
         raise InputError(f"from and to must be a span of at most {most} for the bucket {bucket}")
@@ -54,7 +54,9 @@ def stats(services: Services, request: Request) -> Response:
     if bucket == "day":
         complete, missing = _days(services, run, series, since=since, until=min(until, asked_at))
     elif asked_at - since > LONGEST_SPAN:
-        raise InputError(f"from is more than {LONGEST_SPAN.days} days ago: those days are archived, with bucket=day")
+        raise InputError(
+            f"from is more than {LONGEST_SPAN.days} days ago: ask for those days with bucket=day, from the archive"
+        )
     else:
         complete, missing = _count(run, series, since=since, until=until), []
     body = {

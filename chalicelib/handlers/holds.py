@@ -131,7 +131,7 @@ def _decision(index: int, entry: Any) -> Any:
         raise InputError(f"{place}.decision must be approve or refuse")
     excepted = texts_field(entry, "except", most=EXCEPTIONS)
     if excepted and decision == "refuse":
-        raise InputError(f"{place}.except goes with an approval alone: a refusal is of all URLs")
+        raise InputError(f"{place}.except goes with an approval alone: a refusal refuses all URLs")
     return Wish(hold_id, decision == "approve", excepted)
 
 

@@ -38,7 +38,7 @@ def served(view: View, current: Services, parts: Mapping[str, str], request: Req
     try:
         parts = {name: unquote(value) for name, value in parts.items()}
         if any(len(value.encode("utf-8", "replace")) > LONGEST_ID for name, value in parts.items() if name != "source"):
-            raise NotFound("there is nothing by so long a name: check it")
+            raise NotFound("nothing has so long a name: check it")
         return view(current, *parts.values(), request)
     except InputError as error:
         current.emit("request_refused", code=error.code, problem=str(error)[:300])

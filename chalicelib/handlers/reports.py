@@ -61,7 +61,7 @@ def find(services: Services, request: Request) -> Response:
     if of:
         return _of_source(services, request, of)
     if day:
-        raise InputError("day goes with of: name the source of which reports are asked for")
+        raise InputError("day goes with of: name the source whose reports you ask for")
     correlation_id = query(request, "correlation_id", longest=MAX_CORRELATION_ID_LENGTH)
     source = _asking_source(services, request, correlation_id)
     only(request, "correlation_id", "source", "limit", "next_token")

@@ -87,7 +87,7 @@ def _find(services: Services, request: Request) -> tuple[list[Statement], str]:
     token = query(request, "next_token", needed=False, longest=300)
     limit = page_size(request, default=PAGE, most=PAGE)
     if [bool(url), bool(report), bool(first)].count(True) != 1:
-        raise InputError("name one of url=, report_id= and from=: whose statements are asked for")
+        raise InputError("name one of url=, report_id= and from=: they select the statements")
     if last and not first:
         raise InputError("to goes with from")
     run = services.run().at("", deadline=now() + QUESTION_TIME)
@@ -137,7 +137,7 @@ def _of_span(run: Run, token: str, limit: int, span: tuple[datetime, datetime]) 
 
     since, until = span
     if since >= until:
-        raise InputError("from must lie before to, and to is now if it is left out")
+        raise InputError("from must be earlier than to; without to, it is now")
     if until - since > LONGEST_SPAN:
         raise InputError(f"from and to must be a span of at most {LONGEST_SPAN.days} days")
     if now() - since > LONGEST_SPAN + timedelta(days=7):

@@ -144,13 +144,13 @@ def _span(document: dict[str, Any], named: set[str], at: datetime) -> tuple[date
 
     since, until_time = (moment(name, document.get(name, "")) for name in ("since", "until_time"))
     if (since or until_time) and not named <= TOGETHER:
-        raise InputError("since and until_time go with source, host and category: they say of which time bans are")
+        raise InputError("since and until_time go with source, host and category: they select bans by their time")
     if since and named == {"source"} and not at - LOOK_BACK <= since <= at:
         raise InputError(f"since must be a time of the last {LOOK_BACK.days} days")
     if since and since > at:
-        raise InputError("since lies ahead: name a time that has passed")
+        raise InputError("since is in the future: name a time that has passed")
     if until_time and until_time <= (since or at - LOOK_BACK):
-        raise InputError(f"until_time must lie behind since, and in the last {LOOK_BACK.days} days")
+        raise InputError(f"until_time must be later than since, and in the last {LOOK_BACK.days} days")
     return since, until_time
 
 

@@ -49,17 +49,17 @@ def _ungzipped(body: bytes, limit: int) -> bytes:
     room = limit
     while body:
         if len(parts) == MAX_MEMBERS:
-            raise TooLarge(f"the body is gzip of more than {MAX_MEMBERS} files put together: send it in parts")
+            raise TooLarge(f"the gzip body holds more than {MAX_MEMBERS} files: send it in parts")
         unpacker = zlib.decompressobj(_GZIP_WINDOW)
         try:
             part = unpacker.decompress(body, room + 1)
         except zlib.error:
-            raise UnreadableReport("the body is gzip that is damaged: compress it again") from None
+            raise UnreadableReport("the gzip body is damaged: compress it again") from None
         room -= len(part)
         if room < 0:
             raise TooLarge(f"the body has more than {limit:,} bytes when it is unpacked: send it in parts")
         if not unpacker.eof:
-            raise UnreadableReport("the body is gzip that ends too early: send the whole of it")
+            raise UnreadableReport("the gzip body ends too early: send it whole")
         parts.append(part)
         body = unpacker.unused_data.lstrip(b"\0")  # some writers fill up the last block
     return b"".join(parts)

@@ -109,7 +109,7 @@ def check_secrets(scheme: Scheme, secrets: Sequence[str]) -> None:
         else:
             _hub_key(secret)
             if not secret.isprintable():
-                raise ConfigurationError("the secret of a source holds a sign that cannot be seen: write it anew")
+                raise ConfigurationError("the secret of a source holds an invisible character: write it anew")
 
 
 def sign(secret: str, webhook_id: str, timestamp: datetime | int, body: bytes) -> str:
@@ -264,18 +264,20 @@ def _hub_key(secret: str) -> bytes:
     if len(secret) < MIN_SECRET_LENGTH:
         raise ConfigurationError(f"the secret of a source has at least {MIN_SECRET_LENGTH} characters")
     if secret != secret.strip():
-        raise ConfigurationError("the secret begins or ends with white space, such as a file's line end: take it away")
+        raise ConfigurationError("the secret begins or ends with white space, such as a file's line end: remove it")
     try:
         return secret.encode()
     except UnicodeEncodeError:  # an escaped half of a surrogate pair: JSON may hold it, UTF-8 cannot
-        raise ConfigurationError("the secret of a source holds what is no character: write it anew") from None
+        raise ConfigurationError("the secret of a source holds half of a surrogate pair: write it anew") from None
 
 
 def _token_hash(secret: str) -> str:
     if not secret.lower().startswith("sha256:"):
         key = _hub_key(secret)
         if not _TOKEN.fullmatch(secret):
-            raise ConfigurationError("a bearer token holds a sign that no header carries: write ASCII without spaces")
+            raise ConfigurationError(
+                "a bearer token holds a character that no header carries: write ASCII without spaces"
+            )
         return sha256(key).hexdigest()
     hashed = _HASHED_TOKEN.fullmatch(secret)
     if not hashed:

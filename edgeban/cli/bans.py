@@ -99,7 +99,9 @@ def bans_command(session: Session, form: output.Form, **options: Any) -> None:
 @click.option("--category", help="As if they were reported in this category.")
 @click.option("--reporter", help="As if this reporter was named.")
 @click.option("--days", type=click.IntRange(1), help="As if a ban of so many days was asked for.")
-@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A draft to try in its place.")
+@click.option(
+    "--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A draft to try in its place."
+)
 @output.output_options
 @pass_session
 def test_command(session: Session, urls: Sequence[str], form: output.Form, **options: Any) -> None:

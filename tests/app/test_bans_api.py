@@ -81,4 +81,4 @@ def test_a_source_that_nobody_knows_has_no_empty_list_of_reports(api: Api) -> No
 
 def test_a_span_that_ends_before_it_begins_is_named(api: Api) -> None:
     asked = {"from": "2026-11-28", "to": "2026-11-27"}
-    refused(api.as_operator("stats", **asked), 400, "bad_request", "from must lie before to")
+    refused(api.as_operator("stats", **asked), 400, "bad_request", "from must be earlier than to")

@@ -96,7 +96,7 @@ def test_statements_are_answered_as_csv(stating: Api) -> None:
         ({"url": URL, "shape": "pdf"}, "shape must be one of full, dsa"),
         ({"url": URL, "limit": "101"}, "limit must be a whole number from 1 to 100"),
         ({"from": "yesterday"}, "from must be a time"),
-        ({"from": "2026-01-02", "to": "2026-01-01"}, "from must lie before to"),
+        ({"from": "2026-01-02", "to": "2026-01-01"}, "from must be earlier than to"),
         ({"from": "2026-01-01", "to": "2026-02-02"}, "at most 31 days"),
         ({"from": "2001-01-01", "to": "2001-01-02"}, "from is too long ago"),
     ],

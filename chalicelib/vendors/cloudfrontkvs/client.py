@@ -142,7 +142,7 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
     for name in ("access_key", "secret_key", "security_token"):
         value = given.get(name, "")
         if not (value.isascii() and value.isprintable()) or " " in value:
-            raise ConfigurationError(f"account {account.name}: {name} holds a space, line end or other stray sign")
+            raise ConfigurationError(f"account {account.name}: {name} holds a space, line end or other stray character")
     if not _ARN.fullmatch(given["store_arn"]):
         raise ConfigurationError(f"account {account.name}: store_arn is not the ARN of a KeyValueStore")
     auth = SigV4AAuth(

@@ -210,7 +210,9 @@ def auth_of(account: VendorAccount, *, clock: Clock, http: VendorHttp) -> AkSkAu
         for key in ("access_key", "secret_key", "security_token", "domain_id"):
             value = given.get(key, "")
             if not (value.isascii() and value.isprintable()) or " " in value:
-                raise ConfigurationError(f"account {account.name}: {key} holds a space, line end or other stray sign")
+                raise ConfigurationError(
+                    f"account {account.name}: {key} holds a space, line end or other stray character"
+                )
         return AkSkAuth(
             given["access_key"],
             given["secret_key"],

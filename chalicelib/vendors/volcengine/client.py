@@ -161,7 +161,7 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
         raise ConfigurationError(f"account {account.name}: the credentials lack {' and '.join(missing)}")
     for key, value in given.items():
         if not (value.isascii() and value.isprintable()) or " " in value:
-            raise ConfigurationError(f"account {account.name}: {key} holds a space, line end or other stray sign")
+            raise ConfigurationError(f"account {account.name}: {key} holds a space, line end or other stray character")
     auth = AccessKeyAuth(
         given["access_key"],
         given["secret_key"],

@@ -136,7 +136,7 @@ def connect(account: VendorAccount, *, clock: Callable[[], datetime], http: Vend
         raise ConfigurationError(f"account {account.name}: the credentials lack {' and '.join(missing)}")
     token = given["api_token"]
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ConfigurationError(f"account {account.name}: api_token holds a space, line end or other stray sign")
+        raise ConfigurationError(f"account {account.name}: api_token holds a space, line end or other stray character")
     for name in ("account_id", "namespace_id"):
         if not _ID.fullmatch(given[name]):
             raise ConfigurationError(f"account {account.name}: {name} is not 32 hexadecimal digits in lower case")
