@@ -68,6 +68,10 @@ POLICY: dict[str, Any] = {
 EXCUSED: dict[tuple[str, str], str] = {
     ("api_handler", "dynamodb:DeleteItem"): "a cancellation of an unban that waits for a second person",
     ("api_handler", "dynamodb:PutItem"): "the same",
+    (
+        "submit_tasks",
+        "dynamodb:PartiQLInsert",
+    ): "the policy forbids URLs of a call to a declarative vendor whose answer was lost",
     ("intake_reports", "dynamodb:DeleteItem"): "a chunk whose URLs were all claimed meanwhile by another batch",
     ("intake_reports", "sqs:ChangeMessageVisibility"): "a batch that failed, or met another one at the same claim",
     ("renew_bans", "dynamodb:DeleteItem"): "a renewal whose URLs were all unbanned meanwhile",

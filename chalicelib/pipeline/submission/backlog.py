@@ -44,7 +44,8 @@ class Backlog:
         """Actions that may not be sent now."""
         self.look_ups_allowed = True
         """Whether a task that may not be sent may be looked up at the vendor."""
-        self._unban_waits = False
+        self.unban_waits = False
+        """Whether an unban waits, which may be of URLs of a recorded ban."""
         self._work: dict[str, Work] = {}
         """The waiting chunks that the planned slices belong to."""
         self._unbans_read_at = run.clock()
@@ -77,7 +78,7 @@ class Backlog:
         A task is looked up only if its last call may have had an effect.
         """
         return task.action not in self.closed or (
-            task.attempted_at is not None and self._unban_waits and self.look_ups_allowed
+            task.attempted_at is not None and self.unban_waits and self.look_ups_allowed
         )
 
     def next(self) -> Task | None:
@@ -169,7 +170,7 @@ class Backlog:
         in_turn = {part.chunk for part in ordered if ordering.ready(self._run.rows, part)}
         if ordered:  # an unban among them may have taken URLs out of the others
             work = self._read(bans=bans)
-        self._unban_waits = any(part.action is Action.UNBAN for part in work.values())
+        self.unban_waits = any(part.action is Action.UNBAN for part in work.values())
         self._work = {
             part.chunk: part
             for part in work.values()

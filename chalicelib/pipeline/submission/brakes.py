@@ -41,9 +41,10 @@ class Brakes:
     ) -> None:
         """``state`` is the account's control row. ``closed`` says why some actions may not be sent now."""
         self._run, self._backlog = run, backlog
-        self.pace = run.pace(limits.creates_per_second, last=state.last_call_at, last_calls=state.last_calls)
-        if state.last_call_at:
-            self.pace.hold((state.last_call_at + GATHERS - run.clock()).total_seconds())
+        last = state.last_call_at and min(state.last_call_at, run.clock())  # another function's clock may be ahead
+        self.pace = run.pace(limits.creates_per_second, last=last, last_calls=state.last_calls)
+        if last:
+            self.pace.hold((last + GATHERS - run.clock()).total_seconds())
         self.pace.hold(vendor_refusals.seconds_held(run, state))
         self.closed: dict[Action, str] = {}
         for action, why in closed.items():

@@ -4,6 +4,11 @@ A submitter that died after the vendor answered leaves such a task, and so does 
 the vendor for a task with exactly these URLs. If the vendor has one that belongs to no other task of ours, its id is
 written and nothing is sent twice. If the vendor shows none ``LIST_LAG`` after the attempt, the call had no effect and
 is repeated. A declarative vendor has no tasks: the call is repeated at once, which does no harm.
+
+A person may unban URLs of such a task. If its call had no effect, the URLs leave it before it is repeated.
+
+The policy may forbid URLs of such a task. If a declarative vendor may have banned them, they are unbanned, since their
+task then ends without a further call.
 """
 
 from __future__ import annotations
@@ -12,11 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import TaskState
-from chalicelib.ledger import control, task_repeats, tasks, vendor_task_ids
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, TaskState
+from chalicelib.ledger import control, task_repeats, tasks, unban_jobs, vendor_task_ids
 from chalicelib.ledger.tasks import Task
+from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.lifecycle.splitting import allowed
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
 from chalicelib.pipeline.submission.brakes import Brakes
@@ -28,6 +36,9 @@ LIST_LAG_LONGEST = timedelta(hours=1)
 
 LOOK_AGAIN = timedelta(seconds=3)
 """How long after a lost answer its task is looked up."""
+
+UNDONE_BY = "edgeban"
+WHY_UNDONE = "the policy forbids it by now, and the vendor may have banned it"
 
 
 class LostAnswers:
@@ -47,13 +58,31 @@ class LostAnswers:
 
     def settled(self, task: Task, urls: Sequence[str]) -> bool:
         """Look a task up if its last call may have had an effect; return whether it must not be called now."""
-        if task.attempted_at and not self._vendor.limits.declarative and self._may_be_there(task, urls):
+        if task.attempted_at and self._vendor.limits.declarative:
+            self._undo_forbidden(task)
+        elif task.attempted_at and self._may_be_there(task, urls):
             return True
-        if task.action not in self._brakes.closed:
+        unban_waits = task.attempted_at and self._backlog.unban_waits and not self._vendor.limits.declarative
+        if task.action not in self._brakes.closed and not unban_waits:
             return False
         task_repeats.record_not_sent(self._run.rows, task)
         self._backlog.put_back(replace(task, attempts=0, attempted_at=None))
         return True
+
+    def _undo_forbidden(self, task: Task) -> None:
+        """Ask for the unban of those URLs of a repeated ban that the policy forbids by now."""
+        run = self._run
+        chunks_by_id = self._backlog.chunks_of(task.slices)
+        forbidden = [
+            chunks_by_id[part.chunk].urls[position]
+            for verdict, slices in allowed(run, task.action, task.slices, chunks_by_id).items()
+            for part in slices
+            for position in part.positions()
+            if verdict
+        ]
+        for urls in cut(forbidden, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=len):
+            job_id = unban_jobs.new_id(run.clock(), beginning=unban_jobs.U_JOBS)
+            unban_jobs.record(run.rows, Job(job_id, UNDONE_BY, WHY_UNDONE, 0, run.clock(), urls=tuple(urls)))
 
     def _may_be_there(self, task: Task, urls: Sequence[str]) -> bool:
         """Look up a task whose last call has no recorded answer.

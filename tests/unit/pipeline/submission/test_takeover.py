@@ -117,3 +117,17 @@ def test_the_sweep_wakes_whatever_became_of_the_wake_up_of_the_same_epoch() -> N
     wake_submitter_anew(account.run(), ACCOUNT)
     wake_submitter_anew(account.run(), ACCOUNT)
     assert len(account.queue.messages) == 1
+
+
+def test_a_function_whose_clock_was_ahead_keeps_no_later_one_waiting() -> None:
+    world = World()
+    world.clock.advance(hours=1)
+    world.queue({"urls": pages(1)})
+    world.intake()
+    world.drain()
+    world.clock.advance(hours=-1)
+    world.queue({"urls": pages(1, "h1.example.com")})
+    world.intake()
+    world.drain(seconds=5)
+
+    assert len(world.vendor.calls) == 2

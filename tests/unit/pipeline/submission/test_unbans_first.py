@@ -304,3 +304,16 @@ def test_a_drain_ends_that_may_send_nothing_and_has_a_call_to_look_up_that_comes
     submit_tasks(replace(world.run(seconds=140).at(ACCOUNT), beat=beat), world.vendor, workers=0)
     assert world.events("submission_blocked") or world.events("vendor_refuses")
     assert world.events("task_adopted")
+
+
+def test_a_ban_that_never_reached_the_vendor_is_not_repeated_when_its_url_is_unbanned() -> None:
+    world = World()
+    world.vendor.errors = [AnswerUnknown("lost on its way to the vendor")]
+    world.queue({"urls": [URL, *pages(3)]})
+    world.minutes(1)
+    undo(world, urls=(URL,))
+    world.minutes(5)
+
+    assert [URL in urls for action, urls, _ in world.vendor.calls if action is Action.BAN] == [True, False]
+    assert world.state(URL) == "unbanned"
+    assert world.states(pages(3)) == {"banned": 3}

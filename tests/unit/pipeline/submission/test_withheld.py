@@ -15,7 +15,7 @@ from chalicelib.ledger import claims
 from chalicelib.pipeline.answers import as_json, history
 from chalicelib.pipeline.archive.ledger_events import LedgerEvents
 from chalicelib.pipeline.lifecycle.explaining import Explainer, UrlStatus
-from dev.fakes.operations import undo
+from dev.fakes.operations import carry_on_all, undo
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 from dev.fakes.wrappers import Meanwhile
 
@@ -212,3 +212,27 @@ def test_an_approved_hold_ends_what_is_protected_by_now() -> None:
     world.approve()
     world.minutes(3)
     assert [world.state(url) for url in roots] == ["suppressed", "banned"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_ban_that_may_be_in_force_is_lifted_when_the_policy_forbids_it_before_its_call_is_repeated(
+    *, after: bool
+) -> None:
+    """A declarative vendor shows no tasks: what became of a call whose answer was lost cannot be looked up."""
+    for killed_at in (0, *range(1, 12)):
+        world = World()
+        world.vendor.limits = replace(world.vendor.limits, declarative=True, longest_ban=None)
+        world.queue({"urls": URLS})
+        world.intake()
+        world.vendor.lose_answer = True
+        world.drain(seconds=2)
+        assert set(world.vendor.bans) == set(URLS)
+        world.policy = PROTECTED
+        with world.crash(killed_at, after=after):
+            world.drain()
+        world.minutes(2)
+        carry_on_all(world)
+        world.minutes(3)
+
+        assert set(world.vendor.bans) == set(URLS) - set(SHOP), killed_at
+        assert all(world.state(url) in {"unbanned", "suppressed"} for url in SHOP), killed_at
