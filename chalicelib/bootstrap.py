@@ -1,4 +1,4 @@
-"""The only place that wires settings, AWS, vendors and the pipeline together: once a process, at its first event."""
+"""The only place that wires settings, AWS, vendors and the pipeline together: once a process."""
 
 from __future__ import annotations
 
@@ -293,3 +293,8 @@ class Services:
         is_simulator = self.settings.stage == "local" and endpoint.hostname in {"127.0.0.1", "localhost"}
         loopback = (endpoint.netloc,) if is_simulator else ()
         return vendor, ExportDownload(DownloadPolicy(hosts, loopback=loopback, max_bytes=EXPORT_BYTES))
+
+
+if environment.on_lambda():  # Lambda may start a function ahead of its first event: what it needs is ready then
+    for needed in services().settings.services:
+        client(needed)

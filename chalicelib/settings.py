@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 from chalicelib.domain.errors import ConfigurationError
 
+SERVICES = {
+    "dynamodb": ("table",),
+    "ssm": ("policy_parameter",),
+    "secretsmanager": ("sources_secret", "operators_secret", "vendors_secret"),
+    "sqs": ("reports_queue_url", "submit_queue_url", "outcomes_queue_url"),
+}
+"""The services of AWS that most events need, and the settings of the functions that call them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -28,6 +36,11 @@ class Settings:
     policy_parameter: str = ""
     holds_topic: str = ""
 
+    @property
+    def services(self) -> list[str]:
+        """The services of AWS that most events of this function need."""
+        return [service for service, names in SERVICES.items() if any(getattr(self, name) for name in names)]
+
     def need(self, name: str) -> str:
         """Read a setting that must be there. Raises ConfigurationError that names its variable."""
         value: str = getattr(self, name)
@@ -39,3 +52,8 @@ class Settings:
 def read() -> Settings:
     """Read the environment."""
     return Settings(**{name: os.environ.get(f"EDGEBAN_{name.upper()}", "") for name in Settings.__dataclass_fields__})
+
+
+def on_lambda() -> bool:
+    """Whether this process is a function of Lambda."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ

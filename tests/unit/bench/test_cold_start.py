@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,9 @@ ROOT = Path(__file__).parents[3]
 SHOW = "print(json.dumps(sorted(sys.modules)))"
 
 
-def printed(code: str) -> list[str]:
+def printed(code: str) -> Any:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    names: list[str] = json.loads(run.stdout.splitlines()[-1])
-    return names
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def modules(code: str) -> set[str]:
@@ -103,6 +103,19 @@ print(json.dumps([os.path.basename(name) for name in opened if "/botocore/data/"
     read = printed(code)
     assert read.count("endpoints.json") == 1
     assert sum(name.startswith("service-2.") for name in read) == 3, "each model of a service once"
+
+
+def test_on_lambda_the_clients_that_a_functions_settings_name_are_made_before_its_first_event() -> None:
+    code = """import json, os, sys
+os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_NAME": "edgeban-prod-verify_bans"}
+os.environ |= {"EDGEBAN_TABLE": "ledger", "EDGEBAN_VENDORS_SECRET": "vendors"}
+import app
+from chalicelib.aws.client import client
+made = client.cache_info().currsize
+client("dynamodb"), client("secretsmanager")
+print(json.dumps([made, client.cache_info().currsize, "requests" in sys.modules]))
+"""
+    assert printed(code) == [2, 2, False]
 
 
 def test_only_the_vendors_client_imports_requests() -> None:
