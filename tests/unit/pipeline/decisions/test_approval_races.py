@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.config.policy import parse as parse_policy
 from chalicelib.domain.errors import Conflict, NotFound
+from chalicelib.domain.packing import Work
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims
 from chalicelib.ledger import holds as steps
@@ -180,18 +181,24 @@ def test_an_approval_that_was_killed_once_it_was_recorded_is_carried_out_by_the_
     assert [event["actor"] for event in world.events("hold_approved")] == ["ana"]
 
 
+def asked_whether_to_lift(rows: MemoryRows) -> tuple[World, Work]:
+    """Return a world whose bans their source has taken back, and the hold that asks a person about them."""
+    world = World(rows=rows)
+    world.queue({"urls": URLS})
+    world.minutes(3)
+    world.queue({"withdrawn": [{"url": url} for url in URLS]})
+    world.minutes(3)
+    (work,) = holds.all_held(rows, [ACCOUNT])
+    return world, work
+
+
 @pytest.mark.parametrize("decide", [approved_by_another, refused])
 def test_one_of_two_answers_whether_to_lift_a_ban_is_carried_out(decide: Act) -> None:
     call, done = 0, False
     while not done:
         call += 1
         rows = MemoryRows()
-        other = World(rows=rows)
-        other.queue({"urls": URLS})
-        other.minutes(3)
-        other.queue({"withdrawn": [{"url": url} for url in URLS]})
-        other.minutes(3)
-        (work,) = holds.all_held(rows, [ACCOUNT])
+        other, work = asked_whether_to_lift(rows)
         moment, told = AtCall(rows, call, partial(decide, other, work.chunk)), []
         with suppress(Conflict, NotFound):
             person = World(rows=moment, clock=other.clock)
@@ -212,12 +219,7 @@ def test_an_approval_that_the_sweep_carries_out_at_any_moment_is_told_once() -> 
     while not done:
         call += 1
         rows = MemoryRows()
-        other = World(rows=rows)
-        other.queue({"urls": URLS})
-        other.minutes(3)
-        other.queue({"withdrawn": [{"url": url} for url in URLS]})
-        other.minutes(3)
-        (work,) = holds.all_held(rows, [ACCOUNT])
+        other, work = asked_whether_to_lift(rows)
         moment = AtCall(rows, call, partial(swept, other, work.chunk))
         person = World(rows=moment, clock=other.clock)
         approved(person, work.chunk)
