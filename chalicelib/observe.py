@@ -115,7 +115,9 @@ TROUBLES: Mapping[str, Sequence[Trouble]] = {
     "drift_detected": [
         Trouble("bans_missing", Severity.TODAY, "missing"),
         Trouble("store_nearly_full", Severity.TODAY, "nearly_full"),
+        Trouble("bans_not_compared", Severity.TODAY, "cut_short"),
     ],
+    "account_left": [Trouble("account_left", Severity.TODAY)],
     "index_differs": [Trouble("index_differs", Severity.TODAY)],
     "bans_renewed": [Trouble("renewals_left", Severity.TODAY, "left")],
     "bans_tried_again": [Trouble("bans_tried_again", Severity.TODAY)],

@@ -70,9 +70,14 @@ def sweep_every_account(services: Services, context: Any) -> dict[str, Any]:
 
 def renew_every_account(services: Services, context: Any) -> dict[str, Any]:
     """Renew the bans of every account that the vendor would end before their planned end."""
+    from chalicelib.pipeline.upkeep.left_accounts import tell_of_left_accounts
     from chalicelib.pipeline.upkeep.renew import renew_bans
 
-    return each_account(services.run(context, RENEW_MARGIN), list(services.policy.accounts), renew_bans)
+    run = services.run(context, RENEW_MARGIN)
+    try:
+        return each_account(run, list(services.policy.accounts), renew_bans)
+    finally:
+        tell_of_left_accounts(run)
 
 
 def verify_every_account(services: Services, context: Any) -> dict[str, Any]:

@@ -50,6 +50,7 @@ pk                          sk                      what it is
 ``report#day#<date>``       ``<report id>``         what the outer door refused on a day, for the archive
 ``policy#statements``       ``<time>``              the words of the policy for statements, in force since then
 ``policy#document``         ``current``             when the policy in force took effect
+\                           ``accounts``            the accounts that the policy named an hour ago
 ``reader#<function>…``      ``place``               how far a function has read the days
 ``exports``                 ``<account>``           an account whose vendor exports what it blocked itself
 ``exports#<account>``       ``<date>``, ``calls``   how far a day's export is; when the vendor may be called next

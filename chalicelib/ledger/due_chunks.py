@@ -55,6 +55,11 @@ def plan_end(rows: Rows, account: str, chunk: str, *, at: datetime) -> None:
     rows.apply(Put(row))
 
 
+def has_any(rows: Rows, purpose: Purpose, account: str) -> bool:
+    """Return whether any chunk of an account is to be looked at, now or later."""
+    return bool(rows.query(f"{purpose}#{account}", limit=1))
+
+
 def due(rows: Rows, purpose: Purpose, account: str, *, now: datetime, limit: int) -> list[DueChunk]:
     """Read the chunks that are due at an account, the oldest first."""
     found = rows.query(f"{purpose}#{account}", limit=limit)

@@ -5,13 +5,15 @@ Versions of the words are a few rows a year and are kept for good: a statement s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from chalicelib.ledger.row import blob, millis, moment, stamp, text
+from chalicelib.ledger.row import blob, millis, moment, stamp, text, texts
 from chalicelib.ports import Put, Rows
 
 _WORDS = "policy#statements"
 _DOCUMENT = ("policy#document", "current")
+_ACCOUNTS = ("policy#document", "accounts")
 
 
 def record_words(rows: Rows, words: bytes, *, since: datetime) -> None:
@@ -40,3 +42,14 @@ def in_use_since(rows: Rows, digest: str) -> datetime | None:
     """Return when the document with this digest took effect; ``None`` if another one was recorded last."""
     row = rows.get([_DOCUMENT], consistent=True).get(_DOCUMENT, {})
     return moment(row, "since") if text(row, "digest") == digest else None
+
+
+def record_accounts(rows: Rows, accounts: Sequence[str]) -> None:
+    """Record which accounts the policy names; this replaces the record before."""
+    pk, sk = _ACCOUNTS
+    rows.apply(Put({"pk": pk, "sk": sk, "accounts": list(accounts)}))
+
+
+def known_accounts(rows: Rows) -> set[str]:
+    """Return the accounts that the policy named when they were last recorded."""
+    return {*texts(rows.get([_ACCOUNTS], consistent=True).get(_ACCOUNTS, {}), "accounts")}

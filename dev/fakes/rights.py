@@ -37,6 +37,7 @@ ENTRIES: dict[str, dict[str, str]] = {
     "pipeline/answers/due_outcomes.py": {"name_due_reports": "sweep"},
     "pipeline/answers/statement_words.py": {"keep": "sweep"},
     "pipeline/upkeep/renew.py": {"renew_bans": "renew_bans"},
+    "pipeline/upkeep/left_accounts.py": {"tell_of_left_accounts": "renew_bans"},
     "pipeline/upkeep/drift.py": {"detect_drift": "detect_drift"},
     "pipeline/upkeep/take_over.py": {"take_over": "detect_drift"},
     "pipeline/upkeep/canary.py": {"fly": "verify_bans"},

@@ -46,6 +46,8 @@ REBAN_AT_MOST = 1_000
 ASK_AGAIN = timedelta(seconds=60)
 """The time to ask for single URLs: at most ``REBAN_AT_MOST`` calls, within the time that the function keeps back."""
 
+TIME_UP = "the time of the function was over first"
+
 LIFTED = "a person asked for the unban, which failed; the vendor's list shows the ban no more"
 
 LISTED = 10_000
@@ -66,6 +68,8 @@ class Drift:
     account: str
     banned_there: int = 0
     complete: bool = True
+    cut_short: str = ""
+    """Why the vendor's list was not read to its end, unless that is told elsewhere."""
     missing: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     lingering: list[str] = field(default_factory=list)
@@ -91,8 +95,9 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
         try:
             missing = _compare(run, vendor, drift)
         except VendorError as error:
-            vendor_refusals.note(run, error)
             drift.complete = False
+            if not vendor_refusals.note(run, error):
+                drift.cut_short = str(error)[:300]
     drift.missing = [chunk.urls[position] for chunk, positions in missing for position in positions]
     drift.missing_keys = {chunk.keys[position] for chunk, positions in missing for position in positions}
     if len(drift.missing) > REBAN_AT_MOST:
@@ -111,6 +116,8 @@ def detect_drift(run: Run, vendor: BanVendor, objects: Objects) -> Drift:
         rebanned=drift.rebanned,
         held=drift.held,
         complete=drift.complete,
+        cut_short=int(bool(drift.cut_short)),
+        problem=drift.cut_short,
         nearly_full=int(0 < vendor.limits.capacity * NEARLY_FULL <= drift.banned_there),
         key=drift.key,
     )
@@ -128,13 +135,13 @@ def _compare(run: Run, vendor: BanVendor, drift: Drift) -> list[Missing]:
     for urls in run.paced(pages, pace):
         _sort_out(run, urls, drift)
     if run.time_is_up:
-        drift.complete = False
+        drift.complete, drift.cut_short = False, TIME_UP
         return []
     missing: list[Missing] = []
     for some in _missing(run, banned_keys):
         missing += some
         if run.time_is_up:
-            drift.complete = False
+            drift.complete, drift.cut_short = False, TIME_UP
             break
     return _still_missing(run, missing, vendor, pace)
 

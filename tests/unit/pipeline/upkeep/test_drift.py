@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.config.policy import parse
-from chalicelib.domain.errors import AccessRefused, QuotaExceeded, Unavailable
+from chalicelib.domain.errors import AccessRefused, AnswerUnknown, QuotaExceeded, Unavailable, VendorError
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claim_ends, claims
@@ -137,6 +137,25 @@ def test_a_list_that_could_not_be_read_to_its_end_makes_nothing_missing() -> Non
     found = compare(world)
     assert not found.complete
     assert found.missing == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(None, ""), (AnswerUnknown("not as documented"), "not as documented"), (AccessRefused("no"), "")],
+    ids=["all read", "unreadable", "refused, which is told by itself"],
+)
+def test_a_list_that_is_not_read_to_its_end_is_told_of(error: VendorError | None, told: str) -> None:
+    world = drifted()
+    world.vendor.list_errors = [None, error]
+    compare(world)
+    (event,) = world.events("drift_detected")
+    assert (event["cut_short"], event["problem"]) == (int(bool(told)), told)
+
+
+def test_a_list_that_is_longer_than_one_run_reads_is_told_of() -> None:
+    world = drifted()
+    compare(world, minutes=0)
+    assert world.events("drift_detected")[0]["cut_short"] == 1
 
 
 def test_a_vendor_that_fails_while_it_is_asked_for_what_is_missing_still_gets_its_report() -> None:
