@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 
 import certifi
 
@@ -46,7 +47,7 @@ def connect(
         reason = refused_address(address, loopback=target.loopback)
         if reason:
             raise DownloadRefused(f"{target.host} has the address {address}, {reason}")
-    context = ssl.create_default_context(cafile=cafile or certifi.where()) if target.tls else None
+    context = _tls(cafile or certifi.where()) if target.tls else None
     failure = "it has no address"
     for address in addresses:
         remaining = deadline - time.monotonic()
@@ -66,6 +67,12 @@ def connect(
             return connection
         connection.close()
     raise Unavailable(f"no connection to {target.host}: {failure}")
+
+
+@cache
+def _tls(cafile: str) -> ssl.SSLContext:
+    """Read the trusted certificates once a process: that takes 28 ms of CPU."""
+    return ssl.create_default_context(cafile=cafile)
 
 
 class PinnedConnection(http.client.HTTPConnection):
