@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.cost import PRICES
 from bench.figures import Figure, quantile
 from bench.virtual import Measured, VirtualPipeline, Waits, steady
-from chalicelib.pipeline.answers.outcomes import AT_ONCE
+from chalicelib.pipeline.answers.receiver_calls import FEWEST, MOST
 
 OFFERED = ((1, 600), (100, 60), (1_000, 30))
 """Reports a second, and the seconds that this lasts."""
@@ -50,8 +50,8 @@ def _by_webhook(rate: int, seconds: int) -> list[Figure]:
     measured = VirtualPipeline(steady(rate, seconds), waits=waits, by_webhook=True).run()
     how = f"{len(measured.latencies):,} reports of one URL by webhook; the function at the door takes {waits.door} s"
     told = (
-        f"same; {measured.calls} messages for the source, whose receiver takes {waits.receiver} s, at most {AT_ONCE} "
-        f"calls at once; reading what became of a report takes {waits.look} s"
+        f"same; {measured.calls} messages for the source, whose receiver takes {waits.receiver} s, {FEWEST} to "
+        f"{MOST} calls at once; reading what became of some reports takes {waits.look} s"
     )
     return [
         _within(f"webhook to vendor task, {rate:,} reports/s", measured.latencies, (P50, P99), how),

@@ -24,7 +24,8 @@ from chalicelib.config.policy import parse as parse_policy
 from chalicelib.config.sources import parse as parse_sources
 from chalicelib.ledger import tasks
 from chalicelib.pipeline.answers.due_outcomes import name_due_reports
-from chalicelib.pipeline.answers.outcomes import AT_ONCE, deliver_outcomes
+from chalicelib.pipeline.answers.outcomes import deliver_outcomes
+from chalicelib.pipeline.answers.receiver_calls import CallsAtOnce
 from chalicelib.pipeline.intake.batch import intake_reports
 from chalicelib.pipeline.intake.deliveries import WebhookCall
 from chalicelib.pipeline.intake.envelopes import Reading
@@ -254,18 +255,38 @@ class VirtualPipeline:
             return
         self._telling = True
         source, reports = self._ended.popleft()
-        posted = itertools.count()
+        began: list[datetime] = []
 
         def post(url: str, *, headers: Mapping[str, str], body: bytes) -> int:  # noqa: ARG001, as Post
-            before = self.waits.look + next(posted) // AT_ONCE * (self.waits.look + self.waits.receiver)
-            ended_at = max(self._ends[each["url"]] for each in json.loads(body)["data"]["urls"])
-            self.measured.until_told.append(before + (self.clock() - ended_at).total_seconds())
+            began.append(max(self._ends[each["url"]] for each in json.loads(body)["data"]["urls"]))
             return 204
 
-        deliver_outcomes(self._run(80), self.sources[source], reports, post, at_once=0)
-        rounds = -(-next(posted) // AT_ONCE)
-        seconds = self.waits.look + rounds * (self.waits.look + self.waits.receiver)
+        deliver_outcomes(self._run(80), self.sources[source], reports, post, threads=False)
+        starts, seconds = self._overlapping(len(began))
+        self.measured.until_told += [
+            start + (self.clock() - ended_at).total_seconds() for start, ended_at in zip(starts, began, strict=True)
+        ]
         self._at(self._now + seconds, self._told)
+
+    def _overlapping(self, calls: int) -> tuple[list[float], float]:
+        """Return when each call of a receiver begins, and when the last one has ended, as ``deliver_outcomes`` does."""
+        at_once, ends = CallsAtOnce(), deque[float]()
+        starts: list[float] = []
+        now, ready = self.waits.look, min(calls, at_once.permitted)
+        unread = calls - ready
+        while ready or ends:
+            while ready and len(ends) < at_once.permitted:
+                starts.append(now)
+                ends.append(now + self.waits.receiver)
+                ready -= 1
+            if unread and not ready:
+                ready = min(unread, at_once.permitted)
+                unread -= ready
+                now += self.waits.look
+            else:
+                now = max(now, ends.popleft())
+                at_once.answered(self.waits.receiver)
+        return starts, now
 
     def _told(self) -> None:
         self._telling = False

@@ -202,6 +202,6 @@ def deliver(world: World, receiver: Receiver, *, seconds: float = 80, due: bool 
     while world.ended:
         source, named = world.ended[0]
         run, post = world.run(seconds=seconds), world.crasher.wrap(receiver)
-        results.update(deliver_outcomes(run, world.sources.get(source), named, post, at_once=0))
+        results.update(deliver_outcomes(run, world.sources.get(source), named, post, threads=False))
         world.ended.pop(0)  # a message whose function was killed comes again
     return dict(results)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from chalicelib.config.sources import Source
@@ -25,8 +25,9 @@ from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import UrlState
 from chalicelib.ledger import callbacks, reports
 from chalicelib.ledger.callbacks import Callback
-from chalicelib.ledger.reports import Report
+from chalicelib.ledger.reports import Report, Summary
 from chalicelib.pipeline.answers import as_json, url_status
+from chalicelib.pipeline.answers.receiver_calls import Called, ReceiverCalls
 from chalicelib.pipeline.answers.url_status import ReportedState
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Post
@@ -43,28 +44,59 @@ SHORTEST: Final = timedelta(minutes=1)
 URLS: Final = 1_000
 """The most URLs in a callback; ``GET /v1/reports/{report_id}`` answers the others."""
 
-
-AT_ONCE: Final = 16
-"""How many calls of one receiver overlap. If it answers in 0.2 s, that is some 50 reports a second."""
+READ_URLS: Final = 1_000
+"""The most URLs of the reports that are read together. A larger report is read alone."""
 
 
 def deliver_outcomes(
-    run: Run, source: Source | None, ids: Sequence[str], post: Post, *, at_once: int = AT_ONCE
+    run: Run, source: Source | None, ids: Sequence[str], post: Post, *, threads: bool = True
 ) -> dict[str, int]:
     """Look at reports of one source, until the deadline; return how many were delivered, wait, failed and so on.
 
     ``source`` is ``None`` if it is no longer configured. A report that is not looked at stays due, and is named again.
-    ``at_once`` 0 makes one call after the other, in the caller's thread: a test can then stop it anywhere.
+    Reports are read while calls about others are under way, and not before their own calls may begin. Without
+    ``threads``, one call is made after the other, in the caller's thread: a test can then stop it anywhere.
     """
-    courier = _Courier(run, source, post)
-    received = {found.id: found.received_at for found in reports.summaries(run.rows, ids)}
-    named = callbacks.of_reports(run.rows, received)
-    if at_once:
-        with ThreadPoolExecutor(at_once) as pool:
-            results = Counter(pool.map(courier.look, named))
-    else:
-        results = Counter(map(courier.look, named))
+    summaries = {found.id: found for found in reports.summaries(run.rows, ids)}
+    received = {found.id: found.received_at for found in summaries.values()}
+    named = deque(callbacks.of_reports(run.rows, received))
+    results = Counter[str]()
+    with ReceiverCalls(threads=threads) as calls:
+        courier = _Courier(run, source, post, calls.read)
+        ready: deque[_Outcome] = deque()
+        while True:
+            while ready and calls.has_room:
+                outcome = ready.popleft()
+                calls.start(partial(courier.tell, outcome, crowded=calls.at_once.crowded), size=len(outcome.body))
+            if not ready and named:
+                results.update(courier.look(_some(named, summaries, count=calls.at_once.permitted), then=ready.append))
+            elif not calls.settle() and not ready:
+                break
+    results.update(calls.results)
     return {result: count for result, count in results.items() if result}
+
+
+def _some(named: deque[Callback], summaries: Mapping[str, Summary], *, count: int) -> list[Callback]:
+    """Take reports to read together: at most ``count``, with at most ``READ_URLS`` URLs, and at least one."""
+    taken: list[Callback] = []
+    urls = 0
+    while named and len(taken) < count:
+        urls += summaries[named[0].report].accepted
+        if taken and urls > READ_URLS:
+            break
+        taken.append(named.popleft())
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the source is to be told of a report that has ended. ``held`` is a hash of the URLs that are held."""
+
+    callback: Callback
+    report: Report
+    """The report without its URLs."""
+    held: str
+    body: bytes
 
 
 @dataclass(slots=True)
@@ -74,66 +106,88 @@ class _Courier:
     run: Run
     source: Source | None
     post: Post
+    read: Callable[[Callable[[str], Report | None], Iterable[str]], list[Report | None]]
+    """Reads several reports at once."""
     problem: str = ""
-    """What went wrong with the receiver's last call: no further one begins in this run."""
+    """What went wrong with a call of the receiver: no further one begins in this run."""
 
-    def look(self, callback: Callback) -> str:
-        """Look at one report; return the result in a word, or nothing if it was not looked at.
+    def look(self, named: Sequence[Callback], *, then: Callable[[_Outcome], None]) -> list[str]:
+        """Look at reports, and hand each one that has ended on; return the results of the others in a word.
 
-        If the receiver did not take a call about the report, the report waits until it is due, whatever ends meanwhile.
+        The result is empty for a report that was not looked at. If the receiver did not take a call about a report, the
+        report waits until it is due, whatever ends meanwhile.
         """
+        if self.run.time_is_up:
+            return []
         now = self.run.clock()
-        is_due = callback.due is not None and callback.due <= now
-        if self.run.time_is_up or (callback.attempts and not is_due):
-            return ""
-        report = reports.read(self.run.rows, callback.report)
-        if report is None:
-            return ""
+        looked_at = [callback for callback in named if not callback.attempts or _is_due(callback, now)]
+        read = self.read(partial(reports.read, self.run.rows), [callback.report for callback in looked_at])
+        found = [(callback, report) for callback, report in zip(looked_at, read, strict=True) if report is not None]
         if self.source is None or not self.source.callback_url:
-            return self._finish(callback, report, "not_wanted", attempts=callback.attempts)
-        return self._tell_if_ended(callback, report, self.source, is_due=is_due)
+            return [self._finish(each, report, "not_wanted", attempts=each.attempts) for each, report in found]
+        states = url_status.of_reports(self.run, [(report, url_status.urls_of(report)) for _, report in found])
+        return [
+            self._wait_or_tell(callback, report, of_one, then)
+            for (callback, report), of_one in zip(found, states, strict=True)
+        ]
 
-    def _tell_if_ended(self, callback: Callback, report: Report, source: Source, *, is_due: bool) -> str:
-        now = self.run.clock()
-        states = url_status.of_report(self.run, report)
-        held = _held(states)
+    def _wait_or_tell(
+        self, callback: Callback, report: Report, states: list[ReportedState], then: Callable[[_Outcome], None]
+    ) -> str:
+        now, held = self.run.clock(), _held(states)
         if not url_status.terminal(states):
-            if is_due:
+            if _is_due(callback, now):
                 age = now - report.received_at
                 self._move(callback, now + min(max(age / 2, SHORTEST), LONGEST_LOOK), callback.attempts)
             return "waiting"
         if held and held == callback.held:  # nobody has decided since the source was told
-            if is_due:
+            if _is_due(callback, now):
                 self._leave_to_person(callback, report, held)
             return "waiting"
+        told = url_status.told_to(self.run.policy, report.source, states)
+        body = payload(report, told, now=now)
+        then(_Outcome(callback, replace(report, urls=(), refusals=()), held, body))
+        return ""
+
+    def tell(self, outcome: _Outcome, *, crowded: bool) -> Called:
+        """Tell the source.
+
+        After a call that went wrong, no further call begins: the report is due later, as after a call of its own. If
+        calls are ``crowded``, the next ones begin all the same: fewer at once may go well.
+        """
+        callback, report, held = outcome.callback, outcome.report, outcome.held
+        began = self.run.clock()
+        if self.run.time_is_up:
+            return Called("")
         problem = self.problem
         if not problem:
-            status, problem = self._attempt(source, report, states, held)
+            status, problem = self._attempt(outcome, now=began)
             callback = replace(callback, status=status)
+        seconds = (self.run.clock() - began).total_seconds()
         if problem:
-            self.problem = problem
-            return self._failed(callback, report, problem, held)
+            if not crowded:
+                self.problem = problem
+            return Called(self._failed(callback, report, problem, held), seconds, well=False)
         if held:
-            return self._told(callback, report, "delivered", held)
-        return self._finish(callback, report, "delivered", attempts=callback.attempts + 1)
+            return Called(self._told(callback, report, "delivered", held), seconds)
+        return Called(self._finish(callback, report, "delivered", attempts=callback.attempts + 1), seconds)
 
-    def _attempt(self, source: Source, report: Report, states: list[ReportedState], held: str) -> tuple[int, str]:
+    def _attempt(self, outcome: _Outcome, *, now: datetime) -> tuple[int, str]:
         """Post once; return the status of the answer, 0 if there was none, and what went wrong, or nothing.
 
         A callback with held URLs has an id of its own, so that a receiver does not take the next one for a repetition.
         """
-        now = self.run.clock()
-        told = url_status.told_to(self.run.policy, source.name, states)
-        body, webhook_id = payload(report, told, now=now), f"outcome-{report.id}" + (f"-held-{held}" if held else "")
+        assert self.source
+        webhook_id = f"outcome-{outcome.report.id}" + (f"-held-{outcome.held}" if outcome.held else "")
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "edgeban",
             "webhook-id": webhook_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": sign(source.callback_secret, webhook_id, now, body),
+            "webhook-signature": sign(self.source.callback_secret, webhook_id, now, outcome.body),
         }
         try:
-            answered = self.post(source.callback_url, headers=headers, body=body)
+            answered = self.post(self.source.callback_url, headers=headers, body=outcome.body)
         except (VendorError, ConfigurationError) as error:
             return 0, str(error)
         return answered, "" if 200 <= answered < 300 else f"the receiver answered {answered}"
@@ -178,6 +232,10 @@ class _Courier:
         more = {"problem": problem[:300]} if problem else {}
         self.run.emit(f"outcome_{outcome}", report_id=report.id, source=report.source, attempts=attempts, **more)
         return outcome
+
+
+def _is_due(callback: Callback, now: datetime) -> bool:
+    return callback.due is not None and callback.due <= now
 
 
 def _held(states: list[ReportedState]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -71,41 +71,65 @@ def of_report(run: Run, report: Report, urls: Sequence[str] | None = None) -> li
 
     A URL that is not claimed yet is ``pending``: its message is still in the queue.
     """
-    policy, chosen = run.policy, urls_of(report) if urls is None else urls
+    return of_reports(run, [(report, urls_of(report) if urls is None else urls)])[0]
+
+
+def of_reports(run: Run, reports: Sequence[tuple[Report, Sequence[str]]]) -> list[list[ReportedState]]:
+    """Return the states of some URLs of each report. Each claim, chunk and task is read once for all of them."""
+    places = [_places(run.policy, report, urls) for report, urls in reports]
+    keys = dict.fromkeys(place.key for of_one in places for place in of_one)
+    claims_by_key = claims.read(run.rows, list(keys), consistent=True, whole=True)
+    statuses = Explainer(run.rows, now=run.clock()).explain(claims_by_key.values())
+    found = {key: (claim, status) for (key, claim), status in zip(claims_by_key.items(), statuses, strict=True)}
+    return [_states(report, urls, of_one, found) for (report, urls), of_one in zip(reports, places, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A URL of a report at an account. ``wanted`` says whether the account was to ban it, and still serves its host."""
+
+    url: str
+    account: str
+    key: str
+    wanted: bool
+
+
+def _places(policy: Policy, report: Report, urls: Sequence[str]) -> list[_Place]:
+    serving = {url: accounts_for(url, policy) for url in set(report.urls).intersection(urls)}
+    return [
+        _Place(url, account, url_key(account, url), account in accounts and account in report.accounts)
+        for url, accounts in serving.items()
+        for account in dict.fromkeys((*report.accounts, *policy.accounts))  # also those that its host has left since
+    ]
+
+
+def _states(
+    report: Report, urls: Sequence[str], places: Sequence[_Place], found: Mapping[str, tuple[Claim, UrlStatus]]
+) -> list[ReportedState]:
     refusals: dict[tuple[str, str], Refusal] = {}
     for refusal in report.refusals:
         refusals.setdefault((refusal.url, refusal.account), refusal)
-    serving = {url: accounts_for(url, policy) for url in set(report.urls).intersection(chosen)}
-    places = [
-        (url, account, url_key(account, url))
-        for url in serving
-        for account in dict.fromkeys((*report.accounts, *policy.accounts))  # also those that its host has left since
-    ]
-    claims_by_key = claims.read(run.rows, [key for _, _, key in places], consistent=True, whole=True)
-    explained = dict(
-        zip(claims_by_key, Explainer(run.rows, now=run.clock()).explain(claims_by_key.values()), strict=True)
-    )
-    states: dict[str, list[ReportedState]] = {url: [] for url in chosen}
-    for url, account, key in places:
-        refused = refusals.get((url, account)) or refusals.get((url, ""))
-        if key in explained and (refused is None or _stands(claims_by_key[key], refused, report)):
-            states[url].append(_of_claim(explained[key], report))
-            refusals.pop((url, account), None)
-        elif key in explained and refused and refused.rule in DECIDED:
-            claim = claims_by_key[key]
+    states: dict[str, list[ReportedState]] = {url: [] for url in urls}
+    for place in places:
+        refused = refusals.get((place.url, place.account)) or refusals.get((place.url, ""))
+        claim, status = found.get(place.key, (None, None))
+        if claim and status and (refused is None or _stands(claim, refused, report)):
+            states[place.url].append(_of_claim(status, report))
+            refusals.pop((place.url, place.account), None)
+        elif claim and refused and refused.rule in DECIDED:
             bound_until = max(claim.cool_until, marker_of(claim.words, report.source))
             until = datetime.fromtimestamp(bound_until, tz=UTC) if bound_until else None
-            states[url].append(_of_refusal(refused, until=until))
-            refusals.pop((url, account), None)
-        elif refused is None and account in serving[url] and account in report.accounts:
-            states[url].append(ReportedState(url, account, UrlState.PENDING))
+            states[place.url].append(_of_refusal(refused, until=until))
+            refusals.pop((place.url, place.account), None)
+        elif refused is None and place.wanted:
+            states[place.url].append(ReportedState(place.url, place.account, UrlState.PENDING))
     for (url, _), refusal in refusals.items():
         if url in states:
             states[url].append(_of_refusal(refusal))
-    for url in serving:
+    for url in set(report.urls).intersection(states):
         if not states[url]:
             states[url].append(ReportedState(url, "", UrlState.PENDING))
-    return [state for url in chosen for state in states[url]]
+    return [state for url in urls for state in states[url]]
 
 
 def _stands(claim: Claim, refusal: Refusal, report: Report) -> bool:
