@@ -92,9 +92,7 @@ def _same(message: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
     """Return the arguments that send a received message again, unchanged."""
     same: dict[str, Any] = {"MessageBody": message["Body"]}
     attributes = {
-        name: {
-            field: value for field, value in attribute.items() if field in {"DataType", "StringValue", "BinaryValue"}
-        }
+        name: {field: value for field, value in attribute.items() if field in SENT_FIELDS}
         for name, attribute in message.get("MessageAttributes", {}).items()
     }
     if attributes:

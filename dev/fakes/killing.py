@@ -108,8 +108,8 @@ def judge_killed(step: Step, way: Way) -> None:
         if not killed:
             break
         come_back(step, way, world, at)
-        came = lived(step, world)
-        assert came in allowed, f"killed {way.name} {at}: {differences(came, allowed[0])}"
+        result = lived(step, world)
+        assert result in allowed, f"killed {way.name} {at}: {differences(result, allowed[0])}"
         at += 1
     assert at > step.fewest_calls, f"only {at - 1} calls"
 
@@ -158,9 +158,9 @@ def facts(world: World) -> dict[str, Any]:
     found = claims.read(world.rows, keys, consistent=True, whole=True).values()
     work = remaining.of_account(world.rows, ACCOUNT)
     held = Counter[str]()  # A crash may leave two holds in place of one, with the same URLs altogether.
-    for each in work:
-        if each.state is ChunkState.HELD:
-            held[each.rule] += each.count - len(each.excluded)
+    for chunk in work:
+        if chunk.state is ChunkState.HELD:
+            held[chunk.rule] += chunk.count - len(chunk.excluded)
     calls = [(action, url) for action, urls, _ in world.vendor.calls for url in urls]
     urls = {}
     for claim, status in zip(found, Explainer(world.rows, now=world.clock()).explain(found), strict=True):
@@ -176,15 +176,15 @@ def facts(world: World) -> dict[str, Any]:
     return {
         **urls,
         "held": dict(sorted(held.items())),
-        "under way": len([each for each in work if each.state is not ChunkState.HELD]),
+        "under way": len([chunk for chunk in work if chunk.state is not ChunkState.HELD]),
         "tasks": len(tasks.live(world.rows, ACCOUNT)),
         "unbans": [job.subject for job in unban_jobs.unfinished(world.rows)],
     }
 
 
-def differences(came: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
+def differences(result: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
     """Name the first fact that differs, and its look."""
-    for look, (one, other) in enumerate(zip(came, expected, strict=True)):
+    for look, (one, other) in enumerate(zip(result, expected, strict=True)):
         for name in sorted({*one, *other}):
             if one.get(name) != other.get(name):
                 return f"look {look}, {name}:\n{one.get(name)}\nexpected\n{other.get(name)}"
