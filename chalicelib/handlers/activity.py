@@ -12,7 +12,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import QUESTION_TIME, decision_token, listed, only, operator, page
+from chalicelib.handlers.http import QUESTION_TIME, choice, choices, decision_token, listed, only, operator, page
 from chalicelib.web import answer, csv_answer, page_size, query, wants_csv, within_bytes
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def list_events(services: Services, request: Request) -> Response:
     only(request, "after", "kinds", "limit")
     limit = page_size(request, most=EVENTS)
     after = query(request, "after", needed=False, longest=300) or stamp(now() - timedelta(minutes=10))
-    kinds = set(filter(None, query(request, "kinds", needed=False, longest=200).split(",")))
+    kinds = choices(request, "kinds", journal.KINDS)
     try:
         began = datetime.strptime(after[:8], "%Y%m%d")  # noqa: DTZ007, only whether it can be read
     except ValueError:
@@ -104,9 +104,7 @@ def list_unbans(services: Services, request: Request) -> Response:
     operator(services, request, "reader")
     only(request, "state", "limit", "next_token")
     limit, after = page_size(request), decision_token(request)
-    wanted = query(request, "state", needed=False, longest=20)
-    if wanted and wanted not in UNBAN_STATES:
-        raise InputError(f"state must be one of {', '.join(UNBAN_STATES)}, or left out")
+    wanted = choice(request, "state", UNBAN_STATES)
     decisions = audit.recent(services.rows, now=now(), limit=UNBANS, after=after)
     unbans = [named for named in decisions if named[1].action == "unban"]
     progress = _progress(services, [decision for _, decision in unbans])

@@ -9,7 +9,8 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
-from chalicelib.handlers.http import QUESTION_TIME, host, listed, only, operator
+from chalicelib.domain.model import Rule
+from chalicelib.handlers.http import QUESTION_TIME, account_served, choice, host, listed, only, operator
 from chalicelib.web import moment, page_size, query
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def list_bans(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request, *FILTERS, "sort", "limit", "next_token")
-    sort = query(request, "sort", needed=False, longest=10) or "-at"
-    if sort not in ORDERS:
-        raise InputError(f"sort must be one of {', '.join(ORDERS)}")
+    sort = choice(request, "sort", ORDERS, default="-at")
     limit = page_size(request, most=MOST)
     token = query(request, "next_token", needed=False, longest=200)
     found, as_of = _select(services, request)
@@ -78,9 +77,7 @@ def count_bans(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request, *FILTERS, "by", "limit")
-    by = query(request, "by", longest=20)
-    if by not in DIMENSIONS:
-        raise InputError(f"by must be one of {', '.join(DIMENSIONS)}")
+    by = choice(request, "by", DIMENSIONS, needed=True)
     limit = page_size(request, default=MOST, most=MOST)
     found, as_of = _select(services, request)
     counts = [{"value": value, "bans": count} for value, count in counted(found, by)[:limit]]
@@ -94,7 +91,10 @@ def _select(services: Services, request: Request) -> tuple[list[str], datetime]:
 
     wanted = _wanted(request)
     index, as_of = up_to_now(services.run().at("", deadline=now() + QUESTION_TIME), services.bans)
-    return wanted.select(index, now=as_of), as_of
+    found = wanted.select(index, now=as_of)
+    if not found and wanted.account:  # an account that the policy no longer names may still have bans in force
+        account_served(services, request)
+    return found, as_of
 
 
 def _text(request: Request) -> str:
@@ -114,7 +114,7 @@ def _wanted(request: Request) -> Wanted:
         account=query(request, "account", needed=False, longest=100),
         source=query(request, "source", needed=False, longest=200),
         category=query(request, "category", needed=False, longest=200),
-        rule=query(request, "rule", needed=False, longest=100),
+        rule=choice(request, "rule", Rule),
         host=host(query(request, "host", needed=False, longest=300)),
         q=_text(request),
         since=moment("since", query(request, "since", needed=False, longest=40)),

@@ -13,7 +13,7 @@ from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
 from chalicelib.domain.plural import counted
 from chalicelib.handlers.activity import LONGEST_SPAN, question
-from chalicelib.handlers.http import listed, only, operator
+from chalicelib.handlers.http import choice, listed, only, operator
 from chalicelib.web import moment, query
 
 if TYPE_CHECKING:
@@ -37,13 +37,8 @@ def stats(services: Services, request: Request) -> Response:
     asked_at = now()
     until = moment("to", query(request, "to", needed=False, longest=40)) or asked_at
     since = moment("from", query(request, "from", needed=False, longest=40)) or until - timedelta(days=1)
-    by = query(request, "by", needed=False, longest=20)
-    bucket = query(request, "bucket", needed=False, longest=20) or "hour"
-    dimensions = (*counts.BY_REPORTS, *counts.BY_URLS)
-    if by and by not in dimensions:
-        raise InputError(f"by must be one of {', '.join(dimensions)}, or left out")
-    if bucket not in counts.BUCKETS:
-        raise InputError(f"bucket must be one of {', '.join(counts.BUCKETS)}")
+    by = choice(request, "by", (*counts.BY_REPORTS, *counts.BY_URLS))
+    bucket = choice(request, "bucket", counts.BUCKETS, default="hour")
     longest = LONGEST_SPANS[bucket]
     if since >= until:
         raise InputError("from must be earlier than to; without to, it is now")

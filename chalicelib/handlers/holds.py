@@ -9,7 +9,8 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError
-from chalicelib.handlers.http import OURS, host, listed, only, operator, page, token_like
+from chalicelib.domain.model import Rule
+from chalicelib.handlers.http import OURS, account_served, choice, host, listed, only, operator, page, token_like
 from chalicelib.web import answer, json_body, page_size, query, text_field, texts_field
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def list_holds(services: Services, request: Request) -> Response:
     operator(services, request, "reader")
     only(request, "account", "source", "rule", "host", "limit", "next_token")
     wanted = hold_view.Wanted(
-        query(request, "account", needed=False, longest=100),
+        account_served(services, request),
         query(request, "source", needed=False, longest=200),
-        query(request, "rule", needed=False, longest=100),
+        choice(request, "rule", Rule),
         host(query(request, "host", needed=False, longest=300)),
     )
     limit, after = page_size(request), token_like(request, OURS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -120,6 +120,35 @@ def page(
     if len(items) > len(shown):
         body["next_token"] = token(items[len(shown) - 1])
     return body
+
+
+LONGEST_CHOICE = 100
+"""Characters of a parameter that has one of a few values."""
+
+
+def choice(request: Request, name: str, values: Iterable[str], *, default: str = "", needed: bool = False) -> str:
+    """Read a parameter that has one of a few values. Raises InputError that names them."""
+    given = query(request, name, needed=needed, longest=LONGEST_CHOICE) or default
+    _check(name, given, values, ", or left out" if not needed else "")
+    return given
+
+
+def choices(request: Request, name: str, values: Iterable[str]) -> set[str]:
+    """Read a parameter that lists some of a few values, separated by commas. Raises InputError that names them."""
+    given = set(filter(None, query(request, name, needed=False, longest=2 * LONGEST_CHOICE).split(",")))
+    for each in sorted(given):
+        _check(name, each, values, ", separated by commas, or left out")
+    return given
+
+
+def account_served(services: Services, request: Request) -> str:
+    """Read the name of a vendor account. Raises InputError that names the accounts of the policy."""
+    return choice(request, "account", services.policy.accounts)
+
+
+def _check(name: str, given: str, values: Iterable[str], how: str) -> None:
+    if given and given not in {*values}:
+        raise InputError(f"{name} must be one of {', '.join(values)}{how}")
 
 
 def only(request: Request, *names: str) -> None:

@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
-from chalicelib.handlers.http import OURS, decision_token, listed, only, operator, page, token_like
+from chalicelib.handlers.http import OURS, choice, decision_token, listed, only, operator, page, token_like
 from chalicelib.web import answer, first_position, json_body, page_size, query, text_field, within_bytes
 
 if TYPE_CHECKING:
@@ -142,12 +142,14 @@ def read_audit(services: Services, request: Request) -> Response:
     ``actor=`` chooses whose decisions, ``about=`` about what (``hold:<id>``, ``account:<name>``, ``source:<name>``,
     ``url:<url>`` …), ``day=`` of which day, and ``action=`` which action.
     """
+    from chalicelib.ledger.audit import ACTIONS
+
     operator(services, request, "reader")
     only(request, "actor", "about", "day", "action", "limit", "next_token")
     actor = query(request, "actor", needed=False, longest=300)
     about = query(request, "about", needed=False, longest=2_000)
     day = query(request, "day", needed=False, longest=10)
-    action = query(request, "action", needed=False, longest=100)
+    action = choice(request, "action", ACTIONS)
     if (bool(actor), bool(about), bool(day)).count(True) > 1:
         raise InputError("name at most one of actor=, about= and day=")
     limit, after = page_size(request), decision_token(request)

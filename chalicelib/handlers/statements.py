@@ -10,7 +10,7 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import InputError, NotFound
 from chalicelib.domain.urls import MAX_URL_LENGTH
-from chalicelib.handlers.http import QUESTION_TIME, REPORT_ID, listed, only, operator
+from chalicelib.handlers.http import QUESTION_TIME, REPORT_ID, choice, listed, only, operator
 from chalicelib.web import answer, first_position, moment, page_size, position, query
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def list_statements(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request, "url", "report_id", "from", "to", "shape", "limit", "next_token")
-    shape = query(request, "shape", needed=False, longest=10) or SHAPES[0]
-    if shape not in SHAPES:
-        raise InputError(f"shape must be one of {', '.join(SHAPES)}, or left out")
+    shape = choice(request, "shape", SHAPES, default=SHAPES[0])
     statements, token = _find(services, request)
     body: dict[str, Any] = {}
     if shape == "dsa":

@@ -9,10 +9,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, cast, get_args
 
 from chalicelib.ledger import KEEP, journal
 from chalicelib.ledger.row import epoch, millis, moment, number, stamp, text
 from chalicelib.ports import Put, Rows, Value
+
+Action = Literal[
+    "approve", "ban", "cancel", "export", "pause", "refuse", "resend", "resume", "set_end", "take_over", "unban"
+]
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,7 @@ class Decision:
     """One act of an operator. ``subject`` is what it was about: ``hold:<id>``, ``account:<name>``…"""
 
     actor: str
-    action: str
+    action: Action
     subject: str
     reason: str
     at: datetime
@@ -113,7 +119,7 @@ def _decision(row: Mapping[str, Value]) -> Decision:
     assert at
     return Decision(
         actor=text(row, "actor"),
-        action=text(row, "action"),
+        action=cast("Action", text(row, "action")),
         subject=text(row, "about"),
         reason=text(row, "reason"),
         at=at,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Final, Literal, get_args
 
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.row import epoch, stamp, text
@@ -15,6 +16,9 @@ from chalicelib.ports import Put, Row, Rows, Value
 
 PAGE = 500
 """Rows that ``stream`` reads at once."""
+
+Kind = Literal["taken", "chunk", "task", "decision", "words", "refused"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _HEAD = frozenset({"pk", "sk", "kind", "subject", "expires_at"})
 
@@ -34,7 +38,7 @@ class Entry:
     fields: Row
 
 
-def entry(kind: str, subject: str, *, now: datetime, **fields: Value) -> dict[str, Value]:
+def entry(kind: Kind, subject: str, *, now: datetime, **fields: Value) -> dict[str, Value]:
     """Make the row of an event. See ``Entry``."""
     return {
         "pk": f"day#{now:%Y-%m-%d}",

@@ -55,7 +55,11 @@ VERDICT_COLUMNS = (
 @click.option("--account", help="The vendor account.")
 @click.option("--since", metavar="TIME", help="Banned since: 2h, 12:00, yesterday, 2026-11-27.")
 @click.option("--ends-before", metavar="TIME", help="Ends before: 3d, tomorrow, 2026-12-01.")
-@click.option("--sort", type=click.Choice(["-at", "until", "url"]), help="Newest first, next to end first, or by URL.")
+@click.option(
+    "--sort",
+    type=click.Choice(["-at", "at", "until", "url"]),
+    help="Newest or oldest first, next to end first, by URL.",
+)
 @click.option("--limit", type=click.IntRange(1), help="The most bans to show; 100 on a terminal.")
 @click.option(
     "--by",

@@ -87,7 +87,7 @@ def show_task(session: Session, task_id: str, form: output.Form, *, account: str
 @click.option("--by", "actor", help="Only decisions of this operator.")
 @click.option("--about", help="Only decisions about this subject: hold:ID, account:NAME, url:URL.")
 @click.option("--day", metavar="YYYY-MM-DD", help="Only of this day (UTC).")
-@click.option("--action", help="Only of this kind, such as unban.")
+@click.option("--action", help="Only decisions of this kind, such as unban.")
 @click.option("--since", metavar="TIME", help="Only since: 2h, 12:00, yesterday, 2026-11-01.")
 @click.option("--limit", type=click.IntRange(1), help="The most decisions to show.")
 @output.output_options

@@ -92,6 +92,18 @@ def test_a_url_that_nobody_reported_is_told_with_what_the_policy_would_do(shell:
     assert "if it were reported: ban at huawei-main" in result.out
 
 
+def test_a_value_that_does_not_exist_is_answered_with_those_that_do(shell: Shell) -> None:
+    for arguments, values in (
+        (("audit", "--action", "dance"), "action must be one of approve, ban"),
+        (("tail", "--kind", "dance"), "kinds must be one of taken, chunk"),
+        (("bans", "--rule", "dance"), "rule must be one of default"),
+        (("holds", "--rule", "dance"), "rule must be one of default"),
+    ):
+        told = shell(*arguments)
+        assert told.status == 5, told
+        assert values in told.err, told
+
+
 def test_the_policy_is_tried_on_urls_and_writes_nothing(shell: Shell) -> None:
     verdicts = shell.json("test", PAGE, ROOT, "https://elsewhere.test/x")
     assert [verdict["verdict"] for verdict in verdicts] == ["ban", "hold", "rejected"]

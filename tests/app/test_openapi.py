@@ -23,7 +23,7 @@ from chalicelib import VERSION
 from chalicelib.config.operators import ROLES
 from chalicelib.config.operators import parse as parse_operators
 from chalicelib.domain.errors import InputError
-from chalicelib.domain.model import Action, TaskState, UrlState
+from chalicelib.domain.model import Action, Rule, TaskState, UrlState
 from chalicelib.domain.policy.duration import BAN_DAYS
 from chalicelib.domain.policy.statement import Ground, Notice
 from chalicelib.handlers.unbans import UNBAN_URLS
@@ -97,11 +97,15 @@ def test_every_part_of_a_path_is_a_parameter() -> None:
         assert set(parameters(operation, "path")) == set(re.findall(r"{(\w+)}", path)), path
 
 
+READERS = {"query", "choice", "choices"}
+"""Functions by which a handler reads a query parameter."""
+
+
 def test_every_query_parameter_that_a_handler_reads_is_described_and_no_other() -> None:
-    read = {"limit"}  # ``web.page_size`` reads it.
+    read = {"limit", "account"}  # ``page_size`` and ``account_served`` read them.
     for file in (ROOT / "chalicelib" / "handlers").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "query":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in READERS:
                 read |= {str(each.value) for each in node.args if isinstance(each, ast.Constant)}
     described = {name for operation in operations().values() for name in parameters(operation, "query")}
     assert described == read
@@ -316,6 +320,7 @@ ENUMS: dict[str, tuple[dict[str, Any], type[StrEnum]]] = {
     "state of an approved hold": (SCHEMAS["HoldApproval"]["properties"]["state"], ApprovalState),
     "fate of a decision": (SCHEMAS["HoldDecided"]["properties"]["status"], DecidedStatus),
     "state of a day": (SCHEMAS["ExportDay"]["properties"]["state"], DayState),
+    "rule": (SCHEMAS["Rule"], Rule),
     "ground of a statement": (SCHEMAS["Statement"]["properties"]["ground"]["anyOf"][0], Ground),
     "notice of a statement": (SCHEMAS["Statement"]["properties"]["notice"]["anyOf"][0], Notice),
 }
@@ -333,7 +338,9 @@ def test_every_enum_of_the_description_is_held_against_the_code() -> None:
             return sum(map(enums, part))
         return (("enum" in part) + sum(map(enums, part.values()))) if isinstance(part, dict) else 0
 
-    assert enums([DOCUMENT["paths"], SCHEMAS]) == len(ENUMS)
+    asked = [each["schema"] for operation in operations().values() for each in parameters(operation, "query").values()]
+    tried = enums(asked)  # test_choices.py asks the API for each value of a parameter
+    assert enums([DOCUMENT["paths"], SCHEMAS]) == len(ENUMS) + tried
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

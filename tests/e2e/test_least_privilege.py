@@ -252,7 +252,7 @@ def seed_the_past(stack: Stack) -> None:
             read_policy=lambda: parse_policy(POLICY),
         )
         assert not intake_reports(run, [message], Reading(parse_sources(SOURCES))).failed
-    stack.table.write([Put(journal.entry("report", "r-of-yesterday", now=now - timedelta(days=1)))])
+    stack.table.write([Put(journal.entry("taken", "r-of-yesterday", now=now - timedelta(days=1)))])
     for _ in range(2):
         now -= timedelta(hours=1)
         url = f"{SITE}/left-open"

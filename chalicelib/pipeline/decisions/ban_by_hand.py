@@ -72,7 +72,8 @@ def ban(run: Run, request: Request) -> Answer:
     plan = _plan(request, policy, now)
     answer = Answer(plan.end(now))
     places = _places(run, request, answer)
-    subject, action = unban_jobs.subject_of(request.urls), "set_end" if request.only_in_force else "ban"
+    subject = unban_jobs.subject_of(request.urls)
+    action: audit.Action = "set_end" if request.only_in_force else "ban"
     decision = Decision(request.actor, action, subject, request.reason, now, after=answer.until.isoformat())
     audit.record(run.rows, replace(decision, targets=len(request.urls)), also_about=unban_jobs.subjects(request.urls))
     for _ in range(TRIES):
