@@ -51,7 +51,7 @@ def _by_webhook(rate: int, seconds: int) -> list[Figure]:
     how = f"{len(measured.latencies):,} reports of one URL by webhook; the function at the door takes {waits.door} s"
     told = (
         f"same; {measured.calls} messages for the source, whose receiver takes {waits.receiver} s, {FEWEST} to "
-        f"{MOST} calls at once; reading what became of some reports takes {waits.look} s"
+        f"{MOST} calls at once; reading the states of some reports takes {waits.look} s"
     )
     return [
         _within(f"webhook to vendor task, {rate:,} reports/s", measured.latencies, (P50, P99), how),

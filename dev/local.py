@@ -112,7 +112,7 @@ def commands(access: Access, api: str) -> list[tuple[str, str]]:
 
     return [
         (f"report a URL as the source {SOURCE}", report),
-        ("ask what became of it, within some seconds", asked("reader", f"urls?url={url}")),
+        ("ask for its state, within some seconds", asked("reader", f"urls?url={url}")),
         ("see what waits for a person", asked("approver", "holds")),
     ]
 

@@ -24,7 +24,7 @@ class Reporter:
     """A source with its secret.
 
     ``auth`` is ``standard-webhooks``, ``hub-sha256`` or ``bearer``, as edgeban's operators configured the source.
-    Raises ``ValueError`` if the URL is not https or the secret is none of its kind.
+    Raises ``ValueError`` if the URL is not https, or the secret does not fit the scheme.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ SVIX_HEADERS = ("svix-id", "svix-timestamp", "svix-signature")
 def headers(scheme: str, secret: str, body: bytes, *, message_id: str, now: datetime) -> dict[str, str]:
     """Return the headers of a report. ``message_id`` makes the same report sent twice one report.
 
-    Raises ``ValueError`` if the scheme is unknown or the secret is none of its kind.
+    Raises ``ValueError`` if the scheme is unknown, or the secret does not fit it.
     """
     if scheme == "standard-webhooks":
         seconds = str(int(now.timestamp()))
@@ -47,7 +47,7 @@ def webhook_signature(secret: str, message_id: str, seconds: str, body: bytes) -
 
 
 def webhook_key(secret: str) -> bytes:
-    """Return the key in a secret of Standard Webhooks. Raises ``ValueError`` if it is none."""
+    """Return the key in a secret of Standard Webhooks. Raises ``ValueError`` if it is no such secret."""
     encoded = secret.strip().removeprefix("whsec_")
     try:
         key = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)

@@ -1,4 +1,4 @@
-/** Reports: by source and day, and what became of each URL of one. */
+/** Reports: by source and day, and the state of each URL of one. */
 import { useState } from "./hooks.mjs";
 import { call, useApi, usePages } from "./api.mjs";
 import { Answer, Chip, Empty, Filters, Head, html, link, may, More, Panel, State, Table, Url, useSession, When } from "./ui.mjs";

@@ -1,4 +1,4 @@
-/** Sources: what each reported, what became of it, and how to undo it. */
+/** Sources: the reports of each, their results, and how to undo them. */
 import { useEffect, useState } from "./hooks.mjs";
 import { call, useApi, usePages } from "./api.mjs";
 import { Answer, Empty, Head, html, link, may, More, Panel, State, Table, useSession, When } from "./ui.mjs";

@@ -150,7 +150,7 @@ def _token(place: Place | None) -> str:
 
 
 def _place(token: str) -> Place | None:
-    """Read the token of a page of a span. Raises InputError if it is none."""
+    """Read the token of a page of a span. Raises InputError if it is no such token."""
     from chalicelib.pipeline.answers.statements import Place
 
     if not token:

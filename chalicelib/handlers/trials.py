@@ -46,7 +46,7 @@ def _time(seconds: float) -> str:
 
 
 def try_policy(services: Services, request: Request) -> Response:
-    """Answer ``POST /v1/policy/test``: the verdict upon each URL, if a source reported it now."""
+    """Answer ``POST /v1/policy/test``: the verdict for each URL, if a source reported it now."""
     from chalicelib.config.policy import parse
     from chalicelib.config.sources import Source
     from chalicelib.domain.model import ReportedUrl

@@ -46,7 +46,7 @@ FIELDS: dict[str, type] = {
 }
 
 COUNTED: Final = (
-    "It counts no more for min_reporters. A ban for which it was only counted stays, in the name of the source whose "
+    "It no longer counts for min_reporters. A ban for which it was only counted stays, in the name of the source whose "
     "report completed the number."
 )
 """What a preview says about a source or a report, if the policy wants several reporters."""

@@ -1,4 +1,4 @@
-"""Reports that arrived by webhook. They are kept so that their senders can ask what became of each URL.
+"""Reports that arrived by webhook. They are kept so that their senders can ask for the state of each URL.
 
 The URLs of a report stand in parts, which are written before its row, so that one conditional write of that row accepts
 the report. The state of a URL is read from its claim. Only verdicts that leave no claim are written here.

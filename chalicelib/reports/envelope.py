@@ -83,7 +83,7 @@ def _open(outer: Unwrapped) -> Unwrapped | None:
 
 
 def _message(body: bytes) -> dict[str, Json]:
-    """Decode a possible envelope; empty if it is none. Most messages have none: these are not decoded twice."""
+    """Decode a possible envelope; empty if the message is no envelope. Most are none, and are not decoded twice."""
     if not body.lstrip().startswith(b"{") or not any(mark in body for mark in _MARKS):
         return {}
     try:

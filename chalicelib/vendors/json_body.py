@@ -11,7 +11,7 @@ LONGEST_NUMBER: Final = 19
 
 
 def object_in(body: bytes) -> Mapping[str, Any] | None:
-    """Return the JSON object that a body is; ``None`` if it is none."""
+    """Return a body as a JSON object; ``None`` if it is not one."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -20,7 +20,7 @@ def object_in(body: bytes) -> Mapping[str, Any] | None:
 
 
 def number_of(value: object) -> int:
-    """Return a whole number of an answer, also one that is written as a text. Raises ``TypeError`` if it is none."""
+    """Return a whole number of an answer, which may be written as a text. Raises ``TypeError`` if it is no number."""
     if isinstance(value, str) and len(value) <= LONGEST_NUMBER and value.isascii() and value.isdigit():
         return int(value)
     if not isinstance(value, int):

@@ -137,7 +137,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 
 def exact(raw: str) -> str:
-    """Return the form in which a URL is blocked; empty if it is none that can be."""
+    """Return the form in which a URL is blocked; empty if it cannot be blocked."""
     text = raw.strip(" \t\n\f\r")
     if any(sign in text for sign in "\t\r\n\0"):
         return ""

@@ -492,7 +492,7 @@ def memory() -> int:
 
 
 def try_one(name: str, data: bytes, totals: Totals) -> None:
-    """Give a reader an input, and note what it makes of it."""
+    """Give a reader an input, and note the result."""
     reader = READERS[name]
     totals.inputs[name] += 1
     started = time.process_time()

@@ -44,7 +44,7 @@ def _iso(at: datetime) -> str:
 
 
 def read(text: str | None) -> datetime | None:
-    """Read a time of the API; ``None`` if it is none."""
+    """Read a time of the API; ``None`` if it is no time."""
     if not text:
         return None
     try:

@@ -34,7 +34,7 @@ def by_hand(url: str, account: str, policy: Policy, now: datetime) -> Verdict | 
 
 
 def not_managed(url: str) -> Verdict:
-    """Return the verdict upon a canonical URL that no account serves. Its reason names a likely cause, if any."""
+    """Return the verdict on a canonical URL that no account serves. Its reason names a likely cause, if any."""
     host = host_of(url)
     if host.endswith("."):
         return replace(NOT_MANAGED, reason=f"the host ends with a dot: report it as {host[:-1][:100]}")

@@ -1,4 +1,4 @@
-"""Tell sources what became of their reports, by a signed Standard Webhook to their ``callback_url``.
+"""Tell sources the outcomes of their reports, by a signed Standard Webhook to their ``callback_url``.
 
 A message of the outcomes queue names reports of one source that may have ended: one of their tasks has ended, or they
 are due (``due_outcomes``). The queue hands over one message of a source at a time. A source is told once, when all URLs
@@ -109,7 +109,7 @@ class _Courier:
     read: Callable[[Callable[[str], Report | None], Iterable[str]], list[Report | None]]
     """Reads several reports at once."""
     problem: str = ""
-    """What went wrong with a call of the receiver: no further one begins in this run."""
+    """The failure of a call to the receiver. After it, no further call begins in this run."""
 
     def look(self, named: Sequence[Callback], *, then: Callable[[_Outcome], None]) -> list[str]:
         """Look at reports, and hand each one that has ended on; return the results of the others in a word.

@@ -1,6 +1,6 @@
 """Count the URLs of a batch: by source in one row of the journal, and all together for the metrics.
 
-A message that comes again is counted when it comes again: each reported URL is counted once, for what became of it.
+A message that comes again is counted at its last delivery: each reported URL is counted once, by its final verdict.
 The row is written last, and no decision depends on it. After a crash before it, the batch comes again and is counted
 then. If the function dies after it and before the messages are acknowledged, they are counted twice.
 """
@@ -40,7 +40,7 @@ def journal_taken(
     kinds: Iterable[tuple[BatchUrl, VerdictKind]],
     refusals: Iterable[tuple[Message, Refusal]],
 ) -> Counter[str]:
-    """Write how many URLs of each source had which verdict; return how many had which verdict.
+    """Count the URLs of each source by verdict in one row of the journal; return the counts of all sources.
 
     ``messages`` are those that are done, and ``refusals`` theirs. URLs of other messages are left out.
     """
@@ -68,7 +68,7 @@ def journal_taken(
 
 
 def _mentions(url: BatchUrl, kind: VerdictKind) -> Iterable[tuple[Message, VerdictKind]]:
-    """Return the verdict upon each mention of a URL; ``kind`` is the one upon the mention that it is claimed for."""
+    """Return the verdict of each mention of a URL. ``kind`` is that of the mention for which the URL is claimed."""
     if not url.others:
         return ((url.message, kind),)
     others = (
@@ -79,7 +79,7 @@ def _mentions(url: BatchUrl, kind: VerdictKind) -> Iterable[tuple[Message, Verdi
 
 
 def claimed_before(url: BatchUrl, kind: VerdictKind, claim: Claim | None) -> VerdictKind:
-    """Return what became of a URL in a message that comes again: its earlier delivery may have claimed the URL."""
+    """Return the verdict of a URL in a message that comes again: an earlier delivery may have claimed the URL."""
     if kind is VerdictKind.DUPLICATE and claim and claim.report == url.message.report_id:
         return VerdictKind.HOLD if claim.held else VerdictKind.BAN
     return kind

@@ -38,7 +38,7 @@ SHORTEST_EXTENSION = timedelta(days=1)
 """An end does not move by less than this: otherwise a feed that repeats its list each hour costs a write a URL."""
 
 Judgement = Callable[[Situation], Verdict]
-"""The policy's verdict upon one report by itself, in a situation."""
+"""The policy's verdict on one report alone, in a situation."""
 
 
 def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> Situation:

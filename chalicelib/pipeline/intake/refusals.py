@@ -13,7 +13,7 @@ from chalicelib.pipeline.run import Run
 
 
 def refusals_of(url: BatchUrl) -> Iterator[tuple[Message, Refusal]]:
-    """Yield, for a URL that this batch does not ban, what each of its reports is told: the verdict upon it alone."""
+    """Yield the refusal for each report of a URL that this batch does not ban: by the verdict of that report alone."""
     for message, reported in url.mentions():
         verdict = url.verdict_for(message, reported)
         if verdict.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
@@ -23,7 +23,7 @@ def refusals_of(url: BatchUrl) -> Iterator[tuple[Message, Refusal]]:
 def refusals_in(
     messages: Iterable[Message], refusals: Iterable[tuple[Message, Refusal]]
 ) -> list[tuple[Message, Refusal]]:
-    """Return the refusals of these messages. Those of a message that comes again are found again then."""
+    """Return the refusals of these messages. A message that comes again has its refusals found again."""
     ids = {message.message_id for message in messages}
     return [(message, refusal) for message, refusal in refusals if message.message_id in ids]
 

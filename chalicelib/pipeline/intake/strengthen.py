@@ -142,7 +142,7 @@ def _packed_words_of(url: BatchUrl, claim: Claim | None, sources: Collection[str
 
 def _record(claim: Claim, words: tuple[SourceWord, ...], now: datetime) -> Record:
     record = record_of(claim, words, now)
-    # The verdict upon the report says already that it releases nothing: its word joins the hold, whatever it is.
+    # By its verdict, the report releases nothing: its word joins the hold, whatever it is.
     return replace(record, rule=Rule.DECIDED_BEFORE) if record.state is State.HELD else record
 
 

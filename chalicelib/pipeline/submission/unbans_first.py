@@ -19,7 +19,7 @@ from chalicelib.pipeline.run import Run
 def taken_out(
     run: Run, unban: Work, recorded: Iterable[Task], chunks_of: Callable[[Sequence[Slice]], Mapping[str, Chunk]]
 ) -> Iterator[tuple[Task, Sequence[Task]]]:
-    """Take the URLs of an unban out of recorded bans that were not sent; yield each such ban and what is left of it."""
+    """Take the URLs of an unban out of recorded bans that were not sent; yield each such ban and its remaining URLs."""
     unsent = [
         task
         for task in recorded

@@ -175,7 +175,7 @@ def _time(milliseconds: object) -> datetime:
 
 
 def text_of(value: object) -> str:
-    """Return a text of an answer. Raises ``TypeError`` if it is none, or empty."""
+    """Return a text of an answer. Raises ``TypeError`` if it is no text, or empty."""
     if not isinstance(value, str) or not value:
         raise TypeError("not a text")
     return value

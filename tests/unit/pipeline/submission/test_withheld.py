@@ -218,7 +218,7 @@ def test_an_approved_hold_ends_what_is_protected_by_now() -> None:
 def test_a_ban_that_may_be_in_force_is_lifted_when_the_policy_forbids_it_before_its_call_is_repeated(
     *, after: bool
 ) -> None:
-    """A declarative vendor shows no tasks: what became of a call whose answer was lost cannot be looked up."""
+    """A declarative vendor shows no tasks: nobody can look up a call whose answer was lost."""
     for killed_at in (0, *range(1, 12)):
         world = World()
         world.vendor.limits = replace(world.vendor.limits, declarative=True, longest_ban=None)
