@@ -172,6 +172,8 @@ class VendorTask:
     created_at: datetime
     failed: tuple[str, ...] = ()
     """The ``urls`` that the vendor names as failed; empty if it says nothing about single URLs."""
+    by_url: bool = False
+    """Whether the list tells the state of each URL, so that it may show a part of a task."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class FakeVendor:
     lose_answer: bool = False
     names_failed: bool = False
     """Whether the vendor names the URLs that failed: the others of their task are done."""
+    not_shown: set[str] = field(default_factory=set)
+    """URLs that the list of tasks does not show."""
     list_lags: timedelta = timedelta(0)
     """How long after its creation the list of tasks shows a task."""
     has_list: bool = True
@@ -143,8 +145,9 @@ class FakeVendor:
                 offset, total = offset + len(page), len(tasks)
 
     def _shown(self, task: FakeTask) -> VendorTask:
-        failed = tuple(url for url in task.urls if url in self.fail) if self.names_failed else ()
-        return VendorTask(task.id, task.action, task.state, task.urls, task.created_at, failed)
+        urls = tuple(url for url in task.urls if url not in self.not_shown)
+        failed = tuple(url for url in urls if url in self.fail) if self.names_failed else ()
+        return VendorTask(task.id, task.action, task.state, urls, task.created_at, failed, by_url=self.names_failed)
 
     def _list(self, name: str) -> None:
         self.lists.append(name)

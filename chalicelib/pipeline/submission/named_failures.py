@@ -5,16 +5,41 @@ The named URLs are repeated once, since most failures pass. A URL that is named 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from chalicelib.domain.model import TaskState, UrlState
+from chalicelib.domain.model import TaskState, UrlState, VendorTask
 from chalicelib.domain.packing import Slice, sort_out
 from chalicelib.ledger import chunks, tasks
 from chalicelib.ledger.tasks import Task
-from chalicelib.pipeline.lifecycle.splitting import carry_on, give_up
+from chalicelib.pipeline.lifecycle.splitting import carry_on, give_up, urls_sent
 from chalicelib.pipeline.run import Run
+
+SHOWN_WITHIN = timedelta(minutes=10)
+"""How long after a task's submission the list may show only some of its URLs. Then the others count as failed."""
+
+
+def with_urls_not_shown(run: Run, page: Iterable[VendorTask], open_tasks: Mapping[str, Task]) -> Iterator[VendorTask]:
+    """Yield the tasks of a page. If one has ended and the list lacks URLs of it, it has not ended yet, or these failed.
+
+    Only a list that tells states URL by URL may show a part of a task. ``open_tasks`` are ours, by the vendor's id.
+    """
+    for theirs in page:
+        task = open_tasks.get(theirs.id)
+        if task is None or not theirs.by_url or not theirs.state or len(theirs.urls) >= task.count:
+            yield theirs
+            continue
+        urls = urls_sent(task, chunks.read(run.rows, [part.chunk for part in task.slices]))
+        missing = [url for url in urls if url not in theirs.urls] if set(theirs.urls) <= set(urls) else []
+        may_come = task.submitted_at is not None and run.clock() - task.submitted_at < SHOWN_WITHIN
+        if missing and may_come:
+            yield replace(theirs, state=TaskState.PROCESSING)
+        elif missing and theirs.state.ended:
+            yield replace(theirs, state=TaskState.FAILED, failed=(*theirs.failed, *missing))
+        else:
+            yield theirs
 
 
 class Ended(NamedTuple):

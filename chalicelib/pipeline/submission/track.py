@@ -25,6 +25,7 @@ from chalicelib.pipeline.lifecycle.by_source import attributed
 from chalicelib.pipeline.lifecycle.calling_back import call_back_of_task
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.failed_tasks import FAILED, fail, fail_named, named_at_once, nothing_to_lift
+from chalicelib.pipeline.submission.named_failures import with_urls_not_shown
 from chalicelib.pipeline.submission.vendor_tasks import (
     LIST_LAG,
     TRACK_SHARE,
@@ -139,8 +140,8 @@ def _finished(run: Run, vendor: BanVendor, open_tasks: dict[str, Task]) -> Itera
     """
     pace = run.pace(vendor.limits.lists_per_second * TRACK_SHARE)
     begun_at = run.clock()
-    for page in run.paced(vendor.follow([sent(task) for task in open_tasks.values()]), pace):
-        for theirs in page:
+    for page in run.paced(vendor.follow([sent(task, now=begun_at) for task in open_tasks.values()]), pace):
+        for theirs in with_urls_not_shown(run, page, open_tasks):
             if theirs.id in open_tasks and theirs.state is None:
                 run.emit("vendor_word_unknown", account=run.account, task_id=open_tasks[theirs.id].id)
             if theirs.id in open_tasks and theirs.state in {TaskState.SUCCEEDED, TaskState.FAILED}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import Sent, TaskState, VendorTask
@@ -18,7 +18,13 @@ LIST_LAG = timedelta(seconds=60)
 """For this long after an attempt, the vendor's list may not show its task yet."""
 
 SKEW = timedelta(minutes=5)
-"""How much the vendor's clock may differ from ours."""
+"""How much the vendor's clock usually differs from ours, at most."""
+
+LARGEST_SKEW = timedelta(minutes=20)
+"""The same for a task that is not shown ``SHOWN_BY`` after its submission: vendors take signatures that are 15 minutes
+off. The longer span costs more pages."""
+
+SHOWN_BY = timedelta(minutes=5)
 
 LOOK_UP_SHARE = 1 / 3
 """The submitter's share of the vendor's list rate."""
@@ -28,9 +34,11 @@ TRACK_SHARE = 3 / 10
 The submitter and both trackers may run at once, and together stay below the vendor's rate."""
 
 
-def sent(task: Task) -> Sent:
+def sent(task: Task, *, now: datetime) -> Sent:
     """Return what the vendor needs to find a task of ours that it has accepted."""
-    return Sent(task.vendor_task_id, task.created_at - SKEW, (task.submitted_at or task.created_at) + SKEW)
+    submitted_at = task.submitted_at or task.created_at
+    skew = SKEW if now - submitted_at < SHOWN_BY else LARGEST_SKEW
+    return Sent(task.vendor_task_id, task.created_at - skew, submitted_at + skew)
 
 
 def emit_submitted(run: Run, task: Task) -> None:
@@ -78,8 +86,8 @@ def begun_at_the_vendor(task: Task, theirs: VendorTask) -> Task:
     A task whose answer was lost may be found days later. A time at which the vendor cannot have made the task is
     ignored.
     """
-    span = sent(task)
-    return replace(task, submitted_at=theirs.created_at) if span.since <= theirs.created_at <= span.until else task
+    earliest, latest = task.created_at - LARGEST_SKEW, (task.submitted_at or task.created_at) + LARGEST_SKEW
+    return replace(task, submitted_at=theirs.created_at) if earliest <= theirs.created_at <= latest else task
 
 
 def is_shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:
@@ -87,7 +95,7 @@ def is_shown(run: Run, vendor: BanVendor, task: Task, pace: Pace) -> bool:
 
     Return ``True`` also if the time is up before the whole list was read.
     """
-    pages = run.paced(vendor.follow([sent(task)]), pace)
+    pages = run.paced(vendor.follow([sent(task, now=run.clock())]), pace)
     return any(theirs.id == task.vendor_task_id for page in pages for theirs in page) or run.time_is_up
 
 

@@ -236,6 +236,7 @@ def _task(task_id: str, rows: Sequence[_UrlRow]) -> VendorTask:
         urls=tuple(row.url for row in rows),
         created_at=min(row.created_at for row in rows),
         failed=tuple(row.url for row in rows if row.state is TaskState.FAILED),
+        by_url=True,
     )
 
 

@@ -82,7 +82,7 @@ def test_a_task_is_asked_for_in_the_time_in_which_the_vendor_can_have_created_it
     assert asked.keys() == created.keys()
     for task_id, sent in asked.items():
         assert sent.since < created[task_id] < sent.until
-        assert sent.until - sent.since <= timedelta(minutes=11)
+        assert sent.until - sent.since <= timedelta(minutes=41)
 
 
 def test_the_list_is_read_to_its_last_page() -> None:
@@ -458,3 +458,15 @@ def test_a_word_of_the_vendor_that_is_not_known_is_told_of() -> None:
     world.minutes(2)
     assert world.events("vendor_word_unknown")
     assert world.states(pages(2)) == {"processing": 2}
+
+
+@pytest.mark.parametrize("minutes", [-14, -6, 6, 14])
+def test_a_vendor_whose_clock_is_far_off_has_its_tasks_found_and_none_is_doubled(minutes: int) -> None:
+    world = World()
+    world.vendor.clock = lambda: world.clock() + timedelta(minutes=minutes)
+    urls = pages(3)
+    world.queue({"urls": urls})
+    world.minutes(30)
+    assert world.states(urls) == {"banned": 3}
+    world.minutes(60)
+    assert world.live_bans(urls[0]) == 1

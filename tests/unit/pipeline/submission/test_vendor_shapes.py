@@ -47,6 +47,42 @@ def test_urls_that_the_vendor_names_are_repeated_once_and_the_others_are_banned_
     assert called(world) == [100, 2]
 
 
+def test_a_task_of_which_the_list_shows_only_some_urls_has_not_ended_yet() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed, world.vendor.not_shown = True, set(URLS[50:])
+    world.post({"urls": URLS})
+    world.minutes(5)
+    assert world.states(URLS) == {"processing": 100}
+
+    world.vendor.not_shown.clear()
+    world.minutes(1)
+    assert world.states(URLS) == {"banned": 100}
+
+
+def test_urls_that_the_vendor_never_shows_of_a_task_are_sent_again_and_the_others_are_banned() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed, world.vendor.not_shown = True, set(BAD)
+    world.post({"urls": URLS})
+    world.minutes(11)
+    assert world.states(URLS) == {"banned": 98, "pending": 2}
+
+    world.vendor.not_shown.clear()
+    world.minutes(3)
+    assert world.states(URLS) == {"banned": 100}
+    assert called(world) == [100, 2]
+
+
+def test_an_unban_of_one_url_for_two_requests_is_shown_once_and_ends() -> None:
+    world = world_at(LIMITS)
+    world.vendor.names_failed = True
+    world.post({"urls": URLS[:2]})
+    world.minutes(2)
+    undo(world, urls=(URLS[0],))
+    undo(world, urls=(URLS[0],))
+    world.minutes(3)
+    assert world.states(URLS[:2]) == {"unbanned": 1, "banned": 1}
+
+
 def test_urls_that_work_the_second_time_are_banned() -> None:
     world = world_at(LIMITS)
     world.vendor.names_failed, world.vendor.fail = True, set(BAD)
