@@ -133,7 +133,7 @@ class Client:
         return list(self._api.get("/sources")["sources"])
 
     def callbacks(self, **filters: Any) -> Iterator[Answer]:
-        """Yield the deliveries of outcome callbacks to a source (``of``), on a ``day``."""
+        """Yield the deliveries of outcome callbacks to a ``source``, on a ``day``."""
         return self.pages("/callbacks", "callbacks", **filters)
 
     def exports(self, account: str = "") -> Answer:

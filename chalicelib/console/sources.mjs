@@ -41,7 +41,7 @@ function Source({ name }) {
   const { me, toast } = useSession();
   const sources = useApi("sources");
   const stats = useApi("stats", { from: isoDay(DAYS - 1), to: isoDay(), by: "source", bucket: "day" }, { poll: false });
-  const callbacks = usePages("callbacks", { of: name, limit: 50 }, "callbacks");
+  const callbacks = usePages("callbacks", { source: name, limit: 50 }, "callbacks");
   const [undo, setUndo] = useState(null), [since, setSince] = useState(""), [until, setUntil] = useState(""), [host, setHost] = useState(""), [Chart, setChart] = useState(null);
   useEffect(() => { import("./chart.mjs").then((module) => setChart(() => module.Chart)); }, []);
   const start = (event) => { event.preventDefault(); setUndo({ source: name, ...(host.trim() ? { host: host.trim() } : {}), ...(since ? { since: utc(since) } : {}), ...(until ? { until_time: utc(until) } : {}) }); };

@@ -32,8 +32,8 @@ def list_callbacks(services: Services, request: Request) -> Response:
     from chalicelib.ledger import callbacks, reports
 
     operator(services, request, "reader")
-    only(request, "of", "day", "limit", "next_token")
-    name = query(request, "of", longest=200)
+    only(request, "source", "day", "limit", "next_token")
+    name = query(request, "source", longest=200)
     if name not in services.sources:
         raise NotFound(f"there is no source {name[:100]!r}")
     limit, after = page_size(request), token_like(request, REPORT_ID)

@@ -55,14 +55,14 @@ def try_policy(services: Services, request: Request) -> Response:
 
     operator(services, request, "reader")
     only(request)
-    fields = {"urls": list, "source": str, "category": str, "reporter": str, "ban_days": int, "policy": dict}
+    fields = {"urls": list, "source": str, "category": str, "reporter": str, "ban_duration": int, "policy": dict}
     document = json_body(request, fields)
     urls = texts_field(document, "urls", most=TRIED_URLS)
     if not urls:
         raise InputError(f"urls is missing: name from 1 to {TRIED_URLS:,} URLs")
-    days = document.get("ban_days")
+    days = document.get("ban_duration")
     if days is not None and days not in BAN_DAYS:
-        raise InputError(f"ban_days must be from {BAN_DAYS[0]} to {BAN_DAYS[-1]}")
+        raise InputError(f"ban_duration must be from {BAN_DAYS[0]} to {BAN_DAYS[-1]}")
     try:
         policy = parse(document["policy"]) if "policy" in document else services.policy
     except ConfigurationError as error:

@@ -114,7 +114,7 @@ def test_command(session: Session, urls: Sequence[str], form: output.Form, **opt
     The command writes nothing. If the draft is not valid, it exits with 5 and names the field.
     """
     draft = options.pop("policy")
-    fields = {**options, "ban_days": options["days"]}
+    fields = {**options, "ban_duration": options["days"]}
     fields.pop("days")
     if draft:
         try:

@@ -111,7 +111,11 @@ def callbacks_command(ctx: click.Context, /, form: output.Form, *, source: str, 
         raise click.UsageError("say which source: --source or EDGEBAN_SOURCE")
     session: Session = ctx.obj
     output.show(
-        session, form, session.client().callbacks(of=source, day=day), CALLBACK_COLUMNS, empty="no callback is known"
+        session,
+        form,
+        session.client().callbacks(source=source, day=day),
+        CALLBACK_COLUMNS,
+        empty="no callback is known",
     )
 
 

@@ -252,13 +252,13 @@ def test_the_reports_of_a_source_are_listed_by_day(desk: Api) -> None:
 def test_a_callback_is_shown_and_made_again(desk: Api) -> None:
     desk.services._sources = fixed(parse_sources({**SOURCES, "desk": {**SOURCES["desk"], **CALLBACK}}))
     report = desk.post({"urls": pages(1)}).json_body["report_id"]
-    (waiting,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
+    (waiting,) = ask(desk, "get", "callbacks", source="desk").json_body["callbacks"]
     assert (waiting["report_id"], waiting["state"]) == (report, "waiting")
     answer = ask(desk, "post", f"callbacks/{report}/resend", {"reason": "their receiver was down"})
     assert (answer.status_code, answer.json_body["source"]) == (202, "desk")
     unknown = ask(desk, "post", "callbacks/r-none/resend", {"reason": "r"})
     refused(unknown, 404, "not_found", "no report with this report_id")
-    refused(ask(desk, "get", "callbacks", of="nobody"), 404, "not_found", "no source")
+    refused(ask(desk, "get", "callbacks", source="nobody"), 404, "not_found", "no source")
 
 
 def test_a_callback_that_was_tried_is_made_again_at_once(desk: Api) -> None:
@@ -316,7 +316,7 @@ def test_an_unban_tells_how_many_urls_the_vendor_failed_to_unban_and_is_found_by
         ("holds", {}, "hold_id"),
         ("holds/{hold}", {}, "reporter"),
         ("sources", {}, "name"),
-        ("callbacks", {"of": "desk"}, "last_status"),
+        ("callbacks", {"source": "desk"}, "last_status"),
         ("stats", {"by": "source"}, "value"),
         ("bans", {}, "url"),
         ("bans/counts", {"by": "source"}, "value"),
@@ -352,7 +352,7 @@ def test_what_a_receiver_answered_last_stands_beside_its_callback(desk: Api) -> 
     seen = []
     for answered in (503, 204):
         deliver(desk.world, Receiver(desk.world, answers=[answered]))
-        (call,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
+        (call,) = ask(desk, "get", "callbacks", source="desk").json_body["callbacks"]
         seen.append((call["state"], call["attempts"], call["last_status"], bool(call["next_at"])))
         desk.world.clock.advance(minutes=5)
     assert seen == [("waiting", 1, 503, True), ("delivered", 2, 204, False)]
@@ -370,7 +370,7 @@ def test_a_source_that_was_called_is_called_again_when_a_person_asks_for_it(desk
     assert asked.status_code == 202
     again = Receiver(desk.world)
     deliver(desk.world, again)
-    (call,) = ask(desk, "get", "callbacks", of="desk").json_body["callbacks"]
+    (call,) = ask(desk, "get", "callbacks", source="desk").json_body["callbacks"]
     assert (len(again.got), call["state"], call["attempts"], call["last_status"]) == (1, "delivered", 1, 204)
     desk.world.clock.advance(minutes=10)
     deliver(desk.world, Receiver(desk.world))  # The sweep removes this row when it is due.

@@ -64,7 +64,7 @@ def test_a_host_is_found_in_every_spelling_of_it(api: Api, host: str) -> None:
     assert api.as_operator("bans", host=host).json_body["total"] == 1
 
 
-@pytest.mark.parametrize("path", ["tasks", "holds", "reports?of=desk", "callbacks?of=desk", "audit", "unbans"])
+@pytest.mark.parametrize("path", ["tasks", "holds", "reports?of=desk", "callbacks?source=desk", "audit", "unbans"])
 def test_the_token_of_another_list_is_refused_and_does_not_look_like_an_end(api: Api, path: str) -> None:
     api.world.clock.advance(minutes=-10)
     api.post({"urls": pages(3)})

@@ -21,7 +21,7 @@ FREE = {"q", "host", "source", "of", "category", "url", "correlation_id", "actor
 
 NEEDED: dict[str, dict[str, str]] = {
     "/v1/statements": {"from": f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"},
-    "/v1/callbacks": {"of": "desk"},
+    "/v1/callbacks": {"source": "desk"},
     "/v1/reports": {"of": "desk"},
     "/v1/bans/counts": {"by": "host"},
 }

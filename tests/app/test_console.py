@@ -170,7 +170,7 @@ ASKED = [
     ("GET", "tasks", {}, {}),
     ("GET", "tasks/t-1", {}, {}),
     ("GET", "sources", {}, {}),
-    ("GET", "callbacks", {"of": "desk"}, {}),
+    ("GET", "callbacks", {"source": "desk"}, {}),
     ("GET", "unbans", {}, {}),
     ("POST", "unbans/u-3/approve", {}, {"reason": "r"}),
     ("POST", "unbans/u-3/cancel", {}, {"reason": "r"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalice.test import HTTPResponse
@@ -111,3 +112,10 @@ def test_who_asks_is_told_their_name_and_role(api: Api) -> None:
     assert api.as_operator("me").json_body["name"] == "tester"
     refused(api.get("me"), 401, "not_authenticated", "no token was sent")
     refused(api.get("me", {"Authorization": "Bearer x"}), 401, "not_authenticated", "nobody has this token")
+
+
+def test_a_trial_takes_the_length_that_a_report_would_ask_for(api: Api) -> None:
+    (tried,) = try_policy(api, urls=pages(1), ban_duration=20).json_body["verdicts"]
+    assert 19.9 < (datetime.fromisoformat(tried["until"]) - datetime.now(UTC)) / timedelta(days=1) <= 20
+    refused(try_policy(api, urls=pages(1), ban_duration=31), 400, "bad_request", "ban_duration must be from 1 to 30")
+    refused(try_policy(api, urls=pages(1), ban_days=20), 400, "bad_request", "ban_days")

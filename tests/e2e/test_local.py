@@ -225,5 +225,5 @@ def test_each_of_the_seventeen_questions_has_an_answer(access: dict[str, Any]) -
     assert {each["verdict"] for each in tried["verdicts"]} <= {"duplicate", "hold", "ban"}
     now_running = people.ask("16 Is it running? Who paused? How much waits?", "overview")
     assert [account["state"] for account in now_running["accounts"]] == ["running"]
-    callbacks = people.ask("17 Which webhooks were delivered?", "callbacks", of="desk")
+    callbacks = people.ask("17 Which webhooks were delivered?", "callbacks", source="desk")
     assert report in {each["report_id"] for each in callbacks["callbacks"]}
