@@ -1,3 +1,5 @@
+"""Operators are found by their tokens, and a wrong entry is refused by its path."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""The policy document is read whole, or refused by the path of its field with the remedy."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The sources document is read whole, or refused by the path of its field with the remedy."""
+
 from __future__ import annotations
 
 from hashlib import sha256

@@ -1,3 +1,5 @@
+"""A vendor account is read with the fields of its vendor, or refused by the path of its field."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Links that mail gateways wrapped are unwrapped, or named with their wrapper."""
+
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode

@@ -1,3 +1,5 @@
+"""A URL has one canonical form, and a text that is not one URL is refused with the reason."""
+
 from __future__ import annotations
 
 from hashlib import sha256

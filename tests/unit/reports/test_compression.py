@@ -1,3 +1,5 @@
+"""Compressed bodies are unpacked within the limits, or refused with the reason."""
+
 from __future__ import annotations
 
 import bz2

@@ -1,3 +1,5 @@
+"""The parts of a report are taken, withdrawn, skipped or named as flaws, within the limits."""
+
 from __future__ import annotations
 
 import pytest

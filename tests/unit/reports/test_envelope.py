@@ -1,3 +1,5 @@
+"""Messages of SNS, EventBridge and S3 are unwrapped; every other message stays as it is."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The native format: what is rendered is read back, and a wrong field is named with the remedy."""
+
 from __future__ import annotations
 
 import json

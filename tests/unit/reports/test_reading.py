@@ -1,3 +1,5 @@
+"""Bodies are decoded strictly: sizes, nesting, numbers, characters and times."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

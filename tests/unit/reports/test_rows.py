@@ -1,3 +1,5 @@
+"""CSV is read row by row, and a bad row spoils no other row."""
+
 from __future__ import annotations
 
 import csv

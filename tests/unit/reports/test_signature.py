@@ -1,3 +1,5 @@
+"""Each scheme accepts the signatures of its standard and no others."""
+
 from __future__ import annotations
 
 import hmac

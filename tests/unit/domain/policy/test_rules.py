@@ -1,3 +1,5 @@
+"""Each situation of a URL has one verdict, which names the rule; and the policy says how long a ban lasts."""
+
 from __future__ import annotations
 
 import string

@@ -40,7 +40,7 @@ def approved(run: Run, unban_id: str, *, actor: str, reason: str) -> None:
     carry_out(run, second_person.approve(run, unban_id, actor=actor, person=actor, reason=reason))
 
 
-def test_a_source_that_was_undone_counts_no_more_until_it_reports_again() -> None:
+def test_a_source_that_was_undone_does_not_count_until_it_reports_again() -> None:
     world = _world()
     _by_queue(world)
     undo(world, source="queue")
@@ -77,7 +77,7 @@ def test_a_reporter_of_an_undone_relay_counts_where_another_relay_names_them() -
         assert world.states(URLS) == {"banned" if named == "ben" else "unknown": 2}
 
 
-def test_a_report_that_was_undone_counts_no_more() -> None:
+def test_a_report_that_was_undone_no_longer_counts() -> None:
     for undone in (True, False):
         world = _world()
         report = _by_desk(world)

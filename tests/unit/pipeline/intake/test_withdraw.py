@@ -360,7 +360,7 @@ def _corroborated(**rules: Any) -> World:
     return World(rows=MemoryRows(), policy=parse_policy({**POLICY, "categories": categories, "sources": rules}))
 
 
-def test_a_source_that_takes_its_word_back_counts_no_more_among_the_reporters() -> None:
+def test_a_source_that_takes_its_word_back_no_longer_counts_among_the_reporters() -> None:
     world = _corroborated()
     _report(world)
     world.minutes(1)
@@ -374,7 +374,7 @@ def test_a_source_that_takes_its_word_back_counts_no_more_among_the_reporters() 
     assert world.states(URLS) == {"banned": 3}
 
 
-def test_a_reporter_of_a_relay_who_takes_the_word_back_counts_no_more() -> None:
+def test_a_reporter_of_a_relay_who_takes_the_word_back_no_longer_counts() -> None:
     world = _corroborated(queue={"relay": True})
     world.queue({"urls": URLS, "reporter": "ana@example.org"})
     world.minutes(1)
