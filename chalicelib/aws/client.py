@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _MAKING = threading.Lock()
 """Held while a client is made: a session may not make two clients at the same time."""
 
+CONNECTIONS = 64
+"""The most connections of a client that stay open: as many as threads of ``deliver_outcomes`` may use at once."""
+
 ROWS = (
     "AttributeMap",
     "ExpressionAttributeValueMap",
@@ -39,7 +42,7 @@ def client(service: str) -> Any:
         connect_timeout=3,
         read_timeout=10,
         retries={"mode": "standard", "total_max_attempts": 5},
-        max_pool_connections=32,
+        max_pool_connections=CONNECTIONS,
         parameter_validation=False,
         user_agent="edgeban",
     )

@@ -54,8 +54,9 @@ def deliver_outcomes(
     """Look at reports of one source, until the deadline; return how many were delivered, wait, failed and so on.
 
     ``source`` is ``None`` if it is no longer configured. A report that is not looked at stays due, and is named again.
-    Reports are read while calls about others are under way, and not before their own calls may begin. Without
-    ``threads``, one call is made after the other, in the caller's thread: a test can then stop it anywhere.
+    Reports are read while calls about others are under way, at most as many ahead as calls may overlap, so that what is
+    told is fresh. Without ``threads``, one call follows the other in the caller's thread, so that a test can stop it
+    anywhere.
     """
     summaries = {found.id: found for found in reports.summaries(run.rows, ids)}
     received = {found.id: found.received_at for found in summaries.values()}

@@ -7,6 +7,7 @@ from threading import Barrier, Event, Lock
 
 import pytest
 
+from chalicelib.aws.client import CONNECTIONS
 from chalicelib.pipeline.answers.outcomes import READ_URLS, deliver_outcomes
 from chalicelib.pipeline.answers.receiver_calls import (
     FEWEST,
@@ -77,6 +78,10 @@ def test_as_many_calls_overlap_as_the_answers_so_far_permit(seconds: float, then
             assert (first, fill()) == (FEWEST, then)
         finally:
             gate.set()
+
+
+def test_each_call_of_a_receiver_finds_a_connection_to_the_ledger_when_it_has_ended() -> None:
+    assert CONNECTIONS >= MOST
 
 
 def test_calls_with_large_bodies_do_not_pile_up_in_memory() -> None:
