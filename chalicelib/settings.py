@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chalicelib.domain.errors import ConfigurationError
 
@@ -16,8 +16,7 @@ SERVICES = {
 """The services of AWS that most events need, and the settings of the functions that call them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of one function. A setting that the environment lacks is empty: an error names it when used."""
 
     stage: str = ""
@@ -51,7 +50,7 @@ class Settings:
 
 def read() -> Settings:
     """Read the environment."""
-    return Settings(**{name: os.environ.get(f"EDGEBAN_{name.upper()}", "") for name in Settings.__dataclass_fields__})
+    return Settings(**{name: os.environ.get(f"EDGEBAN_{name.upper()}", "") for name in Settings._fields})
 
 
 def on_lambda() -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Request, Response
 
-from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import InputError, NotAuthenticated, TooLarge, TooManyRequests
+
+if TYPE_CHECKING:
+    from chalicelib.config.operators import Operator
 
 REPORT_CONTENT_TYPES = ["*/*"]
 """Chalice passes every content type on, so that our code refuses unknown ones in the shape of our errors."""
@@ -199,6 +200,8 @@ def _value(item: Mapping[str, Any], column: str) -> Any:
 
 def csv_answer(columns: Sequence[str], items: Iterable[Mapping[str, Any]], *, next_token: str = "") -> Response:
     """Make a CSV answer with a header line. A spreadsheet takes no cell for a formula."""
+    import csv
+
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(columns)

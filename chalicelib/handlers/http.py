@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
 from chalicelib.bootstrap import Services
-from chalicelib.config.operators import Operator
 from chalicelib.domain.errors import ConfigurationError, InputError, NotAllowed, NotFound
 from chalicelib.domain.urls import HostPatterns
 from chalicelib.web import answer, authenticate, csv_answer, query, refusal, wants_csv, within_bytes
+
+if TYPE_CHECKING:
+    from chalicelib.config.operators import Operator
 
 View = Callable[..., Response]
 """A function that answers a route: it takes the services, the named parts of the path, and the request."""

@@ -9,8 +9,6 @@ from chalice.app import Request, Response
 from chalicelib.bootstrap import Services, now
 from chalicelib.domain.errors import BadSignature, InputError, NotFound
 from chalicelib.handlers.http import REPORT_ID, listed, only, operator, token_like
-from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
-from chalicelib.reports.signature import authenticate_question, of_nobody
 from chalicelib.web import first_position, page_size, query
 
 if TYPE_CHECKING:
@@ -55,6 +53,7 @@ def read(services: Services, report_id: str, request: Request) -> Response:
 def find(services: Services, request: Request) -> Response:
     """Answer ``GET /v1/reports?correlation_id=``: a source finds its own reports, an operator those of all sources."""
     from chalicelib.ledger import reports
+    from chalicelib.reports.reading import MAX_CORRELATION_ID_LENGTH
 
     of = query(request, "of", needed=False, longest=200)
     day = query(request, "day", needed=False, longest=10)
@@ -108,6 +107,8 @@ def _asking_source(services: Services, request: Request, asked: str) -> str:
 
     Raises BadSignature, NotAuthenticated or NotAllowed.
     """
+    from chalicelib.reports.signature import authenticate_question, of_nobody
+
     named = next((value for name, value in request.headers.items() if name.lower() == "x-edgeban-source"), "")
     name = named or query(request, "source", needed=False, longest=200)
     if not name:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -158,8 +158,7 @@ def api_over_a_world() -> Iterator[Api]:
     world = World(sources=sources)
     world.clock.now = datetime.now(UTC)
     made.rows, made.reports_queue, made.wake, made.emit = world.rows, world, world.wake, world.emit
-    made.settings = replace(
-        made.settings,
+    made.settings = made.settings._replace(
         reports_queue_url="https://sqs.example.invalid/reports",
         submit_queue_url="https://sqs.example.invalid/submit.fifo",
         outcomes_queue_url="https://sqs.example.invalid/outcomes.fifo",
