@@ -78,6 +78,7 @@ def ban(run: Run, request: Request) -> Answer:
     audit.record(run.rows, replace(decision, targets=len(request.urls)), also_about=unban_jobs.subjects(request.urls))
     for _ in range(TRIES):
         items = _decide(run, request, places, answer)
+        answer.waiting.update(item.account for item in items if _waits(item))
         if _needs_lift(request, items, answer.until):
             _lift_at_end(run, request, answer.until)
         done = _claim_new(run, request, items, plan, answer)
@@ -150,6 +151,11 @@ def _effect(request: Request, claim: Claim | None, until: datetime, now: datetim
     return Effect.NOTHING if stands else Effect.SET_END
 
 
+def _waits(item: Item) -> bool:
+    """Return whether a URL waits for a second person already, since the same person asked for its ban before."""
+    return item.effect is Effect.NOTHING and item.claim is not None and item.claim.held == Rule.BY_HAND
+
+
 def _needs_lift(request: Request, items: Iterable[Item], until: datetime) -> bool:
     """Return whether the vendor would ban some URLs for longer than the person wants."""
     in_force = [item.claim for item in items if item.effect is Effect.SET_END and item.claim]
@@ -164,7 +170,7 @@ def _claim_new(run: Run, request: Request, items: Sequence[Item], plan: Plan, an
     fresh = [item for item in items if item.effect in {Effect.BAN, Effect.RELEASE}]
     for account in dict.fromkeys(item.account for item in fresh):
         of_account = [item for item in fresh if item.account == account]
-        alone = may_alone(run, account, request.person, len(of_account))
+        alone = may_alone(run, account, request.person, len(of_account), waiting=answer.waiting[account])
         for effect in (Effect.BAN, Effect.RELEASE):
             chosen = [item for item in of_account if item.effect is effect]
             for part in cut(chosen, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda item: len(item.url)):
@@ -205,6 +211,7 @@ def _claim(run: Run, request: Request, part: Sequence[Item], plan: Plan, *, hold
     claimed = claiming.begin(run, chunk, claims_by_key, then=then, words=words)
     if hold and claimed:
         hold.holds.append(chunk.id)
+        hold.waiting[chunk.account] += len(claimed)
     return claimed
 
 

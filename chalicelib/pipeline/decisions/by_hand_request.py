@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,3 +61,5 @@ class Answer:
     """URL, account (empty if none serves the host), and why the URL is not banned."""
     holds: list[str] = field(default_factory=list)
     """Holds that a second person must approve."""
+    waiting: Counter[str] = field(default_factory=Counter)
+    """How many URLs of the request wait for a second person, by account, in these holds and in earlier ones."""

@@ -403,6 +403,44 @@ def test_a_ban_by_hand_killed_at_any_call_may_be_repeated(after: bool, two_above
 
 
 @pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("alone", [{"two_above": 2}, {"per_person_per_day": 2}], ids=["two_above", "day"])
+def test_the_rest_of_a_killed_ban_by_hand_takes_a_second_person_too(alone: dict[str, int], after: bool) -> None:
+    urls = (ROOTS[0], *pages(3)[1:])
+
+    def run(world: World) -> None:
+        world.policy = replace(world.policy, approvals=Approvals(**alone))
+        ask(world, *urls, plan=plan_for(20))
+
+    for at in range(1, _calls(run) + 1):
+        world = _of_all_kinds()
+        with world.crash(at, after=after):
+            run(world)
+        world.minutes(7)
+        run(world)
+        world.minutes(3)
+        assert world.states(urls) == {"held": 3}, at
+
+
+def test_the_rest_of_a_ban_by_hand_that_something_else_changed_takes_a_second_person_too() -> None:
+    world = world_with(sources={"queue": {"trust": "review"}})
+    rows = world.rows
+
+    def report() -> None:
+        person, world.rows = world.rows, rows
+        world.queue({"urls": [PAGE]})
+        world.intake()
+        world.rows = person
+
+    world.policy = replace(world.policy, approvals=Approvals(two_above=2))
+    world.rows = Meanwhile(rows, "get", report, before=False)
+    answer = ask(world, *pages(3))
+    world.rows = rows
+    world.minutes(3)
+    assert len(answer.items) == 3
+    assert world.states(pages(3)) == {"held": 3}
+
+
+@pytest.mark.parametrize("after", [False, True])
 def test_an_earlier_end_killed_at_any_call_may_be_repeated(after: bool) -> None:
     end = banned([PAGE]).clock() + timedelta(hours=30)
 
