@@ -23,7 +23,7 @@ def test_cfn_lint_finds_nothing_without_a_reason(template: Path) -> None:
     assert cfn_lint(template).keys() == KNOWN["cfn-lint"].keys()
 
 
-def test_cfn_lint_does_look(template: Path, tmp_path: Path) -> None:
+def test_cfn_lint_finds_a_mistake(template: Path, tmp_path: Path) -> None:
     document: dict[str, Any] = json.loads(template.read_text())
     document["Resources"]["ReportsQueue"]["Properties"]["VisibilityTimeoutt"] = 1
     (tmp_path / "broken.json").write_text(json.dumps(document))
@@ -36,7 +36,7 @@ def test_cloudsplaining_finds_nothing(template: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_cloudsplaining_does_look(template: Path, tmp_path: Path) -> None:
+def test_cloudsplaining_finds_a_mistake(template: Path, tmp_path: Path) -> None:
     document: dict[str, Any] = json.loads(template.read_text())
     (policy,) = document["Resources"]["SweepRole"]["Properties"]["Policies"]
     policy["PolicyDocument"]["Statement"][0] |= {"Action": ["iam:PassRole", "s3:GetObject"], "Resource": "*"}

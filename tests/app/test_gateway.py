@@ -151,7 +151,7 @@ def test_every_route_with_a_name_in_its_path_is_tried_here() -> None:
     "name", ["%2F", "a%2Fb", "..%2F..", "%00", "a+b", "%25", "%2525", "%ED%A0%80", "%", "%zz", "é"]
 )
 @pytest.mark.parametrize(("method", "resource"), NAMED)
-def test_a_name_in_any_encoding_that_is_of_nothing_is_not_found(
+def test_a_name_of_nothing_is_not_found_in_any_encoding(
     api: Api, method: str, resource: str, name: str, *, decoded: bool
 ) -> None:
     path = "/".join(name if part.startswith("{") else part for part in resource.split("/"))

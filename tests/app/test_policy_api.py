@@ -108,7 +108,7 @@ def test_what_was_never_reported_is_told_what_the_policy_would_do(api: Api) -> N
     refused(api.as_operator("urls", url=ROOT), 404, "not_found", "the verdict would be hold (bare_host)")
 
 
-def test_who_asks_is_told_their_name_and_role(api: Api) -> None:
+def test_an_operator_is_told_their_name_and_role(api: Api) -> None:
     assert api.as_operator("me").json_body["name"] == "tester"
     refused(api.get("me"), 401, "not_authenticated", "no token was sent")
     refused(api.get("me", {"Authorization": "Bearer x"}), 401, "not_authenticated", "nobody has this token")

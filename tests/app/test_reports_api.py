@@ -272,7 +272,7 @@ def test_an_answer_with_thousands_of_refused_urls_stays_below_what_lambda_gives_
     ("query", "words"),
     [({"limit": "0"}, "limit"), ({"limit": "1001"}, "limit"), ({"limit": "x"}, "limit"), ({"next_token": "x"}, "next")],
 )
-def test_a_page_that_cannot_be_is_refused(api: Api, query: dict[str, str], words: str) -> None:
+def test_an_impossible_page_is_refused(api: Api, query: dict[str, str], words: str) -> None:
     refused(api.as_operator(f"reports/{reported(api)}", **query), 400, "bad_request", words)
 
 

@@ -35,7 +35,7 @@ def buttons(visit: Visit) -> list[str]:
 
 
 @pytest.mark.parametrize("who", ["ben", "olga"])
-def test_another_person_approves_it_by_keyboard_with_a_reason(visit: Visit, decided: Any, who: str) -> None:
+def test_another_person_approves_an_unban_by_keyboard_with_a_reason(visit: Visit, decided: Any, who: str) -> None:
     ready(visit, who)
     assert "waits for a second person" in visit.text()
     choose(visit, "Approve")
@@ -46,7 +46,7 @@ def test_another_person_approves_it_by_keyboard_with_a_reason(visit: Visit, deci
     assert decided() == [{"unban_id": "u-3", "decision": "approve", "reason": "seen with the desk", "by": who}]
 
 
-def test_whoever_asked_may_cancel_it_and_not_approve_it(visit: Visit, decided: Any) -> None:
+def test_a_person_who_asked_for_an_unban_may_cancel_it_and_not_approve_it(visit: Visit, decided: Any) -> None:
     ready(visit, "anna")
     assert "waits for another person than you" in visit.text()
     assert buttons(visit) == ["Cancel"]
@@ -66,7 +66,7 @@ def test_nothing_is_decided_without_a_reason_or_by_closing_the_dialog(visit: Vis
     assert decided() == []
 
 
-def test_a_reader_sees_that_it_waits_and_decides_nothing(visit: Visit) -> None:
+def test_a_reader_sees_that_an_unban_waits_and_decides_nothing(visit: Visit) -> None:
     ready(visit, "rita")
     assert buttons(visit) == []
 
@@ -117,7 +117,7 @@ def test_a_waiting_unban_is_decided_on_a_phone_and_axe_finds_nothing(visits: Any
     assert visit.page.get_by_role("button", name="Approve the unban").is_visible()
 
 
-def test_whoever_asks_is_told_that_it_waits_and_led_there(visit: Visit) -> None:
+def test_a_person_who_asks_for_an_unban_is_told_that_it_waits_and_led_to_it(visit: Visit) -> None:
     def wait(route: Any) -> None:
         answer = {"unban_id": "u-9", "complete": False, "approvals_needed": 2, "urls": 0}
         route.continue_() if route.request.post_data_json.get("preview") else route.fulfill(status=202, json=answer)

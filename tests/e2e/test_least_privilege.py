@@ -480,7 +480,7 @@ def test_the_emulator_refused_nothing(run: Run) -> None:
         assert refused == [], function
 
 
-def test_the_emulator_did_ask(run: Run) -> None:
+def test_the_emulator_checked_policies(run: Run) -> None:
     """Otherwise the test before this one shows nothing."""
     arguments = {**run.stack.aws.client_arguments(), "aws_access_key_id": "AKIAOFNOBODY00000000"}
     stranger = boto3.client("dynamodb", **arguments)

@@ -196,7 +196,7 @@ def test_i5_what_left_the_scope_between_report_and_intake_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize("invariant", [f"I{number}" for number in range(1, 13)])
-def test_every_invariant_has_a_test_that_is_there(invariant: str) -> None:
+def test_every_invariant_has_a_test_that_exists(invariant: str) -> None:
     """``docs/design.md`` lists the invariants with their tests; those of I6 to I12 stand beside the behaviour."""
     (line,) = [line for line in DESIGN.read_text().splitlines() if line.startswith(f"| {invariant} |")]
     named = re.findall(r"`(test_\w+)`", line)

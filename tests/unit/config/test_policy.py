@@ -300,6 +300,6 @@ def test_any_value_is_taken_or_refused_with_its_field(field: str, value: object)
         ({"edge_expect": [99]}, "edge_expect"),
     ],
 )
-def test_an_edge_of_an_account_that_is_none_is_refused(account: dict[str, object], message: str) -> None:
+def test_a_wrong_edge_of_an_account_is_refused(account: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         parse({"version": 1, "accounts": {"a": {"managed_domains": ["example.com"], **account}}})

@@ -115,7 +115,7 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_that_a_page_prints_is_one_that_there_is(page: str) -> None:
+def test_every_command_that_a_page_prints_exists(page: str) -> None:
     for program, *words in commands(page):
         if program in PROGRAMS and words:
             PROGRAMS[program](words)
@@ -142,7 +142,7 @@ def test_commands_are_found_on_the_pages() -> None:
         "python -m bench.nothing",
     ],
 )
-def test_a_command_that_there_is_not_is_noticed(line: str) -> None:
+def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
     program, *words = line.split()
     with pytest.raises(AssertionError):
         PROGRAMS[program](words)

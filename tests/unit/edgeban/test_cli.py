@@ -63,7 +63,7 @@ def test_times_as_people_type_them(text: str, ahead: bool, time: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "noon", "25:00", "2026-13-01", "-2h"])
-def test_a_time_that_is_none_is_refused_with_examples(text: str) -> None:
+def test_a_text_that_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(click.BadParameter, match="write 2h"):
         times.parse(text, NOW)
 

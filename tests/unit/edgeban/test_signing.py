@@ -45,7 +45,7 @@ def test_a_signature_is_that_of_the_standards_own_package(body: str) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!", "ünïcode"])
-def test_a_secret_that_is_none_is_refused_before_anything_is_sent(secret: str) -> None:
+def test_a_secret_of_a_wrong_form_is_refused_before_anything_is_sent(secret: str) -> None:
     with pytest.raises(ValueError, match="whsec_"):
         signing.headers("standard-webhooks", secret, b"", message_id="i", now=NOW)
 

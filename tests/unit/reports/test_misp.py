@@ -166,7 +166,7 @@ def test_one_bad_attribute_or_item_does_not_spoil_the_others() -> None:
     assert report.parts_skipped == 4
 
 
-def test_nothing_of_misp_is_refused() -> None:
+def test_a_document_that_is_not_of_misp_is_refused() -> None:
     for value in ({"x": 1}, [{"x": 1}], [1], {"response": [1]}):
         with pytest.raises(UnreadableReport, match=r"no MISP|must be an object"):
             read(value)

@@ -183,7 +183,7 @@ def test_arbitrary_headers_raise_nothing_but_a_bad_signature(headers: dict[str, 
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!!!!", "whsec_" + b64encode(bytes(23)).decode(), "whsec_ä"])
-def test_a_secret_that_is_none_is_a_configuration_error_and_is_not_repeated(secret: str) -> None:
+def test_a_secret_of_a_wrong_form_is_a_configuration_error_and_is_not_repeated(secret: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         check(signed(), BODY, secret)
     assert secret not in str(error.value) or secret in ("", "whsec_")

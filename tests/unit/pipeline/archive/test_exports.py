@@ -440,7 +440,7 @@ def test_a_day_whose_raw_file_is_stored_is_not_downloaded_again() -> None:
     archived(world)
 
 
-def test_a_manifest_that_is_there_already_is_all_that_is_needed() -> None:
+def test_a_day_whose_manifest_is_there_needs_nothing_more() -> None:
     world = one_day()
     world.runs(2)
     again = ExportWorld(objects=world.objects)

@@ -176,7 +176,7 @@ def test_upper_and_lower_case_do_not_make_two_people() -> None:
         approve(world, hold_id, actor="Ana ", two_above=3)
 
 
-def test_who_reported_a_url_does_not_approve_it_alone() -> None:
+def test_a_person_who_reported_a_url_does_not_approve_it_alone() -> None:
     world = World()
     world.post({"urls": [{"url": ROOTS[0], "reporter": "Ana"}, ROOTS[1]]})
     world.intake()
@@ -322,7 +322,7 @@ def test_an_approval_in_part_that_is_cut_short_anywhere_is_made_again(after: boo
         assert not world.live_bans(ROOTS[1]), (at, after)
 
 
-def test_who_decides_at_the_same_moment_cannot_release_what_is_excepted() -> None:
+def test_an_approver_at_the_same_moment_cannot_release_excepted_urls() -> None:
     world, hold_id = held()
     seen = holds.read_hold(world.rows, hold_id)
     assert steps.begin_release(world.rows, seen.work, "ana", [1])

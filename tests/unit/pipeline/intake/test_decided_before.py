@@ -170,7 +170,7 @@ def test_the_question_killed_at_any_call_is_asked_once(decided: Callable[[], Wor
         assert world.states(URLS) == {"banned": 3}
 
 
-def test_who_had_spoken_is_known_of_a_ledger_that_version_1_wrote() -> None:
+def test_sources_that_had_spoken_are_known_in_a_ledger_that_version_1_wrote() -> None:
     world = _refused()
     for url in URLS:
         world.rows.apply(Update(claims.key_of(url_key(ACCOUNT, url)), remove=("words", "held")))
