@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sys
 import threading
 import time
@@ -23,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -428,9 +426,6 @@ def run(
     """Run one seed from deployment to judgement."""
     plan = make_plan(seed, scale)
     project = shortened(ROOT / ".local" / "-".join(["fault", *without]), without=without)
-    layers = Path(".chalice") / "deployments"
-    if (ROOT / layers).is_dir() and not (project / layers).exists():
-        shutil.copytree(ROOT / layers, project / layers)  # The dependencies are those of the project.
     with ExitStack() as stack:
         port = free_port()
         proxy = stack.enter_context(FaultProxy(f"http://127.0.0.1:{port}"))
