@@ -380,7 +380,7 @@ def test_the_status_says_what_needs_a_person_and_exits_with_ten(shell: Shell) ->
     assert "huawei-main is paused by anna: maintenance" in result.out
 
 
-def test_what_happens_is_followed_an_event_a_line(shell: Shell) -> None:
+def test_events_are_followed_an_event_a_line(shell: Shell) -> None:
     banned(shell)
     lines = [json.loads(line) for line in shell("tail", "--json").out.splitlines()]
     assert "task" in {line["kind"] for line in lines}

@@ -92,7 +92,7 @@ def test_the_whole_console_is_small() -> None:
     assert sum(sizes.values()) <= MOST_BYTES, sizes
 
 
-def test_what_is_loaded_before_the_first_view_is_a_few_files() -> None:
+def test_few_files_are_loaded_before_the_first_view() -> None:
     page = console().texts[PAGE]
     assert len(re.findall(r'(?:href|src)="[^"]+\.mjs"', page)) <= 7
     assert "uplot" not in page

@@ -744,7 +744,7 @@ def test_a_switch_names_an_account_of_the_policy_and_a_reason(desk: Desk, verb: 
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_done_is_read_by_actor_and_by_subject_newest_first_in_pages(desk: Desk) -> None:
+def test_decisions_are_read_by_actor_and_by_subject_newest_first_in_pages(desk: Desk) -> None:
     for number in range(5):
         who = ("olaf", "anna")[number % 2]
         desk.post(who, "pause", {"reason": f"r{number}"})

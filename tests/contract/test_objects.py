@@ -53,7 +53,7 @@ def test_small_objects_have_their_checksum_as_well(objects: Objects) -> None:
     assert objects.sha256("x") == hashlib.sha256(b"y").hexdigest()
 
 
-def test_what_is_not_there_has_neither_content_nor_checksum(objects: Objects) -> None:
+def test_an_object_that_is_not_there_has_neither_content_nor_checksum(objects: Objects) -> None:
     assert objects.get("nothing") is None
     assert objects.sha256("nothing") is None
     assert objects.keys("nothing") == []

@@ -124,7 +124,7 @@ def test_one_url_that_the_vendor_refuses_keeps_no_other_open(place: Place) -> No
     assert place.simulator.stats()["doubles"] == 0
 
 
-def test_what_exceeds_the_days_quota_waits_for_the_next_day_and_is_not_rejected(place: Place) -> None:
+def test_urls_beyond_the_days_quota_wait_for_the_next_day_and_are_not_rejected(place: Place) -> None:
     urls = pages(3_100)
     place.report(urls)
     place.minutes(3)

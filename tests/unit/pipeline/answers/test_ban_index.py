@@ -92,7 +92,7 @@ def by_source(reader: Reader) -> dict[str, tuple[int, int]]:
     return {source: (bans.banned, bans.undone) for source, bans in head.by_source.items()}
 
 
-def test_what_has_ended_is_not_listed() -> None:
+def test_an_ended_ban_is_not_listed() -> None:
     world, reader = banned(), Reader(MemoryViews())
     world.clock.advance(days=8)
     assert urls(world, reader) == set()

@@ -69,7 +69,7 @@ def test_a_ban_that_the_vendor_has_lost_is_the_drifts_and_no_difference_of_the_i
     assert world.events("drift_detected")[0]["missing"] == 1
 
 
-def test_what_is_submitted_while_the_list_is_read_is_no_difference() -> None:
+def test_a_task_that_is_submitted_while_the_list_is_read_is_no_difference() -> None:
     world, reader = settled()
     world.post({"urls": pages(7)}, webhook_id="later")
     world.intake()

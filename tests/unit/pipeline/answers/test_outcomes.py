@@ -89,7 +89,7 @@ def test_a_callback_of_a_large_report_tells_the_first_thousand_urls_and_where_th
     assert data["counts"] == {"rejected": 1_200}
 
 
-def test_what_stays_unfinished_is_looked_at_less_and_less_often() -> None:
+def test_an_unfinished_report_is_looked_at_less_and_less_often() -> None:
     world, receiver = world_with_callbacks()
     world.vendor.task_time = None  # The vendor never finishes.
     world.post({"urls": pages(1)})

@@ -94,7 +94,7 @@ def test_a_ban_until_it_is_unbanned_has_no_end() -> None:
     assert "end_date_visibility_restriction" not in document
 
 
-def test_what_a_person_approved_was_not_decided_automatically() -> None:
+def test_a_ban_that_a_person_approved_was_not_decided_automatically() -> None:
     world = world_with(**STATING)
     world.post({"urls": ROOTS[:1]})
     world.intake()
@@ -121,7 +121,7 @@ def test_a_ban_by_hand_is_the_providers_own_and_names_nobody() -> None:
     assert not re.search(r"\bana\b|novak", json.dumps(shown).lower())
 
 
-def test_what_was_held_and_then_released_by_a_report_was_decided_automatically() -> None:
+def test_a_ban_that_a_report_released_from_its_hold_was_decided_automatically() -> None:
     reviewed = {"trust": "review", "statement": SOURCE_STATEMENT}
     world = world_with(**{**STATING, "sources": {**STATING["sources"], "queue": reviewed}})
     world.queue({"urls": [URL], "category": "phishing"})

@@ -248,7 +248,7 @@ def test_a_report_tells_of_a_url_whose_host_has_left_the_accounts(queued: bool) 
         assert said["state"] == "rejected"
 
 
-def test_a_report_tells_each_url_by_what_became_of_it() -> None:
+def test_a_report_tells_the_state_of_each_url() -> None:
     world = World()
     bad, refused, good = pages(3)
     world.vendor.fail, world.vendor.refuse = {bad}, {refused}

@@ -87,7 +87,7 @@ def test_the_root_of_a_host_is_banned_since_a_person_decided() -> None:
     assert world.state(ROOTS[0]) == "banned"
 
 
-def test_what_is_held_leaves_its_hold_and_is_banned() -> None:
+def test_a_held_url_leaves_its_hold_and_is_banned() -> None:
     world, _ = held()
     assert effects(ask(world, ROOTS[0])) == ["release"]
     world.minutes(3)
@@ -97,7 +97,7 @@ def test_what_is_held_leaves_its_hold_and_is_banned() -> None:
     assert {world.live_bans(url) for url in ROOTS} == {1}
 
 
-def test_what_a_person_refused_is_banned() -> None:
+def test_a_url_that_a_person_refused_is_banned() -> None:
     world, _ = held()
     refuse(world)
     assert effects(ask(world, ROOTS[0])) == ["ban"]
@@ -106,7 +106,7 @@ def test_what_a_person_refused_is_banned() -> None:
 
 
 @pytest.mark.parametrize("minutes", [0, 5])
-def test_what_was_lifted_is_banned_after_the_lift_has_ended(minutes: int) -> None:
+def test_a_lifted_url_is_banned_after_the_lift_has_ended(minutes: int) -> None:
     world = banned([PAGE])
     undo(world, urls=(PAGE,))
     world.minutes(minutes)
@@ -122,7 +122,7 @@ def test_what_was_lifted_is_banned_after_the_lift_has_ended(minutes: int) -> Non
     assert PAGE in world.vendor.bans
 
 
-def test_what_the_vendor_refused_is_tried_at_once() -> None:
+def test_a_url_that_the_vendor_refused_is_tried_at_once() -> None:
     world = World()
     world.vendor.refuse = {PAGE}
     world.post({"urls": [PAGE]})
@@ -342,7 +342,7 @@ def test_bans_by_hand_and_approvals_of_a_day_add_up() -> None:
     assert world.states(pages(2)) == {"banned": 1, "held": 1}
 
 
-def test_what_one_person_lifted_and_another_wants_banned_stays_open_until_a_second_approves() -> None:
+def test_a_url_that_one_person_lifted_and_another_bans_stays_open_until_a_second_approves() -> None:
     world = banned([PAGE])
     undo(world, urls=(PAGE,))
     world.minutes(3)

@@ -25,7 +25,7 @@ from dev.fakes.operations import ROOTS, approve, held, refuse, renew, undo
 from dev.fakes.world import ACCOUNT, POLICY, SOURCES, START, World, pages
 
 
-def test_what_is_held_is_not_submitted_and_says_why() -> None:
+def test_a_held_url_is_not_submitted_and_says_why() -> None:
     world, _ = held()
     world.minutes(5)
     assert world.states(ROOTS) == {"held": 4}

@@ -49,7 +49,7 @@ def test_what_the_view_holds_and_what_came_since_are_both_found(indexed: bool) -
     assert not selecting(world, host=".example.com").vendor.bans
 
 
-def test_what_waits_or_is_held_is_undone_before_any_vendor_has_it() -> None:
+def test_a_waiting_or_held_url_is_undone_before_any_vendor_has_it() -> None:
     world = World()
     world.post({"urls": [*SHOP, "https://shop.example.com/"]})
     world.intake()

@@ -33,7 +33,7 @@ def _both(first: str) -> World:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_what_another_source_said_stays_banned_to_its_end_and_without_a_cool_down(after: bool) -> None:
+def test_a_url_that_another_source_reported_stays_banned_to_its_end_without_a_cool_down(after: bool) -> None:
     for at in (0, *range(1, 16)):
         world = _both("desk")
         with world.crash(at, after=after):

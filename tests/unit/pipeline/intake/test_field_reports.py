@@ -168,7 +168,7 @@ LETTER = "The genuine site is:\nhttps://www.example.com/genuine\n\nThe fake one 
     ("body", "content_type"),
     [(LETTER, ""), (f"<html><pre>\n{PAGE}\n</pre>", "text/csv"), (PAGE, "application/octet-stream")],
 )
-def test_what_names_no_format_bans_nothing(body: str, content_type: str) -> None:
+def test_a_report_without_a_format_bans_nothing(body: str, content_type: str) -> None:
     ours = World()
     with pytest.raises(UnknownFormat, match='set the field "format"'):
         ours.post(body.encode(), headers={"Content-Type": content_type})

@@ -64,7 +64,7 @@ def _is_banned_there(world: World, url: str = URL) -> bool:
 
 
 @pytest.mark.parametrize("source", ["queue", "desk"])
-def test_what_nobody_asks_for_any_more_is_lifted_where_the_source_may(source: str) -> None:
+def test_a_ban_that_nobody_asks_for_is_lifted_where_the_source_may(source: str) -> None:
     policy = parse_policy({**POLICY, "sources": {source: LIFTS}})
     world = _banned(World(rows=MemoryRows(), policy=policy), (source, 7))
     _withdraw(world, source=source)
@@ -164,7 +164,7 @@ def test_what_another_source_said_stands_to_its_end_and_is_lifted_then() -> None
     assert not _is_banned_there(world)
 
 
-def test_what_a_person_approved_no_withdrawal_lifts() -> None:
+def test_no_withdrawal_lifts_a_ban_that_a_person_approved() -> None:
     world = _world(trust="review", **LIFTS)
     _report(world)
     world.minutes(1)
@@ -224,7 +224,7 @@ def test_a_held_url_leaves_its_hold_once_its_last_source_withdraws() -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_what_is_withdrawn_before_it_arrives_is_not_banned_and_what_is_said_later_is(known: bool) -> None:
+def test_a_report_that_is_withdrawn_before_it_arrives_bans_nothing_and_a_later_one_does(known: bool) -> None:
     world = _banned(_world()) if known else _world()
     if known:
         world.clock.advance(days=8)

@@ -97,7 +97,7 @@ def test_a_long_ban_that_was_held_is_renewed_by_when_it_began() -> None:
 
 
 @pytest.mark.parametrize("change", ["protected", "unmanaged"])
-def test_what_is_protected_or_not_ours_any_more_is_not_renewed(change: str) -> None:
+def test_a_url_that_is_now_protected_or_not_ours_is_not_renewed(change: str) -> None:
     world = lasting(ban_for_days=60)
     world.post({"urls": URLS})
     world.minutes(3)

@@ -68,7 +68,7 @@ def given_up(world: World) -> int:
 # --- failed -------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_vendor_failed_is_tried_again_by_itself_to_its_planned_end() -> None:
+def test_a_url_that_the_vendor_failed_is_tried_again_to_its_planned_end() -> None:
     world = failing()
     until = claim_of(world).until
     assert "tries again at" in claim_of(world).reason
@@ -99,7 +99,7 @@ def test_a_failed_ban_is_tried_with_growing_waits_for_the_days_of_the_policy_and
     assert world.state(URL) == "banned"
 
 
-def test_without_days_in_the_policy_it_fails_at_once() -> None:
+def test_a_url_fails_at_once_without_retry_days_in_the_policy() -> None:
     world = failing(world_with(retry_days=0))
     assert given_up(world) == 1
     hours(world, 30)
@@ -117,7 +117,7 @@ def test_a_report_of_what_failed_is_added_and_moves_its_end_out() -> None:
     assert claim_of(world).until - world.clock().timestamp() > 19 * 86_400
 
 
-def test_what_failed_and_was_withdrawn_is_not_tried_again() -> None:
+def test_a_failed_url_that_was_withdrawn_is_not_tried_again() -> None:
     world = failing()
     world.queue({"withdrawn": [URL]})
     world.minutes(1)
@@ -126,7 +126,7 @@ def test_what_failed_and_was_withdrawn_is_not_tried_again() -> None:
     assert URL not in world.vendor.bans
 
 
-def test_what_failed_and_was_unbanned_is_not_tried_again() -> None:
+def test_a_failed_url_that_was_unbanned_is_not_tried_again() -> None:
     world = failing()
     world.vendor.fail = set()
     undo(world, urls=(URL,))
@@ -136,7 +136,7 @@ def test_what_failed_and_was_unbanned_is_not_tried_again() -> None:
     assert URL not in world.vendor.bans
 
 
-def test_what_was_protected_meanwhile_is_not_tried_again() -> None:
+def test_a_failed_url_that_was_protected_meanwhile_is_not_tried_again() -> None:
     world = failing()
     world.vendor.fail = set()
     world.policy = parse_policy({**POLICY, "protected": [{"url": URL, "comment": "clean"}]})
@@ -209,7 +209,7 @@ def test_a_new_word_tries_what_the_vendor_refused_once_more_after_a_day() -> Non
     assert world.state(URL) == "banned"
 
 
-def test_what_is_refused_a_second_time_stays_rejected_with_the_vendor_s_reason() -> None:
+def test_a_url_that_is_refused_a_second_time_stays_rejected_with_the_vendor_s_reason() -> None:
     world = refused()
     receipt = world.post({"urls": [URL]})
     world.minutes(3)

@@ -233,7 +233,7 @@ def test_a_chunk_is_cut_where_a_task_is_full_and_carried_on_in_the_next() -> Non
     assert [url for _, urls, _ in world.vendor.calls for url in urls] == pages(2_100)
 
 
-def test_what_comes_in_during_a_drain_is_sent_in_it_once_it_fills_a_call() -> None:
+def test_urls_that_come_during_a_drain_are_sent_in_it_once_they_fill_a_call() -> None:
     world = queued(pages(1_000))
     late = pages(2_400, "img.example.com")
 
@@ -329,7 +329,7 @@ def _rows(world: World) -> dict[Key, dict[str, Value]]:
     return world.rows.rows
 
 
-def test_what_is_new_does_not_wait_for_the_parts_of_a_task_that_is_refused_whole() -> None:
+def test_new_urls_do_not_wait_for_the_parts_of_a_task_that_is_refused_whole() -> None:
     world = backlog(4_000)
     bad = pages(1_000)
     world.vendor.refuse = set(bad)
@@ -482,7 +482,7 @@ def test_an_outage_of_three_hours_makes_no_storm_and_loses_nothing(kind: str) ->
     assert sent(world) == sorted(urls)
 
 
-def test_what_is_reported_during_an_outage_waits_in_the_ledger_and_goes_out_together() -> None:
+def test_urls_that_are_reported_during_an_outage_wait_in_the_ledger_and_go_out_together() -> None:
     world = World()
     world.vendor.errors = [Unavailable("refused")] * 1_000
     urls = pages(400)

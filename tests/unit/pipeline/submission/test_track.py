@@ -342,7 +342,7 @@ def test_a_task_is_not_looked_for_before_the_vendor_s_network_has_taken_it_over(
     assert len(world.vendor.lists) == 1
 
 
-def test_what_waits_for_a_task_is_woken_when_that_has_ended() -> None:
+def test_a_chunk_that_waits_for_a_task_is_woken_when_the_task_has_ended() -> None:
     world = World()
     world.vendor.task_time = timedelta(seconds=30)
     world.queue({"urls": pages(3)})
@@ -355,7 +355,7 @@ def test_what_waits_for_a_task_is_woken_when_that_has_ended() -> None:
     assert world.wakes
 
 
-def test_where_the_vendor_fails_every_task_for_some_minutes_every_url_is_banned_afterwards() -> None:
+def test_every_url_is_banned_after_the_vendor_failed_every_task_for_some_minutes() -> None:
     world = World()
     world.vendor.fail = set(pages(1_000))
     world.queue({"urls": pages(1_000)})
@@ -376,7 +376,7 @@ def test_four_urls_among_a_thousand_are_isolated_within_the_budget() -> None:
     assert len(world.vendor.calls) <= 1 + RETRY_CALLS
 
 
-def test_where_every_task_fails_the_calls_are_bounded_and_every_url_ends() -> None:
+def test_the_calls_are_bounded_and_every_url_ends_if_every_task_fails() -> None:
     world = world_with(retry_days=0)
     world.vendor.fail = set(pages(1_000))
     world.queue({"urls": pages(1_000)})

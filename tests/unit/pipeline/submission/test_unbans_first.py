@@ -167,7 +167,7 @@ def test_a_quota_that_version_1_wrote_is_one_of_bans() -> None:
     assert actions(world) == [Action.UNBAN]
 
 
-def test_what_an_unban_leaves_behind_goes_with_it() -> None:
+def test_the_second_row_of_an_unban_goes_with_the_unban() -> None:
     world = a_ban_and_a_backlog(3)
     undo(world, urls=(URL,))
     assert len(waiting_unbans.read(world.rows, ACCOUNT, now=world.clock())) == 1

@@ -48,7 +48,7 @@ def status_of(world: World, url: str) -> UrlStatus:
     return one
 
 
-def test_what_was_protected_while_it_waited_is_not_sent_and_says_why() -> None:
+def test_a_url_that_was_protected_while_it_waited_is_not_sent_and_says_why() -> None:
     world = waiting()
     world.policy = PROTECTED
     world.minutes(3)

@@ -194,7 +194,7 @@ def test_a_used_up_quota_does_not_keep_drift_from_reading_the_list() -> None:
     assert compare(world).complete
 
 
-def test_where_the_vendor_has_no_list_nothing_is_called_missing() -> None:
+def test_nothing_is_called_missing_at_a_vendor_without_a_list() -> None:
     world = drifted()
     world.vendor.has_list = False
     world.vendor.bans.clear()
@@ -265,7 +265,7 @@ def test_chunks_are_read_many_at_a_time_and_nothing_more_where_nothing_is_missin
     assert len(world.vendor.lists) == lists + 1
 
 
-def test_what_is_banned_again_until_it_is_unbanned_is_renewed_like_the_ban_it_replaces() -> None:
+def test_a_restored_ban_without_an_end_is_renewed_like_the_ban_that_it_replaces() -> None:
     world = World(policy=parse({**POLICY, "categories": {"phishing": {"until": "unbanned"}}}))
     world.queue({"urls": URLS[:1], "category": "phishing"})
     world.minutes(5)

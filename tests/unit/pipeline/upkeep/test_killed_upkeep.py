@@ -137,6 +137,6 @@ def test_what_a_schedule_does_comes_to_the_same_wherever_it_was_killed(step: Ste
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_what_the_vendor_lost_above_the_cap_is_held_and_banned_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_bans_above_the_cap_are_held_and_banned_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.pipeline.upkeep.drift.REBAN_AT_MOST", 1)
     judge_killed(Step(_lost_by_the_vendor, compare, afterwards=_approved_all), way)

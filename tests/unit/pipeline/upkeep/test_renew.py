@@ -98,7 +98,7 @@ def test_a_renewal_asks_for_no_more_days_than_are_planned() -> None:
     assert [days for _, _, days in world.vendor.calls] == [30, 11]
 
 
-def test_what_was_refused_or_failed_is_not_renewed() -> None:
+def test_a_refused_or_failed_url_is_not_renewed() -> None:
     world = lasting(ban_for_days=60)
     world.vendor.refuse = {URLS[3]}
     world.post({"urls": URLS})
@@ -413,7 +413,7 @@ def test_a_failed_renewal_is_tried_with_growing_waits_until_the_vendor_s_ban_end
 
 
 @pytest.mark.parametrize("cause", ["no days to try", "refused"])
-def test_what_is_not_renewed_ends_with_the_vendor_s_ban_says_so_and_is_told_before(cause: str) -> None:
+def test_a_ban_that_is_not_renewed_ends_with_the_vendor_s_says_so_and_is_told_before(cause: str) -> None:
     world = _failing_renewal(**({"retry_days": 0} if cause == "no days to try" else {}))
     if cause == "refused":
         world.vendor.fail, world.vendor.refuse = set(), {URLS[0]}
@@ -446,7 +446,7 @@ def test_a_renewal_that_fails_and_is_killed_at_any_call_is_sent_again_once(after
         assert world.live_bans(URLS[0]) == 2, at
 
 
-def test_what_was_withdrawn_while_its_renewal_failed_is_not_renewed_again() -> None:
+def test_a_ban_that_was_withdrawn_while_its_renewal_failed_is_not_renewed_again() -> None:
     world = _failing_renewal(sources={"desk": {"withdrawals": "lift"}})
     world.post({"withdrawn": [{"url": URLS[0]}]}, webhook_id="back")
     world.vendor.fail = set()

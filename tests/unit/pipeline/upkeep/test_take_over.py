@@ -61,7 +61,7 @@ def test_what_the_vendor_has_banned_is_taken_over_with_ends_that_are_not_known_a
     assert compare(world).unknown == []
 
 
-def test_what_is_not_ours_protected_or_decided_is_left_as_it_is() -> None:
+def test_a_take_over_leaves_urls_that_are_not_ours_protected_or_decided() -> None:
     protected = [{"url": URLS[1], "comment": "a customer"}]
     world = newcomer(world_with(protected=protected))
     world.vendor.bans["https://elsewhere.example.org/x"] = world.vendor.bans[URLS[0]]

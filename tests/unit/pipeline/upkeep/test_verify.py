@@ -59,7 +59,7 @@ def test_a_sample_of_a_task_is_asked_for_and_what_came_of_it_stands_on_the_task(
     assert told == {"account": ACCOUNT, "task_id": task.id, "sampled": 4, "blocked": 4, "open": 0, "problem": ""}
 
 
-def test_what_is_open_is_named_up_to_ten() -> None:
+def test_up_to_ten_open_urls_are_named() -> None:
     world, edge = banned(sample=20)
     edge.says = lambda url: 403 if int(url.rpartition("/")[2]) < 20 else 301
     verify(world, edge)
@@ -140,7 +140,7 @@ def test_many_events_between_two_tasks_are_read_in_pages() -> None:
     assert verify(world, edge) == 0
 
 
-def test_what_ended_more_than_a_day_ago_is_not_asked_for() -> None:
+def test_a_task_that_ended_more_than_a_day_ago_is_not_asked_for() -> None:
     world, edge = banned()
     world.clock.advance(seconds=LOOK_BACK.total_seconds())
     assert verify(world, edge) == 0
@@ -156,7 +156,7 @@ def test_a_host_that_is_no_managed_domain_any_more_is_not_asked() -> None:
     assert set(edge.asked) == set(pages(2))
 
 
-def test_what_was_unbanned_meanwhile_is_not_asked_for() -> None:
+def test_a_url_that_was_unbanned_meanwhile_is_not_asked_for() -> None:
     world, edge = banned(sample=20)
     undo(world, urls=tuple(URLS[:38]))
     world.minutes(3)
