@@ -90,15 +90,15 @@ erase: .venv/.ready ## Erase the personal data of SUBJECT, a reporter, from STAG
 	@$(BIN)/python -m dev.erase
 
 .PHONY: take-over
-take-over: .venv/.ready ## Take over the bans that are at a vendor already; takes STAGE, ACCOUNT, DAYS, REASON
+take-over: .venv/.ready ## Take over the bans that a vendor already has; takes STAGE, ACCOUNT, DAYS, REASON
 	@$(BIN)/python -m dev.take_over
 
 .PHONY: bench
-bench: .venv/.ready .venv-aws/.ready ## Measure it all beside a naive implementation; write docs/figures.md
+bench: .venv/.ready .venv-aws/.ready ## Measure everything beside a naive implementation; write docs/figures.md
 	@$(BIN)/python -m bench
 
 .PHONY: preflight
-preflight: .venv/.ready ## Name all that a deployment of STAGE lacks
+preflight: .venv/.ready ## Name everything that a deployment of STAGE lacks
 	@$(BIN)/python -m dev.preflight $(STAGE)
 
 .PHONY: deploy
@@ -106,7 +106,7 @@ deploy: .venv/.ready ## Deploy STAGE to AWS, after the preflight; ALARM_MAIL, HO
 	@$(BIN)/python -m dev.deploy $(STAGE)
 
 .PHONY: audit
-audit: .venv/.ready .venv-audit/.ready ## Hold the packaged template of STAGE against cfn-lint, cloudsplaining and checkov
+audit: .venv/.ready .venv-audit/.ready ## Check the packaged template of STAGE by cfn-lint, cloudsplaining and checkov
 	@$(BIN)/python -m dev.audit $(STAGE)
 
 # --- checks --------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ unit: .venv/.ready ## Tests of one module at a time
 	$(call pytest,unit,-n 2)
 
 .PHONY: contract
-contract: .venv/.ready .venv-aws/.ready $(SDK) ## Tests of what we say to others: vendors against their simulators, by their own SDK too
+contract: .venv/.ready .venv-aws/.ready $(SDK) ## Tests of calls to others: vendors against their simulators, also by their own SDKs
 	$(call pytest,contract,-n 2)
 
 .PHONY: app
@@ -144,7 +144,7 @@ app: .venv/.ready .venv-aws/.ready ## Tests of the app's routes, functions and p
 	$(call pytest,app,-n 2)
 
 .PHONY: console-test
-console-test: .venv/.ready .venv-console/.ready ## Tests of the console in a real Chromium; skipped where there is none
+console-test: .venv/.ready .venv-console/.ready ## Tests of the console in a real Chromium; skipped if there is none
 	@echo "== console"
 	@$(BIN)/python -m dev.console_test $(T)
 
@@ -172,7 +172,7 @@ fault-virtual: .venv/.ready ## The same with every vendor, in one process and in
 fuzz: .venv/.ready ## A million hostile inputs to every reader of what strangers send
 	@$(BIN)/python -m dev.fault.fuzz
 
-# --- what it stands on ---------------------------------------------------------------------------------------
+# --- environments ------------------------------------------------------------------------------------------
 
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -190,7 +190,7 @@ endef
 	$(call environment,.venv-lock,requirements-lock.txt)
 
 .PHONY: lock
-lock: .venv-lock/.ready ## Lock requirements.txt, with hashes, to what requirements.in names; UPGRADE=1 takes newer ones
+lock: .venv-lock/.ready ## Lock requirements.txt, with hashes, from requirements.in; UPGRADE=1 takes newer versions
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		$(if $(UPGRADE),--upgrade) -o requirements.txt requirements.in
 
