@@ -95,7 +95,7 @@ def services_of(project: Path) -> tuple[str, ...]:
     """Return the services of AWS that the policies of a project's functions name."""
     rules = [
         rule
-        for path in (project / ".chalice" / "policies").iterdir()
+        for path in (project / ".chalice" / "policies").glob("*.json")
         for rule in json.loads(path.read_text())["Statement"]
     ]
     return tuple(sorted({action.partition(":")[0] for rule in rules for action in rule["Action"]}))
