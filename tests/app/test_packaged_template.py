@@ -424,7 +424,7 @@ def test_the_conditions_on_rows_can_be_left_out_and_nothing_else_with_them(
             changed |= {name.removesuffix("Role").lower()} if policy["PolicyDocument"] != document else set()
     assert without["Resources"] == template["Resources"]
     page = (ROOT / "docs" / "threat-model.md").read_text().partition("### Rights on rows")[2].partition("\n## ")[0]
-    assert {name.replace("_", "") for name in re.findall(r"^  - `(\w+)`:", page, re.MULTILINE)} == changed
+    assert {name.replace("_", "") for name in re.findall(r"^  - `(\w+)` ", page, re.MULTILINE)} == changed
 
 
 def test_the_role_of_the_exports_reaches_its_days_and_the_blocks_of_accounts(resources: dict[str, Resource]) -> None:
