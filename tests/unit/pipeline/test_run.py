@@ -42,3 +42,14 @@ def test_an_account_that_fails_is_told_and_the_others_are_done() -> None:
 
     assert done == {"a", "b"}
     assert [event["account"] for event in world.events("account_failed")] == ["bad"]
+
+
+def test_a_list_that_never_ends_is_read_at_its_rate_until_the_deadline() -> None:
+    world = World()
+    run = world.run(seconds=20)
+    began = world.clock()
+    pages = list(run.paced(iter(range(1_000)), run.pace(5)))
+
+    assert 90 <= len(pages) <= 100
+    assert (world.clock() - began).total_seconds() < 21
+    assert run.time_is_up
