@@ -8,7 +8,7 @@ from datetime import datetime
 from chalicelib.domain.model import UrlState
 from chalicelib.ledger.claims import TRIES, Claim, key_of
 from chalicelib.ledger.row import epoch
-from chalicelib.ports import Rows, Update, Value
+from chalicelib.ports import Row, Rows, Update, Value
 
 
 def given_up(
@@ -26,6 +26,22 @@ def given_up(
     URL that the vendor refused keeps its count, so that a new word sends it once more.
     """
     rows.write([_update(claim, outcome, reasons[claim.key], retries.get(claim.key), now) for claim in failed])
+
+
+def stop(rows: Rows, failed: Sequence[Claim], *, outcome: UrlState, reason: str) -> None:
+    """Record that URLs are not sent again after all, unless something else has changed their claims."""
+    change: Row = {"outcome": outcome.value, "reason": reason[:300]}
+    rows.write(
+        [
+            Update(
+                key_of(claim.key),
+                set=change,
+                expect={"chunk": claim.chunk, "outcome": claim.outcome, "retry_at": claim.retry_at},
+                remove=TRIES,
+            )
+            for claim in failed
+        ]
+    )
 
 
 def _update(claim: Claim, outcome: UrlState, reason: str, retry_at: datetime | None, now: datetime) -> Update:

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import Rule, Verdict, VerdictKind
+from chalicelib.domain.model import Rule, UrlState, Verdict, VerdictKind
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, standing
-from chalicelib.ledger import chunk_chain, chunks, claim_ends, claim_words, claims, due_chunks
+from chalicelib.ledger import chunk_chain, chunks, claim_ends, claim_retries, claim_words, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
@@ -47,12 +47,14 @@ UNBAN_FAILED = Verdict(VerdictKind.SUPPRESSED, Rule.UNBAN, "a person asked for t
 class _Plan:
     """What must be done about a chunk.
 
-    It has the positions to renew, the positions to send again that the vendor failed or refused, the keys of bans that
-    may end (by reason and moment), and the moments at which to look at the chunk again.
+    It has the positions to renew, the positions to send again that the vendor failed or refused, those of them that the
+    policy forbids by now (by reason), the keys of bans that may end (by reason and moment), and the moments at which to
+    look at the chunk again.
     """
 
     kept: list[int] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
+    not_again: dict[Verdict, list[int]] = field(default_factory=dict)
     stopped: dict[tuple[Verdict, datetime], list[str]] = field(default_factory=dict)
     looks: list[datetime] = field(default_factory=list)
 
@@ -77,6 +79,9 @@ def renew_chunk(run: Run, chunk: Chunk) -> int:
             ends_at=until.isoformat(),
             problem=reason,
         )
+    for verdict, positions in plan.not_again.items():
+        failed = [claims_by_key[chunk.keys[position]] for position in positions]
+        claim_retries.stop(run.rows, failed, outcome=UrlState(verdict.kind.value), reason=verdict.reason)
     following = [
         *successors(chunk, plan.kept, claims_by_key, rule=Rule.RENEWAL, now=now),
         *successors(chunk, plan.again, claims_by_key, rule=Rule.RETRY, now=now),
@@ -96,7 +101,9 @@ def _plan(run: Run, chunk: Chunk, claims_by_key: dict[str, Claim]) -> _Plan:
         if claim and (again_at := retrying.due_at(claim, chunk, now)):
             if again_at > now:
                 plan.looks.append(again_at)
-            elif not permission.forbids(position):
+            elif forbidden_now := permission.forbids(position):
+                plan.not_again.setdefault(forbidden_now, []).append(position)
+            else:
                 plan.again.append(position)
         if not chunk_chain.belongs(claims_by_key, chunk, position):
             continue

@@ -402,6 +402,22 @@ def test_what_another_intake_claimed_first_is_given_back_to_the_caps() -> None:
     assert used(other) == 15
 
 
+def test_an_extension_that_another_intake_made_first_is_given_back_to_the_cap_of_its_source() -> None:
+    world = world_with(sources={"queue": {"max_per_hour": 100}})
+    world.post({"urls": pages(10)})
+    world.minutes(3)
+    other = World(rows=world.rows, clock=world.clock, policy=world.policy, sent=50)
+    for each in (world, other):
+        each.queue({"urls": [{"url": url, "ban_duration": 30} for url in pages(10)]})
+    world.rows = Meanwhile(world.rows, "add", other.intake)  # Both have reserved counts, and the other extends first.
+    world.intake()
+    world.rows = other.rows
+    assert used(other) == 10
+    world.minutes(3)
+    assert all(until(world, url) > timedelta(days=20) for url in pages(10))
+    assert used(other) == 10, "the message came again, and had nothing to extend"
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_counts_of_an_intake_killed_at_any_call_are_never_too_low(after: bool) -> None:
     for at in range(1, 24):

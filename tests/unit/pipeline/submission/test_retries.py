@@ -136,12 +136,30 @@ def test_a_failed_url_that_was_unbanned_is_not_tried_again() -> None:
     assert URL not in world.vendor.bans
 
 
-def test_a_failed_url_that_was_protected_meanwhile_is_not_tried_again() -> None:
+@pytest.mark.parametrize(
+    ("changed", "state", "reason"),
+    [
+        ({"protected": [{"url": URL, "comment": "ours"}]}, "suppressed", "protected"),
+        ({"accounts": {ACCOUNT: {"managed_domains": ["shop.example.com"]}}}, "rejected", "host"),
+    ],
+    ids=["protected", "not managed"],
+)
+def test_a_failed_url_that_the_policy_forbids_meanwhile_is_not_tried_again_and_ends(
+    changed: dict[str, Any], state: str, reason: str
+) -> None:
     world = failing()
+    policy, world.policy = world.policy, parse_policy({**POLICY, **changed})
     world.vendor.fail = set()
-    world.policy = parse_policy({**POLICY, "protected": [{"url": URL, "comment": "clean"}]})
-    hours(world, 30)
-    assert URL not in world.vendor.bans
+    calls = calls_of(world)
+    hours(world, 3)
+    assert calls_of(world) == calls
+    assert (world.state(URL), world.state(OTHER)) == (state, "banned")
+    assert reason in claim_of(world).reason
+    world.policy = policy
+    hours(world, 3)
+    assert world.state(URL) == state, "it has ended"
+    said(world)
+    assert world.state(URL) == "banned", "a new report is a new ban"
 
 
 @pytest.mark.parametrize("begin", [failing, refused])
