@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from weakref import WeakKeyDictionary
 
 from chalicelib.ledger.row import epoch, number
 from chalicelib.ports import Key, Put, Rows
@@ -18,14 +19,23 @@ _AGAIN = LATELY / 3
 """How old a note is when it is written anew."""
 
 
+_KNOWN: WeakKeyDictionary[Rows, dict[Key, int]] = WeakKeyDictionary()
+"""The notes that this process has read or written, by table and key. A note is not read again before it is old."""
+
+
 def note(rows: Rows, sources: Iterable[str], *, now: datetime) -> None:
     """Note that sources named URLs: at most two writes a day and source, however much they report."""
-    keys = [_key(source) for source in sorted(set(sources))]
-    found = rows.get(keys) if keys else {}
-    stale = [key for key in keys if number(found.get(key, {}), "named_at") <= epoch(now - _AGAIN)]
+    known, old = _KNOWN.setdefault(rows, {}), epoch(now - _AGAIN)
+    keys = [key for key in map(_key, sorted(set(sources))) if known.get(key, 0) <= old]
+    if not keys:
+        return
+    found = rows.get(keys)
+    named_at = {key: number(found.get(key, {}), "named_at") for key in keys}
+    stale = [key for key in keys if named_at[key] <= old]
     rows.write(
         [Put({"pk": pk, "sk": sk, "named_at": epoch(now), "expires_at": epoch(now + 2 * LATELY)}) for pk, sk in stale]
     )
+    known.update(named_at | dict.fromkeys(stale, epoch(now)))
 
 
 def lately(rows: Rows, sources: Iterable[str], *, now: datetime) -> set[str]:
