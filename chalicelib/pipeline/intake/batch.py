@@ -124,7 +124,8 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, a
     taken.failed += sorted(withdrawals_again - set(taken.failed))
     taken.failed += sorted(_messages_of(urls_by_key[key] for key in changed_meanwhile) - set(taken.failed))
     unreadable = len(taken.unreadable)
-    done = [message for message in messages if message.message_id not in taken.failed]
+    failed = {*taken.failed}
+    done = [message for message in messages if message.message_id not in failed]
     refusals = refusals_in(done, refusals)
     record_refusals(run, refusals)
     banning = _messages_of(url for kind, urls in urls_by_kind.items() if not kind.rule for url in urls)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from chalicelib.domain.model import VerdictKind
@@ -50,10 +50,9 @@ def journal_taken(
         counts.setdefault(message.source.name, Counter())["messages"] += 1
     for message, refusal in refusals:
         counts[message.source.name][refusal.verdict] += 1
-    for url, kind in kinds:
-        for message, own in _mentions(url, kind):
-            if own not in REFUSED and message.message_id in done:  # the former are among the refusals
-                counts[message.source.name][own.value] += 1
+    for message, kind, urls in _in_a_row(kinds):
+        if kind not in REFUSED and message.message_id in done:  # the former are among the refusals
+            counts[message.source.name][kind.value] += urls
     kept: dict[str, Value] = {}
     total = Counter[str]()
     for index, (source, by_verdict) in enumerate(sorted(counts.items())):
@@ -67,15 +66,24 @@ def journal_taken(
     return total
 
 
-def _mentions(url: BatchUrl, kind: VerdictKind) -> Iterable[tuple[Message, VerdictKind]]:
-    """Return the verdict of each mention of a URL. ``kind`` is that of the mention for which the URL is claimed."""
-    if not url.others:
-        return ((url.message, kind),)
-    others = (
-        (message, VerdictKind.DUPLICATE if kind in CLAIMING else url.verdict_for(message, reported).kind)
-        for message, reported in url.others
-    )
-    return (url.message, kind), *others
+def _in_a_row(kinds: Iterable[tuple[BatchUrl, VerdictKind]]) -> Iterator[tuple[Message, VerdictKind, int]]:
+    """Yield how many mentions in a row have the same message and verdict: most URLs of a report do.
+
+    Each URL comes with the verdict of the mention for which it is claimed.
+    """
+    last: Message | None = None
+    verdict, count = VerdictKind.BAN, 0
+    for url, kind in kinds:
+        if url.message is last and kind is verdict:
+            count += 1
+        else:
+            if last:
+                yield last, verdict, count
+            last, verdict, count = url.message, kind, 1
+        for message, reported in url.others:
+            yield message, VerdictKind.DUPLICATE if kind in CLAIMING else url.verdict_for(message, reported).kind, 1
+    if last:
+        yield last, verdict, count
 
 
 def claimed_before(url: BatchUrl, kind: VerdictKind, claim: Claim | None) -> VerdictKind:
