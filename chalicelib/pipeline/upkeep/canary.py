@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import ReportedUrl, Withdrawal
+from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.model import Canary, EdgeOfAccount
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claims, control, journal
@@ -107,7 +108,9 @@ def _tell_late(run: Run, flight: _Flight, canary: Canary, step: CanaryStep, said
     url = canary.urls[run.account]
     claim = claims.read(run.rows, [url_key(run.account, url)], consistent=True, whole=True)
     explained = Explainer(run.rows, now=run.clock()).explain(claim.values())
-    state = explained[0].state.value if explained else "unknown"
+    verdict = forbidden(url, run.account, run.policy, run.clock())  # what is refused at once leaves no claim
+    refused, reason = (verdict.kind.value, f": {verdict.reason}") if verdict else ("unknown", "")
+    state = explained[0].state.value if explained else refused
     minutes = (run.clock() - flight.since) / timedelta(minutes=1) if flight.step is not CanaryStep.DONE else 0
     run.emit(
         "canary_late",
@@ -116,7 +119,7 @@ def _tell_late(run: Run, flight: _Flight, canary: Canary, step: CanaryStep, said
         day=flight.day,
         state=state,
         minutes=round(minutes),
-        problem=f"the ledger says {state}, the edge {said}",
+        problem=f"the ledger says {state}{reason}, the edge {said}",
     )
 
 

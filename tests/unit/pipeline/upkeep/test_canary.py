@@ -93,6 +93,14 @@ def test_a_source_that_is_not_configured_rings() -> None:
     assert world.events("canary_late")[0]["state"] == "unknown"
 
 
+def test_a_page_that_somebody_protected_rings_and_says_so() -> None:
+    world, edge = world_with_canary(protected=[{"url": PAGE, "comment": "our own"}])
+    pass_time(world, edge, minutes=40)
+    event = world.events("canary_late")[0]
+    assert event["state"] == "suppressed"
+    assert "protected" in event["problem"]
+
+
 def test_a_lift_that_does_not_reach_the_edge_rings_once_and_again_the_next_day() -> None:
     world, edge = world_with_canary()
     edge.says = lambda _: 403 if world.vendor.tasks else 200
