@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -112,6 +112,21 @@ def judge_killed(step: Step, way: Way) -> None:
         assert result in allowed, f"killed {way.name} {at}: {differences(result, allowed[0])}"
         at += 1
     assert at > step.fewest_calls, f"only {at - 1} calls"
+
+
+def killed_at_each_call(
+    prepare: Callable[[], World], act: Callable[[World], object], *, after: bool = False
+) -> Iterator[tuple[int, World]]:
+    """Yield a prepared world for each call of an act, with the call's number: the act was killed before or after it."""
+    unharmed = prepare()
+    unharmed.crasher.calls = 0
+    act(unharmed)
+    assert unharmed.crasher.calls, "the act makes no call"
+    for at in range(1, unharmed.crasher.calls + 1):
+        world = prepare()
+        with world.crash(at, after=after):
+            act(world)
+        yield at, world
 
 
 def come_back(step: Step, way: Way, world: World, at: int) -> None:

@@ -21,6 +21,7 @@ from chalicelib.pipeline.answers import history
 from chalicelib.pipeline.answers.url_status import of_url
 from chalicelib.pipeline.decisions import unban
 from chalicelib.ports import Delete, Insert, Update
+from dev.fakes.killing import killed_at_each_call
 from dev.fakes.operations import approve, banned, carry_on, carry_on_all, held, renew, undo
 from dev.fakes.vendor import FakeBan
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -527,13 +528,7 @@ def test_a_submitter_killed_over_an_unban_carries_it_out(after: bool) -> None:
         undo(world, urls=tuple(URLS[:2]))
         return world
 
-    world = prepare()
-    world.crasher.calls = 0
-    world.drain()
-    for at in range(1, world.crasher.calls + 1):
-        world = prepare()
-        with world.crash(at, after=after):
-            world.drain()
+    for at, world in killed_at_each_call(prepare, World.drain, after=after):
         world.minutes(15)
         assert world.states(URLS[:2]) == {"unbanned": 2}, at
         assert world.states(URLS[2:]) == {"banned": 3}
@@ -784,15 +779,12 @@ def test_an_unban_of_an_unknown_url_killed_at_any_call_is_sent_once(after: bool)
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_submitter_killed_over_an_unban_of_an_unknown_url_sends_it_once(after: bool) -> None:
-    world = blocked_by_others()
-    undo(world, urls=(STRANGE,))
-    world.crasher.calls = 0
-    world.drain()
-    for at in range(1, world.crasher.calls + 1):
+    def prepare() -> World:
         world = blocked_by_others()
         undo(world, urls=(STRANGE,))
-        with world.crash(at, after=after):
-            world.drain()
+        return world
+
+    for at, world in killed_at_each_call(prepare, World.drain, after=after):
         world.minutes(15)
         assert (world.state(STRANGE), unbans_sent(world, STRANGE)) == ("unbanned", 1), at
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +16,7 @@ from chalicelib.config.sources import parse as parse_sources
 from chalicelib.domain.errors import TooManyRequests
 from chalicelib.pipeline.intake.deliveries import Receipt, WebhookCall
 from chalicelib.pipeline.intake.receive import receive_report
+from dev.fakes.killing import killed_at_each_call
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
 
 SECRET = "a-secret-of-some-length"
@@ -110,13 +112,10 @@ def test_a_report_is_known_for_as_long_as_replays_of_its_source_are(world: World
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("source", ["hub", "bearer"])
 def test_a_delivery_killed_at_any_call_is_taken_when_it_comes_again(source: str, after: bool) -> None:
-    world = World(sources=parse_sources(SOURCES))
-    world.crasher.calls = 0
-    deliver(world, source)
-    for at in range(1, world.crasher.calls + 1):
-        world = World(sources=parse_sources(SOURCES))
-        with world.crash(at, after=after):
-            deliver(world, source)
+    def prepare() -> World:
+        return World(sources=parse_sources(SOURCES))
+
+    for at, world in killed_at_each_call(prepare, partial(deliver, source=source), after=after):
         world.clock.advance(seconds=61)
         assert deliver(world, source).accepted == 1
         world.minutes(3)

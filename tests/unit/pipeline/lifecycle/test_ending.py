@@ -16,6 +16,7 @@ from chalicelib.ledger import claim_words, claims, control, due_chunks
 from chalicelib.pipeline.answers import url_status
 from chalicelib.pipeline.lifecycle import explaining
 from chalicelib.ports import Update, Write
+from dev.fakes.killing import killed_at_each_call
 from dev.fakes.operations import lasting, renew, undo
 from dev.fakes.rows import MemoryRows
 from dev.fakes.vendor import LIMITS
@@ -217,13 +218,7 @@ def test_a_submitter_killed_at_any_call_leaves_no_ban_without_an_end(after: bool
         world.intake()
         return world
 
-    world = prepare()
-    world.crasher.calls = 0
-    world.drain()
-    for at in range(1, world.crasher.calls + 1):
-        world = prepare()
-        with world.crash(at, after=after):
-            world.drain()
+    for at, world in killed_at_each_call(prepare, World.drain, after=after):
         world.minutes(4)
         assert len(world.vendor.bans) == 40, at
         world.clock.advance(days=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from chalicelib.domain.model import Action, TaskState, VendorLimits
 from chalicelib.domain.series import Series
 from chalicelib.ledger import audit, control, failed_unbans
 from chalicelib.pipeline.answers import stats
+from dev.fakes.killing import killed_at_each_call
 from dev.fakes.operations import compare, undo
 from dev.fakes.vendor import LIMITS, FakeVendor
 from dev.fakes.world import ACCOUNT, START, World, pages
@@ -139,13 +141,7 @@ def test_a_tracker_killed_at_any_call_loses_no_named_url(after: bool) -> None:
         return world
 
     for minutes in (0, 1):
-        world = prepare(minutes)
-        world.crasher.calls = 0
-        world.track()
-        for at in range(1, world.crasher.calls + 1):
-            world = prepare(minutes)
-            with world.crash(at, after=after):
-                world.track()
+        for at, world in killed_at_each_call(partial(prepare, minutes), World.track, after=after):
             world.minutes(6)
             assert world.states(URLS) == {"banned": 98, "failed": 2}, (minutes, at)
             assert called(world) == [100, 2], (minutes, at)
@@ -170,13 +166,7 @@ def test_a_request_to_unban_knows_how_many_urls_failed_wherever_the_tracker_was_
         world.clock.advance(minutes=1)
         return world
 
-    world = prepare()
-    world.crasher.calls = 0
-    world.track()
-    for at in range(1, world.crasher.calls + 1):
-        world = prepare()
-        with world.crash(at, after=after):
-            world.track()
+    for at, world in killed_at_each_call(prepare, World.track, after=after):
         world.minutes(6)
         decisions = [decision for _, decision in audit.of_actor(world.rows, "ana")]
         failed = failed_unbans.read(world.rows, decisions)

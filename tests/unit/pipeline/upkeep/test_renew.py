@@ -20,6 +20,7 @@ from chalicelib.pipeline.decisions import ban_by_hand
 from chalicelib.pipeline.decisions.by_hand_request import Request
 from chalicelib.pipeline.upkeep.renew import renew_bans
 from chalicelib.ports import Rows
+from dev.fakes.killing import killed_at_each_call
 from dev.fakes.operations import ROOTS, lasting, renew, undo, world_with
 from dev.fakes.world import ACCOUNT, POLICY, START, World, pages
 from dev.fakes.wrappers import Meanwhile
@@ -125,14 +126,8 @@ def test_a_renewal_killed_at_any_call_is_done_once(after: bool) -> None:
         world.clock.advance(days=29, hours=1)
         return world
 
-    world = prepare()
-    world.crasher.calls = 0
-    renew(world)
-    assert world.crasher.calls >= 8
-    for at in range(1, world.crasher.calls + 1):
-        world = prepare()
-        with world.crash(at, after=after):
-            renew(world)
+    at = 0
+    for at, world in killed_at_each_call(prepare, renew, after=after):
         for _ in range(3):
             world.minutes(7)
             renew(world)
@@ -141,6 +136,7 @@ def test_a_renewal_killed_at_any_call_is_done_once(after: bool) -> None:
         world.clock.now = START + timedelta(days=59)
         world.vendor.settle()
         assert len(world.vendor.bans) == 40
+    assert at >= 8
 
 
 @pytest.mark.parametrize("first", ["renew", "unban"])
