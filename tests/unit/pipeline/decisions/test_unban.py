@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.config.policy import parse
-from chalicelib.domain.errors import AnswerUnknown, ContentRefused
+from chalicelib.domain.errors import ContentRefused
 from chalicelib.domain.model import Action, ChunkState
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import audit, claims, remaining, unban_jobs
@@ -205,7 +205,7 @@ def test_an_unban_waits_for_a_ban_whose_answer_was_lost() -> None:
     world = World()
     world.post({"urls": URLS})
     world.intake()
-    world.vendor.errors = [AnswerUnknown("timeout")]
+    world.vendor.lose_answer = True
     world.drain()
     undo(world, urls=tuple(URLS))
     world.minutes(10)
