@@ -63,8 +63,7 @@ class Table:
         batches = list(cut(dict.fromkeys(keys), count=READ_KEYS))
         for items in self._each(lambda batch: self._get_batch(batch, request), batches):
             for item in items:
-                row = row_of(item)
-                rows[str(row["pk"]), str(row["sk"])] = row
+                rows[item["pk"]["S"], item["sk"]["S"]] = row_of(item)
         return rows
 
     def _get_batch(self, keys: list[Key], request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -51,7 +51,8 @@ def item_of(row: Row) -> dict[str, Any]:
 
 def row_of(item: Mapping[str, Any]) -> dict[str, Value]:
     """Convert a row back."""
-    return {name: from_wire(value) for name, value in item.items()}
+    # Most attributes are strings: without a call for each, this takes half the CPU.
+    return {name: value["S"] if "S" in value else from_wire(value) for name, value in item.items()}
 
 
 def key_of(key: Key) -> dict[str, Any]:

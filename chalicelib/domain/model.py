@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 CHUNK_URLS = 1_000
 """The most URLs in a chunk: a chunk never needs more than one ban task."""
@@ -60,8 +61,7 @@ class UrlState(StrEnum):
 # --- what comes in ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedUrl:
+class ReportedUrl(NamedTuple):
     """One URL as a report names it. Empty or ``None``: the report does not say, and the source's default counts.
 
     ``ban_days`` is in days; ``reported_at`` is aware (UTC).

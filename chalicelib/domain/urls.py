@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 
-from ada_url import normalize_url
+from ada_url import URL
 
 from chalicelib.domain.errors import ConfigurationError, UnusableUrl
 
@@ -68,7 +68,7 @@ def canonical_url(raw: str) -> str:
     if not (text.isascii() and text.isprintable() and " " not in text and text.find("://", 7) < 0):
         _check_one_url(text)
     try:
-        href = normalize_url(text)
+        href = URL(text).href
     except ValueError:
         raise UnusableUrl(_why_invalid(text)) from None
     if not href.startswith(("http://", "https://")):

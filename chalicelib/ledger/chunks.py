@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from chalicelib.domain.model import Action
 from chalicelib.ledger import KEEP_DECISIONS, journal
@@ -25,8 +25,7 @@ OPERATOR: Final = "operator:"
 """A person's word is kept under a name that begins so. The name of a source has no colon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a URL of a chunk came from."""
 
     report: str

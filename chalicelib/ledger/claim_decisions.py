@@ -8,7 +8,7 @@ from datetime import datetime
 from chalicelib.domain.model import Rule, UrlState
 from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
-from chalicelib.ledger.claims import NO_WORDS, Claim, Taking, key_of, read, remembered, row_of, take
+from chalicelib.ledger.claims import NO_WORDS, Claim, Taking, key_of, read, remembered, shared_by_claims, take
 from chalicelib.ledger.packed_words import (
     all_words,
     held_only,
@@ -50,12 +50,13 @@ def unban(
         "cool_until": epoch(chunk.until),
         "expires_at": epoch(chunk.until + KEEP),
     }
+    shared = {**shared_by_claims(chunk, held=False), "until": epoch(chunk.created_at), **change}
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
         old = claims_by_key.get(key)
         if old is not None and old.unban == chunk.id:
             marked.add(key)
             continue
-        row = {**row_of(chunk, url, origin.report, held=False), "until": epoch(chunk.created_at), **change}
+        row = {"url": url, "report": origin.report, **shared}
         update = None
         if old is not None:
             unchanged: Row = {"chunk": old.chunk, "outcome": old.outcome or None, "unban": old.unban or None}

@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.words.word import SourceWord
@@ -18,14 +17,13 @@ from chalicelib.ledger import KEEP
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.due_chunks import lifted_at
 from chalicelib.ledger.packed_words import pack, report_id
-from chalicelib.ledger.row import epoch, text, texts
+from chalicelib.ledger.row import epoch, texts
 from chalicelib.ports import Insert, Key, Row, Rows, Update, Value
 
 NO_WORDS: Mapping[str, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What the ledger holds of one URL at one account.
 
     ``until`` is the planned end of the ban in epoch seconds. ``outcome`` is set only where the URL's end is not that of
@@ -79,7 +77,7 @@ class Claim:
 
     def free(self, now: datetime) -> bool:
         """Whether another chunk may take the URL: no ban is in force, and none is on its way."""
-        return self.outcome in FREE_OUTCOMES or self.until <= epoch(now)
+        return self.until <= epoch(now) or self.outcome in FREE_OUTCOMES
 
     @property
     def tried(self) -> bool:
@@ -88,7 +86,7 @@ class Claim:
 
     def cooling(self, now: datetime) -> bool:
         """Whether a person unbanned the URL or refused its hold, so that reports of it are suppressed now."""
-        return self.cool_until > epoch(now)
+        return self.cool_until > 0 and self.cool_until > epoch(now)
 
     def waits(self, now: datetime) -> bool:
         """Whether the URL waits for a person."""
@@ -105,8 +103,8 @@ class Claim:
         return self.tried and self.retry_at > 0
 
 
-ATTRIBUTES = frozenset(each.name for each in fields(Claim)) - {"key"}
-READ = tuple(sorted(ATTRIBUTES - {"url", "reason"}))
+ATTRIBUTES = frozenset(Claim._fields) - {"key"}
+READ = tuple(sorted(ATTRIBUTES - {"url", "reason", "report"}))
 """The attributes of a claim that a decision about a reported URL needs."""
 
 FREE_OUTCOMES = frozenset({UrlState.REJECTED, UrlState.SUPPRESSED, UrlState.FAILED, UrlState.UNBANNED})
@@ -118,17 +116,20 @@ def key_of(url_key: str) -> Key:
     return (f"url#{url_key}", "claim")
 
 
-def _claim(row: Mapping[str, Value]) -> Claim:
-    known: dict[str, Any] = {name: value for name, value in row.items() if name in ATTRIBUTES}
+def _claim(key: str, row: Mapping[str, Value]) -> Claim:
+    known: dict[str, Any] = {**row}
+    del known["pk"], known["sk"]
+    if not known.keys() <= ATTRIBUTES:  # the whole row was read, or a later version wrote it
+        known = {name: value for name, value in known.items() if name in ATTRIBUTES}
     if "unbans" in known:
         known["unbans"] = texts(row, "unbans")
-    return Claim(key=text(row, "pk")[4:], **known)
+    return Claim(key, **known)
 
 
 def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bool = False) -> dict[str, Claim]:
     """Read claims by URL key: half a read unit each unless ``consistent``. ``whole`` reads the URL as well."""
     found = rows.get([key_of(key) for key in keys], consistent=consistent, attributes=() if whole else READ)
-    return {pk[4:]: _claim(row) for (pk, _), row in found.items()}
+    return {key: _claim(key, row) for (pk, _), row in found.items() for key in (pk[4:],)}
 
 
 def claim(
@@ -156,7 +157,7 @@ def claim(
             [SourceWord(source, chunk.received_at, chunk.until, bans=bans, said_in=report_id(report))]
         )
     )
-    lifted = {} if held else lifted_at(chunk)
+    shared = {**shared_by_claims(chunk, held=held), **({} if held else lifted_at(chunk))}
     claimed: set[str] = set()
     takings: list[Taking] = []
     for key, url, origin in zip(chunk.keys, chunk.urls, chunk.origins, strict=True):
@@ -164,7 +165,7 @@ def claim(
         if old is not None and old.chunk == chunk.id:
             claimed.add(key)
         elif old is None or old.free(now) or (old.chunk in chunk.renews and not old.outcome):
-            row = {**row_of(chunk, url, origin.report, held=held), **lifted}
+            row = {"url": url, "report": origin.report, **shared}
             carried_on = old.words if old is not None and old.chunk in chunk.renews else b""
             row["words"] = words.get(key) or carried_on or word_of(origin.source, origin.report)
             update = None
@@ -207,8 +208,7 @@ OVERRIDES = ("outcome", "reason", "cool_until", "unban", "unban_failed")
 """Attributes of the old claim that a new claim of the URL removes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
+class Taking(NamedTuple):
     """One URL that a chunk takes: ``row`` as a new claim, or ``update`` of the claim that a read showed."""
 
     key: str
@@ -235,19 +235,17 @@ def take(rows: Rows, takings: Sequence[Taking], ours: Callable[[Claim], bool]) -
             break
         seen = read(rows, [takings[index].key for index in failed], consistent=True)
         taken |= {key for key, claim in seen.items() if ours(claim)}
-        takings = [replace(takings[index], update=None) for index in failed if takings[index].key not in seen]
+        takings = [takings[index]._replace(update=None) for index in failed if takings[index].key not in seen]
         if not takings:
             break
     return taken
 
 
-def row_of(chunk: Chunk, url: str, report: str, *, held: bool) -> dict[str, Value]:
-    """Return the attributes of a new claim, without its key."""
+def shared_by_claims(chunk: Chunk, *, held: bool) -> dict[str, Value]:
+    """Return the attributes of a new claim that all URLs of its chunk share."""
     row: dict[str, Value] = {
-        "url": url,
         "account": chunk.account,
         "chunk": chunk.id,
-        "report": report,
         "until": epoch(chunk.until),
         "expires_at": max(epoch(chunk.until + KEEP), chunk.expires_at if held else 0),
     }

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from chalicelib.domain.words.word import OTHERS, SOURCES_KEPT, SourceWord
 
@@ -87,22 +88,28 @@ def unpack(packed: bytes, names: Iterable[str]) -> tuple[SourceWord, ...]:
     )
 
 
-def end_of_word(packed: bytes, name: str) -> int:
-    """Return the end of a source's word in epoch seconds; 0 if it has none. Every duplicate asks this."""
+class Spoken(NamedTuple):
+    """What a claim keeps of one source: its word, its marker, or both."""
+
+    end: int
+    """The end of the word in epoch seconds; 0 if the source has no word."""
+    only_a_person: bool
+    """Whether the word bans nothing by itself: a person would decide about it."""
+    up_to: int
+    """The marker: the moment up to which the source's words are taken back, in epoch seconds; 0 without a marker."""
+
+
+@lru_cache(maxsize=1024)
+def spoken_by(packed: bytes, name: str) -> Spoken:
+    """Return what a claim keeps of one source. Every duplicate asks this; most URLs of a report have the same words."""
     source = source_id(name)
-    return next((until * 60 for spoken, _, _, until, _, _ in _each(packed) if spoken == source), 0)
-
-
-def asks_only_a_person(packed: bytes, name: str) -> bool:
-    """Return whether a source's word bans nothing by itself: a person would decide about it."""
-    source = source_id(name)
-    return any(until and not bans for spoken, _, _, until, bans, _ in _each(packed) if spoken == source)
-
-
-def marker_of(packed: bytes, name: str) -> int:
-    """Return up to which moment a source's words are taken back, in epoch seconds; 0 if it has no marker."""
-    source = source_id(name)
-    return next((at for spoken, _, at, until, _, _ in _each(packed) if spoken == source and not until), 0)
+    word, marker = (0, False), 0
+    for spoken, _, at, until, bans, _ in _each(packed):
+        if spoken == source and until:
+            word = (until * 60, not bans)
+        elif spoken == source:
+            marker = at
+    return Spoken(*word, marker)
 
 
 def has_spoken(packed: bytes, name: str) -> bool:

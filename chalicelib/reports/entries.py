@@ -46,7 +46,7 @@ class Entries:
         thousands of pages, and only a few are on our hosts. Raises TooLarge at the first URL of ours too many.
         """
         if self._respelled:
-            entry = replace(entry, url=self._respell(entry.url))
+            entry = entry._replace(url=self._respell(entry.url))
         if self._scoped or len(self._urls) >= self._options.max_urls:
             self._keep_ours()
             if not self._is_ours(entry):

@@ -15,6 +15,7 @@ ends: it begins when it is submitted, which may be long after it was planned.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 BAN_DAYS = range(1, 31)
@@ -50,6 +51,7 @@ def plan_for(days: int | None) -> Plan:
     return Plan(min(days, BAN_DAYS[-1]), timedelta(days=days))
 
 
+@lru_cache(maxsize=256)
 def planned(reported_days: int | None, source_days: int | None, category: Plan, longest_days: int | None) -> Plan:
     """Plan a ban: what the report asks for, else what its source asks for by default, else the category's plan.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from zlib import crc32
 
 from chalicelib.domain.model import Rule, Verdict, VerdictKind
@@ -48,6 +49,7 @@ class Usage:
         )
 
 
+@lru_cache(maxsize=4096)
 def counter_of(host: str) -> int:
     """Return which counter a host shares."""
     return crc32(host.encode()) % HOST_COUNTERS

@@ -14,7 +14,7 @@ from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import url_key
 from chalicelib.ledger import claim_words, claims
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import marker_of
+from chalicelib.ledger.packed_words import spoken_by
 from chalicelib.ledger.reports import Refusal, Report
 from chalicelib.pipeline.lifecycle.explaining import Explainer, UrlStatus
 from chalicelib.pipeline.run import Run
@@ -117,7 +117,7 @@ def _states(
             states[place.url].append(_of_claim(status, report))
             refusals.pop((place.url, place.account), None)
         elif claim and refused and refused.rule in DECIDED:
-            bound_until = max(claim.cool_until, marker_of(claim.words, report.source))
+            bound_until = max(claim.cool_until, spoken_by(claim.words, report.source).up_to)
             until = datetime.fromtimestamp(bound_until, tz=UTC) if bound_until else None
             states[place.url].append(_of_refusal(refused, until=until))
             refusals.pop((place.url, place.account), None)

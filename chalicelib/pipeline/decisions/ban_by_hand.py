@@ -41,7 +41,7 @@ from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import end_of_word, markers, no_longer_undone, pack, unpack
+from chalicelib.ledger.packed_words import markers, no_longer_undone, pack, spoken_by, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.decisions.alone import may_alone
 from chalicelib.pipeline.decisions.by_hand_request import Answer, Item, Request
@@ -141,7 +141,7 @@ def _effect(request: Request, claim: Claim | None, until: datetime, now: datetim
     effect = decide(record_of(claim, (), now), word).effect
     if request.only_in_force and effect is not Effect.SET_END:
         return None
-    said = claim is not None and end_of_word(claim.words, request.source) > 0
+    said = claim is not None and spoken_by(claim.words, request.source).end > 0
     if claim is None or effect is Effect.BAN:
         return effect
     if effect is Effect.RELEASE:

@@ -51,13 +51,14 @@ def carrying_on_from(rows: Rows, chunk_ids: set[str], owners: set[str]) -> set[s
 def has_word(claim: Claim, job: Job) -> bool:
     """Return whether a word of a claim is of the job's source, or is as the job's report said it."""
     if job.source:
-        return bool(packed_words.end_of_word(claim.words, job.source))
+        return bool(packed_words.spoken_by(claim.words, job.source).end)
     return bool(job.report) and packed_words.without_report(claim.words, job.report) != claim.words
 
 
 def took_back(claim: Claim, source: str) -> bool:
     """Return whether a source took back what it said of a claim's URL, and has said nothing since."""
-    return bool(packed_words.marker_of(claim.words, source)) and not packed_words.end_of_word(claim.words, source)
+    spoken = packed_words.spoken_by(claim.words, source)
+    return spoken.up_to > 0 and not spoken.end
 
 
 def claims_in_force(run: Run, keys: Sequence[str]) -> list[Claim]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from chalicelib.domain.cutting import cut
@@ -95,11 +96,12 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, a
     withdrawals_again = withdraw(run, messages, again=again)
     urls_by_key, refusals = collect(without_taken_back(messages, policy), policy)
     withdrawn = any(message.withdrawals for message in messages)  # then the claims may just have been written
-    found = claims.read(run.rows, list(urls_by_key), consistent=withdrawn)
+    found = claims.read(run.rows, list(urls_by_key), consistent=withdrawn, whole=again)
     claims_by_key = completed(run, expiry.corrected(run, found))
     reserved_at = run.clock()
     verdicts = decide(run, policy, urls_by_key, claims_by_key, reserved_at)
     urls_by_kind: dict[ChunkKind, list[BatchUrl]] = {}
+    in_place: dict[str, BatchUrl] = {}
     for key, url in urls_by_key.items():
         verdict = verdicts[key]
         if verdict.kind in CLAIMING:
@@ -109,9 +111,9 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, a
             kind = ChunkKind(url.account, rule, url.plan(policy), release)
             urls_by_kind.setdefault(kind, []).append(url)
         else:
-            refusals += refusals_of(url)
+            in_place[key] = url
+            refusals += refusals_of(url, verdict)
     claimed_next = [url for urls in urls_by_kind.values() for url in urls]
-    in_place = {key: url for key, url in urls_by_key.items() if verdicts[key].kind not in CLAIMING}
     words_by_key, changed_meanwhile = record_words(run, reading.sources, claimed_next, in_place, claims_by_key)
     lost: list[BatchUrl] = []
     for kind, urls in urls_by_kind.items():
@@ -189,13 +191,22 @@ def _claim(
 ) -> set[str]:
     """Open chunks of one kind, claim their URLs and seal them; return the keys of those that they claimed."""
     now, claimed = run.clock(), set[str]()
-    origins: dict[tuple[str, ...], Origin] = {}
+    origin, text_of = (
+        cache(Origin),
+        cache(attrgetter("text")),
+    )  # thousands of URLs may share one object
+    origin_of = {
+        url.key: origin(
+            url.message.report_id, url.message.source.name, url.reported.reporter, url.category, url.reported.note
+        )
+        for url in urls
+    }
     for part in cut(
         urls,
         count=CHUNK_URLS,
         size=CHUNK_BYTES,
         size_of=lambda url: len(url.url),
-        shared_of=lambda url: _origin(url, origins).text,
+        shared_of=lambda url: text_of(origin_of[url.key]),
     ):
         chunk = Chunk(
             account=kind.account,
@@ -205,7 +216,7 @@ def _claim(
             renews=tuple(sorted({claims_by_key[url.key].chunk for url in part})) if kind.release else (),
             urls=tuple(url.url for url in part),
             keys=tuple(url.key for url in part),
-            origins=tuple(_origin(url, origins) for url in part),
+            origins=tuple(origin_of[url.key] for url in part),
             created_at=now,
             received_at=min(url.message.received_at for url in part),
             until=kind.plan.end(now),
@@ -218,13 +229,3 @@ def _claim(
         again = _messages_of(url for url in part if url.key not in keys)
         taken.failed += sorted(again - set(taken.failed))
     return claimed
-
-
-def _origin(url: BatchUrl, origins: dict[tuple[str, ...], Origin]) -> Origin:
-    """Return the origin of a URL: one object for all URLs that share it, since a report may name thousands."""
-    reported, message = url.reported, url.message
-    fields = (message.report_id, message.source.name, reported.reporter, url.category, reported.note)
-    origin = origins.get(fields)
-    if origin is None:
-        origin = origins[fields] = Origin(*fields)
-    return origin

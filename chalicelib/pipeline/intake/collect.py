@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from chalicelib.domain.errors import UnusableUrl
@@ -103,17 +103,13 @@ def collect(messages: Iterable[Message], policy: Policy) -> tuple[dict[str, Batc
     seen: dict[str, list[BatchUrl]] = {}
     refusals: list[tuple[Message, Refusal]] = []
     together = policy.scheme_variants is SchemeVariants.TOGETHER
-
-    def refuse(message: Message, url: str, why: Verdict, account: str = "") -> None:
-        refusals.append((message, Refusal(url, why.kind.value, why.rule, why.reason, account)))
-
     for message in messages:
         hosts = message.source.hosts
         for reported in message.urls:
             try:
                 url = canonical_url(reported.url)
             except UnusableUrl as error:
-                refuse(message, reported.url[:200], replace(UNUSABLE, reason=error.reason))
+                refusals.append(_refusal(message, reported.url[:200], replace(UNUSABLE, reason=error.reason)))
                 continue
             earlier = None if message.test else seen.get(url)  # a test takes nothing from a real report
             if earlier is not None:
@@ -122,17 +118,26 @@ def collect(messages: Iterable[Message], policy: Policy) -> tuple[dict[str, Batc
                 continue
             accounts = accounts_for(url, policy) if hosts is None or hosts.covers(host_of(url)) else []
             if not accounts:
-                refuse(message, url, not_managed(url))
+                refusals.append(_refusal(message, url, not_managed(url)))
             if message.test:
-                for account in accounts:
-                    refuse(message, url, TEST, account)
+                refusals += [_refusal(message, url, TEST, account) for account in accounts]
                 continue
-            variant = scheme_variant(url) if together else ""
-            new = [
-                BatchUrl(url_key(account, spelling), spelling, account, reported, message)
-                for spelling in ((url, variant) if variant else (url,))
-                for account in accounts
-            ]
-            seen.update((batch_url.url, new) for batch_url in new)  # to report one scheme variant is to report both
-            urls_by_key.update((batch_url.key, batch_url) for batch_url in new)
+            new = _batch_urls(url, accounts, (message, reported), together=together)
+            for each in new:  # to report one scheme variant is to report both
+                seen[each.url], urls_by_key[each.key] = new, each
     return urls_by_key, refusals
+
+
+def _refusal(message: Message, url: str, why: Verdict, account: str = "") -> tuple[Message, Refusal]:
+    return message, Refusal(url, why.kind.value, why.rule, why.reason, account)
+
+
+def _batch_urls(url: str, accounts: Sequence[str], report: ReportedHere, *, together: bool) -> list[BatchUrl]:
+    """Return the URLs that a report bans at each account: both scheme variants if they go ``together``."""
+    message, reported = report
+    variant = scheme_variant(url) if together else ""
+    return [
+        BatchUrl(url_key(account, spelling), spelling, account, reported, message)
+        for spelling in ((url, variant) if variant else (url,))
+        for account in accounts
+    ]

@@ -20,6 +20,7 @@ from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.intake.refusals import REFUSED
 from chalicelib.pipeline.run import Run
 from chalicelib.ports import Value
 
@@ -28,7 +29,6 @@ MOST_SOURCES = 40
 
 THE_REST = "(others)"
 
-REFUSED = frozenset({VerdictKind.REJECTED, VerdictKind.SUPPRESSED})
 
 CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
 """A URL with one of these verdicts is claimed."""

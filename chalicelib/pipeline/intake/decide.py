@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from operator import is_
 
 from chalicelib.domain.model import ReportedUrl, Verdict, VerdictKind
 from chalicelib.domain.policy.model import Policy
-from chalicelib.domain.policy.rules import Situation, verdict
+from chalicelib.domain.policy.rules import LIVE, Situation, verdict
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import host_of
 from chalicelib.domain.words.word import Kind, Word
@@ -39,7 +40,7 @@ def decide(
     If another intake reserved bans since the counts were read, this decides about the account's URLs again with the new
     counts. So only URLs above a cap are held, and none because many reports came at once.
     """
-    live = {key for key, claim in claims_by_key.items() if not claim.needs_new_ban(now) and not claim.held}
+    live = {key for key, claim in claims_by_key.items() if not claim.held and not claim.needs_new_ban(now)}
     not_live = [url for key, url in urls_by_key.items() if key not in live]
     judge = Judge(policy, claims_by_key, count_reporters(run, policy, urls_by_key.values(), claims_by_key), now)
     if not policy.capped():
@@ -85,16 +86,15 @@ class Judge:
 
         Return the verdicts, and the bans and extensions among them.
         """
-        counted, bans = usage.copy(), Usage()
+        counted = usage.copy()
         verdicts: dict[str, Verdict] = {}
         for url in urls:
             verdicts[url.key] = decided = self.verdict(url, counted)
             if decided.kind is VerdictKind.BAN:
-                for counts in (counted, bans):
-                    counts.add(url.message.source.name, host_of(url.url))
-            for counts in (counted, bans):
-                counts.sources.update(url.extended_by)
-        return verdicts, bans
+                counted.add(url.message.source.name, host_of(url.url))
+            if url.extended_by:
+                counted.sources.update(url.extended_by)
+        return verdicts, counted.minus(usage)
 
     def verdict(self, url: BatchUrl, usage: Usage | None) -> Verdict:
         """Decide by the report that bans the URL the longest; if none bans it, by one that holds it, else by the first.
@@ -102,38 +102,38 @@ class Judge:
         A report from a dry-run or review source never blocks a ban that a trusted source's report allows. The URL is
         claimed for the report that decided.
         """
+        policy, now = self.policy, self.now
         claim, reporters = self.claims_by_key.get(url.key), self.reporters.get(url.key, 1)
         if claim:
-            situation = on_record.situation_of(claim, url.account, reporters, self.now)
+            situation = on_record.situation_of(claim, url.account, reporters, now)
         else:
-            situation = Situation(url.account, reporters=reporters, now=self.now)
+            situation = Situation(url.account, reporters=reporters, now=now)
         best: tuple[Verdict, Message, ReportedUrl] | None = None
-        highest = (-1, self.now)
+        highest = (-1, now)
         url.words, url.mentioned, url.extended_by = [], [], []
-        for kind, (message, reported) in url.candidates().items():
+        for kind, report in url.candidates().items():
+            message, reported = report
             end = self.ends.get(kind)
             if end is None:
-                end = self.ends[kind] = plan_of(message, reported, self.policy).end(self.now)
-            by_policy = partial(verdict, url.url, reported, self.policy, message.source, usage=usage)
-            if claim:
-                decided, said = on_record.judge(claim, (message, reported), end, situation, by_policy)
-            else:
-                decided = said = by_policy(situation)
+                end = self.ends[kind] = plan_of(message, reported, policy).end(now)
+            said: Verdict | None
+            decided = said = verdict(url.url, reported, policy, message.source, situation, usage=usage)
+            if claim and decided is LIVE and on_record.repeats(claim, message.source.name, end):
+                said = None  # most duplicates end here
+            elif claim:
+                by_policy = partial(verdict, url.url, reported, policy, message.source, usage=usage)
+                decided, said = on_record.judge(claim, report, end, situation, by_policy)
+                if said and said.kind is VerdictKind.BAN and on_record.is_extension(claim, report, policy, now):
+                    url.extended_by.append(message.source.name)
             url.verdicts[kind] = decided
             rank = (PRECEDENCE.get(decided.kind, 0), end)
             if best is None or (rank[0] and rank > highest):
                 best, highest = (decided, message, reported), rank
             if said:
-                self._say(url, (message, reported), said, end)
-            if (
-                claim
-                and said
-                and said.kind is VerdictKind.BAN
-                and on_record.is_extension(claim, (message, reported), self.policy, self.now)
-            ):
-                url.extended_by.append(message.source.name)
+                self._say(url, report, said, end)
         assert best
-        url.claim_for(best[1], best[2])
+        if url.others:
+            url.claim_for(best[1], best[2])
         return best[0]
 
     def _say(self, url: BatchUrl, report: ReportedHere, own: Verdict, end: datetime) -> None:
@@ -141,7 +141,7 @@ class Judge:
         if kind := WORD_OF.get(own.kind):
             message, said_at = report[0], on_record.said_at(*report)
             said = (message, own, said_at, end)
-            if not self.last or any(one is not other for one, other in zip(said, self.last[0], strict=True)):
+            if not self.last or not all(map(is_, said, self.last[0])):
                 source, said_in, at = message.source.name, report_id(message.report_id), message.received_at
                 word = Word(kind, said_at, source, end, own.rule, said_in=said_in, received_at=at)
                 self.last = said, word, Mention(source, message.report_id, end, kind is Kind.BAN)

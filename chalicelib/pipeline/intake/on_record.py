@@ -15,14 +15,7 @@ from chalicelib.domain.policy.rules import COOLING, LIVE, REFUSED, Situation
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Effect, Kind, Outcome, Record, SourceWord, State, Word
 from chalicelib.ledger.claims import Claim
-from chalicelib.ledger.packed_words import (
-    asks_only_a_person,
-    end_of_word,
-    has_spoken,
-    marker_of,
-    undone_sources,
-    unpack,
-)
+from chalicelib.ledger.packed_words import Spoken, has_spoken, spoken_by, undone_sources, unpack
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.intake.collect import BatchUrl, category_plan, plan_of
 from chalicelib.pipeline.intake.messages import Message
@@ -37,6 +30,8 @@ DECIDED_BEFORE = Verdict(
 SHORTEST_EXTENSION = timedelta(days=1)
 """An end does not move by less than this: otherwise a feed that repeats its list each hour costs a write a URL."""
 
+_A_DAY = int(SHORTEST_EXTENSION.total_seconds())
+
 Judgement = Callable[[Situation], Verdict]
 """The policy's verdict on one report alone, in a situation."""
 
@@ -44,7 +39,7 @@ Judgement = Callable[[Situation], Verdict]
 def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> Situation:
     """Say what is true of a URL that has a claim, for every source that reports it."""
     waits = claim.waits(now)  # the hold stands for an earlier decision of a person
-    cooling = binds_everybody(claim, now)
+    cooling = claim.cool_until > 0 and binds_everybody(claim, now)
     return Situation(
         account,
         live=not waits and not claim.needs_new_ban(now),
@@ -71,13 +66,10 @@ def judge(
     source, now = report[0].source.name, situation.now
     assert now
     own = by_policy(situation)
-    asks_for_a_ban = own.kind in ASKING or own.rule in {Rule.LIVE, Rule.CORROBORATION, Rule.REFUSED, Rule.COOL_DOWN}
-    if not asks_for_a_ban:
+    if not (own.kind in ASKING or own.rule in ASKING_RULES):
         return own, own
-    if own.rule == Rule.LIVE and repeats(claim, source, end):
-        return own, None  # most duplicates end here
-    nothing_new = _says_nothing_new(claim, source, end)
-    only_a_person = asks_only_a_person(claim.words, source)
+    spoken = spoken_by(claim.words, source)
+    nothing_new = _says_nothing_new(claim, spoken, end)
     if situation.live or situation.cooling or situation.refused:
         own = by_policy(situation._replace(live=False, cooling=False, refused=False))
     word = Word(WORDS.get(own.kind, Kind.TOO_FEW), said_at(*report), source, end, may_ban=own.kind is VerdictKind.BAN)
@@ -85,11 +77,13 @@ def judge(
     told = _told(record, decide(record, word), own, taken_back=taken_back(claim, *report))
     if told.kind is not VerdictKind.DUPLICATE:
         return told, own if told.rule == Rule.DECIDED_BEFORE else told
-    new = not nothing_new or (only_a_person and own.kind is VerdictKind.BAN and record.state is not State.HELD)
+    new = not nothing_new or (spoken.only_a_person and own.kind is VerdictKind.BAN and record.state is not State.HELD)
     return told, own if new else None
 
 
 ASKING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
+ASKING_RULES = frozenset({Rule.LIVE, Rule.CORROBORATION, Rule.REFUSED, Rule.COOL_DOWN})
+"""A report asks for a ban if its own verdict has one of these kinds or one of these rules."""
 
 WORDS = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
 
@@ -97,11 +91,11 @@ WORDS = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
 def _record(claim: Claim, source: str, now: datetime) -> Record:
     """Return what is on record of a URL, as far as it matters for a report of one source."""
     record = record_of(claim, unpack(claim.words, [source]), now)
-    up_to = marker_of(claim.words, source)
+    up_to = spoken_by(claim.words, source).up_to
     moment = datetime.fromtimestamp(up_to, tz=UTC)
     return replace(
         record,
-        cap_of=source if claim.held == Rule.SOURCE_CAP and end_of_word(claim.words, source) else "",
+        cap_of=source if claim.held == Rule.SOURCE_CAP and spoken_by(claim.words, source).end else "",
         asked=(source,) if has_spoken(claim.words, source) else (),
         withdrawn=(SourceWord(source, moment, moment),) if up_to else (),
     )
@@ -124,17 +118,17 @@ def _told(record: Record, outcome: Outcome, own: Verdict, *, taken_back: bool) -
 
 def repeats(claim: Claim, source: str, end: datetime) -> bool:
     """Return whether a report only repeats what is on record of its source, so that nobody needs to look further."""
-    asked = asks_only_a_person(claim.words, source) or marker_of(claim.words, source)
-    return not asked and _says_nothing_new(claim, source, end)
+    spoken = spoken_by(claim.words, source)
+    return not (spoken.only_a_person or spoken.up_to) and _says_nothing_new(claim, spoken, end)
 
 
-def _says_nothing_new(claim: Claim, source: str, end: datetime) -> bool:
+def _says_nothing_new(claim: Claim, spoken: Spoken, end: datetime) -> bool:
     """Return whether the claim of a banned URL says already all that a report of it says.
 
     A claim that version 1 wrote has no words: only a later end counts there.
     """
-    on_record = end_of_word(claim.words, source) if claim.words else claim.until
-    return epoch(end) < on_record + SHORTEST_EXTENSION.total_seconds()
+    on_record = spoken.end if claim.words else claim.until
+    return epoch(end) < on_record + _A_DAY
 
 
 def said_at(message: Message, reported: ReportedUrl) -> datetime:
@@ -144,12 +138,14 @@ def said_at(message: Message, reported: ReportedUrl) -> datetime:
 
 def taken_back(claim: Claim, message: Message, reported: ReportedUrl) -> bool:
     """Return whether a report was taken back before it arrived: by its source, or by a person who undid the source."""
-    up_to = marker_of(claim.words, message.source.name)
+    up_to = spoken_by(claim.words, message.source.name).up_to
     return up_to > 0 and said_at(message, reported) <= datetime.fromtimestamp(up_to, tz=UTC)
 
 
 def extends(claim: Claim, url: BatchUrl, policy: Policy, now: datetime) -> bool:
     """Return whether a report asks to extend the ban of a URL for longer than its category asks for."""
+    if not url.others:
+        return is_extension(claim, (url.message, url.reported), policy, now)
     return any(is_extension(claim, report, policy, now) for report in url.candidates().values())
 
 
@@ -160,4 +156,4 @@ def is_extension(claim: Claim, report: tuple[Message, ReportedUrl], policy: Poli
         return False
     end = plan_of(message, reported, policy).end(now)
     beyond = end > category_plan(message, reported, policy).end(now)
-    return beyond and epoch(end) >= claim.until + SHORTEST_EXTENSION.total_seconds()
+    return beyond and epoch(end) >= claim.until + _A_DAY

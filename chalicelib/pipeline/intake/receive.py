@@ -113,5 +113,5 @@ def screen(
         if refused:
             refusals.append(Refusal(url, refused.kind.value, refused.rule, refused.reason))
         category, days = reported.category or source.category, reported.ban_days or source.ban_days
-        reported_urls.append((replace(reported, url=url, category=category, ban_days=days), refused))
+        reported_urls.append((reported._replace(url=url, category=category, ban_days=days), refused))
     return reported_urls, refusals

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from chalicelib.domain.model import VerdictKind
+from chalicelib.domain.model import Verdict, VerdictKind
 from chalicelib.ledger import reports
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.collect import BatchUrl
 from chalicelib.pipeline.intake.messages import Message
 from chalicelib.pipeline.run import Run
 
+REFUSED = frozenset({VerdictKind.REJECTED, VerdictKind.SUPPRESSED})
+"""A report of a URL with one of these verdicts is refused."""
 
-def refusals_of(url: BatchUrl) -> Iterator[tuple[Message, Refusal]]:
-    """Yield the refusal for each report of a URL that this batch does not ban: by the verdict of that report alone."""
-    for message, reported in url.mentions():
-        verdict = url.verdict_for(message, reported)
-        if verdict.kind in {VerdictKind.REJECTED, VerdictKind.SUPPRESSED}:
-            yield message, Refusal(url.url, verdict.kind.value, verdict.rule, verdict.reason, url.account)
+
+def refusals_of(url: BatchUrl, verdict: Verdict) -> Sequence[tuple[Message, Refusal]]:
+    """Return the refusal for each report of a URL that this batch does not ban: by the verdict of that report alone.
+
+    ``verdict`` is the verdict of the report in ``url.message``.
+    """
+    if not url.others and verdict.kind not in REFUSED:
+        return ()
+    verdicts = [(message, url.verdict_for(message, reported)) for message, reported in url.mentions()]
+    return [
+        (message, Refusal(url.url, own.kind.value, own.rule, own.reason, url.account))
+        for message, own in verdicts
+        if own.kind in REFUSED
+    ]
 
 
 def refusals_in(

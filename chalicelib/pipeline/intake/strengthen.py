@@ -91,7 +91,7 @@ def _changes_of(
         if record.words != words:
             assert record.until
             packed = pack(record.words) + markers(claim.words, now=now, besides=record.words)
-            changes.append((replace(claim, url=urls_by_key[key].url), packed, record.until))
+            changes.append((claim._replace(url=urls_by_key[key].url), packed, record.until))
     return changes, retries
 
 

@@ -18,7 +18,7 @@ comes again until all of it is done.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -142,7 +142,7 @@ class _Withdrawing:
                 self._mark_unknown(place)
                 continue
             words = claim.words or packed_words.pack(first_word(claim, silent.get(claim.chunk)))
-            if packed_words.marker_of(words, self._source) >= epoch(place.up_to):
+            if packed_words.spoken_by(words, self._source).up_to >= epoch(place.up_to):
                 continue
             said = packed_words.unpack(words, [self._source])
             if any(word.source == self._source and word.said_at > place.up_to for word in said):
@@ -249,9 +249,9 @@ class _Withdrawing:
         asked = questions.open_about(claims_alone)
         question = questions.ask([claim for claim in claims_alone if claim.key not in asked])
         for claim, place in withdrawn:
-            named = replace(claim, asked=asked.get(claim.key, question))
+            named = claim._replace(asked=asked.get(claim.key, question))
             self._change(named, self._left(claim.words, place), claim.until)
-        named_before = [replace(claim, asked=asked[claim.key]) for claim in claims_alone if claim.key in asked]
+        named_before = [claim._replace(asked=asked[claim.key]) for claim in claims_alone if claim.key in asked]
         if named_before:
             still_asked = questions.open_about(named_before)
             questions.ask([claim for claim in named_before if claim.key not in still_asked])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.domain.model import Action, TaskState
@@ -63,16 +63,17 @@ def corrected(run: Run, claims_by_key: Mapping[str, Claim]) -> dict[str, Claim]:
     Only claims whose planned end has passed are checked. All other claims cost no read.
     """
     now = run.clock()
+    passed = epoch(now)
     expiries: dict[str, Expiry] = {}
     claims = dict(claims_by_key)
     for key, claim in claims_by_key.items():
-        if claim.outcome or claim.until > epoch(now):
+        if claim.outcome or claim.until > passed:
             continue
         if claim.chunk not in expiries:
             expiries[claim.chunk] = of_chunk(run.rows, claim.account, claim.chunk)
         expiry = expiries[claim.chunk]
         if expiry.unended:
-            claims[key] = replace(claim, until=epoch(now + timedelta(days=1)))
+            claims[key] = claim._replace(until=epoch(now + timedelta(days=1)))
         elif expiry.until and expiry.until > now:
-            claims[key] = replace(claim, until=epoch(expiry.until))
+            claims[key] = claim._replace(until=epoch(expiry.until))
     return claims

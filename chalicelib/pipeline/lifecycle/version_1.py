@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from chalicelib.domain.model import Action, ChunkState
@@ -33,7 +32,7 @@ def completed(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
     if decided:
         chunks_by_id = chunks.read(run.rows, [claim.chunk for claim in decided.values()])
         first_words = {key: first_word(claim, chunks_by_id.get(claim.chunk)) for key, claim in decided.items()}
-        claims_by_key |= {key: replace(claim, words=pack(first_words[key])) for key, claim in decided.items()}
+        claims_by_key |= {key: claim._replace(words=pack(first_words[key])) for key, claim in decided.items()}
     silent: dict[str, set[str]] = {}
     for claim in claims_by_key.values():
         if not claim.words and not claim.outcome:
@@ -44,7 +43,9 @@ def completed(run: Run, claims_by_key: dict[str, Claim]) -> dict[str, Claim]:
         for work in remaining.among(run.rows, account, sorted(ids)).values()
         if work.state is ChunkState.HELD
     }
+    if not holds:
+        return claims_by_key
     return {
-        key: replace(claim, held=holds[claim.chunk]) if not claim.words and claim.chunk in holds else claim
+        key: claim._replace(held=holds[claim.chunk]) if not claim.words and claim.chunk in holds else claim
         for key, claim in claims_by_key.items()
     }

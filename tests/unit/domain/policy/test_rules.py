@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -256,7 +255,7 @@ def test_a_protection_is_found_with_its_comment() -> None:
 def test_what_stands_closest_to_the_report_says_how_long(
     category: str, asked: int | None, source_days: int | None, ban_days: int, lasts: int | None
 ) -> None:
-    reported = replace(REPORTED, category=category, ban_days=asked)
+    reported = REPORTED._replace(category=category, ban_days=asked)
     plan = planned(asked, source_days, category_of(category, EVERYTHING).plan, None)
     assert plan == (ban_days, None if lasts is None else timedelta(days=lasts))
     decided = judged(PAGE, reported, EVERYTHING, reporters=3, source_days=source_days)
@@ -265,7 +264,7 @@ def test_what_stands_closest_to_the_report_says_how_long(
 
 def test_a_report_without_a_category_has_that_of_its_source() -> None:
     decided = [
-        judged(PAGE, replace(REPORTED, category=own), EVERYTHING, category="spam").rule for own in ("", "malware")
+        judged(PAGE, REPORTED._replace(category=own), EVERYTHING, category="spam").rule for own in ("", "malware")
     ]
     assert decided == ["corroboration", "default"]
 
@@ -278,13 +277,13 @@ def test_a_vendor_is_asked_for_1_to_30_days_whatever_is_planned(days: int | None
 
 
 def test_a_reporter_counts_once_whatever_source_relays_it() -> None:
-    jo, again = replace(REPORTED, reporter=" Jo  Doe "), replace(REPORTED, reporter="jo doe")
+    jo, again = REPORTED._replace(reporter=" Jo  Doe "), REPORTED._replace(reporter="jo doe")
     assert reporter_of(jo, "a", relay=True) == reporter_of(again, "b", relay=True)
     assert reporter_of(REPORTED, "a", relay=True) != reporter_of(REPORTED, "b", relay=True)
 
 
 def test_a_source_that_is_no_relay_counts_once_whomever_it_names() -> None:
-    jo, max_ = replace(REPORTED, reporter="jo"), replace(REPORTED, reporter="max")
+    jo, max_ = REPORTED._replace(reporter="jo"), REPORTED._replace(reporter="max")
     assert reporter_of(jo, "a", relay=False) == reporter_of(max_, "a", relay=False)
 
 

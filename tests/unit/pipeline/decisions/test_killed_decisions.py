@@ -151,7 +151,7 @@ def _task_undone(world: World) -> None:
 
 
 def _report_undone(world: World) -> None:
-    (claim,) = claims.read(world.rows, [url_key(ACCOUNT, URLS[0])]).values()
+    (claim,) = claims.read(world.rows, [url_key(ACCOUNT, URLS[0])], whole=True).values()
     undo(world, report=claim.report, cool_down_days=3)
 
 
