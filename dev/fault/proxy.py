@@ -30,6 +30,7 @@ OPERATIONS = {
         "BatchExecuteStatement",
         "TransactWriteItems",
         "UpdateItem",
+        "DeleteItem",
     ),
     "sqs": ("SendMessage", "SendMessageBatch"),
     "secretsmanager": ("GetSecretValue",),
