@@ -204,6 +204,7 @@ class Refusing:
 
     class exceptions:  # noqa: N801, as boto3 names it
         ClientError = ClientError
+        ConditionalCheckFailedException = type("ConditionalCheckFailedException", (ClientError,), {})
 
     def __init__(self, *codes: str) -> None:
         self.codes = list(codes)
@@ -214,6 +215,11 @@ class Refusing:
             raise ClientError({"Error": {"Code": self.codes.pop(0), "Message": ""}}, "UpdateItem")
         self.added += 1
         return {"Attributes": {"n": {"N": str(self.added)}}}
+
+    def delete_item(self, **asked: Any) -> None:
+        self.update_item(**asked)
+        if self.added > 1:
+            raise self.exceptions.ConditionalCheckFailedException({}, "DeleteItem")
 
 
 def test_an_addition_that_meets_a_transaction_or_is_throttled_is_made_again() -> None:
@@ -229,6 +235,14 @@ def test_an_addition_that_stays_in_conflict_is_given_up_and_one_refused_for_good
         Table(Refusing(*["TransactionConflictException"] * 9), "t", sleep=slept.append).add(("a", "b"), {"n": 1})
     with pytest.raises(ClientError, match="AccessDenied"):
         Table(Refusing("AccessDeniedException"), "t", sleep=slept.append).add(("a", "b"), {"n": 1})
+
+
+def test_a_delete_that_meets_a_transaction_is_made_again_and_says_whether_it_was_done() -> None:
+    client, slept = Refusing("TransactionConflictException"), list[float]()
+    table, delete = Table(client, "t", sleep=slept.append), Delete(("a", "b"), expect={"v": 1})
+    assert table.apply(delete)
+    assert slept == [0.05]
+    assert not table.apply(delete), "it is gone by now"
 
 
 def test_one_of_many_that_insert_a_row_wins(rows: Rows) -> None:
