@@ -14,7 +14,7 @@ from chalicelib.domain.source_counts import FIELDS
 BUCKETS: Final = {"minute": "%Y-%m-%dT%H:%M:00+00:00", "hour": "%Y-%m-%dT%H:00:00+00:00", "day": "%Y-%m-%d"}
 VERDICTS: Final = ("ban", "hold", "duplicate", "rejected", "suppressed")
 COUNTS: Final = ("messages", "reported", *VERDICTS, "banned", "unbanned", "undone")
-COLUMNS: Final = ("bucket", "value", *COUNTS, "p50", "p95")
+COLUMNS: Final = ("bucket", "value", *COUNTS, "refused_at_once", "p50", "p95")
 
 BY_REPORTS: Final = ("source", "account")
 """Dimensions for which batches and tasks are counted, as they are for counts without a dimension."""
@@ -52,6 +52,7 @@ class Series:
         self._seconds: dict[tuple[str, str], Counter[int]] = {}
         self._quantiles: dict[tuple[str, str], tuple[int | None, int | None]] = {}
         self._values: set[str] = set()
+        self._known_at_once: set[str] = set()
 
     def _at(self, at: datetime, value: str) -> tuple[str, str]:
         if value not in self._values:
@@ -118,6 +119,12 @@ class Series:
         self._counts.setdefault(place, Counter()).update(named)
         self._quantiles[place] = (counts.get("p50"), counts.get("p95"))
 
+    def add_refused_at_once(self, at: datetime, by_source: Mapping[str, int]) -> None:
+        """Count the URLs that the webhook refused at once in a bucket. Else that count of the bucket is ``None``."""
+        self._known_at_once.add(at.strftime(self._format))
+        for source, urls in by_source.items():
+            self._counts.setdefault(self._at(at, source if self.by else ""), Counter())["refused_at_once"] += urls
+
     def counted(self) -> dict[str, dict[str, int | None]]:
         """Return the counts by value, for a series of one bucket."""
         return {row["value"]: {name: row[name] for name in (*COUNTS, "p50", "p95")} for row in self.rows()}
@@ -136,6 +143,7 @@ class Series:
                 "banned": counts["banned"],
                 "unbanned": counts["unbanned"],
                 "undone": counts["undone"],
+                "refused_at_once": counts["refused_at_once"] if place[0] in self._known_at_once else None,
                 **self._times(place),
                 **without,
             }

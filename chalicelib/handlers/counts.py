@@ -48,6 +48,8 @@ def stats(services: Services, request: Request) -> Response:
     series, run = counts.Series(by, bucket), question(services)
     if bucket == "day":
         complete, missing = _days(services, run, series, since=since, until=min(until, asked_at))
+        if by in {"", "source"}:
+            _add_refused_at_once(services, series, since, until, asked_at)
     elif asked_at - since > LONGEST_SPAN:
         raise InputError(
             f"from is more than {LONGEST_SPAN.days} days ago: ask for those days with bucket=day, from the archive"
@@ -93,6 +95,22 @@ def _days(services: Services, run: Run, series: Series, *, since: datetime, unti
                 return False, missing
         at = end
     return True, missing
+
+
+def _add_refused_at_once(services: Services, series: Series, since: datetime, until: datetime, now: datetime) -> None:
+    """Count what the webhook refused at once on the whole days of a span, today among them, while the ledger knows."""
+    from chalicelib.ledger import refused_at_door
+
+    day = since.astimezone(UTC)
+    if day.time() != time():
+        day = datetime.combine(day.date() + timedelta(days=1), time(), UTC)
+    while day < min(until, now):
+        end = day + timedelta(days=1)
+        if (end <= until or until >= now) and now - day <= JOURNAL:
+            found = refused_at_door.read(services.rows, services.sources, day.date())
+            urls = {source: refused_at_door.urls_in(counts) for source, counts in found.items()}
+            series.add_refused_at_once(day, {source: count for source, count in urls.items() if count})
+        day = end
 
 
 SOURCE_COLUMNS = (
@@ -175,9 +193,9 @@ def list_sources(services: Services, request: Request) -> Response:
 
 
 def _show_refused(counts: Mapping[str, int]) -> dict[str, Any]:
-    from chalicelib.ledger.refused_at_door import URLS
+    from chalicelib.ledger.refused_at_door import URLS, urls_in
 
-    urls = sum(count for kind, count in counts.items() if kind.startswith(URLS))
+    urls = urls_in(counts)
     by_code = {kind: count for kind, count in sorted(counts.items()) if not kind.startswith(URLS)}
     return {"reports": sum(by_code.values()), "by_code": by_code, "urls": urls}
 

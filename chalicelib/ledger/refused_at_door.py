@@ -34,5 +34,10 @@ def read(rows: Rows, sources: Iterable[str], day: date) -> dict[str, dict[str, i
     }
 
 
+def urls_in(counts: Mapping[str, int]) -> int:
+    """Return how many URLs of accepted reports are among the counts of a source."""
+    return sum(count for kind, count in counts.items() if kind.startswith(URLS))
+
+
 def _key(source: str, day: date) -> Key:
     return (f"report#refused#{source}", f"{day:%Y-%m-%d}")

@@ -409,6 +409,7 @@ class FakeApi:
                 more = {"duplicate": reported // 5, "hold": reported // (4 if step == 6 else 12), "unbanned": step % 4}
                 bucket = at.date().isoformat() if daily else at.replace(minute=0, second=0, microsecond=0).isoformat()
                 rest = {"undone": step % 3, "messages": 40, "rejected": 9, "suppressed": 3, "p50": 4, "p95": 11}
+                rest |= {"refused_at_once": 2}
                 series.append({"bucket": bucket, "value": source, **counts, **more, **rest})
         return {
             "series": series,

@@ -42,6 +42,7 @@ STAT_COLUMNS = (
     Column("bucket", "when"),
     Column("value", "value"),
     *(Column(name, name, "number") for name in COUNTS),
+    Column("refused_at_once", "refused at once", "number"),
     Column("p50", "median s", "number"),
     Column("p95", "95 % s", "number"),
 )

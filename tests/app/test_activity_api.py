@@ -148,6 +148,19 @@ def test_reports_that_were_refused_at_once_are_counted_for_their_source_and_not_
     assert sum(each["refused_today"]["reports"] for each in ask(desk, "get", "sources").json_body["sources"]) == 1
 
 
+def test_what_was_refused_at_once_is_counted_by_day_while_the_ledger_knows_it(desk: Api) -> None:
+    desk.post({"urls": ["https://elsewhere.org/x", "https://elsewhere.org/y"]})
+    desk.post({"urls": [*pages(1), "https://elsewhere.org/z"]})
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    (row,) = series(desk, by="source", **{"from": today})
+    assert (row["bucket"], row["value"], row["refused_at_once"], row["rejected"]) == (today, "desk", 3, 0)
+    (row,) = series(desk, **{"from": today})
+    assert (row["refused_at_once"], row["rejected"]) == (3, 0)
+    desk.settle()
+    for asked in ({"by": "rule"}, {"by": "account"}, {"from": f"{today}T00:00:01Z"}):
+        assert {row["refused_at_once"] for row in series(desk, **asked)} == {None}, asked
+
+
 def of_desk(api: Api) -> dict[str, Any]:
     sources: list[dict[str, Any]] = ask(api, "get", "sources").json_body["sources"]
     return next(each for each in sources if each["name"] == "desk")
