@@ -11,7 +11,7 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import UrlState
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import accounts_for, standing
-from chalicelib.domain.urls import canonical_url, url_key
+from chalicelib.domain.urls import canonical_url, host_of, url_key
 from chalicelib.ledger import claims
 from chalicelib.pipeline.answers.url_status import TERMINAL
 from chalicelib.pipeline.lifecycle.explaining import Explainer
@@ -55,7 +55,7 @@ def check(
         except UnusableUrl:
             refused.add(raw)
             continue
-        accounts = accounts_for(url, policy)
+        accounts = accounts_for(host_of(url), policy)
         if not accounts or standing(url, policy):
             refused.add(url)
             continue

@@ -26,9 +26,8 @@ LIVE = Verdict(VerdictKind.DUPLICATE, Rule.LIVE, "the URL is banned already, or 
 _BAN = {days: Verdict(VerdictKind.BAN, Rule.DEFAULT, ban_days=days) for days in BAN_DAYS}
 
 
-def accounts_for(url: str, policy: Policy) -> list[str]:
-    """Name the vendor accounts that serve a canonical URL's host; none means that it is never sent anywhere (I5)."""
-    host = host_of(url)
+def accounts_for(host: str, policy: Policy) -> list[str]:
+    """Name the vendor accounts that serve a host. Where none does, its URLs are never sent anywhere (I5)."""
     return [name for name, hosts in policy.accounts.items() if hosts.covers(host)]
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from chalicelib.domain.model import Rule, UrlState
 from chalicelib.domain.policy.model import NO_RULES, Policy
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.domain.urls import url_key
+from chalicelib.domain.urls import host_of, url_key
 from chalicelib.ledger import claim_words, claims
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import spoken_by
@@ -95,7 +95,7 @@ class _Place:
 
 
 def _places(policy: Policy, report: Report, urls: Sequence[str]) -> list[_Place]:
-    serving = {url: accounts_for(url, policy) for url in set(report.urls).intersection(urls)}
+    serving = {url: accounts_for(host_of(url), policy) for url in set(report.urls).intersection(urls)}
     return [
         _Place(url, account, url_key(account, url), account in accounts and account in report.accounts)
         for url, accounts in serving.items()

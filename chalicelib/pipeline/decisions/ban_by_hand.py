@@ -33,7 +33,7 @@ from chalicelib.domain.policy.duration import Plan, plan_for
 from chalicelib.domain.policy.forbidden import by_hand, not_managed
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import accounts_for, category_of
-from chalicelib.domain.urls import scheme_variant, url_key
+from chalicelib.domain.urls import host_of, scheme_variant, url_key
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Effect, Kind, SourceWord, Word, added
 from chalicelib.ledger import audit, chunks, claim_words, claims, unban_jobs
@@ -108,7 +108,7 @@ def _places(run: Run, request: Request, answer: Answer) -> dict[str, tuple[str, 
     policy, now = run.policy, run.clock()
     places: dict[str, tuple[str, str]] = {}
     for url in request.urls:
-        accounts = accounts_for(url, policy)
+        accounts = accounts_for(host_of(url), policy)
         if not accounts:
             answer.rejected.append((url, "", not_managed(url)))
         variant = scheme_variant(url) if policy.scheme_variants is SchemeVariants.TOGETHER else ""

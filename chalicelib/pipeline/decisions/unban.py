@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, UrlState
 from chalicelib.domain.policy.rules import accounts_for
+from chalicelib.domain.urls import host_of
 from chalicelib.domain.words.table import take_away
 from chalicelib.domain.words.word import Effect, Outcome
 from chalicelib.ledger import chunks, claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs, undone
@@ -57,7 +58,7 @@ def names_something(run: Run, job: Job, sources: Container[str]) -> bool:
     if job.source:
         return job.source in sources
     policy = run.policy
-    return any(accounts_for(url, policy) for url in job.urls)
+    return any(accounts_for(host_of(url), policy) for url in job.urls)
 
 
 def carry_on(run: Run) -> None:

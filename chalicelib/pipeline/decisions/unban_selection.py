@@ -12,7 +12,7 @@ from chalicelib.domain.ban_index import Ban, Wanted
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.model import CHUNK_URLS
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.domain.urls import scheme_variant, url_key
+from chalicelib.domain.urls import host_of, scheme_variant, url_key
 from chalicelib.ledger import chunks, claims, packed_words, reports, tasks
 from chalicelib.ledger.chunks import made_at
 from chalicelib.ledger.claims import Claim
@@ -108,7 +108,7 @@ def _to_unban_by_name(run: Run, job: Job, places: Sequence[Place]) -> list[Claim
     for key, (account, url) in places_by_key.items():
         claim = claims_by_key.get(key, Claim(key=key, chunk="", until=0, url=url, account=account))
         if not claim.needs_new_ban(now) or (
-            account in accounts_for(url, policy) and made_at(claim.unban) < stamp(job.at)
+            account in accounts_for(host_of(url), policy) and made_at(claim.unban) < stamp(job.at)
         ):
             selected.append(claim)
     return selected

@@ -147,7 +147,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, a
 
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
     """Return the ids of the messages that report these URLs. They come again, and their URLs are decided anew."""
-    return {message.message_id for url in urls for message, _ in url.mentions()}
+    return {message.message_id for url in urls for message in (url.message, *(other for other, _ in url.others))}
 
 
 def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, taken: Taken) -> Iterator[Message]:

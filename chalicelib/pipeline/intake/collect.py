@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ReportedUrl, Rule, SchemeVariants, Verdict, VerdictKind
 from chalicelib.domain.policy.duration import Plan, planned
 from chalicelib.domain.policy.forbidden import not_managed
 from chalicelib.domain.policy.model import NO_RULES, Policy
-from chalicelib.domain.policy.rules import UNUSABLE, accounts_for, category_of
+from chalicelib.domain.policy.rules import UNUSABLE, category_of
 from chalicelib.domain.urls import canonical_url, host_of, scheme_variant, url_key
 from chalicelib.domain.words.word import Word
 from chalicelib.ledger.claim_words import Mention
 from chalicelib.ledger.reports import Refusal
 from chalicelib.pipeline.intake.messages import Message
+from chalicelib.pipeline.intake.ours import accounts_at
 
 TEST = Verdict(VerdictKind.SUPPRESSED, Rule.TEST, "the report is a test: nothing is sent to a vendor")
 
@@ -102,21 +104,20 @@ def collect(messages: Iterable[Message], policy: Policy) -> tuple[dict[str, Batc
     urls_by_key: dict[str, BatchUrl] = {}
     seen: dict[str, list[BatchUrl]] = {}
     refusals: list[tuple[Message, Refusal]] = []
+    accounts_of = cache(partial(accounts_at, policy))  # a batch names few hosts many times
     together = policy.scheme_variants is SchemeVariants.TOGETHER
     for message in messages:
-        hosts = message.source.hosts
         for reported in message.urls:
             try:
                 url = canonical_url(reported.url)
             except UnusableUrl as error:
                 refusals.append(_refusal(message, reported.url[:200], replace(UNUSABLE, reason=error.reason)))
                 continue
-            earlier = None if message.test else seen.get(url)  # a test takes nothing from a real report
-            if earlier is not None:
-                for batch_url in earlier:
+            if not message.test and url in seen:  # a test takes nothing from a real report
+                for batch_url in seen[url]:
                     batch_url.others.append((message, reported))
                 continue
-            accounts = accounts_for(url, policy) if hosts is None or hosts.covers(host_of(url)) else []
+            accounts = accounts_of(host_of(url), message.source.hosts)
             if not accounts:
                 refusals.append(_refusal(message, url, not_managed(url)))
             if message.test:

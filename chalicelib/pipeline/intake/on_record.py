@@ -133,7 +133,7 @@ def _says_nothing_new(claim: Claim, spoken: Spoken, end: datetime) -> bool:
 
 def said_at(message: Message, reported: ReportedUrl) -> datetime:
     """Return when a report was said: the time that it states, but not later than edgeban received it."""
-    return min(reported.reported_at or message.received_at, message.received_at)
+    return min(reported.reported_at, message.received_at) if reported.reported_at else message.received_at
 
 
 def taken_back(claim: Claim, message: Message, reported: ReportedUrl) -> bool:

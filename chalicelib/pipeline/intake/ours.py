@@ -11,7 +11,7 @@ from chalicelib.domain.errors import UnusableUrl
 from chalicelib.domain.model import ParsedReport, Withdrawal
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.domain.urls import canonical_url, host_of
+from chalicelib.domain.urls import HostPatterns, canonical_url, host_of
 from chalicelib.pipeline.run import Run
 from chalicelib.reports import ParserOptions
 
@@ -41,7 +41,12 @@ def options_of(source: Source, policy: Policy, now: datetime) -> ParserOptions:
 
 def may_report(source: Source, url: str, policy: Policy) -> bool:
     """Tell whether a canonical URL is on a host that the source may report."""
-    return bool(accounts_for(url, policy)) and (source.hosts is None or source.hosts.covers(host_of(url)))
+    return bool(accounts_at(policy, host_of(url), source.hosts))
+
+
+def accounts_at(policy: Policy, host: str, hosts_of_source: HostPatterns | None) -> list[str]:
+    """Return the accounts that serve a host, if the source may report the host."""
+    return accounts_for(host, policy) if hosts_of_source is None or hosts_of_source.covers(host) else []
 
 
 def withdrawals_of(parsed: ParsedReport, source: Source, policy: Policy) -> list[Withdrawal]:

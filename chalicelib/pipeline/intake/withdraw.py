@@ -105,7 +105,7 @@ def _places(run: Run, message: Message) -> Iterator[_Place]:
         named = ReportedUrl(url, reporter=withdrawal.reporter)
         moment = up_to(message, withdrawal)
         who = Reporter(reporter_of(named, message.source.name, relay=relay), message.source.name, moment)
-        for account in accounts_for(url, policy):
+        for account in accounts_for(host_of(url), policy):
             for spelling in (url, variant) if variant else (url,):
                 yield _Place(url_key(account, spelling), spelling, account, moment, who)
 

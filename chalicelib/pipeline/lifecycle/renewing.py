@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from chalicelib.domain.model import Rule, UrlState, Verdict, VerdictKind
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.rules import NOT_MANAGED, ROOT_REJECTED, accounts_for, standing
+from chalicelib.domain.urls import host_of
 from chalicelib.ledger import chunk_chain, chunks, claim_ends, claim_retries, claim_words, claims, due_chunks
 from chalicelib.ledger.chunks import Chunk
 from chalicelib.ledger.claim_words import Change, Said
@@ -139,7 +140,7 @@ class _Permission:
         """Return why a ban may not be renewed; ``None`` if it may."""
         chunk, policy = self._chunk, self._policy
         url, origin = chunk.urls[position], chunk.origins[position]
-        if chunk.account not in accounts_for(url, policy):
+        if chunk.account not in accounts_for(host_of(url), policy):
             return NOT_MANAGED
         if origin.is_person:
             return forbidden(url, chunk.account, policy, self._now)

@@ -21,7 +21,7 @@ from chalicelib.domain.plural import counted
 from chalicelib.domain.policy.duration import PLANNED_DAYS, plan_for
 from chalicelib.domain.policy.forbidden import forbidden
 from chalicelib.domain.policy.rules import accounts_for
-from chalicelib.domain.urls import canonical_url, url_key
+from chalicelib.domain.urls import canonical_url, host_of, url_key
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.chunks import Chunk, Origin
@@ -95,7 +95,7 @@ def _take(run: Run, urls: Sequence[str], request: Request, taken_over: TakenOver
         except UnusableUrl:
             taken_over.not_ours += 1
             continue
-        if run.account not in accounts_for(canonical, policy):
+        if run.account not in accounts_for(host_of(canonical), policy):
             taken_over.not_ours += 1
         elif forbidden(canonical, run.account, policy, now):
             taken_over.not_to_be_banned += 1

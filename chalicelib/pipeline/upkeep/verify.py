@@ -15,6 +15,7 @@ from chalicelib.domain.errors import ConfigurationError, VendorError
 from chalicelib.domain.model import Action, TaskState
 from chalicelib.domain.policy.model import EdgeOfAccount, Policy
 from chalicelib.domain.policy.rules import accounts_for
+from chalicelib.domain.urls import host_of
 from chalicelib.ledger import chunk_chain, chunks, claims, journal, tasks
 from chalicelib.ledger.row import stamp
 from chalicelib.ledger.tasks import Task
@@ -92,7 +93,9 @@ def _sample(run: Run, task: Task, policy: Policy) -> list[str]:
         for position in part.positions()
     ]
     ours = [
-        (chunk, position) for chunk, position in carried if task.account in accounts_for(chunk.urls[position], policy)
+        (chunk, position)
+        for chunk, position in carried
+        if task.account in accounts_for(host_of(chunk.urls[position]), policy)
     ]
     ours.sort(key=lambda pair: hashlib.sha256(f"{task.id} {pair[0].keys[pair[1]]}".encode()).digest())
     chosen: list[str] = []

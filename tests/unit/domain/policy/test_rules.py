@@ -200,7 +200,7 @@ def test_a_dry_run_of_one_account_leaves_the_others_alone() -> None:
             "spare": {"managed_domains": ["*.example.com"]},
         }
     )
-    assert accounts_for(PAGE, policy) == ["main", "spare"]
+    assert accounts_for(host_of(PAGE), policy) == ["main", "spare"]
     assert judged(PAGE, REPORTED, policy, account="spare").kind is VerdictKind.BAN
 
 
@@ -420,7 +420,7 @@ def test_no_policy_lets_an_unmanaged_or_protected_url_through(
         for name, each in document["accounts"].items()
         if any(_matches(pattern, host_of(url)) for pattern in each["managed_domains"])
     ]
-    assert accounts_for(url, policy) == serving
+    assert accounts_for(host_of(url), policy) == serving
     protected = any(_protects(each, url, now) for each in document.get("protected", []))
     if account not in serving if account else not serving:
         assert decided.rule == "not_managed"
