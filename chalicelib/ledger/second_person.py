@@ -15,6 +15,10 @@ from chalicelib.ledger.audit import Decision
 from chalicelib.ledger.unban_jobs import Job
 from chalicelib.ports import Delete, Insert, Row, Rows, Update
 
+CANCELLED = "(cancelled)"
+"""Stands in the place of who approved an unban that an earlier version cancelled: it removed the row in a second call.
+The sweep removes a row that is left, and must not take it for an approval."""
+
 
 def ask(rows: Rows, job: Job, *, urls: int) -> None:
     """Record an unban of some number of URLs that another person must approve."""
@@ -45,6 +49,12 @@ def cancel(rows: Rows, job: Job, *, now: datetime) -> bool:
     """Remove a waiting unban; ``False`` if somebody decided about it before. It counts as one that undid nothing."""
     cancelled = Delete(unban_jobs.key_of(job), expect=_undecided(job))
     return rows.transact([cancelled, unban_jobs.number_undone(job.id, 0, now=now)])
+
+
+def remove_cancelled(rows: Rows, job: Job, *, now: datetime) -> None:
+    """Remove an unban that an earlier version cancelled. Repeating this changes nothing."""
+    rows.apply(unban_jobs.number_undone(job.id, 0, now=now))
+    rows.apply(Delete(unban_jobs.key_of(job)))
 
 
 def _undecided(job: Job) -> Row:

@@ -24,7 +24,7 @@ from chalicelib.ledger import second_person as steps
 from chalicelib.ledger.chunks import made_at
 from chalicelib.ledger.row import stamp
 from chalicelib.pipeline.decisions import second_person, unban
-from chalicelib.ports import Insert
+from chalicelib.ports import Insert, Update
 from dev.fakes.api import Api, fixed, refused
 from dev.fakes.operations import banned, carry_on_all, lasting, renew
 from dev.fakes.world import ACCOUNT, POLICY, World, pages
@@ -127,6 +127,17 @@ def test_a_cancelled_unban_undoes_nothing(desk: Api) -> None:
     unban_id = waiting(desk)
     assert ask(desk, "olaf", f"unbans/{unban_id}/cancel", reason="a mistake").status_code == 200
     refused(ask(desk, "nora", f"unbans/{unban_id}/approve", reason="r"), 404, "not_found", "decided already")
+    carry_on_all(desk.world)
+    assert sent(desk) == sorted(NEW)
+    assert (shown(desk, unban_id)["waits"], shown(desk, unban_id)["urls"]) == (False, 0)
+
+
+def test_an_unban_that_an_earlier_version_began_to_cancel_is_not_carried_out(desk: Api) -> None:
+    """It wrote into the row that the unban is cancelled, and removed the row in a second call."""
+    unban_id = waiting(desk)
+    (job,) = [job for job in unban_jobs.unfinished(desk.world.rows) if job.waits]
+    half = Update(unban_jobs.key_of(job), set={"approved_by": "(cancelled)"})
+    assert desk.world.rows.apply(half)
     carry_on_all(desk.world)
     assert sent(desk) == sorted(NEW)
     assert (shown(desk, unban_id)["waits"], shown(desk, unban_id)["urls"]) == (False, 0)

@@ -79,6 +79,9 @@ def _find(run: Run, unban_id: str) -> Job:
 
 def look_at(run: Run, job: Job) -> Job | None:
     """Return the job of an approval that died before it was carried out, or tell people that an unban waits."""
+    if job.approved_by == steps.CANCELLED:
+        steps.remove_cancelled(run.rows, job, now=run.clock())
+        return None
     if job.approved_by:
         return steps.begin(run.rows, job, now=run.clock())
     if run.clock() - job.at > run.policy.approvals.alarm_after:
