@@ -144,6 +144,9 @@ def test_a_request_that_was_not_sent_to_its_end_had_no_effect() -> None:
         ("soon", 2),
         ("", 2),
         ("nan", 2),
+        ("9" * 5_000, 3_600),
+        (f"Thu, 15 Jan {'9' * 20} 08:10:00 GMT", 2),
+        (f"Thu, 15 Jan 2026 08:10:00 +{'9' * 20}", 2),
     ],
 )
 def test_retry_after_is_read_in_both_forms(said: str, seconds: float) -> None:
