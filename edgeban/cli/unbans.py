@@ -155,9 +155,8 @@ def _done(done: Mapping[str, Any]) -> Iterator[str]:
 def unbans_command(session: Session, unban_id: str | None, form: output.Form, *, yes: bool, **options: Any) -> None:
     """List the unbans, newest first, or show how far UNBAN_ID is.
 
-        If the policy says so, an unban of many URLs waits until another person approves it (--approve), or somebody
-    cancels it (--cancel).
-        Exits with 6 if the vendor failed to unban some URLs of UNBAN_ID: their bans stand.
+    If the policy says so, an unban of many URLs waits until another person approves it (--approve), or somebody
+    cancels it (--cancel). Exits with 6 if the vendor failed to unban some URLs of UNBAN_ID: their bans stand.
     """
     client, state = session.client(), options["state"]
     if options["decision"]:
