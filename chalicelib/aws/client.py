@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _MAKING = threading.Lock()
 """Held while a client is made: a session may not make two clients at the same time."""
 
-CONNECTIONS = 64
-"""The most connections of a client that stay open: as many as threads of ``deliver_outcomes`` may use at once."""
+CONNECTIONS = 80
+"""The most connections of a client that stay open: ``deliver_outcomes`` may call from so many threads at once."""
 
 ROWS = (
     "AttributeMap",

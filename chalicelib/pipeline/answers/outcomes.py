@@ -45,7 +45,9 @@ URLS: Final = 1_000
 """The most URLs in a callback; ``GET /v1/reports/{report_id}`` answers the others."""
 
 READ_URLS: Final = 1_000
-"""The most URLs of the reports that are read together. A larger report is read alone."""
+"""The most accepted URLs of the reports that are read together. A report with more is read alone.
+
+URLs that were refused at once are not counted: 64 reports of 4 MB of such URLs take half of the function's memory."""
 
 
 def deliver_outcomes(
@@ -56,7 +58,7 @@ def deliver_outcomes(
     ``source`` is ``None`` if it is no longer configured. A report that is not looked at stays due, and is named again.
     Reports are read while calls about others are under way, at most as many ahead as calls may overlap, so that what is
     told is fresh. Without ``threads``, one call follows the other in the caller's thread, so that a test can stop it
-    anywhere.
+    anywhere. If a report cannot be read, or its result cannot be recorded, this raises after all other reports.
     """
     summaries = {found.id: found for found in reports.summaries(run.rows, ids)}
     received = {found.id: found.received_at for found in summaries.values()}
@@ -73,6 +75,8 @@ def deliver_outcomes(
                 results.update(courier.look(_some(named, summaries, count=calls.at_once.permitted), then=ready.append))
             elif not calls.settle() and not ready:
                 break
+    if failure := calls.failure or courier.failure:
+        raise failure
     results.update(calls.results)
     return {result: count for result, count in results.items() if result}
 
@@ -111,6 +115,8 @@ class _Courier:
     """Reads several reports at once."""
     problem: str = ""
     """The failure of a call to the receiver. After it, no further call begins in this run."""
+    failure: Exception | None = None
+    """Why a report could not be read."""
 
     def look(self, named: Sequence[Callback], *, then: Callable[[_Outcome], None]) -> list[str]:
         """Look at reports, and hand each one that has ended on; return the results of the others in a word.
@@ -122,19 +128,36 @@ class _Courier:
             return []
         now = self.run.clock()
         looked_at = [callback for callback in named if not callback.attempts or _is_due(callback, now)]
-        read = self.read(partial(reports.read, self.run.rows), [callback.report for callback in looked_at])
-        found = [(callback, report) for callback, report in zip(looked_at, read, strict=True) if report is not None]
-        if self.source is None or not self.source.callback_url:
-            return [self._finish(each, report, "not_wanted", attempts=each.attempts) for each, report in found]
-        states = url_status.of_reports(self.run, [(report, url_status.urls_of(report)) for _, report in found])
-        return [
-            self._wait_or_tell(callback, report, of_one, then)
-            for (callback, report), of_one in zip(found, states, strict=True)
-        ]
+        return [self._wait_or_tell(*read, then) for read in self._each_read(looked_at)]
+
+    def _each_read(self, named: Sequence[Callback]) -> list[tuple[Callback, Report, list[ReportedState]]]:
+        """Read reports and the states of their URLs together; if that fails, one by one, so that none stops another."""
+        if self.run.time_is_up:
+            return []
+        try:
+            return self._read(named)
+        except Exception as error:  # noqa: BLE001, whatever it is, the other reports are looked at
+            if len(named) > 1:
+                return [read for each in named for read in self._each_read([each])]
+            self.failure = error
+            return []
+
+    def _read(self, named: Sequence[Callback]) -> list[tuple[Callback, Report, list[ReportedState]]]:
+        read = self.read(partial(reports.read, self.run.rows), [callback.report for callback in named])
+        found = [(callback, report) for callback, report in zip(named, read, strict=True) if report is not None]
+        wanted = [(report, url_status.urls_of(report) if self._is_wanted else ()) for _, report in found]
+        states = url_status.of_reports(self.run, wanted)
+        return [(callback, report, of_one) for (callback, report), of_one in zip(found, states, strict=True)]
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self.source is not None and bool(self.source.callback_url)
 
     def _wait_or_tell(
         self, callback: Callback, report: Report, states: list[ReportedState], then: Callable[[_Outcome], None]
     ) -> str:
+        if not self._is_wanted:
+            return self._finish(callback, report, "not_wanted", attempts=callback.attempts)
         now, held = self.run.clock(), _held(states)
         if not url_status.terminal(states):
             if _is_due(callback, now):

@@ -70,6 +70,8 @@ class ReceiverCalls:
         self._sizes: dict[Future[Called], int] = {}
         self.at_once = CallsAtOnce()
         self.results: list[str] = []
+        self.failure: BaseException | None = None
+        """Why the result of a call could not be recorded."""
 
     def __enter__(self) -> Self:
         return self
@@ -98,11 +100,17 @@ class ReceiverCalls:
             self._ended(call())
 
     def settle(self) -> bool:
-        """Wait until calls have ended, and take their results; ``False`` if none is under way."""
+        """Wait until calls have ended, and take their results; ``False`` if none is under way.
+
+        A call that raises stops no other.
+        """
         ended, _ = wait(self._sizes, return_when=FIRST_COMPLETED)
         for future in ended:
             del self._sizes[future]
-            self._ended(future.result())
+            if failure := future.exception():
+                self.failure = failure
+            else:
+                self._ended(future.result())
         return bool(ended)
 
     def _ended(self, called: Called) -> None:

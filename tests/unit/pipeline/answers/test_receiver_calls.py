@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Barrier, Event, Lock
+from typing import Any
 
 import pytest
 
 from chalicelib.aws.client import CONNECTIONS
+from chalicelib.aws.dynamodb import Table
+from chalicelib.domain.errors import LedgerUnavailable
 from chalicelib.pipeline.answers.outcomes import READ_URLS, deliver_outcomes
 from chalicelib.pipeline.answers.receiver_calls import (
     FEWEST,
     MOST,
     MOST_BYTES,
     QUICK_SECONDS,
+    READERS,
     Called,
     CallsAtOnce,
     ReceiverCalls,
@@ -21,6 +26,7 @@ from chalicelib.pipeline.answers.receiver_calls import (
 from dev.fakes.operations import deliver, world_with_callbacks
 from dev.fakes.rows import MemoryRows
 from dev.fakes.world import World, pages
+from dev.fakes.wrappers import Each
 
 FOREIGN = "https://www.example.org/not-ours"
 """A URL of no managed host: a report of it has ended at once."""
@@ -80,8 +86,10 @@ def test_as_many_calls_overlap_as_the_answers_so_far_permit(seconds: float, then
             gate.set()
 
 
-def test_each_call_of_a_receiver_finds_a_connection_to_the_ledger_when_it_has_ended() -> None:
-    assert CONNECTIONS >= MOST
+def test_each_thread_of_a_receiver_finds_a_connection_to_the_ledger() -> None:
+    """Reports are read beside the calls, and the table reads large batches in threads of its own."""
+    table = Table(None, "ledger")
+    assert MOST + READERS + table._pool._max_workers <= CONNECTIONS
 
 
 def test_calls_with_large_bodies_do_not_pile_up_in_memory() -> None:
@@ -156,6 +164,28 @@ def test_after_a_failure_no_more_calls_overlap_than_at_first_however_quick_the_n
 
     assert at_once.permitted == FEWEST
     assert not at_once.crowded
+
+
+@pytest.mark.parametrize("method", ["query", "transact"])
+def test_a_report_that_cannot_be_read_or_recorded_stops_no_other(method: str) -> None:
+    """The function fails in the end, so that the message comes again."""
+    world, _ = world_with_callbacks()
+    ids = reported(world, 3 * FEWEST)
+    told: set[str] = set()
+
+    def refuse(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if f"report#{ids[0]}" in repr(args):
+            raise LedgerUnavailable("throttled")
+        return function(*args, **kwargs)
+
+    def post(url: str, *, headers: Mapping[str, str], body: bytes) -> int:
+        told.add(headers["webhook-id"])
+        return 204
+
+    run = replace(world.run(), rows=Each(world.rows, refuse, method))
+    with pytest.raises(LedgerUnavailable):
+        deliver_outcomes(run, world.sources["desk"], ids, post)
+    assert told >= {f"outcome-{report}" for report in ids[1:]}
 
 
 def test_reports_are_read_together_and_cost_few_requests() -> None:
