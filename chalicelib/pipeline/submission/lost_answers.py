@@ -19,11 +19,12 @@ from datetime import datetime, timedelta
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import VendorError
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, TaskState
-from chalicelib.ledger import control, task_repeats, tasks, unban_jobs, vendor_task_ids
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, TaskState, UrlState
+from chalicelib.ledger import claims, control, task_repeats, tasks, vendor_task_ids
+from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.tasks import Task
-from chalicelib.ledger.unban_jobs import Job
 from chalicelib.pipeline import vendor_refusals
+from chalicelib.pipeline.lifecycle import claiming
 from chalicelib.pipeline.lifecycle.splitting import allowed
 from chalicelib.pipeline.run import Run
 from chalicelib.pipeline.submission.backlog import Backlog
@@ -70,19 +71,45 @@ class LostAnswers:
         return True
 
     def _undo_forbidden(self, task: Task) -> None:
-        """Ask for the unban of those URLs of a repeated ban that the policy forbids by now."""
-        run = self._run
-        chunks_by_id = self._backlog.chunks_of(task.slices)
+        """Unban those URLs of a repeated ban that the policy forbids by now, at this account alone.
+
+        The unban waits until the ban's task has ended. A URL whose unban is on its way already needs no other.
+        """
+        run, chunks_by_id = self._run, self._backlog.chunks_of(task.slices)
         forbidden = [
-            chunks_by_id[part.chunk].urls[position]
+            (chunks_by_id[part.chunk], position)
             for verdict, slices in allowed(run, task.action, task.slices, chunks_by_id).items()
             for part in slices
             for position in part.positions()
             if verdict
         ]
-        for urls in cut(forbidden, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=len):
-            job_id = unban_jobs.new_id(run.clock(), beginning=unban_jobs.U_JOBS)
-            unban_jobs.record(run.rows, Job(job_id, UNDONE_BY, WHY_UNDONE, 0, run.clock(), urls=tuple(urls)))
+        keys = [chunk.keys[position] for chunk, position in forbidden]
+        claims_by_key = claims.read(run.rows, keys, consistent=True) if keys else {}
+        lifted = [
+            (chunk, position)
+            for chunk, position in forbidden
+            if (claim := claims_by_key.get(chunk.keys[position])) and claim.outcome != UrlState.UNBANNED
+        ]
+        for some in cut(lifted, count=CHUNK_URLS, size=CHUNK_BYTES, size_of=lambda place: len(place[0].urls[place[1]])):
+            claiming.begin(run, self._unban_of(some), claims_by_key)
+
+    def _unban_of(self, places: Sequence[tuple[Chunk, int]]) -> Chunk:
+        now = self._run.clock()
+        origin = Origin("", f"operator:{UNDONE_BY}", UNDONE_BY, "unban", WHY_UNDONE)
+        return Chunk(
+            account=self._run.account,
+            action=Action.UNBAN,
+            ban_days=1,
+            rule=Rule.UNBAN,
+            urls=tuple(chunk.urls[position] for chunk, position in places),
+            keys=tuple(chunk.keys[position] for chunk, position in places),
+            origins=(origin,) * len(places),
+            created_at=now,
+            received_at=now,
+            until=now,
+            actor=UNDONE_BY,
+            reason=WHY_UNDONE,
+        )
 
     def _may_be_there(self, task: Task, urls: Sequence[str]) -> bool:
         """Look up a task whose last call has no recorded answer.

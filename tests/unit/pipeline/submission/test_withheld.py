@@ -236,3 +236,26 @@ def test_a_ban_that_may_be_in_force_is_lifted_when_the_policy_forbids_it_before_
 
         assert set(world.vendor.bans) == set(URLS) - set(SHOP), killed_at
         assert all(world.state(url) in {"unbanned", "suppressed"} for url in SHOP), killed_at
+
+
+def test_a_ban_that_may_be_in_force_is_lifted_when_its_host_moves_to_another_account_and_there_alone() -> None:
+    world = World()
+    world.vendor.limits = replace(world.vendor.limits, declarative=True, longest_ban=None)
+    world.queue({"urls": URLS})
+    world.intake()
+    world.vendor.lose_answer = True
+    world.drain(seconds=2)
+    assert set(world.vendor.bans) == set(URLS)
+    moved = {ACCOUNT: {"managed_domains": ["*.example.net"]}, "second": {"managed_domains": ["*.example.com"]}}
+    world.policy = parse({**POLICY, "accounts": moved})
+    world.queue({"urls": URLS[:3]})
+    world.intake()
+    world.drain()
+    for _ in range(3):
+        world.minutes(2)
+        carry_on_all(world)
+
+    assert not world.vendor.bans
+    at_second = claims.read(world.rows, [url_key("second", url) for url in URLS], whole=True)
+    assert sorted(claim.url for claim in at_second.values() if not claim.outcome) == URLS[:3]
+    assert len(at_second) == 3
