@@ -113,11 +113,11 @@ def collect(messages: Iterable[Message], policy: Policy) -> tuple[dict[str, Batc
             except UnusableUrl as error:
                 refusals.append(_refusal(message, reported.url[:200], replace(UNUSABLE, reason=error.reason)))
                 continue
-            if not message.test and url in seen:  # a test takes nothing from a real report
+            accounts = accounts_of(host_of(url), message.source.hosts)
+            if accounts and url in seen and not message.test:  # a test takes nothing from a real report
                 for batch_url in seen[url]:
                     batch_url.others.append((message, reported))
                 continue
-            accounts = accounts_of(host_of(url), message.source.hosts)
             if not accounts:
                 refusals.append(_refusal(message, url, not_managed(url)))
             if message.test:

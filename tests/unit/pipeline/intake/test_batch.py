@@ -408,6 +408,20 @@ def test_a_host_that_is_not_managed_is_never_claimed(url: str) -> None:
     assert +outcome.verdicts == {"rejected": 1, "ban": 1}
 
 
+@pytest.mark.parametrize("sources", [("doubtful", "narrow"), ("narrow", "doubtful")])
+def test_a_source_adds_nothing_to_a_report_beside_it_of_a_host_outside_its_own(sources: tuple[str, str]) -> None:
+    queued = {"auth": "none", "format": "native"}
+    world = World(
+        policy=parse_policy({**POLICY, "sources": {"doubtful": {"trust": "review"}}}),
+        sources=parse_sources({"doubtful": queued, "narrow": {**queued, "hosts": ["img.example.com"]}}),
+    )
+    for source in sources:
+        world.queue({"urls": pages(1)}, source=source)
+    assert world.intake().verdicts == {"hold": 1, "rejected": 1}
+    world.minutes(3)
+    assert world.states(pages(1)) == {"held": 1}
+
+
 def test_a_source_that_only_queues_may_not_report_hosts_outside_its_own() -> None:
     world = World(sources=parse_sources({"queue": {"auth": "none", "format": "native", "hosts": ["img.example.com"]}}))
     world.queue({"urls": ["https://img.example.com/x", "https://www.example.com/x"]})
