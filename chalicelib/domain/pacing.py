@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from threading import Lock
 
 SHARE = 0.96
 """The share of a vendor's rate that we use. Some calls take longer to arrive than others. The rest of the rate is room,
@@ -44,6 +45,8 @@ class Pace:
         calls = max(1, int(rate))
         self._calls: deque[datetime] = deque(maxlen=calls)
         """When the last calls left, as many as a second allows."""
+        self._changing = Lock()
+        """Held while a call is added or moved: threads that send calls move them."""
         self._span = timedelta(seconds=calls / rate) + SLACK
         self._last = last
         self._next = last + self._gap if last else clock()
@@ -84,19 +87,24 @@ class Pace:
         if self.due > now:
             self._sleep((self.due - now).total_seconds())
             now = self._clock()
-        self._calls.append(now)
+        with self._changing:
+            self._calls.append(now)
         made_up = self._on_schedule and now - self._next <= MAKES_UP
         self._next = (self._next if made_up else now) + self._gap
         self._on_schedule = True
         return now
 
-    def departs(self) -> None:
-        """Note that the last permitted call is sent only now: a busy process may be slow to send it.
+    def departs(self, permitted: datetime) -> None:
+        """Note that the call which ``wait`` permitted then is sent only now: a busy process may be slow to send it.
 
-        Another thread may call this. If a further call was permitted meanwhile, that call counts as later than it is,
-        which only slows us down.
+        Another thread may call this, and further calls may have been permitted meanwhile.
         """
-        self._calls[-1] = self._clock()
+        now = self._clock()
+        with self._changing:
+            try:
+                self._calls[self._calls.index(permitted)] = now
+            except ValueError:  # a second's calls have been permitted since
+                self._calls.append(now)
 
     def hold(self, seconds: float) -> None:
         """Permit no call for a while."""

@@ -59,12 +59,12 @@ class ParallelCalls:
         """Return the URLs of the calls of an action that are under way."""
         return sum(task.count for task in self._tasks.values() if task.action is action)
 
-    def start(self, task: Task, urls: Sequence[str]) -> None:
-        """Call the vendor for a task."""
+    def start(self, task: Task, urls: Sequence[str], *, permitted: datetime) -> None:
+        """Call the vendor for a task. ``permitted`` is when the pace permitted the call."""
         if self._pool:
-            self._tasks[self._pool.submit(self._call, task, urls)] = task
+            self._tasks[self._pool.submit(self._call, task, urls, permitted)] = task
         else:
-            self._handle(task, self._call(task, urls))
+            self._handle(task, self._call(task, urls, permitted))
 
     def settle(self, room: int, *, until: datetime = NEVER) -> None:
         """Handle what is answered, and wait until fewer than ``room`` calls are under way, or until a moment."""
@@ -77,11 +77,11 @@ class ParallelCalls:
             self._run.beat()
             wait(self._tasks, timeout=min(seconds, LONGEST_REST), return_when=FIRST_COMPLETED)
 
-    def _call(self, task: Task, urls: Sequence[str]) -> VendorError | None:
+    def _call(self, task: Task, urls: Sequence[str], permitted: datetime) -> VendorError | None:
         assert task.attempted_at
         if self._run.clock() - task.attempted_at > CALL_WITHIN:
             return AnswerUnknown("not called: the process stood still, and another submitter may have the task")
-        self._pace.departs()
+        self._pace.departs(permitted)
         failed_at: list[int] = []
         try:
             vendor_task_id = self._vendor.create_task(task.action, urls, task.ban_days)

@@ -145,8 +145,7 @@ class _Drain:
                     under_way = parallel_calls.urls_under_way(task.action)
                     if ready is None or not self.quota.has_room(ready[0], under_way=under_way):
                         continue
-                    pace.wait()
-                    parallel_calls.start(*ready)
+                    parallel_calls.start(*ready, permitted=pace.wait())
                     look_at = run.clock() + LOOK_AGAIN_WHILE_CALLING
                 elif parallel_calls.under_way:
                     parallel_calls.settle(parallel_calls.under_way, until=look_at)

@@ -82,12 +82,31 @@ def test_a_call_that_leaves_long_after_it_was_permitted_is_not_crowded_either(de
     pace, clock = paced(10)
     arrivals = []
     for late, way in delays:
-        pace.wait()
+        permitted = pace.wait()
         clock.now += timedelta(milliseconds=late)
-        pace.departs()
+        pace.departs(permitted)
         arrivals.append(clock.now + timedelta(milliseconds=way))
 
     assert most_in_a_second(arrivals) <= 10
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1_500), st.integers(0, 4)), min_size=30, max_size=60))
+def test_calls_that_leave_after_later_ones_were_permitted_are_not_crowded_either(
+    stalls: list[tuple[int, int]],
+) -> None:
+    """After a stall of the process, the next call may be permitted before the thread of the last one runs."""
+    pace, clock = paced(10)
+    waiting: list[datetime] = []
+    departures = []
+    for stall, threads_late in stalls:
+        waiting.append(pace.wait())
+        if stall > 1_000:
+            clock.now += timedelta(milliseconds=stall - 1_000)
+        while len(waiting) > threads_late:
+            pace.departs(waiting.pop(0))
+            departures.append(clock())
+    assert most_in_a_second(departures) <= 10
 
 
 @pytest.mark.parametrize("overslept", [0.001, 0.005, 0.012])
