@@ -92,7 +92,8 @@ def _select(services: Services, request: Request) -> tuple[list[str], datetime]:
     wanted = _wanted(request)
     index, as_of = up_to_now(services.run().at("", deadline=now() + QUESTION_TIME), services.bans)
     found = wanted.select(index, now=as_of)
-    if not found and wanted.account:  # an account that the policy no longer names may still have bans in force
+    if not found:  # an account that the policy no longer names, or a rule of version 1, may still have bans in force
+        choice(request, "rule", Rule)
         account_served(services, request)
     return found, as_of
 
@@ -114,7 +115,7 @@ def _wanted(request: Request) -> Wanted:
         account=query(request, "account", needed=False, longest=100),
         source=query(request, "source", needed=False, longest=200),
         category=query(request, "category", needed=False, longest=200),
-        rule=choice(request, "rule", Rule),
+        rule=query(request, "rule", needed=False, longest=100),
         host=host(query(request, "host", needed=False, longest=300)),
         q=_text(request),
         since=moment("since", query(request, "since", needed=False, longest=40)),

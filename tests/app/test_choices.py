@@ -13,6 +13,7 @@ from chalicelib.domain.model import Rule
 from chalicelib.ledger.audit import ACTIONS
 from chalicelib.ledger.journal import KINDS
 from dev.fakes.api import Api, fixed, refused
+from dev.fakes.rows import MemoryRows
 from dev.fakes.world import ACCOUNT, POLICY, pages
 from dev.package import ROOT
 
@@ -88,3 +89,17 @@ def test_bans_at_an_account_that_the_policy_no_longer_names_are_still_listed(api
     api.services._policy = fixed(parse_policy({**POLICY, "accounts": {"elsewhere": POLICY["accounts"][ACCOUNT]}}))
     assert api.as_operator("bans", account=ACCOUNT).json_body["total"] == 2
     refused(api.as_operator("bans", account="nowhere"), 400, "bad_request", "account must be one of elsewhere")
+
+
+def test_bans_by_a_rule_that_version_1_alone_wrote_are_still_listed(api: Api) -> None:
+    """Version 1 called bans that it took over ``adopted``. The counts by rule lead to them."""
+    api.world.clock.advance(minutes=-10)
+    api.post({"urls": pages(2)})
+    api.settle()
+    assert isinstance(api.world.rows, MemoryRows)
+    for (pk, sk), row in api.world.rows.rows.items():
+        if pk.startswith("chunk#") and sk == "chunk":
+            row["rule"] = "adopted"
+    assert api.as_operator("bans/counts", by="rule").json_body["counts"] == [{"value": "adopted", "bans": 2}]
+    assert api.as_operator("bans", rule="adopted").json_body["total"] == 2
+    refused(api.as_operator("bans", rule="dance"), 400, "bad_request", "rule must be one of default")
