@@ -55,7 +55,9 @@ def deploy(stage: str, found: Found) -> dict[str, str]:
     """
     session = boto3.Session()
     bucket = _bucket(session)
-    stack, template = f"edgeban-{stage}", found.packaged / "deployed.json"
+    stack = f"edgeban-{stage}"
+    # Beside the package, which stays as it was made.
+    template = found.packaged.with_name(f"deployed-{found.packaged.name}.json")
     place = ["--s3-bucket", bucket, "--s3-prefix", stack]
     _aws(
         "cloudformation",

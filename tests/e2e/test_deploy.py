@@ -16,7 +16,7 @@ import requests
 from dev.bytecode import HERE
 from dev.deploy import STACK_POLICY
 from dev.local_aws import LocalAws
-from dev.package import ROOT
+from dev.package import ROOT, package
 from dev.preflight import Preflight, stack_state
 from dev.stack import ACCOUNT, MANAGED, TOKEN
 
@@ -114,9 +114,11 @@ def test_what_cannot_be_used_is_named_without_a_word_of_it(empty: LocalAws, envi
 
 
 def test_a_configured_account_is_deployed_by_the_aws_cli(empty: LocalAws, environment: dict[str, str]) -> None:
-    """The stage prod, as packaged: retained, protected, logged."""
+    """The stage prod, as packaged: retained, protected, logged. The package stays as it was made."""
     empty.configure(sources={}, operators=OPERATORS, vendors=VENDORS, policy=POLICY)
     assert missing() == []
+    packaged = package("prod", region="us-east-1")
+    files = sorted(packaged.iterdir())
     done = run_deploy(environment)
     assert done.returncode == 0, done.stdout + done.stderr
     outputs = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.split(" ")[0].isalnum())
@@ -129,6 +131,7 @@ def test_a_configured_account_is_deployed_by_the_aws_cli(empty: LocalAws, enviro
     assert policy == STACK_POLICY
     again = run_deploy(environment)
     assert again.returncode == 0, again.stdout + again.stderr
+    assert sorted(packaged.iterdir()) == files
 
 
 def test_a_stack_whose_creation_failed_is_named_with_the_remedy(empty: LocalAws, environment: dict[str, str]) -> None:
