@@ -217,6 +217,10 @@ class VerdictKind(StrEnum):
     SUPPRESSED = "suppressed"  # not sent now: protected, cooling down, dry run
 
 
+CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
+"""A URL with one of these verdicts is claimed: its report asks for a ban."""
+
+
 class Rule(StrEnum):
     """Why a verdict was given or a chunk was made: the name by which operators and sources see it."""
 

@@ -129,7 +129,7 @@ def _claim(key: str, row: Mapping[str, Value]) -> Claim:
 def read(rows: Rows, keys: Sequence[str], *, consistent: bool = False, whole: bool = False) -> dict[str, Claim]:
     """Read claims by URL key: half a read unit each unless ``consistent``. ``whole`` reads the URL as well."""
     found = rows.get([key_of(key) for key in keys], consistent=consistent, attributes=() if whole else READ)
-    return {key: _claim(key, row) for (pk, _), row in found.items() for key in (pk[4:],)}
+    return {(key := pk[4:]): _claim(key, row) for (pk, _), row in found.items()}
 
 
 def claim(

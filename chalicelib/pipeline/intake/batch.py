@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import InputError, TooManyRequests
-from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, ChunkState, Rule, VerdictKind
+from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, CLAIMING, Action, ChunkState, Rule, VerdictKind
 from chalicelib.domain.policy.duration import Plan
 from chalicelib.ledger import claims, seals
 from chalicelib.ledger.chunks import Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.pipeline.intake.collect import BatchUrl, collect
-from chalicelib.pipeline.intake.counts import CLAIMING, claimed_before, journal_taken, tell_taken, unreserve
+from chalicelib.pipeline.intake.counts import claimed_before, journal_taken, tell_taken, unreserve
 from chalicelib.pipeline.intake.decide import decide
 from chalicelib.pipeline.intake.envelopes import Reading
 from chalicelib.pipeline.intake.messages import Message, read_record
@@ -147,7 +147,7 @@ def _take(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, *, a
 
 def _messages_of(urls: Iterable[BatchUrl]) -> set[str]:
     """Return the ids of the messages that report these URLs. They come again, and their URLs are decided anew."""
-    return {message.message_id for url in urls for message in (url.message, *(other for other, _ in url.others))}
+    return {message.message_id for url in urls for message, _ in url.mentions()}
 
 
 def _read(run: Run, records: Sequence[Mapping[str, Any]], reading: Reading, taken: Taken) -> Iterator[Message]:

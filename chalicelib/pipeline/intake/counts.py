@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from chalicelib.domain.model import VerdictKind
+from chalicelib.domain.model import CLAIMING, VerdictKind
 from chalicelib.domain.policy.usage import Usage
 from chalicelib.domain.urls import host_of
 from chalicelib.ledger import ban_counts, journal
@@ -28,10 +28,6 @@ MOST_SOURCES = 40
 """How many sources a batch's row names, so that it costs few write units. All others count as ``THE_REST``."""
 
 THE_REST = "(others)"
-
-
-CLAIMING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
-"""A URL with one of these verdicts is claimed."""
 
 
 def journal_taken(

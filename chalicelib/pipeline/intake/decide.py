@@ -27,9 +27,6 @@ from chalicelib.pipeline.run import Run
 PRECEDENCE = {VerdictKind.BAN: 2, VerdictKind.HOLD: 1}
 """Which verdict wins if several reports name one URL. All other verdicts rank below these."""
 
-WORD_OF = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
-"""The word that a report leaves on record, by its own verdict. A report with another verdict leaves none."""
-
 
 def decide(
     run: Run, policy: Policy, urls_by_key: Mapping[str, BatchUrl], claims_by_key: Mapping[str, Claim], now: datetime
@@ -122,7 +119,7 @@ class Judge:
                 said = None  # most duplicates end here
             elif claim:
                 by_policy = partial(verdict, url.url, reported, policy, message.source, usage=usage)
-                decided, said = on_record.judge(claim, report, end, situation, by_policy)
+                decided, said = on_record.judge(claim, report, end, situation, decided, by_policy)
                 if said and said.kind is VerdictKind.BAN and on_record.is_extension(claim, report, policy, now):
                     url.extended_by.append(message.source.name)
             url.verdicts[kind] = decided
@@ -138,7 +135,7 @@ class Judge:
 
     def _say(self, url: BatchUrl, report: ReportedHere, own: Verdict, end: datetime) -> None:
         """Note what a report says of a URL, by its own verdict."""
-        if kind := WORD_OF.get(own.kind):
+        if kind := on_record.WORDS.get(own.kind):
             message, said_at = report[0], on_record.said_at(*report)
             said = (message, own, said_at, end)
             if not self.last or not all(map(is_, said, self.last[0])):

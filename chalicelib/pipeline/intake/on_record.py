@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.domain.model import ReportedUrl, Rule, Verdict, VerdictKind
+from chalicelib.domain.model import CLAIMING, ReportedUrl, Rule, Verdict, VerdictKind
 from chalicelib.domain.policy.model import Policy
 from chalicelib.domain.policy.rules import COOLING, LIVE, REFUSED, Situation
 from chalicelib.domain.words.table import decide
@@ -56,17 +56,22 @@ def binds_everybody(claim: Claim, now: datetime) -> bool:
 
 
 def judge(
-    claim: Claim, report: tuple[Message, ReportedUrl], end: datetime, situation: Situation, by_policy: Judgement
+    claim: Claim,
+    report: tuple[Message, ReportedUrl],
+    end: datetime,
+    situation: Situation,
+    own: Verdict,
+    by_policy: Judgement,
 ) -> tuple[Verdict, Verdict | None]:
     """Judge one report of a URL that has a claim.
 
     Return the verdict that its source is told, and the verdict whose word is added to the record: ``None`` if the
-    report says nothing new. ``end`` is the end of the ban that the report asks for.
+    report says nothing new. ``end`` is the end of the ban that the report asks for, ``own`` is the policy's verdict on
+    the report in this situation, and ``by_policy`` gives its verdict in another one.
     """
     source, now = report[0].source.name, situation.now
     assert now
-    own = by_policy(situation)
-    if not (own.kind in ASKING or own.rule in ASKING_RULES):
+    if not (own.kind in CLAIMING or own.rule in ASKING):
         return own, own
     spoken = spoken_by(claim.words, source)
     nothing_new = _says_nothing_new(claim, spoken, end)
@@ -81,11 +86,11 @@ def judge(
     return told, own if new else None
 
 
-ASKING = frozenset({VerdictKind.BAN, VerdictKind.HOLD})
-ASKING_RULES = frozenset({Rule.LIVE, Rule.CORROBORATION, Rule.REFUSED, Rule.COOL_DOWN})
-"""A report asks for a ban if its own verdict has one of these kinds or one of these rules."""
+ASKING = frozenset({Rule.LIVE, Rule.CORROBORATION, Rule.REFUSED, Rule.COOL_DOWN})
+"""A report whose own verdict has one of these rules asks for a ban, though its URL is not claimed."""
 
 WORDS = {VerdictKind.BAN: Kind.BAN, VerdictKind.HOLD: Kind.HOLD}
+"""The word that a report leaves on record, by its own verdict. A report with another verdict leaves none."""
 
 
 def _record(claim: Claim, source: str, now: datetime) -> Record:
