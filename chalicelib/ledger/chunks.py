@@ -24,6 +24,9 @@ BRIEF_SOURCES = 8
 OPERATOR: Final = "operator:"
 """A person's word is kept under a name that begins so. The name of a source has no colon."""
 
+EDGEBAN: Final = "edgeban"
+"""The actor of a lift that no person asked for."""
+
 
 class Origin(NamedTuple):
     """Where a URL of a chunk came from."""

@@ -12,6 +12,7 @@ from chalicelib.domain.model import (
 )
 from chalicelib.domain.policy.duration import Plan
 from chalicelib.domain.words.word import Effect
+from chalicelib.ledger.chunks import OPERATOR
 from chalicelib.ledger.claims import Claim
 
 
@@ -37,7 +38,7 @@ class Request:
     @property
     def source(self) -> str:
         """The name under which the person's word is kept, beside those of sources."""
-        return f"operator:{self.actor}"
+        return OPERATOR + self.actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from chalicelib.domain.urls import host_of
 from chalicelib.domain.words.table import take_away
 from chalicelib.domain.words.word import Effect, Outcome
 from chalicelib.ledger import chunks, claim_decisions, claim_words, packed_words, reports, tasks, unban_jobs, undone
-from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.chunks import OPERATOR, Chunk, Origin
 from chalicelib.ledger.claim_words import Change
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
@@ -236,7 +236,7 @@ def _cool_until(now: datetime, job: Job) -> datetime:
 def _unban(run: Run, account: str, part: Sequence[Claim], job: Job) -> set[str]:
     """Make one unban chunk of these claims; return the keys that it unbans."""
     now = run.clock()
-    origin = Origin(job.report, f"operator:{job.actor}", job.actor, "unban", job.reason)
+    origin = Origin(job.report, OPERATOR + job.actor, job.actor, "unban", job.reason)
     chunk = Chunk(
         account=account,
         action=Action.UNBAN,

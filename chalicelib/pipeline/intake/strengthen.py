@@ -16,6 +16,7 @@ from chalicelib.domain.policy.duration import FOREVER
 from chalicelib.domain.words.table import decide
 from chalicelib.domain.words.word import Effect, Record, SourceWord, State, Word, added, set_aside
 from chalicelib.ledger import chunks, claim_words, unban_jobs
+from chalicelib.ledger.chunks import EDGEBAN
 from chalicelib.ledger.claim_words import Change, Said
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.packed_words import markers, pack, unpack
@@ -27,9 +28,6 @@ from chalicelib.pipeline.lifecycle.renewing import plan_extended, renew_extended
 from chalicelib.pipeline.lifecycle.retrying import after_refusal, plan_retries
 from chalicelib.pipeline.lifecycle.version_1 import first_word
 from chalicelib.pipeline.run import Run
-
-EDGEBAN = "edgeban"
-"""The actor of a lift that no person asked for: the ban came to an end that a report had set."""
 
 LIFTED = "the ban came to the end that is left of it, which a report had moved out"
 

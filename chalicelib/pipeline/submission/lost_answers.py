@@ -21,7 +21,7 @@ from chalicelib.domain.cutting import cut
 from chalicelib.domain.errors import VendorError
 from chalicelib.domain.model import CHUNK_BYTES, CHUNK_URLS, Action, Rule, TaskState, UrlState
 from chalicelib.ledger import claims, control, task_repeats, tasks, vendor_task_ids
-from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.chunks import EDGEBAN, OPERATOR, Chunk, Origin
 from chalicelib.ledger.tasks import Task
 from chalicelib.pipeline import vendor_refusals
 from chalicelib.pipeline.lifecycle import claiming
@@ -38,7 +38,6 @@ LIST_LAG_LONGEST = timedelta(hours=1)
 LOOK_AGAIN = timedelta(seconds=3)
 """How long after a lost answer its task is looked up."""
 
-UNDONE_BY = "edgeban"
 WHY_UNDONE = "the policy forbids it by now, and the vendor may have banned it"
 
 
@@ -95,7 +94,7 @@ class LostAnswers:
 
     def _unban_of(self, places: Sequence[tuple[Chunk, int]]) -> Chunk:
         now = self._run.clock()
-        origin = Origin("", f"operator:{UNDONE_BY}", UNDONE_BY, "unban", WHY_UNDONE)
+        origin = Origin("", OPERATOR + EDGEBAN, EDGEBAN, "unban", WHY_UNDONE)
         return Chunk(
             account=self._run.account,
             action=Action.UNBAN,
@@ -107,7 +106,7 @@ class LostAnswers:
             created_at=now,
             received_at=now,
             until=now,
-            actor=UNDONE_BY,
+            actor=EDGEBAN,
             reason=WHY_UNDONE,
         )
 

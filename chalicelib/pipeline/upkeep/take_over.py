@@ -24,7 +24,7 @@ from chalicelib.domain.policy.rules import accounts_for
 from chalicelib.domain.urls import canonical_url, host_of, url_key
 from chalicelib.ledger import audit, chunks, claims
 from chalicelib.ledger.audit import Decision
-from chalicelib.ledger.chunks import Chunk, Origin
+from chalicelib.ledger.chunks import OPERATOR, Chunk, Origin
 from chalicelib.ledger.claims import Claim
 from chalicelib.ledger.row import epoch
 from chalicelib.pipeline.lifecycle import expiry
@@ -117,7 +117,7 @@ def _take(run: Run, urls: Sequence[str], request: Request, taken_over: TakenOver
 
 def _claim(run: Run, urls_by_key: Mapping[str, str], claims_by_key: Mapping[str, Claim], request: Request) -> int:
     now, plan = run.clock(), plan_for(request.days)
-    origin = Origin("", f"operator:{request.actor}", request.actor, "", request.reason[:200])
+    origin = Origin("", OPERATOR + request.actor, request.actor, "", request.reason[:200])
     chunk = Chunk(
         account=run.account,
         action=Action.BAN,
