@@ -214,19 +214,25 @@ def test_an_approved_hold_ends_what_is_protected_by_now() -> None:
     assert [world.state(url) for url in roots] == ["suppressed", "banned"]
 
 
+def banned_without_an_answer() -> World:
+    """Return a world in which a declarative vendor has banned ``URLS``, and its answer was lost."""
+    world = World()
+    world.vendor.limits = replace(world.vendor.limits, declarative=True, longest_ban=None)
+    world.queue({"urls": URLS})
+    world.intake()
+    world.vendor.lose_answer = True
+    world.drain(seconds=2)
+    assert set(world.vendor.bans) == set(URLS)
+    return world
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_a_ban_that_may_be_in_force_is_lifted_when_the_policy_forbids_it_before_its_call_is_repeated(
     *, after: bool
 ) -> None:
     """A declarative vendor shows no tasks: nobody can look up a call whose answer was lost."""
     for killed_at in (0, *range(1, 12)):
-        world = World()
-        world.vendor.limits = replace(world.vendor.limits, declarative=True, longest_ban=None)
-        world.queue({"urls": URLS})
-        world.intake()
-        world.vendor.lose_answer = True
-        world.drain(seconds=2)
-        assert set(world.vendor.bans) == set(URLS)
+        world = banned_without_an_answer()
         world.policy = PROTECTED
         with world.crash(killed_at, after=after):
             world.drain()
@@ -239,13 +245,7 @@ def test_a_ban_that_may_be_in_force_is_lifted_when_the_policy_forbids_it_before_
 
 
 def test_a_ban_that_may_be_in_force_is_lifted_when_its_host_moves_to_another_account_and_there_alone() -> None:
-    world = World()
-    world.vendor.limits = replace(world.vendor.limits, declarative=True, longest_ban=None)
-    world.queue({"urls": URLS})
-    world.intake()
-    world.vendor.lose_answer = True
-    world.drain(seconds=2)
-    assert set(world.vendor.bans) == set(URLS)
+    world = banned_without_an_answer()
     moved = {ACCOUNT: {"managed_domains": ["*.example.net"]}, "second": {"managed_domains": ["*.example.com"]}}
     world.policy = parse({**POLICY, "accounts": moved})
     world.queue({"urls": URLS[:3]})
