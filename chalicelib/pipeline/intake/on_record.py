@@ -30,7 +30,7 @@ DECIDED_BEFORE = Verdict(
 SHORTEST_EXTENSION = timedelta(days=1)
 """An end does not move by less than this: otherwise a feed that repeats its list each hour costs a write a URL."""
 
-_A_DAY = int(SHORTEST_EXTENSION.total_seconds())
+_SHORTEST_SECONDS = int(SHORTEST_EXTENSION.total_seconds())
 
 Judgement = Callable[[Situation], Verdict]
 """The policy's verdict on one report alone, in a situation."""
@@ -39,7 +39,7 @@ Judgement = Callable[[Situation], Verdict]
 def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> Situation:
     """Say what is true of a URL that has a claim, for every source that reports it."""
     waits = claim.waits(now)  # the hold stands for an earlier decision of a person
-    cooling = claim.cool_until > 0 and binds_everybody(claim, now)
+    cooling = binds_everybody(claim, now)
     return Situation(
         account,
         live=not waits and not claim.needs_new_ban(now),
@@ -52,7 +52,7 @@ def situation_of(claim: Claim, account: str, reporters: int, now: datetime) -> S
 
 def binds_everybody(claim: Claim, now: datetime) -> bool:
     """Return whether a person's decision binds every source. To undo some sources binds only these."""
-    return not claim.waits(now) and claim.cooling(now) and not undone_sources(claim.words, now)
+    return claim.cooling(now) and not claim.waits(now) and not undone_sources(claim.words, now)
 
 
 def judge(
@@ -133,7 +133,7 @@ def _says_nothing_new(claim: Claim, spoken: Spoken, end: datetime) -> bool:
     A claim that version 1 wrote has no words: only a later end counts there.
     """
     on_record = spoken.end if claim.words else claim.until
-    return epoch(end) < on_record + _A_DAY
+    return epoch(end) < on_record + _SHORTEST_SECONDS
 
 
 def said_at(message: Message, reported: ReportedUrl) -> datetime:
@@ -161,4 +161,4 @@ def is_extension(claim: Claim, report: tuple[Message, ReportedUrl], policy: Poli
         return False
     end = plan_of(message, reported, policy).end(now)
     beyond = end > category_plan(message, reported, policy).end(now)
-    return beyond and epoch(end) >= claim.until + _A_DAY
+    return beyond and epoch(end) >= claim.until + _SHORTEST_SECONDS
