@@ -74,9 +74,8 @@ class _Lines:
 
     def take(self) -> _Line | None:
         """Return the next line that is not empty."""
-        if self._waiting:
-            return self._waiting.popleft()
-        for number, content in self._source:
+        while (line := self._waiting.popleft() if self._waiting else next(self._source, None)) is not None:
+            number, content = line
             if content not in _LINE_ENDS:
                 return number, content.removeprefix(_BOM)
         return None
@@ -92,7 +91,5 @@ class _Lines:
         return taken
 
     def push_back(self, lines: list[_Line]) -> None:
-        """Put lines back before the next line."""
-        self._waiting.extendleft(
-            reversed([(n, text.removeprefix(_BOM)) for n, text in lines if text not in _LINE_ENDS])
-        )
+        """Put lines back before the next line, the empty ones too: a later row may hold them."""
+        self._waiting.extendleft(reversed(lines))

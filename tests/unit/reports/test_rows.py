@@ -58,6 +58,11 @@ def test_a_row_that_spans_more_lines_than_a_row_may_is_none() -> None:
     assert problems(beyond)[0][0] == 2
 
 
+def test_empty_lines_in_a_cell_stay_also_where_the_row_before_spans_several_lines() -> None:
+    text = 'a,b\n1,"x\ny"\n2,"\n\n"\n\n3,"\n\n\nz"\n\n'
+    assert [cells for _, cells in rows(text)] == [["a", "b"], ["1", "x\ny"], ["2", "\n\n"], ["3", "\n\n\nz"]]
+
+
 def test_a_byte_order_mark_at_the_start_of_any_line_is_left_out() -> None:
     assert [cells for _, cells in rows("\ufeffa,b\n\ufeff\n\ufeffc,d\n\ufeff")] == [["a", "b"], ["c", "d"]]
 
